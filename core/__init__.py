@@ -1,0 +1,1 @@
+"""Pure decisions: functions of values, without I/O, vendors or clocks."""

@@ -1,0 +1,112 @@
+"""One frozen settings object, built once from the environment and passed in.
+
+Every field is read from ``OVERSTORY_<NAME>``. Units are in the names. The names in the README's
+table are a contract; the rest may grow.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal, Self
+
+import platformdirs
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from core.errors import WrongUsage
+from core.limits import Limits, tier
+from core.tokens import Detail
+
+DEFAULT_BASE_URL = "https://api.stepfun.ai/v1"
+
+
+def _default_home() -> Path:
+    return Path(platformdirs.user_data_dir("overstory", appauthor=False))
+
+
+class Settings(BaseSettings):
+    """The settings of one process. Raises WrongUsage through ``load`` when a value is wrong."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="OVERSTORY_", frozen=True, extra="ignore", populate_by_name=True
+    )
+
+    # the provider
+    api_key: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("OVERSTORY_API_KEY", "STEPFUN_API_KEY")
+    )
+    base_url: str = DEFAULT_BASE_URL
+    model: str = "step-3.7-flash"
+    provider: Literal["stepfun", "openai"] = "stepfun"
+    connect_timeout_seconds: float = 10.0
+    read_timeout_seconds: float = 620.0  # the provider gives up at 600 s and says 503
+    reasoning_effort: Literal["low", "medium", "high"] | None = None
+    images_per_request: int | None = Field(None, ge=1)  # None: what the model's profile says
+    context_tokens: int | None = Field(None, ge=4096)
+    detail: Detail = "low"
+
+    # the account
+    tier: str = "V0"
+    concurrency: int | None = Field(None, ge=1)
+    rpm: int | None = Field(None, ge=1)
+    tpm: int | None = Field(None, ge=1)
+    files_max: int = Field(1000, ge=1)
+    limit_window_seconds: float = Field(60.0, gt=0)  # shorter only in time-scaled benchmarks
+
+    # the services
+    broker_url: str | None = None
+    limiter_url: str | None = None  # None: the broker's server, database 1
+    database_url: str | None = None
+    blob_url: str | None = None
+    home: Path = Field(default_factory=_default_home)
+
+    # images
+    max_image_pixels: int = Field(300_000_000, ge=1)
+    max_file_bytes: int = Field(512_000_000, ge=1)
+    max_aspect_ratio: float = Field(100.0, ge=1)
+    max_pages: int = Field(2_000, ge=1)  # of one document
+    fetch_allow_hosts: tuple[str, ...] = ()  # when set, only these hosts are fetched
+    fetch_timeout_seconds: float = 60.0
+    fetch_max_redirects: int = 5
+
+    # the workers
+    lease_seconds: float = Field(60.0, gt=0)  # renewed while the work runs
+    attempts_max: int = Field(5, ge=1)
+    slice_images: int = Field(8, ge=1)  # images a preprocess or upload message may claim
+    cpu_workers: int | None = Field(None, ge=1)  # None: one a core
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @model_validator(mode="after")
+    def _tier_exists(self) -> Self:
+        tier(self.tier)
+        return self
+
+    @property
+    def limits(self) -> Limits:
+        """The account's limits: the tier's, each overridden by its own setting."""
+        base = tier(self.tier)
+        return Limits(
+            self.concurrency or base.concurrency, self.rpm or base.rpm, self.tpm or base.tpm
+        )
+
+    @property
+    def uses_sandbox(self) -> bool:
+        """True when there is no key and no other endpoint: the local stand-in answers."""
+        return self.api_key is None and self.base_url == DEFAULT_BASE_URL
+
+
+def load(**overrides: object) -> Settings:
+    """Settings from the environment, with overrides (field names) on top.
+
+    Raises WrongUsage naming each wrong variable.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = [f"{_variable(e['loc'])}: {e['msg']}" for e in error.errors()]
+        raise WrongUsage("wrong setting: " + "; ".join(lines)) from None
+
+
+def _variable(location: tuple[int | str, ...]) -> str:
+    name = str(location[0]) if location else "settings"
+    return name if name.startswith(("OVERSTORY_", "STEPFUN_")) else f"OVERSTORY_{name.upper()}"
