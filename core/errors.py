@@ -8,6 +8,10 @@ between worker processes.
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from core.reply import Reply
 
 
 class OverstoryError(Exception):
@@ -41,6 +45,7 @@ class RefusalCode(StrEnum):
     ABSURD_ASPECT = "absurd_aspect"  # a sliver no model can see
     OUTSIDE_FOLDER = "outside_folder"  # a symlink leaves the given folder
     NO_SUCH_PAGE = "no_such_page"  # a page number beyond the document
+    TOO_MANY_PAGES = "too_many_pages"  # a document beyond the configured number of pages
     ENCRYPTED = "encrypted"  # a document that asks for a password
     URL_REFUSED = "url_refused"  # scheme, host or address not allowed
     URL_FAILED = "url_failed"  # the download failed
@@ -67,15 +72,24 @@ class ImageRefused(OverstoryError):
 class RequestRefused(OverstoryError):
     """The provider refused this request as it stands; sending it again would be refused again.
 
-    ``moderation`` is true for 451 and finish_reason content_filter.
+    ``moderation`` is true for 451 and finish_reason content_filter; ``reply`` is what came with
+    the latter, for it was paid.
     """
 
-    def __init__(self, status: int, kind: str, message: str, moderation: bool = False) -> None:
-        super().__init__(status, kind, message, moderation)
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        message: str,
+        moderation: bool = False,
+        reply: Reply | None = None,
+    ) -> None:
+        super().__init__(status, kind, message, moderation, reply)
         self.status = status
         self.kind = kind
         self.message = message
         self.moderation = moderation
+        self.reply = reply
 
     def __str__(self) -> str:
         return f"the provider refused the request ({self.status} {self.kind}): {self.message}"
@@ -124,15 +138,26 @@ class ProviderDown(OverstoryError):
 
 
 class AccountPaused(OverstoryError):
-    """The account has no balance (402). Nothing fails; work waits until the account is topped up."""
+    """The account has no balance (402). Nothing fails; work waits until it is topped up."""
 
 
 class KeyRefused(OverstoryError):
-    """The API key was refused (401). Check OVERSTORY_API_KEY and that it belongs to OVERSTORY_BASE_URL's region."""
+    """The API key was refused: check OVERSTORY_API_KEY, and OVERSTORY_BASE_URL for its region."""
 
 
 class FileGone(OverstoryError):
-    """A file id is no longer known to the provider; the image must be uploaded again."""
+    """A file id is no longer known to the provider; the image must be uploaded again.
+
+    ``file_id`` is the id, if the provider's message named one.
+    """
+
+    def __init__(self, message: str | None = None, file_id: str | None = None) -> None:
+        super().__init__(message, file_id)
+        self.message = message
+        self.file_id = file_id
+
+    def __str__(self) -> str:
+        return self.message or "A file id is no longer known to the provider."
 
 
 class FileStoreFull(OverstoryError):
@@ -140,12 +165,16 @@ class FileStoreFull(OverstoryError):
 
 
 class ReplyUnusable(OverstoryError):
-    """The provider answered 200 with something that cannot be used."""
+    """The provider answered 200 with something that cannot be used.
 
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(reason, message)
+    ``reply`` holds what could be read of it, usage above all; None if nothing could.
+    """
+
+    def __init__(self, reason: str, message: str, reply: Reply | None = None) -> None:
+        super().__init__(reason, message, reply)
         self.reason = reason
         self.message = message
+        self.reply = reply
 
     def __str__(self) -> str:
         return self.message

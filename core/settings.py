@@ -18,6 +18,8 @@ from core.limits import Limits, tier
 from core.tokens import Detail
 
 DEFAULT_BASE_URL = "https://api.stepfun.ai/v1"
+SANDBOX = "sandbox"
+"""What the local stand-in is called where endpoints are named."""
 
 
 def _default_home() -> Path:
@@ -38,6 +40,7 @@ class Settings(BaseSettings):
     base_url: str = DEFAULT_BASE_URL
     model: str = "step-3.7-flash"
     provider: Literal["stepfun", "openai"] = "stepfun"
+    endpoint_name: str | None = None  # what keys call the endpoint; None: its base URL
     connect_timeout_seconds: float = 10.0
     read_timeout_seconds: float = 620.0  # the provider gives up at 600 s and says 503
     reasoning_effort: Literal["low", "medium", "high"] | None = None
@@ -71,10 +74,17 @@ class Settings(BaseSettings):
 
     # the workers
     lease_seconds: float = Field(60.0, gt=0)  # renewed while the work runs
-    attempts_max: int = Field(5, ge=1)
+    attempts_max: int = Field(5, ge=1)  # of one image, or of a node whose workers die
+    call_attempts_max: int = Field(12, ge=1)  # of one call that fails on the way
     slice_images: int = Field(8, ge=1)  # images a preprocess or upload message may claim
+    infer_processes: int | None = Field(None, ge=1)  # embedded; None: as the concurrency needs
+    upload_threads: int = Field(16, ge=1)
+    soft_shutdown_seconds: float = Field(30.0, ge=0)  # a stopping worker's time for its calls
+    child_memory_kib: int = Field(1_500_000, ge=100_000)  # a preprocess child is renewed above it
     cpu_workers: int | None = Field(None, ge=1)  # None: one a core
+    gate_wait_seconds: float = Field(60.0, gt=0)  # for the account, before a message is let go
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
 
     @model_validator(mode="after")
     def _tier_exists(self) -> Self:
@@ -88,6 +98,19 @@ class Settings(BaseSettings):
         return Limits(
             self.concurrency or base.concurrency, self.rpm or base.rpm, self.tpm or base.tpm
         )
+
+    @property
+    def endpoint(self) -> str:
+        """What keys call the endpoint: the same for every start of the sandbox."""
+        if self.endpoint_name:
+            return self.endpoint_name
+        return SANDBOX if self.uses_sandbox else self.base_url.rstrip("/")
+
+    @property
+    def infer_threads(self) -> int:
+        """Threads of one infer process: the account's concurrency, up to what one process holds
+        without growing slower (measured: a thread a call is fine to 200)."""
+        return min(self.limits.concurrency + 2, 200)
 
     @property
     def uses_sandbox(self) -> bool:

@@ -1,0 +1,130 @@
+# Overstory: every word a person or a CI needs. Works with Python 3.11+, pip and make alone.
+#
+# The environment is rebuilt only when a lock or pyproject.toml changes: each stamp under .venv
+# stands for one installed lock. Pass words on with ARGS: make test-unit ARGS="-k packing -x"
+
+SHELL := bash
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
+PHOTOS := examples/photos
+ASK    := What is in these photos, and which stand out?
+UV     := uv==0.13.9
+
+# The first interpreter that is new enough; a shim that cannot start one does not count.
+PYTHON = $(shell for p in python3 python3.13 python3.12 python3.11 python3.14 python; do \
+  "$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo "$$p"; break; }; done)
+
+# --- for people ---------------------------------------------------------------------------------
+
+.PHONY: help
+help: ## this list
+	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
+
+.PHONY: run
+run: $(VENV)/.stamp-run | $(PHOTOS) ## the main job on examples/photos (132 photographs, made on first use)
+	@$(BIN)/overstory run $(PHOTOS) --ask "$(ASK)" $(ARGS)
+
+# Made aside and moved: an interrupted first run leaves no half a folder behind.
+$(PHOTOS): | $(VENV)/.stamp-run
+	@rm -rf build/photos
+	@$(BIN)/python examples/make_photos.py --out build/photos
+	@mv build/photos $@
+
+# --- checks -------------------------------------------------------------------------------------
+
+# Acceptance runs real worker processes, which fill both cores by themselves: no xdist there.
+RINGS := unit contract integration migration
+
+.PHONY: test
+test: $(VENV)/.stamp-dev ## every test: unit, contract, integration, migration, then acceptance
+	@$(BIN)/pytest -q -n 2 --dist worksteal $(RINGS:%=tests/%) $(ARGS)
+	@$(BIN)/pytest -q tests/acceptance $(ARGS)
+
+test-%: $(VENV)/.stamp-dev ## one ring: make test-unit, test-contract, ...
+	@$(BIN)/pytest -q tests/$* $(ARGS)
+
+.PHONY: check
+check: lint test ## lint, then every test
+
+.PHONY: lint
+lint: $(VENV)/.stamp-dev ## ruff, mypy strict, and who may import whom
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/mypy --no-error-summary examples
+	@report=$$($(BIN)/lint-imports --no-logo) || { echo "$$report"; exit 1; }
+	@echo "lint: ruff, mypy and the import contracts hold"
+
+.PHONY: format
+format: $(VENV)/.stamp-dev ## put the code in ruff's format, fix what ruff can fix
+	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
+
+# --- longer runs --------------------------------------------------------------------------------
+
+.PHONY: gauntlet
+gauntlet: $(VENV)/.stamp-dev ## kills, wipes and refusals: every fault, seeded, at most 15 minutes
+	@$(BIN)/python -m benchmarks.gauntlet $(ARGS)
+
+.PHONY: fuzz
+fuzz: $(VENV)/.stamp-dev ## 20,000 mutated image files: each becomes a picture or a coded refusal
+	@$(BIN)/python -m benchmarks.fuzz $(ARGS)
+
+.PHONY: bench
+bench: $(VENV)/.stamp-bench ## the pipeline against its lower bound, at most 10 minutes
+	@$(BIN)/python -m benchmarks.pipeline $(ARGS)
+
+.PHONY: bench-preprocess
+bench-preprocess: $(VENV)/.stamp-bench ## image preparation beside plain Pillow and pyvips
+	@$(BIN)/python -m benchmarks.preprocess $(ARGS)
+
+# --- the environment ----------------------------------------------------------------------------
+
+$(VENV)/.stamp-venv:
+	@test -n "$(PYTHON)" || { echo "Overstory needs Python 3.11 or newer, and none is on the PATH." >&2; exit 1; }
+	@echo "making $(VENV) with $$($(PYTHON) -V)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# compat: one .pth line to this folder, so that a new package needs no new install.
+INSTALL_SELF := $(PIP) install --no-deps --no-build-isolation --config-settings editable_mode=compat -e .
+
+$(VENV)/.stamp-run: requirements/run.txt pyproject.toml | $(VENV)/.stamp-venv
+	@echo "installing requirements/run.txt"
+	@$(PIP) install --require-hashes -r requirements/run.txt
+	@$(INSTALL_SELF)
+	@touch $@
+
+# dev.txt holds everything in run.txt, at the same versions.
+$(VENV)/.stamp-dev: requirements/dev.txt pyproject.toml | $(VENV)/.stamp-venv
+	@echo "installing requirements/dev.txt"
+	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@$(INSTALL_SELF)
+	@touch $@ $(VENV)/.stamp-run
+
+$(VENV)/.stamp-bench: requirements/bench.txt $(VENV)/.stamp-dev
+	@echo "installing requirements/bench.txt"
+	@$(PIP) install --require-hashes -r requirements/bench.txt
+	@touch $@
+
+# No index, host or path may enter a lock: it is installed from wherever its reader's pip looks.
+LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-header --no-annotate $(LOCK_ARGS)
+
+.PHONY: lock
+lock: $(VENV)/.stamp-venv ## solve the locks again; LOCK_ARGS=--upgrade moves every version
+	@$(PIP) install $(UV)
+	@$(LOCK) pyproject.toml requirements/build.in -o requirements/run.txt
+	@$(LOCK) pyproject.toml requirements/build.in --group dev -c requirements/run.txt -o requirements/dev.txt
+	@$(LOCK) --group bench -c requirements/dev.txt -o requirements/bench.txt
+	@! grep -nE '://|^--|^ *-[if] |^/' requirements/*.txt || { echo "a lock names a place" >&2; exit 1; }
+
+.PHONY: clean
+clean: ## remove the environment, the made photographs and every cache
+	@rm -rf $(VENV) $(PHOTOS) build dist *.egg-info benchmarks/out .mypy_cache .ruff_cache .pytest_cache \
+	  .hypothesis .import_linter_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

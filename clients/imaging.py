@@ -1,0 +1,264 @@
+"""Any image file to the bytes the provider takes best.
+
+Whatever is on disk, ``prepare`` returns a Prepared or raises ImageRefused. Work is ordered by
+cost: stat, first bytes, declared size, and only then pixels (``clients.pixels``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+from typing import Final
+
+from clients import disk, documents, pixels
+from clients.pixels import Picture, Pixels, Size
+from core import containers
+from core.errors import ImageRefused, RefusalCode
+from core.images import (
+    SNIFF_BYTES,
+    ImageLimits,
+    check_page,
+    check_size,
+    may_stay,
+    pad_plan,
+    plan_resize,
+    sniff,
+)
+from core.tokens import Detail
+
+MAX_SCANS = 200
+"""Progressive photos have about 10; thousands over a large frame keep a decoder busy for hours."""
+MIMES: Final = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An image ready to send: ``data`` is upright sRGB on white without metadata.
+
+    Width and height in pixels, as sent and (upright) as found; hashes are SHA-256 in hex, of
+    ``data`` and of the whole source file; ``remarks`` are words for people.
+    """
+
+    data: bytes
+    mime: str
+    width: int
+    height: int
+    sha256: str
+    source_sha256: str
+    source_width: int
+    source_height: int
+    source_format: str
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One call, past the checks that need no decoder."""
+
+    file: BufferedReader
+    file_bytes: int
+    kind: str
+    limits: ImageLimits
+    detail: Detail
+    page: int | None
+
+
+def prepare(
+    path: Path, *, detail: Detail, limits: ImageLimits, page: int | None = None
+) -> Prepared:
+    """Read, check, turn upright, shrink and encode one image; ``page`` counts from 1.
+
+    Raises ImageRefused with a code and a sentence, and nothing else, for anything on disk.
+    """
+    with _job(path, limits, detail, page) as job:
+        digest = hashlib.file_digest(job.file, "sha256").hexdigest()
+        return _prepare_pdf(job, digest) if job.kind == "pdf" else _prepare(job, digest)
+
+
+def page_count(path: Path, limits: ImageLimits) -> int:
+    """How many images a file holds: pages of a PDF or TIFF, 1 for every other format.
+
+    Stops counting one above ``limits.max_pages``. Raises ImageRefused.
+    """
+    with _job(path, limits) as job:
+        if job.kind == "pdf":
+            with documents.opened(job.file) as document:
+                return min(document.pages, limits.max_pages + 1)
+        return len(_pages(_open(job), job))
+
+
+@contextmanager
+def _job(
+    path: Path, limits: ImageLimits, detail: Detail = "low", page: int | None = None
+) -> Iterator[_Job]:
+    """Every failure in here becomes an ImageRefused; decoders raise whatever they like."""
+    with disk.opened(path, limits.max_file_bytes) as (file, file_bytes):
+        job = _Job(file, file_bytes, _kind(file), limits, detail, page)
+        try:
+            yield job
+        except ImageRefused:
+            raise
+        except MemoryError:
+            reason = "it does not fit into memory"
+            raise ImageRefused(RefusalCode.TOO_MANY_PIXELS, reason) from None
+        except Exception as error:
+            raise _refusal(error, job) from None
+
+
+def _kind(file: BufferedReader) -> str:
+    try:
+        kind = sniff(file.read(SNIFF_BYTES))
+        file.seek(0)
+    except OSError as error:
+        reason = f"the file cannot be read ({error.strerror})"
+        raise ImageRefused(RefusalCode.UNREADABLE, reason) from None
+    if kind is None:
+        raise ImageRefused(RefusalCode.NOT_AN_IMAGE, "the content is of no image format we read")
+    return kind
+
+
+# --- from a file to a Prepared
+
+
+def _prepare(job: _Job, digest: str) -> Prepared:
+    picture = _open(job)
+    remarks = _choose(picture, job)
+    check_size(*picture.size, job.limits)
+    _check_scans(job)
+    planned = plan_resize(*picture.size, job.detail)
+    untouched = None if remarks else _untouched(picture, planned, job)
+    if untouched is not None:
+        pixels.prove_whole(picture)
+        return _made(job, digest, untouched, planned, planned, ())
+    upright, full = pixels.upright(picture, planned, job.kind)
+    return _finished(job, digest, upright, full, remarks)
+
+
+def _prepare_pdf(job: _Job, digest: str) -> Prepared:
+    with documents.opened(job.file) as document:
+        check_page(job.page, document.pages, job.limits)
+        page = job.page or 1
+        full = document.size(page)
+        check_size(*full, job.limits)
+        planned = plan_resize(*full, job.detail)
+        raster = document.render(page, planned)
+    remarks = _first_of(document.pages, "pages") if job.page is None else ()
+    return _finished(job, digest, pixels.from_raster(raster, planned), full, remarks)
+
+
+def _finished(
+    job: _Job, digest: str, upright: Pixels, full: Size, remarks: tuple[str, ...]
+) -> Prepared:
+    """Pad what is tiny, encode, describe."""
+    canvas = pad_plan(*upright.size)
+    if canvas != upright.size:
+        remarks += (f"padded with white from {upright.width} x {upright.height}",)
+        upright = pixels.centred(upright, canvas)
+    return _made(job, digest, pixels.encoded(upright), upright.size, full, remarks)
+
+
+def _made(
+    job: _Job, digest: str, data: bytes, size: Size, full: Size, remarks: tuple[str, ...]
+) -> Prepared:
+    return Prepared(
+        data=data,
+        mime=MIMES[sniff(data[:SNIFF_BYTES]) or "jpeg"],
+        width=size[0],
+        height=size[1],
+        sha256=hashlib.sha256(data).hexdigest(),
+        source_sha256=digest,
+        source_width=full[0],
+        source_height=full[1],
+        source_format=job.kind,
+        remarks=remarks,
+    )
+
+
+def _untouched(picture: Picture, planned: Size, job: _Job) -> bytes | None:
+    """The file's own bytes, where nothing about them needs a change."""
+    fits = planned == picture.size == pad_plan(*picture.size)
+    if not fits or not may_stay(job.file_bytes, *picture.size) or not pixels.is_srgb(picture):
+        return None
+    with _place_kept(job.file):
+        data = job.file.read()
+    return data if containers.is_plain(data, job.kind) else None
+
+
+# --- opening and choosing
+
+
+def _open(job: _Job) -> Picture:
+    if job.kind == "webp":  # its decoder reserves the canvas when it is opened
+        with _place_kept(job.file):
+            declared = containers.webp_size(job.file.read(64))
+        check_size(*(declared or (1, 1)), job.limits)
+    return pixels.opened(job.file, job.kind)
+
+
+def _pages(picture: Picture, job: _Job) -> list[int]:
+    return pixels.tiff_pages(picture, job.limits.max_pages + 1) if job.kind == "tiff" else [0]
+
+
+def _choose(picture: Picture, job: _Job) -> tuple[str, ...]:
+    """Seek to the wanted page; say so where one of several images is looked at."""
+    pages = _pages(picture, job)
+    check_page(job.page, len(pages), job.limits)
+    if job.kind == "tiff":
+        picture.seek(pages[(job.page or 1) - 1])
+        return _first_of(len(pages), "pages") if job.page is None else ()
+    return _first_of(_frames(picture, job), "frames")
+
+
+def _first_of(count: int | None, what: str) -> tuple[str, ...]:
+    if count is None:
+        return (f"first of very many {what}",)
+    return (f"first of {count} {what}",) if count > 1 else ()
+
+
+def _frames(picture: Picture, job: _Job) -> int | None:
+    if job.kind in ("jpeg", "heic"):  # their others are previews, depth maps, a burst's rest
+        return 1
+    if job.kind == "gif":
+        with _place_kept(job.file):
+            return containers.gif_frames(job.file)
+    return pixels.frame_count(picture)
+
+
+def _check_scans(job: _Job) -> None:
+    if job.kind == "jpeg":
+        with _place_kept(job.file):
+            scans = containers.jpeg_scans(job.file, MAX_SCANS)
+        if scans > MAX_SCANS:
+            raise ImageRefused(RefusalCode.CORRUPT, f"a JPEG of more than {MAX_SCANS} scans")
+
+
+@contextmanager
+def _place_kept(file: BufferedReader) -> Iterator[None]:
+    """From the file's start, and back to where the decoder left it."""
+    at = file.tell()
+    file.seek(0)
+    yield
+    file.seek(at)
+
+
+# --- refusing
+
+
+def _refusal(error: Exception, job: _Job) -> ImageRefused:
+    words = " ".join(str(error).split())[:200] or type(error).__name__
+    if _is_short(words, job):
+        return ImageRefused(RefusalCode.TRUNCATED, f"the {job.kind} data ends early ({words})")
+    return ImageRefused(RefusalCode.CORRUPT, f"the {job.kind} data cannot be decoded ({words})")
+
+
+def _is_short(words: str, job: _Job) -> bool:
+    if "truncated" in words.lower() or "end of file" in words.lower():
+        return True
+    try:
+        return containers.ends_early(job.file, job.kind, job.file_bytes)
+    except (OSError, ValueError):
+        return False

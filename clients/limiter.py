@@ -1,0 +1,290 @@
+"""The account limiter: concurrency, requests and tokens of one account over every process.
+
+One atomic step (limiter.lua, where keys, arguments and replies are documented) admits a call only
+if all three are free. The caller's part:
+
+    acquire -> send -> settle        every end of a call ends its lease, exactly one of:
+                       settle        answered (also 400 and 451: with tokens=0 if none is known)
+                       slow_down     429
+                       provider_down 5xx, timeout, broken connection
+                       cancel        never sent
+    renew, every third of the ttl, while the call runs
+
+When nobody ends it, a lease expires and its slot is free; its request and tokens stay in the
+window, for they may have been sent. So the ttl must outlive the call at the provider.
+
+FLUSHALL forgets the window and the leases. Calls in flight come back with their next renewal, so
+at most twice the limit is in flight, for at most one renewal; the lost window may let a second
+helping of requests and tokens through, which the provider answers with 429.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from clients.redis import RedisServer
+from core import gauge as gauges
+from core.errors import LimitKind, ProviderDown, SlowDown
+from core.gauge import Gauge, Refusal
+from core.limits import Limits
+
+KINDS = (LimitKind.CONCURRENCY, LimitKind.RPM, LimitKind.TPM)
+"""The order of every triple here and in the Lua."""
+
+
+class Hold(StrEnum):
+    """What keeps every call of the account waiting, beside its three limits."""
+
+    PAUSED = "paused"  # by pause(), until resume()
+    COOLING = "cooling"  # a 429 a moment ago
+    REFUSED = "refused"  # the provider refuses everything: one probe at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """The call may be sent now; end its lease afterwards."""
+
+    lease: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Nothing was taken. Asking before ``seconds`` have passed is of no use; ``kind`` binds."""
+
+    seconds: float
+    kind: LimitKind | Hold
+
+
+@dataclass(frozen=True, slots=True)
+class AccountState:
+    """What the account uses now, and what it may use.
+
+    ``requests`` and ``tokens`` are those in the rolling window of ``window_seconds``;
+    ``learned`` is what the gauges leave of ``configured``; ``ceilings`` are limits the provider
+    named in a 429; ``binds`` is what keeps the next call waiting, or None.
+    """
+
+    in_flight: int
+    requests: int
+    tokens: int
+    configured: Limits
+    learned: Limits
+    ceilings: dict[LimitKind, int]
+    paused: str | None
+    probe_seconds: float | None  # between probes, while everything is refused
+    binds: LimitKind | Hold | None
+    window_seconds: float
+
+
+class Limiter(Protocol):
+    """What the gate asks before each call. Any method may raise ServiceAway: then send nothing."""
+
+    def acquire(self, lease: str, tokens: int, ttl_seconds: float) -> Admitted | Wait:
+        """Ask to send a call of an estimated ``tokens`` under an id of the caller's choice.
+
+        Asking again with a live lease is answered Admitted and takes nothing: so do that, or
+        cancel, after a ServiceAway, which leaves open whether the call was admitted. A call larger
+        than the whole token limit is admitted when it is alone in the window.
+        """
+
+    def renew(self, lease: str, ttl_seconds: float) -> bool:
+        """Keep a running call's slot. False: it had ended, or was forgotten and counts again."""
+
+    def settle(self, lease: str, tokens: int | None, completion_tokens: int = 0) -> None:
+        """The call was answered. ``tokens``: its whole usage, None to keep the estimate.
+
+        ``completion_tokens`` of them are counted by the provider with the reply, not before.
+        Settling twice, or an unknown lease, does nothing.
+        """
+
+    def cancel(self, lease: str) -> None:
+        """The call was never sent: slot, request and tokens are given back."""
+
+    def slow_down(self, lease: str, error: SlowDown) -> None:
+        """The call was answered 429: its request stays counted, its slot and tokens are free.
+
+        The gauge of the limit it names is cut, once for each cause, and nothing is admitted for a
+        moment. While everything is refused nothing is cut: no limit of ours is the cause.
+        """
+
+    def provider_down(self, lease: str, error: ProviderDown) -> None:
+        """The call failed with 5xx, a timeout or a broken connection.
+
+        What was sent stays counted, tokens included. When everything fails the account sends one
+        probe a second, then fewer; the first success ends that.
+        """
+
+    def recovered(self) -> None:
+        """The provider is known to answer again: stop probing."""
+
+    def pause(self, reason: str) -> None:
+        """Admit nothing until ``resume``; forgotten after a day in which nobody asked."""
+
+    def resume(self) -> None:
+        """Admit again; without effect when not paused."""
+
+    def paused(self) -> str | None:
+        """The reason given to ``pause``, or None."""
+
+    def state(self) -> AccountState:
+        """What is used and allowed now, for people and metrics."""
+
+    def close(self) -> None:
+        """Let go of the connections; leases stay."""
+
+
+def account_id(api_key: str, base_url: str) -> str:
+    """A short name for the account of a key at an endpoint, which does not give the key away."""
+    words = f"{base_url.rstrip('/')}\n{api_key}"
+    return hashlib.sha256(words.encode()).hexdigest()[:16]
+
+
+class RedisLimiter:
+    """The limiter on a Redis or Valkey server, shared by every process that names ``account``.
+
+    ``arrival_guard_seconds``: the longest a request is under way from its admission to the
+    provider. A window is that much longer for calls slower than it: 1 s costs 1.7 % of the
+    request and token limits; 0 trusts that every call is under way for the same time.
+    ``clock`` (seconds) replaces the server's time in tests only.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        account: str,
+        limits: Limits,
+        window_seconds: float = 60.0,
+        arrival_guard_seconds: float = 1.0,
+        clock: Callable[[], float] | None = None,
+    ) -> None:
+        self._server = RedisServer(url)
+        self._script = self._server.script(_script_text())
+        self._keys = [
+            f"overstory:limiter:{{{account}}}:{name}"
+            for name in ("leases", "calls", "ticks", "window", "state", "ended")
+        ]
+        self._limits = limits
+        self._window = window_seconds
+        self._spans = (_us(window_seconds), _us(arrival_guard_seconds))
+        self._clock = clock
+
+    def acquire(self, lease: str, tokens: int, ttl_seconds: float) -> Admitted | Wait:
+        limits = self._limits
+        admitted, *wait = self._do(
+            "acquire", lease, tokens, _us(ttl_seconds), limits.concurrency, limits.rpm, limits.tpm
+        )
+        return Admitted(lease) if admitted else Wait(wait[0] / 1e6, _kind(wait[1]))
+
+    def renew(self, lease: str, ttl_seconds: float) -> bool:
+        return bool(self._do("renew", lease, _us(ttl_seconds)) == 1)
+
+    def settle(self, lease: str, tokens: int | None, completion_tokens: int = 0) -> None:
+        self._do("settle", lease, "" if tokens is None else tokens, completion_tokens)
+
+    def cancel(self, lease: str) -> None:
+        self._do("cancel", lease)
+
+    def slow_down(self, lease: str, error: SlowDown) -> None:
+        kind, named = gauges.blamed(error.kind, error.limit)
+        now, admitted, *used, probing, old = self._do("refused", lease, kind, 1, 0)
+        refusal = Refusal(
+            configured=_of(self._limits, kind),
+            used=used[KINDS.index(kind)],
+            named=named,
+            admitted=None if admitted < 0 else admitted / 1e6,
+            now=now / 1e6,
+            window=self._window,
+        )
+        new = None if probing else gauges.cut(_gauge(old), refusal)
+        hold = _us(gauges.cool_down(self._window, error.retry_after))
+        if new is not None:  # who loses the race to cut has the winner's cause, and lets it be
+            self._do("learn", kind, old, json.dumps(asdict(new)), hold)
+        elif error.retry_after is not None:
+            self._do("learn", "", "", "", hold)
+
+    def provider_down(self, lease: str, error: ProviderDown) -> None:
+        self._do("refused", lease, "", int(error.sent), "" if error.sent else 0)
+
+    def recovered(self) -> None:
+        self._do("recovered")
+
+    def pause(self, reason: str) -> None:
+        self._do("pause", reason)
+
+    def resume(self) -> None:
+        self._do("resume")
+
+    def paused(self) -> str | None:
+        return self.state().paused
+
+    def state(self) -> AccountState:
+        reply = self._do("state", *(_of(self._limits, kind) for kind in KINDS))
+        return _state(reply, self._limits, self._window)
+
+    def close(self) -> None:
+        self._server.close()
+
+    def _do(self, command: str, *args: str | int) -> Any:
+        clock = _us(self._clock()) if self._clock else ""
+        return self._script(self._keys, [command, *self._spans, clock, *args])
+
+
+def _script_text() -> str:
+    """The Lua with the constants it shares with core.gauge, so that they are written once."""
+    constants = {
+        "REFUSED_MIN": gauges.REFUSED_MIN,
+        "REFUSED_SHARE": gauges.REFUSED_SHARE,
+        "PROBE_US": _us(gauges.PROBE_SECONDS),
+        "PROBE_GROWTH": gauges.PROBE_GROWTH,
+        "PROBE_US_MAX": _us(gauges.PROBE_SECONDS_MAX),
+    }
+    head = "".join(f"local {name} = {value}\n" for name, value in constants.items())
+    return head + Path(__file__).with_name("limiter.lua").read_text()
+
+
+def _us(seconds: float) -> int:
+    return round(seconds * 1e6)
+
+
+def _of(limits: Limits, kind: LimitKind) -> int:
+    return (limits.concurrency, limits.rpm, limits.tpm)[KINDS.index(kind)]
+
+
+def _kind(word: str) -> LimitKind | Hold:
+    return Hold(word) if word in set(Hold) else LimitKind(word)
+
+
+def _gauge(text: str) -> Gauge | None:
+    return Gauge(**json.loads(text)) if text else None
+
+
+def _state(reply: list[Any], configured: Limits, window_seconds: float) -> AccountState:
+    now, in_flight, requests, tokens, paused, probe_every, binds, *texts = reply
+    learned = {kind: _gauge(text) for kind, text in zip(KINDS, texts, strict=True)}
+    return AccountState(
+        in_flight=in_flight,
+        requests=requests,
+        tokens=tokens,
+        configured=configured,
+        learned=learned_limits(learned, configured, now / 1e6),
+        ceilings={kind: int(g.ceiling) for kind, g in learned.items() if g and g.named},
+        paused=paused or None,
+        probe_seconds=probe_every / 1e6 or None,
+        binds=_kind(binds) if binds else None,
+        window_seconds=window_seconds,
+    )
+
+
+def learned_limits(
+    learned: Mapping[LimitKind, Gauge | None], configured: Limits, now: float
+) -> Limits:
+    """The limits that the gauges leave of ``configured`` at ``now`` (seconds, the server's)."""
+    return Limits(
+        *(gauges.effective(learned.get(kind), _of(configured, kind), now) for kind in KINDS)
+    )

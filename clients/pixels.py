@@ -1,0 +1,314 @@
+"""Decoding, shrinking, colour and encoding. The one door to Pillow and pillow-heif.
+
+A JPEG is decoded at a reduced scale while it is read; other formats are decoded once and shrunk
+in strips, so the peak is the decoded image (4 bytes a pixel) and a strip. Functions here raise
+whatever the decoders raise; ``clients.imaging`` turns that into refusals.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import math
+import warnings
+from collections.abc import Callable
+from io import BufferedReader
+from typing import Final
+
+from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
+
+from clients.documents import Raster
+
+Size = tuple[int, int]
+Picture = ImageFile.ImageFile
+Pixels = Image.Image
+_Normaliser = Callable[[Pixels], Pixels]
+
+QUALITY = 80
+"""The provider's advice (fact sheet 3.5)."""
+STRIP_PIXELS = 2_000_000
+GENEROUS_PIXELS = 32_000_000
+"""Up to here averaging leaves a factor of 2 to 4 for LANCZOS; above, 1 to 2, for the memory."""
+HEIF_HEAD_BYTES = 1 << 18
+ORIENTATION = 0x0112
+SUBFILE_TYPE = 254
+PREVIEW_OR_MASK = 1 | 4
+TURNS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+# core.images.check_size decides by the same declared sizes, and refuses with a code
+Image.MAX_IMAGE_PIXELS = None
+
+
+# --- in
+
+
+def opened(file: BufferedReader, kind: str) -> Picture:
+    """A file's header read, by the one decoder its first bytes ask for; no pixels yet."""
+    _hush_decoders()
+    file.seek(0)
+    if kind == "heic":
+        return _opened_heif(file)
+    try:
+        return Image.open(file, formats=[kind.upper()])
+    except UnidentifiedImageError:
+        raise ValueError("its header makes no sense") from None
+
+
+def _opened_heif(file: BufferedReader) -> Picture:
+    """libheif turns as the container says, and pillow-heif then drops EXIF's orientation. Some
+    writers only leave the EXIF one; it is kept where the container says nothing.
+    """
+    _register_heif()
+    head = file.read(HEIF_HEAD_BYTES)
+    file.seek(0)
+    picture = Image.open(file, formats=["HEIF"])
+    if b"irot" in head or b"imir" in head:
+        picture.info["original_orientation"] = None
+    return picture
+
+
+@functools.cache
+def _register_heif() -> None:
+    import pillow_heif
+
+    pillow_heif.options.THUMBNAILS = False
+    pillow_heif.options.DEPTH_IMAGES = False
+    pillow_heif.options.AUX_IMAGES = False
+    pillow_heif.options.DECODE_THREADS = 1  # workers are one a core already
+    pillow_heif.register_heif_opener()
+
+
+def _hush_decoders() -> None:
+    """Pillow warns about odd metadata; we strip it. Idempotent, so safe from several threads."""
+    warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\b")
+
+
+def frame_count(picture: Picture) -> int:
+    """Frames as the header tells; not for GIF, where Pillow walks the file."""
+    return int(getattr(picture, "n_frames", 1))
+
+
+def tiff_pages(picture: Picture, most: int) -> list[int]:
+    """Frame numbers that are pages, up to ``most``; previews and masks are not."""
+    pages: list[int] = []
+    for frame in range(4 * most):
+        try:
+            picture.seek(frame)
+        except EOFError:
+            break
+        if not int(picture.tag_v2.get(SUBFILE_TYPE, 0)) & PREVIEW_OR_MASK:  # type: ignore[attr-defined]
+            pages.append(frame)
+        if len(pages) == most:
+            break
+    return pages or [0]
+
+
+def is_srgb(picture: Picture) -> bool:
+    """Whether the pixels mean sRGB (or gray) as they are."""
+    return picture.mode != "CMYK" and _transform(_profile(picture), picture.mode) is None
+
+
+def prove_whole(picture: Picture) -> None:
+    """Decode all of it as cheaply as that goes: a JPEG at an eighth."""
+    picture.draft(None, (1, 1))
+    picture.load()
+
+
+def from_raster(raster: Raster, size: Size) -> Pixels:
+    """A rendered page at ``size``."""
+    drawn = (raster.width, raster.height)
+    page = Image.frombuffer("RGB", drawn, raster.data, "raw", "BGR", raster.stride, 1)
+    return _resized(page, size, Image.Resampling.LANCZOS)
+
+
+# --- out
+
+
+def encoded(pixels: Pixels) -> bytes:
+    """L or RGB pixels as a JPEG that holds nothing else."""
+    pixels.info = {}  # Pillow would carry a comment over
+    out = io.BytesIO()
+    pixels.save(out, "JPEG", quality=QUALITY)
+    return out.getvalue()
+
+
+def centred(pixels: Pixels, size: Size) -> Pixels:
+    """On a white canvas of ``size``."""
+    canvas = Image.new(pixels.mode, size, "white")
+    canvas.paste(pixels, ((size[0] - pixels.width) // 2, (size[1] - pixels.height) // 2))
+    return canvas
+
+
+# --- pixels
+
+
+def upright(picture: Picture, planned: Size, kind: str) -> tuple[Pixels, Size]:
+    """L or RGB pixels of the planned size, upright, sRGB on white; and the upright full size.
+
+    ``planned`` is for the picture as stored: turning comes last, on the few pixels left.
+    """
+    profile, full = _profile(picture), picture.size
+    pixels = _shrunk_jpeg(picture, planned) if kind == "jpeg" else _shrunk(picture, planned)
+    pixels = _in_srgb(_on_white(pixels), profile)
+    orientation = _orientation(picture)
+    if orientation not in TURNS:
+        return pixels, full
+    return pixels.transpose(TURNS[orientation]), full if orientation < 5 else full[::-1]
+
+
+def _profile(picture: Picture) -> bytes | None:
+    profile = picture.info.get("icc_profile")
+    return profile if isinstance(profile, bytes) else None
+
+
+def _orientation(image: Pixels) -> int:
+    """EXIF orientation, read after the pixels: decoders that turn the image themselves unset it."""
+    try:
+        stored = image.info.get("original_orientation") or image.getexif().get(ORIENTATION, 1)
+        return int(stored)
+    except Exception:
+        return 1  # broken EXIF costs the turn, not the image
+
+
+def _shrunk_jpeg(image: Picture, planned: Size) -> Pixels:
+    """The decoder drops to 1/2, 1/4 or 1/8 while reading; the rest is one small resize.
+
+    BICUBIC: at these last factors under 2 it measures within 0.01 SSIM of LANCZOS on the full
+    image, and BILINEAR, HAMMING and BOX do not (benchmarks/preprocess.py).
+    """
+    drafted = image.draft(None, planned)
+    image.load()
+    box = drafted[1] if drafted else None
+    return _resized(image, planned, Image.Resampling.BICUBIC, box)
+
+
+def _shrunk(image: Picture, planned: Size) -> Pixels:
+    image.load()
+    scale = min(image.width / planned[0], image.height / planned[1])
+    gap = 2.0 if image.width * image.height <= GENEROUS_PIXELS else 1.0
+    factor = max(1, int(scale / gap))
+    normal = _normaliser(image)
+    if factor == 1:
+        return _resized(normal(image), planned, Image.Resampling.LANCZOS)
+    box = (0.0, 0.0, image.width / factor, image.height / factor)
+    return _resized(_reduced(image, factor, normal), planned, Image.Resampling.LANCZOS, box)
+
+
+def _reduced(image: Pixels, factor: int, normal: _Normaliser) -> Pixels:
+    """Average ``factor`` x ``factor`` pixels, a strip at a time: no second full-size copy."""
+    rows = factor * max(1, STRIP_PIXELS // (image.width * factor))
+    canvas: Pixels | None = None
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height)))
+        small = normal(strip).reduce(factor)
+        if canvas is None:
+            canvas = Image.new(small.mode, (small.width, math.ceil(image.height / factor)))
+        canvas.paste(small, (0, top // factor))
+    assert canvas is not None
+    return canvas
+
+
+def _resized(
+    image: Pixels,
+    size: Size,
+    resample: Image.Resampling,
+    box: tuple[float, float, float, float] | None = None,
+) -> Pixels:
+    return image if image.size == size else image.resize(size, resample, box)
+
+
+def _normaliser(image: Pixels) -> _Normaliser:
+    """How this image's pixels become L, La, RGB, RGBa or CMYK, which can be averaged.
+
+    Alpha is premultiplied first: what hides behind full transparency must not bleed into edges.
+    """
+    if image.mode in ("L", "RGB", "CMYK") and "transparency" not in image.info:
+        return lambda strip: strip
+    if image.mode == "1":
+        return lambda strip: strip.convert("L")
+    if image.mode.startswith("I") or image.mode == "F":
+        return functools.partial(_eight_bit, levels=_levels(image))
+    if image.mode == "LA":
+        return lambda strip: strip.convert("La")
+    if image.mode == "LAB":
+        return _lab_to_srgb
+    if image.has_transparency_data:
+        return lambda strip: strip.convert("RGBA").convert("RGBa")
+    return lambda strip: strip.convert("RGB")
+
+
+def _levels(image: Pixels) -> tuple[float, float]:
+    """The values that are black and white: the type's range where it fits, else the image's own."""
+    if image.mode.startswith("I;16"):
+        return 0.0, 65535.0
+    extrema = image.getextrema()
+    low, high = (float(value) for value in extrema if not isinstance(value, tuple))
+    for top in (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0):
+        if low >= 0 and high <= top:
+            return 0.0, top
+    return low, high
+
+
+def _eight_bit(strip: Pixels, levels: tuple[float, float]) -> Pixels:
+    low, high = levels
+    scale = 255.0 / (high - low) if math.isfinite(high - low) and high > low else 1.0
+    floats = strip.convert("I").convert("F") if strip.mode.startswith("I;") else strip.convert("F")
+    return floats.point(lambda value: value * scale + (0.5 - low * scale)).convert("L")
+
+
+def _on_white(pixels: Pixels) -> Pixels:
+    if pixels.mode not in ("RGBa", "La"):
+        return pixels
+    straight = pixels.convert("RGBA" if pixels.mode == "RGBa" else "LA")
+    canvas = Image.new("RGB" if pixels.mode == "RGBa" else "L", pixels.size, "white")
+    canvas.paste(straight.convert(canvas.mode), mask=straight.getchannel("A"))
+    return canvas
+
+
+# --- colour
+
+
+def _in_srgb(pixels: Pixels, profile: bytes | None) -> Pixels:
+    transform = _transform(profile, pixels.mode)
+    if transform is not None:
+        return ImageCms.applyTransform(pixels, transform) or pixels
+    return pixels if pixels.mode in ("L", "RGB") else pixels.convert("RGB")
+
+
+@functools.lru_cache(maxsize=32)
+def _transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """From the profile to sRGB; None where the profile is absent, sRGB, broken or of another mode.
+
+    Relative colorimetric: white stays white, and colours both spaces hold stay exact.
+    """
+    if not profile:
+        return None
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if mode == "RGB" and ImageCms.getProfileDescription(source).startswith("sRGB"):
+            return None
+        return ImageCms.buildTransform(
+            source, _srgb(), mode, "RGB", ImageCms.Intent.RELATIVE_COLORIMETRIC
+        )
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None
+
+
+@functools.cache
+def _srgb() -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+
+
+def _lab_to_srgb(pixels: Pixels) -> Pixels:
+    lab = ImageCms.createProfile("LAB")
+    return ImageCms.applyTransform(
+        pixels, ImageCms.buildTransform(lab, _srgb(), "LAB", "RGB")
+    ) or pixels.convert("RGB")

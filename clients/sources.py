@@ -1,0 +1,386 @@
+"""What people point at, as a list of single images: files, folders, globs, documents, URLs.
+
+``expand`` decides what belongs to a job, in an order people expect, and raises before anything is
+submitted. What is wrong with one file is found later, by ``check_local`` and ``prepare``, and
+fails that image alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import stat
+import unicodedata
+import urllib.parse
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from glob import glob, has_magic
+from pathlib import Path
+
+from clients import disk, imaging
+from clients.download import FetchRules, fetch
+from core.errors import ImageRefused, RefusalCode, WrongUsage
+from core.images import IMAGE_ENDINGS, SNIFF_BYTES, ImageLimits, sniff
+
+__all__ = [
+    "Expansion",
+    "FetchRules",
+    "Source",
+    "check_local",
+    "content_twins",
+    "expand",
+    "fetch",
+    "local_path",
+]
+
+PAGED_ENDINGS = (".pdf", ".tif", ".tiff")
+BYTES_SCHEME = "file-bytes:"
+_BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One image of a job: ``name`` for people, ``location`` for ``local_path`` or ``fetch``.
+
+    ``page`` counts from 1 and is None for files of one image; ``bytes`` is the file's size, None
+    for URLs and missing files; ``root`` is the given folder, which a symlink may not leave.
+    """
+
+    name: str
+    location: str
+    page: int | None = None
+    bytes: int | None = None
+    root: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """The images of a job in order, and what lay beside them in folders and was left out."""
+
+    sources: list[Source] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+
+
+def expand(inputs: Sequence[str], limits: ImageLimits) -> Expansion:
+    """Every image the inputs stand for, in input order, folders in natural order.
+
+    Raises WrongUsage naming the input that is missing, empty or without images.
+    """
+    if not inputs:
+        raise WrongUsage("no images: name files, folders, patterns like 'photos/*.jpg', or URLs")
+    found = Expansion()
+    for text in inputs:
+        one = _expand_one(text, limits)
+        found.sources.extend(one.sources)
+        found.ignored.extend(one.ignored)
+    return Expansion(_distinct(found.sources), found.ignored)
+
+
+def _expand_one(text: str, limits: ImageLimits) -> Expansion:
+    if is_url(text):
+        return Expansion([Source(_url_name(text), text)])
+    path = Path(text)
+    if text and path.is_dir():
+        return _expand_folder(path, limits)
+    if text and _exists(path):
+        return Expansion(list(_images_of(path, path.name, None, limits)))
+    if has_magic(text):
+        return _expand_pattern(text, limits)
+    raise WrongUsage(f"{_printable(text)!r} does not exist: check the path and the current folder")
+
+
+def is_url(text: str) -> bool:
+    """Whether an input or location is to be fetched rather than opened."""
+    return text[:8].lower().startswith(("http://", "https://"))
+
+
+# --- folders and patterns
+
+
+def _expand_folder(folder: Path, limits: ImageLimits) -> Expansion:
+    found, seen_any = Expansion(), False
+    root = os.path.abspath(folder)  # noqa: PTH100 - resolve() would follow the links we check
+    for path, inner, remark in _walk(Path(root)):
+        seen_any = True
+        if remark or not _is_image(path):
+            found.ignored.append(_printable(inner) + remark)
+        else:
+            found.sources.extend(_images_of(path, inner, root, limits))
+    if found.sources:
+        return found
+    shown = _printable(str(folder))
+    if not seen_any:
+        raise WrongUsage(f"the folder {shown!r} is empty: name one that holds images")
+    raise WrongUsage(
+        f"the folder {shown!r} holds no images among its {len(found.ignored)} entries:"
+        " name one that does, or name the files themselves"
+    )
+
+
+def _walk(root: Path) -> Iterator[tuple[Path, str, str]]:
+    """(path, path inside the root, remark) of everything in a folder, naturally ordered.
+
+    A remark names a folder that is not entered. Each real folder is entered once.
+    """
+    entered: set[tuple[int, int]] = set()
+    stack = [(root, "", "")]
+    while stack:
+        path, inner, remark = stack.pop()
+        if remark or not path.is_dir():
+            yield path, inner, remark
+            continue
+        try:
+            status = path.stat()
+            names = [name for name in os.listdir(path) if not name.startswith(".")]  # noqa: PTH208 - bytes-safe names
+        except OSError as error:
+            yield path, inner + "/", f" ({error.strerror})"
+            continue
+        if (status.st_dev, status.st_ino) in entered:
+            continue
+        entered.add((status.st_dev, status.st_ino))
+        stack.extend(
+            _step(root, path / name, f"{inner}/{name}" if inner else name)
+            for name in sorted(names, key=_natural, reverse=True)
+        )
+
+
+def _step(root: Path, path: Path, inner: str) -> tuple[Path, str, str]:
+    leaves = path.is_symlink() and path.is_dir() and not _inside(path, root)
+    return path, inner + "/" * leaves, " (a link out of the folder)" if leaves else ""
+
+
+def _natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
+    """img2 before img10, whatever the case."""
+    parts = re.split(r"(\d+)", name.casefold())
+    return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts if p], name
+
+
+def _expand_pattern(pattern: str, limits: ImageLimits) -> Expansion:
+    found = Expansion()
+    matches = map(Path, glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob wants no root
+    paths = sorted(matches, key=lambda path: [_natural(part) for part in path.parts])
+    base = _fixed_part(pattern)
+    for path in paths:
+        if path.is_dir():
+            continue
+        inner = path.relative_to(base).as_posix() if base else path.as_posix()
+        if _is_image(path):
+            found.sources.extend(_images_of(path, inner, None, limits))
+        else:
+            found.ignored.append(_printable(inner))
+    if not found.sources:
+        raise WrongUsage(f"the pattern {_printable(pattern)!r} matches no images: try it with ls")
+    return found
+
+
+def _fixed_part(pattern: str) -> Path | None:
+    """The folders of a pattern before the first that holds a wildcard."""
+    fixed: list[str] = []
+    for part in Path(pattern).parts[:-1]:
+        if has_magic(part):
+            break
+        fixed.append(part)
+    return Path(*fixed) if fixed else None
+
+
+def _is_image(path: Path) -> bool:
+    """By its ending, or else by its first bytes. Pipes and devices never are."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return False
+        if path.suffix.lower() in IMAGE_ENDINGS:
+            return True
+        with path.open("rb") as file:
+            return sniff(file.read(SNIFF_BYTES)) is not None
+    except OSError:
+        return path.suffix.lower() in IMAGE_ENDINGS
+
+
+# --- one file
+
+
+def _images_of(path: Path, inner: str, root: str | None, limits: ImageLimits) -> Iterator[Source]:
+    """The file's pages as sources, or the file where it has one image or cannot be read."""
+    name, location = _printable(inner), _location(path)
+    size = _size(path)
+    pages = _pages(path, limits) if path.suffix.lower() in PAGED_ENDINGS else None
+    if pages is None:
+        yield Source(name, location, None, size, root)
+    for page in range(1, (pages or 0) + 1):
+        yield Source(f"{name}[{page}]", location, page, size, root)
+
+
+def _pages(path: Path, limits: ImageLimits) -> int | None:
+    """None where the file is one image, or none at all: then it fails later, with its reason."""
+    try:
+        pages = imaging.page_count(path, limits)
+    except ImageRefused:
+        return None
+    single = pages == 1 and path.suffix.lower() != ".pdf"
+    return None if single or not 1 <= pages <= limits.max_pages else pages
+
+
+def _exists(path: Path) -> bool:
+    """Also for links that lead nowhere: the image fails with that reason, not the job."""
+    try:
+        return os.path.lexists(path)
+    except ValueError:
+        return False
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _location(path: Path) -> str:
+    """An absolute path as text that a database takes; ``local_path`` reads it back."""
+    text = os.path.abspath(path)  # noqa: PTH100 - resolve() would follow the links we check
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return BYTES_SCHEME + urllib.parse.quote_from_bytes(os.fsencode(text))
+    return text
+
+
+def local_path(location: str) -> Path:
+    """The file a non-URL location stands for, also when its name is not valid UTF-8."""
+    if location.startswith(BYTES_SCHEME):
+        return Path(os.fsdecode(urllib.parse.unquote_to_bytes(location.removeprefix(BYTES_SCHEME))))
+    return Path(location)
+
+
+def check_local(source: Source) -> Path:
+    """The real file behind a source.
+
+    Raises ImageRefused: MISSING, UNREADABLE, OUTSIDE_FOLDER.
+    """
+    path = local_path(source.location)
+    try:
+        real = path.resolve(strict=True)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        raise ImageRefused(RefusalCode.MISSING, "there is no such file (any more)") from None
+    except (OSError, RuntimeError) as error:
+        reason = f"the file cannot be reached ({getattr(error, 'strerror', error)})"
+        raise ImageRefused(RefusalCode.UNREADABLE, reason) from None
+    if source.root is not None and not _inside(real, Path(source.root)):
+        reason = "it is a link that leaves the given folder"
+        raise ImageRefused(RefusalCode.OUTSIDE_FOLDER, reason)
+    with disk.unread(real):
+        return real
+
+
+def _stays_inside(source: Source) -> bool:
+    path = local_path(source.location)
+    linked = source.root is not None and path.is_symlink()
+    return not linked or _inside(path, Path(source.root or ""))
+
+
+def _inside(path: Path, root: Path) -> bool:
+    return path.resolve().is_relative_to(root.resolve())
+
+
+# --- names
+
+
+def _printable(text: str) -> str:
+    """Text as UTF-8 can hold it and a terminal may show it; the rest as backslash escapes."""
+    text = os.fsencode(text).decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
+    return "".join(_escaped(c) if _is_control(c) else c for c in text)
+
+
+def _is_control(char: str) -> bool:
+    return char in _BIDI_CONTROLS or unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp")
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape").decode()
+
+
+def _url_name(url: str) -> str:
+    """Host and path: queries hold signatures and secrets."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        return _printable(f"{parts.hostname}{urllib.parse.unquote(parts.path)}".rstrip("/"))
+    except ValueError:
+        return _printable(url)
+
+
+def _distinct(sources: list[Source]) -> list[Source]:
+    """Different files under one name get as many parent folders in front as tell them apart."""
+    locations: defaultdict[str, set[str]] = defaultdict(set)
+    for source in sources:
+        locations[source.name].add(source.location)
+    shared = {name for name, where in locations.items() if len(where) > 1}
+    if not shared:
+        return sources
+    longer = {name: _told_apart(name, locations[name]) for name in shared}
+    return [replace(s, name=longer[s.name][s.location]) if s.name in shared else s for s in sources]
+
+
+def _told_apart(name: str, locations: Iterable[str]) -> dict[str, str]:
+    """location -> a name of its own."""
+    where = sorted(locations)
+    parents = {at: _parents(at, name) for at in where}
+    for depth in range(1, 1 + max(len(p) for p in parents.values())):
+        names = {at: "/".join((*parents[at][-depth:], name)) for at in where}
+        if max(Counter(names.values()).values()) == 1:
+            return names
+    return {at: f"{name}#{number}" for number, at in enumerate(where, 1)}
+
+
+def _parents(location: str, name: str) -> list[str]:
+    if is_url(location):
+        return []
+    parts = [_printable(p) for p in local_path(location).parts[1:]]
+    return parts[: len(parts) - 1 - name.count("/")]
+
+
+# --- twins
+
+
+def content_twins(sources: Sequence[Source]) -> dict[int, int]:
+    """index -> index of the first source with the same bytes and page.
+
+    Only files of equal size are read, each once; a file that cannot be read is no twin.
+    """
+    first: dict[tuple[str, int | None], int] = {}
+    twins: dict[int, int] = {}
+    contents = _contents(sources)
+    for index, source in enumerate(sources):
+        content = contents.get(source.location)
+        if content is None:
+            continue
+        earlier = first.setdefault((content, source.page), index)
+        if earlier != index:
+            twins[index] = earlier
+    return twins
+
+
+def _contents(sources: Sequence[Source]) -> dict[str, str]:
+    """location -> what stands for its bytes: the URL, the location where no other file has its
+    size, else the hash. Files that are going to be refused have none: a good file must not be
+    the duplicate of one that fails.
+    """
+    sizes = {s.location: s.bytes for s in sources if not is_url(s.location) and _stays_inside(s)}
+    crowd = Counter(sizes.values())
+    contents = {s.location: s.location for s in sources if is_url(s.location)}
+    for location, size in sizes.items():
+        content = _hash(location) if size is not None and crowd[size] > 1 else location
+        if size is not None and content is not None:
+            contents[location] = content
+    return contents
+
+
+def _hash(location: str) -> str | None:
+    try:
+        with disk.opened(local_path(location), max_bytes=2**63) as (file, _):
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (ImageRefused, OSError):
+        return None

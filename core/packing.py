@@ -1,0 +1,101 @@
+"""Packing images into requests: contiguous, in input order, by whichever limit binds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """What one item takes of a request: encoded bytes (base64 for images) and prompt tokens."""
+
+    bytes: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What one request may hold."""
+
+    items: int
+    bytes: int
+    tokens: int
+
+
+def balanced(count: int, packs: int) -> list[int]:
+    """Sizes of ``packs`` parts of ``count`` that differ by at most one, the larger first."""
+    size, larger = divmod(count, packs)
+    return [size + 1] * larger + [size] * (packs - larger)
+
+
+def pack(weights: Sequence[Weight], budget: Budget) -> list[int]:
+    """Sizes of the fewest contiguous packs within ``budget``, as even as the budget allows.
+
+    An item that alone is over the budget gets a pack of its own: the provider has the last word.
+    61 equal items with room for 60 come to [31, 30].
+    """
+    if not weights:
+        return []
+    loads = [_load(weight, budget) for weight in weights]
+    count = len(_greedy(weights, budget, 1.0))
+    even = balanced(len(weights), count)
+    if _fits(even, weights, budget):
+        return even
+    return _greedy(weights, budget, _smallest_cap(weights, budget, count, max(loads)))
+
+
+def fits(weights: Sequence[Weight], budget: Budget) -> bool:
+    """True when all of ``weights`` go into one request."""
+    return (
+        len(weights) <= budget.items
+        and sum(w.bytes for w in weights) <= budget.bytes
+        and sum(w.tokens for w in weights) <= budget.tokens
+    )
+
+
+def _load(weight: Weight, budget: Budget) -> float:
+    """The share of a request that one item takes, by its binding limit."""
+    return max(1 / budget.items, weight.bytes / budget.bytes, weight.tokens / budget.tokens)
+
+
+def _fits(sizes: Sequence[int], weights: Sequence[Weight], budget: Budget) -> bool:
+    start = 0
+    for size in sizes:
+        if size > 1 and not fits(weights[start : start + size], budget):
+            return False
+        start += size
+    return True
+
+
+def _greedy(weights: Sequence[Weight], budget: Budget, cap: float) -> list[int]:
+    """Fill each pack up to ``cap`` of the budget. Greedy is optimal in number for runs in order."""
+    sizes: list[int] = []
+    items = load_bytes = load_tokens = 0
+    for weight in weights:
+        over = (
+            items + 1 > budget.items * cap
+            or load_bytes + weight.bytes > budget.bytes * cap
+            or load_tokens + weight.tokens > budget.tokens * cap
+        )
+        if items and over:
+            sizes.append(items)
+            items = load_bytes = load_tokens = 0
+        items, load_bytes, load_tokens = (
+            items + 1,
+            load_bytes + weight.bytes,
+            load_tokens + weight.tokens,
+        )
+    return [*sizes, items]
+
+
+def _smallest_cap(weights: Sequence[Weight], budget: Budget, count: int, heaviest: float) -> float:
+    """The smallest share of the budget with which ``count`` packs still suffice (bisection)."""
+    low, high = min(heaviest, 1.0), 1.0
+    for _ in range(24):
+        middle = (low + high) / 2
+        if len(_greedy(weights, budget, middle)) <= count:
+            high = middle
+        else:
+            low = middle
+    return high

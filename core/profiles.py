@@ -1,0 +1,93 @@
+"""What models and providers can do, and what they cost, as data with sources and dates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Family = Literal["step-1o", "step-1v"]
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """Per million tokens: input miss, cache hit, output."""
+
+    currency: str
+    prompt: float
+    cached: float
+    completion: float
+
+
+@dataclass(frozen=True, slots=True)
+class ModelProfile:
+    """Limits of one model. Token counts are decimal (256K is 256,000: the careful reading)."""
+
+    context_tokens: int
+    images_per_request: int
+    family: Family = "step-1o"
+    prices: tuple[Price, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderProfile:
+    """How a kind of endpoint is spoken to."""
+
+    file_store: bool  # images are uploaded once and named by id; else inlined as data URLs
+    request_image_bytes: int  # all images of one request together, base64 (fact sheet 3.1)
+    reasoning: bool  # understands reasoning_effort
+
+
+PRICES_AS_OF = "2026-09-29"
+"""Fact sheet section 7: the newest price pages of .ai (USD) and .com (CNY)."""
+
+MODELS = {
+    "step-5-preview": ModelProfile(
+        1_000_000,
+        60,
+        prices=(Price("USD", 1.00, 0.05, 2.70), Price("CNY", 7.0, 0.35, 20.0)),
+    ),
+    "step-3.7-flash": ModelProfile(
+        256_000,
+        60,
+        prices=(Price("USD", 0.20, 0.04, 1.15), Price("CNY", 1.35, 0.27, 8.1)),
+    ),
+    "step-1o-turbo-vision": ModelProfile(
+        32_000,
+        60,
+        prices=(Price("USD", 0.36, 0.07, 1.15), Price("CNY", 2.5, 0.5, 8.0)),
+    ),
+}
+UNKNOWN_MODEL = ModelProfile(128_000, 60)
+"""A model we have no facts of: override with OVERSTORY_CONTEXT_TOKENS, _IMAGES_PER_REQUEST."""
+
+PROVIDERS = {
+    "stepfun": ProviderProfile(file_store=True, request_image_bytes=20_000_000, reasoning=True),
+    "openai": ProviderProfile(file_store=False, request_image_bytes=20_000_000, reasoning=False),
+}
+
+
+def model_profile(model: str) -> ModelProfile:
+    return MODELS.get(model, UNKNOWN_MODEL)
+
+
+def currency_of(base_url: str) -> str:
+    """StepFun bills .com accounts in CNY and .ai accounts in USD (fact sheet 9)."""
+    return "CNY" if "stepfun.com" in base_url else "USD"
+
+
+def price_of(model: str, base_url: str) -> Price:
+    """The price of ``model`` in the endpoint's currency; zeros for a model we know no price of."""
+    currency = currency_of(base_url)
+    for price in model_profile(model).prices:
+        if price.currency == currency:
+            return price
+    return Price(currency, 0.0, 0.0, 0.0)
+
+
+def cost(price: Price, prompt_tokens: int, cached_tokens: int, completion_tokens: int) -> float:
+    """Money for one call. Cached tokens are part of the prompt and cost the cache-hit price."""
+    fresh = max(prompt_tokens - cached_tokens, 0)
+    total = (
+        fresh * price.prompt + cached_tokens * price.cached + completion_tokens * price.completion
+    )
+    return total / 1_000_000

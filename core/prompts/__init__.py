@@ -1,0 +1,78 @@
+"""Prompts: texts a person can read, filled in by functions of values.
+
+Images come first and the instruction last, as the provider advises. What comes from a model or an
+image is data: it stands between delimiters that it cannot close. A leaf numbers its images from 1
+whatever their place in the job, so that the same leaf in another job is the same request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from importlib import resources
+from string import Template
+from typing import Any, Literal
+
+from core.tokens import Detail
+
+TEXTS = ("system", "direct", "leaf", "branch", "root", "nudge_citation", "nudge_length")
+Nudge = Literal["citation", "length"]
+Message = dict[str, Any]
+
+
+@cache
+def text(name: str) -> str:
+    """The prompt called ``name``, one of TEXTS."""
+    return (resources.files(__package__) / f"{name}.txt").read_text("utf-8").strip()
+
+
+@cache
+def version() -> str:
+    """Short hash of all texts: part of every node's key, so that a changed prompt is asked anew."""
+    joined = "\0".join(f"{name}\0{text(name)}" for name in TEXTS)
+    return hashlib.sha256(joined.encode()).hexdigest()[:12]
+
+
+def look(
+    urls: Sequence[str], detail: Detail, question: str, whole: bool, nudges: Sequence[Nudge] = ()
+) -> list[Message]:
+    """Messages that show ``urls`` and ask: the person's question (``whole``), or notes for it."""
+    parts: list[Message] = [
+        {"type": "image_url", "image_url": {"url": url, "detail": detail}} for url in urls
+    ]
+    instruction = look_instruction(len(urls), question, whole, nudges)
+    return [_system(), {"role": "user", "content": [*parts, {"type": "text", "text": instruction}]}]
+
+
+def look_instruction(count: int, question: str, whole: bool, nudges: Sequence[Nudge] = ()) -> str:
+    numbers = "[1]" if count == 1 else f"[1] to [{count}]"
+    filled = Template(text("direct" if whole else "leaf")).substitute(
+        count=count, numbers=numbers, question=_inside(question)
+    )
+    return _with_nudges(filled, nudges)
+
+
+def read(
+    notes: Sequence[str], images: int, question: str, whole: bool, nudges: Sequence[Nudge] = ()
+) -> list[Message]:
+    """Messages that give ``notes`` on ``images`` images and ask for an answer or a summary."""
+    filled = Template(text("root" if whole else "branch")).substitute(
+        count=images, notes="\n\n".join(map(_inside, notes)), question=_inside(question)
+    )
+    return [_system(), {"role": "user", "content": _with_nudges(filled, nudges)}]
+
+
+def _system() -> Message:
+    return {"role": "system", "content": text("system")}
+
+
+def _with_nudges(filled: str, nudges: Sequence[Nudge]) -> str:
+    return "\n\n".join([filled, *(text(f"nudge_{nudge}") for nudge in dict.fromkeys(nudges))])
+
+
+def _inside(words: str) -> str:
+    """``words`` with our delimiters defused, so that no text can step out of its frame."""
+    for name in ("notes", "question"):
+        words = words.replace(f"<{name}", f"‹{name}").replace(f"</{name}", f"‹/{name}")
+    return words

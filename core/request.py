@@ -1,0 +1,97 @@
+"""Requests as values: the body of a node's call, and the key that makes it the same request.
+
+The key is the hash of the body with each image named by its content, so it covers the model, the
+prompt texts, the parameters and the children, and nothing that may differ between two runs of the
+same thing (file ids, the account's key).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core import prompts
+from core.prompts import Nudge
+from core.shape import Shape
+from core.spec import content_key
+from core.tokens import Detail, text_tokens_estimate
+
+Body = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What stays the same over a job's requests."""
+
+    question: str
+    model: str
+    endpoint: str
+    detail: Detail
+    shape: Shape
+    reasoning_effort: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """How a request was changed after a reply that could not be used."""
+
+    widened: int = 0  # times max_tokens was doubled
+    nudges: tuple[Nudge, ...] = ()
+
+    def after(self, reason: str) -> Variant:
+        """The next variant to try, by why the last reply could not be used."""
+        if reason == "citation":
+            return Variant(self.widened, (*self.nudges, "citation"))
+        return Variant(self.widened + 1, (*self.nudges, "length"))
+
+
+FIRST = Variant()
+
+
+def look_body(ask: Ask, urls: Sequence[str], whole: bool, variant: Variant = FIRST) -> Body:
+    """The body of a request that shows images. ``whole``: the person's own question is asked."""
+    messages = prompts.look(urls, ask.detail, ask.question, whole, variant.nudges)
+    return _body(ask, messages, ask.shape.leaf_max_tokens(len(urls), variant.widened))
+
+
+def read_body(
+    ask: Ask, notes: Sequence[str], images: int, whole: bool, variant: Variant = FIRST
+) -> Body:
+    """The body of a request over notes."""
+    messages = prompts.read(notes, images, ask.question, whole, variant.nudges)
+    return _body(ask, messages, ask.shape.branch_max_tokens(variant.widened))
+
+
+def key_of(endpoint: str, body: Body) -> str:
+    """The key of a body whose images are named by content (``sha256:...``), at ``endpoint``."""
+    return content_key([endpoint, body])
+
+
+def reserve(body: Body, image_tokens: int) -> int:
+    """Tokens to reserve for a body: its images, its text, and all it may answer."""
+    text = sum(text_tokens_estimate(words) for words in _texts(body))
+    return image_tokens + text + int(body["max_tokens"])
+
+
+def _body(ask: Ask, messages: list[prompts.Message], max_tokens: int) -> Body:
+    body: Body = {
+        "model": ask.model,
+        "messages": messages,
+        "max_tokens": max_tokens,
+        "temperature": 0,
+    }
+    if ask.reasoning_effort is not None:
+        body["reasoning_effort"] = ask.reasoning_effort
+    return body
+
+
+def _texts(body: Body) -> list[str]:
+    texts: list[str] = []
+    for message in body["messages"]:
+        content = message["content"]
+        if isinstance(content, str):
+            texts.append(content)
+        else:
+            texts.extend(part["text"] for part in content if part["type"] == "text")
+    return texts

@@ -1,0 +1,47 @@
+"""A job as it is asked for: by the command, by a message of another app, by a client."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from core.errors import WrongUsage
+from core.tokens import Detail
+
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100_000)]
+
+
+class JobSpec(BaseModel):
+    """What ``overstory.submit`` takes. Unknown names are refused, so that a typing error is seen."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    images: Annotated[list[str], Field(min_length=1, description="files, folders, globs, URLs")]
+    ask: Words
+    key: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
+    label: Annotated[str, StringConstraints(max_length=255)] | None = None
+    detail: Detail | None = None
+    model: str | None = None
+    fetch: bool = False  # URLs are fetched here rather than by the provider
+    fresh: bool = False  # ask again what other jobs have paid for
+    keep_files: bool = False  # leave the files at the provider for a later question
+    weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
+
+
+def parse_spec(values: dict[str, Any]) -> JobSpec:
+    """A JobSpec from a message's arguments. Raises WrongUsage naming each wrong field."""
+    try:
+        return JobSpec(**values)
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        raise WrongUsage("overstory.submit refused its arguments: " + "; ".join(lines)) from None
+
+
+def content_key(parts: Sequence[object]) -> str:
+    """sha256 of the canonical JSON of ``parts``, in hex."""
+    canonical = json.dumps(parts, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,49 @@
+"""Judging a reply: can it be recorded, and with which words?"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from core import citations
+from core.reply import Reply
+from core.request import Variant
+
+VARIANTS_MAX = 3
+"""A request is asked in at most this many forms: as planned, and changed twice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usable:
+    """The text to record, citing positions of the job; ``refused`` false citations are out."""
+
+    text: str
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """Why a reply is not recorded: ``empty``, ``length`` (it was cut short) or ``citation``."""
+
+    reason: str
+
+
+def judge(
+    reply: Reply, variant: Variant, known: Collection[int], positions: Mapping[int, int] | None
+) -> Usable | Unusable:
+    """What ``reply`` to ``variant`` is worth.
+
+    ``known`` are the numbers the node may cite; ``positions`` translates them into positions of
+    the job where the request had numbers of its own. One nudge is spent on false citations and
+    the request is widened while it falls short; after that the best of the last reply is kept.
+    """
+    if not reply.text.strip():
+        return Unusable("length" if reply.finish_reason == "length" else "empty")
+    last = variant.widened + len(variant.nudges) >= VARIANTS_MAX - 1
+    if reply.finish_reason == "length" and variant.widened == 0 and not last:
+        return Unusable("length")
+    checked = citations.check(reply.text, known)
+    if checked.refused and "citation" not in variant.nudges and not last:
+        return Unusable("citation")
+    text = checked.text if positions is None else citations.translate(checked.text, positions)
+    return Usable(text.strip(), checked.refused)

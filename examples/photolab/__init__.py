@@ -1,0 +1,1 @@
+"""Paints scenes that look like photographs, from a seed, with Pillow alone."""

@@ -1,0 +1,1 @@
+"""State: tables, the one writer of state, the ledger, named queries."""

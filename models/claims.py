@@ -1,0 +1,256 @@
+"""Claims: who may work on what, decided by one guarded UPDATE with a lease.
+
+Which job is served next is decided here too: the running job that has been served least for its
+weight (fair queueing by what was used, not by what waits), then the older one. A new job starts
+level with the least served one, so it neither waits behind a backlog nor pushes others aside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
+
+from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
+from models.engine import now
+from models.tables import Image, Job, Node
+
+
+@dataclass(frozen=True, slots=True)
+class ImageWork:
+    """An image as a stage needs it."""
+
+    id: int
+    job_id: str
+    position: int
+    name: str
+    location: str
+    page: int | None
+    root: str | None
+    sha256: str | None
+    mime: str | None
+    prepared_bytes: int | None
+    attempts: int
+    detail: str
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeWork:
+    """A node as a stage needs it."""
+
+    id: int
+    job_id: str
+    parent_id: int | None
+    kind: str
+    level: int
+    first_position: int
+    last_position: int
+    tokens: int
+    attempts: int
+    ask: str
+    model: str
+    provider: str
+    endpoint: str
+    detail: str
+    options: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A claim's token and its length in seconds. Whoever holds the token may record."""
+
+    token: str
+    seconds: float
+
+
+def claim_images(
+    connection: Connection,
+    account: str,
+    status: ImageStatus,
+    lease: Lease,
+    limit: int,
+    attempts_max: int,
+) -> list[ImageWork]:
+    """Up to ``limit`` images of one job in ``status``, lowest positions first."""
+    free = _image_is_free(status, attempts_max)
+    job = connection.execute(
+        select(Job.id, Job.detail, Job.options)
+        .where(_served_by(account), exists().where(Image.job_id == Job.id, free))
+        .order_by(Job.served_images / Job.weight, Job.created_at)
+        .limit(1)
+    ).first()
+    if job is None:
+        return []
+    ids = (
+        select(Image.id)
+        .where(Image.job_id == job.id, free)
+        .order_by(Image.position)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    rows = connection.execute(
+        update(Image)
+        .where(Image.id.in_(ids.scalar_subquery()), free)
+        .values(
+            lease_token=lease.token,
+            lease_until=now() + lease.seconds,
+            attempts=Image.attempts + 1,
+        )
+        .returning(
+            Image.id,
+            Image.job_id,
+            Image.position,
+            Image.name,
+            Image.location,
+            Image.page,
+            Image.root,
+            Image.sha256,
+            Image.mime,
+            Image.prepared_bytes,
+            Image.attempts,
+        )
+    ).all()
+    connection.execute(
+        update(Job).where(Job.id == job.id).values(served_images=Job.served_images + len(rows))
+    )
+    work = [ImageWork(**row._asdict(), detail=job.detail, options=job.options) for row in rows]
+    return sorted(work, key=lambda image: image.position)
+
+
+def next_node(connection: Connection, account: str, kind: NodeKind) -> NodeWork | None:
+    """The node of ``kind`` that deserves the account's next call, unclaimed; None if none is due.
+
+    Branches come highest first: the nearer to the root, the sooner somebody has an answer.
+    """
+    row = connection.execute(
+        select(
+            Node.id,
+            Node.job_id,
+            Node.parent_id,
+            Node.kind,
+            Node.level,
+            Node.first_position,
+            Node.last_position,
+            Node.tokens,
+            Node.attempts,
+            Job.ask,
+            Job.model,
+            Job.provider,
+            Job.endpoint,
+            Job.detail,
+            Job.options,
+        )
+        .join(Job, Job.id == Node.job_id)
+        .where(
+            _served_by(account),
+            Node.status == NodeStatus.READY,
+            Node.kind == kind,
+            Node.due_at <= now(),
+        )
+        .order_by(
+            Job.served_tokens / Job.weight,
+            Job.created_at,
+            Node.level.desc(),
+            Node.first_position,
+        )
+        .limit(1)
+    ).first()
+    return None if row is None else NodeWork(**row._asdict())
+
+
+def claim_node(connection: Connection, node: NodeWork, lease: Lease, tokens: int) -> bool:
+    """Take ``node`` for a call of about ``tokens`` tokens; False when somebody else has it."""
+    claimed = connection.execute(
+        update(Node)
+        .where(
+            Node.id == node.id,
+            Node.status == NodeStatus.READY,
+            exists().where(Job.id == Node.job_id, Job.status == JobStatus.RUNNING),
+        )
+        .values(
+            status=NodeStatus.RUNNING,
+            lease_token=lease.token,
+            lease_until=now() + lease.seconds,
+            attempts=Node.attempts + 1,
+            tokens=tokens,
+            started_at=func.coalesce(Node.started_at, now()),
+        )
+    ).rowcount
+    if claimed:
+        connection.execute(
+            update(Job)
+            .where(Job.id == node.job_id)
+            .values(served_tokens=Job.served_tokens + tokens)
+        )
+    return bool(claimed)
+
+
+def renew(connection: Connection, token: str, seconds: float) -> int:
+    """Prolong whatever is held under ``token``; the number of rows still held."""
+    held = 0
+    for table in (Image, Node):
+        held += connection.execute(
+            update(table).where(table.lease_token == token).values(lease_until=now() + seconds)
+        ).rowcount
+    return held
+
+
+def least_served(connection: Connection) -> tuple[float, float]:
+    """Images and tokens that the least served running job has had: where a new job starts."""
+    row = connection.execute(
+        select(
+            func.min(Job.served_images / Job.weight), func.min(Job.served_tokens / Job.weight)
+        ).where(Job.status == JobStatus.RUNNING)
+    ).one()
+    return float(row[0] or 0.0), float(row[1] or 0.0)
+
+
+def waiting_work(connection: Connection, account: str, limit: int) -> dict[str, int]:
+    """Units due now and claimed by nobody, at most ``limit`` each, by the stage that does them."""
+    counts = {
+        "preprocess": _count_images(connection, account, ImageStatus.PENDING, limit),
+        "upload": _count_images(connection, account, ImageStatus.PREPARED, limit),
+        "infer": _count_nodes(connection, account, NodeKind.LEAF, limit),
+        "aggregate": _count_nodes(connection, account, NodeKind.BRANCH, limit),
+    }
+    return {stage: count for stage, count in counts.items() if count}
+
+
+def _served_by(account: str) -> ColumnElement[bool]:
+    return and_(Job.status == JobStatus.RUNNING, Job.account == account)
+
+
+def _image_is_free(status: ImageStatus, attempts_max: int) -> ColumnElement[bool]:
+    return and_(
+        Image.status == status,
+        Image.due_at <= now(),
+        or_(Image.lease_token.is_(None), Image.lease_until <= now()),
+        Image.attempts < attempts_max,
+    )
+
+
+def _count_images(connection: Connection, account: str, status: ImageStatus, limit: int) -> int:
+    found = (
+        select(Image.id)
+        .join(Job, Job.id == Image.job_id)
+        .where(_served_by(account), _image_is_free(status, 1_000_000))
+        .limit(limit)
+    )
+    return connection.execute(select(func.count()).select_from(found.subquery())).scalar_one()
+
+
+def _count_nodes(connection: Connection, account: str, kind: NodeKind, limit: int) -> int:
+    found = (
+        select(Node.id)
+        .join(Job, Job.id == Node.job_id)
+        .where(
+            _served_by(account),
+            Node.status == NodeStatus.READY,
+            Node.kind == kind,
+            Node.due_at <= now(),
+        )
+        .limit(limit)
+    )
+    return connection.execute(select(func.count()).select_from(found.subquery())).scalar_one()

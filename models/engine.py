@@ -1,0 +1,184 @@
+"""The door to the database: engines set up right for SQLite and PostgreSQL, and its clock."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+from sqlalchemy import Connection, Double, Engine, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from core.errors import ServiceAway, WrongUsage
+
+SQLITE_BUSY_SECONDS = 60
+"""A writer waits this long for another's transaction (a backup may hold the lock for 20 s)."""
+FIXED_IN = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
+"""SQLite versions with the WAL-reset bug (3.7.0 to 3.51.2) mended, newest first."""
+
+
+__all__ = ["Connection", "Database", "away_as_ours", "make_engine", "now", "sqlite_module"]
+
+
+class now(FunctionElement[float]):  # noqa: N801 -- a SQL function, lower case like func.count
+    """The database's clock in seconds since 1970: one clock, whatever the workers' own say."""
+
+    type = Double()
+    inherit_cache = True
+    name = "now_epoch"
+
+
+@compiles(now, "sqlite")
+def _now_sqlite(element: now, compiler: Any, **kw: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(now, "postgresql")
+def _now_postgresql(element: now, compiler: Any, **kw: Any) -> str:
+    return "extract(epoch from clock_timestamp())"
+
+
+class Database:
+    """Connections to one database. Safe across threads; a forked child gets its own pool."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._engine: Engine | None = None
+        self._pid = 0
+        self._lock = threading.Lock()
+
+    @property
+    def engine(self) -> Engine:
+        with self._lock:
+            if self._engine is None or self._pid != os.getpid():
+                if self._engine is not None:
+                    self._engine.dispose(close=False)  # the parent's sockets are not ours to close
+                self._engine, self._pid = make_engine(self.url), os.getpid()
+            return self._engine
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.url.startswith("sqlite")
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One short write transaction. On SQLite it takes the write lock at once (BEGIN IMMEDIATE):
+        a transaction that reads first and writes later fails with 'database is locked'.
+
+        Raises ServiceAway when the database does not answer.
+        """
+        with away_as_ours(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One read transaction: a consistent view, no lock taken."""
+        with (
+            away_as_ours(),
+            self.engine.connect().execution_options(overstory_read=True) as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    def dispose(self) -> None:
+        with self._lock:
+            if self._engine is not None:
+                self._engine.dispose()
+                self._engine = None
+
+
+@contextmanager
+def away_as_ours() -> Iterator[None]:
+    """Translate 'the database is away' into ServiceAway; anything else is a bug and passes."""
+    try:
+        yield
+    except OperationalError as error:
+        raise ServiceAway(f"the database does not answer: {error.orig}") from error
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        raise ServiceAway(f"the database connection broke: {error.orig}") from error
+
+
+def make_engine(url: str) -> Engine:
+    """An engine for ``url``. Raises WrongUsage for a URL of no supported kind."""
+    try:
+        backend = make_url(url).get_backend_name()
+    except ArgumentError:
+        raise WrongUsage(
+            "OVERSTORY_DATABASE_URL is no SQLAlchemy URL: use sqlite:////path/file.db"
+            " or postgresql+psycopg://user:password@host/name"
+        ) from None
+    try:
+        if backend == "sqlite":
+            return _sqlite(url)
+        if backend == "postgresql":
+            return _postgresql(url)
+    except (NoSuchModuleError, ModuleNotFoundError) as error:
+        raise WrongUsage(f"OVERSTORY_DATABASE_URL: {error}") from None
+    raise WrongUsage(
+        f"OVERSTORY_DATABASE_URL: {backend} is not supported; use sqlite or postgresql"
+    )
+
+
+def sqlite_module() -> ModuleType:
+    """The SQLite driver: pysqlite3's wheel where there is one, for it carries a SQLite with the
+    WAL-reset bug fixed and most Pythons do not; else the standard library's."""
+    try:
+        from pysqlite3 import dbapi2
+    except ImportError:
+        from sqlite3 import dbapi2
+    return dbapi2  # type: ignore[no-any-return]
+
+
+def sqlite_is_fixed(version: tuple[int, ...]) -> bool:
+    """False where ``version`` has the rare WAL-reset bug (https://sqlite.org/wal.html)."""
+    if version >= FIXED_IN[0]:
+        return True
+    return any(version[:2] == fixed[:2] and version >= fixed for fixed in FIXED_IN)
+
+
+def _sqlite(url: str) -> Engine:
+    engine = create_engine(
+        url,
+        module=sqlite_module(),
+        connect_args={"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False},
+        pool_size=5,
+        max_overflow=100,
+    )
+
+    @event.listens_for(engine, "connect")
+    def _set_up(connection: Any, record: Any) -> None:
+        connection.isolation_level = None  # the driver must not begin transactions of its own
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode=WAL")
+        cursor.execute("PRAGMA synchronous=NORMAL")  # a killed process loses nothing; power may
+        cursor.execute("PRAGMA foreign_keys=ON")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        reading = connection.get_execution_options().get("overstory_read", False)
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _postgresql(url: str) -> Engine:
+    driver_url = make_url(url)
+    if driver_url.drivername == "postgresql":
+        driver_url = driver_url.set(drivername="postgresql+psycopg")
+    return create_engine(
+        driver_url,
+        pool_pre_ping=True,  # after a database restart no checkout fails (celery.md)
+        pool_size=5,
+        max_overflow=20,
+        pool_recycle=1800,
+        connect_args={"connect_timeout": 5},
+    )

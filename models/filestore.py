@@ -1,0 +1,180 @@
+"""Files at the provider, counted here: one upload a content, room made by least recent use.
+
+A file is pinned while an image that needs it waits to be looked at (its status is uploaded).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import Connection, and_, exists, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from core.states import FileStatus, ImageStatus
+from models.claims import Lease
+from models.engine import now
+from models.tables import File, Image
+
+
+class Claim(StrEnum):
+    """What a worker that wants a content at the provider is told."""
+
+    STORED = "stored"  # it is there: use it
+    MINE = "mine"  # upload it, then say so
+    BUSY = "busy"  # somebody else is uploading it
+    FULL = "full"  # make room first
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    id: int
+    file_id: str
+    sha256: str
+    bytes: int
+
+
+def claim(
+    connection: Connection, account: str, sha256: str, size: int, lease: Lease, files_max: int
+) -> Claim:
+    """Claim the upload of a content, unless it is stored, under way, or there is no room."""
+    row = connection.execute(
+        select(File.status, File.lease_until > now()).where(
+            File.account == account, File.sha256 == sha256
+        )
+    ).first()
+    if row is not None and row[0] == FileStatus.STORED:
+        _touch(connection, account, sha256)
+        return Claim.STORED
+    if row is not None and row[0] == FileStatus.UPLOADING and row[1]:
+        return Claim.BUSY
+    if _taken(connection, account) >= files_max:
+        return Claim.FULL
+    return Claim.MINE if _take(connection, account, sha256, size, lease) else Claim.BUSY
+
+
+def stored(connection: Connection, account: str, sha256: str, file_id: str) -> None:
+    """The upload is done."""
+    connection.execute(
+        update(File)
+        .where(File.account == account, File.sha256 == sha256)
+        .values(
+            status=FileStatus.STORED,
+            file_id=file_id,
+            uploaded_at=now(),
+            used_at=now(),
+            lease_token=None,
+            lease_until=0.0,
+        )
+    )
+
+
+def abandoned(connection: Connection, account: str, sha256: str, token: str) -> None:
+    """The upload did not happen: the place is free again."""
+    connection.execute(
+        update(File)
+        .where(
+            File.account == account,
+            File.sha256 == sha256,
+            File.lease_token == token,
+            File.status == FileStatus.UPLOADING,
+        )
+        .values(status=FileStatus.GONE, lease_token=None, lease_until=0.0)
+    )
+
+
+def gone(connection: Connection, account: str, file_ids: Collection[str]) -> None:
+    """The provider no longer has these."""
+    connection.execute(
+        update(File)
+        .where(File.account == account, File.file_id.in_(file_ids))
+        .values(status=FileStatus.GONE, file_id=None, deleted_at=now())
+    )
+
+
+def lost(connection: Connection, shas: Collection[str], file_ids: Collection[str]) -> set[str]:
+    """Mark ``file_ids`` as gone; of ``shas``, those that are not at the provider (any more)."""
+    connection.execute(
+        update(File)
+        .where(File.sha256.in_(shas), File.file_id.in_(file_ids))
+        .values(status=FileStatus.GONE, file_id=None, deleted_at=now())
+    )
+    stored = select(File.sha256).where(File.sha256.in_(shas), File.status == FileStatus.STORED)
+    return set(shas) - set(connection.execute(stored).scalars())
+
+
+def ids_of(connection: Connection, account: str, shas: Collection[str]) -> dict[str, str]:
+    """sha256 -> file id of the contents that are stored."""
+    rows = connection.execute(
+        select(File.sha256, File.file_id).where(
+            File.account == account, File.sha256.in_(shas), File.status == FileStatus.STORED
+        )
+    ).all()
+    return {row.sha256: row.file_id for row in rows if row.file_id}
+
+
+def evict(connection: Connection, account: str, count: int) -> list[StoredFile]:
+    """Give up the ``count`` least recently used files nobody waits for; delete them afterwards.
+
+    The rows are marked gone here, in one transaction with the choice, so that no leaf can start
+    to rely on a file that is about to be deleted.
+    """
+    needed = exists().where(Image.sha256 == File.sha256, Image.status == ImageStatus.UPLOADED)
+    rows = connection.execute(
+        select(File.id, File.file_id, File.sha256, File.bytes)
+        .where(File.account == account, File.status == FileStatus.STORED, ~needed)
+        .order_by(File.used_at)
+        .limit(count)
+        .with_for_update(skip_locked=True)
+    ).all()
+    chosen = [StoredFile(**row._asdict()) for row in rows]
+    connection.execute(
+        update(File)
+        .where(File.id.in_([file.id for file in chosen]))
+        .values(status=FileStatus.GONE, file_id=None, deleted_at=now())
+    )
+    return chosen
+
+
+def _taken(connection: Connection, account: str) -> int:
+    return connection.execute(
+        select(func.count()).where(
+            File.account == account,
+            or_(
+                File.status == FileStatus.STORED,
+                and_(File.status == FileStatus.UPLOADING, File.lease_until > now()),
+            ),
+        )
+    ).scalar_one()
+
+
+def _touch(connection: Connection, account: str, sha256: str) -> None:
+    connection.execute(
+        update(File).where(File.account == account, File.sha256 == sha256).values(used_at=now())
+    )
+
+
+def _take(connection: Connection, account: str, sha256: str, size: int, lease: Lease) -> bool:
+    """Insert the row or take over one that is gone or whose uploader is; False when outrun."""
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    values = {
+        "status": FileStatus.UPLOADING,
+        "bytes": size,
+        "lease_token": lease.token,
+        "lease_until": now() + lease.seconds,
+        "used_at": now(),
+        "file_id": None,
+        "deleted_at": None,
+    }
+    free = or_(
+        File.status == FileStatus.GONE,
+        and_(File.status == FileStatus.UPLOADING, File.lease_until <= now()),
+    )
+    row = connection.execute(
+        dialect.insert(File)
+        .values(account=account, sha256=sha256, **values)
+        .on_conflict_do_update(index_elements=["account", "sha256"], set_=values, where=free)
+        .returning(File.id)
+    ).first()
+    return row is not None

@@ -1,0 +1,166 @@
+"""The calls ledger: a paid request is written before it is sent and settled after.
+
+A settled request answers every later one with the same key, in any job. The same key is in flight
+once at most. What was in flight when a worker died becomes ``unknown``: it may have been paid.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, or_, select, true, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from core.reply import Reply, Usage
+from core.states import CallStatus
+from models.claims import Lease
+from models.engine import now
+from models.tables import Call
+
+
+@dataclass(frozen=True, slots=True)
+class NewCall:
+    """A request about to be sent. ``key`` hashes everything that is asked."""
+
+    key: str
+    job_id: str
+    node_id: int
+    account: str
+    model: str
+    images: int
+    reserved_tokens: int
+    currency: str
+
+
+def answered(connection: Connection, key: str, only_job: str | None = None) -> Reply | None:
+    """The settled reply to the request ``key``, if it was ever paid for (by ``only_job``)."""
+    by_whom = Call.job_id == only_job if only_job else true()
+    row = connection.execute(
+        select(
+            Call.reply,
+            Call.finish_reason,
+            Call.model,
+            Call.trace,
+            Call.prompt_tokens,
+            Call.cached_tokens,
+            Call.completion_tokens,
+        )
+        .where(Call.key == key, Call.status == CallStatus.SETTLED, by_whom)
+        .order_by(Call.id)
+        .limit(1)
+    ).first()
+    if row is None:
+        return None
+    usage = Usage(row.prompt_tokens, row.cached_tokens, row.completion_tokens)
+    return Reply(
+        text=row.reply or "",
+        reasoning="",
+        finish_reason=row.finish_reason or "stop",
+        usage=usage,
+        trace=row.trace,
+        model=row.model,
+    )
+
+
+def open_call(connection: Connection, call: NewCall, lease: Lease) -> int | None:
+    """Write ``call`` as started and return its id; None while its twin is in flight elsewhere."""
+    _expire(connection, call.key)
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    return connection.execute(
+        dialect.insert(Call)
+        .values(
+            key=call.key,
+            job_id=call.job_id,
+            node_id=call.node_id,
+            account=call.account,
+            model=call.model,
+            images=call.images,
+            reserved_tokens=call.reserved_tokens,
+            currency=call.currency,
+            status=CallStatus.STARTED,
+            lease_token=lease.token,
+            lease_until=now() + lease.seconds,
+            started_at=now(),
+        )
+        .on_conflict_do_nothing()
+        .returning(Call.id)
+    ).scalar()
+
+
+def settle(connection: Connection, call_id: int, reply: Reply, cost: float) -> None:
+    """The reply is here and paid: store it. A call given up as unknown may still settle late."""
+    connection.execute(
+        update(Call)
+        .where(
+            Call.id == call_id,
+            or_(Call.status == CallStatus.STARTED, Call.status == CallStatus.UNKNOWN),
+        )
+        .values(
+            status=CallStatus.SETTLED,
+            reply=reply.text,
+            finish_reason=reply.finish_reason,
+            prompt_tokens=reply.usage.prompt_tokens,
+            cached_tokens=reply.usage.cached_tokens,
+            completion_tokens=reply.usage.completion_tokens,
+            cost=cost,
+            trace=reply.trace,
+            http_status=200,
+            settled_at=now(),
+        )
+    )
+
+
+def close(
+    connection: Connection,
+    call_id: int,
+    status: CallStatus,
+    error: str,
+    http_status: int | None = None,
+    usage: Usage | None = None,
+    cost: float = 0.0,
+) -> None:
+    """The call ended without a reply worth keeping: refused, failed or unknown.
+
+    ``usage`` and ``cost`` are of a reply that was paid and withheld (content_filter).
+    """
+    spent = usage or Usage(0, 0, 0)
+    connection.execute(
+        update(Call)
+        .where(Call.id == call_id, Call.status == CallStatus.STARTED)
+        .values(
+            status=status,
+            error=error,
+            http_status=http_status,
+            prompt_tokens=spent.prompt_tokens,
+            cached_tokens=spent.cached_tokens,
+            completion_tokens=spent.completion_tokens,
+            cost=cost,
+            settled_at=now(),
+        )
+    )
+
+
+def renew(connection: Connection, token: str, seconds: float) -> None:
+    """Prolong the call in flight under ``token``."""
+    connection.execute(
+        update(Call)
+        .where(Call.lease_token == token, Call.status == CallStatus.STARTED)
+        .values(lease_until=now() + seconds)
+    )
+
+
+def expire_all(connection: Connection) -> int:
+    """Mark calls whose worker is gone as unknown; how many there were."""
+    return connection.execute(
+        update(Call)
+        .where(Call.status == CallStatus.STARTED, Call.lease_until <= now())
+        .values(status=CallStatus.UNKNOWN, error="the worker was lost", settled_at=now())
+    ).rowcount
+
+
+def _expire(connection: Connection, key: str) -> None:
+    connection.execute(
+        update(Call)
+        .where(Call.key == key, Call.status == CallStatus.STARTED, Call.lease_until <= now())
+        .values(status=CallStatus.UNKNOWN, error="the worker was lost", settled_at=now())
+    )

@@ -1,0 +1,257 @@
+"""Named questions to the database, as values. Nothing here writes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, case, func, select
+
+from core.states import CallStatus, ImageStatus, JobStatus, NodeKind, NodeStatus
+from models.tables import Call, Image, Job, Node
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    id: str
+    key: str
+    status: JobStatus
+    reason: str | None
+    ask: str
+    model: str
+    provider: str
+    endpoint: str
+    detail: str
+    options: dict[str, Any]
+    submitted: int
+    answer: str | None
+    created_at: float
+    finished_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRow:
+    position: int
+    name: str
+    status: ImageStatus
+    error_code: str | None
+    error: str | None
+    duplicate_of: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class TreeShape:
+    """Depth counts levels (1 for a set asked directly); nodes and leaves are those that count."""
+
+    depth: int
+    nodes: int
+    leaves: int
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a job's calls came to."""
+
+    requests: int
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    cost: float
+    currency: str
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a job stands: images and nodes by state, and what was used."""
+
+    images: dict[str, int]
+    leaves: dict[str, int]
+    branches: dict[str, int]
+    used: Used
+
+
+@dataclass(frozen=True, slots=True)
+class LookImage:
+    """An image as a leaf's request needs it."""
+
+    id: int
+    position: int
+    sha256: str
+    location: str
+    mime: str
+    prepared_bytes: int
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A child's text as a branch's request needs it."""
+
+    node_id: int
+    text: str
+    images: int
+    key: str
+
+
+def job(connection: Connection, job_id: str) -> JobRow | None:
+    row = connection.execute(
+        select(
+            Job.id,
+            Job.key,
+            Job.status,
+            Job.reason,
+            Job.ask,
+            Job.model,
+            Job.provider,
+            Job.endpoint,
+            Job.detail,
+            Job.options,
+            Job.submitted,
+            Job.answer,
+            Job.created_at,
+            Job.finished_at,
+        ).where(Job.id == job_id)
+    ).first()
+    if row is None:
+        return None
+    return JobRow(**{**row._asdict(), "status": JobStatus(row.status)})
+
+
+def job_status(connection: Connection, job_id: str) -> JobStatus | None:
+    """One primary-key look-up: cheap enough to wait with."""
+    status = connection.execute(select(Job.status).where(Job.id == job_id)).scalar()
+    return None if status is None else JobStatus(status)
+
+
+def images(connection: Connection, job_id: str) -> list[ImageRow]:
+    rows = connection.execute(
+        select(
+            Image.position,
+            Image.name,
+            Image.status,
+            Image.error_code,
+            Image.error,
+            Image.duplicate_of,
+        )
+        .where(Image.job_id == job_id)
+        .order_by(Image.position)
+    )
+    return [ImageRow(row[0], row[1], ImageStatus(row[2]), row[3], row[4], row[5]) for row in rows]
+
+
+def tree_shape(connection: Connection, job_id: str) -> TreeShape:
+    rows = connection.execute(
+        select(Node.id, Node.parent_id, Node.kind).where(
+            Node.job_id == job_id, Node.status != NodeStatus.SPLIT
+        )
+    ).all()
+    parents = {row.id: row.parent_id for row in rows}
+    depths: dict[int, int] = {}
+
+    def depth(node_id: int) -> int:
+        if node_id not in depths:
+            parent = parents[node_id]
+            depths[node_id] = 1 if parent is None else depth(parent) + 1
+        return depths[node_id]
+
+    return TreeShape(
+        depth=max((depth(node_id) for node_id in parents), default=0),
+        nodes=len(rows),
+        leaves=sum(row.kind == NodeKind.LEAF for row in rows),
+    )
+
+
+def used(connection: Connection, job_id: str) -> Used:
+    """Requests that were sent for the job, and the tokens and money of those that were paid."""
+    row = connection.execute(
+        select(
+            func.count(),
+            func.coalesce(func.sum(Call.prompt_tokens), 0),
+            func.coalesce(func.sum(Call.cached_tokens), 0),
+            func.coalesce(func.sum(Call.completion_tokens), 0),
+            func.coalesce(func.sum(Call.cost), 0.0),
+            func.max(Call.currency),
+        ).where(Call.job_id == job_id, Call.status != CallStatus.STARTED)
+    ).one()
+    return Used(row[0], int(row[1]), int(row[2]), int(row[3]), float(row[4]), str(row[5] or "USD"))
+
+
+def progress(connection: Connection, job_id: str) -> Progress:
+    """A few grouped counts over the job's own indexes."""
+    images_by = connection.execute(
+        select(Image.status, func.count()).where(Image.job_id == job_id).group_by(Image.status)
+    )
+    nodes_by = connection.execute(
+        select(Node.kind, Node.status, func.count())
+        .where(Node.job_id == job_id, Node.status != NodeStatus.SPLIT)
+        .group_by(Node.kind, Node.status)
+    ).all()
+    return Progress(
+        images={str(status): count for status, count in images_by},
+        leaves={str(s): count for kind, s, count in nodes_by if kind == NodeKind.LEAF},
+        branches={str(s): count for kind, s, count in nodes_by if kind == NodeKind.BRANCH},
+        used=used(connection, job_id),
+    )
+
+
+def look_images(connection: Connection, node_id: int) -> list[LookImage]:
+    """The images a leaf is to look at, in order."""
+    rows = connection.execute(
+        select(
+            Image.id,
+            Image.position,
+            Image.sha256,
+            Image.location,
+            Image.mime,
+            Image.prepared_bytes,
+            Image.tokens,
+        )
+        .where(Image.node_id == node_id, Image.status == ImageStatus.UPLOADED)
+        .order_by(Image.position)
+    )
+    return [LookImage(r[0], r[1], r[2] or "", r[3], r[4] or "", r[5] or 0, r[6] or 0) for r in rows]
+
+
+def notes(connection: Connection, node_id: int) -> list[Note]:
+    """The texts a branch is to read, in the order of their images."""
+    rows = connection.execute(
+        select(Node.id, Node.text, Node.images, Node.key)
+        .where(Node.parent_id == node_id, Node.status == NodeStatus.DONE)
+        .order_by(Node.first_position)
+    )
+    return [Note(row[0], row[1] or "", row[2], row[3] or "") for row in rows]
+
+
+def included_positions(
+    connection: Connection, job_id: str, first: int, last: int
+) -> frozenset[int]:
+    """Positions of the included images between two positions."""
+    rows = connection.execute(
+        select(Image.position).where(
+            Image.job_id == job_id,
+            Image.position.between(first, last),
+            Image.status == ImageStatus.INCLUDED,
+        )
+    )
+    return frozenset(rows.scalars())
+
+
+def settled_and_refused(connection: Connection, job_id: str) -> tuple[int, int]:
+    """How many of a job's calls were settled, and how many refused."""
+    row = connection.execute(
+        select(
+            func.coalesce(func.sum(case((Call.status == CallStatus.SETTLED, 1), else_=0)), 0),
+            func.coalesce(func.sum(case((Call.status == CallStatus.REFUSED, 1), else_=0)), 0),
+        ).where(Call.job_id == job_id)
+    ).one()
+    return int(row[0]), int(row[1])
+
+
+def unsettled(connection: Connection, job_id: str) -> int:
+    """Images of a job that are still to be prepared or uploaded."""
+    return connection.execute(
+        select(func.count()).where(
+            Image.job_id == job_id,
+            Image.status.in_([ImageStatus.PENDING, ImageStatus.PREPARED]),
+        )
+    ).scalar_one()

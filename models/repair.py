@@ -1,0 +1,207 @@
+"""Putting right what a lost worker left: expired leases, exhausted rows, countdowns, re-opened jobs."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, and_, case, exists, func, or_, select, update
+
+from core.errors import RefusalCode
+from core.states import (
+    SETTLED_NODES,
+    CallStatus,
+    ImageStatus,
+    JobStatus,
+    NodeKind,
+    NodeStatus,
+)
+from models import state
+from models.engine import now
+from models.state import FREE, Moved
+from models.tables import Call, Image, Job, Node
+
+UNSETTLED = (ImageStatus.PENDING, ImageStatus.PREPARED)
+
+
+def anything_expired(connection: Connection) -> bool:
+    """Whether there is a lease that ran out: one cheap look before a write transaction."""
+    expired_image = and_(
+        Image.status.in_(UNSETTLED), Image.lease_token.is_not(None), Image.lease_until <= now()
+    )
+    running = select(Job.id).where(Job.status == JobStatus.RUNNING)
+    found = select(
+        or_(
+            exists().where(Call.status == CallStatus.STARTED, Call.lease_until <= now()),
+            exists().where(Node.status == NodeStatus.RUNNING, Node.lease_until <= now()),
+            exists().where(Image.job_id.in_(running), expired_image),
+        )
+    )
+    return bool(connection.execute(found).scalar())
+
+
+def reclaim_nodes(connection: Connection, attempts_max: int, moved: Moved) -> int:
+    """Running nodes whose lease ran out are ready again; after ``attempts_max`` they fail."""
+    rows = connection.execute(
+        select(Node.id, Node.kind, Node.attempts).where(
+            Node.status == NodeStatus.RUNNING, Node.lease_until <= now()
+        )
+    ).all()
+    for row in rows:
+        if row.attempts >= attempts_max:
+            reason = f"its workers were lost {row.attempts} times"
+            state.node_failed(connection, row.id, RefusalCode.POISON, reason, moved)
+        elif state.node_reclaimed(connection, row.id):
+            moved.ready(row.id, NodeKind(row.kind))
+    return len(rows)
+
+
+def fail_poison(connection: Connection, attempts_max: int, moved: Moved) -> int:
+    """Images that were tried too often, by workers that died or gave up on them, fail."""
+    rows = connection.execute(
+        select(Image.id, Image.error).where(
+            Image.status.in_(UNSETTLED),
+            Image.attempts >= attempts_max,
+            or_(Image.lease_token.is_(None), Image.lease_until <= now()),
+        )
+    ).all()
+    for row in rows:
+        reason = row.error or f"its worker was lost {attempts_max} times while preparing it"
+        state.image_failed(connection, row.id, RefusalCode.POISON, reason, moved)
+    connection.execute(
+        update(Image)
+        .where(
+            Image.status.in_(UNSETTLED),
+            Image.lease_token.is_not(None),
+            Image.lease_until <= now(),
+        )
+        .values(**FREE)
+    )
+    return len(rows)
+
+
+def recount(connection: Connection, moved: Moved) -> int:
+    """Compare every waiting node's countdown with what it counts, and open those that wait for
+    nothing. The countdown is kept in the transactions of the moves, so this finds nothing unless
+    somebody edited rows by hand."""
+    images_left = (
+        select(func.count())
+        .where(Image.node_id == Node.id, Image.status.in_(UNSETTLED))
+        .scalar_subquery()
+    )
+    child = Node.__table__.alias("child")
+    nodes_left = (
+        select(func.count())
+        .where(
+            child.c.parent_id == Node.id,
+            child.c.status.not_in([*SETTLED_NODES, NodeStatus.SPLIT]),
+        )
+        .scalar_subquery()
+    )
+    left = case((Node.kind == NodeKind.LEAF, images_left), else_=nodes_left)
+    rows = connection.execute(
+        select(Node.id, Node.kind, left.label("left"))
+        .join(Job, Job.id == Node.job_id)
+        .where(
+            Job.status == JobStatus.RUNNING,
+            Node.status == NodeStatus.WAITING,
+            or_(Node.pending != left, Node.pending == 0),
+        )
+    ).all()
+    for row in rows:
+        connection.execute(update(Node).where(Node.id == row.id).values(pending=row.left))
+        if row.left == 0 and row.kind == NodeKind.LEAF:
+            state.open_leaf(connection, row.id, moved)
+        elif row.left == 0:
+            state.open_branch(connection, row.id, moved)
+    return len(rows)
+
+
+def reopen(connection: Connection, job_id: str, moved: Moved) -> int:
+    """Take an ended job up again: its failed and skipped images get a new turn, and so do their
+    leaves and everything above. What was paid for is answered from the ledger.
+
+    Returns how many images are tried again; 0 when the job was not open to it.
+    """
+    if not state.job_moved(connection, job_id, JobStatus.RUNNING):
+        return 0
+    connection.execute(update(Job).where(Job.id == job_id).values(answer=None, finished_at=None))
+    again = (
+        connection.execute(
+            update(Image)
+            .where(
+                Image.job_id == job_id,
+                Image.status.in_([ImageStatus.FAILED, ImageStatus.SKIPPED]),
+                Image.node_id.is_not(None),
+            )
+            .values(
+                status=ImageStatus.PENDING,
+                error=None,
+                error_code=None,
+                attempts=0,
+                due_at=0.0,
+                updated_at=now(),
+                **FREE,
+            )
+            .returning(Image.node_id)
+        )
+        .scalars()
+        .all()
+    )
+    _reopen_nodes(connection, job_id, {node_id for node_id in again if node_id}, moved)
+    return len(again)
+
+
+def _reopen_nodes(connection: Connection, job_id: str, leaves: set[int], moved: Moved) -> None:
+    nodes = connection.execute(
+        select(Node.id, Node.parent_id, Node.kind, Node.status)
+        .where(Node.job_id == job_id, Node.status != NodeStatus.SPLIT)
+        .order_by(Node.level)
+    ).all()
+    parents = {node.id: node.parent_id for node in nodes}
+    open_ids = leaves | {node.id for node in nodes if node.status != NodeStatus.DONE}
+    for node_id in list(open_ids):
+        above = parents[node_id]
+        while above is not None and above not in open_ids:
+            open_ids.add(above)
+            above = parents[above]
+    for node in nodes:
+        if node.id in open_ids:
+            _reopen_node(connection, node.id, NodeKind(node.kind), open_ids, parents, moved)
+
+
+def _reopen_node(
+    connection: Connection,
+    node_id: int,
+    kind: NodeKind,
+    open_ids: set[int],
+    parents: dict[int, int | None],
+    moved: Moved,
+) -> None:
+    if kind == NodeKind.LEAF:
+        connection.execute(
+            update(Image)
+            .where(Image.node_id == node_id, Image.status == ImageStatus.INCLUDED)
+            .values(status=ImageStatus.UPLOADED, updated_at=now())
+        )
+        pending = connection.execute(
+            select(func.count()).where(Image.node_id == node_id, Image.status.in_(UNSETTLED))
+        ).scalar_one()
+    else:
+        pending = sum(parents[child] == node_id for child in open_ids)
+    connection.execute(
+        update(Node)
+        .where(Node.id == node_id)
+        .values(
+            status=NodeStatus.WAITING,
+            pending=pending,
+            text=None,
+            error=None,
+            error_code=None,
+            attempts=0,
+            due_at=0.0,
+            finished_at=None,
+            **FREE,
+        )
+    )
+    if pending == 0 and kind == NodeKind.LEAF:
+        state.open_leaf(connection, node_id, moved)
+    elif pending == 0:
+        state.open_branch(connection, node_id, moved)

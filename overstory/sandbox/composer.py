@@ -1,0 +1,59 @@
+"""From a request and its pictures to the text of the answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from overstory.sandbox import answer, sight
+from overstory.sandbox.config import SandboxConfig
+from overstory.sandbox.eyes import Picture
+from overstory.sandbox.filler import fill
+from overstory.sandbox.markers import notes_of
+from overstory.sandbox.prefix import BYTES_PER_TOKEN
+from overstory.sandbox.rules import Ask
+from overstory.sandbox.schema import wanted_schema
+from overstory.sandbox.sight import Sight
+
+NOTHING = "No image and no note was given, so there is nothing to describe."
+
+
+def compose(
+    ask: Ask, pictures: Sequence[Picture], budget_tokens: int, config: SandboxConfig
+) -> str:
+    """The answer to ``ask``, from the pixels of its pictures or from its notes.
+
+    ``budget_tokens`` is what is left for content; only a summary of notes tries to fit it.
+    """
+    texts = [text for turn in ask.turns if turn.role == "user" for text in turn.texts]
+    sights = _sights(texts, pictures, config.false_citations)
+    question = answer.question_in(texts[-1] if texts else "")
+    room = budget_tokens * BYTES_PER_TOKEN if config.summary_cites == "fit" else None
+    if ask.response_format:
+        return _as_json(ask, sights, question, room and room // 4, config.wrong_schema)
+    if not sights:
+        return NOTHING
+    if pictures:
+        return answer.describe(sights, question)
+    return answer.summarise(sights, question, room)
+
+
+def _sights(texts: list[str], pictures: Sequence[Picture], lie: bool) -> list[Sight]:
+    if pictures:
+        sights = sight.seen("\n".join(texts), [picture.look for picture in pictures])
+    else:
+        sights = sight.noted(notes_of(texts))
+    return [*sights, sight.INVENTED] if lie else sights
+
+
+def _as_json(
+    ask: Ask, sights: list[Sight], question: str | None, room: int | None, wrong: bool
+) -> str:
+    if wrong:
+        return json.dumps({"unexpected": [sight.marker for sight in sights]})
+    text = answer.summarise(sights, question, room) if sights else NOTHING
+    prompt = "\n".join(text for turn in ask.turns for text in turn.texts)
+    assert ask.response_format is not None
+    schema = wanted_schema(ask.response_format, prompt)
+    value = fill(schema, sights, text) if schema is not None else {"answer": text}
+    return json.dumps(value, ensure_ascii=False)

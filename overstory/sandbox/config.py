@@ -1,0 +1,128 @@
+"""Everything that can be set on a sandbox, at the start or while it runs."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from core.limits import Limits, tier
+from core.tokens import Detail
+
+Seconds = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class FaultKind(StrEnum):
+    """What can go wrong with one call."""
+
+    MODERATED = "451"
+    CONTENT_FILTER = "content_filter"  # a 200 whose finish_reason says so
+    LENGTH = "length"  # a 200 whose max_tokens were all spent on reasoning
+    EMPTY = "empty"  # a 200 with reasoning, finish_reason stop and no content
+    INVALID_JSON = "invalid_json"  # a 200 whose body ends early
+    NO_CHOICES = "no_choices"
+    SERVER_ERROR = "500"
+    OVERLOADED = "503"
+    GATEWAY = "504"
+    RESET = "reset"  # RST before any header
+    CUT = "cut"  # closed after the headers, in the middle of the body or stream
+    TIMEOUT = "timeout"  # hangs ``hang_seconds``, then 503
+    LIMITED = "429"
+
+
+class Keyed(BaseModel):
+    """A fault that always meets the same content.
+
+    ``match`` is the sha256 (hex) of an image's bytes as received, ``colour:NAME`` for an image that
+    is mostly NAME, or any other text for a substring of the request's text.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    match: str = Field(min_length=1)
+    kind: FaultKind = FaultKind.MODERATED
+
+
+class SandboxConfig(BaseModel):
+    """The sandbox's settings: units are in the names, unknown names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    # the account (fact sheet 5)
+    tier: str = "V0"
+    concurrency: int | None = Field(None, ge=1)
+    rpm: int | None = Field(None, ge=1)
+    tpm: int | None = Field(None, ge=1)
+    window_seconds: float = Field(60.0, gt=0)
+    enforce_limits: bool = True  # false: count, but let everything through
+    rejected_count_toward_rpm: bool = True
+    good_keys: tuple[str, ...] = ()  # empty: any key that is not bad
+    bad_keys: tuple[str, ...] = ("bad",)
+
+    # the rules (fact sheet 2, 3)
+    max_images: int = Field(60, ge=0)
+    max_image_bytes: int = Field(20_000_000, ge=1)
+    too_many_images_type: Literal["images_too_many", "images_too_may"] = "images_too_many"
+    default_detail: Detail = "high"
+    strict_mime: bool = False  # a data URL's media type must be the bytes' format
+    strict_fields: bool = False  # fields the docs do not list are refused
+    lenient_reasoning_effort: bool = False  # unknown efforts answer 200, as seen live
+    allow_loopback_urls: bool = False
+    unknown_model_status: Literal[400, 404] = 400
+    unknown_file_status: Literal[400, 404] = 400
+
+    # files (fact sheet 4)
+    max_files: int = Field(1000, ge=0)
+    max_file_bytes: int = Field(128_000_000, ge=1)
+    file_status: Literal["processed", "success"] | None = "processed"  # None: omitted
+
+    # the reply (fact sheet 2.2, 8)
+    reasoning_tokens: int = Field(32, ge=0)
+    cache_blocks: int = Field(65_536, ge=0)  # of 256 tokens, an account; 0: no prompt cache
+    stream_dialect: Literal["a", "b"] = "b"
+    stream_tokens_per_chunk: int = Field(32, ge=1)
+    summary_cites: Literal["fit", "all"] = "fit"  # all: cite past max_tokens, and be cut there
+    false_citations: bool = False
+    wrong_schema: bool = False
+
+    # time
+    latency_seconds: Seconds = 0.0
+    latency_per_token_seconds: Seconds = 0.0
+    latency_jitter_seconds: Seconds = 0.0
+    first_byte_seconds: Seconds = 0.0
+    upload_latency_seconds: Seconds = 0.0
+    hang_seconds: Seconds = 600.0
+
+    # faults
+    seed: int = 0
+    rates: dict[FaultKind, Share] = Field(default_factory=dict)
+    keyed: tuple[Keyed, ...] = ()
+    script: tuple[FaultKind | Literal["ok"], ...] = ()  # the next calls meet these, in order
+    faults_on: frozenset[Literal["chat", "files"]] = frozenset({"chat"})
+    outage: bool = False
+    always_429: bool = False
+    no_balance: bool = False
+    refuse_keys: bool = False
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        tier(self.tier)
+        if sum(self.rates.values()) > 1:
+            raise ValueError("the rates add up to more than 1")
+        return self
+
+    @property
+    def limits(self) -> Limits:
+        """The account's limits: the tier's, each overridden by its own setting."""
+        base = tier(self.tier)
+        return Limits(
+            self.concurrency or base.concurrency, self.rpm or base.rpm, self.tpm or base.tpm
+        )
+
+    def changed(self, changes: dict[str, object]) -> SandboxConfig:
+        """A config with ``changes`` on top, validated as a whole.
+
+        Raises pydantic's ValidationError or core's WrongUsage.
+        """
+        return SandboxConfig.model_validate(self.model_dump() | changes)

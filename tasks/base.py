@@ -1,0 +1,34 @@
+"""What cuts across all tasks, once: their services, their log context, how a failure is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from celery import Task
+
+from core.errors import ServiceAway
+from tasks.services import Services
+
+log = structlog.get_logger()
+
+
+class StageTask(Task):  # type: ignore[misc]
+    """A task whose message is a hint. A service that is away ends it quietly: nothing is lost, for
+    the database still says what is due and the reconciler sends a new hint."""
+
+    abstract = True
+    ignore_result = True
+
+    @property
+    def services(self) -> Services:
+        services: Services = self.app.services()
+        return services
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        with structlog.contextvars.bound_contextvars(task=self.name, job=kwargs.get("job")):
+            try:
+                return super().__call__(*args, **kwargs)
+            except ServiceAway as error:
+                log.warning("service.away", error=str(error))
+                return f"waits: {error}"

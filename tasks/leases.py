@@ -1,0 +1,77 @@
+"""Keeping leases alive while their work runs: one thread a process renews what is held."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from collections.abc import Iterator
+
+import structlog
+
+from clients.limiter import Limiter
+from core.errors import OverstoryError
+from models import claims, ledger
+from models.engine import Database
+
+log = structlog.get_logger()
+
+RENEWALS = 4
+"""Times a lease is renewed within its length: three may be lost before it lapses."""
+
+
+class LeaseKeeper:
+    """Renews leases of rows, calls and account slots every quarter of their length."""
+
+    def __init__(self, database: Database, limiter: Limiter, seconds: float) -> None:
+        self._database = database
+        self._limiter = limiter
+        self._seconds = seconds
+        self._held: dict[str, bool] = {}
+        self._changed = threading.Condition()
+        self._pid = 0
+
+    @contextlib.contextmanager
+    def hold(self, token: str, call: bool = False) -> Iterator[None]:
+        """Keep ``token`` alive inside the block; ``call``: its account slot and ledger row too."""
+        with self._changed:
+            self._held[token] = call
+            self._start()
+            self._changed.notify()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held.pop(token, None)
+
+    def _start(self) -> None:
+        if self._pid != os.getpid():  # threads do not survive a fork
+            self._pid = os.getpid()
+            threading.Thread(target=self._run, name="leases", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._held)
+                self._changed.wait(self._seconds / RENEWALS)
+                held = dict(self._held)
+            self._renew(held)
+
+    def _renew(self, held: dict[str, bool]) -> None:
+        with self._tolerant("leases.database"), self._database.write() as connection:
+            for token, call in held.items():
+                claims.renew(connection, token, self._seconds)
+                if call:
+                    ledger.renew(connection, token, self._seconds)
+        with self._tolerant("leases.limiter"):
+            for token, call in held.items():
+                if call:
+                    self._limiter.renew(token, self._seconds)
+
+    @contextlib.contextmanager
+    def _tolerant(self, event: str) -> Iterator[None]:
+        """A renewal that fails is tried again a quarter of a lease later."""
+        try:
+            yield
+        except OverstoryError as error:
+            log.warning(event, error=str(error))

@@ -1,0 +1,106 @@
+"""maintenance: the reconciler, which owns whatever lost its owner.
+
+Every step is idempotent and safe to run in several processes at once: it re-sends what is ready
+and in no queue, reclaims what expired, finishes what is finishable. It never does a stage's work.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from core.errors import ServiceAway
+from models import claims, ledger, repair
+from models.state import Moved
+from tasks.account import NO_BALANCE, probe_account
+from tasks.pipeline import announce
+from tasks.services import Services
+
+log = structlog.get_logger()
+
+TICK_SECONDS = 1.0
+PROBE_SECONDS = 10.0
+"""How often an empty account is asked for its balance."""
+RECOUNT_SECONDS = 30.0
+"""How often the countdowns are checked against what they count."""
+IMAGE_WINDOW = 64
+CALL_WINDOW_MAX = 256
+
+
+@dataclass(slots=True)
+class Reconciler:
+    """Calls ``tick`` about once a second; holds only when to do the rarer things next."""
+
+    services: Services
+    clock: Callable[[], float] = time.monotonic
+    quiet_until: float = 0.0
+    next_probe: float = 0.0
+    next_recount: float = 0.0
+
+    def run(self) -> None:
+        """Tick until the services are stopping."""
+        while not self.services.stopping.wait(TICK_SECONDS):
+            self.tick()
+
+    def tick(self) -> None:
+        """One round. What is away is waited for."""
+        try:
+            self._settle_spooled()
+            if self.clock() >= self.quiet_until:
+                self._reclaim()
+            self._probe_account()
+            self._top_up()
+        except ServiceAway as error:
+            # leases could not be renewed while the database was away: give them one length
+            self.quiet_until = self.clock() + self.services.settings.lease_seconds
+            log.warning("reconciler.waits", error=str(error))
+
+    def _settle_spooled(self) -> None:
+        for path, spooled in self.services.spool.waiting():
+            with self.services.database.write() as connection:
+                ledger.settle(connection, spooled.call_id, spooled.reply, spooled.cost)
+            self.services.spool.drop(path)
+            log.info("spool.settled", call=spooled.call_id)
+
+    def _reclaim(self) -> None:
+        settings = self.services.settings
+        moved = Moved()
+        with self.services.database.read() as connection:
+            due = repair.anything_expired(connection)
+        if due:
+            with self.services.database.write() as connection:
+                lost = ledger.expire_all(connection)
+                nodes = repair.reclaim_nodes(connection, settings.call_attempts_max, moved)
+                images = repair.fail_poison(connection, settings.attempts_max, moved)
+            log.info("reconciler.reclaimed", calls=lost, nodes=nodes, images=images)
+        if self.clock() >= self.next_recount:
+            self.next_recount = self.clock() + RECOUNT_SECONDS
+            with self.services.database.write() as connection:
+                mended = repair.recount(connection, moved)
+            if mended:
+                log.warning("reconciler.mended", nodes=mended)
+        announce(self.services, "", moved)
+
+    def _probe_account(self) -> None:
+        if self.clock() < self.next_probe or self.services.limiter.paused() != NO_BALANCE:
+            return
+        self.next_probe = self.clock() + PROBE_SECONDS
+        probe_account(self.services)
+
+    def _top_up(self) -> None:
+        """Send messages for what is due, up to a window: a wiped queue is full again in a tick."""
+        calls = min(2 * self.services.settings.limits.concurrency, CALL_WINDOW_MAX)
+        with self.services.database.read() as connection:
+            waiting = claims.waiting_work(
+                connection, self.services.account, max(IMAGE_WINDOW, calls)
+            )
+        for stage, units in waiting.items():
+            window = calls
+            if stage in {"preprocess", "upload"}:
+                units = -(-units // self.services.settings.slice_images)  # noqa: PLW2901
+                window = IMAGE_WINDOW
+            for _ in range(min(units, window) - self.services.queued(stage)):
+                self.services.send(stage)

@@ -1,0 +1,112 @@
+"""preprocess: a source becomes the bytes that will be sent.
+
+Reads: the image row, the file or URL. Does: fetch, decode, normalise. Writes: the blob, then the
+row (prepared). May raise ImageRefused (the image fails), ServiceAway (the image waits).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from celery import shared_task
+
+from clients import imaging, sources
+from core.images import ImageLimits
+from core.outcomes import Done, Outcome
+from core.settings import Settings
+from core.shape import expected_tokens
+from core.states import ImageStatus
+from core.tokens import Detail, image_tokens
+from models import state
+from models.claims import ImageWork
+from models.engine import Connection
+from models.state import Moved, PreparedImage
+from tasks.base import StageTask
+from tasks.pipeline import ImageStage, run_slice
+from tasks.services import Services
+
+
+def prepare(services: Services, image: ImageWork) -> Outcome[PreparedImage]:
+    detail: Detail = "high" if image.detail == "high" else "low"
+    if is_url(image.location) and not image.options.get("fetch"):
+        return Done(passed_through(image.location, detail))
+    with local_file(services.settings, image) as path:
+        made = imaging.prepare(
+            path, detail=detail, limits=limits_of(services.settings), page=image.page
+        )
+    services.blobs.put(made.sha256, made.data)
+    return Done(
+        PreparedImage(
+            sha256=made.sha256,
+            source_sha256=made.source_sha256,
+            mime=made.mime,
+            width=made.width,
+            height=made.height,
+            prepared_bytes=len(made.data),
+            tokens=image_tokens(made.width, made.height, detail),
+            remarks="; ".join(made.remarks) or None,
+        )
+    )
+
+
+def passed_through(url: str, detail: Detail) -> PreparedImage:
+    """A URL the provider is to fetch itself: known by its address, at the price of the largest."""
+    return PreparedImage(
+        sha256=hashlib.sha256(url.encode()).hexdigest(),
+        source_sha256=None,
+        mime="",
+        width=None,
+        height=None,
+        prepared_bytes=0,
+        tokens=expected_tokens(detail),
+        remarks="fetched by the provider",
+    )
+
+
+def is_url(location: str) -> bool:
+    return location.startswith(("http://", "https://"))
+
+
+@contextlib.contextmanager
+def local_file(settings: Settings, image: ImageWork) -> Iterator[Path]:
+    """The image's file; a fetched one is gone again after the block."""
+    source = sources.Source(image.name, image.location, image.page, None, image.root)
+    if not is_url(image.location):
+        yield sources.check_local(source)
+        return
+    rules = sources.FetchRules(
+        allow_hosts=settings.fetch_allow_hosts,
+        timeout_seconds=settings.fetch_timeout_seconds,
+        max_bytes=settings.max_file_bytes,
+        max_redirects=settings.fetch_max_redirects,
+    )
+    with tempfile.TemporaryDirectory(prefix="overstory-") as folder:
+        yield sources.fetch(image.location, into=Path(folder) / "source", rules=rules)
+
+
+def limits_of(settings: Settings) -> ImageLimits:
+    return ImageLimits(
+        max_pixels=settings.max_image_pixels,
+        max_file_bytes=settings.max_file_bytes,
+        max_aspect_ratio=settings.max_aspect_ratio,
+        max_pages=settings.max_pages,
+    )
+
+
+def record(
+    connection: Connection, image: ImageWork, made: PreparedImage, token: str, moved: Moved
+) -> bool:
+    return state.image_prepared(connection, image.id, token, made, moved)
+
+
+STAGE = ImageStage("preprocess", ImageStatus.PENDING, prepare, record)
+
+
+@shared_task(name="overstory.preprocess", base=StageTask, bind=True)  # type: ignore[untyped-decorator]
+def preprocess(self: StageTask, **shown: object) -> str:
+    """A message says only that images may be due; which ones is decided when they are claimed."""
+    return run_slice(self.services, STAGE)

@@ -1,0 +1,51 @@
+"""What a stage works with. Built in one place (workers.services), passed in everywhere."""
+
+from __future__ import annotations
+
+import random
+import secrets
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from clients.blobs import Blobs
+from clients.limiter import Limiter
+from clients.provider import Provider
+from clients.spool import Spool
+from core.profiles import PROVIDERS, ProviderProfile
+from core.settings import Settings
+from models.claims import Lease
+from models.engine import Database
+from tasks.leases import LeaseKeeper
+
+
+class Send(Protocol):
+    """Publish one message to a stage. Never raises: what is lost is sent again."""
+
+    def __call__(self, stage: str, **shown: Any) -> None: ...
+
+
+@dataclass(slots=True)
+class Services:
+    """One process's clients. ``queued`` counts a stage's messages in the broker; ``draw`` gives numbers in [0, 1) for jitter."""
+
+    settings: Settings
+    database: Database
+    blobs: Blobs
+    provider: Provider
+    limiter: Limiter
+    spool: Spool
+    leases: LeaseKeeper
+    account: str
+    send: Send
+    queued: Callable[[str], int]
+    stopping: threading.Event = field(default_factory=threading.Event)
+    draw: Callable[[], float] = random.random
+
+    @property
+    def profile(self) -> ProviderProfile:
+        return PROVIDERS[self.settings.provider]
+
+    def new_lease(self) -> Lease:
+        return Lease(secrets.token_hex(12), self.settings.lease_seconds)

@@ -1,0 +1,246 @@
+"""What people point at becomes the list of images they meant, on a real file system."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from clients import sources
+from clients.sources import Source, check_local, content_twins, expand, local_path
+from core.errors import ImageRefused, RefusalCode, WrongUsage
+from core.images import ImageLimits
+from tests import corpus
+
+LIMITS = ImageLimits()
+JPEG = b"\xff\xd8\xff\xe0 a photo"
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes")
+
+
+def put(root: Path, *names: str, data: bytes = JPEG) -> None:
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def names(*inputs: str | Path, limits: ImageLimits = LIMITS) -> list[str]:
+    return [s.name for s in expand([str(i) for i in inputs], limits).sources]
+
+
+def code_of(source: Source) -> RefusalCode:
+    with pytest.raises(ImageRefused) as refused:
+        check_local(source)
+    return refused.value.code
+
+
+# --- folders
+
+
+def test_a_folder_gives_its_images_in_the_order_people_count(tmp_path: Path) -> None:
+    put(tmp_path, "img10.jpg", "img2.JPG", "IMG1.jpeg", "b/2.png", "b/10.png", "a/z.webp")
+    assert names(tmp_path) == [
+        "a/z.webp", "b/2.png", "b/10.png", "IMG1.jpeg", "img2.JPG", "img10.jpg",
+    ]  # fmt: skip
+
+
+def test_hidden_files_are_skipped_and_others_are_told(tmp_path: Path) -> None:
+    put(tmp_path, "a.jpg", ".b.jpg", ".cache/c.jpg", "photo-without-ending")
+    put(tmp_path, "notes.txt", "sub/data.csv", data=b"text")
+    expansion = expand([str(tmp_path)], LIMITS)
+    assert [s.name for s in expansion.sources] == ["a.jpg", "photo-without-ending"]
+    assert expansion.ignored == ["notes.txt", "sub/data.csv"]
+
+
+def test_an_image_ending_is_enough_to_be_counted(tmp_path: Path) -> None:
+    put(tmp_path, "broken.jpg", data=b"")
+    assert names(tmp_path) == ["broken.jpg"]
+
+
+@pytest.mark.timeout(20)
+def test_folders_that_loop_are_walked_once(tmp_path: Path) -> None:
+    put(tmp_path, "a/b/1.jpg", "c/2.jpg")
+    (tmp_path / "a/b/up").symlink_to(tmp_path)
+    (tmp_path / "c/again").symlink_to(tmp_path / "a")
+    (tmp_path / "self").symlink_to(tmp_path / "self")
+    assert names(tmp_path) == ["a/b/1.jpg", "c/2.jpg"]
+
+
+def test_links_may_not_leave_the_folder(tmp_path: Path) -> None:
+    put(tmp_path, "given/a.jpg", "elsewhere/secret.jpg", "elsewhere/deep/more.jpg")
+    given_folder = tmp_path / "given"
+    (given_folder / "inside.jpg").symlink_to(given_folder / "a.jpg")
+    (given_folder / "outside.jpg").symlink_to(tmp_path / "elsewhere/secret.jpg")
+    (given_folder / "folder").symlink_to(tmp_path / "elsewhere")
+    expansion = expand([str(given_folder)], LIMITS)
+    by_name = {s.name: s for s in expansion.sources}
+    assert list(by_name) == ["a.jpg", "inside.jpg", "outside.jpg"]
+    assert expansion.ignored == ["folder/ (a link out of the folder)"]
+    assert check_local(by_name["inside.jpg"]) == (given_folder / "a.jpg").resolve()
+    assert code_of(by_name["outside.jpg"]) is RefusalCode.OUTSIDE_FOLDER
+
+
+@pytest.mark.parametrize("parts", [(), ("empty",), ("texts",), ("nothing-here",), ("*.xyz",)])
+def test_inputs_without_images_are_wrong_usage(tmp_path: Path, parts: tuple[str, ...]) -> None:
+    (tmp_path / "empty").mkdir()
+    put(tmp_path, "texts/notes.txt", data=b"text")
+    with pytest.raises(WrongUsage) as wrong:
+        expand([str(tmp_path / part) for part in parts], LIMITS)
+    assert all(part in str(wrong.value) for part in parts)
+    assert ":" in str(wrong.value)
+
+
+# --- files and patterns
+
+
+def test_a_named_file_is_submitted_whatever_it_is(tmp_path: Path) -> None:
+    put(tmp_path, "notes.txt", data=b"text")
+    assert names(tmp_path / "notes.txt", tmp_path / "notes.txt") == ["notes.txt", "notes.txt"]
+
+
+def test_a_link_to_nowhere_is_submitted_and_missing(tmp_path: Path) -> None:
+    (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere")
+    (source,) = expand([str(tmp_path / "gone.jpg")], LIMITS).sources
+    assert source.bytes is None
+    assert code_of(source) is RefusalCode.MISSING
+
+
+def test_patterns_reach_deep_and_keep_the_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, "p/10.jpg", "p/9.jpg", "p/q/r/1.jpg", "p/x.png")
+    put(tmp_path, "p/notes.jpg.txt", data=b"text")
+    assert names(tmp_path / "p/*.jpg") == ["9.jpg", "10.jpg"]
+    assert names(tmp_path / "p/**/*.jpg") == ["9.jpg", "10.jpg", "q/r/1.jpg"]
+    monkeypatch.chdir(tmp_path)
+    assert names("p/**/*.jpg") == ["9.jpg", "10.jpg", "q/r/1.jpg"]
+    assert names("*/*.png") == ["p/x.png"]
+    assert expand(["p/*"], LIMITS).ignored == ["notes.jpg.txt"]
+
+
+def test_a_name_that_looks_like_a_pattern_is_tried_as_it_is(tmp_path: Path) -> None:
+    put(tmp_path, "shot[1].jpg", "shot1.jpg", "what?.jpg")
+    assert names(tmp_path / "shot[1].jpg") == ["shot[1].jpg"]
+    assert names(tmp_path / "what?.jpg") == ["what?.jpg"]
+
+
+def test_documents_are_their_pages(tmp_path: Path) -> None:
+    for name, kind in (("SCAN.TIF", "TIFF"), ("scan.pdf", "PDF")):
+        pages = [Image.new("L", (40, 40), n) for n in range(3)]
+        pages[0].save(tmp_path / name, format=kind, save_all=True, append_images=pages[1:])
+    for name in ("single.tif", "single.pdf"):
+        Image.new("L", (40, 40)).save(tmp_path / name)
+    put(tmp_path, "broken.pdf", data=b"%PDF-1.7 nothing")
+    found = expand([str(tmp_path)], LIMITS).sources
+    assert [(s.name, s.page) for s in found] == [
+        ("broken.pdf", None),
+        *((f"SCAN.TIF[{n}]", n) for n in (1, 2, 3)),
+        *((f"scan.pdf[{n}]", n) for n in (1, 2, 3)),
+        ("single.pdf[1]", 1),
+        ("single.tif", None),
+    ]
+    assert names(tmp_path / "scan.pdf", limits=ImageLimits(max_pages=2)) == ["scan.pdf"]
+    (tmp_path / "no-pages.pdf").write_bytes(corpus.pdf_of("", pages=0))
+    assert names(tmp_path / "no-pages.pdf") == ["no-pages.pdf"]
+
+
+# --- names
+
+
+def test_equal_names_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+    put(tmp_path, "monday/1.jpg", "tuesday/1.jpg", "tuesday/2.jpg")
+    assert names(tmp_path / "monday", tmp_path / "tuesday") == [
+        "monday/1.jpg", "tuesday/1.jpg", "2.jpg",
+    ]  # fmt: skip
+
+
+def test_urls_are_named_without_their_secrets() -> None:
+    urls = ["https://u.example/a%20b.jpg?sig=secret", "http://u.example/a%20b.jpg?sig=other"]
+    found = expand(urls, LIMITS).sources
+    assert [s.location for s in found] == urls
+    assert [s.name for s in found] == ["u.example/a b.jpg#2", "u.example/a b.jpg#1"]
+
+
+@pytest.mark.parametrize("name", ["a b.jpg", "图片.jpg", "ünï.jpg", "مرحبا.jpg", "a\u202fb.jpg"])
+def test_names_of_all_scripts_stay_as_they_are(tmp_path: Path, name: str) -> None:
+    put(tmp_path, name)
+    (source,) = expand([str(tmp_path)], LIMITS).sources
+    assert source.name == name
+    assert check_local(source).read_bytes() == JPEG
+
+
+@linux_only
+def test_names_that_are_no_text_are_shown_and_opened(tmp_path: Path) -> None:
+    raw = os.fsencode(tmp_path) + b"/caf\xe9\n\x1b[1m%41.jpg"
+    Path(os.fsdecode(raw)).write_bytes(JPEG)
+    (source,) = expand([str(tmp_path)], LIMITS).sources
+    assert source.name == "caf\\xe9\\n\\x1b[1m%41.jpg"
+    assert source.location.encode().isascii()
+    assert check_local(source).read_bytes() == JPEG
+
+
+@linux_only
+@given(st.binary(min_size=1, max_size=30).filter(lambda b: b"\0" not in b and b"/" not in b))
+def test_every_name_survives_storage(raw: bytes) -> None:
+    path = Path("/root-folder", os.fsdecode(raw))
+    if path.name in ("", ".", ".."):
+        return
+    assert local_path(sources._location(path)) == path
+    shown = sources._printable(path.name)
+    assert shown.encode()
+    assert "\n" not in shown
+
+
+def test_turned_text_is_not_shown_turned(tmp_path: Path) -> None:
+    put(tmp_path, "a\u202egpj.jpg")
+    assert names(tmp_path) == ["a\\u202egpj.jpg"]
+
+
+# --- twins
+
+
+def test_equal_bytes_are_twins_of_the_first(tmp_path: Path) -> None:
+    put(tmp_path, "1.jpg", "3.jpg", "deep/4.jpg")
+    put(tmp_path, "2.jpg", data=JPEG.replace(b"photo", b"PHOTO"))
+    put(tmp_path, "5.jpg", data=JPEG + b"!")
+    found = expand([str(tmp_path), str(tmp_path / "5.jpg")], LIMITS).sources
+    assert [s.name for s in found] == ["1.jpg", "2.jpg", "3.jpg", "5.jpg", "deep/4.jpg", "5.jpg"]
+    assert content_twins(found) == {2: 0, 4: 0, 5: 3}
+
+
+def test_pages_are_twins_of_the_same_page_of_a_copy_only(tmp_path: Path) -> None:
+    pages = [Image.new("L", (40, 40), 9) for _ in range(2)]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    (tmp_path / "b.tif").write_bytes((tmp_path / "a.tif").read_bytes())
+    found = expand([str(tmp_path)], LIMITS).sources
+    assert [s.name for s in found] == ["a.tif[1]", "a.tif[2]", "b.tif[1]", "b.tif[2]"]
+    assert content_twins(found) == {2: 0, 3: 1}
+
+
+def test_only_files_of_one_size_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, "1.jpg", "2.jpg")
+    put(tmp_path, "3.jpg", data=JPEG + b"!")
+    read: list[str] = []
+    plain = sources._hash
+    monkeypatch.setattr(sources, "_hash", lambda at: read.append(at) or plain(at))  # type: ignore[func-returns-value]
+    assert content_twins(expand([str(tmp_path)], LIMITS).sources) == {1: 0}
+    assert [Path(at).name for at in read] == ["1.jpg", "2.jpg"]
+
+
+def test_a_good_file_is_no_twin_of_one_that_fails(tmp_path: Path) -> None:
+    put(tmp_path, "given/b.jpg", "given/c.jpg", "elsewhere/a.jpg")
+    (tmp_path / "given/a.jpg").symlink_to(tmp_path / "elsewhere/a.jpg")
+    found = expand([str(tmp_path / "given")], LIMITS).sources
+    assert content_twins(found) == {2: 1}
+    (tmp_path / "given/b.jpg").unlink()
+    assert content_twins(found) == {}
+
+
+def test_one_url_twice_is_a_twin() -> None:
+    found = expand(["https://a.example/x", "https://a.example/y", "https://a.example/x"], LIMITS)
+    assert content_twins(found.sources) == {2: 0}

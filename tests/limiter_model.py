@@ -1,0 +1,282 @@
+"""The limiter in plain Python: what limiter.lua must do, said as simply as possible.
+
+It keeps every call in one list and counts by walking it, so it shares no trick with the Lua; the
+contract suite runs over both and a property test compares their answers step by step. It lives
+with the tests because nothing else runs it: the embedded stack has a real server. One process,
+one thread.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from clients.limiter import (
+    KINDS,
+    AccountState,
+    Admitted,
+    Hold,
+    Wait,
+    learned_limits,
+)
+from core import gauge as gauges
+from core.errors import LimitKind, ProviderDown, SlowDown
+from core.gauge import Gauge, Refusal
+from core.limits import Limits
+
+ENDED_US = 10_000_000
+TICKS_LOOKED_AT = 200
+
+
+@dataclass(slots=True)
+class Entry:
+    """What one call, or the late part of one, holds in the window until ``leaves``."""
+
+    leaves: int
+    requests: int
+    tokens: int
+
+
+@dataclass(slots=True)
+class Call:
+    """A call in flight; ``entry`` is None for one that came back by renewal."""
+
+    admitted: int
+    expires: int
+    entry: Entry | None
+
+
+@dataclass(slots=True)
+class Refusals:
+    """Since the first refusal after a success."""
+
+    since: int
+    refused: int = 0
+    admitted: int = 0
+    every: int = 0  # microseconds between probes; 0: not probing
+    next_probe: int = 0
+
+
+@dataclass(slots=True)
+class ModelLimiter:
+    """clients.limiter.Limiter for one thread; ``clock`` in seconds."""
+
+    limits: Limits
+    window_seconds: float
+    arrival_guard_seconds: float
+    clock: Callable[[], float]
+    calls: dict[str, Call] = field(default_factory=dict)
+    ended: dict[str, int] = field(default_factory=dict)
+    entries: list[Entry] = field(default_factory=list)
+    gauges: dict[LimitKind, Gauge | None] = field(default_factory=dict)
+    refusals: Refusals | None = None
+    reason: str | None = None
+    hold: int = 0
+    service: float = 0.0
+
+    # what the Limiter protocol asks for
+
+    def acquire(self, lease: str, tokens: int, ttl_seconds: float) -> Admitted | Wait:
+        now = self._tidy()
+        if lease in self.calls:
+            return Admitted(lease)
+        wait = self._waiting(tokens, now)
+        if wait:
+            return wait
+        entry = Entry(self._leaving(now + _us(self.arrival_guard_seconds)), 1, tokens)
+        self.entries.append(entry)
+        self.calls[lease] = Call(now, now + _us(ttl_seconds), entry)
+        self.ended.pop(lease, None)
+        self._count_admission(now)
+        return Admitted(lease)
+
+    def renew(self, lease: str, ttl_seconds: float) -> bool:
+        now = self._tidy()
+        if lease in self.ended:
+            return False
+        known = lease in self.calls
+        call = self.calls.setdefault(lease, Call(now, 0, None))
+        call.expires = now + _us(ttl_seconds)
+        return known
+
+    def settle(self, lease: str, tokens: int | None, completion_tokens: int = 0) -> None:
+        call = self.calls.get(lease)
+        if call is None:
+            return
+        now, reserved = self._now(), call.entry.tokens if call.entry else 0
+        if tokens is None:
+            self._finish(lease, 1, reserved)
+            return
+        late = min(tokens, max(completion_tokens, tokens - reserved))
+        self._finish(lease, 1, tokens - late)
+        self.entries.append(Entry(self._leaving(now), 0, late))
+        self._succeeded(call, now)
+
+    def cancel(self, lease: str) -> None:
+        call = self._finish(lease, 0, 0)
+        if call and self.refusals and call.admitted >= self.refusals.since:
+            self.refusals.admitted -= 1
+
+    def slow_down(self, lease: str, error: SlowDown) -> None:
+        kind, named = gauges.blamed(error.kind, error.limit)
+        now, used = self._tidy(), self._used()[KINDS.index(kind)]
+        call = self._finish(lease, 1, 0)
+        self._strike(call, now)
+        refusal = Refusal(
+            configured=getattr(self.limits, kind),
+            used=used,
+            named=named,
+            admitted=call.admitted / 1e6 if call else None,
+            now=now / 1e6,
+            window=self.window_seconds,
+        )
+        probing = self.refusals is not None and self.refusals.every > 0
+        new = None if probing else gauges.cut(self.gauges.get(kind), refusal)
+        self.gauges[kind] = new or self.gauges.get(kind)
+        if new or error.retry_after is not None:
+            cool_down = gauges.cool_down(self.window_seconds, error.retry_after)
+            self.hold = max(self.hold, now + _us(cool_down))
+
+    def provider_down(self, lease: str, error: ProviderDown) -> None:
+        now, call = self._tidy(), self.calls.get(lease)
+        reserved = call.entry.tokens if call and call.entry else 0
+        self._finish(lease, int(error.sent), reserved if error.sent else 0)
+        self._strike(call, now)
+
+    def recovered(self) -> None:
+        self.refusals = None
+
+    def pause(self, reason: str) -> None:
+        self.reason = reason
+
+    def resume(self) -> None:
+        self.reason = None
+
+    def paused(self) -> str | None:
+        return self.reason
+
+    def state(self) -> AccountState:
+        now = self._tidy()
+        in_flight, requests, tokens = self._used()
+        waiting = self._waiting(tokens / max(1, requests), now)
+        return AccountState(
+            in_flight=in_flight,
+            requests=requests,
+            tokens=tokens,
+            configured=self.limits,
+            learned=learned_limits(self.gauges, self.limits, now / 1e6),
+            ceilings={k: int(g.ceiling) for k, g in self.gauges.items() if g and g.named},
+            paused=self.reason,
+            probe_seconds=self.refusals.every / 1e6 or None if self.refusals else None,
+            binds=waiting.kind if waiting else None,
+            window_seconds=self.window_seconds,
+        )
+
+    def close(self) -> None:
+        pass
+
+    # how
+
+    def _now(self) -> int:
+        return _us(self.clock())
+
+    def _leaving(self, moment: int) -> int:
+        tick = max(1, _us(self.window_seconds) // 10_000)
+        return math.ceil((moment + _us(self.window_seconds)) / tick) * tick
+
+    def _tidy(self) -> int:
+        now = self._now()
+        self.entries = [entry for entry in self.entries if entry.leaves > now]
+        self.calls = {lease: call for lease, call in self.calls.items() if call.expires > now}
+        self.ended = {lease: at for lease, at in self.ended.items() if at > now - ENDED_US}
+        return now
+
+    def _used(self) -> tuple[int, int, int]:
+        requests = sum(entry.requests for entry in self.entries)
+        return len(self.calls), requests, sum(entry.tokens for entry in self.entries)
+
+    def _waiting(self, tokens: float, now: int) -> Wait | None:
+        return self._stopped(now) or self._bound(tokens, now)
+
+    def _stopped(self, now: int) -> Wait | None:
+        if self.reason is not None:
+            return Wait(2.0, Hold.PAUSED)
+        if self.hold > now:
+            return Wait((self.hold - now) / 1e6, Hold.COOLING)
+        if self.refusals and self.refusals.every and self.refusals.next_probe > now:
+            return Wait((self.refusals.next_probe - now) / 1e6, Hold.REFUSED)
+        return None
+
+    def _bound(self, tokens: float, now: int) -> Wait | None:
+        most = learned_limits(self.gauges, self.limits, now / 1e6)
+        in_flight, requests, spent = self._used()
+        waits = []
+        if requests + 1 > most.rpm:
+            waits.append(Wait(self._until("requests", requests + 1 - most.rpm, now), KINDS[1]))
+        if spent > 0 and spent + tokens > most.tpm:
+            need = min(spent, spent + tokens - most.tpm)
+            waits.append(Wait(self._until("tokens", need, now), KINDS[2]))
+        if not waits and in_flight + 1 > most.concurrency:
+            waits.append(Wait(self._until_slot(in_flight), KINDS[0]))
+        return max(waits, key=lambda wait: wait.seconds, default=None)
+
+    def _until(self, what: str, need: float, now: int) -> float:
+        freed = 0
+        ticks = sorted({entry.leaves for entry in self.entries})[:TICKS_LOOKED_AT]
+        for tick in ticks:
+            freed += sum(getattr(entry, what) for entry in self.entries if entry.leaves == tick)
+            if freed >= need:
+                return (tick - now) / 1e6
+        return (ticks[-1] - now) / 1e6
+
+    def _until_slot(self, in_flight: int) -> float:
+        share = min(self.service / 20, self.service / in_flight)
+        return math.floor(max(5_000, min(100_000, share))) / 1e6
+
+    def _count_admission(self, now: int) -> None:
+        if self.refusals:
+            self.refusals.admitted += 1
+            self.refusals.next_probe = now + self.refusals.every
+
+    def _finish(self, lease: str, requests: int, tokens: int) -> Call | None:
+        call = self.calls.pop(lease, None)
+        now = self._now()
+        if call is None:
+            return None
+        if call.entry and call.entry.leaves > now:
+            call.entry.leaves = min(call.entry.leaves, self._leaving(now))
+            call.entry.requests, call.entry.tokens = requests, tokens
+        self.ended[lease] = now
+        return call
+
+    def _succeeded(self, call: Call, now: int) -> None:
+        if self.refusals and call.admitted >= self.refusals.since:
+            self.refusals = None
+        lasted = now - call.admitted
+        mean = self.service + (lasted - self.service) / 16 if self.service else lasted
+        self.service = float(f"{mean:.0f}")
+
+    def _strike(self, call: Call | None, now: int) -> None:
+        refusals = self.refusals
+        if call is None or (refusals and call.admitted < refusals.since):
+            return
+        if refusals is None:
+            self.refusals = Refusals(now)
+        elif refusals.every:
+            longer = math.floor(refusals.every * gauges.PROBE_GROWTH)
+            refusals.every = min(_us(gauges.PROBE_SECONDS_MAX), longer)
+            refusals.next_probe = now + refusals.every
+        else:
+            refusals.refused += 1
+            self._probe_when_all_are_refused(refusals, now)
+
+    def _probe_when_all_are_refused(self, refusals: Refusals, now: int) -> None:
+        enough = refusals.refused >= gauges.REFUSED_MIN
+        if enough and refusals.refused >= gauges.REFUSED_SHARE * refusals.admitted:
+            every = _us(gauges.PROBE_SECONDS)
+            self.refusals = Refusals(now, every=every, next_probe=now + every)
+
+
+def _us(seconds: float) -> int:
+    return round(seconds * 1e6)

@@ -1,0 +1,180 @@
+"""What is decided about an image before a pixel is decoded: size, format, limits."""
+
+from __future__ import annotations
+
+import io
+import struct
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core import containers
+from core.errors import ImageRefused, RefusalCode
+from core.images import (
+    MIN_SIDE,
+    ImageLimits,
+    check_page,
+    check_size,
+    may_stay,
+    pad_plan,
+    plan_resize,
+    sniff,
+)
+from core.tokens import Detail
+
+SIDES = st.integers(1, 60_000)
+DETAILS = st.sampled_from(["low", "high"])
+
+
+@pytest.mark.parametrize(
+    ("size", "detail", "planned"),
+    [
+        ((4000, 3000), "low", (728, 546)),
+        ((3000, 4000), "low", (546, 728)),
+        ((728, 728), "low", (728, 728)),
+        ((729, 729), "low", (728, 728)),
+        ((640, 480), "low", (640, 480)),
+        ((1, 1), "low", (1, 1)),
+        ((60_000, 1), "low", (728, 1)),
+        ((4000, 3000), "high", (3024, 2268)),
+        ((3024, 10), "high", (3024, 10)),
+        ((3023, 3023), "high", (2520, 2520)),
+        ((1920, 1080), "high", (1512, 851)),
+        ((504, 504), "high", (504, 504)),
+        ((600, 300), "high", (504, 252)),
+        ((503, 200), "high", (503, 200)),
+    ],
+)
+def test_planned_sizes(size: tuple[int, int], detail: Detail, planned: tuple[int, int]) -> None:
+    assert plan_resize(*size, detail) == planned
+
+
+def test_the_retired_family_has_its_own_sizes() -> None:
+    assert plan_resize(4000, 3000, "low", "step-1v") == (1280, 960)
+    assert plan_resize(4000, 3000, "high", "step-1v") == (2688, 2016)
+    assert plan_resize(2000, 1000, "high", "step-1v") == (2000, 1000)
+
+
+@given(SIDES, SIDES, DETAILS)
+def test_a_plan_never_enlarges_and_never_vanishes(width: int, height: int, detail: Detail) -> None:
+    planned = plan_resize(width, height, detail)
+    assert 1 <= planned[0] <= width
+    assert 1 <= planned[1] <= height
+
+
+@given(SIDES, SIDES, DETAILS)
+def test_a_plan_keeps_the_aspect(width: int, height: int, detail: Detail) -> None:
+    planned = plan_resize(width, height, detail)
+    scale = max(planned) / max(width, height)
+    for before, after in zip((width, height), planned, strict=True):
+        assert abs(after - before * scale) <= 0.5 or after == 1
+
+
+@given(SIDES, SIDES, DETAILS)
+def test_a_plan_is_settled_and_blind_to_turning(width: int, height: int, detail: Detail) -> None:
+    planned = plan_resize(width, height, detail)
+    assert plan_resize(*planned, detail) == planned
+    assert plan_resize(height, width, detail) == planned[::-1]
+
+
+@given(SIDES, SIDES)
+def test_longest_sides_are_what_the_provider_wants(width: int, height: int) -> None:
+    longest = max(width, height)
+    assert max(plan_resize(width, height, "low")) == min(longest, 728)
+    high = max(plan_resize(width, height, "high"))
+    assert high == longest if longest < 504 else high % 504 == 0
+    assert high <= 3024
+    assert longest - high < 504 or high == 3024
+
+
+@given(SIDES, SIDES)
+def test_padding_only_adds_what_is_missing(width: int, height: int) -> None:
+    padded = pad_plan(width, height)
+    assert min(padded) >= MIN_SIDE
+    assert padded == (width, height) or min(width, height) < MIN_SIDE
+
+
+def test_heavy_files_do_not_stay_as_they_are() -> None:
+    assert may_stay(333_333, 700, 500)
+    assert not may_stay(333_334, 700, 500)
+    assert may_stay(1_000_000, 2000, 1000)
+
+
+# --- limits
+
+
+def test_declared_size_decides() -> None:
+    limits = ImageLimits(max_pixels=100, max_aspect_ratio=4)
+    check_size(10, 10, limits)
+    check_size(20, 5, limits)
+    for size, code in (
+        ((10, 11), RefusalCode.TOO_MANY_PIXELS),
+        ((9, 2), RefusalCode.ABSURD_ASPECT),
+    ):
+        with pytest.raises(ImageRefused) as refused:
+            check_size(*size, limits)
+        assert refused.value.code is code
+
+
+def test_pages_count_from_one() -> None:
+    limits = ImageLimits(max_pages=5)
+    check_page(None, 5, limits)
+    check_page(5, 5, limits)
+    for page, pages, code in (
+        (0, 5, RefusalCode.NO_SUCH_PAGE),
+        (6, 5, RefusalCode.NO_SUCH_PAGE),
+        (1, 6, RefusalCode.TOO_MANY_PAGES),
+        (1, 0, RefusalCode.NO_SUCH_PAGE),
+    ):
+        with pytest.raises(ImageRefused) as refused:
+            check_page(page, pages, limits)
+        assert refused.value.code is code
+
+
+# --- formats
+
+
+def _ftyp(major: bytes, *compatible: bytes) -> bytes:
+    body = major + bytes(4) + b"".join(compatible)
+    return struct.pack(">I", len(body) + 8) + b"ftyp" + body
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"\xff\xd8\xff\xe0", "jpeg"),
+        (b"\x89PNG\r\n\x1a\n", "png"),
+        (b"RIFF\x10\0\0\0WEBPVP8 ", "webp"),
+        (b"RIFF\x10\0\0\0WAVEfmt ", None),
+        (b"GIF87a", "gif"),
+        (b"GIF89a", "gif"),
+        (b"II*\0", "tiff"),
+        (b"MM\0*", "tiff"),
+        (b"II+\0", "tiff"),
+        (b"BM\x10\0\0\0\0\0\0\0\x36", "bmp"),
+        (b"BMW is a car maker", None),
+        (_ftyp(b"heic", b"mif1"), "heic"),
+        (_ftyp(b"mif1", b"heic"), "heic"),
+        (_ftyp(b"mif1", b"avif"), "avif"),
+        (_ftyp(b"avif", b"mif1"), "avif"),
+        (_ftyp(b"mif1"), "heic"),
+        (_ftyp(b"isom", b"mp41"), None),
+        (b"%PDF-1.7", "pdf"),
+        (b"junk before" + b"%PDF-1.7", "pdf"),
+        (b"<svg>", None),
+        (b"", None),
+    ],
+)
+def test_formats_are_told_by_content(head: bytes, kind: str | None) -> None:
+    assert sniff(head) == kind
+
+
+@given(st.binary(max_size=200), st.sampled_from(["jpeg", "png", "webp"]))
+def test_no_bytes_upset_the_container_readers(data: bytes, kind: str) -> None:
+    assert not containers.is_plain(data, kind)
+    containers.webp_size(data)
+    containers.jpeg_scans(io.BytesIO(data), 5)
+    containers.gif_frames(io.BytesIO(data))
+    for any_kind in ("webp", "heic", "png", "jpeg"):
+        containers.ends_early(io.BytesIO(data), any_kind, len(data))

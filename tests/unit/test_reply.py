@@ -1,0 +1,155 @@
+"""Reading replies: every dialect seen, as tables."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from typing import Any
+
+import pytest
+
+from core.errors import ReplyUnusable
+from core.reply import Reply, Usage, read_reply, read_usage
+
+
+def body(**changes: Any) -> dict[str, Any]:
+    """A reply as StepFun documents it, with top-level changes."""
+    return {
+        "id": "0123abcd.4567ef",
+        "object": "chat.completion",
+        "model": "step-3.7-flash",
+        "choices": [choice()],
+        "usage": {"prompt_tokens": 900, "completion_tokens": 20, "total_tokens": 920},
+    } | changes
+
+
+def choice(finish: Any = "stop", **message: Any) -> dict[str, Any]:
+    return {
+        "index": 0,
+        "finish_reason": finish,
+        "message": {"role": "assistant", "content": "été", **message},
+    }
+
+
+def test_a_documented_reply_is_read() -> None:
+    reply = read_reply(body(), "trace-1")
+    assert reply == Reply("été", "", "stop", Usage(900, 0, 20), "trace-1", "step-3.7-flash")
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        ({"prompt_tokens": 9, "cached_tokens": 4, "completion_tokens": 2}, Usage(9, 4, 2)),
+        ({"prompt_tokens": 9, "cached_token": 4, "completion_tokens": 2}, Usage(9, 4, 2)),
+        ({"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 4}}, Usage(9, 4, 0)),
+        (
+            {"prompt_tokens": 9, "cached_tokens": 0, "prompt_tokens_details": {"cached_tokens": 4}},
+            Usage(9, 4, 0),
+        ),
+        ({"prompt_tokens": 9, "prompt_tokens_details": None}, Usage(9, 0, 0)),
+        ({"prompt_tokens": 9, "cached_tokens": 12}, Usage(9, 9, 0)),
+        ({"prompt_tokens": 9.0, "completion_tokens": None}, Usage(9, 0, 0)),
+        ({"prompt_tokens": "9", "completion_tokens": -3}, Usage(0, 0, 0)),
+        ({"prompt_tokens": math.nan, "completion_tokens": math.inf}, Usage(0, 0, 0)),
+        ({}, Usage(0, 0, 0)),
+        (None, Usage(0, 0, 0)),
+        ([1], Usage(0, 0, 0)),
+    ],
+)
+def test_usage_is_read_wherever_it_stands(usage: object, expected: Usage) -> None:
+    assert read_usage(usage) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "text", "expected"),
+    [
+        ("stop", "a", "stop"),
+        ("length", "", "length"),
+        ("content_filter", "a", "content_filter"),
+        ("tool_calls", None, "tool_calls"),
+        ("", "a", "stop"),
+        (None, "a", "stop"),
+        (None, None, ""),
+    ],
+)
+def test_an_empty_finish_reason_is_stop_when_there_is_text(
+    given: object, text: object, expected: str
+) -> None:
+    reply = read_reply(body(choices=[choice(given, content=text)]), None)
+    assert (reply.finish_reason, reply.text) == (expected, text or "")
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "ab"),
+        ([{"type": "refusal", "refusal": "no"}, {"type": "text", "text": "b"}], "b"),
+        (["stray", {"type": "text", "text": None}], ""),
+        (None, ""),
+        (7, ""),
+    ],
+)
+def test_content_may_be_a_list_of_parts(content: object, expected: str) -> None:
+    assert read_reply(body(choices=[choice(content=content)]), None).text == expected
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"reasoning": "so"},
+        {"reasoning_content": "so"},
+        {"reasoning": "so", "reasoning_content": "so"},
+        {"reasoning": "so", "reasoning_content": None},
+    ],
+)
+def test_reasoning_is_read_from_either_field(fields: dict[str, Any]) -> None:
+    assert read_reply(body(choices=[choice(**fields)]), None).reasoning == "so"
+
+
+@pytest.mark.parametrize(
+    ("header", "identifier", "expected"),
+    [
+        ("t", "a.b", "t"),
+        (None, "a.b", "a"),
+        (None, "5f1c-77", "5f1c-77"),
+        (None, "", None),
+        (None, 12, None),
+        (None, None, None),
+    ],
+)
+def test_the_trace_is_the_header_or_the_id_before_its_dot(
+    header: str | None, identifier: object, expected: str | None
+) -> None:
+    assert read_reply(body(id=identifier), header).trace == expected
+
+
+@pytest.mark.parametrize("choices", [None, [], {}, ["x"], [None], [{}]])
+def test_a_reply_without_choices_is_unusable_but_its_usage_is_kept(choices: object) -> None:
+    with pytest.raises(ReplyUnusable, match="no choices") as caught:
+        read_reply(body(choices=choices), "t")
+    assert caught.value.reason == "no_choices"
+    assert caught.value.reply is not None
+    assert caught.value.reply.usage == Usage(900, 0, 20)
+
+
+@pytest.mark.parametrize("error", [{"message": "overloaded"}, "overloaded"])
+def test_an_error_inside_a_200_is_quoted(error: object) -> None:
+    with pytest.raises(ReplyUnusable, match="overloaded") as caught:
+        read_reply({"error": error}, None)
+    assert caught.value.reason == "error_in_reply"
+
+
+def test_a_choice_without_a_message_is_an_empty_answer() -> None:
+    reply = read_reply(body(choices=[{"finish_reason": "length", "message": None}]), None)
+    assert (reply.text, reply.finish_reason) == ("", "length")
+
+
+def test_an_unusable_reply_survives_pickling_with_its_usage() -> None:
+    with pytest.raises(ReplyUnusable) as caught:
+        read_reply(body(choices=[]), "t")
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert (again.reason, str(again), again.reply) == (
+        caught.value.reason,
+        str(caught.value),
+        caught.value.reply,
+    )

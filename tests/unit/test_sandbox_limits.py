@@ -1,0 +1,131 @@
+"""The meter and the prompt cache: functions of times and values."""
+
+import pytest
+
+from core.limits import Limits
+from overstory.sandbox.meter import Meter, RollingSum
+from overstory.sandbox.prefix import PrefixCache, Segment, text_segment, text_tokens
+from overstory.sandbox.refusal import Refusal
+
+WIDE = Limits(1_000, 1_000, 1_000_000)
+WINDOW = 60.0
+
+
+@pytest.mark.parametrize(
+    ("adds", "now", "expected"),
+    [
+        ([], 0.0, 0),
+        ([(0.0, 3), (30.0, 4)], 59.9, 7),
+        ([(0.0, 3), (30.0, 4)], 60.0, 4),
+        ([(0.0, 3), (30.0, 4)], 90.0, 0),
+    ],
+)
+def test_a_window_holds_exactly_its_last_seconds(adds, now, expected):
+    rolling = RollingSum()
+    for at, amount in adds:
+        rolling.add(at, WINDOW, amount)
+    assert rolling.at(now, WINDOW) == expected
+
+
+def test_the_peak_is_the_highest_of_any_window():
+    rolling = RollingSum()
+    for at in (0.0, 59.0, 59.5, 61.0):
+        rolling.add(at, WINDOW, 1)
+    assert rolling.peak == 3
+
+
+def refused(meter, times, limits, rejected_count=True):
+    """The message of each call that enters at ``times``, empty where it was let in."""
+    said = []
+    for now in times:
+        try:
+            meter.enter(now, WINDOW, limits, rejected_count)
+            said.append("")
+        except Refusal as refusal:
+            said.append(refusal.message)
+    return said
+
+
+def test_the_sixth_call_in_flight_is_refused_in_the_known_words():
+    said = refused(Meter(), [0.0] * 6, Limits(5, 100, 100))
+    assert said == [""] * 5 + ["concurrency reached, current: 6, limit: 5"]
+
+
+def test_a_call_that_left_makes_room():
+    meter = Meter()
+    refused(meter, [0.0] * 5, Limits(5, 100, 100))
+    meter.leave()
+    assert refused(meter, [0.1], Limits(5, 100, 100)) == [""]
+
+
+@pytest.mark.parametrize(("rejected_count", "at_60"), [(True, 11), (False, 0)])
+def test_rejected_calls_use_up_the_minute_when_they_count(rejected_count, at_60):
+    meter, limits = Meter(), Limits(1_000, 10, 100)
+    said = refused(meter, [0.0] * 10 + [30.0] * 10, limits, rejected_count)
+    assert said[10] == "request limited RPM reached, current: 11, limit: 10"
+    (late,) = refused(meter, [60.0], limits, rejected_count)
+    assert late == (f"request limited RPM reached, current: {at_60}, limit: 10" if at_60 else "")
+
+
+def test_tokens_past_the_limit_are_refused_and_not_counted():
+    meter, limits = Meter(), Limits(5, 100, 500_000)
+    meter.charge(0.0, WINDOW, 400_000, limits)
+    with pytest.raises(Refusal, match="TPM reached, current: 559755, limit: 500000"):
+        meter.charge(1.0, WINDOW, 159_755, limits)
+    meter.charge(1.0, WINDOW, 100_000, limits)
+    assert meter.seen()["refused_429"] == {"tpm": 1}
+
+
+def test_completion_tokens_count_when_they_are_spent():
+    meter = Meter()
+    meter.charge(0.0, WINDOW, 90, Limits(5, 100, 100))
+    meter.settle(1.0, WINDOW, 20)
+    assert meter.seen()["max_tokens_window"] == 110
+
+
+def test_without_limits_everything_is_let_in_and_still_counted():
+    meter = Meter()
+    assert refused(meter, [0.0] * 50, None) == [""] * 50
+    seen = meter.seen()
+    assert (seen["max_in_flight"], seen["max_requests_window"]) == (50, 50)
+
+
+@pytest.mark.parametrize(("size", "tokens"), [(0, 0), (1, 1), (4, 1), (5, 2), (1024, 256)])
+def test_four_bytes_are_a_token(size, tokens):
+    assert text_tokens(size) == tokens
+
+
+HEAD = text_segment("s" * 2048)  # 512 tokens
+IMAGE = Segment(b"sha", 300, is_text=False)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "cached"),
+    [
+        ([text_segment("x" * 1020)], [text_segment("x" * 1020)], 0),
+        ([HEAD], [HEAD], 512),
+        ([HEAD, text_segment("a" * 900)], [HEAD, text_segment("b" * 900)], 512),
+        ([text_segment("a"), HEAD], [text_segment("b" * 8), HEAD], 0),
+        ([IMAGE], [IMAGE], 256),
+        ([IMAGE], [Segment(b"other", 300, is_text=False)], 0),
+        ([HEAD, IMAGE], [HEAD, IMAGE], 768),
+    ],
+)
+def test_whole_blocks_of_the_same_beginning_are_cached(first, second, cached):
+    cache = PrefixCache()
+    assert cache.read("m", first, 100) == 0
+    assert cache.read("m", second, 100) == cached
+
+
+def test_models_share_no_cache():
+    cache = PrefixCache()
+    cache.read("m", [HEAD], 100)
+    assert cache.read("n", [HEAD], 100) == 0
+
+
+@pytest.mark.parametrize(("capacity", "cached"), [(0, 0), (2, 0), (4, 512)])
+def test_the_oldest_blocks_are_dropped_first(capacity, cached):
+    cache = PrefixCache()
+    cache.read("m", [HEAD], capacity)
+    cache.read("m", [text_segment("t" * 2048)], capacity)
+    assert cache.read("m", [HEAD], capacity) == cached

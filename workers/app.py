@@ -1,0 +1,115 @@
+"""The Celery app: ``celery -A workers.app worker -Q preprocess ...``.
+
+Each setting below is on purpose; what Celery 5.7.0 did under faults with and without it is in the
+project's reference (celery.md).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from typing import Any
+
+from celery import Celery, signals
+from kombu import Queue  # type: ignore[attr-defined]
+
+from core import settings as configuration
+from core.settings import Settings
+from tasks.services import Services
+from workers.logs import configure_logs
+from workers.services import build_services
+from workers.stack import broker_url
+
+STAGES = ("submit", "preprocess", "upload", "infer", "aggregate")
+
+
+class OverstoryCelery(Celery):  # type: ignore[misc]
+    """The app with its services: built on first use in each process, so after any fork."""
+
+    _services: tuple[int, Services] | None = None
+
+    def services(self) -> Services:
+        if self._services is None or self._services[0] != os.getpid():
+            self._services = (os.getpid(), build_services(configuration.load(), self))
+        return self._services[1]
+
+
+def make_app(settings: Settings) -> OverstoryCelery:
+    app = OverstoryCelery("overstory")
+    app.conf.update(
+        broker_url=broker_url(settings),
+        # results: only overstory.submit has one, the job's id; a backend costs a third (reference)
+        result_backend=broker_url(settings),
+        result_expires=86_400,
+        task_ignore_result=True,
+        # JSON only: a message can carry no code
+        accept_content=["json"],
+        task_serializer="json",
+        result_serializer="json",
+        # early ack: the database owns recovery; late acks kill 5.7.0 workers at a broker restart
+        task_acks_late=False,
+        # nothing is reserved ahead, so early ack loses at most what runs
+        worker_disable_prefetch=True,
+        worker_prefetch_multiplier=1,
+        # a lost message is sent again by the reconciler; a publisher must not hang on a dead broker
+        task_publish_retry=False,
+        # workers wait for the broker for ever
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        broker_transport_options={
+            "visibility_timeout": 3600,  # nothing is unacknowledged for long; a net only
+            "socket_timeout": 5,
+            "socket_connect_timeout": 3,
+            "socket_keepalive": True,
+            "health_check_interval": 10,
+            "unacked_restore_interval": 1,
+            "unacked_restore_throttle": 1,
+        },
+        # a stopping worker gets this long for its calls; leases cover the rest
+        worker_soft_shutdown_timeout=settings.soft_shutdown_seconds,
+        worker_max_memory_per_child=settings.child_memory_kib,
+        # events are what Flower shows
+        worker_send_task_events=True,
+        task_send_sent_event=True,
+        task_track_started=True,
+        # our own logging, set up below
+        worker_hijack_root_logger=False,
+        task_default_queue="submit",
+        task_queues=[Queue(stage) for stage in STAGES],
+        task_routes={f"overstory.{stage}": {"queue": stage} for stage in STAGES},
+        imports=[f"tasks.{stage}" for stage in STAGES],
+        worker_proc_alive_timeout=30,
+        timezone="UTC",
+    )
+    return app
+
+
+app = make_app(configuration.load())
+
+
+@signals.setup_logging.connect  # type: ignore[untyped-decorator]
+def _logs(**_: Any) -> None:
+    configure_logs(configuration.load())
+
+
+@signals.worker_init.connect  # type: ignore[untyped-decorator]
+def _end_with_parent(**_: Any) -> None:
+    """An embedded worker stops when the command that started it is gone, however it went."""
+    parent = os.environ.get("OVERSTORY_PARENT_PID")
+    if parent is not None:
+        threading.Thread(target=_watch, args=(int(parent),), name="parent", daemon=True).start()
+
+
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+@signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]
+def _stopping(**_: Any) -> None:
+    """Threads that wait at the gate let go, so that a warm shutdown waits for calls only."""
+    app.services().stopping.set()

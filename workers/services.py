@@ -1,0 +1,76 @@
+"""The one place that builds clients: settings in, a process's services out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import structlog
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from clients.blobs import open_blobs
+from clients.limiter import RedisLimiter, account_id
+from clients.provider import Provider
+from clients.spool import Spool
+from core.settings import Settings
+from models.engine import Database
+from tasks.leases import LeaseKeeper
+from tasks.services import Send, Services
+from workers.stack import database_url, limiter_url
+
+log = structlog.get_logger()
+
+
+def build_services(settings: Settings, app: Celery) -> Services:
+    """Clients for one process; nothing is connected before it is used."""
+    database = Database(database_url(settings))
+    account = account_id(_key(settings), settings.base_url)
+    limiter = RedisLimiter(
+        limiter_url(settings),
+        account,
+        settings.limits,
+        window_seconds=settings.limit_window_seconds,
+    )
+    return Services(
+        settings=settings,
+        database=database,
+        blobs=open_blobs(settings.blob_url, settings.home),
+        provider=Provider(settings, max_connections=max(settings.infer_threads, 32)),
+        limiter=limiter,
+        spool=Spool(settings.home / "spool"),
+        leases=LeaseKeeper(database, limiter, settings.lease_seconds),
+        account=account,
+        send=_sender(app),
+        queued=_queue_length(app),
+    )
+
+
+def _key(settings: Settings) -> str:
+    return settings.api_key.get_secret_value() if settings.api_key else "sandbox"
+
+
+def _sender(app: Celery) -> Send:
+    def send(stage: str, **shown: Any) -> None:
+        try:
+            app.send_task(f"overstory.{stage}", kwargs=shown, retry=False)
+        except (OperationalError, OSError) as error:
+            # the row is committed: the reconciler sends again when the broker is back
+            log.warning("send.lost", stage=stage, error=str(error))
+
+    return send
+
+
+def _queue_length(app: Celery) -> Any:
+    def queued(stage: str) -> int:
+        try:
+            with app.connection_for_read() as connection:
+                return int(
+                    connection.default_channel.queue_declare(stage, passive=True).message_count
+                )
+        except (OperationalError, OSError) as error:
+            log.warning("queue.away", stage=stage, error=str(error))
+            return 1_000_000  # nothing can be sent now
+        except connection.channel_errors:
+            return 0  # no such list: nothing was ever queued, or it was wiped
+
+    return queued
