@@ -72,7 +72,7 @@ gauntlet: $(VENV)/.stamp-dev ## kills, wipes and refusals: every fault, seeded, 
 
 .PHONY: fuzz
 fuzz: $(VENV)/.stamp-dev ## 20,000 mutated image files: each becomes a picture or a coded refusal
-	@$(BIN)/python -m benchmarks.fuzz $(ARGS)
+	@$(BIN)/python -m benchmarks.fuzz_images $(ARGS)
 
 .PHONY: bench
 bench: $(VENV)/.stamp-bench ## the pipeline against its lower bound, at most 10 minutes
@@ -81,6 +81,10 @@ bench: $(VENV)/.stamp-bench ## the pipeline against its lower bound, at most 10 
 .PHONY: bench-preprocess
 bench-preprocess: $(VENV)/.stamp-bench ## image preparation beside plain Pillow and pyvips
 	@$(BIN)/python -m benchmarks.preprocess $(ARGS)
+
+.PHONY: bench-limits
+bench-limits: $(VENV)/.stamp-dev ## the account limiter: exactness and cost, many processes at once
+	@$(BIN)/python -m benchmarks.limiter $(ARGS)
 
 # --- the environment ----------------------------------------------------------------------------
 

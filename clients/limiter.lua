@@ -43,8 +43,8 @@ ARGV  1 command, 2 window, 3 guard, 4 clock ('' in production; a test's time oth
   pause    reason -> 1        resume -> 1        recovered -> 1
   state    concurrency rpm tpm
            -> {now, in flight, requests, tokens, paused or '', probe_every or 0, what would keep
-           a call of the window's mean size waiting or '', gauge of concurrency, of rpm, of tpm
-           (JSON or '')}
+           a call of the window's mean size waiting or '', the limits allowed now (3), their
+           gauges (3, JSON or '')}
 
 ONE CALL IN THE WINDOW  The provider counts a request when it arrives, between its admission and
   its reply. So it leaves our window a full window after whichever is first: its reply, or its
@@ -56,7 +56,6 @@ local leases, calls, ticks, window, state, ended =
 local command, span, guard = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local tick = math.max(1, math.floor(span / 10000))
 local DAY_MS, ENDED_US = 86400000, 10000000
-local KINDS = { 'concurrency', 'rpm', 'tpm' }
 
 -- Lua writes large numbers as 1.8e+15, which is no score and no field.
 local function text(number)
@@ -151,7 +150,7 @@ local function allowed(gauge, configured)
   end
   local g, at = cjson.decode(gauge), now / 1000000
   local grown = math.min(g.ceiling, g.limit + g.slope * math.max(0, at - g.grows_at))
-  local felt_for = 0
+  local felt_for = g.probe_slope * math.max(0, at - g.probe_at)
   return math.max(1, math.min(configured, math.floor(grown + felt_for)))
 end
 
@@ -201,7 +200,7 @@ local function stopped(paused, hold, probe_every, probe_at)
   return nil
 end
 
--- The limit that binds longest, or nil. ``most``: the limits to keep now, in the order of KINDS.
+-- The limit that binds longest, or nil. ``most``: the limits to keep now, concurrency, rpm, tpm.
 local function bound(most, tokens, service)
   local in_flight = redis.call('ZCARD', leases)
   local sums = redis.call('HMGET', window, 'r', 't')
@@ -231,22 +230,27 @@ local function admit(lease, tokens, ttl)
   count(leaves, 1, tokens)
 end
 
--- What keeps a call waiting, or nil. ``most``: the configured limits, in the order of KINDS.
-local function waiting(s, most, tokens)
-  local kept = {}
+-- What the gauges leave of the configured limits, concurrency, rpm, tpm.
+local function limits(s, configured)
+  local most = {}
   for i = 1, 3 do
-    kept[i] = allowed(s[6 + i], most[i])
+    most[i] = allowed(s[6 + i], configured[i])
   end
-  return stopped(s[1], s[2], s[3], s[4]) or bound(kept, tokens, s[6])
+  return most
 end
 
-local function acquire(lease, tokens, ttl, most)
+-- What keeps a call waiting, or nil.
+local function waiting(s, most, tokens)
+  return stopped(s[1], s[2], s[3], s[4]) or bound(most, tokens, s[6])
+end
+
+local function acquire(lease, tokens, ttl, configured)
   tidy()
   if redis.call('ZSCORE', leases, lease) then
     return { 1 }
   end
   local s = read_state()
-  local no = waiting(s, most, tokens)
+  local no = waiting(s, limits(s, configured), tokens)
   if no then
     return no
   end
@@ -393,13 +397,14 @@ local function learn(kind, old, new, hold)
   return 1
 end
 
-local function report(most)
+local function report(configured)
   tidy()
   local s = read_state()
+  local most = limits(s, configured)
   local in_flight, requests, tokens = usage()
   local no = waiting(s, most, tokens / math.max(1, requests))
   return { now, in_flight, requests, tokens, s[1] or '', tonumber(s[3] or 0), no and no[3] or '',
-    s[7] or '', s[8] or '', s[9] or '' }
+    most[1], most[2], most[3], s[7] or '', s[8] or '', s[9] or '' }
 end
 
 local function number(i)

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -265,26 +265,17 @@ def _gauge(text: str) -> Gauge | None:
 
 
 def _state(reply: list[Any], configured: Limits, window_seconds: float) -> AccountState:
-    now, in_flight, requests, tokens, paused, probe_every, binds, *texts = reply
-    learned = {kind: _gauge(text) for kind, text in zip(KINDS, texts, strict=True)}
+    in_flight, requests, tokens, paused, probe_every, binds, *rest = reply[1:]
+    learned = zip(KINDS, map(_gauge, rest[3:]), strict=True)
     return AccountState(
         in_flight=in_flight,
         requests=requests,
         tokens=tokens,
         configured=configured,
-        learned=learned_limits(learned, configured, now / 1e6),
-        ceilings={kind: int(g.ceiling) for kind, g in learned.items() if g and g.named},
+        learned=Limits(*rest[:3]),
+        ceilings={kind: int(gauge.ceiling) for kind, gauge in learned if gauge and gauge.named},
         paused=paused or None,
         probe_seconds=probe_every / 1e6 or None,
         binds=_kind(binds) if binds else None,
         window_seconds=window_seconds,
-    )
-
-
-def learned_limits(
-    learned: Mapping[LimitKind, Gauge | None], configured: Limits, now: float
-) -> Limits:
-    """The limits that the gauges leave of ``configured`` at ``now`` (seconds, the server's)."""
-    return Limits(
-        *(gauges.effective(learned.get(kind), _of(configured, kind), now) for kind in KINDS)
     )

@@ -189,7 +189,7 @@ class Embedded:
     # ---- the workers
 
     def _spawn(self, worker: Worker, number: int) -> subprocess.Popen[bytes]:
-        name = f"{worker.queues.replace(',', '-')}-{self.name}-{number}"
+        name = f"{worker.queues.split(',')[0]}-{self.name}-{number}"
         words = [sys.executable, "-m", "celery", "-A", "workers.app", "worker"]
         words += ["-Q", worker.queues, "-P", worker.pool, "-c", str(worker.concurrency)]
         words += ["-n", f"{name}@%h", "--without-gossip", "--without-mingle"]
@@ -215,7 +215,7 @@ def planned_workers(settings: Settings) -> list[Worker]:
     processes = settings.infer_processes or min(-(-concurrency // settings.infer_threads), 4)
     return [
         Worker("preprocess", "prefork", cores),
-        Worker("upload,submit", "threads", settings.upload_threads),
+        Worker("upload,submit,celery", "threads", settings.upload_threads),
         *(Worker("infer,aggregate", "threads", settings.infer_threads) for _ in range(processes)),
     ]
 

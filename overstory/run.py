@@ -27,6 +27,7 @@ from tasks.pipeline import announce
 from tasks.services import Services
 from tasks.submit import Submitted
 from workers.app import make_app
+from workers.logs import configure_logs
 from workers.services import build_services
 from workers.stack import database_url
 
@@ -75,6 +76,8 @@ class Ran:
 def run(settings: Settings, spec: JobSpec, console: Console, quiet: bool) -> Ran:
     """Run ``spec`` to its end. Raises WrongUsage for bad input, ServiceAway for a missing part."""
     prepare_home(settings.home)
+    log_file = (settings.home / "logs" / "command.log").open("a", encoding="utf-8")
+    configure_logs(settings, log_file)  # stderr is for progress
     migrations.upgrade(database_url(settings))
     services = _planning_services(settings)
     submitted = submitting.submit(services, spec, natural=True)

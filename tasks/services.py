@@ -7,17 +7,19 @@ import secrets
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from clients.blobs import Blobs
 from clients.limiter import Limiter
-from clients.provider import Provider
 from clients.spool import Spool
 from core.profiles import PROVIDERS, ProviderProfile
 from core.settings import Settings
 from models.claims import Lease
 from models.engine import Database
 from tasks.leases import LeaseKeeper
+
+if TYPE_CHECKING:  # the SDK takes a third of a worker's start: only who calls it loads it
+    from clients.provider import Provider
 
 
 class Send(Protocol):
@@ -33,7 +35,7 @@ class Services:
     settings: Settings
     database: Database
     blobs: Blobs
-    provider: Provider
+    make_provider: Callable[[], Provider]
     limiter: Limiter
     spool: Spool
     leases: LeaseKeeper
@@ -42,6 +44,17 @@ class Services:
     queued: Callable[[str], int]
     stopping: threading.Event = field(default_factory=threading.Event)
     draw: Callable[[], float] = random.random
+
+    _provider: Provider | None = None
+    _provider_lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def provider(self) -> Provider:
+        """The provider's client, built on first use."""
+        with self._provider_lock:
+            if self._provider is None:
+                self._provider = self.make_provider()
+            return self._provider
 
     @property
     def profile(self) -> ProviderProfile:

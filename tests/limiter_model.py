@@ -18,7 +18,6 @@ from clients.limiter import (
     Admitted,
     Hold,
     Wait,
-    learned_limits,
 )
 from core import gauge as gauges
 from core.errors import LimitKind, ProviderDown, SlowDown
@@ -165,7 +164,7 @@ class ModelLimiter:
             requests=requests,
             tokens=tokens,
             configured=self.limits,
-            learned=learned_limits(self.gauges, self.limits, now / 1e6),
+            learned=self._allowed(now),
             ceilings={k: int(g.ceiling) for k, g in self.gauges.items() if g and g.named},
             paused=self.reason,
             probe_seconds=self.refusals.every / 1e6 or None if self.refusals else None,
@@ -208,8 +207,16 @@ class ModelLimiter:
             return Wait((self.refusals.next_probe - now) / 1e6, Hold.REFUSED)
         return None
 
+    def _allowed(self, now: int) -> Limits:
+        return Limits(
+            *(
+                gauges.effective(self.gauges.get(kind), getattr(self.limits, kind), now / 1e6)
+                for kind in KINDS
+            )
+        )
+
     def _bound(self, tokens: float, now: int) -> Wait | None:
-        most = learned_limits(self.gauges, self.limits, now / 1e6)
+        most = self._allowed(now)
         in_flight, requests, spent = self._used()
         waits = []
         if requests + 1 > most.rpm:

@@ -13,7 +13,7 @@ import time
 from typing import Any
 
 from celery import Celery, signals
-from kombu import Queue  # type: ignore[attr-defined]
+from kombu.entity import Exchange, Queue
 
 from core import settings as configuration
 from core.settings import Settings
@@ -23,6 +23,9 @@ from workers.services import build_services
 from workers.stack import broker_url
 
 STAGES = ("submit", "preprocess", "upload", "infer", "aggregate")
+PLAIN_QUEUE = "celery"
+"""Where ``send_task`` of an app without any routing puts a message: the submit worker takes from
+it too, so that a plain app needs to know nothing but the task's name."""
 
 
 class OverstoryCelery(Celery):  # type: ignore[misc]
@@ -34,6 +37,11 @@ class OverstoryCelery(Celery):  # type: ignore[misc]
         if self._services is None or self._services[0] != os.getpid():
             self._services = (os.getpid(), build_services(configuration.load(), self))
         return self._services[1]
+
+
+def queue(name: str) -> Queue:
+    exchange = Exchange(name, type="direct")  # type: ignore[no-untyped-call]
+    return Queue(name, exchange, routing_key=name)  # type: ignore[no-untyped-call]
 
 
 def make_app(settings: Settings) -> OverstoryCelery:
@@ -78,7 +86,7 @@ def make_app(settings: Settings) -> OverstoryCelery:
         # our own logging, set up below
         worker_hijack_root_logger=False,
         task_default_queue="submit",
-        task_queues=[Queue(stage) for stage in STAGES],
+        task_queues=[queue(name) for name in (*STAGES, PLAIN_QUEUE)],
         task_routes={f"overstory.{stage}": {"queue": stage} for stage in STAGES},
         imports=[f"tasks.{stage}" for stage in STAGES],
         worker_proc_alive_timeout=30,

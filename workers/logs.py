@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 import sys
+from typing import TextIO
 
 import structlog
 
 from core.settings import Settings
 
 
-def configure_logs(settings: Settings) -> None:
-    """Send structlog and the standard library's loggers to stderr in one form."""
+def configure_logs(settings: Settings, stream: TextIO | None = None) -> None:
+    """Send structlog and the standard library's loggers to ``stream`` (stderr) in one form."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -34,7 +35,7 @@ def configure_logs(settings: Settings) -> None:
         ),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from celery import Celery
@@ -10,13 +10,15 @@ from kombu.exceptions import OperationalError
 
 from clients.blobs import open_blobs
 from clients.limiter import RedisLimiter, account_id
-from clients.provider import Provider
 from clients.spool import Spool
 from core.settings import Settings
 from models.engine import Database
 from tasks.leases import LeaseKeeper
 from tasks.services import Send, Services
 from workers.stack import database_url, limiter_url
+
+if TYPE_CHECKING:
+    from clients.provider import Provider
 
 log = structlog.get_logger()
 
@@ -35,7 +37,7 @@ def build_services(settings: Settings, app: Celery) -> Services:
         settings=settings,
         database=database,
         blobs=open_blobs(settings.blob_url, settings.home),
-        provider=Provider(settings, max_connections=max(settings.infer_threads, 32)),
+        make_provider=lambda: _provider(settings),
         limiter=limiter,
         spool=Spool(settings.home / "spool"),
         leases=LeaseKeeper(database, limiter, settings.lease_seconds),
@@ -43,6 +45,12 @@ def build_services(settings: Settings, app: Celery) -> Services:
         send=_sender(app),
         queued=_queue_length(app),
     )
+
+
+def _provider(settings: Settings) -> Provider:
+    from clients.provider import Provider
+
+    return Provider(settings, max_connections=max(settings.infer_threads, settings.upload_threads))
 
 
 def _key(settings: Settings) -> str:

@@ -185,6 +185,7 @@ def test_cancel_gives_everything_back_once(make: Make, clock: Clock) -> None:
     state = limiter.state()
     assert (state.in_flight, state.requests, state.tokens) == (1, 1, 100)
     assert limiter.acquire("call-0", 100, 300) == Admitted("call-0")
+    assert limiter.renew("call-0", 300)
     assert limiter.state().requests == 2
 
 
@@ -278,6 +279,20 @@ def test_an_unnamed_cut_grows_back_with_calm(make: Make, clock: Clock) -> None:
     assert (seen[0], seen[-1]) == (70, WIDE.concurrency)
 
 
+def test_an_unnamed_cut_grows_back_to_the_named_limit_and_no_further(
+    make: Make, clock: Clock
+) -> None:
+    limiter = make(clock, WIDE)
+    take(limiter, 1)
+    refuse(limiter, "call-0", CONCURRENCY, 20)
+    clock.now += 2
+    take(limiter, 1, prefix="later")
+    refuse(limiter, "later-0", CONCURRENCY)
+    assert limiter.state().learned.concurrency == 5
+    clock.now += 4.5 * WINDOW
+    assert limiter.state().learned.concurrency == 20
+
+
 def test_a_cool_down_named_by_the_provider_holds_every_call(make: Make, clock: Clock) -> None:
     limiter = make(clock, WIDE)
     take(limiter, 2)
@@ -335,6 +350,32 @@ def test_a_success_sent_before_the_outage_does_not_end_probing(make: Make, clock
     assert limiter.state().binds == Hold.REFUSED
     limiter.recovered()
     assert limiter.state().binds is None
+
+
+@pytest.mark.parametrize("end", [down, refuse])
+def test_calls_already_sent_when_the_first_is_refused_prove_no_outage(
+    make: Make, clock: Clock, end: Callable[[Limiter, str], None]
+) -> None:
+    limiter = make(clock, WIDE)
+    for lease in take(limiter, 50):
+        clock.now += 0.01
+        end(limiter, lease)
+    clock.now += 1
+    assert limiter.state().binds is None
+
+
+@pytest.mark.parametrize(("cancelled", "binds"), [(4, Hold.REFUSED), (0, None)])
+def test_calls_that_were_never_sent_prove_nothing(
+    make: Make, clock: Clock, cancelled: int, binds: Hold | None
+) -> None:
+    limiter = make(clock, WIDE)
+    down(limiter, *take(limiter, 1, prefix="first"))
+    leases = take(limiter, 12)
+    for lease in leases[:cancelled]:
+        limiter.cancel(lease)
+    for lease in leases[4:]:
+        down(limiter, lease)
+    assert limiter.state().binds == binds
 
 
 def test_one_failing_call_in_five_never_stops_the_account(make: Make, clock: Clock) -> None:
@@ -545,6 +586,7 @@ def test_a_lifted_limit_is_found_again(make: Make, clock: Clock) -> None:
     moody.limits = WIDE
     run(limiter, clock, moody, 600, 3.0)
     assert limiter.state().learned.concurrency == 10
+    assert run(limiter, clock, moody, 60, 3.0) >= 0.9 * 60 * 10 / 3.0
 
 
 def test_after_an_outage_of_429s_the_account_is_soon_at_speed(make: Make, clock: Clock) -> None:

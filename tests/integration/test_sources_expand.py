@@ -139,8 +139,8 @@ def test_documents_are_their_pages(tmp_path: Path) -> None:
     found = expand([str(tmp_path)], LIMITS).sources
     assert [(s.name, s.page) for s in found] == [
         ("broken.pdf", None),
-        *((f"SCAN.TIF[{n}]", n) for n in (1, 2, 3)),
         *((f"scan.pdf[{n}]", n) for n in (1, 2, 3)),
+        *((f"SCAN.TIF[{n}]", n) for n in (1, 2, 3)),
         ("single.pdf[1]", 1),
         ("single.tif", None),
     ]
