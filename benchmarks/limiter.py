@@ -2,8 +2,8 @@
 
     python -m benchmarks.limiter
 
-Starts its own Valkey; takes half a minute. The window is filled on an injected clock, the last
-part runs four processes in real time (the harness of tests/integration/test_limiter_processes.py).
+Starts its own Valkey; takes three quarters of a minute. The window is filled on an injected clock;
+the last part runs four processes in real time (tests/integration/test_limiter_processes.py).
 """
 
 from __future__ import annotations
@@ -74,21 +74,13 @@ def reset(valkey: ValkeyServer) -> None:
 
 def memory(valkey: ValkeyServer) -> None:
     before = used_memory(valkey)
-    full = Filled(valkey, V5, in_flight=10_000, calls=20_400)
+    full = Filled(valkey, V5, in_flight=9_999, calls=20_400)
     for n in range(30_000):  # with those above, what V5 ends in the 10 s that an end is remembered
         full.call(f"ended-{n}")
     whole = used_memory(valkey) - before
-    for n in range(10_000):
-        full.limiter.cancel(f"running-{n}")
-    with_ended = used_memory(valkey) - before
-    full.now += 11
-    full.limiter.state()  # what ended is forgotten
-    window = used_memory(valkey) - before
     full.limiter.close()
-    print(f"memory at V5, all of it used: {whole / 1e6:.1f} MB")
-    print(f"  the window: {window / 1e6:.1f} MB, {window / 200_000:.0f} bytes a request in it")
-    print(f"  leases ended in the last 10 s: {(with_ended - window) / 1e6:.1f} MB")
-    print(f"  a call in flight: {(whole - with_ended) / 10_000:.0f} bytes")
+    print(f"memory at V5: {whole / 1e6:.1f} MB with 10,000 in flight, every tick of the window in")
+    print("  use, and the leases ended in the last 10 s; it does not grow with the requests")
 
 
 def step_cost(valkey: ValkeyServer) -> None:

@@ -67,6 +67,7 @@ def bare(path: Path, detail: Detail) -> bytes:
 def vips(path: Path, detail: Detail) -> bytes:
     import pyvips
 
+    pyvips.cache_set_max(0)  # else the second look at a file is no work at all
     header = pyvips.Image.new_from_file(str(path))
     width, height = plan_resize(header.width, header.height, detail)
     image = pyvips.Image.thumbnail(str(path), width, height=height)
@@ -148,7 +149,12 @@ def serve(name: str, paths: list[Path], detail: Detail, pipe: Connection) -> Non
 
 
 def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    """Of this program alone: ru_maxrss would start at what the parent had when it forked."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    lines = status.read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def measure(

@@ -96,11 +96,18 @@ class Limiter(Protocol):
     def renew(self, lease: str, ttl_seconds: float) -> bool:
         """Keep a running call's slot. False: it had ended, or was forgotten and counts again."""
 
-    def settle(self, lease: str, tokens: int | None, completion_tokens: int = 0) -> None:
+    def settle(
+        self,
+        lease: str,
+        tokens: int | None,
+        completion_tokens: int = 0,
+        sent_after_seconds: float = 0.0,
+    ) -> None:
         """The call was answered. ``tokens``: its whole usage, None to keep the estimate.
 
-        ``completion_tokens`` of them are counted by the provider with the reply, not before.
-        Settling twice, or an unknown lease, does nothing.
+        ``completion_tokens`` of them are counted by the provider with the reply, not before;
+        ``sent_after_seconds`` passed between the admission and the sending. Settling twice, or
+        an unknown lease, does nothing.
         """
 
     def cancel(self, lease: str) -> None:
@@ -148,8 +155,8 @@ def account_id(api_key: str, base_url: str) -> str:
 class RedisLimiter:
     """The limiter on a Redis or Valkey server, shared by every process that names ``account``.
 
-    ``arrival_guard_seconds``: the longest a request is under way from its admission to the
-    provider. A window is that much longer for calls slower than it: 1 s costs 1.7 % of the
+    ``arrival_guard_seconds``: the longest a request is under way from its sending to the
+    provider. The window is that much longer for calls slower than it: 1 s costs 1.7 % of the
     request and token limits; 0 trusts that every call is under way for the same time.
     ``clock`` (seconds) replaces the server's time in tests only.
     """
@@ -184,24 +191,23 @@ class RedisLimiter:
     def renew(self, lease: str, ttl_seconds: float) -> bool:
         return bool(self._do("renew", lease, _us(ttl_seconds)) == 1)
 
-    def settle(self, lease: str, tokens: int | None, completion_tokens: int = 0) -> None:
-        self._do("settle", lease, "" if tokens is None else tokens, completion_tokens)
+    def settle(
+        self,
+        lease: str,
+        tokens: int | None,
+        completion_tokens: int = 0,
+        sent_after_seconds: float = 0.0,
+    ) -> None:
+        known = "" if tokens is None else tokens
+        self._do("settle", lease, known, completion_tokens, _us(sent_after_seconds))
 
     def cancel(self, lease: str) -> None:
         self._do("cancel", lease)
 
     def slow_down(self, lease: str, error: SlowDown) -> None:
         kind, named = gauges.blamed(error.kind, error.limit)
-        now, admitted, *used, probing, old = self._do("refused", lease, kind, 1, 0)
-        refusal = Refusal(
-            configured=_of(self._limits, kind),
-            used=used[KINDS.index(kind)],
-            named=named,
-            admitted=None if admitted < 0 else admitted / 1e6,
-            now=now / 1e6,
-            window=self._window,
-        )
-        new = None if probing else gauges.cut(_gauge(old), refusal)
+        *seen, probing, old = self._do("refused", lease, kind, 1, 0)
+        new = None if probing else gauges.cut(_gauge(old), self._refusal(seen, kind, named))
         hold = _us(gauges.cool_down(self._window, error.retry_after))
         if new is not None:  # who loses the race to cut has the winner's cause, and lets it be
             self._do("learn", kind, old, json.dumps(asdict(new)), hold)
@@ -229,6 +235,17 @@ class RedisLimiter:
 
     def close(self) -> None:
         self._server.close()
+
+    def _refusal(self, seen: list[int], kind: LimitKind, named: int | None) -> Refusal:
+        now, admitted, *used = seen
+        return Refusal(
+            configured=_of(self._limits, kind),
+            used=used[KINDS.index(kind)],
+            named=named,
+            admitted=None if admitted < 0 else admitted / 1e6,
+            now=now / 1e6,
+            window=self._window,
+        )
 
     def _do(self, command: str, *args: str | int) -> Any:
         clock = _us(self._clock()) if self._clock else ""

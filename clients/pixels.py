@@ -29,6 +29,8 @@ QUALITY = 80
 STRIP_PIXELS = 2_000_000
 GENEROUS_PIXELS = 32_000_000
 """Up to here averaging leaves a factor of 2 to 4 for LANCZOS; above, 1 to 2, for the memory."""
+OVERVIEW = 1024
+"""Longest side in pixels up to which a picture is sent for its contents, not its small print."""
 HEIF_HEAD_BYTES = 1 << 18
 ORIENTATION = 0x0112
 SUBFILE_TYPE = 254
@@ -45,6 +47,8 @@ TURNS: Final = {
 
 # core.images.check_size decides by the same declared sizes, and refuses with a code
 Image.MAX_IMAGE_PIXELS = None
+# two blocks of up to 16 MB are kept for the next image: fresh pages cost 3 ms a 12-megapixel JPEG
+Image.core.set_blocks_max(2)
 
 
 # --- in
@@ -179,15 +183,17 @@ def _orientation(image: Pixels) -> int:
 
 
 def _shrunk_jpeg(image: Picture, planned: Size) -> Pixels:
-    """The decoder drops to 1/2, 1/4 or 1/8 while reading; the rest is one small resize.
+    """The decoder drops to 1/2, 1/4 or 1/8 while it reads; the rest is one small resize.
 
-    BICUBIC: at these last factors under 2 it measures within 0.01 SSIM of LANCZOS on the full
-    image, and BILINEAR, HAMMING and BOX do not (benchmarks/preprocess.py).
+    After a drop to an overview HAMMING does: 0.003 SSIM under BICUBIC on photos, at half its
+    time (docs/images.md). Where every pixel was decoded, or detail was asked for, LANCZOS.
     """
+    full = image.size
     drafted = image.draft(None, planned)
     image.load()
-    box = drafted[1] if drafted else None
-    return _resized(image, planned, Image.Resampling.BICUBIC, box)
+    quick = image.size != full and max(planned) <= OVERVIEW
+    resample = Image.Resampling.HAMMING if quick else Image.Resampling.LANCZOS
+    return _resized(image, planned, resample, drafted[1] if drafted else None)
 
 
 def _shrunk(image: Picture, planned: Size) -> Pixels:
@@ -204,6 +210,8 @@ def _shrunk(image: Picture, planned: Size) -> Pixels:
 
 def _reduced(image: Pixels, factor: int, normal: _Normaliser) -> Pixels:
     """Average ``factor`` x ``factor`` pixels, a strip at a time: no second full-size copy."""
+    if normal is _as_it_is:
+        return image.reduce(factor)
     rows = factor * max(1, STRIP_PIXELS // (image.width * factor))
     canvas: Pixels | None = None
     for top in range(0, image.height, rows):
@@ -231,7 +239,7 @@ def _normaliser(image: Pixels) -> _Normaliser:
     Alpha is premultiplied first: what hides behind full transparency must not bleed into edges.
     """
     if image.mode in ("L", "RGB", "CMYK") and "transparency" not in image.info:
-        return lambda strip: strip
+        return _as_it_is
     if image.mode == "1":
         return lambda strip: strip.convert("L")
     if image.mode.startswith("I") or image.mode == "F":
@@ -243,6 +251,10 @@ def _normaliser(image: Pixels) -> _Normaliser:
     if image.has_transparency_data:
         return lambda strip: strip.convert("RGBA").convert("RGBa")
     return lambda strip: strip.convert("RGB")
+
+
+def _as_it_is(strip: Pixels) -> Pixels:
+    return strip
 
 
 def _levels(image: Pixels) -> tuple[float, float]:

@@ -43,7 +43,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The whole job cannot go on, for the reason given: a refused key, a model that is not there."""
+    """The whole job cannot go on, for the reason given: a refused key, an unknown model."""
 
     reason: str
 

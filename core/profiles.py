@@ -91,3 +91,7 @@ def cost(price: Price, prompt_tokens: int, cached_tokens: int, completion_tokens
         fresh * price.prompt + cached_tokens * price.cached + completion_tokens * price.completion
     )
     return total / 1_000_000
+
+
+STORAGE_PRICE_GB_DAY = {"USD": 0.08, "CNY": 0.5}
+"""Stored files, per GB and day (fact sheet section 4)."""

@@ -16,7 +16,7 @@ Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, ma
 
 
 class JobSpec(BaseModel):
-    """What ``overstory.submit`` takes. Unknown names are refused, so that a typing error is seen."""
+    """What ``overstory.submit`` takes. Unknown names are refused: a typing error is seen."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -29,6 +29,8 @@ class JobSpec(BaseModel):
     fetch: bool = False  # URLs are fetched here rather than by the provider
     fresh: bool = False  # ask again what other jobs have paid for
     keep_files: bool = False  # leave the files at the provider for a later question
+    fail_fast: bool = False  # end at the first image that fails
+    min_coverage: Annotated[float, Field(ge=0, le=1)] | None = None  # end when it is out of reach
     weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
 
 

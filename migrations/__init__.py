@@ -29,8 +29,13 @@ def upgrade(url: str, revision: str = "head") -> None:
         command.upgrade(configuration(url), revision)
 
 
+def revision(database: Database) -> str | None:
+    """The revision the database is at; None before the first."""
+    with database.read() as connection:
+        return MigrationContext.configure(connection).get_current_revision()
+
+
 def is_current(database: Database) -> bool:
     """True when the database is at the newest revision."""
     head = ScriptDirectory.from_config(configuration(database.url)).get_current_head()
-    with database.read() as connection:
-        return MigrationContext.configure(connection).get_current_revision() == head
+    return revision(database) == head

@@ -7,10 +7,11 @@ level with the least served one, so it neither waits behind a backlog nor pushes
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, true, update
 
 from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
 from models.engine import now
@@ -65,6 +66,10 @@ class Lease:
     seconds: float
 
 
+_NEXT = (Image.attempts > 0, Image.position)
+"""Images that were never tried come first, in input order."""
+
+
 def claim_images(
     connection: Connection,
     account: str,
@@ -83,11 +88,16 @@ def claim_images(
     ).first()
     if job is None:
         return []
+    # an image that was tried before is claimed alone: if it kills its worker, no neighbour pays
+    first = connection.execute(
+        select(Image.attempts).where(Image.job_id == job.id, free).order_by(*_NEXT).limit(1)
+    ).scalar()
+    fresh = Image.attempts == 0 if first == 0 else true()
     ids = (
         select(Image.id)
-        .where(Image.job_id == job.id, free)
-        .order_by(Image.position)
-        .limit(limit)
+        .where(Image.job_id == job.id, free, fresh)
+        .order_by(*_NEXT)
+        .limit(limit if first == 0 else 1)
         .with_for_update(skip_locked=True)
     )
     rows = connection.execute(
@@ -187,14 +197,20 @@ def claim_node(connection: Connection, node: NodeWork, lease: Lease, tokens: int
     return bool(claimed)
 
 
-def renew(connection: Connection, token: str, seconds: float) -> int:
-    """Prolong whatever is held under ``token``; the number of rows still held."""
-    held = 0
-    for table in (Image, Node):
-        held += connection.execute(
-            update(table).where(table.lease_token == token).values(lease_until=now() + seconds)
-        ).rowcount
-    return held
+def renew_images(connection: Connection, tokens: Collection[str], seconds: float) -> None:
+    """Prolong the slices held under ``tokens``."""
+    if tokens:
+        connection.execute(
+            update(Image).where(Image.lease_token.in_(tokens)).values(lease_until=now() + seconds)
+        )
+
+
+def renew_nodes(connection: Connection, tokens: Collection[str], seconds: float) -> None:
+    """Prolong the nodes held under ``tokens``."""
+    if tokens:
+        connection.execute(
+            update(Node).where(Node.lease_token.in_(tokens)).values(lease_until=now() + seconds)
+        )
 
 
 def least_served(connection: Connection) -> tuple[float, float]:

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, Double, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -100,6 +101,8 @@ def away_as_ours() -> Iterator[None]:
         yield
     except OperationalError as error:
         raise ServiceAway(f"the database does not answer: {error.orig}") from error
+    except PoolTimeout as error:
+        raise ServiceAway("the database does not answer: no connection came free") from error
     except DBAPIError as error:
         if not error.connection_invalidated:
             raise

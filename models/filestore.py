@@ -9,13 +9,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import Connection, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from core.states import FileStatus, ImageStatus
+from core.states import ENDED_JOBS, FileStatus, ImageStatus
 from models.claims import Lease
 from models.engine import now
-from models.tables import File, Image
+from models.tables import File, Image, Job
 
 
 class Claim(StrEnum):
@@ -33,6 +33,18 @@ class StoredFile:
     file_id: str
     sha256: str
     bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class FileRow:
+    """A stored file as people see it; ``seconds`` since it was uploaded."""
+
+    file_id: str | None
+    sha256: str
+    bytes: int
+    uploaded_at: float | None
+    used_at: float
+    seconds: float | None
 
 
 def claim(
@@ -93,14 +105,14 @@ def gone(connection: Connection, account: str, file_ids: Collection[str]) -> Non
     )
 
 
-def lost(connection: Connection, shas: Collection[str], file_ids: Collection[str]) -> set[str]:
+def lost(
+    connection: Connection, account: str, shas: Collection[str], file_ids: Collection[str]
+) -> set[str]:
     """Mark ``file_ids`` as gone; of ``shas``, those that are not at the provider (any more)."""
-    connection.execute(
-        update(File)
-        .where(File.sha256.in_(shas), File.file_id.in_(file_ids))
-        .values(status=FileStatus.GONE, file_id=None, deleted_at=now())
+    gone(connection, account, file_ids)
+    stored = select(File.sha256).where(
+        File.account == account, File.sha256.in_(shas), File.status == FileStatus.STORED
     )
-    stored = select(File.sha256).where(File.sha256.in_(shas), File.status == FileStatus.STORED)
     return set(shas) - set(connection.execute(stored).scalars())
 
 
@@ -121,11 +133,17 @@ def evict(connection: Connection, account: str, count: int) -> list[StoredFile]:
     to rely on a file that is about to be deleted.
     """
     needed = exists().where(Image.sha256 == File.sha256, Image.status == ImageStatus.UPLOADED)
+    return _give_up(connection, account, ~needed, count)
+
+
+def _give_up(
+    connection: Connection, account: str, which: ColumnElement[bool], limit: int
+) -> list[StoredFile]:
     rows = connection.execute(
         select(File.id, File.file_id, File.sha256, File.bytes)
-        .where(File.account == account, File.status == FileStatus.STORED, ~needed)
+        .where(File.account == account, File.status == FileStatus.STORED, which)
         .order_by(File.used_at)
-        .limit(count)
+        .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()
     chosen = [StoredFile(**row._asdict()) for row in rows]
@@ -135,6 +153,70 @@ def evict(connection: Connection, account: str, count: int) -> list[StoredFile]:
         .values(status=FileStatus.GONE, file_id=None, deleted_at=now())
     )
     return chosen
+
+
+def unneeded(connection: Connection, account: str, limit: int) -> list[StoredFile]:
+    """Give up to ``limit`` files that no open job needs and none has asked to keep; they are to be
+    deleted afterwards."""
+    needed = exists().where(
+        Image.sha256 == File.sha256,
+        Image.job_id == Job.id,
+        or_(Job.status.not_in(ENDED_JOBS), Job.options["keep_files"].as_boolean()),
+    )
+    return _give_up(connection, account, ~needed, limit)
+
+
+def counts(connection: Connection, account: str) -> tuple[int, int]:
+    """Files of the account at the provider, and their bytes."""
+    row = connection.execute(
+        select(func.count(), func.coalesce(func.sum(File.bytes), 0)).where(
+            File.account == account, File.status == FileStatus.STORED
+        )
+    ).one()
+    return row[0], int(row[1])
+
+
+def listed(connection: Connection, account: str) -> list[FileRow]:
+    """Every file of the account that is stored, oldest first, and what it has cost in storage."""
+    rows = connection.execute(
+        select(
+            File.file_id,
+            File.sha256,
+            File.bytes,
+            File.uploaded_at,
+            File.used_at,
+            (now() - File.uploaded_at).label("seconds"),
+        )
+        .where(File.account == account, File.status == FileStatus.STORED)
+        .order_by(File.uploaded_at)
+    )
+    return [FileRow(**row._asdict()) for row in rows]
+
+
+def byte_seconds(connection: Connection, account: str) -> float:
+    """What the account has stored so far, deleted files included: bytes times seconds."""
+    until = func.coalesce(File.deleted_at, now())
+    total = select(func.coalesce(func.sum(File.bytes * (until - File.uploaded_at)), 0.0)).where(
+        File.account == account, File.uploaded_at.is_not(None)
+    )
+    return float(connection.execute(total).scalar_one())
+
+
+def adopt(connection: Connection, account: str, sha256: str, file_id: str, size: int) -> bool:
+    """Take a file into the count that was uploaded and never recorded; False when it is known."""
+    lease = Lease("adopted", 0.0)
+    if not _take(connection, account, sha256, size, lease):
+        return False
+    stored(connection, account, sha256, file_id)
+    return True
+
+
+def known_ids(connection: Connection, account: str) -> set[str]:
+    """File ids of the account that are stored."""
+    rows = connection.execute(
+        select(File.file_id).where(File.account == account, File.status == FileStatus.STORED)
+    )
+    return {file_id for file_id in rows.scalars() if file_id}
 
 
 def _taken(connection: Connection, account: str) -> int:

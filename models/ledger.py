@@ -6,6 +6,7 @@ once at most. What was in flight when a worker died becomes ``unknown``: it may 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, or_, select, true, update
@@ -140,13 +141,14 @@ def close(
     )
 
 
-def renew(connection: Connection, token: str, seconds: float) -> None:
-    """Prolong the call in flight under ``token``."""
-    connection.execute(
-        update(Call)
-        .where(Call.lease_token == token, Call.status == CallStatus.STARTED)
-        .values(lease_until=now() + seconds)
-    )
+def renew(connection: Connection, tokens: Collection[str], seconds: float) -> None:
+    """Prolong the calls in flight under ``tokens``."""
+    if tokens:
+        connection.execute(
+            update(Call)
+            .where(Call.lease_token.in_(tokens), Call.status == CallStatus.STARTED)
+            .values(lease_until=now() + seconds)
+        )
 
 
 def expire_all(connection: Connection) -> int:

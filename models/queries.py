@@ -255,3 +255,11 @@ def unsettled(connection: Connection, job_id: str) -> int:
             Image.status.in_([ImageStatus.PENDING, ImageStatus.PREPARED]),
         )
     ).scalar_one()
+
+
+def jobs_called(connection: Connection, name: str) -> list[str]:
+    """Ids of the jobs whose id starts with ``name``."""
+    rows = connection.execute(
+        select(Job.id).where(Job.id.startswith(name, autoescape=True)).limit(2)
+    )
+    return list(rows.scalars())

@@ -1,4 +1,4 @@
-"""Putting right what a lost worker left: expired leases, exhausted rows, countdowns, re-opened jobs."""
+"""Putting right what lost workers left: expired leases, exhausted rows, countdowns; re-opening."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ from models.tables import Call, Image, Job, Node
 UNSETTLED = (ImageStatus.PENDING, ImageStatus.PREPARED)
 
 
-def anything_expired(connection: Connection) -> bool:
-    """Whether there is a lease that ran out: one cheap look before a write transaction."""
+def anything_expired(connection: Connection, attempts_max: int) -> bool:
+    """Whether a lease ran out or attempts are spent: one cheap look before a write transaction."""
     expired_image = and_(
-        Image.status.in_(UNSETTLED), Image.lease_token.is_not(None), Image.lease_until <= now()
+        Image.status.in_(UNSETTLED),
+        Image.lease_until <= now(),
+        or_(Image.lease_token.is_not(None), Image.attempts >= attempts_max),
     )
     running = select(Job.id).where(Job.status == JobStatus.RUNNING)
     found = select(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, exists, func, insert, select, update
 
 from core.errors import RefusalCode
 from core.states import (
@@ -27,6 +27,7 @@ from models.engine import now
 from models.tables import Event, Image, Job, Node
 
 FREE = {"lease_token": None, "lease_until": 0.0}
+LEFT_OUT_SHOWN = 10
 
 
 @dataclass(slots=True)
@@ -77,6 +78,7 @@ def image_prepared(
         tokens=prepared.tokens,
         remarks=prepared.remarks,
         attempts=0,
+        error=None,
     )
     moved.prepared += took
     return took
@@ -84,7 +86,7 @@ def image_prepared(
 
 def image_uploaded(connection: Connection, image_id: int, token: str, moved: Moved) -> bool:
     """prepared -> uploaded, and its leaf counts down."""
-    took = _move_image(connection, image_id, ImageStatus.UPLOADED, token, attempts=0)
+    took = _move_image(connection, image_id, ImageStatus.UPLOADED, token, attempts=0, error=None)
     if took:
         _count_down_leaf(connection, image_id, moved)
     return took
@@ -105,7 +107,30 @@ def image_failed(
     )
     if took and before in (ImageStatus.PENDING, ImageStatus.PREPARED):
         _count_down_leaf(connection, image_id, moved)
+    if took:
+        _end_if_hopeless(connection, image_id, moved)
     return took
+
+
+def _end_if_hopeless(connection: Connection, image_id: int, moved: Moved) -> None:
+    """End a job as soon as a failed image breaks what it asked for, before more is paid."""
+    job = connection.execute(
+        select(Job.id, Job.options, Job.submitted)
+        .join(Image, Image.job_id == Job.id)
+        .where(Image.id == image_id, Job.status == JobStatus.RUNNING)
+    ).first()
+    if job is None:
+        return
+    if job.options.get("fail_fast"):
+        job_failed(connection, job.id, "an image failed, and the job asked to fail fast", moved)
+        return
+    least = job.options.get("min_coverage")
+    if least is not None:
+        failed = coverage(connection, job.id)["failed"]
+        reached = (job.submitted - failed) / job.submitted
+        if reached < least:
+            reason = f"coverage cannot pass {reached:.1%}, and the job asked for {least:.1%}"
+            job_failed(connection, job.id, reason, moved)
 
 
 def image_postponed(
@@ -137,6 +162,45 @@ def images_to_upload_again(connection: Connection, image_ids: Collection[int]) -
             connection.execute(
                 update(Node).where(Node.id == node_id).values(pending=Node.pending + 1)
             )
+
+
+def unpin_later_leaf(connection: Connection, account: str, image_id: int, moved: Moved) -> int:
+    """Send the uploaded images of the last unfinished leaf back to upload, if that leaf comes
+    after the one of ``image_id``; how many there were.
+
+    When the file store is full of leaves that all wait for their last images, somebody has to give
+    way. Leaves are ordered by their job's age and their place in it, and only a later one gives
+    way, so the first always gets on.
+    """
+    rank = (Job.created_at, Job.id, Node.first_position)
+    mine = connection.execute(
+        select(*rank)
+        .join(Node, Node.job_id == Job.id)
+        .join(Image, Image.node_id == Node.id)
+        .where(Image.id == image_id)
+    ).first()
+    last = connection.execute(
+        select(Node.id, *rank)
+        .join(Job, Job.id == Node.job_id)
+        .where(
+            Job.account == account,
+            Job.status == JobStatus.RUNNING,
+            Node.kind == NodeKind.LEAF,
+            Node.status == NodeStatus.WAITING,
+            exists().where(Image.node_id == Node.id, Image.status == ImageStatus.UPLOADED),
+        )
+        .order_by(*(column.desc() for column in rank))
+        .limit(1)
+    ).first()
+    if mine is None or last is None or tuple(last[1:]) <= tuple(mine):
+        return 0
+    ids = connection.execute(
+        select(Image.id).where(Image.node_id == last.id, Image.status == ImageStatus.UPLOADED)
+    ).scalars()
+    image_ids = list(ids)
+    images_to_upload_again(connection, image_ids)
+    moved.prepared += len(image_ids)
+    return len(image_ids)
 
 
 # ---- nodes
@@ -391,10 +455,27 @@ def finish(connection: Connection, job_id: str, moved: Moved) -> bool:
         reason = root.error or "no image could be used"
         job_failed(connection, job_id, reason, moved)
         return True
-    connection.execute(update(Job).where(Job.id == job_id).values(answer=root.text))
+    answer = f"{root.text}\n\n{_left_out(connection, job_id)}".strip()
+    connection.execute(update(Job).where(Job.id == job_id).values(answer=answer))
     if job_moved(connection, job_id, to):
         moved.ended.append(job_id)
     return True
+
+
+def _left_out(connection: Connection, job_id: str) -> str:
+    """A sentence naming the images that are not part of an answer; empty when all are."""
+    rows = connection.execute(
+        select(Image.name)
+        .where(Image.job_id == job_id, Image.status.in_([ImageStatus.FAILED, ImageStatus.SKIPPED]))
+        .order_by(Image.position)
+    )
+    names = list(rows.scalars())
+    if not names:
+        return ""
+    shown = ", ".join(names[:LEFT_OUT_SHOWN])
+    more = f" and {len(names) - LEFT_OUT_SHOWN} more" if len(names) > LEFT_OUT_SHOWN else ""
+    count = "1 image is" if len(names) == 1 else f"{len(names)} images are"
+    return f"({count} not part of this answer: {shown}{more})"
 
 
 # ---- the moves themselves

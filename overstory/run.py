@@ -6,13 +6,14 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import structlog
 from rich.console import Console
 
 import migrations
+from core.errors import OverstoryError, ServiceAway
 from core.settings import SANDBOX, Settings
 from core.spec import JobSpec
 from core.states import JobStatus
@@ -22,6 +23,7 @@ from models.state import Moved
 from overstory.embedded import Embedded, prepare_home
 from overstory.progress import Display, counts_of, display
 from tasks import submit as submitting
+from tasks.files import tidy
 from tasks.maintenance import Reconciler
 from tasks.pipeline import announce
 from tasks.services import Services
@@ -70,29 +72,55 @@ class Ran:
 
     job: JobRow
     interrupted: bool
-    created: bool
 
 
-def run(settings: Settings, spec: JobSpec, console: Console, quiet: bool) -> Ran:
-    """Run ``spec`` to its end. Raises WrongUsage for bad input, ServiceAway for a missing part."""
+OnEnd = Callable[[JobRow], None]
+
+
+def _nothing(job: JobRow) -> None:
+    return None
+
+
+def prepare(settings: Settings) -> None:
+    """The state folder, the log and the database, ready for a command."""
     prepare_home(settings.home)
     log_file = (settings.home / "logs" / "command.log").open("a", encoding="utf-8")
     configure_logs(settings, log_file)  # stderr is for progress
     migrations.upgrade(database_url(settings))
-    services = _planning_services(settings)
+
+
+def run(
+    settings: Settings,
+    spec: JobSpec,
+    console: Console,
+    quiet: bool,
+    on_end: OnEnd = _nothing,
+) -> Ran:
+    """Run ``spec`` to its end. Raises WrongUsage for bad input, ServiceAway for a missing part."""
+    prepare(settings)
+    services = planning_services(settings)
     submitted = submitting.submit(services, spec, natural=True)
     _say_ignored(console, submitted, quiet)
     job = _job(services, submitted.job_id)
     if job.status in (JobStatus.COMPLETED, JobStatus.PARTIAL):
-        return Ran(job, interrupted=False, created=False)
+        return Ran(job, interrupted=False)
+    return serve(settings, submitted.job_id, console, quiet, on_end)
+
+
+def serve(
+    settings: Settings, job_id: str, console: Console, quiet: bool, on_end: OnEnd = _nothing
+) -> Ran:
+    """Bring up what is needed and stay with a job until it ends or somebody interrupts.
+
+    ``on_end`` is called with the ended job before things are tidied up and stopped, so that an
+    answer is not kept waiting for that.
+    """
     if settings.endpoint == SANDBOX:
         warn_of_sandbox(console)
     interrupts = Interrupts()
     with interrupts.caught():
-        _serve(settings, submitted, console, quiet, interrupts)
-    job = _job(services, submitted.job_id)
-    services.database.dispose()
-    return Ran(job, interrupted=not job.status.ended, created=submitted.created)
+        job = _serve(settings, job_id, console, quiet, interrupts, on_end)
+    return Ran(job, interrupted=not job.status.ended)
 
 
 def warn_of_sandbox(console: Console) -> None:
@@ -105,7 +133,7 @@ def warn_of_sandbox(console: Console) -> None:
     )
 
 
-def _planning_services(settings: Settings) -> Services:
+def planning_services(settings: Settings) -> Services:
     """Services without a broker: enough to plan and to look, before anything is started."""
     services = build_services(settings, make_app(settings))
     services.send = lambda stage, **shown: None
@@ -132,40 +160,61 @@ def _job(services: Services, job_id: str) -> JobRow:
 
 
 def _serve(
-    settings: Settings, submitted: Submitted, console: Console, quiet: bool, interrupts: Interrupts
-) -> None:
+    settings: Settings,
+    job_id: str,
+    console: Console,
+    quiet: bool,
+    interrupts: Interrupts,
+    on_end: OnEnd,
+) -> JobRow:
     embedded = Embedded(settings) if settings.broker_url is None else None
-    with contextlib.ExitStack() as stack, display(console, quiet) as shown:
+    with contextlib.ExitStack() as stack:
         if embedded is not None:
             settings = embedded.start()
             stack.callback(embedded.stop)
-            stack.callback(lambda: _stop_workers(embedded, services, submitted.job_id, console))
+            stack.callback(lambda: _stop_workers(embedded, services, job_id, console))
             embedded.start_workers()
         services = build_services(settings, make_app(settings))
         stack.callback(services.database.dispose)
-        take_up(services, submitted)
+        take_up(services, job_id)
         if embedded is not None:
             thread = threading.Thread(target=Reconciler(services).run, name="reconciler")
             thread.start()
             stack.callback(thread.join)
         stack.callback(services.stopping.set)
-        watch(services, submitted.job_id, shown, interrupts.first, embedded)
+        with display(console, quiet) as shown:
+            watch(services, job_id, shown, interrupts.first, embedded)
+        job = _job(services, job_id)
+        if job.status.ended:
+            on_end(job)
+            if embedded is not None:
+                tidy_up(services, interrupts.first)
+        return job
 
 
-def take_up(services: Services, submitted: Submitted) -> None:
+def tidy_up(services: Services, stop: threading.Event) -> None:
+    """Delete what ended jobs left at the provider; what is not deleted now is deleted later."""
+    if services.settings.endpoint == SANDBOX:
+        return  # its files go with it
+    with contextlib.suppress(OverstoryError):
+        while not stop.is_set() and tidy(services):
+            pass
+
+
+def take_up(services: Services, job_id: str) -> None:
     """Let this run's account serve the job, take it up again if it had ended or was paused, and
     send its first messages."""
     moved = Moved()
     with services.database.write() as connection:
-        state.adopt(connection, submitted.job_id, services.account)
-        status = queries.job_status(connection, submitted.job_id)
+        state.adopt(connection, job_id, services.account)
+        status = queries.job_status(connection, job_id)
         if status == JobStatus.PAUSED:
-            state.job_moved(connection, submitted.job_id, JobStatus.RUNNING)
+            state.job_moved(connection, job_id, JobStatus.RUNNING)
         elif status in (JobStatus.FAILED, JobStatus.CANCELLED):
-            repair.reopen(connection, submitted.job_id, moved)
-        images = queries.unsettled(connection, submitted.job_id)
-    submitting.start(services, submitted.job_id, images)
-    announce(services, submitted.job_id, moved)
+            repair.reopen(connection, job_id, moved)
+        images = queries.unsettled(connection, job_id)
+    submitting.start(services, job_id, images)
+    announce(services, job_id, moved)
 
 
 def watch(
@@ -178,19 +227,30 @@ def watch(
     """Show where the job stands until it ends or somebody asks to stop."""
     next_count = 0.0
     while not stop.is_set():
-        with services.database.read() as connection:
-            status = queries.job_status(connection, job_id)
-            if time.monotonic() >= next_count:
-                standing = queries.progress(connection, job_id)
-                next_count = time.monotonic() + COUNT_SECONDS
-                leaf_images = sum(n for s, n in standing.images.items() if s != "duplicate")
-                note = "paused: no balance" if status == JobStatus.PAUSED else ""
-                shown.show(counts_of(standing, leaf_images), note)
-                if embedded is not None and embedded.revive():
-                    log.warning("worker.revived", job=job_id)
-        if status is None or status.ended:
-            return
+        counting = time.monotonic() >= next_count
+        try:
+            if look(services, job_id, shown, counting):
+                return
+        except ServiceAway as error:  # the workers wait for it too
+            log.warning("watch.waits", error=str(error))
+        if counting:
+            next_count = time.monotonic() + COUNT_SECONDS
+            if embedded is not None and embedded.revive():
+                log.warning("stack.revived", job=job_id)
         stop.wait(POLL_SECONDS)
+
+
+def look(services: Services, job_id: str, shown: Display, counting: bool) -> bool:
+    """Whether the job has ended; ``counting``: show where it stands, too."""
+    with services.database.read() as connection:
+        job = queries.job(connection, job_id)
+        assert job is not None, "a submitted job has a row"
+        if counting:
+            standing = queries.progress(connection, job_id)
+            leaf_images = sum(n for s, n in standing.images.items() if s != "duplicate")
+            note = f"paused: {job.reason}" if job.status == JobStatus.PAUSED else ""
+            shown.show(counts_of(standing, leaf_images), note)
+    return job.status.ended
 
 
 def _stop_workers(embedded: Embedded, services: Services, job_id: str, console: Console) -> None:

@@ -2,16 +2,57 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from typing import NoReturn
+
 from rich.console import Console
 
-from core.settings import SANDBOX
+from core.settings import SANDBOX, Settings
 from core.states import ImageStatus, JobStatus
 from models import queries
 from models.engine import Database
 from models.queries import JobRow
 from models.state import coverage
+from overstory.result import EXIT_STATUS, INTERRUPTED, result
+from overstory.run import Ran
+from workers.stack import database_url
 
 FAILED_SHOWN = 10
+
+
+class Showing:
+    """Prints an ended job once: the answer or the JSON on stdout, the rest on stderr."""
+
+    def __init__(self, console: Console, settings: Settings, as_json: bool) -> None:
+        self._console = console
+        self._database = Database(database_url(settings))
+        self._as_json = as_json
+        self._shown = False
+
+    def __call__(self, job: JobRow) -> None:
+        if self._shown:
+            return
+        self._shown = True
+        if self._as_json:
+            found = result(self._database, job)
+            sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
+        elif job.answer:
+            sys.stdout.write(job.answer + "\n")
+        sys.stdout.flush()
+        if not self._as_json:
+            print_summary(self._console, self._database, job)
+
+    def finish(self, ran: Ran) -> NoReturn:
+        """Print what is not printed yet and exit with the job's status."""
+        self(ran.job)
+        if ran.interrupted:
+            _line(
+                self._console,
+                f"interrupted: run the same command again to continue job {ran.job.id}",
+            )
+            sys.exit(INTERRUPTED)
+        sys.exit(EXIT_STATUS[ran.job.status])
 
 
 def print_summary(console: Console, database: Database, job: JobRow) -> None:

@@ -100,7 +100,13 @@ class Aggregate:
         return state.split_branch(connection, node.id, token, groups, moved)
 
     def upload_again(
-        self, connection: Connection, node: NodeWork, token: str, gone: set[str], moved: Moved
+        self,
+        services: Services,
+        connection: Connection,
+        node: NodeWork,
+        token: str,
+        gone: set[str],
+        moved: Moved,
     ) -> None:
         raise AssertionError("a branch refers to no files")
 

@@ -13,8 +13,10 @@ reply that could not be used leads to the next form, so a crash repeats no step 
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -22,7 +24,7 @@ from typing import Protocol
 
 import structlog
 
-from clients.limiter import Admitted, Hold
+from clients.limiter import Admitted, Hold, Wait
 from clients.spool import Spooled
 from core.errors import (
     AccountPaused,
@@ -113,7 +115,13 @@ class CallStage(Protocol):
         """Replace the node by smaller ones; False when it holds one thing only."""
 
     def upload_again(
-        self, connection: Connection, node: NodeWork, token: str, gone: set[str], moved: Moved
+        self,
+        services: Services,
+        connection: Connection,
+        node: NodeWork,
+        token: str,
+        gone: set[str],
+        moved: Moved,
     ) -> None:
         """Send the images behind file ids (all that are missing when empty) back to upload."""
 
@@ -127,6 +135,7 @@ class Admission:
     variant: Variant
     call_id: int
     lease: Lease
+    admitted_at: float  # time.monotonic(): the limiter counts from what is sent, not admitted
 
 
 _gates: dict[str, threading.Lock] = {}
@@ -203,7 +212,8 @@ def take(
     lease = services.new_lease()
     body = question.body(variant)
     tokens = reserve(body, question.image_tokens)
-    answer = services.limiter.acquire(lease.token, tokens, services.settings.lease_seconds)
+    answer = _acquire(services, lease, tokens)
+    admitted_at = time.monotonic()
     if not isinstance(answer, Admitted):
         return min(max(answer.seconds, 0.005), 1.0 if answer.kind is not Hold.PAUSED else 5.0)
     call_id = None
@@ -225,7 +235,19 @@ def take(
     finally:
         if call_id is None:
             services.limiter.cancel(lease.token)
-    return 0.0 if call_id is None else Admission(node, question, variant, call_id, lease)
+    if call_id is None:
+        return 0.0
+    return Admission(node, question, variant, call_id, lease, admitted_at)
+
+
+def _acquire(services: Services, lease: Lease, tokens: int) -> Admitted | Wait:
+    """Ask the limiter; a reply that was lost must not leave a slot taken."""
+    try:
+        return services.limiter.acquire(lease.token, tokens, services.settings.lease_seconds)
+    except ServiceAway:
+        with contextlib.suppress(ServiceAway):
+            services.limiter.cancel(lease.token)
+        raise
 
 
 def _new_call(
@@ -258,7 +280,7 @@ def settle_without_call(
         if not claims.claim_node(connection, node, lease, 0):
             return
         if question.remedy == Remedy.UPLOAD:
-            stage.upload_again(connection, node, lease.token, set(), moved)
+            stage.upload_again(services, connection, node, lease.token, set(), moved)
         else:
             stage.split(services, connection, node, lease.token, False, moved)
     announce(services, node.job_id, moved)
@@ -294,51 +316,64 @@ def send(services: Services, stage: CallStage, admission: Admission) -> str:
     lease, node = admission.lease, admission.node
     try:
         body = admission.question.sendable(services, admission.variant)
+        sent_after = time.monotonic() - admission.admitted_at
         reply = services.provider.chat(body)
     except SlowDown as error:
-        services.limiter.slow_down(lease.token, error)
+        end(services.limiter.slow_down, lease.token, error)
         close(services, admission, CallStatus.FAILED, error, 429)
         postpone(services, admission, error.retry_after or 0.0, error, costs_attempt=False)
     except ProviderDown as error:
-        services.limiter.provider_down(lease.token, error)
+        end(services.limiter.provider_down, lease.token, error)
         status = CallStatus.UNKNOWN if error.sent else CallStatus.FAILED
         close(services, admission, status, error, error.status)
         retry_or_give_up(services, stage, admission, error)
     except AccountPaused as error:
-        services.limiter.settle(lease.token, 0)
+        end(services.limiter.settle, lease.token, 0)
         close(services, admission, CallStatus.FAILED, error, 402)
         postpone(services, admission, 0.0, error, costs_attempt=False)
         pause_account(services, error)
     except KeyRefused as error:
-        services.limiter.settle(lease.token, 0)
+        end(services.limiter.settle, lease.token, 0)
         close(services, admission, CallStatus.FAILED, error, 401)
         stop_job(services, admission, str(error))
     except FileGone as error:
-        services.limiter.settle(lease.token, 0)
+        end(services.limiter.settle, lease.token, 0)
         close(services, admission, CallStatus.FAILED, error, 400)
         heal(services, stage, admission, error)
     except RequestRefused as error:
         usage = error.reply.usage if error.reply else None
-        services.limiter.settle(lease.token, _total(usage))
+        end(services.limiter.settle, lease.token, _total(usage))
         close(services, admission, CallStatus.REFUSED, error, error.status, usage)
         refused(services, stage, admission, error)
     except ReplyUnusable as error:
-        services.limiter.settle(lease.token, _total(error.reply.usage if error.reply else None))
+        usage = error.reply.usage if error.reply else None
+        end(services.limiter.settle, lease.token, _total(usage))
         unusable(services, stage, admission, error)
     except ServiceAway as error:  # the blob store, before anything was sent
-        services.limiter.cancel(lease.token)
+        end(services.limiter.cancel, lease.token)
         close(services, admission, CallStatus.FAILED, error)
         postpone(services, admission, 5.0, error, costs_attempt=False)
     else:
-        services.limiter.settle(lease.token, _total(reply.usage), reply.usage.completion_tokens)
+        settle(services, admission, reply)  # durable before anything else
+        usage = reply.usage
+        completion = usage.completion_tokens
+        end(services.limiter.settle, lease.token, _total(usage), completion, sent_after)
         return answered(services, stage, admission, reply)
     return f"job {node.job_id}: {_span(node)}: not answered"
 
 
+def end(how: Callable[..., None], *args: object) -> None:
+    """End a call's lease at the limiter. Where the limiter is away the lease expires by itself:
+    what came of the call is recorded all the same."""
+    try:
+        how(*args)
+    except ServiceAway as error:
+        log.warning("limiter.away", error=str(error))
+
+
 def answered(services: Services, stage: CallStage, admission: Admission, reply: Reply) -> str:
-    """A paid reply: durable first, judged second, recorded third."""
+    """A paid reply that is on the ledger: judge it, record it."""
     node = admission.node
-    settle(services, admission, reply)
     verdict = judge(
         reply, admission.variant, admission.question.known, admission.question.positions
     )
@@ -368,13 +403,25 @@ def settle(services: Services, admission: Admission, reply: Reply) -> None:
                 ledger.settle(connection, admission.call_id, reply, money)
             break
         except ServiceAway:
-            if spooled is None:
-                spooled = services.spool.keep(Spooled(admission.call_id, money, reply))
-            if services.stopping.wait(backoff_seconds(attempt, services.draw(), 0.2, 5.0)):
+            spooled = spooled or spool(services, Spooled(admission.call_id, money, reply))
+            if spooled is not None and services.stopping.wait(
+                backoff_seconds(attempt, services.draw(), 0.2, 5.0)
+            ):
                 raise  # it is on disk: the reconciler settles it
+            if spooled is None:  # neither on disk nor in the database: hold on to it
+                time.sleep(1.0)
             attempt += 1
     if spooled is not None:
         services.spool.drop(spooled)
+
+
+def spool(services: Services, spooled: Spooled) -> Path | None:
+    """Put a reply on disk; None where the disk does not take it, which is tried again."""
+    try:
+        return services.spool.keep(spooled)
+    except OSError as error:
+        log.warning("spool.full", call=spooled.call_id, error=str(error))
+        return None
 
 
 # ---- what went wrong
@@ -508,7 +555,7 @@ def heal(services: Services, stage: CallStage, admission: Admission, error: File
     gone = {error.file_id} if error.file_id else _missing_files(services, admission)
     moved = Moved()
     with services.database.write() as connection:
-        stage.upload_again(connection, admission.node, admission.lease.token, gone, moved)
+        stage.upload_again(services, connection, admission.node, admission.lease.token, gone, moved)
     log.info("files.healed", job=admission.node.job_id, node=admission.node.id, files=len(gone))
     announce(services, admission.node.job_id, moved)
 

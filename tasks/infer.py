@@ -120,13 +120,23 @@ class Infer:
         return state.split_leaf(connection, node.id, token, groups, moved)
 
     def upload_again(
-        self, connection: Connection, node: NodeWork, token: str, gone: set[str], moved: Moved
+        self,
+        services: Services,
+        connection: Connection,
+        node: NodeWork,
+        token: str,
+        gone: set[str],
+        moved: Moved,
     ) -> None:
         shown = queries.look_images(connection, node.id)
         shas = {image.sha256 for image in shown if image.prepared_bytes}
-        lost = filestore.lost(connection, shas, gone)
+        lost = filestore.lost(connection, services.account, shas, gone)
         missing = [image.id for image in shown if image.sha256 in lost]
-        state.node_waits_again(connection, node.id, token, missing, moved)
+        if missing:
+            state.node_waits_again(connection, node.id, token, missing, moved)
+        else:  # somebody has uploaded them meanwhile
+            state.node_postponed(connection, node.id, token, 0.0, "files are back", False)
+            moved.ready(node.id, self.kind)
 
     def _files(
         self, services: Services, connection: Connection, shown: Sequence[LookImage]

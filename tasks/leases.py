@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 from collections.abc import Iterator
 
 import structlog
@@ -53,20 +54,22 @@ class LeaseKeeper:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._held)
-                self._changed.wait(self._seconds / RENEWALS)
+            time.sleep(self._seconds / RENEWALS)  # what ends meanwhile needs no renewal
+            with self._changed:
                 held = dict(self._held)
-            self._renew(held)
+            if held:
+                self._renew(held)
 
     def _renew(self, held: dict[str, bool]) -> None:
+        calls = [token for token, call in held.items() if call]
+        slices = [token for token, call in held.items() if not call]
         with self._tolerant("leases.database"), self._database.write() as connection:
-            for token, call in held.items():
-                claims.renew(connection, token, self._seconds)
-                if call:
-                    ledger.renew(connection, token, self._seconds)
+            claims.renew_images(connection, slices, self._seconds)
+            claims.renew_nodes(connection, calls, self._seconds)
+            ledger.renew(connection, calls, self._seconds)
         with self._tolerant("leases.limiter"):
-            for token, call in held.items():
-                if call:
-                    self._limiter.renew(token, self._seconds)
+            for token in calls:
+                self._limiter.renew(token, self._seconds)
 
     @contextlib.contextmanager
     def _tolerant(self, event: str) -> Iterator[None]:

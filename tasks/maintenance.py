@@ -16,6 +16,7 @@ from core.errors import ServiceAway
 from models import claims, ledger, repair
 from models.state import Moved
 from tasks.account import NO_BALANCE, probe_account
+from tasks.files import TIDY_AT_ONCE, tidy
 from tasks.pipeline import announce
 from tasks.services import Services
 
@@ -26,6 +27,8 @@ PROBE_SECONDS = 10.0
 """How often an empty account is asked for its balance."""
 RECOUNT_SECONDS = 30.0
 """How often the countdowns are checked against what they count."""
+TIDY_SECONDS = 10.0
+"""How often files of ended jobs are looked for."""
 IMAGE_WINDOW = 64
 CALL_WINDOW_MAX = 256
 
@@ -39,11 +42,15 @@ class Reconciler:
     quiet_until: float = 0.0
     next_probe: float = 0.0
     next_recount: float = 0.0
+    next_tidy: float = 0.0
 
     def run(self) -> None:
         """Tick until the services are stopping."""
         while not self.services.stopping.wait(TICK_SECONDS):
-            self.tick()
+            try:
+                self.tick()
+            except Exception:
+                log.exception("reconciler.failed")  # whoever owns the stuck must not be stuck
 
     def tick(self) -> None:
         """One round. What is away is waited for."""
@@ -53,6 +60,7 @@ class Reconciler:
                 self._reclaim()
             self._probe_account()
             self._top_up()
+            self._tidy_files()
         except ServiceAway as error:
             # leases could not be renewed while the database was away: give them one length
             self.quiet_until = self.clock() + self.services.settings.lease_seconds
@@ -69,7 +77,7 @@ class Reconciler:
         settings = self.services.settings
         moved = Moved()
         with self.services.database.read() as connection:
-            due = repair.anything_expired(connection)
+            due = repair.anything_expired(connection, settings.attempts_max)
         if due:
             with self.services.database.write() as connection:
                 lost = ledger.expire_all(connection)
@@ -89,6 +97,13 @@ class Reconciler:
             return
         self.next_probe = self.clock() + PROBE_SECONDS
         probe_account(self.services)
+
+    def _tidy_files(self) -> None:
+        """Delete what ended jobs left at the provider, while no call waits for this thread."""
+        if self.clock() < self.next_tidy or self.services.limiter.paused():
+            return
+        full = tidy(self.services) == TIDY_AT_ONCE
+        self.next_tidy = self.clock() + (0.0 if full else TIDY_SECONDS)
 
     def _top_up(self) -> None:
         """Send messages for what is due, up to a window: a wiped queue is full again in a tick."""

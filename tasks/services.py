@@ -30,7 +30,8 @@ class Send(Protocol):
 
 @dataclass(slots=True)
 class Services:
-    """One process's clients. ``queued`` counts a stage's messages in the broker; ``draw`` gives numbers in [0, 1) for jitter."""
+    """One process's clients. ``queued`` counts a stage's messages in the broker; ``draw`` gives
+    numbers in [0, 1) for jitter."""
 
     settings: Settings
     database: Database

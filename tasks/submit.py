@@ -132,7 +132,13 @@ def _new_job(services: Services, spec: JobSpec, key: str) -> NewJob:
         account=services.account,
         detail=_detail(services, spec),
         weight=spec.weight,
-        options={"fetch": spec.fetch, "fresh": spec.fresh, "keep_files": spec.keep_files},
+        options={
+            "fetch": spec.fetch,
+            "fresh": spec.fresh,
+            "keep_files": spec.keep_files,
+            "fail_fast": spec.fail_fast,
+            "min_coverage": spec.min_coverage,
+        },
     )
 
 

@@ -7,6 +7,8 @@ which counts its leaf down. May raise ServiceAway (the image waits).
 
 from __future__ import annotations
 
+from typing import Any
+
 from celery import shared_task
 
 from core.errors import (
@@ -27,6 +29,7 @@ from models.filestore import Claim
 from models.state import Moved
 from tasks.account import pause_account
 from tasks.base import StageTask
+from tasks.files import FILE_PREFIX, delete_files
 from tasks.pipeline import ImageStage, run_slice
 from tasks.services import Services
 
@@ -57,7 +60,7 @@ def ensure_uploaded(services: Services, image: ImageWork) -> Outcome[None]:
         case Claim.BUSY:
             return Postpone(BUSY_SECONDS, "another worker is uploading the same content")
         case Claim.FULL:
-            return make_room(services)
+            return make_room(services, image)
         case Claim.MINE:
             return send(services, image, sha256, lease.token)
 
@@ -73,24 +76,28 @@ def send(services: Services, image: ImageWork, sha256: str, token: str) -> Outco
     return outcome
 
 
-def make_room(services: Services) -> Outcome[None]:
-    """Delete what has not been used for longest and nobody waits for; then it is worth trying."""
+def make_room(services: Services, image: ImageWork) -> Outcome[None]:
+    """Delete what has not been used for longest and nobody waits for; where everything is waited
+    for, the last leaf gives way. Then it is worth trying again."""
     with services.database.write() as connection:
         files = filestore.evict(connection, services.account, EVICTED_AT_ONCE)
-    for file in files:
-        services.provider.delete_file(file.file_id)
+        if not files and state.unpin_later_leaf(connection, services.account, image.id, Moved()):
+            files = filestore.evict(connection, services.account, EVICTED_AT_ONCE)
+    delete_files(services, files)
     after = 0.0 if files else ROOM_SECONDS
     return Postpone(after, "the provider's file store is full: waiting for a leaf to be done")
 
 
-def _sent(services: Services, image: ImageWork, sha256: str) -> Outcome[str]:
+def _sent(services: Services, image: ImageWork, sha256: str) -> Outcome[Any]:
     data = services.blobs.get(sha256)
     if data is None:
         return Reject(RefusalCode.MISSING, "its prepared bytes have vanished from the blob store")
     ending = (image.mime or "image/jpeg").rpartition("/")[2].replace("jpeg", "jpg")
     try:
         return Done(
-            services.provider.upload(f"{sha256[:16]}.{ending}", data, image.mime or "image/jpeg")
+            services.provider.upload(
+                f"{FILE_PREFIX}{sha256}.{ending}", data, image.mime or "image/jpeg"
+            )
         )
     except SlowDown as error:
         return Postpone(error.retry_after or SLOW_SECONDS, str(error))
@@ -99,10 +106,12 @@ def _sent(services: Services, image: ImageWork, sha256: str) -> Outcome[str]:
         return Postpone(SLOW_SECONDS, str(error))
     except KeyRefused as error:
         return Stop(str(error))
-    except FileStoreFull as error:
-        return Postpone(ROOM_SECONDS, str(error))
+    except FileStoreFull:
+        return make_room(services, image)
     except ProviderDown as error:
-        return Retry(backoff_seconds(image.attempts, services.draw()), str(error))
+        if services.limiter.state().probe_seconds is not None:  # an outage fails no image
+            return Postpone(SLOW_SECONDS, str(error))
+        return Retry(backoff_seconds(image.attempts + 2, services.draw()), str(error))
     except RequestRefused as error:
         code = RefusalCode.BLOCKED if error.moderation else RefusalCode.UPLOAD_FAILED
         return Reject(code, str(error))

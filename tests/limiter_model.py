@@ -99,16 +99,22 @@ class ModelLimiter:
         call.expires = now + _us(ttl_seconds)
         return known
 
-    def settle(self, lease: str, tokens: int | None, completion_tokens: int = 0) -> None:
+    def settle(
+        self,
+        lease: str,
+        tokens: int | None,
+        completion_tokens: int = 0,
+        sent_after_seconds: float = 0.0,
+    ) -> None:
         call = self.calls.get(lease)
         if call is None:
             return
         now, reserved = self._now(), call.entry.tokens if call.entry else 0
         if tokens is None:
-            self._finish(lease, 1, reserved)
+            self._finish(lease, 1, reserved, sent_after_seconds)
             return
         late = min(tokens, max(completion_tokens, tokens - reserved))
-        self._finish(lease, 1, tokens - late)
+        self._finish(lease, 1, tokens - late, sent_after_seconds)
         self.entries.append(Entry(self._leaving(now), 0, late))
         self._succeeded(call, now)
 
@@ -246,13 +252,16 @@ class ModelLimiter:
             self.refusals.admitted += 1
             self.refusals.next_probe = now + self.refusals.every
 
-    def _finish(self, lease: str, requests: int, tokens: int) -> Call | None:
+    def _finish(
+        self, lease: str, requests: int, tokens: int, sent_after: float = math.inf
+    ) -> Call | None:
         call = self.calls.pop(lease, None)
         now = self._now()
         if call is None:
             return None
         if call.entry and call.entry.leaves > now:
-            call.entry.leaves = min(call.entry.leaves, self._leaving(now))
+            sent = call.admitted / 1e6 + sent_after + self.arrival_guard_seconds
+            call.entry.leaves = self._leaving(min(now, _us(sent)) if sent < math.inf else now)
             call.entry.requests, call.entry.tokens = requests, tokens
         self.ended[lease] = now
         return call

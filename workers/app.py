@@ -7,9 +7,6 @@ project's reference (celery.md).
 from __future__ import annotations
 
 import os
-import signal
-import threading
-import time
 from typing import Any
 
 from celery import Celery, signals
@@ -19,6 +16,7 @@ from core import settings as configuration
 from core.settings import Settings
 from tasks.services import Services
 from workers.logs import configure_logs
+from workers.parent import end_with_parent
 from workers.services import build_services
 from workers.stack import broker_url
 
@@ -106,15 +104,7 @@ def _logs(**_: Any) -> None:
 @signals.worker_init.connect  # type: ignore[untyped-decorator]
 def _end_with_parent(**_: Any) -> None:
     """An embedded worker stops when the command that started it is gone, however it went."""
-    parent = os.environ.get("OVERSTORY_PARENT_PID")
-    if parent is not None:
-        threading.Thread(target=_watch, args=(int(parent),), name="parent", daemon=True).start()
-
-
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os.kill(os.getpid(), signal.SIGTERM)
+    end_with_parent()
 
 
 @signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import secrets
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +11,8 @@ from rich.console import Console
 
 from core.settings import load
 from core.spec import parse_spec
-from models.engine import Database
-from overstory.result import EXIT_STATUS, INTERRUPTED, result
-from overstory.run import Ran
 from overstory.run import run as run_job
-from overstory.summary import print_summary
-from workers.stack import database_url
+from overstory.summary import Showing
 
 
 @click.command()
@@ -28,6 +22,10 @@ from workers.stack import database_url
 @click.option("--model", help="Model to ask (default: OVERSTORY_MODEL).")
 @click.option("--fetch", is_flag=True, help="Fetch URLs here instead of letting the provider.")
 @click.option("--fresh", is_flag=True, help="Ask again what was already paid for.")
+@click.option("--keep-files", is_flag=True, help="Leave uploads at the provider afterwards.")
+@click.option("--fail-fast", is_flag=True, help="End at the first image that fails.")
+@click.option("--min-coverage", type=click.FloatRange(0, 1), help="End when out of reach.")
+@click.option("--weight", type=float, help="Share of the account beside other jobs (1).")
 @click.option("--label", help="A word of your own to find the job by.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
@@ -51,24 +49,5 @@ def run(
         options["key"] = f"fresh-{secrets.token_hex(8)}"
     given = {name: value for name, value in options.items() if value not in (None, False)}
     spec = parse_spec({"images": list(inputs), "ask": ask, **given})
-    ran = run_job(settings, spec, console, quiet)
-    _show(console, Database(database_url(settings)), ran, as_json)
-    if ran.interrupted:
-        _say(console, f"interrupted: run the same command again to continue job {ran.job.id}")
-        sys.exit(INTERRUPTED)
-    sys.exit(EXIT_STATUS[ran.job.status])
-
-
-def _show(console: Console, database: Database, ran: Ran, as_json: bool) -> None:
-    if as_json:
-        sys.stdout.write(json.dumps(result(database, ran.job), ensure_ascii=False) + "\n")
-        sys.stdout.flush()
-        return
-    if ran.job.answer:
-        sys.stdout.write(ran.job.answer + "\n")
-        sys.stdout.flush()
-    print_summary(console, database, ran.job)
-
-
-def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    showing = Showing(console, settings, as_json)
+    showing.finish(run_job(settings, spec, console, quiet, showing))

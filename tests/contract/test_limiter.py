@@ -420,7 +420,8 @@ class Planned:
     gap: float
     estimate: int
     latency: float
-    underway: float  # the share of min(guard, latency) until it arrives
+    dawdle: float  # the share of its latency until it is sent
+    underway: float  # the share of min(guard, the rest) until it arrives
     used: float  # share of the estimate
     late: float  # share of the usage charged with the reply
 
@@ -456,7 +457,7 @@ def drive(limiter: Limiter, clock: Clock, plan: list[Planned]) -> Provider:
             clock.now, lease, call = heapq.heappop(running)
             used = int(call.estimate * call.used)
             late = int(used * call.late)
-            limiter.settle(lease, used, late)
+            limiter.settle(lease, used, late, call.dawdle * call.latency)
             provider.charges.append((clock.now, late))
         clock.now = until
 
@@ -465,7 +466,8 @@ def drive(limiter: Limiter, clock: Clock, plan: list[Planned]) -> Provider:
         while isinstance(answer := limiter.acquire(f"{n}", call.estimate, 600), Wait):
             assert answer.seconds > 0
             move(clock.now + answer.seconds)
-        arrived = clock.now + call.underway * min(GUARD, call.latency)
+        sent = call.dawdle * call.latency
+        arrived = clock.now + sent + call.underway * min(GUARD, call.latency - sent)
         used = int(call.estimate * call.used)
         provider.arrivals.append(arrived)
         provider.charges.append((arrived, used - int(used * call.late)))
@@ -481,31 +483,45 @@ planned = st.builds(
     gap=st.sampled_from([0.0, 0.0, 0.1, 3.0, 59.9]),
     estimate=st.integers(1, 60),
     latency=st.floats(0.001, 50),
+    dawdle=st.sampled_from([0.0, 0.0, 0.1, 0.9]),
     underway=share,
     used=share,
     late=share,
 )
 
 
-@settings(max_examples=40, deadline=None)
-@given(
-    plan=st.lists(planned, min_size=1, max_size=40),
-    limits=st.builds(Limits, st.integers(1, 6), st.integers(1, 12), st.integers(60, 300)),
-)
-def test_the_provider_never_counts_more_than_its_limits(
-    make: Make, plan: list[Planned], limits: Limits
-) -> None:
-    clock = Clock()
-    with closing(make(clock, limits)) as limiter:
-        provider = drive(limiter, clock, plan)
+plans = st.lists(planned, min_size=1, max_size=40)
+narrow = st.builds(Limits, st.integers(1, 6), st.integers(1, 12), st.integers(60, 300))
+
+
+def assert_never_too_many(limiter: Limiter, clock: Clock, plan: list[Planned]) -> None:
+    limits = limiter.state().configured
+    provider = drive(limiter, clock, plan)
     assert provider.most_requests() <= limits.rpm
     assert provider.most_tokens() <= limits.tpm
     assert provider.most_in_flight() <= limits.concurrency
 
 
+@settings(max_examples=15, deadline=None)
+@given(plan=plans, limits=narrow)
+def test_the_provider_never_counts_more_than_its_limits(
+    make: Make, plan: list[Planned], limits: Limits
+) -> None:
+    clock = Clock()
+    with closing(make(clock, limits)) as limiter:
+        assert_never_too_many(limiter, clock, plan)
+
+
+@settings(max_examples=200, deadline=None)
+@given(plan=plans, limits=narrow)
+def test_the_rules_themselves_keep_every_window(plan: list[Planned], limits: Limits) -> None:
+    clock = Clock()
+    assert_never_too_many(ModelLimiter(limits, WINDOW, GUARD, clock), clock, plan)
+
+
 def test_a_steady_load_uses_the_whole_window(make: Make, clock: Clock) -> None:
     limiter, start = make(clock, Limits(1_000, 60, 1_000_000)), clock.now
-    call = Planned(gap=0, estimate=1, latency=2, underway=0.5, used=1, late=0)
+    call = Planned(gap=0, estimate=1, latency=2, dawdle=0, underway=0.5, used=1, late=0)
     provider = drive(limiter, clock, [call] * 600)
     ideal = (600 // 60 - 1) * WINDOW
     assert ideal / (provider.arrivals[-1] - start) >= 0.98
@@ -606,7 +622,13 @@ steps = st.one_of(
     st.tuples(st.just("move"), st.sampled_from([0.000_001, 0.05, 0.9, 1.0, 7.0, 61.0, 400.0])),
     st.tuples(st.just("acquire"), leases, st.integers(1, 120), st.sampled_from([5, 300])),
     st.tuples(st.just("acquire"), leases, st.integers(1, 120), st.sampled_from([5, 300])),
-    st.tuples(st.just("settle"), leases, st.none() | st.integers(0, 150), st.integers(0, 50)),
+    st.tuples(
+        st.just("settle"),
+        leases,
+        st.none() | st.integers(0, 150),
+        st.integers(0, 50),
+        st.sampled_from([0.0, 0.5, 6.0]),
+    ),
     st.tuples(st.just("cancel"), leases),
     st.tuples(st.just("renew"), leases, st.just(30)),
     st.tuples(

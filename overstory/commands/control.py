@@ -1,0 +1,103 @@
+"""``overstory cancel | pause | resume | retry``: a job's course, changed by a person.
+
+Workers claim only what belongs to a running job, so a change takes effect with the next claim.
+Calls in flight end and are kept in the ledger.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from core.errors import WrongUsage
+from core.settings import Settings, load
+from core.states import JobStatus
+from models import queries, repair, state
+from models.engine import Database
+from models.queries import JobRow
+from models.state import Moved
+from overstory.run import prepare, serve
+from overstory.summary import Showing
+from workers.stack import database_url
+
+BY_REQUEST = "on request"
+
+home_option = click.option(
+    "--home", type=click.Path(path_type=Path), help="State folder (OVERSTORY_HOME)."
+)
+
+
+@click.command()
+@click.argument("job")
+@home_option
+def cancel(job: str, home: Path | None) -> None:
+    """End a job; what is not answered yet is skipped."""
+    _, database, row = find(job, home)
+    with database.write() as connection:
+        took = state.job_cancelled(connection, row.id, Moved())
+    click.echo(f"job {row.id} {'cancelled' if took else f'had ended already: {row.status}'}")
+
+
+@click.command()
+@click.argument("job")
+@home_option
+def pause(job: str, home: Path | None) -> None:
+    """Hold a job; ``overstory resume`` lets it go on."""
+    _, database, row = find(job, home)
+    with database.write() as connection:
+        took = state.job_moved(connection, row.id, JobStatus.PAUSED, BY_REQUEST)
+    click.echo(f"job {row.id} {'paused' if took else f'is {row.status}: nothing to pause'}")
+
+
+@click.command()
+@click.argument("job")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
+@home_option
+def resume(job: str, as_json: bool, quiet: bool, home: Path | None) -> None:
+    """Let a paused or interrupted job go on, and stay with it to its end."""
+    settings, _, row = find(job, home)
+    if row.status.ended:
+        raise WrongUsage(f"job {row.id} has ended ({row.status}): use 'overstory retry {row.id}'")
+    stay(settings, row, as_json, quiet)
+
+
+@click.command()
+@click.argument("job")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
+@home_option
+def retry(job: str, as_json: bool, quiet: bool, home: Path | None) -> None:
+    """Try a job's failed and skipped images again, and everything above them in the tree."""
+    settings, database, row = find(job, home)
+    if row.status == JobStatus.COMPLETED:
+        click.echo(f"job {row.id} is completed: nothing failed")
+        return
+    if row.status.ended:
+        with database.write() as connection:
+            again = repair.reopen(connection, row.id, Moved())
+        Console(stderr=True).print(f"trying {again} images again", highlight=False)
+    stay(settings, row, as_json, quiet)
+
+
+def find(job: str, home: Path | None) -> tuple[Settings, Database, JobRow]:
+    """The job called ``job`` (an id or the start of one). Raises WrongUsage when there is none."""
+    settings = load(**({"home": home} if home else {}))
+    prepare(settings)
+    database = Database(database_url(settings))
+    with database.read() as connection:
+        ids = queries.jobs_called(connection, job)
+        row = queries.job(connection, ids[0]) if len(ids) == 1 else None
+    if row is None:
+        known = "several jobs start with" if ids else "there is no job"
+        raise WrongUsage(f"{known} {job!r}: 'overstory jobs' lists them")
+    return settings, database, row
+
+
+def stay(settings: Settings, row: JobRow, as_json: bool, quiet: bool) -> None:
+    """Serve a job to its end and print it."""
+    console = Console(stderr=True)
+    showing = Showing(console, settings, as_json)
+    showing.finish(serve(settings, row.id, console, quiet, showing))

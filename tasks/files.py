@@ -1,0 +1,93 @@
+"""The provider's file store as a whole: deleting, tidying after jobs, finding orphans.
+
+Reads: the files rows, the provider's own list. Writes: files rows. A row is given up before its
+file is deleted, so that nobody can rely on a file that is about to go; a deletion that fails
+leaves an orphan, which ``reconcile_files`` finds by its name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import structlog
+
+from core.errors import OverstoryError
+from models import filestore
+from models.filestore import StoredFile
+from tasks.services import Services
+
+log = structlog.get_logger()
+
+FILE_PREFIX = "overstory-"
+"""Our files are named by their content, so that one found at the provider explains itself."""
+DELETES_AT_ONCE = 8
+TIDY_AT_ONCE = 64
+YOUNG_SECONDS = 600.0
+
+
+def delete_files(services: Services, files: Sequence[StoredFile]) -> int:
+    """Delete at the provider; how many went. What cannot be deleted now is an orphan for later."""
+    if not files:
+        return 0
+    with ThreadPoolExecutor(DELETES_AT_ONCE, "delete") as pool:
+        return sum(pool.map(lambda file: _delete(services, file.file_id), files))
+
+
+def tidy(services: Services) -> int:
+    """Delete files no open job needs, a batch of them; how many there were."""
+    if not services.profile.file_store:
+        return 0
+    with services.database.write() as connection:
+        files = filestore.unneeded(connection, services.account, TIDY_AT_ONCE)
+    delete_files(services, files)
+    return len(files)
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciled:
+    """What differed between the provider's list and ours."""
+
+    adopted: int  # files of ours in no row: in the count now
+    doubled: int  # contents that were there twice: the second is deleted
+    vanished: int  # rows whose file is not there: forgotten
+    foreign: int  # files of somebody else: left alone
+
+
+def reconcile_files(services: Services, now_seconds: float) -> Reconciled:
+    """Bring our count and the provider's list together. ``now_seconds``: Unix time; files younger
+    than YOUNG_SECONDS may be uploads under way and are left alone."""
+    remote = {file.id: file for file in services.provider.files()}
+    ours = {i: sha for i, file in remote.items() if (sha := content_of(file.filename))}
+    doubled: list[str] = []
+    adopted = 0
+    with services.database.write() as connection:
+        known = filestore.known_ids(connection, services.account)
+        filestore.gone(connection, services.account, known - set(remote))
+        for file_id, sha256 in ours.items():
+            file = remote[file_id]
+            if file_id in known or now_seconds - file.created_at < YOUNG_SECONDS:
+                continue
+            if filestore.adopt(connection, services.account, sha256, file_id, file.bytes):
+                adopted += 1
+            else:
+                doubled.append(file_id)
+    for file_id in doubled:
+        _delete(services, file_id)
+    return Reconciled(adopted, len(doubled), len(known - set(remote)), len(remote) - len(ours))
+
+
+def content_of(filename: str) -> str | None:
+    """The content hash in the name of a file of ours."""
+    stem = filename.removeprefix(FILE_PREFIX).partition(".")[0]
+    is_ours = filename.startswith(FILE_PREFIX) and len(stem) == 64
+    return stem if is_ours else None
+
+
+def _delete(services: Services, file_id: str) -> bool:
+    try:
+        return services.provider.delete_file(file_id)
+    except OverstoryError as error:
+        log.warning("file.not_deleted", file=file_id, error=str(error))
+        return False

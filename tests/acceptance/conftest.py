@@ -1,0 +1,167 @@
+"""The real command in real processes, against the real stand-in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from overstory.sandbox.config import SandboxConfig
+from overstory.sandbox.process import SandboxProcess
+
+RUN_SECONDS = 90.0
+ASK = "Which colours are there, and which image stands out?"
+KEYS = count()
+
+
+def eventually(look: Callable[[], Any], seconds: float = 40.0) -> Any:
+    """What ``look`` returns once that is true; the deadline is a failure."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"still not so after {seconds} s"
+        time.sleep(0.05)
+    return found
+
+
+@dataclass
+class Ran:
+    """What a person has after the command: its exit status and both streams."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """The one JSON object of --json."""
+        value: dict[str, Any] = json.loads(self.out)
+        return value
+
+
+class Person:
+    """Somebody with a key and a state folder of their own, who runs the command."""
+
+    def __init__(self, home: Path, folder: Path, **settings: str) -> None:
+        self.home = home
+        self.folder = folder
+        self.settings = {"OVERSTORY_HOME": str(home), **settings}
+        self.started: list[subprocess.Popen[str]] = []
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return os.environ | self.settings
+
+    def start(self, *words: object, ask: str = ASK) -> subprocess.Popen[str]:
+        """The command as a terminal starts it: leading a process group of its own."""
+        program = Path(sys.executable).with_name("overstory")
+        process = subprocess.Popen(
+            [str(program), "run", *map(str, words), "--ask", ask],
+            env=self.environment,
+            cwd=self.folder,
+            start_new_session=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.started.append(process)
+        return process
+
+    def run(self, *words: object, ask: str = ASK) -> Ran:
+        return self.wait(self.start(*words, ask=ask))
+
+    def wait(self, process: subprocess.Popen[str]) -> Ran:
+        out, err = process.communicate(timeout=RUN_SECONDS)
+        assert "Traceback" not in err, err
+        return Ran(process.returncode, out, err)
+
+    def processes(self, *, of: str = "") -> list[psutil.Process]:
+        """Living processes that were given our state folder; ``of``: with that in their words."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                ours = process.environ().get("OVERSTORY_HOME") == str(self.home)
+                words = " ".join(process.cmdline())
+                alive = process.status() != psutil.STATUS_ZOMBIE
+            except psutil.Error:
+                continue
+            if ours and alive and of in words:
+                found.append(process)
+        return found
+
+    def clean_up(self) -> None:
+        for process in self.processes():
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+        for started in self.started:
+            started.communicate()
+
+
+def interrupt(process: subprocess.Popen[str]) -> None:
+    """Ctrl-C: the terminal tells the whole process group."""
+    os.killpg(process.pid, signal.SIGINT)
+
+
+class House:
+    """The stand-in, as one test sees it: counts from zero, no faults, one key."""
+
+    def __init__(self, process: SandboxProcess, key: str) -> None:
+        self.process = process
+        self.key = key
+        self._account = hashlib.sha256(key.encode()).hexdigest()[:12]
+
+    def stats(self) -> dict[str, Any]:
+        return self.process.stats()
+
+    def image_counts(self) -> list[int]:
+        """Images of each call that was let in, largest first."""
+        lines = [line for line in self.process.ledger() if line["account"] == self._account]
+        return sorted((len(x["images"]) for x in lines if x["event"] == "start"), reverse=True)
+
+    def in_flight(self) -> int:
+        return int(self.stats()["in_flight"])
+
+
+@pytest.fixture(scope="session")
+def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
+    with SandboxProcess(tmp_path_factory.mktemp("house") / "ledger.jsonl") as process:
+        yield process
+
+
+@pytest.fixture
+def house(_house: SandboxProcess) -> House:
+    """The limits are those of V0, the default tier: what is too much is refused and counted."""
+    _house.configure(**SandboxConfig().model_dump(mode="json"))
+    _house.reset()
+    return House(_house, f"key-{next(KEYS)}")
+
+
+@pytest.fixture
+def person(home: Path, tmp_path: Path, house: House) -> Iterator[Person]:
+    person = Person(
+        home, tmp_path, OVERSTORY_API_KEY=house.key, OVERSTORY_BASE_URL=house.process.base_url
+    )
+    yield person
+    person.clean_up()
+
+
+@pytest.fixture
+def stranger(home: Path, tmp_path: Path) -> Iterator[Person]:
+    """Somebody without a key: the command brings its own sandbox."""
+    person = Person(home, tmp_path)
+    yield person
+    person.clean_up()
