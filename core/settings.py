@@ -30,7 +30,11 @@ class Settings(BaseSettings):
     """The settings of one process. Raises WrongUsage through ``load`` when a value is wrong."""
 
     model_config = SettingsConfigDict(
-        env_prefix="OVERSTORY_", frozen=True, extra="ignore", populate_by_name=True
+        env_prefix="OVERSTORY_",
+        env_ignore_empty=True,  # NAME= in an .env file means: not set
+        frozen=True,
+        extra="ignore",
+        populate_by_name=True,
     )
 
     # the provider
@@ -72,8 +76,14 @@ class Settings(BaseSettings):
     fetch_timeout_seconds: float = 60.0
     fetch_max_redirects: int = 5
 
+    # webhooks
+    webhook_secret: SecretStr | None = None  # whsec_...; two, by a space, while one is replaced
+    webhook_hosts: tuple[str, ...] = ()  # hosts inside the network that may be told
+    webhook_attempts_max: int = Field(12, ge=1)  # with backoff: over about a day
+
     # the workers
-    lease_seconds: float = Field(60.0, gt=0)  # renewed while the work runs
+    lease_seconds: float = Field(30.0, gt=0)  # renewed while the work runs
+    slot_seconds: float = Field(60.0, gt=0)  # an account slot outlives its worker by this at first
     attempts_max: int = Field(5, ge=1)  # of one image, or of a node whose workers die
     call_attempts_max: int = Field(12, ge=1)  # of one call that fails on the way
     slice_images: int = Field(8, ge=1)  # images a preprocess or upload message may claim

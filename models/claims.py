@@ -11,7 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, true, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
 
 from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
 from models.engine import now
@@ -66,10 +66,6 @@ class Lease:
     seconds: float
 
 
-_NEXT = (Image.attempts > 0, Image.position)
-"""Images that were never tried come first, in input order."""
-
-
 def claim_images(
     connection: Connection,
     account: str,
@@ -88,21 +84,12 @@ def claim_images(
     ).first()
     if job is None:
         return []
-    # an image that was tried before is claimed alone: if it kills its worker, no neighbour pays
-    first = connection.execute(
-        select(Image.attempts).where(Image.job_id == job.id, free).order_by(*_NEXT).limit(1)
-    ).scalar()
-    fresh = Image.attempts == 0 if first == 0 else true()
-    ids = (
-        select(Image.id)
-        .where(Image.job_id == job.id, free, fresh)
-        .order_by(*_NEXT)
-        .limit(limit if first == 0 else 1)
-        .with_for_update(skip_locked=True)
-    )
+    ids = _next_images(connection, job.id, and_(free, Image.attempts == 0), limit)
+    if not ids:  # what was tried before comes last and alone: if it kills its worker, nobody pays
+        ids = _next_images(connection, job.id, free, 1)
     rows = connection.execute(
         update(Image)
-        .where(Image.id.in_(ids.scalar_subquery()), free)
+        .where(Image.id.in_(ids), free)
         .values(
             lease_token=lease.token,
             lease_until=now() + lease.seconds,
@@ -127,6 +114,19 @@ def claim_images(
     )
     work = [ImageWork(**row._asdict(), detail=job.detail, options=job.options) for row in rows]
     return sorted(work, key=lambda image: image.position)
+
+
+def _next_images(
+    connection: Connection, job_id: str, free: ColumnElement[bool], limit: int
+) -> list[int]:
+    found = (
+        select(Image.id)
+        .where(Image.job_id == job_id, free)
+        .order_by(Image.position)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return list(connection.execute(found).scalars())
 
 
 def next_node(connection: Connection, account: str, kind: NodeKind) -> NodeWork | None:

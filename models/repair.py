@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sqlalchemy import Connection, and_, case, exists, func, or_, select, update
+from sqlalchemy import text as sql
 
 from core.errors import RefusalCode
 from core.states import (
@@ -19,12 +20,14 @@ from models.state import FREE, Moved
 from models.tables import Call, Image, Job, Node
 
 UNSETTLED = (ImageStatus.PENDING, ImageStatus.PREPARED)
+TRIED = sql("images.attempts > 0 AND images.status IN ('pending', 'prepared')")
+"""Word for word the condition of ix_images_tried, which SQLite uses only then."""
 
 
 def anything_expired(connection: Connection, attempts_max: int) -> bool:
     """Whether a lease ran out or attempts are spent: one cheap look before a write transaction."""
     expired_image = and_(
-        Image.status.in_(UNSETTLED),
+        TRIED,
         Image.lease_until <= now(),
         or_(Image.lease_token.is_not(None), Image.attempts >= attempts_max),
     )
@@ -59,7 +62,7 @@ def fail_poison(connection: Connection, attempts_max: int, moved: Moved) -> int:
     """Images that were tried too often, by workers that died or gave up on them, fail."""
     rows = connection.execute(
         select(Image.id, Image.error).where(
-            Image.status.in_(UNSETTLED),
+            TRIED,
             Image.attempts >= attempts_max,
             or_(Image.lease_token.is_(None), Image.lease_until <= now()),
         )
@@ -70,7 +73,7 @@ def fail_poison(connection: Connection, attempts_max: int, moved: Moved) -> int:
     connection.execute(
         update(Image)
         .where(
-            Image.status.in_(UNSETTLED),
+            TRIED,
             Image.lease_token.is_not(None),
             Image.lease_until <= now(),
         )

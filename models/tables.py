@@ -125,6 +125,13 @@ class Image(Base):
         Index("uq_images_job_id_position", "job_id", "position", unique=True),
         # what a worker may claim next, in input order
         Index("ix_images_job_id_status_position", "job_id", "status", "position"),
+        # what the reconciler looks at once a second: only what is or was worked on
+        Index(
+            "ix_images_tried",
+            "lease_until",
+            sqlite_where=sql("attempts > 0 AND status IN ('pending', 'prepared')"),
+            postgresql_where=sql("attempts > 0 AND status IN ('pending', 'prepared')"),
+        ),
         Index("ix_images_node_id", "node_id"),
         Index("ix_images_sha256", "sha256"),
         Index("ix_images_source_sha256", "source_sha256"),

@@ -22,6 +22,7 @@ COMMANDS = {
     "migrate": "overstory.commands.service:migrate",
     "reconciler": "overstory.commands.service:reconciler",
     "sandbox": "overstory.sandbox.command:sandbox",
+    "doctor": "overstory.doctor:doctor",
 }
 """Name -> where it is. Loaded when called, so that no command pays for another's imports."""
 

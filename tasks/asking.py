@@ -127,6 +127,15 @@ class CallStage(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """A node and the form of its request that is to be sent."""
+
+    node: NodeWork
+    question: Question
+    variant: Variant
+
+
+@dataclass(frozen=True, slots=True)
 class Admission:
     """A node that was claimed, its call that was written, and the account's leave to send it."""
 
@@ -163,19 +172,17 @@ def _gate(name: str) -> threading.Lock:
 def admit(services: Services, stage: CallStage) -> Admission | str:
     """Wait until the best node may be asked, and take it; a sentence when there is none to ask."""
     waited = 0.0
+    asked: Asked | None = None
     while not services.stopping.is_set():
         with services.database.read() as connection:
             node = claims.next_node(connection, services.account, stage.kind)
-            if node is None:
-                return "nothing was due"
-            question = stage.question(services, connection, node)
-        if question.remedy != Remedy.ASK:
-            settle_without_call(services, stage, node, question)
-            continue
-        variant = replay(services, stage, node, question)
-        if variant is None:
-            continue
-        answer = take(services, node, question, variant)
+        if node is None:
+            return "nothing was due"
+        if asked is None or asked.node != node:  # while it waits, its request stays the same
+            asked = request_of(services, stage, node)
+            if asked is None:
+                continue
+        answer = take(services, asked)
         if isinstance(answer, Admission):
             return answer
         waited += answer
@@ -183,6 +190,17 @@ def admit(services: Services, stage: CallStage) -> Admission | str:
             return "waited for the account; the node is asked later"
         services.stopping.wait(answer)
     return "the worker is stopping"
+
+
+def request_of(services: Services, stage: CallStage, node: NodeWork) -> Asked | None:
+    """What to ask for ``node`` now; None when it needed no call, or must be rearranged first."""
+    with services.database.read() as connection:
+        question = stage.question(services, connection, node)
+    if question.remedy != Remedy.ASK:
+        settle_without_call(services, stage, node, question)
+        return None
+    variant = replay(services, stage, node, question)
+    return None if variant is None else Asked(node, question, variant)
 
 
 def replay(
@@ -205,12 +223,11 @@ def replay(
     return None
 
 
-def take(
-    services: Services, node: NodeWork, question: Question, variant: Variant
-) -> Admission | float:
+def take(services: Services, asked: Asked) -> Admission | float:
     """Ask the account, then claim the node and write the call; else seconds to wait."""
+    node, question = asked.node, asked.question
     lease = services.new_lease()
-    body = question.body(variant)
+    body = question.body(asked.variant)
     tokens = reserve(body, question.image_tokens)
     answer = _acquire(services, lease, tokens)
     admitted_at = time.monotonic()
@@ -237,13 +254,13 @@ def take(
             services.limiter.cancel(lease.token)
     if call_id is None:
         return 0.0
-    return Admission(node, question, variant, call_id, lease, admitted_at)
+    return Admission(node, question, asked.variant, call_id, lease, admitted_at)
 
 
 def _acquire(services: Services, lease: Lease, tokens: int) -> Admitted | Wait:
     """Ask the limiter; a reply that was lost must not leave a slot taken."""
     try:
-        return services.limiter.acquire(lease.token, tokens, services.settings.lease_seconds)
+        return services.limiter.acquire(lease.token, tokens, services.leases.slot_seconds())
     except ServiceAway:
         with contextlib.suppress(ServiceAway):
             services.limiter.cancel(lease.token)
@@ -316,7 +333,7 @@ def send(services: Services, stage: CallStage, admission: Admission) -> str:
     lease, node = admission.lease, admission.node
     try:
         body = admission.question.sendable(services, admission.variant)
-        sent_after = time.monotonic() - admission.admitted_at
+        sent_at = time.monotonic()
         reply = services.provider.chat(body)
     except SlowDown as error:
         end(services.limiter.slow_down, lease.token, error)
@@ -354,10 +371,17 @@ def send(services: Services, stage: CallStage, admission: Admission) -> str:
         close(services, admission, CallStatus.FAILED, error)
         postpone(services, admission, 5.0, error, costs_attempt=False)
     else:
+        services.leases.took(time.monotonic() - sent_at)
         settle(services, admission, reply)  # durable before anything else
         usage = reply.usage
         completion = usage.completion_tokens
-        end(services.limiter.settle, lease.token, _total(usage), completion, sent_after)
+        end(
+            services.limiter.settle,
+            lease.token,
+            _total(usage),
+            completion,
+            sent_at - admission.admitted_at,
+        )
         return answered(services, stage, admission, reply)
     return f"job {node.job_id}: {_span(node)}: not answered"
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 
 import structlog
@@ -17,6 +18,8 @@ from models.engine import Database
 
 log = structlog.get_logger()
 
+DURATIONS = 50
+SLOT_MARGIN = 1.5
 RENEWALS = 4
 """Times a lease is renewed within its length: three may be lost before it lapses."""
 
@@ -24,10 +27,14 @@ RENEWALS = 4
 class LeaseKeeper:
     """Renews leases of rows, calls and account slots every quarter of their length."""
 
-    def __init__(self, database: Database, limiter: Limiter, seconds: float) -> None:
+    def __init__(
+        self, database: Database, limiter: Limiter, seconds: float, slot_seconds: float
+    ) -> None:
         self._database = database
         self._limiter = limiter
         self._seconds = seconds
+        self._slot_seconds = slot_seconds
+        self._durations: deque[float] = deque(maxlen=DURATIONS)
         self._held: dict[str, bool] = {}
         self._changed = threading.Condition()
         self._pid = 0
@@ -44,6 +51,17 @@ class LeaseKeeper:
         finally:
             with self._changed:
                 self._held.pop(token, None)
+
+    def slot_seconds(self) -> float:
+        """How long an account slot is kept for a call nobody renews: as long as the call may still
+        run at the provider, going by the slowest of the last calls."""
+        if not self._durations:
+            return max(self._slot_seconds, self._seconds)
+        return max(SLOT_MARGIN * max(self._durations), self._seconds)
+
+    def took(self, seconds: float) -> None:
+        """A call lasted ``seconds``."""
+        self._durations.append(seconds)
 
     def _start(self) -> None:
         if self._pid != os.getpid():  # threads do not survive a fork
@@ -69,7 +87,7 @@ class LeaseKeeper:
             ledger.renew(connection, calls, self._seconds)
         with self._tolerant("leases.limiter"):
             for token in calls:
-                self._limiter.renew(token, self._seconds)
+                self._limiter.renew(token, self.slot_seconds())
 
     @contextlib.contextmanager
     def _tolerant(self, event: str) -> Iterator[None]:

@@ -85,6 +85,8 @@ def make_app(settings: Settings) -> OverstoryCelery:
         worker_hijack_root_logger=False,
         task_default_queue="submit",
         task_queues=[queue(name) for name in (*STAGES, PLAIN_QUEUE)],
+        # events carry ids and positions, never what was asked
+        task_annotations={"*": {"Request": "workers.shown:Request"}},
         task_routes={f"overstory.{stage}": {"queue": stage} for stage in STAGES},
         imports=[f"tasks.{stage}" for stage in STAGES],
         worker_proc_alive_timeout=30,

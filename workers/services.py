@@ -40,7 +40,9 @@ def build_services(settings: Settings, app: Celery) -> Services:
         make_provider=lambda: _provider(settings),
         limiter=limiter,
         spool=Spool(settings.home / "spool"),
-        leases=LeaseKeeper(database, limiter, settings.lease_seconds),
+        leases=LeaseKeeper(
+            database, limiter, settings.lease_seconds, settings.slot_seconds
+        ),
         account=account,
         send=_sender(app),
         queued=_queue_length(app),

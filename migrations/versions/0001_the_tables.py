@@ -246,11 +246,25 @@ def upgrade() -> None:
     op.create_index("ix_images_node_id", "images", ["node_id"], unique=False)
     op.create_index("ix_images_sha256", "images", ["sha256"], unique=False)
     op.create_index("ix_images_source_sha256", "images", ["source_sha256"], unique=False)
+    op.create_index(
+        "ix_images_tried",
+        "images",
+        ["lease_until"],
+        unique=False,
+        sqlite_where=sa.text("attempts > 0 AND status IN ('pending', 'prepared')"),
+        postgresql_where=sa.text("attempts > 0 AND status IN ('pending', 'prepared')"),
+    )
     op.create_index("uq_images_job_id_position", "images", ["job_id", "position"], unique=True)
 
 
 def downgrade() -> None:
     op.drop_index("uq_images_job_id_position", table_name="images")
+    op.drop_index(
+        "ix_images_tried",
+        table_name="images",
+        sqlite_where=sa.text("attempts > 0 AND status IN ('pending', 'prepared')"),
+        postgresql_where=sa.text("attempts > 0 AND status IN ('pending', 'prepared')"),
+    )
     op.drop_index("ix_images_source_sha256", table_name="images")
     op.drop_index("ix_images_sha256", table_name="images")
     op.drop_index("ix_images_node_id", table_name="images")

@@ -1,0 +1,24 @@
+# One image for every service of docker-compose.yml. Two stages: what builds stays behind.
+
+FROM python:3.11.14-slim-trixie AS build
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+RUN python -m venv /opt/overstory
+COPY requirements/run.txt /build/requirements/run.txt
+RUN /opt/overstory/bin/pip install --require-hashes -r /build/requirements/run.txt
+COPY . /app
+RUN /opt/overstory/bin/pip install --no-deps --no-build-isolation \
+      --config-settings editable_mode=compat --editable /app
+
+FROM python:3.11.14-slim-trixie
+RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin overstory \
+ && install -d -o overstory -g overstory -m 0700 /var/lib/overstory
+COPY --from=build /opt/overstory /opt/overstory
+COPY --from=build /app /app
+ENV PATH=/opt/overstory/bin:$PATH \
+    PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    OMP_NUM_THREADS=1 \
+    OVERSTORY_HOME=/var/lib/overstory
+WORKDIR /app
+USER overstory
+VOLUME /var/lib/overstory
+CMD ["overstory", "--help"]

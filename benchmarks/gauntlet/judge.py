@@ -1,0 +1,180 @@
+"""The five invariants, from the endpoint's own ledger and the database's rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sqlalchemy import text
+
+from benchmarks.gauntlet.crashpoints import held_by
+from models.engine import Database
+
+PAID = {200, 499}  # 499: the caller left in the middle, and is billed all the same
+SPOILED = {"cut", "invalid_json", "no_choices", "content_filter", "length", "empty"}
+"""Replies that were paid and are no use: asking again is not paying twice for an answer."""
+
+
+@dataclass(slots=True)
+class Figures:
+    """What a row printed and what it broke."""
+
+    row: str
+    title: str
+    seconds: float = 0.0
+    images: int = 0
+    nodes: int = 0
+    calls: int = 0  # paid, as the endpoint counts
+    extra: int = 0  # of them, paid for a second time
+    allowed: int = 0  # of them, excused by what was in flight at the kills
+    kills: int = 0
+    recovery: float | None = None  # seconds from a fault to the next recorded step, at worst
+    notes: dict[str, Any] = field(default_factory=dict)
+    broken: list[str] = field(default_factory=list)
+
+    def expect(self, holds: bool, sentence: str) -> None:
+        """``sentence`` says what is wrong when it does not hold."""
+        if not holds:
+            self.broken.append(sentence)
+
+    @property
+    def passed(self) -> bool:
+        return not self.broken
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "passed": self.passed}
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """What the endpoint was paid for."""
+
+    calls: int
+    useful: int
+    repeated: int
+    spoiled: int
+
+
+def paid(ledger: Sequence[Mapping[str, Any]]) -> Paid:
+    """Sums over the ledger's replies. Repeated: the same request, answered well before or since."""
+    replies = [line for line in ledger if line["event"] == "reply" and line["status"] in PAID]
+    useful = [line for line in replies if line["kind"] not in SPOILED]
+    distinct = Counter(line["request"] for line in useful)
+    return Paid(
+        calls=len(replies),
+        useful=len(useful),
+        repeated=sum(count - 1 for count in distinct.values()),
+        spoiled=len(replies) - len(useful),
+    )
+
+
+def started_by(database: Database, pid: int) -> int:
+    """Calls on the ledger that process ``pid`` has begun and not settled."""
+    return _number(
+        database,
+        "SELECT count(*) FROM calls WHERE status = 'started' AND lease_token LIKE :held",
+        held=f"{held_by(pid)}%",
+    )
+
+
+def check_rows(database: Database, jobs: Collection[str], figures: Figures) -> None:
+    """I1, I2 and the rows of I5."""
+    for job in jobs:
+        _check_job(database, job, figures)
+    leases = "SELECT count(*) FROM {} WHERE lease_token IS NOT NULL"
+    for table in ("images", "nodes"):
+        held = _number(database, leases.format(table))
+        figures.expect(held == 0, f"I5: {held} {table} still leased")
+    started = _number(database, "SELECT count(*) FROM calls WHERE status = 'started'")
+    figures.expect(started == 0, f"I5: {started} calls still started")
+
+
+def coverage_holds(database: Database, job: str) -> bool:
+    """Every submitted image is in exactly one state, now."""
+    rows = "SELECT count(*) FROM images WHERE job_id = :job"
+    known = "SELECT submitted FROM jobs WHERE id = :job"
+    return _number(database, rows, job=job) == _number(database, known, job=job)
+
+
+def _check_job(database: Database, job: str, figures: Figures) -> None:
+    ended = "('completed', 'partial', 'failed', 'cancelled')"
+    open_jobs = f"SELECT count(*) FROM jobs WHERE id = :job AND status NOT IN {ended}"
+    figures.expect(_number(database, open_jobs, job=job) == 0, f"I1: job {job} has not ended")
+    open_nodes = (
+        "SELECT count(*) FROM nodes WHERE job_id = :job"
+        " AND status NOT IN ('done', 'failed', 'split', 'cancelled')"
+    )
+    waiting = _number(database, open_nodes, job=job)
+    figures.expect(waiting == 0, f"I1: {waiting} nodes of {job} are not settled")
+    short = (
+        "SELECT count(*) FROM jobs WHERE id = :job"
+        " AND included + failed + duplicate + skipped <> submitted"
+    )
+    figures.expect(_number(database, short, job=job) == 0, f"I1: coverage of {job} is short")
+    drift = (
+        "SELECT abs(j.included - (SELECT count(*) FROM images i"
+        " WHERE i.job_id = j.id AND i.status = 'included')) FROM jobs j WHERE j.id = :job"
+    )
+    figures.expect(_number(database, drift, job=job) == 0, f"I1: counts of {job} drift from rows")
+    roots = (
+        "SELECT count(*) FROM nodes WHERE job_id = :job AND parent_id IS NULL AND status = 'done'"
+    )
+    figures.expect(_number(database, roots, job=job) == 1, f"I2: {job} has not exactly one root")
+    answers = "SELECT count(*) FROM jobs WHERE id = :job AND answer IS NOT NULL"
+    figures.expect(_number(database, answers, job=job) == 1, f"I2: {job} has no answer")
+    ends = "SELECT count(*) FROM events WHERE job_id = :job AND name IN ('job.completed', 'job.partial')"
+    figures.expect(_number(database, ends, job=job) == 1, f"I2: {job} did not end exactly once")
+    astray = (
+        "SELECT count(*) FROM images i LEFT JOIN nodes n ON n.id = i.node_id"
+        " WHERE i.job_id = :job AND i.status = 'included' AND (n.id IS NULL OR n.status <> 'done')"
+    )
+    lost = _number(database, astray, job=job)
+    figures.expect(lost == 0, f"I2: {lost} included images of {job} are in no finished leaf")
+    twice = (
+        "SELECT count(*) FROM (SELECT node_id FROM events WHERE job_id = :job"
+        " AND name = 'node.done' GROUP BY node_id HAVING count(*) > 1) AS repeated"
+    )
+    again = _number(database, twice, job=job)
+    figures.expect(again == 0, f"I2: {again} nodes of {job} were recorded twice")
+
+
+def worst_recovery(database: Database, faults: Sequence[float]) -> float | None:
+    """The longest time from a fault (seconds since 1970) to the next step that was recorded."""
+    waits = []
+    for at in faults:
+        following = _scalar(
+            database,
+            "SELECT min(at) FROM events WHERE at > :at"
+            " AND name IN ('node.done', 'image.prepared', 'image.uploaded', 'image.failed')",
+            at=at,
+        )
+        if following is not None:
+            waits.append(float(following) - at)
+    return max(waits, default=None)
+
+
+def standing(database: Database) -> dict[str, int]:
+    """Rows by state, for the words of a row that did not end."""
+    found: dict[str, int] = {}
+    for table in ("jobs", "images", "nodes", "calls"):
+        with database.read() as connection:
+            rows = connection.execute(
+                text(f"SELECT status, count(*) FROM {table} GROUP BY status")
+            ).all()
+        found |= {f"{table}.{status}": count for status, count in rows}
+    return found
+
+
+def count(database: Database, table: str, where: str = "1 = 1") -> int:
+    return _number(database, f"SELECT count(*) FROM {table} WHERE {where}")
+
+
+def _number(database: Database, sql: str, **values: object) -> int:
+    return int(_scalar(database, sql, **values) or 0)
+
+
+def _scalar(database: Database, sql: str, **values: object) -> Any:
+    with database.read() as connection:
+        return connection.execute(text(sql), values).scalar()

@@ -1,0 +1,94 @@
+"""The settings: are they understood, where does each come from, is a name misspelt?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from pydantic import AliasChoices, SecretStr
+
+from core.settings import Settings
+from overstory.doctor.finding import Finding, failed, ok, warning
+from overstory.doctor.patient import Patient
+from overstory.doctor.secrets import masked
+
+OURS = "OVERSTORY_"
+INTERNAL = frozenset({"OVERSTORY_PARENT_PID", "OVERSTORY_SANDBOX_PARENT_PID"})
+"""Set by our own processes for those they start."""
+SIMILAR = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting as it stands. ``source``: the variable it was read from, an option, or default."""
+
+    name: str
+    value: str
+    source: str
+
+
+def check(patient: Patient) -> Finding:
+    """Every value is understood and every name is known."""
+    unknown = tuple(unknown_names(patient.environ))
+    if patient.wrong is not None:
+        do = "correct or unset what is named here; the other checks wait for it"
+        return failed(f"not understood: {patient.wrong}", do, *unknown)
+    shown = [setting for setting in settings_of(patient) if setting.source != "default"]
+    details = [_line(setting) for setting in shown]
+    if unknown:
+        many = "1 variable has" if len(unknown) == 1 else f"{len(unknown)} variables have"
+        return warning(
+            f"{many} a name that no setting has, and no effect",
+            "correct or unset: " + "; ".join(unknown),
+            *details,
+        )
+    if patient.settings.api_key is not None and not patient.settings.api_key.get_secret_value():
+        return warning(
+            "the API key is set to nothing: the endpoint will refuse it",
+            "unset OVERSTORY_API_KEY and STEPFUN_API_KEY to use the sandbox, or give one a key",
+            *details,
+        )
+    total = len(Settings.model_fields)
+    return ok(f"{len(shown)} of {total} are set, every value is understood", *details)
+
+
+def settings_of(patient: Patient) -> Iterator[Setting]:
+    """Every setting with its value, secrets hidden, and where it comes from."""
+    present = {name.upper(): name for name in patient.environ}
+    for name in Settings.model_fields:
+        variables = variables_of(name)
+        source = next((present[v] for v in variables if v in present), "default")
+        if name in patient.given:
+            source = f"--{name}"
+        yield Setting(variables[0], _shown(getattr(patient.settings, name)), source)
+
+
+def unknown_names(environ: Iterable[str]) -> Iterator[str]:
+    """``OVERSTORY_TEIR (did you mean OVERSTORY_TIER?)`` for every name that is no setting's."""
+    known = [variable for name in Settings.model_fields for variable in variables_of(name)]
+    for name in sorted(environ):
+        if not name.upper().startswith(OURS) or name.upper() in {*known, *INTERNAL}:
+            continue
+        near = get_close_matches(name.upper(), known, n=1, cutoff=SIMILAR)
+        yield f"{name} (did you mean {near[0]}?)" if near else name
+
+
+def variables_of(name: str) -> tuple[str, ...]:
+    """The environment variables a field is read from, the strongest first."""
+    alias = Settings.model_fields[name].validation_alias
+    if isinstance(alias, AliasChoices):
+        return tuple(str(choice) for choice in alias.choices)
+    return (f"{OURS}{name.upper()}",)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return "present, not shown" if value.get_secret_value() else "empty"
+    text = "not set" if value is None else str(value)
+    return masked(text) if "://" in text else text
+
+
+def _line(setting: Setting) -> str:
+    said = setting.source == setting.name
+    return f"{setting.name} = {setting.value}" + ("" if said else f" (from {setting.source})")

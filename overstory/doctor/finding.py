@@ -1,0 +1,34 @@
+"""What a check can find: ok, a warning, or a failure with what to do about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Level(StrEnum):
+    OK = "ok"
+    WARNING = "warning"  # it works, and somebody should know
+    FAILED = "failed"  # no run can succeed like this
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One sentence, what to do if anything, and lines for who wants to know more."""
+
+    level: Level
+    says: str
+    do: str | None = None
+    details: tuple[str, ...] = ()
+
+
+def ok(says: str, *details: str) -> Finding:
+    return Finding(Level.OK, says, None, details)
+
+
+def warning(says: str, do: str, *details: str) -> Finding:
+    return Finding(Level.WARNING, says, do, details)
+
+
+def failed(says: str, do: str, *details: str) -> Finding:
+    return Finding(Level.FAILED, says, do, details)

