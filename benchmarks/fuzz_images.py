@@ -28,6 +28,7 @@ from typing import Any
 from clients.imaging import page_count, prepare
 from core.errors import ImageRefused
 from core.images import ImageLimits
+from core.tokens import Detail
 from tests import corpus
 
 HANG_SECONDS = 60.0
@@ -114,7 +115,7 @@ def outcome(path: Path, number: int) -> str:
     """What came of a file, in a word. Anything but ImageRefused is a crash."""
     try:
         pages = page_count(path, LIMITS)
-        detail = "low" if number % 2 else "high"
+        detail: Detail = "low" if number % 2 else "high"
         prepare(path, detail=detail, limits=LIMITS, page=1 + number % pages)
     except ImageRefused as refused:
         return f"refused: {refused.code}" if refused.reason else "refused without words"
@@ -149,7 +150,7 @@ class Worker:
 
     def stuck(self) -> bool:
         number, since = self.current
-        return number >= 0 and time.monotonic() - since > HANG_SECONDS
+        return bool(number >= 0 and time.monotonic() - since > HANG_SECONDS)
 
 
 class Run:

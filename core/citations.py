@@ -34,6 +34,16 @@ def cited_numbers(text: str) -> list[int]:
     return list(seen)
 
 
+def parted(text: str) -> list[str | tuple[int, ...]]:
+    """``text`` in order as its words and, between them, the numbers of each citation."""
+    parts: list[str | tuple[int, ...]] = []
+    start = 0
+    for match in _CITATION.finditer(text):
+        parts += [text[start : match.start()], tuple(_numbers(match.group(1)))]
+        start = match.end()
+    return [part for part in [*parts, text[start:]] if part]
+
+
 def check(text: str, known: Collection[int]) -> Checked:
     """Take out what cites a number that is not in ``known``.
 

@@ -5,11 +5,11 @@ A file is pinned while an image that needs it waits to be looked at (its status 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.states import ENDED_JOBS, FileStatus, ImageStatus
@@ -47,48 +47,63 @@ class FileRow:
     seconds: float | None
 
 
-def claim(
-    connection: Connection, account: str, sha256: str, size: int, lease: Lease, files_max: int
-) -> Claim:
-    """Claim the upload of a content, unless it is stored, under way, or there is no room."""
-    row = connection.execute(
-        select(File.status, File.lease_until > now()).where(
-            File.account == account, File.sha256 == sha256
+def claim_all(
+    connection: Connection,
+    account: str,
+    sizes: Mapping[str, int],
+    lease: Lease,
+    files_max: int,
+) -> dict[str, Claim]:
+    """What to do about each content (sha256 -> bytes): claim its upload, unless it is stored,
+    under way elsewhere, or there is no room."""
+    rows = connection.execute(
+        select(File.sha256, File.status, (File.lease_until > now()).label("alive")).where(
+            File.account == account, File.sha256.in_(sizes)
         )
-    ).first()
-    if row is not None and row[0] == FileStatus.STORED:
-        _touch(connection, account, sha256)
+    ).all()
+    claims = {row.sha256: c for row in rows if (c := _taken_by(row.status, row.alive))}
+    _touch(connection, account, [sha for sha, claim in claims.items() if claim is Claim.STORED])
+    wanted = [sha for sha in sizes if sha not in claims]
+    room = max(files_max - _count(connection, account), 0) if wanted else 0
+    for sha in wanted[:room]:
+        mine = _take(connection, account, sha, sizes[sha], lease)
+        claims[sha] = Claim.MINE if mine else Claim.BUSY
+    claims.update(dict.fromkeys(wanted[room:], Claim.FULL))
+    return claims
+
+
+def _taken_by(status: str, alive: bool) -> Claim | None:
+    if status == FileStatus.STORED:
         return Claim.STORED
-    if row is not None and row[0] == FileStatus.UPLOADING and row[1]:
-        return Claim.BUSY
-    if _taken(connection, account) >= files_max:
-        return Claim.FULL
-    return Claim.MINE if _take(connection, account, sha256, size, lease) else Claim.BUSY
+    return Claim.BUSY if status == FileStatus.UPLOADING and alive else None
 
 
-def stored(connection: Connection, account: str, sha256: str, file_id: str) -> None:
-    """The upload is done."""
+def stored_all(connection: Connection, account: str, file_ids: Mapping[str, str]) -> None:
+    """The uploads of these contents (sha256 -> file id) are done."""
+    if not file_ids:
+        return
     connection.execute(
         update(File)
-        .where(File.account == account, File.sha256 == sha256)
+        .where(File.account == account, File.sha256 == bindparam("content"))
         .values(
             status=FileStatus.STORED,
-            file_id=file_id,
+            file_id=bindparam("new_id"),
             uploaded_at=now(),
             used_at=now(),
             lease_token=None,
             lease_until=0.0,
-        )
+        ),
+        [{"content": sha, "new_id": file_id} for sha, file_id in file_ids.items()],
     )
 
 
-def abandoned(connection: Connection, account: str, sha256: str, token: str) -> None:
-    """The upload did not happen: the place is free again."""
+def abandoned(connection: Connection, account: str, shas: Collection[str], token: str) -> None:
+    """These uploads did not happen: their places are free again."""
     connection.execute(
         update(File)
         .where(
             File.account == account,
-            File.sha256 == sha256,
+            File.sha256.in_(shas),
             File.lease_token == token,
             File.status == FileStatus.UPLOADING,
         )
@@ -207,7 +222,7 @@ def adopt(connection: Connection, account: str, sha256: str, file_id: str, size:
     lease = Lease("adopted", 0.0)
     if not _take(connection, account, sha256, size, lease):
         return False
-    stored(connection, account, sha256, file_id)
+    stored_all(connection, account, {sha256: file_id})
     return True
 
 
@@ -219,7 +234,7 @@ def known_ids(connection: Connection, account: str) -> set[str]:
     return {file_id for file_id in rows.scalars() if file_id}
 
 
-def _taken(connection: Connection, account: str) -> int:
+def _count(connection: Connection, account: str) -> int:
     return connection.execute(
         select(func.count()).where(
             File.account == account,
@@ -231,10 +246,11 @@ def _taken(connection: Connection, account: str) -> int:
     ).scalar_one()
 
 
-def _touch(connection: Connection, account: str, sha256: str) -> None:
-    connection.execute(
-        update(File).where(File.account == account, File.sha256 == sha256).values(used_at=now())
-    )
+def _touch(connection: Connection, account: str, shas: Collection[str]) -> None:
+    if shas:
+        connection.execute(
+            update(File).where(File.account == account, File.sha256.in_(shas)).values(used_at=now())
+        )
 
 
 def _take(connection: Connection, account: str, sha256: str, size: int, lease: Lease) -> bool:

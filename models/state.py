@@ -7,10 +7,11 @@ effect, so a move replayed any number of times counts once (reference: celery.md
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 
-from sqlalchemy import Connection, exists, func, insert, select, update
+from sqlalchemy import Connection, bindparam, exists, func, insert, literal, select, update
 
 from core.errors import RefusalCode
 from core.states import (
@@ -60,36 +61,52 @@ class PreparedImage:
 # ---- images
 
 
-def image_prepared(
-    connection: Connection, image_id: int, token: str, prepared: PreparedImage, moved: Moved
-) -> bool:
-    """pending -> prepared. False when the lease was lost: somebody else has recorded or will."""
-    took = _move_image(
-        connection,
-        image_id,
-        ImageStatus.PREPARED,
-        token,
-        sha256=prepared.sha256,
-        source_sha256=prepared.source_sha256,
-        mime=prepared.mime,
-        width=prepared.width,
-        height=prepared.height,
-        prepared_bytes=prepared.prepared_bytes,
-        tokens=prepared.tokens,
-        remarks=prepared.remarks,
-        attempts=0,
-        error=None,
+def images_prepared(
+    connection: Connection, token: str, made: Mapping[int, PreparedImage], moved: Moved
+) -> set[int]:
+    """pending -> prepared for a slice; the ids that moved. What is not among them lost its lease:
+    somebody else has recorded it or will."""
+    held = _still_held(connection, token, made, ImageStatus.PENDING)
+    if held:
+        connection.execute(
+            update(Image)
+            .where(Image.id == bindparam("image"))
+            .values(status=ImageStatus.PREPARED, updated_at=now(), attempts=0, error=None, **FREE),
+            [{"image": image_id, **asdict(made[image_id])} for image_id in held],
+        )
+        _image_events(connection, held, ImageStatus.PREPARED)
+    moved.prepared += len(held)
+    return set(held)
+
+
+def images_uploaded(
+    connection: Connection, token: str, image_ids: Collection[int], moved: Moved
+) -> set[int]:
+    """prepared -> uploaded for a slice, and its leaves count down; the ids that moved."""
+    held = _still_held(connection, token, image_ids, ImageStatus.PREPARED)
+    if held:
+        connection.execute(
+            update(Image)
+            .where(Image.id.in_(held))
+            .values(status=ImageStatus.UPLOADED, updated_at=now(), attempts=0, error=None, **FREE)
+        )
+        _image_events(connection, held, ImageStatus.UPLOADED)
+    for node_id, count in Counter(held.values()).items():
+        _count_down_leaf(connection, node_id, count, moved)
+    return set(held)
+
+
+def _still_held(
+    connection: Connection, token: str, image_ids: Collection[int], status: ImageStatus
+) -> dict[int, int | None]:
+    """Of ``image_ids``, those in ``status`` under the lease ``token``, with their leaves; locked
+    until the end of the transaction."""
+    rows = connection.execute(
+        select(Image.id, Image.node_id)
+        .where(Image.id.in_(image_ids), Image.lease_token == token, Image.status == status)
+        .with_for_update()
     )
-    moved.prepared += took
-    return took
-
-
-def image_uploaded(connection: Connection, image_id: int, token: str, moved: Moved) -> bool:
-    """prepared -> uploaded, and its leaf counts down."""
-    took = _move_image(connection, image_id, ImageStatus.UPLOADED, token, attempts=0, error=None)
-    if took:
-        _count_down_leaf(connection, image_id, moved)
-    return took
+    return {row.id: row.node_id for row in rows}
 
 
 def image_failed(
@@ -101,12 +118,14 @@ def image_failed(
     token: str | None = None,
 ) -> bool:
     """Any unsettled state -> failed. A leaf that still waited for the image counts down."""
-    before = connection.execute(select(Image.status).where(Image.id == image_id)).scalar()
+    before = connection.execute(
+        select(Image.status, Image.node_id).where(Image.id == image_id)
+    ).one()
     took = _move_image(
         connection, image_id, ImageStatus.FAILED, token, error_code=code, error=reason
     )
-    if took and before in (ImageStatus.PENDING, ImageStatus.PREPARED):
-        _count_down_leaf(connection, image_id, moved)
+    if took and before.status in (ImageStatus.PENDING, ImageStatus.PREPARED):
+        _count_down_leaf(connection, before.node_id, 1, moved)
     if took:
         _end_if_hopeless(connection, image_id, moved)
     return took
@@ -531,12 +550,11 @@ def _move_node(
     return row is not None
 
 
-def _count_down_leaf(connection: Connection, image_id: int, moved: Moved) -> None:
-    node_id = select(Image.node_id).where(Image.id == image_id).scalar_subquery()
+def _count_down_leaf(connection: Connection, node_id: int | None, by: int, moved: Moved) -> None:
     row = connection.execute(
         update(Node)
-        .where(Node.id == node_id, Node.status == NodeStatus.WAITING, Node.pending > 0)
-        .values(pending=Node.pending - 1)
+        .where(Node.id == node_id, Node.status == NodeStatus.WAITING, Node.pending >= by)
+        .values(pending=Node.pending - by)
         .returning(Node.id, Node.pending)
     ).first()
     if row is not None and row.pending == 0:
@@ -593,21 +611,19 @@ def _include(connection: Connection, node_id: int) -> None:
         update(Image)
         .where(Image.node_id == node_id, Image.status == ImageStatus.UPLOADED)
         .values(status=ImageStatus.INCLUDED, updated_at=now())
-        .returning(Image.id, Image.job_id)
-    ).all()
-    if rows:
-        _events_included(connection, [(row.id, row.job_id) for row in rows])
+        .returning(Image.id)
+    ).scalars()
+    image_ids = list(rows)
+    if image_ids:
+        _image_events(connection, image_ids, ImageStatus.INCLUDED)
 
 
-def _events_included(connection: Connection, rows: Sequence[tuple[int, str]]) -> None:
-    at = connection.execute(select(now())).scalar_one()
-    connection.execute(
-        insert(Event),
-        [
-            {"at": at, "job_id": job_id, "image_id": image_id, "name": "image.included"}
-            for image_id, job_id in rows
-        ],
+def _image_events(connection: Connection, image_ids: Collection[int], status: ImageStatus) -> None:
+    """One event an image, in one statement."""
+    found = select(now(), Image.job_id, Image.id, literal(f"image.{status}")).where(
+        Image.id.in_(image_ids)
     )
+    connection.execute(insert(Event).from_select(["at", "job_id", "image_id", "name"], found))
 
 
 def _images_below(connection: Connection, node_id: int) -> int:

@@ -6,7 +6,7 @@ ServiceAway, which ends the task: the lease runs out and the reconciler sends a 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar, assert_never
 
@@ -30,12 +30,13 @@ AWAY_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class ImageStage(Generic[T]):
-    """What differs between the image stages."""
+    """What differs between the image stages. A slice is worked on and recorded as a whole, so that
+    messages, statements and commits are paid once a slice."""
 
     name: str
     takes: ImageStatus
-    work: Callable[[Services, ImageWork], Outcome[T]]
-    record: Callable[[Connection, ImageWork, T, str, Moved], object]
+    work: Callable[[Services, Sequence[ImageWork]], list[Outcome[T]]]
+    record: Callable[[Connection, Services, Sequence[tuple[ImageWork, T]], str, Moved], None]
 
 
 def run_slice(services: Services, stage: ImageStage[T]) -> str:
@@ -43,7 +44,7 @@ def run_slice(services: Services, stage: ImageStage[T]) -> str:
     lease = services.new_lease()
     limit = services.settings.slice_images
     with services.database.write() as connection:
-        work = claims.claim_images(
+        images = claims.claim_images(
             connection,
             services.account,
             stage.takes,
@@ -51,31 +52,30 @@ def run_slice(services: Services, stage: ImageStage[T]) -> str:
             limit,
             services.settings.attempts_max,
         )
-    if not work:
+    if not images:
         return "nothing was due"
     with services.leases.hold(lease.token):
-        outcomes = [(image, attempt(services, stage, image)) for image in work]
+        outcomes = stage.work(services, images)
     moved = Moved()
     with services.database.write() as connection:
-        for image, outcome in outcomes:
-            record(connection, stage, image, outcome, lease.token, moved)
-    if len(work) == limit:
-        services.send(stage.name, job=work[0].job_id, after=work[-1].position)
-    announce(services, work[0].job_id, moved)
-    done = sum(isinstance(outcome, Done) for _, outcome in outcomes)
-    return f"job {work[0].job_id}: {_span(work)}: {done} of {len(work)} done"
+        record(connection, services, stage, images, outcomes, lease.token, moved)
+    if len(images) == limit:
+        services.send(stage.name, job=images[0].job_id, after=images[-1].position)
+    announce(services, images[0].job_id, moved)
+    done = sum(isinstance(outcome, Done) for outcome in outcomes)
+    return f"job {images[0].job_id}: {_span(images)}: {done} of {len(images)} done"
 
 
-def attempt(services: Services, stage: ImageStage[T], image: ImageWork) -> Outcome[T]:
-    """The stage's outcome for one image, whatever it raises."""
+def attempt(services: Services, image: ImageWork, work: Callable[[], Outcome[T]]) -> Outcome[T]:
+    """The outcome of ``work`` on one image, whatever it raises."""
     try:
-        return stage.work(services, image)
+        return work()
     except ImageRefused as error:
         return Reject(error.code, error.reason)
     except ServiceAway as error:
         return Postpone(AWAY_SECONDS, str(error))
     except Exception as error:
-        log.exception("image.unexpected", stage=stage.name, job=image.job_id, image=image.position)
+        log.exception("image.unexpected", job=image.job_id, image=image.position)
         return Retry(
             backoff_seconds(image.attempts, services.draw()), f"{type(error).__name__}: {error}"
         )
@@ -83,26 +83,31 @@ def attempt(services: Services, stage: ImageStage[T], image: ImageWork) -> Outco
 
 def record(
     connection: Connection,
+    services: Services,
     stage: ImageStage[T],
-    image: ImageWork,
-    outcome: Outcome[T],
+    images: Sequence[ImageWork],
+    outcomes: Sequence[Outcome[T]],
     token: str,
     moved: Moved,
 ) -> None:
-    """Write one outcome. The image is the caller's only while it holds the lease ``token``."""
-    match outcome:
-        case Done(value):
-            stage.record(connection, image, value, token, moved)
-        case Reject(code, reason):
-            state.image_failed(connection, image.id, code, reason, moved, token)
-        case Retry(after, reason):
-            state.image_postponed(connection, image.id, token, after, reason, costs_attempt=True)
-        case Postpone(after, reason):
-            state.image_postponed(connection, image.id, token, after, reason, costs_attempt=False)
-        case Stop(reason):
-            state.job_failed(connection, image.job_id, reason, moved)
-        case _:
-            assert_never(outcome)
+    """Write a slice's outcomes. An image is ours only while we hold the lease ``token``."""
+    done: list[tuple[ImageWork, T]] = []
+    for image, outcome in zip(images, outcomes, strict=True):
+        match outcome:
+            case Done(value):
+                done.append((image, value))
+            case Reject(code, reason):
+                state.image_failed(connection, image.id, code, reason, moved, token)
+            case Retry(after, reason):
+                state.image_postponed(connection, image.id, token, after, reason, True)
+            case Postpone(after, reason):
+                state.image_postponed(connection, image.id, token, after, reason, False)
+            case Stop(reason):
+                state.job_failed(connection, image.job_id, reason, moved)
+            case _:
+                assert_never(outcome)
+    if done:
+        stage.record(connection, services, done, token, moved)
 
 
 def announce(services: Services, job_id: str, moved: Moved) -> None:
@@ -117,6 +122,6 @@ def announce(services: Services, job_id: str, moved: Moved) -> None:
         log.info("job.ended", job=ended)
 
 
-def _span(work: list[ImageWork]) -> str:
-    first, last = work[0].position, work[-1].position
+def _span(images: Sequence[ImageWork]) -> str:
+    first, last = images[0].position, images[-1].position
     return f"image {first}" if first == last else f"images {first} to {last}"

@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from celery import shared_task
@@ -26,8 +27,12 @@ from models.claims import ImageWork
 from models.engine import Connection
 from models.state import Moved, PreparedImage
 from tasks.base import StageTask
-from tasks.pipeline import ImageStage, run_slice
+from tasks.pipeline import ImageStage, attempt, run_slice
 from tasks.services import Services
+
+
+def work(services: Services, images: Sequence[ImageWork]) -> list[Outcome[PreparedImage]]:
+    return [attempt(services, image, partial(prepare, services, image)) for image in images]
 
 
 def prepare(services: Services, image: ImageWork) -> Outcome[PreparedImage]:
@@ -98,12 +103,16 @@ def limits_of(settings: Settings) -> ImageLimits:
 
 
 def record(
-    connection: Connection, image: ImageWork, made: PreparedImage, token: str, moved: Moved
-) -> bool:
-    return state.image_prepared(connection, image.id, token, made, moved)
+    connection: Connection,
+    services: Services,
+    made: Sequence[tuple[ImageWork, PreparedImage]],
+    token: str,
+    moved: Moved,
+) -> None:
+    state.images_prepared(connection, token, {image.id: one for image, one in made}, moved)
 
 
-STAGE = ImageStage("preprocess", ImageStatus.PENDING, prepare, record)
+STAGE = ImageStage("preprocess", ImageStatus.PENDING, work, record)
 
 
 @shared_task(name="overstory.preprocess", base=StageTask, bind=True)  # type: ignore[untyped-decorator]

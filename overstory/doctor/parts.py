@@ -33,7 +33,7 @@ def database(patient: Patient) -> Finding:
     if url.startswith(SQLITE_FILE) and not Path(url.removeprefix(SQLITE_FILE)).exists():
         return ok(f"{shown}; it is made by the first run")
     try:
-        revision = migrations.revision(patient.services.database)
+        revision = migrations.revision(patient.database)
     except (ServiceAway, WrongUsage) as error:
         return failed(f"{shown}: {error}", "start it, or correct OVERSTORY_DATABASE_URL")
     return standing(shown, revision, _revisions(url))
@@ -47,12 +47,12 @@ def standing(shown: str, revision: str | None, known: Collection[str]) -> Findin
     if revision is None:
         return warning(
             f"{shown} answers and has no tables yet",
-            "the next `overstory run` makes them; make them before starting workers by hand",
+            "run `overstory migrate`; the next `overstory run` does it too",
         )
     if revision in known:
         return warning(
             f"{shown} is at revision {revision}, this version's is {head}",
-            "the next `overstory run` brings it up; running workers need not be stopped",
+            "run `overstory migrate`: running workers need not be stopped",
         )
     return failed(
         f"{shown} is at revision {revision}, which this version does not know",
@@ -183,5 +183,4 @@ def manned(taken: Mapping[str, Collection[str]], embedded: bool) -> Finding:
     )
     if embedded:
         return warning(says, "nothing to do: each run starts workers of its own", *names)
-    words = ",".join([*missing, *(["celery"] if "submit" in missing else [])])
-    return failed(says, f"start one: celery -A workers.app worker -P threads -Q {words}", *names)
+    return failed(says, "start workers with this environment (README, As a service)", *names)

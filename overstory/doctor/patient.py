@@ -1,4 +1,7 @@
-"""What the checks look at: the settings, and clients that are built when a check first needs one."""
+"""What the checks look at: settings, and clients that are built when a check first needs one.
+
+Each part has a client of its own here, so that one that cannot be built hides no other.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,12 @@ from typing import TYPE_CHECKING
 
 from core.errors import OverstoryError, ServiceAway, WrongUsage
 from core.settings import SANDBOX, Settings, load
+from models.engine import Database
 from overstory.doctor.secrets import secrets_of
-from workers.stack import Stack, read_stack
+from workers.stack import Stack, database_url, read_stack
 
 if TYPE_CHECKING:  # importing workers.app reads the settings, which may be what is wrong
+    from clients.provider import Provider
     from tasks.services import Services
     from workers.app import OverstoryCelery
 
@@ -70,6 +75,16 @@ class Patient:
         return make_app(self.settings)
 
     @cached_property
+    def database(self) -> Database:
+        return Database(database_url(self.settings))
+
+    @cached_property
+    def provider(self) -> Provider:
+        from clients.provider import Provider
+
+        return Provider(self.reached, max_connections=1)
+
+    @cached_property
     def services(self) -> Services:
         from workers.services import build_services
 
@@ -98,12 +113,16 @@ class Patient:
     def models(self) -> list[str] | OverstoryError:
         """The models the endpoint names, or why it does not. Asked once; costs nothing."""
         try:
-            return self.services.provider.models()
+            return self.provider.models()
         except OverstoryError as error:
             return error
 
     def close(self) -> None:
         """Let go of what was opened."""
-        if "services" in self.__dict__:
-            self.services.database.dispose()
+        opened = self.__dict__
+        if "database" in opened:
+            self.database.dispose()
+        if "provider" in opened:
+            self.provider.close()
+        if "services" in opened:
             self.services.limiter.close()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import unquote
 
 from core.settings import Settings
 
@@ -11,25 +12,15 @@ HIDDEN = "•••"
 SECRET_MIN = 4
 """Shorter ones are hidden where they stand in a URL, but not hunted for in every sentence."""
 KEYS = ("OVERSTORY_API_KEY", "STEPFUN_API_KEY")
+_PASSWORD = re.compile(r"(://[^:/?#@]*:)([^/?#]+)(@)")
+_PARAMETER = re.compile(r"([?&][^=&]*(?:pass|secret|key|token)[^=&]*=)([^&#]+)()", re.IGNORECASE)
 
 
 def masked(url: str) -> str:
-    """``url`` with its password, and every value of its query, hidden."""
-    try:
-        parts = urlsplit(url)
-        password = parts.password
-    except ValueError:
-        return HIDDEN
-    place = parts.netloc
-    if password:
-        user, _, host = place.rpartition("@")
-        place = f"{user.partition(':')[0]}:{HIDDEN}@{host}"
-    query = "&".join(
-        part if part.startswith(("virtual_host=", "db=")) else part.partition("=")[0] + f"={HIDDEN}"
-        for part in parts.query.split("&")
-        if part
-    )
-    return urlunsplit((parts.scheme, place, parts.path, query, parts.fragment))
+    """``url`` with its password hidden, and what its query calls a secret."""
+    for pattern in (_PASSWORD, _PARAMETER):
+        url = pattern.sub(rf"\g<1>{HIDDEN}\g<3>", url)
+    return url
 
 
 def secrets_of(environ: Mapping[str, str], settings: Settings | None) -> tuple[str, ...]:
@@ -38,8 +29,9 @@ def secrets_of(environ: Mapping[str, str], settings: Settings | None) -> tuple[s
     if settings is not None and settings.api_key is not None:
         found.add(settings.api_key.get_secret_value().strip())
     for name, value in environ.items():
-        if name.upper().startswith("OVERSTORY_") and "://" in value:
-            found |= _passwords(value)
+        if name.upper().startswith("OVERSTORY_"):
+            hidden = [match[2] for p in (_PASSWORD, _PARAMETER) for match in p.finditer(value)]
+            found |= {*hidden, *map(unquote, hidden)}
     return tuple(sorted((word for word in found if len(word) >= SECRET_MIN), key=len, reverse=True))
 
 
@@ -48,11 +40,3 @@ def scrubbed(text: str, secrets: Iterable[str]) -> str:
     for secret in secrets:
         text = text.replace(secret, HIDDEN)
     return text
-
-
-def _passwords(url: str) -> set[str]:
-    try:
-        password = urlsplit(url).password or ""
-    except ValueError:
-        return set()
-    return {password, unquote(password)}

