@@ -92,7 +92,7 @@ CONTENDERS: dict[str, Contender] = {
 # --- the picture
 
 
-def picture(seed: int) -> Image.Image:
+def picture(seed: int, grain: float = 2.0) -> Image.Image:
     """12 megapixels with detail at every scale, edges, small print and sensor noise."""
     rng = np.random.default_rng(seed)
     luma = sum(_octave(rng, 2**power) * 2 ** (power * 0.8) for power in range(9))
@@ -100,7 +100,7 @@ def picture(seed: int) -> Image.Image:
     rgb = np.stack([luma * 40 / np.std(luma) + tint * 12 / np.std(tint) for tint in hue], -1) + 128
     image = Image.fromarray(rgb.clip(0, 255).astype(np.uint8))
     _print_on(image, rng)
-    noisy = np.asarray(image, np.float32) + rng.standard_normal((HEIGHT, WIDTH, 1)) * 2
+    noisy = np.asarray(image, np.float32) + rng.standard_normal((HEIGHT, WIDTH, 1)) * grain
     return Image.fromarray(noisy.clip(0, 255).astype(np.uint8))
 
 
@@ -122,11 +122,11 @@ def _print_on(image: Image.Image, rng: np.random.Generator) -> None:
             draw.rectangle((x, y, x + shade, y + 60), fill=(shade, 120, 255 - shade))
 
 
-def write(folder: Path, kind: str, count: int) -> list[Path]:
+def write(folder: Path, kind: str, count: int, grain: float) -> list[Path]:
     options: dict[str, Any] = {"jpeg": {"quality": 90}, "png": {"compress_level": 4}}.get(kind, {})
     paths = [folder / f"{number}.{kind}" for number in range(count)]
     for number, path in enumerate(paths):
-        picture(number).save(path, **options)
+        picture(number, grain).save(path, **options)
     return paths
 
 
@@ -227,10 +227,11 @@ def main() -> int:
     parser.add_argument("--detail", choices=("low", "high"), default="low")
     parser.add_argument("--format", choices=("jpeg", "png", "webp"), default="jpeg")
     parser.add_argument("--images", type=int, default=3)
+    parser.add_argument("--grain", type=float, default=2.0, help="sensor noise: heavier files")
     args = parser.parse_args()
     names = [name for name in CONTENDERS if args.format == "jpeg" or name != "bare decode + encode"]
     with tempfile.TemporaryDirectory() as folder:
-        paths = write(Path(folder), args.format, args.images)
+        paths = write(Path(folder), args.format, args.images, args.grain)
         sizes = ", ".join(f"{path.stat().st_size / 1e6:.1f}" for path in paths)
         print(f"{len(paths)} x {WIDTH} x {HEIGHT} {args.format} ({sizes} MB), detail {args.detail}")
         measured = measure(names, paths, args.detail, args.seconds)

@@ -12,7 +12,7 @@ import io
 import math
 import warnings
 from collections.abc import Callable
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from typing import Final
 
 from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
@@ -54,7 +54,7 @@ Image.core.set_blocks_max(2)  # type: ignore[attr-defined]
 # --- in
 
 
-def opened(file: BufferedReader, kind: str) -> Picture:
+def opened(file: BufferedReader | BytesIO, kind: str) -> Picture:
     """A file's header read, by the one decoder its first bytes ask for; no pixels yet."""
     _hush_decoders()
     file.seek(0)
@@ -66,7 +66,7 @@ def opened(file: BufferedReader, kind: str) -> Picture:
         raise ValueError("its header makes no sense") from None
 
 
-def _opened_heif(file: BufferedReader) -> Picture:
+def _opened_heif(file: BufferedReader | BytesIO) -> Picture:
     """libheif turns as the container says, and pillow-heif then drops EXIF's orientation. Some
     writers only leave the EXIF one; it is kept where the container says nothing.
     """
@@ -120,6 +120,12 @@ def is_srgb(picture: Picture) -> bool:
     return picture.mode != "CMYK" and _transform(_profile(picture), picture.mode) is None
 
 
+def upright_size(picture: Picture) -> Size:
+    """The full size once turned upright, from the header alone."""
+    turned = _orientation(picture) >= 5
+    return picture.size[::-1] if turned else picture.size
+
+
 def prove_whole(picture: Picture) -> None:
     """Decode all of it as cheaply as that goes: a JPEG at an eighth."""
     picture.draft(None, (1, 1))
@@ -136,11 +142,11 @@ def from_raster(raster: Raster, size: Size) -> Pixels:
 # --- out
 
 
-def encoded(pixels: Pixels) -> bytes:
+def encoded(pixels: Pixels, quality: int = QUALITY) -> bytes:
     """L or RGB pixels as a JPEG that holds nothing else."""
     pixels.info = {}  # Pillow would carry a comment over
     out = io.BytesIO()
-    pixels.save(out, "JPEG", quality=QUALITY)
+    pixels.save(out, "JPEG", quality=quality)
     return out.getvalue()
 
 

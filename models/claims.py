@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, selec
 
 from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
 from models.engine import now
-from models.tables import Image, Job, Node
+from models.tables import File, Image, Job, Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,11 +198,14 @@ def claim_node(connection: Connection, node: NodeWork, lease: Lease, tokens: int
 
 
 def renew_images(connection: Connection, tokens: Collection[str], seconds: float) -> None:
-    """Prolong the slices held under ``tokens``."""
+    """Prolong the slices held under ``tokens``: their images, and the uploads among their files."""
     if tokens:
-        connection.execute(
-            update(Image).where(Image.lease_token.in_(tokens)).values(lease_until=now() + seconds)
-        )
+        for table in (Image, File):
+            connection.execute(
+                update(table)
+                .where(table.lease_token.in_(tokens))
+                .values(lease_until=now() + seconds)
+            )
 
 
 def renew_nodes(connection: Connection, tokens: Collection[str], seconds: float) -> None:

@@ -1,6 +1,8 @@
 """Files at the provider, counted here: one upload a content, room made by least recent use.
 
-A file is pinned while an image that needs it waits to be looked at (its status is uploaded).
+A file is pinned while an image that needs it waits to be looked at (its status is uploaded), or is
+about to (a worker has found the content stored). A file that is given up keeps its place in the count
+until the provider has deleted it, so that nobody is sent to a store that is still full.
 """
 
 from __future__ import annotations
@@ -12,10 +14,13 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from core.states import ENDED_JOBS, FileStatus, ImageStatus
+from core.states import ENDED_JOBS, FileStatus, ImageStatus, JobStatus
 from models.claims import Lease
 from models.engine import now
 from models.tables import File, Image, Job
+
+DELETE_SECONDS = 150.0
+"""How long a file that was given up is counted at most: longer than its deletion can take."""
 
 
 class Claim(StrEnum):
@@ -23,7 +28,7 @@ class Claim(StrEnum):
 
     STORED = "stored"  # it is there: use it
     MINE = "mine"  # upload it, then say so
-    BUSY = "busy"  # somebody else is uploading it
+    BUSY = "busy"  # somebody else is uploading it, or its old file is being deleted
     FULL = "full"  # make room first
 
 
@@ -63,7 +68,8 @@ def claim_all(
     ).all()
     claims = {row.sha256: c for row in rows if (c := _taken_by(row.status, row.alive))}
     _touch(connection, account, [sha for sha, claim in claims.items() if claim is Claim.STORED])
-    wanted = [sha for sha in sizes if sha not in claims]
+    # in one order for all: slices that share two contents would deadlock on PostgreSQL
+    wanted = sorted(sha for sha in sizes if sha not in claims)
     room = max(files_max - _count(connection, account), 0) if wanted else 0
     for sha in wanted[:room]:
         mine = _take(connection, account, sha, sizes[sha], lease)
@@ -75,7 +81,7 @@ def claim_all(
 def _taken_by(status: str, alive: bool) -> Claim | None:
     if status == FileStatus.STORED:
         return Claim.STORED
-    return Claim.BUSY if status == FileStatus.UPLOADING and alive else None
+    return Claim.BUSY if alive else None
 
 
 def stored_all(connection: Connection, account: str, file_ids: Mapping[str, str]) -> None:
@@ -145,19 +151,45 @@ def evict(connection: Connection, account: str, count: int) -> list[StoredFile]:
     """Give up the ``count`` least recently used files nobody waits for; delete them afterwards.
 
     The rows are marked gone here, in one transaction with the choice, so that no leaf can start
-    to rely on a file that is about to be deleted.
+    to rely on a file that is about to be deleted. What only paused jobs wait for goes last: when
+    they go on they upload it again.
     """
-    needed = exists().where(Image.sha256 == File.sha256, Image.status == ImageStatus.UPLOADED)
-    return _give_up(connection, account, ~needed, count)
+    running, paused = (_waited_for(account, status) for status in (JobStatus.RUNNING, JobStatus.PAUSED))
+    return _give_up(connection, account, ~running, count, paused)
+
+
+def deleted(connection: Connection, files: Collection[StoredFile]) -> None:
+    """The provider has deleted these: their places are free."""
+    connection.execute(
+        update(File)
+        .where(File.id.in_([file.id for file in files]), File.status == FileStatus.GONE)
+        .values(deleted_at=now(), lease_until=0.0)
+    )
+
+
+def _waited_for(account: str, status: JobStatus) -> ColumnElement[bool]:
+    """Whether an image in a job of ``status`` waits for the file, or is just being recorded."""
+    recorded = and_(Image.status == ImageStatus.PREPARED, Image.lease_until > now())
+    return exists().where(
+        Image.sha256 == File.sha256,
+        or_(Image.status == ImageStatus.UPLOADED, recorded),
+        Image.job_id == Job.id,
+        Job.account == account,
+        Job.status == status,
+    )
 
 
 def _give_up(
-    connection: Connection, account: str, which: ColumnElement[bool], limit: int
+    connection: Connection,
+    account: str,
+    which: ColumnElement[bool],
+    limit: int,
+    *last: ColumnElement[bool],
 ) -> list[StoredFile]:
     rows = connection.execute(
         select(File.id, File.file_id, File.sha256, File.bytes)
         .where(File.account == account, File.status == FileStatus.STORED, which)
-        .order_by(File.used_at)
+        .order_by(*last, File.used_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()
@@ -165,7 +197,12 @@ def _give_up(
     connection.execute(
         update(File)
         .where(File.id.in_([file.id for file in chosen]))
-        .values(status=FileStatus.GONE, file_id=None, deleted_at=now())
+        .values(
+            status=FileStatus.GONE,
+            file_id=None,
+            deleted_at=now(),
+            lease_until=now() + DELETE_SECONDS,
+        )
     )
     return chosen
 
@@ -176,6 +213,7 @@ def unneeded(connection: Connection, account: str, limit: int) -> list[StoredFil
     needed = exists().where(
         Image.sha256 == File.sha256,
         Image.job_id == Job.id,
+        Job.account == account,
         or_(Job.status.not_in(ENDED_JOBS), Job.options["keep_files"].as_boolean()),
     )
     return _give_up(connection, account, ~needed, limit)
@@ -235,13 +273,11 @@ def known_ids(connection: Connection, account: str) -> set[str]:
 
 
 def _count(connection: Connection, account: str) -> int:
+    """Files that are there, on their way there, or not deleted yet."""
     return connection.execute(
         select(func.count()).where(
             File.account == account,
-            or_(
-                File.status == FileStatus.STORED,
-                and_(File.status == FileStatus.UPLOADING, File.lease_until > now()),
-            ),
+            or_(File.status == FileStatus.STORED, File.lease_until > now()),
         )
     ).scalar_one()
 
@@ -265,10 +301,7 @@ def _take(connection: Connection, account: str, sha256: str, size: int, lease: L
         "file_id": None,
         "deleted_at": None,
     }
-    free = or_(
-        File.status == FileStatus.GONE,
-        and_(File.status == FileStatus.UPLOADING, File.lease_until <= now()),
-    )
+    free = and_(File.status != FileStatus.STORED, File.lease_until <= now())
     row = connection.execute(
         dialect.insert(File)
         .values(account=account, sha256=sha256, **values)

@@ -91,7 +91,8 @@ def images_uploaded(
             .values(status=ImageStatus.UPLOADED, updated_at=now(), attempts=0, error=None, **FREE)
         )
         _image_events(connection, held, ImageStatus.UPLOADED)
-    for node_id, count in Counter(held.values()).items():
+    # in one order for all: slices that share two leaves would deadlock on PostgreSQL
+    for node_id, count in sorted(Counter(leaf for leaf in held.values() if leaf).items()):
         _count_down_leaf(connection, node_id, count, moved)
     return set(held)
 

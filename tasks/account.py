@@ -30,6 +30,8 @@ def probe_account(services: Services) -> bool:
         log.info("account.probe", error=str(error))
         return False
     if balance is not None and balance <= 0:
+        with services.database.write() as connection:  # jobs that came since wait for it, too
+            state.pause_running(connection, services.account, NO_BALANCE)
         return False
     services.limiter.resume()
     with services.database.write() as connection:

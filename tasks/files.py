@@ -32,7 +32,11 @@ def delete_files(services: Services, files: Sequence[StoredFile]) -> int:
     if not files:
         return 0
     with ThreadPoolExecutor(DELETES_AT_ONCE, "delete") as pool:
-        return sum(pool.map(lambda file: _delete(services, file.file_id), files))
+        went = list(pool.map(lambda file: _delete(services, file.file_id), files))
+    gone = [file for file, is_gone in zip(files, went, strict=True) if is_gone]
+    with services.database.write() as connection:
+        filestore.deleted(connection, gone)
+    return len(gone)
 
 
 def tidy(services: Services) -> int:
@@ -58,13 +62,16 @@ class Reconciled:
 def reconcile_files(services: Services, now_seconds: float) -> Reconciled:
     """Bring our count and the provider's list together. ``now_seconds``: Unix time; files younger
     than YOUNG_SECONDS may be uploads under way and are left alone."""
+    with services.database.read() as connection:  # before the list, which cannot show what is newer
+        known = filestore.known_ids(connection, services.account)
     remote = {file.id: file for file in services.provider.files()}
+    vanished = known - set(remote)
     ours = {i: sha for i, file in remote.items() if (sha := content_of(file.filename))}
     doubled: list[str] = []
     adopted = 0
     with services.database.write() as connection:
         known = filestore.known_ids(connection, services.account)
-        filestore.gone(connection, services.account, known - set(remote))
+        filestore.gone(connection, services.account, vanished)
         for file_id, sha256 in ours.items():
             file = remote[file_id]
             if file_id in known or now_seconds - file.created_at < YOUNG_SECONDS:
@@ -75,7 +82,7 @@ def reconcile_files(services: Services, now_seconds: float) -> Reconciled:
                 doubled.append(file_id)
     for file_id in doubled:
         _delete(services, file_id)
-    return Reconciled(adopted, len(doubled), len(known - set(remote)), len(remote) - len(ours))
+    return Reconciled(adopted, len(doubled), len(vanished), len(remote) - len(ours))
 
 
 def content_of(filename: str) -> str | None:
@@ -86,8 +93,10 @@ def content_of(filename: str) -> str | None:
 
 
 def _delete(services: Services, file_id: str) -> bool:
+    """Whether the file is not there any more, by us or before."""
     try:
-        return services.provider.delete_file(file_id)
+        services.provider.delete_file(file_id)
     except OverstoryError as error:
         log.warning("file.not_deleted", file=file_id, error=str(error))
         return False
+    return True

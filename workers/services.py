@@ -26,7 +26,7 @@ log = structlog.get_logger()
 def build_services(settings: Settings, app: Celery) -> Services:
     """Clients for one process; nothing is connected before it is used."""
     database = Database(database_url(settings))
-    account = account_id(_key(settings), settings.base_url)
+    account = account_of(settings)
     limiter = RedisLimiter(
         limiter_url(settings),
         account,
@@ -40,9 +40,7 @@ def build_services(settings: Settings, app: Celery) -> Services:
         make_provider=lambda: _provider(settings),
         limiter=limiter,
         spool=Spool(settings.home / "spool"),
-        leases=LeaseKeeper(
-            database, limiter, settings.lease_seconds, settings.slot_seconds
-        ),
+        leases=LeaseKeeper(database, limiter, settings.lease_seconds, settings.slot_seconds),
         account=account,
         send=_sender(app),
         queued=_queue_length(app),
@@ -53,6 +51,11 @@ def _provider(settings: Settings) -> Provider:
     from clients.provider import Provider
 
     return Provider(settings, max_connections=max(settings.infer_threads, settings.upload_threads))
+
+
+def account_of(settings: Settings) -> str:
+    """The account these settings work for: its key at its endpoint, hashed."""
+    return account_id(_key(settings), settings.base_url)
 
 
 def _key(settings: Settings) -> str:

@@ -18,12 +18,18 @@ NOWHERE = "redis://127.0.0.1:6379/0"
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """An embedded stack that is up: its broker's socket, process ids, and the sandbox if any."""
+    """An embedded stack that is up: its broker's socket, process ids, and the sandbox if any.
+
+    Under ``overstory up`` it is a service: its supervisor's process, and whose jobs it serves.
+    """
 
     socket: str
     broker_pid: int
     sandbox_url: str | None = None
     sandbox_pid: int | None = None
+    service_pid: int | None = None
+    service_account: str | None = None
+    flower_url: str | None = None
 
 
 def stack_file(home: Path) -> Path:
@@ -55,7 +61,7 @@ def broker_url(settings: Settings) -> str:
 
 
 def limiter_url(settings: Settings) -> str:
-    """The limiter's database: the broker's server, database 1, so that neither flushes the other."""
+    """The limiter's database: number 1 of the broker's server, out of a flush's way."""
     if settings.limiter_url:
         return settings.limiter_url
     if settings.broker_url:
@@ -65,7 +71,19 @@ def limiter_url(settings: Settings) -> str:
 
 
 def database_url(settings: Settings) -> str:
-    return settings.database_url or f"sqlite:///{settings.home / 'overstory.db'}"
+    """The database: what the settings say, else the home's own. A home that was once served by
+    its own PostgreSQL (``overstory up --postgres``) keeps to it, for its jobs are there."""
+    if settings.database_url:
+        return settings.database_url
+    try:
+        return database_file(settings.home).read_text("utf-8").strip()
+    except FileNotFoundError:
+        return f"sqlite:///{settings.home / 'overstory.db'}"
+
+
+def database_file(home: Path) -> Path:
+    """Names the home's own database where that is no SQLite file."""
+    return home / "database.url"
 
 
 def _with_database(url: str, number: int) -> str:

@@ -7,6 +7,7 @@ all processes, which a folder of flag files counts, for whoever dies is started 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
@@ -15,14 +16,15 @@ import secrets
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from core.errors import ServiceAway
+from models.engine import Database
 
-FAULTS, FLAGS = "GAUNTLET_FAULTS", "GAUNTLET_FLAGS"
+FAULTS, FLAGS, NUMBER = "GAUNTLET_FAULTS", "GAUNTLET_FLAGS", "GAUNTLET_NUMBER"
 PID_DIGITS = 7
 
 
@@ -44,11 +46,13 @@ class Fault:
 
 @dataclass(frozen=True)
 class Weather:
-    """What goes wrong all the time: shares of messages lost, copies of each, seconds of skew."""
+    """What goes wrong all the time: a share of messages is lost, the rest sent in copies; clocks
+    are off, by turns fast and slow; a share of commits succeeds and seems to have failed."""
 
     drop: float = 0.0
     copies: int = 1
     skew_seconds: float = 0.0
+    lost_commits: float = 0.0
     seed: int = 0
 
 
@@ -76,8 +80,10 @@ def install() -> None:
         return
     told = json.loads(os.environ[FAULTS])
     weather = Weather(**told["weather"])
-    _skew_clock(weather.skew_seconds)
-    _spoil_messages(weather)
+    draw = random.Random(f"{weather.seed}/{os.environ.get(NUMBER)}").random
+    _skew_clock(weather.skew_seconds * (-1) ** int(os.environ.get(NUMBER, "0")))
+    _spoil_messages(weather, draw)
+    _lose_commits(weather.lost_commits, draw)
     faults = [Fault(**fault) for fault in told["faults"]]
     for point, install_at in _points().items():
         here = [_Trap(fault) for fault in faults if fault.point == point]
@@ -132,38 +138,50 @@ Install = Callable[[list[_Trap]], None]
 
 def _points() -> dict[str, Install]:
     """Where faults can strike, and how a trap is put there."""
+    from kombu.transport import redis as transport
+
     from clients import blobs, spool
     from models import filestore, ledger, repair, state
     from tasks import asking, maintenance, preprocess
     from workers import services as wiring
+    from workers.app import OverstoryCelery
 
     return {
+        "popped": lambda traps: _after(transport.Channel, "_brpop_read", traps),
+        "prepare": lambda traps: _before(preprocess, "prepare", traps, lambda _, image: image.name),
+        "blob": lambda traps: _before(blobs.FolderBlobs, "_write", traps),
+        "uploaded": lambda traps: _provider(wiring, "upload", traps, before=False),
+        "stored": lambda traps: _after(filestore, "stored_all", traps),
+        "image_uploaded": lambda traps: _after(state, "images_uploaded", traps),
         "claimed": lambda traps: _after(asking, "take", traps, lambda made: not _number(made)),
         "call": lambda traps: _provider(wiring, "chat", traps, before=True),
         "called": lambda traps: _provider(wiring, "chat", traps, before=False),
-        "uploaded": lambda traps: _provider(wiring, "upload", traps, before=False),
-        "stored": lambda traps: _after(filestore, "stored", traps),
         "settle": lambda traps: _before(ledger, "settle", traps),
         "settled": lambda traps: _before(asking, "judge", traps),
         "spool": lambda traps: _before(spool.Spool, "keep", traps),
         "spooled": lambda traps: _after(spool.Spool, "keep", traps),
         "done": lambda traps: _after(state, "node_done", traps),
         "committed": lambda traps: _before(asking, "announce", traps),
-        "publish": lambda traps: _send(traps),
-        "blob": lambda traps: _before(blobs.FolderBlobs, "_write", traps),
-        "prepare": lambda traps: _stage(preprocess.STAGE, traps),
-        "image_uploaded": lambda traps: _after(state, "image_uploaded", traps),
+        "publish": lambda traps: _before(
+            OverstoryCelery, "send_task", traps, lambda _, name, *rest, **options: name
+        ),
         "reclaimed": lambda traps: _after(repair, "reclaim_nodes", traps),
         "reclaim_committed": lambda traps: _before(maintenance, "announce", traps),
     }
 
 
-def _before(owner: Any, name: str, traps: list[_Trap]) -> None:
+def _nameless(*args: object, **kwargs: object) -> str:
+    return ""
+
+
+def _before(
+    owner: Any, name: str, traps: list[_Trap], what: Callable[..., str] = _nameless
+) -> None:
     whole = getattr(owner, name)
 
     def trapped(*args: Any, **kwargs: Any) -> Any:
         for trap in traps:
-            trap.spring()
+            trap.spring(what(*args, **kwargs))
         return whole(*args, **kwargs)
 
     setattr(owner, name, trapped)
@@ -195,30 +213,6 @@ def _provider(wiring: Any, name: str, traps: list[_Trap], before: bool) -> None:
     wiring._provider = trapped  # noqa: SLF001
 
 
-def _send(traps: list[_Trap]) -> None:
-    from workers.app import OverstoryCelery
-
-    whole = OverstoryCelery.send_task
-
-    def trapped(self: Any, name: str, *args: Any, **kwargs: Any) -> Any:
-        for trap in traps:
-            trap.spring(name)
-        return whole(self, name, *args, **kwargs)
-
-    OverstoryCelery.send_task = trapped
-
-
-def _stage(stage: Any, traps: list[_Trap]) -> None:
-    whole = stage.work
-
-    def trapped(services: Any, image: Any) -> Any:
-        for trap in traps:
-            trap.spring(image.name)
-        return whole(services, image)
-
-    object.__setattr__(stage, "work", trapped)
-
-
 def _number(value: object) -> bool:
     return isinstance(value, float)
 
@@ -241,14 +235,13 @@ def _skew_clock(seconds: float) -> None:
         time.time_ns = lambda: whole_ns() + round(seconds * 1e9)
 
 
-def _spoil_messages(weather: Weather) -> None:
+def _spoil_messages(weather: Weather, draw: Callable[[], float]) -> None:
     """Lose a share of what is published and publish the rest several times."""
     if weather.drop == 0.0 and weather.copies == 1:
         return
     from workers.app import OverstoryCelery
 
     whole = OverstoryCelery.send_task
-    draw = random.Random(weather.seed * 1_000_003 + os.getpid()).random
 
     def spoiled(self: Any, *args: Any, **kwargs: Any) -> Any:
         if draw() < weather.drop:
@@ -256,3 +249,19 @@ def _spoil_messages(weather: Weather) -> None:
         return [whole(self, *args, **kwargs) for _ in range(weather.copies)][0]
 
     OverstoryCelery.send_task = spoiled
+
+
+def _lose_commits(share: float, draw: Callable[[], float]) -> None:
+    """The database takes a transaction and its answer never arrives."""
+    if share == 0.0:
+        return
+    whole = Database.write
+
+    @contextlib.contextmanager
+    def write(self: Database) -> Iterator[Any]:
+        with whole(self) as connection:
+            yield connection
+        if draw() < share:
+            raise ServiceAway("the database's answer to COMMIT was lost")
+
+    Database.write = write  # type: ignore[method-assign]

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks.gauntlet.crashpoints import NUMBER
 from core.settings import Settings
 from overstory.embedded import planned_workers, worker_environment
 
@@ -86,7 +87,8 @@ class Fleet:
 
     def start(self) -> None:
         self.children = [*self._workers(), *self._reconcilers()]
-        for child in self.children:
+        for number, child in enumerate(self.children):
+            child.environment = {**child.environment, NUMBER: str(number)}
             child.start()
         self._supervisor = threading.Thread(target=self._supervise, name="supervisor")
         self._supervisor.start()

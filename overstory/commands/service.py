@@ -1,9 +1,13 @@
-"""``overstory migrate | reconciler``: the parts of a service that are no Celery workers."""
+"""``overstory up | down | migrate | reconciler``: the service, and its parts beside the workers."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,18 +18,95 @@ from core.errors import ServiceAway
 from core.settings import Settings, load
 from models.engine import Database
 from overstory.commands.control import home_option
-from overstory.embedded import prepare_home
+from overstory.embedded import is_ours, prepare_home, served_by
+from overstory.supervisor import FLOWER_PORT, Supervisor
 from tasks.maintenance import TICK_SECONDS, Reconciler
 from workers.app import make_app
 from workers.logs import configure_logs
 from workers.parent import end_with_parent
 from workers.services import build_services
-from workers.stack import database_url
+from workers.stack import database_url, read_stack
 
 MIGRATE_SECONDS = 60.0
 """How long ``migrate`` waits for a database that is still starting."""
+UP_SECONDS = 60.0
+DOWN_SECONDS = 30.0
+NOW_SECONDS = 0.5
 SILENT_SECONDS = 30.0
 """A reconciler that has not finished a round for so long is unhealthy."""
+
+
+@click.command()
+@click.option("--postgres", is_flag=True, help="With a PostgreSQL of its own, in the state folder.")
+@click.option("--flower-port", type=int, default=FLOWER_PORT, show_default=True)
+@click.option("--no-flower", is_flag=True, help="Without the dashboard.")
+@click.option("--detach", "-d", is_flag=True, help="Return when it is up; ``down`` stops it.")
+@home_option
+def up(postgres: bool, flower_port: int, no_flower: bool, detach: bool, home: Path | None) -> None:
+    """Run the whole service on this machine and keep it running, without Docker.
+
+    Broker, workers, reconciler and Flower, each started again when it dies, each with its log in
+    the state folder. ``overstory run`` with the same state folder uses it.
+    """
+    settings = _settings(home)
+    if detach:
+        _up_detached(settings, postgres, None if no_flower else flower_port)
+        return
+    configure_logs(settings)
+    supervisor = Supervisor(settings, postgres, None if no_flower else flower_port)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, supervisor.ask_to_stop)
+    supervisor.run()
+
+
+def _up_detached(settings: Settings, postgres: bool, flower_port: int | None) -> None:
+    words = [sys.executable, "-m", "overstory", "up", "--home", str(settings.home)]
+    words += ["--postgres"] if postgres else []
+    words += ["--no-flower"] if flower_port is None else ["--flower-port", str(flower_port)]
+    log = settings.home / "logs" / "service.log"
+    begin = log.stat().st_size if log.exists() else 0
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+        )
+    deadline = time.monotonic() + UP_SECONDS
+    while served_by(settings.home) != process.pid:
+        if process.poll() is not None or time.monotonic() > deadline:
+            said = log.read_bytes()[begin:].decode("utf-8", "replace").strip().splitlines()
+            raise ServiceAway(f"the service did not start: {said[-1] if said else f'see {log}'}")
+        time.sleep(0.05)
+    stack = read_stack(settings.home)
+    click.echo(f"up: process {process.pid}, logs in {log.parent}")
+    if stack is not None and stack.flower_url:
+        click.echo(f"Flower: {stack.flower_url}")
+
+
+@click.command()
+@click.option("--now", is_flag=True, help="Do not wait for calls in flight; they are paid again.")
+@home_option
+def down(now: bool, home: Path | None) -> None:
+    """Stop the service of this state folder; what is not done goes on with the next one."""
+    settings = _settings(home)
+    pid = served_by(settings.home)
+    if pid is None:
+        click.echo("no service is up")
+        return
+    os.kill(pid, signal.SIGTERM)
+    if not _ends(pid, NOW_SECONDS if now else settings.soft_shutdown_seconds + DOWN_SECONDS):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        if not _ends(pid, DOWN_SECONDS):
+            raise ServiceAway(f"process {pid} does not end; its parts end when it is killed")
+    click.echo("down")
+
+
+def _ends(pid: int, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not is_ours(pid):
+            return True
+        time.sleep(0.05)
+    return False
 
 
 @click.command()

@@ -14,8 +14,13 @@ from overstory.doctor.patient import Patient
 from overstory.doctor.secrets import masked
 
 OURS = "OVERSTORY_"
-INTERNAL = frozenset({"OVERSTORY_PARENT_PID", "OVERSTORY_SANDBOX_PARENT_PID"})
-"""Set by our own processes for those they start."""
+INTERNAL = frozenset(
+    {
+        *("OVERSTORY_PARENT_PID", "OVERSTORY_SANDBOX_PARENT_PID"),  # for processes of our own
+        *("OVERSTORY_VERSION", "OVERSTORY_INPUTS"),  # docker-compose.yml reads these itself
+    }
+)
+"""Ours, and no settings."""
 SIMILAR = 0.75
 
 

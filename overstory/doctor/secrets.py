@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from urllib.parse import unquote
 
 from core.settings import Settings
+from workers.stack import database_url
 
 HIDDEN = "•••"
 SECRET_MIN = 4
@@ -28,10 +29,12 @@ def secrets_of(environ: Mapping[str, str], settings: Settings | None) -> tuple[s
     found = {environ[name].strip() for name in KEYS if name in environ}
     if settings is not None and settings.api_key is not None:
         found.add(settings.api_key.get_secret_value().strip())
-    for name, value in environ.items():
-        if name.upper().startswith("OVERSTORY_"):
-            hidden = [match[2] for p in (_PASSWORD, _PARAMETER) for match in p.finditer(value)]
-            found |= {*hidden, *map(unquote, hidden)}
+    texts = [value for name, value in environ.items() if name.upper().startswith("OVERSTORY_")]
+    if settings is not None:
+        texts.append(database_url(settings))  # a home's own PostgreSQL has a password too
+    for value in texts:
+        hidden = [match[2] for p in (_PASSWORD, _PARAMETER) for match in p.finditer(value)]
+        found |= {*hidden, *map(unquote, hidden)}
     return tuple(sorted((word for word in found if len(word) >= SECRET_MIN), key=len, reverse=True))
 
 

@@ -28,7 +28,7 @@ import pytest
 from celery import Celery
 from celery.result import AsyncResult
 
-from overstory.postgres import binaries, server_user
+from overstory.postgres import as_user, binaries, server_user
 from tests import compose
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
@@ -103,8 +103,8 @@ class Stack:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                user=user,
                 start_new_session=True,
+                **as_user(user),
             )
 
     def log(self, name: str) -> str:
@@ -170,7 +170,7 @@ class Stack:
             shutil.chown(path, user)
         made = [str(binaries() / "initdb"), "-D", str(data), "--auth=scram-sha-256", "-U"]
         made += [given["POSTGRES_USER"], "--pwfile", str(secret), "--no-sync", "-E", "utf8"]
-        subprocess.run(made, check=True, capture_output=True, user=user, cwd=self.folder)
+        subprocess.run(made, check=True, capture_output=True, cwd=self.folder, **as_user(user))
         port = self.ports["postgres:5432"]
         inside = ["-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", str(data)]
         self.services["postgres"].environment.update(PGHOST="127.0.0.1", PGPORT=str(port))

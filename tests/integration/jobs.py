@@ -59,18 +59,24 @@ def prepared(sha256: str = "a" * 64) -> PreparedImage:
     return PreparedImage(sha256, None, "image/jpeg", 8, 8, 100, 171, None)
 
 
+def record_prepared(connection: Any, image_id: int, token: str, moved: Moved) -> bool:
+    made = {image_id: prepared(f"sha-{image_id}")}
+    return image_id in state.images_prepared(connection, token, made, moved)
+
+
+def record_uploaded(connection: Any, image_id: int, token: str, moved: Moved) -> bool:
+    return image_id in state.images_uploaded(connection, token, [image_id], moved)
+
+
 def upload_all(database: Database, job: str) -> Moved:
     """Every image of the job through preprocess and upload."""
     moved = Moved()
     with database.write() as connection:
         for row in rows(connection, Image, job):
             if row.status == ImageStatus.PENDING:
-                hold(connection, Image, row.id)
-                made = prepared(f"{job}-{row.position}")
-                assert state.image_prepared(connection, row.id, f"held-{row.id}", made, moved)
+                assert record_prepared(connection, row.id, hold(connection, Image, row.id), moved)
             if row.status in (ImageStatus.PENDING, ImageStatus.PREPARED):
-                hold(connection, Image, row.id)
-                assert state.image_uploaded(connection, row.id, f"held-{row.id}", moved)
+                assert record_uploaded(connection, row.id, hold(connection, Image, row.id), moved)
     return moved
 
 

@@ -1,0 +1,166 @@
+"""Rows about the provider: slow downs, errors, no balance, unusable replies, poison, outage."""
+
+from __future__ import annotations
+
+from benchmarks.gauntlet import judge
+from benchmarks.gauntlet.photos import make_photos
+from benchmarks.gauntlet.scene import Plan, Scene, row
+from benchmarks.gauntlet.servers import until
+
+HALVING_MAX = 13
+WEATHER = {"500": 0.05, "503": 0.05, "504": 0.02, "reset": 0.05, "cut": 0.05, "429": 0.05}
+
+
+@row("15", "30 % of calls answered 429", Plan(sandbox={"rates": {"429": 0.3}}))
+def slow_down(stage: Scene) -> None:
+    stage.submit(stage.bench.scaled(240, 80))
+    stage.finish(120)
+    stage.judge()
+    tried = judge.count(stage.services.database, "nodes", "attempts > 1")
+    stage.figures.expect(tried == 0, f"a 429 cost {tried} nodes an attempt")
+
+
+@row(
+    "16",
+    "30 % of calls: 500, 503, 504, reset, cut, timeout, 429",
+    Plan(
+        sandbox={"rates": {**WEATHER, "timeout": 0.03}, "hang_seconds": 60.0},
+        settings={"read_timeout_seconds": 3.0},
+    ),
+)
+def errors(stage: Scene) -> None:
+    job = stage.submit(stage.bench.scaled(240, 80))
+    stage.finish(150)
+    ledger = stage.endpoint.ledger()
+    lost = [line for line in ledger if line["event"] == "reply" and _lost(line)]
+    stage.figures.allowed = sum(line["status"] == 499 for line in lost)
+    stage.judge()
+    unknown = judge.count(stage.services.database, "calls", "status = 'unknown'")
+    stage.figures.notes |= {"unknown": unknown, "lost_replies": len(lost)}
+    stage.figures.expect(unknown == len(lost), f"{unknown} unknown calls, {len(lost)} were lost")
+    stage.figures.expect(stage.status(job) == "completed", "an image failed of the weather")
+
+
+@row("17", "the balance is gone in mid-job, and comes back", Plan(latency_seconds=0.5))
+def no_balance(stage: Scene) -> None:
+    job = stage.submit(stage.bench.scaled(300, 160))
+    stage.until_done(8)
+    stage.endpoint.configure(no_balance=True)
+    paused = until(lambda: stage.status(job) == "paused", 20, "the job is paused")
+    refused = stage.endpoint.stats()["replies"].get("402", 0)
+    window = stage.plan.limits.concurrency
+    stage.figures.expect(refused <= window, f"{refused} calls were sent without a balance")
+    stage.endpoint.configure(no_balance=False)
+    resumed = until(lambda: stage.status(job) != "paused", 30, "the job goes on")
+    stage.figures.notes |= {"paused_after": round(paused, 1), "resumed_after": round(resumed, 1)}
+    stage.figures.notes["refused_402"] = refused
+    stage.finish(90)
+    stage.judge()
+    stage.figures.expect(stage.status(job) == "completed", "something failed for want of money")
+
+
+@row(
+    "unusable",
+    "30 % of replies: broken JSON, no choices, cut short, empty; citations of images never sent",
+    Plan(
+        sandbox={
+            "rates": {"invalid_json": 0.08, "no_choices": 0.08, "length": 0.07, "empty": 0.07},
+            "false_citations": True,
+        }
+    ),
+)
+def unusable(stage: Scene) -> None:
+    job = stage.submit(stage.bench.scaled(240, 80))
+    stage.finish(150)
+    stage.judge()
+    stage.figures.expect(stage.status(job) == "completed", "an image failed of unusable replies")
+    invented = judge.count(stage.services.database, "nodes", "text LIKE '%[9999]%'")
+    stage.figures.expect(invented == 0, f"{invented} texts cite an image that was never sent")
+
+
+def poison(stage: Scene, bad: list[int]) -> None:
+    """Leaves of 60 with ``bad`` images in them: how many calls does it take to find them?"""
+    images = stage.bench.scaled(180, 120)
+    job = stage.submit(images, purple=bad)
+    stage.finish(120)
+    stage.judge()
+    asked = stage.endpoint.stats()["calls"]
+    without = images // 60 + 1
+    failed = judge.count(stage.services.database, "images", "status = 'failed'")
+    right = judge.count(
+        stage.services.database,
+        "images",
+        f"status = 'failed' AND error_code = 'blocked' AND position IN ({', '.join(map(str, bad))})",
+    )
+    stage.figures.notes |= {"calls": asked, "without_poison": without, "failed": failed}
+    stage.figures.expect(right == failed == len(bad), f"{failed} images failed, not {len(bad)}")
+    most = HALVING_MAX * len(bad)
+    stage.figures.expect(
+        asked - without <= most, f"{asked - without} more calls to find {len(bad)} bad images"
+    )
+    stage.figures.expect(stage.status(job) == "partial", "the job is not partial")
+
+
+WHOLE = {"context_tokens": None}  # the model's own, which takes 60 images
+BLOCKED = {"keyed": [{"match": "colour:purple", "kind": "451"}]}
+
+
+@row("poison", "one image in a leaf of 60 is refused (451)", Plan(images_per_request=60, settings=WHOLE, sandbox=BLOCKED))
+def one_poison(stage: Scene) -> None:
+    poison(stage, [37])
+
+
+@row("poison2", "two images in a leaf of 60 are refused", Plan(images_per_request=60, settings=WHOLE, sandbox=BLOCKED))
+def two_poison(stage: Scene) -> None:
+    poison(stage, [7, 52])
+
+
+@row(
+    "filtered",
+    "one image makes every answer about it content_filter",
+    Plan(
+        images_per_request=60,
+        settings=WHOLE,
+        sandbox={"keyed": [{"match": "colour:purple", "kind": "content_filter"}]},
+    ),
+)
+def filtered(stage: Scene) -> None:
+    poison(stage, [11])
+
+
+@row("outage", "the whole provider down, first for uploads and then for calls")
+def outage(stage: Scene) -> None:
+    stage.endpoint.configure(outage=True)
+    job = stage.submit(stage.bench.scaled(300, 120))
+    stage.pace(stage.bench.scaled(25, 6))
+    stage.endpoint.configure(outage=False)
+    stage.until_done(4, 90)
+    stage.endpoint.configure(outage=True)
+    stage.pace(stage.bench.scaled(30, 8))
+    stage.endpoint.configure(outage=False)
+    stage.fault()
+    stage.finish(150)
+    stage.judge()
+    stage.figures.expect(stage.status(job) == "completed", "an outage was taken for poison")
+
+
+@row("jobs", "ten jobs at once, with duplicates across them")
+def ten_jobs(stage: Scene) -> None:
+    size = stage.bench.scaled(60, 24)
+    for number in range(10):  # every other job shows the images of the one before
+        photos = make_photos(stage.folder / f"set-{number}", size, first=1 + number // 2 * size)
+        stage.submit_folder(photos, key=f"job-{number}")
+    stage.finish(120)
+    stage.judge()
+    seen = stage.endpoint.stats()
+    again = seen["uploads"] - seen["distinct_uploads"]
+    stage.figures.notes |= {"uploads": seen["uploads"], "distinct": seen["distinct_uploads"]}
+    stage.figures.expect(again == 0, f"{again} contents were uploaded twice")
+    stage.figures.expect(len(stage.jobs) == 10, f"{len(stage.jobs)} jobs of 10 keys")
+    half = stage.figures.nodes // 2
+    stage.figures.expect(stage.figures.calls == half, f"{stage.figures.calls} calls, not {half}")
+
+
+def _lost(line: dict[str, object]) -> bool:
+    """A reply that never reached us whole, or may have been paid for all the same."""
+    return line["status"] in (499, 500, 503, 504) or line["kind"] in ("cut", "reset")

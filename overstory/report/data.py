@@ -1,0 +1,132 @@
+"""Everything a report shows, as one JSON value. Its shape is known to report.js alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from clients.blobs import Blobs
+from core.citations import cited_numbers
+from core.images import ImageLimits
+from core.states import NodeKind
+from models import reporting
+from models.engine import Database
+from models.queries import JobRow
+from models.reporting import ImageLine, JobLine, NodeLine
+from overstory.report import timeline, words
+from overstory.report.notes import notes_of, rest_of
+from overstory.report.pictures import Pictures, pictures
+from overstory.result import result
+
+Value = dict[str, Any]
+
+
+def report_data(
+    database: Database, job: JobRow, blobs: Blobs, limits: ImageLimits, made_at: float
+) -> Value:
+    """The report on ``job`` as it stands; a job that still runs is shown with what it has."""
+    found = result(database, job)
+    with database.read() as connection:
+        line = reporting.job_line(connection, job.id)
+        images = reporting.images(connection, job.id)
+        nodes = reporting.nodes(connection, job.id)
+        moments = reporting.moments(connection, job.id)
+    shown = pictures(images, blobs, limits)
+    return {
+        "made": made_at,
+        "job": _job(job, line, found),
+        "answer": words.blocks(job.answer) if job.answer else None,
+        "cited": words.runs(cited_numbers(job.answer or "")),
+        "coverage": found["coverage"],
+        "usage": found["usage"],
+        "tree": found["tree"],
+        "lanes": [asdict(lane) for lane in timeline.lanes(moments, job.created_at, line.seconds)],
+        "nodes": [_node(node) for node in nodes],
+        "images": _images(images, nodes, shown),
+        "pictures": shown.encoded,
+    }
+
+
+def _job(job: JobRow, line: JobLine, found: Value) -> Value:
+    return {
+        "id": job.id,
+        "status": str(job.status),
+        "ended": job.status.ended,
+        "reason": job.reason,
+        "ask": job.ask,
+        "label": line.label,
+        "model": job.model,
+        "endpoint": job.endpoint,
+        "sandbox": found["sandbox"],
+        "detail": job.detail,
+        "created": job.created_at,
+        "seconds": line.seconds,
+    }
+
+
+def _node(node: NodeLine) -> Value:
+    """A leaf's text is shown with its images; what is left of it is about all of them."""
+    text = node.text or ""
+    if node.kind == NodeKind.LEAF and node.parent_id is not None:
+        text = rest_of(text)
+    took = (
+        node.finished_at - node.started_at
+        if node.finished_at is not None and node.started_at is not None
+        else None
+    )
+    return {
+        "id": node.id,
+        "parent": node.parent_id,
+        "kind": str(node.kind),
+        "level": node.level,
+        "first": node.first_position,
+        "last": node.last_position,
+        "status": str(node.status),
+        "text": words.blocks(text),
+        "images": node.images,
+        "refused": node.refused_citations,
+        "error": node.error,
+        "seconds": took,
+        "requests": node.requests,
+        "tokens": node.tokens,
+        "cost": node.cost,
+    }
+
+
+def _images(
+    images: Sequence[ImageLine], nodes: Sequence[NodeLine], shown: Pictures
+) -> list[Value]:
+    """Values without what is empty, since there may be 40,000 of them."""
+    notes = _notes(images, nodes)
+    values = []
+    for image in images:
+        value = {
+            "n": image.position,
+            "name": image.name,
+            "status": str(image.status),
+            "note": words.spans(notes.get(image.position, "")),
+            "picture": shown.index_of.get(image.position),
+            "node": image.node_id,
+            "error": image.error if image.error_code else None,
+            "code": image.error_code,
+            "same": image.duplicate_of,
+            "remarks": image.remarks,
+            "size": [image.width, image.height] if image.width else None,
+            "tokens": image.tokens,
+        }
+        values.append({name: each for name, each in value.items() if each not in (None, [])})
+    return values
+
+
+def _notes(images: Sequence[ImageLine], nodes: Sequence[NodeLine]) -> dict[int, str]:
+    positions: dict[int, list[int]] = defaultdict(list)
+    for image in images:
+        if image.node_id is not None:
+            positions[image.node_id].append(image.position)
+    notes: dict[int, str] = {}
+    for node in nodes:
+        if node.kind == NodeKind.LEAF and node.text:
+            notes |= notes_of(node.text, positions[node.id])
+    return notes

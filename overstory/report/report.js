@@ -1,0 +1,451 @@
+"use strict";
+(() => {
+  const data = JSON.parse(document.getElementById("data").textContent);
+  const { job, coverage, usage } = data;
+  const byId = (id) => document.getElementById(id);
+  const images = new Map(data.images.map((image) => [image.n, image]));
+  const nodes = new Map(data.nodes.map((node) => [node.id, node]));
+  const count = (number, one, many = one + "s") => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
+
+  // ---- elements: everything that is data goes through text nodes and properties
+
+  const h = (tag, properties = {}, ...children) => {
+    const element = document.createElement(tag);
+    for (const [name, value] of Object.entries(properties)) {
+      if (value === undefined || value === null || value === false) continue;
+      if (name === "class") element.className = value;
+      else if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+      else element.setAttribute(name, value === true ? "" : String(value));
+    }
+    element.append(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== ""));
+    return element;
+  };
+  const svg = (tag, attributes = {}, ...children) => {
+    const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+    for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+    element.append(...children);
+    return element;
+  };
+  const icon = (path) => svg("svg", { viewBox: "0 0 24 24", width: 20, height: 20, "aria-hidden": "true" }, svg("path", { d: path }));
+  const chevron = () => { const made = icon("M9 5l7 7-7 7"); made.setAttribute("class", "chev"); return made; };
+  const picture = (image, alt = "") => {
+    const encoded = image.picture === undefined ? undefined : data.pictures[image.picture];
+    if (encoded === undefined) return null;
+    return h("img", { src: `data:image/jpeg;base64,${encoded}`, alt, decoding: "async" });
+  };
+  const thumb = (image) => h("span", { class: "thumb", "aria-hidden": "true" }, picture(image) ?? "–");
+
+  // ---- numbers as people read them
+
+  const seconds = (value) => {
+    if (value < 0.95) return `${(value * 1000).toFixed(0)} ms`;
+    if (value < 9.95) return `${value.toFixed(1)} s`;
+    if (value < 90) return `${value.toFixed(0)} s`;
+    if (value < 5400) return `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;
+    return `${(value / 3600).toFixed(1)} h`;
+  };
+  const money = (value) => {
+    const digits = value === 0 || value >= 1 ? 2 : value >= 0.01 ? 3 : 5;
+    return `${value.toFixed(digits)} ${usage.currency}`;
+  };
+  const tokens = (value) => (value >= 1e6 ? `${(value / 1e6).toFixed(2)} M` : value >= 1e4 ? `${(value / 1e3).toFixed(0)} k` : value.toLocaleString("en"));
+  const span = (first, last) => (first === last ? `image ${first}` : `images ${first} to ${last}`);
+  const WORDS = {
+    included: "in the answer", failed: "failed", duplicate: "duplicate", skipped: "skipped",
+    pending: "waiting", prepared: "prepared", uploaded: "uploaded",
+  };
+  const OPEN = ["pending", "prepared", "uploaded"];
+  const group = (image) => (OPEN.includes(image.status) ? "waiting" : image.status);
+
+  // ---- words of models
+
+  const inline = (parts) => parts.map((part) => {
+    if (typeof part === "string") return part;
+    const [kind, value] = part;
+    if (kind === "c") return citation(value);
+    if (kind === "code") return h("code", {}, value);
+    return h(kind === "b" ? "strong" : "em", {}, inline(value));
+  });
+  const block = ([kind, ...rest]) => {
+    if (kind === "h") return h("h3", {}, inline(rest[1]));
+    if (kind === "pre") return h("pre", {}, rest[0]);
+    if (kind === "p") return h("p", {}, inline(rest[0]));
+    if (kind === "table") {
+      const [head, ...rows] = rest[0];
+      return h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Table" }, h("table", {},
+        h("thead", {}, h("tr", {}, head.map((cell) => h("th", { scope: "col" }, inline(cell))))),
+        h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell) => h("td", {}, inline(cell))))))));
+    }
+    return h(kind, {}, rest[0].map((item) => h("li", {}, inline(item))));
+  };
+
+  // ---- citations: hover or focus shows, a click opens
+
+  const ALONE = 3;
+  const expand = (runs) => runs.flatMap(([first, last]) => {
+    const found = [];
+    for (let n = first; n <= last; n += 1) if (images.has(n)) found.push(n);
+    return found;
+  });
+  const written = (runs) => `[${runs.map(([a, b]) => (a === b ? a : `${a}-${b}`)).join(", ")}]`;
+  const cited = new Set(expand(data.cited));
+
+  const citation = (runs) => {
+    const numbers = expand(runs);
+    if (numbers.length === 0) return written(runs);
+    if (numbers.length > ALONE) return [chip(numbers)];
+    return numbers.map((n) => chip([n]));
+  };
+  const chip = (numbers) => {
+    const shown = numbers.map((n) => images.get(n));
+    const alone = shown.length === 1;
+    const pictures = shown.filter((image) => image.picture !== undefined).slice(0, ALONE).map((image) => picture(image));
+    const label = alone ? `Image ${numbers[0]}: ${shown[0].name}` : `${numbers.length} images, from ${numbers[0]} to ${numbers[numbers.length - 1]}`;
+    const button = h("button", {
+      type: "button", class: pictures.length ? "cite" : "cite bare", "aria-label": label, "aria-haspopup": "dialog",
+      "data-n": numbers.length > 50 ? numbers[0] : numbers.join(" "),
+      onclick: () => { hidePeek(); view(numbers, 0, button); },
+      onmouseenter: () => showPeek(button, numbers), onmouseleave: hidePeek,
+      onfocus: () => { if (button.matches(":focus-visible")) showPeek(button, numbers); }, onblur: hidePeek,
+    }, h("span", { class: "fan" }, pictures), h("span", {}, alone ? String(numbers[0]) : count(numbers.length, "image")));
+    return button;
+  };
+
+  const peek = byId("peek");
+  let peeking = null;
+  const showPeek = (anchor, numbers) => {
+    const shown = numbers.map((n) => images.get(n));
+    const [first] = shown;
+    if (numbers.length === 1) {
+      peek.replaceChildren(
+        picture(first) ? thumb(first) : "",
+        h("div", { class: "text" }, h("div", {}, h("b", {}, String(first.n)), first.name),
+          h("div", { class: "note" }, first.note ? plain(first.note) : first.error ?? "")));
+    } else {
+      const some = shown.filter((image) => image.picture !== undefined).slice(0, 12);
+      peek.replaceChildren(h("div", { class: "mosaic" }, some.map(thumb)),
+        h("div", { class: "text" }, h("div", {}, h("b", {}, count(numbers.length, "image")), "Press to go through them")));
+    }
+    peek.hidden = false;
+    const box = anchor.getBoundingClientRect();
+    const left = Math.min(Math.max(8, box.left + box.width / 2 - peek.offsetWidth / 2), innerWidth - peek.offsetWidth - 8);
+    const above = box.top - peek.offsetHeight - 8;
+    peek.style.left = `${left}px`;
+    peek.style.top = `${above > 60 ? above : box.bottom + 8}px`;
+    peeking?.removeAttribute("aria-describedby");
+    anchor.setAttribute("aria-describedby", "peek");
+    peeking = anchor;
+  };
+  const hidePeek = () => {
+    peek.hidden = true;
+    peeking?.removeAttribute("aria-describedby");
+    peeking = null;
+  };
+  const plain = (parts) => parts.map((part) => (typeof part === "string" ? part : part[0] === "c" ? written(part[1]) : Array.isArray(part[1]) ? plain(part[1]) : part[1])).join("");
+  addEventListener("scroll", hidePeek, { passive: true });
+  addEventListener("keydown", (event) => { if (event.key === "Escape") hidePeek(); });
+
+  // ---- the viewer: one image at a time, out of a set
+
+  const viewer = byId("viewer");
+  const FILM = 24;
+  let opener = null;
+  let set = [];
+  let at = 0;
+  const view = (numbers, index, from) => {
+    set = numbers;
+    opener = from ?? opener;
+    draw(index);
+    if (!viewer.open) viewer.showModal();
+  };
+  const step = (by) => draw((at + by + set.length) % set.length);
+  const draw = (index) => {
+    at = index;
+    const image = images.get(set[at]);
+    const holding = viewer.open && document.activeElement?.dataset?.ctl;
+    const alt = image.note ? plain(image.note) : image.name;
+    viewer.replaceChildren(h("div", { class: "sheet" },
+      h("div", { class: "stage" },
+        h("div", { class: "big" }, picture(image, alt) ?? h("p", { class: "found" }, "No picture of it is kept")),
+        set.length > 1 ? film() : null),
+      h("div", { class: "side" },
+        h("div", { class: "ctl" },
+          ctl("previous", "Previous image", "M15 5l-7 7 7 7", () => step(-1)),
+          h("span", { "aria-live": "polite" }, `${(at + 1).toLocaleString("en")} of ${set.length.toLocaleString("en")}`),
+          ctl("next", "Next image", "M9 5l7 7-7 7", () => step(1)),
+          ctl("close", "Close", "M6 6l12 12M18 6L6 18", () => viewer.close())),
+        h("h2", { id: "viewer-title" }, `Image ${image.n}`, h("small", {}, image.name)),
+        image.error ? h("p", { class: "why" }, image.error) : null,
+        image.note ? h("p", { class: "note" }, inline(image.note)) : null,
+        !image.note && image.status === "included" ? h("p", { class: "lead" }, "The notes say nothing about this image alone.") : null,
+        facts(image))));
+    if (holding) viewer.querySelector(`[data-ctl="${holding}"]`)?.focus();
+    viewer.querySelector('[aria-current="true"]')?.scrollIntoView({ inline: "center", block: "nearest" });
+  };
+  const ctl = (name, label, path, act) => h("button", { type: "button", class: "quiet", "data-ctl": name, "aria-label": label, hidden: name !== "close" && set.length < 2, onclick: act }, icon(path));
+  const film = () => {
+    const first = Math.max(0, Math.min(at - FILM / 2, set.length - FILM));
+    return h("div", { class: "film" }, set.slice(first, first + FILM).map((n, offset) => h("button", {
+      type: "button", "aria-label": `Image ${n}`, "aria-current": first + offset === at ? "true" : null, onclick: () => draw(first + offset),
+    }, picture(images.get(n)) ?? String(n))));
+  };
+  const facts = (image) => {
+    const node = nodes.get(image.node);
+    const rows = [["Status", h("span", { class: "pill" }, h("span", { class: `dot s-${image.status}` }), WORDS[image.status] ?? image.status)]];
+    if (image.same) rows.push(["Same as", go(`image ${image.same}`, () => view([image.same], 0))]);
+    if (image.size) rows.push(["Sent as", `${image.size[0]} × ${image.size[1]} px, ${count(image.tokens ?? 0, "token")}`]);
+    if (image.remarks) rows.push(["Remarks", image.remarks]);
+    if (node) rows.push(["Looked at with", go(span(node.first, node.last), () => { viewer.close(); reveal(node.id); })]);
+    return h("dl", {}, rows.flatMap(([term, value]) => [h("dt", {}, term), h("dd", {}, value)]));
+  };
+  const go = (words, act) => h("button", { type: "button", class: "link", onclick: act }, words);
+  viewer.addEventListener("keydown", (event) => {
+    if (set.length > 1 && event.key === "ArrowRight") step(1);
+    else if (set.length > 1 && event.key === "ArrowLeft") step(-1);
+    else return;
+    event.preventDefault();
+  });
+  viewer.addEventListener("click", (event) => { if (event.target === viewer) viewer.close(); });
+  viewer.addEventListener("close", () => { if (opener?.isConnected) opener.focus({ preventScroll: true }); opener = null; hidePeek(); });
+
+  // ---- head, answer, coverage
+
+  const head = () => {
+    const began = new Date(job.created * 1000).toLocaleString("en-GB", { dateStyle: "long", timeStyle: "short" });
+    document.title = `${job.ask.slice(0, 80)} · Overstory`;
+    byId("status").append(
+      h("span", { class: "pill" }, h("span", { class: `dot s-${job.status}` }), job.status),
+      h("span", {}, began), h("span", {}, `job ${job.id}`), job.label ? h("span", {}, job.label) : "");
+    byId("ask").textContent = job.ask;
+    byId("ask").classList.toggle("long", job.ask.length > 160);
+    const { included, submitted } = coverage;
+    const shape = data.tree.nodes === 1 ? "asked at once" : `${count(data.tree.leaves, "leaf", "leaves")}, ${count(data.tree.depth, "level")}`;
+    const cells = [
+      ["Images", submitted.toLocaleString("en"), included === submitted ? "all in the answer" : `${included.toLocaleString("en")} in the answer`],
+      ["Requests", usage.requests.toLocaleString("en"), shape],
+      ["Tokens", tokens(usage.prompt_tokens + usage.completion_tokens), `${tokens(usage.completion_tokens)} of them written`],
+      [job.ended ? "Took" : "So far", seconds(job.seconds), job.seconds > 0 ? `${rate(included / job.seconds)} images a second` : ""],
+      ["Cost", money(usage.cost), job.sandbox ? "not charged: sandbox" : job.model],
+    ];
+    byId("facts").append(...cells.map(([term, value, small]) => h("div", {}, h("dt", {}, term), h("dd", {}, value, h("small", {}, small)))));
+    if (job.sandbox) byId("facts").after(h("p", { class: "banner" }, "No vision model was asked. A local stand-in, the sandbox, answered from sizes, colours and brightness."));
+    const made = new Date(data.made * 1000).toLocaleString("en-GB", { dateStyle: "long", timeStyle: "short" });
+    byId("foot").textContent = `${job.model} at ${job.endpoint}, ${job.detail} detail. Report of ${made}. This file is complete in itself: it loads nothing and sends nothing.`;
+  };
+  const rate = (value) => (value >= 10 ? value.toFixed(0) : value >= 0.1 ? value.toFixed(1) : value.toFixed(3));
+
+  const answer = () => {
+    const none = job.ended ? `There is no answer. ${job.reason ?? ""}` : `The job is ${job.status}; there is no answer yet. ${job.reason ?? ""}`;
+    byId("answer-text").append(...(data.answer ? data.answer.map(block) : [h("p", { class: "none" }, none)]));
+  };
+
+  const ORDER = ["included", "duplicate", "waiting", "skipped", "failed"];
+  const totals = () => {
+    const totals = new Map(ORDER.map((name) => [name, 0]));
+    for (const image of data.images) totals.set(group(image), totals.get(group(image)) + 1);
+    return [...totals].filter(([, number]) => number > 0);
+  };
+  const LONG = { included: "in the answer", duplicate: "duplicates of another", waiting: "not settled yet", skipped: "skipped", failed: "failed" };
+  const covered = () => {
+    const parts = totals();
+    const words = parts.map(([name, number]) => `${number.toLocaleString("en")} ${LONG[name]}`).join(", ");
+    byId("coverage-words").textContent = `${count(coverage.submitted, "image was", "images were")} submitted, and each is accounted for.`;
+    byId("coverage-bar").setAttribute("aria-label", `Coverage: ${words}`);
+    byId("coverage-bar").append(...parts.map(([name, number]) => { const part = h("i", { class: `s-${name}` }); part.style.flex = `${number} 0 0`; return part; }));
+    byId("coverage-legend").append(...parts.map(([name, number]) => h("li", {}, h("button", { type: "button", onclick: () => { choose(name); byId("images").scrollIntoView(); } },
+      h("span", { class: `dot s-${name}` }), h("b", {}, number.toLocaleString("en")), h("span", {}, LONG[name])))));
+    failures(data.images.filter((image) => image.status === "failed"));
+  };
+  const SHOWN = 8;
+  const failures = (failed) => {
+    if (failed.length === 0) return;
+    const numbers = failed.map((image) => image.n);
+    const row = (image, index) => h("li", {}, h("button", { type: "button", "aria-haspopup": "dialog", onclick: (event) => view(numbers, index, event.currentTarget) },
+      thumb(image), h("span", { class: "name" }, `${image.n}  ${image.name}`), h("span", { class: "why" }, image.error ?? image.code ?? "no reason was recorded")));
+    const list = h("ul", {}, failed.slice(0, SHOWN).map(row));
+    const left = failed.length - SHOWN;
+    const more = h("button", { type: "button", class: "more", hidden: left < 1, onclick: () => { list.append(...failed.slice(SHOWN).map((image, i) => row(image, i + SHOWN))); more.remove(); } }, `Show ${left} more`);
+    byId("failed").append(h("div", { class: "failures" }, h("h3", {}, `${count(failed.length, "image is", "images are")} not in the answer`), list, more));
+  };
+
+  // ---- the tree
+
+  const children = new Map();
+  for (const node of data.nodes) {
+    if (!children.has(node.parent)) children.set(node.parent, []);
+    children.get(node.parent).push(node);
+  }
+  const leafImages = new Map();
+  for (const image of data.images) {
+    if (image.node === undefined) continue;
+    if (!leafImages.has(image.node)) leafImages.set(image.node, []);
+    leafImages.get(image.node).push(image);
+  }
+  const folds = new Map();
+  const title = (node) => (node.parent === null ? "Answer" : node.kind === "leaf" ? "Leaf" : "Summary");
+  const branch = (node) => {
+    const inside = h("div", { class: "inside", id: `node-${node.id}`, hidden: true });
+    const below = (leafImages.get(node.id) ?? []).length;
+    const meta = [span(node.first, node.last)];
+    if (node.status !== "done") meta.push(node.status);
+    const right = [node.seconds !== null && node.requests ? seconds(node.seconds) : "", node.requests ? money(node.cost) : "", node.refused ? `${count(node.refused, "false citation")} taken out` : ""];
+    const button = h("button", { type: "button", class: "node", "aria-expanded": "false", "aria-controls": inside.id, onclick: () => unfold(button.getAttribute("aria-expanded") === "false") },
+      chevron(), h("span", { class: `dot s-${node.status}` }), h("span", { class: "title" }, title(node)), h("span", { class: "meta" }, meta.join(" · ")), h("span", { class: "meta right" }, right.filter(Boolean).join(" · ")));
+    const unfold = (open) => {
+      if (open && !inside.hasChildNodes()) fill(node, inside);
+      button.setAttribute("aria-expanded", String(open));
+      inside.hidden = !open;
+    };
+    folds.set(node.id, { unfold, button, below });
+    return h("li", {}, button, inside);
+  };
+  const fill = (node, inside) => {
+    if (node.error) inside.append(h("p", { class: "err" }, node.error));
+    if (node.text.length && node.parent !== null) inside.append(h("div", { class: "prose" }, node.text.map(block)));
+    const nested = children.get(node.id) ?? [];
+    if (nested.length) inside.append(h("ul", {}, nested.map(branch)));
+    const shown = leafImages.get(node.id) ?? [];
+    const numbers = shown.map((image) => image.n);
+    if (shown.length) inside.append(h("ul", { class: "leafs" }, shown.map((image, index) => h("li", {}, h("button", { type: "button", class: "row", "aria-haspopup": "dialog", onclick: (event) => view(numbers, index, event.currentTarget) },
+      thumb(image), h("span", {}, h("span", { class: "name" }, h("b", {}, String(image.n)), image.name),
+        h("span", { class: image.error ? "says bad" : "says" }, image.error ?? (image.note ? plain(image.note) : WORDS[image.status] ?? image.status))))))));
+  };
+  const reveal = (id) => {
+    const path = [];
+    for (let node = nodes.get(id); node; node = nodes.get(node.parent)) path.unshift(node.id);
+    path.forEach((each) => folds.get(each)?.unfold(true));
+    const { button } = folds.get(id);
+    button.scrollIntoView({ block: "center" });
+    button.focus({ preventScroll: true });
+  };
+  const ROWS = 600;
+  const unfoldAll = (most) => {
+    let rows = 0;
+    for (const node of data.nodes.slice().sort((a, b) => b.level - a.level || a.first - b.first)) {
+      const fold = folds.get(node.id);
+      rows += fold?.below ?? 0;
+      if (fold && (fold.below === 0 || rows <= most)) fold.unfold(true);
+    }
+  };
+  const tree = () => {
+    const roots = children.get(null) ?? [];
+    byId("tree-words").textContent = data.tree.nodes === 1
+      ? "The set fits one request, so it was asked at once."
+      : `${count(data.tree.leaves, "leaf looks", "leaves look")} at images, ${count(data.tree.nodes - data.tree.leaves, "branch reads", "branches read")} what is below, and the top one answers. Unfold it down to a single image.`;
+    byId("tree-root").append(...roots.map(branch));
+    roots.forEach((root) => { if (data.tree.nodes > 1) folds.get(root.id).unfold(true); });
+    byId("unfold").addEventListener("click", () => unfoldAll(ROWS));
+    byId("fold").addEventListener("click", () => folds.forEach((fold) => fold.unfold(false)));
+  };
+
+  // ---- time and cost
+
+  const lane = ({ name, unit, total, first, last, bins }) => {
+    const peakCount = Math.max(...bins);
+    const width = 100 / bins.length;
+    const path = bins.map((n, i) => (n ? `M${i * width} 34V${34 - Math.max(2, (n / peakCount) * 32)}h${width * 0.82}V34z` : "")).join("");
+    const when = `${seconds(first)} to ${seconds(last)}`;
+    return h("div", { class: name === "Fail" ? "lane fail" : "lane" }, h("span", { class: "what" }, name),
+      svg("svg", { viewBox: "0 0 100 34", preserveAspectRatio: "none", role: "img", "aria-label": `${name}: ${total} ${unit}, ${when} after the start` }, svg("path", { d: path })),
+      h("span", { class: "when" }, `${total.toLocaleString("en")} ${total === 1 ? unit.slice(0, -1) : unit}, ${when}`));
+  };
+  const course = () => {
+    if (data.lanes.length) byId("lanes").append(...data.lanes.map(lane), h("div", { class: "axis", "aria-hidden": "true" }, h("span", {}, "start"), h("span", {}, seconds(job.seconds))));
+    const rows = [
+      ["Requests", usage.requests.toLocaleString("en")],
+      ["Prompt tokens", usage.prompt_tokens.toLocaleString("en")],
+      ["of them from the provider's cache", usage.cached_tokens.toLocaleString("en")],
+      ["Tokens written", usage.completion_tokens.toLocaleString("en")],
+      [job.sandbox ? "What the model would have cost" : "Cost", money(usage.cost)],
+    ];
+    if (usage.cost && coverage.included) rows.push(["For each image in the answer", money(usage.cost / coverage.included)]);
+    byId("bill").append(h("table", { class: "bill" }, h("tbody", {}, rows.map(([term, value]) => h("tr", {}, h("th", { scope: "row" }, term), h("td", { class: "num" }, value))))));
+  };
+
+  // ---- all images: chunks that are filled when they come near, and emptied when they are far
+
+  const CHUNK = 60;
+  const lower = new Map();
+  const words = (image) => {
+    if (!lower.has(image.n)) lower.set(image.n, `${image.n} ${image.name} ${image.note ? plain(image.note) : ""} ${image.error ?? ""}`.toLowerCase());
+    return lower.get(image.n);
+  };
+  let chosen = "all";
+  let numbers = [];
+  const tile = (n, index) => {
+    const image = images.get(n);
+    return h("div", { role: "listitem" }, h("button", { type: "button", class: "tile", title: image.name, "aria-haspopup": "dialog", "aria-label": `Image ${n}, ${image.name}, ${WORDS[image.status] ?? image.status}`, onclick: (event) => view(numbers, index, event.currentTarget) },
+      thumb(image), h("span", { class: "cap" }, image.status === "included" ? "" : h("span", { class: `dot s-${image.status}` }), h("b", {}, String(n)), h("span", {}, image.name.split("/").pop()))));
+  };
+  const grid = byId("grid");
+  const filled = new WeakMap();
+  const fillChunk = (chunk) => {
+    if (filled.get(chunk)) return;
+    const first = Number(chunk.dataset.first);
+    chunk.replaceChildren(...numbers.slice(first, first + CHUNK).map((n, i) => tile(n, first + i)));
+    chunk.style.minHeight = "";
+    filled.set(chunk, true);
+  };
+  const emptyChunk = (chunk) => {
+    if (!filled.get(chunk) || chunk.contains(document.activeElement) || viewer.open) return;
+    chunk.style.minHeight = `${chunk.offsetHeight}px`;
+    chunk.replaceChildren();
+    filled.set(chunk, false);
+  };
+  const near = new IntersectionObserver((entries) => entries.forEach(({ isIntersecting, target }) => (isIntersecting ? fillChunk : emptyChunk)(target)), { rootMargin: "900px" });
+  const show = () => {
+    const wanted = byId("search").value.trim().toLowerCase().split(/\s+/).filter(Boolean);
+    numbers = data.images.filter((image) => (chosen === "all" || (chosen === "cited" ? cited.has(image.n) : group(image) === chosen)) && wanted.every((word) => words(image).includes(word))).map((image) => image.n);
+    near.disconnect();
+    const columns = Math.max(1, Math.floor((grid.clientWidth + 12) / 144));
+    const chunks = [];
+    for (let first = 0; first < numbers.length; first += CHUNK) {
+      const chunk = h("div", { class: "chunk", "data-first": first, role: "presentation" });
+      chunk.style.minHeight = `${Math.ceil(Math.min(CHUNK, numbers.length - first) / columns) * 144}px`;
+      chunks.push(chunk);
+    }
+    grid.replaceChildren(...(chunks.length ? chunks : [h("p", { class: "nothing" }, "No image matches. Clear the search or choose another filter.")]));
+    chunks.forEach((chunk) => near.observe(chunk));
+    byId("found").textContent = numbers.length === data.images.length ? count(numbers.length, "image") : `${numbers.length.toLocaleString("en")} of ${count(data.images.length, "image")}`;
+    byId("chips").querySelectorAll("button").forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.name === chosen)));
+  };
+  const choose = (name) => { chosen = name; show(); };
+  const gallery = () => {
+    const names = ["all", ...(cited.size ? ["cited"] : []), ...totals().map(([name]) => name)];
+    byId("chips").append(...names.map((name) => h("button", { type: "button", class: "chip", "data-name": name, "aria-pressed": "false", onclick: () => choose(name) },
+      ORDER.includes(name) ? h("span", { class: `dot s-${name}` }) : "", name === "included" ? "in the answer" : name)));
+    byId("search").addEventListener("input", show);
+    show();
+  };
+
+  // ---- light and dark, and paper
+
+  const THEMES = ["system", "light", "dark"];
+  const theme = byId("theme");
+  const remembered = () => { try { return localStorage.getItem("overstory-theme"); } catch { return null; } };
+  const paint = (name) => {
+    if (name === "system") delete document.documentElement.dataset.theme;
+    else document.documentElement.dataset.theme = name;
+    const label = name === "system" ? "Colours: as the system" : `Colours: ${name}`;
+    theme.setAttribute("aria-label", label);
+    theme.title = label;
+    theme.dataset.name = name;
+  };
+  theme.addEventListener("click", () => {
+    const dark = matchMedia("(prefers-color-scheme: dark)").matches;
+    const order = dark ? ["system", "light", "dark"] : ["system", "dark", "light"];
+    const next = order[(order.indexOf(theme.dataset.name) + 1) % 3];
+    paint(next);
+    try { localStorage.setItem("overstory-theme", next); } catch { /* a file may have no storage */ }
+  });
+  addEventListener("beforeprint", () => { unfoldAll(ROWS); [...grid.children].slice(0, 10).forEach((chunk) => { if (chunk.dataset.first) fillChunk(chunk); }); });
+
+  paint(THEMES.includes(remembered()) ? remembered() : "system");
+  head();
+  answer();
+  covered();
+  tree();
+  course();
+  gallery();
+  document.documentElement.dataset.ready = "yes";
+})();

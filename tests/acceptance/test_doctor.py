@@ -1,0 +1,119 @@
+"""The real command beside real parts: a person reads what is wrong and what to do."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from overstory.sandbox.process import SandboxProcess
+from tests.acceptance.conftest import House, Person, eventually
+
+KEY = "sk-a-key-of-the-doctor"
+
+
+def doctor(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "overstory", "doctor", *words],
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def findings(**settings: str) -> tuple[int, dict[str, dict[str, Any]]]:
+    """The exit status, and what was found by check."""
+    done = doctor("--json", **settings)
+    assert done.stderr == ""
+    told = json.loads(done.stdout)
+    assert told["healthy"] is (done.returncode == 0)
+    return done.returncode, {check["name"]: check for check in told["checks"]}
+
+
+def test_a_fresh_machine_is_healthy_and_is_left_as_it_was(home: Path) -> None:
+    done = doctor()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.rstrip().endswith("1 warning, 0 failed")
+    assert "the sandbox answers" in done.stdout
+    assert "\x1b" not in done.stdout
+    assert not home.exists()
+
+
+def test_an_account_in_order_has_every_check_of_the_endpoint_ok(sandbox: SandboxProcess) -> None:
+    status, found = findings(OVERSTORY_API_KEY=KEY, OVERSTORY_BASE_URL=sandbox.base_url)
+    assert status == 0
+    levels = {name: found[name]["level"] for name in ("endpoint", "key", "model", "files")}
+    assert levels == dict.fromkeys(levels, "ok")
+    assert found["balance"]["level"] in ("ok", "warning")
+
+
+@pytest.mark.parametrize(
+    ("change", "settings", "check", "word"),
+    [
+        ({"refuse_keys": True}, {}, "key", "OVERSTORY_API_KEY"),
+        ({"outage": True}, {}, "endpoint", "503"),
+        ({}, {"OVERSTORY_MODEL": "step-3.7-flsh"}, "model", "step-3.7-flsh"),
+        ({}, {"path": "/nowhere"}, "endpoint", "no API at this path"),
+    ],
+)
+def test_what_is_wrong_with_the_endpoint_is_told_apart(
+    sandbox: SandboxProcess,
+    change: dict[str, Any],
+    settings: dict[str, str],
+    check: str,
+    word: str,
+) -> None:
+    sandbox.configure(**change)
+    url = sandbox.base_url.removesuffix("/v1") + settings.pop("path", "/v1")
+    status, found = findings(OVERSTORY_API_KEY=KEY, OVERSTORY_BASE_URL=url, **settings)
+    assert status == 1
+    assert found[check]["level"] == "failed"
+    assert word in found[check]["says"]
+    assert found[check]["do"]
+
+
+def test_services_that_are_away_are_named_and_no_secret_is_shown() -> None:
+    done = doctor(
+        OVERSTORY_API_KEY=KEY,
+        OVERSTORY_BASE_URL="http://127.0.0.1:9/v1",
+        OVERSTORY_BROKER_URL="redis://:hunter22@127.0.0.1:9/0",
+        OVERSTORY_DATABASE_URL="postgresql://me:hunter22@127.0.0.1:9/db",
+    )
+    assert done.returncode == 1
+    failures = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("failed")]
+    assert failures == ["database", "broker", "endpoint"]
+    assert KEY not in done.stdout + done.stderr
+    assert "hunter22" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_a_typing_error_and_a_wrong_value_are_one_line_each() -> None:
+    done = doctor(OVERSTORY_RPM="many", OVERSTORY_TEIR="V1")
+    assert done.returncode == 1
+    assert "OVERSTORY_RPM" in done.stdout
+    assert "did you mean OVERSTORY_TIER?" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_the_stack_of_a_run_is_asked(
+    person: Person, house: House, make_images: Callable[..., Path]
+) -> None:
+    house.process.configure(latency_seconds=60)
+    person.start(make_images(2))
+
+    def manned() -> dict[str, dict[str, Any]] | None:
+        _, found = findings(**person.settings)
+        return found if found.get("workers", {}).get("level") == "ok" else None
+
+    found = eventually(manned)
+    assert "is up" in found["broker"]["says"]
+    assert "in flight" in found["limits"]["says"]
+    assert found["database"]["level"] == "ok"
+    assert found["model"]["level"] == "ok"

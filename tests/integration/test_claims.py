@@ -1,0 +1,233 @@
+"""Claims: whose turn it is, who may work, and that nobody else does."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from sqlalchemy import update
+
+from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
+from models import claims, state
+from models.state import Moved
+from models.tables import Image, Job, Node
+from tests.integration import jobs
+
+PENDING = ImageStatus.PENDING
+
+
+def claim(database, limit=8, *, account=jobs.ACCOUNT, seconds=jobs.LONG, attempts_max=5):
+    with database.write() as connection:
+        return claims.claim_images(
+            connection, account, PENDING, jobs.lease(seconds), limit, attempts_max
+        )
+
+
+def next_node(database, kind=NodeKind.LEAF, account=jobs.ACCOUNT):
+    with database.read() as connection:
+        return claims.next_node(connection, account, kind)
+
+
+# --- images
+
+
+def test_a_slice_is_of_one_job_in_input_order(database):
+    first, second = jobs.submit(database, [3, 2]), jobs.submit(database, [4])
+    slices = [claim(database, 4), claim(database, 4), claim(database, 4)]
+    assert [(s[0].job_id, [i.position for i in s]) for s in slices] == [
+        (first, [1, 2, 3, 4]),
+        (second, [1, 2, 3, 4]),
+        (first, [5]),
+    ]
+    assert claim(database) == []
+
+
+def test_workers_at_once_never_claim_the_same_image(database):
+    jobs.submit(database, [100])
+    slices = jobs.at_once(lambda _: claim(database, 3), range(60))
+    claimed = [image.position for images in slices for image in images]
+    assert len(claimed) == len(set(claimed))
+    while rest := claim(database, 3):
+        claimed += [image.position for image in rest]
+    assert sorted(claimed) == list(range(1, 101))
+
+
+def test_a_lapsed_lease_is_claimed_again_and_costs_an_attempt(database):
+    jobs.submit(database, [1])
+    attempts = [image.attempts for _ in range(9) for image in claim(database, seconds=0.0)]
+    assert attempts == [1, 2, 3, 4, 5]
+
+
+def test_an_image_that_was_tried_before_is_claimed_last_and_alone(database):
+    job = jobs.submit(database, [4])
+    (first,) = claim(database, 1, seconds=0.0)
+    assert [image.position for image in claim(database)] == [2, 3, 4]
+    assert [(i.job_id, i.id) for i in claim(database)] == [(job, first.id)]
+
+
+@pytest.mark.parametrize(
+    "hinder",
+    [{"due_at": 1e12}, {"lease_token": "t", "lease_until": 1e12}, {"status": "prepared"}],
+)
+def test_what_is_not_due_or_held_is_not_claimed(database, hinder):
+    job = jobs.submit(database, [2])
+    with database.write() as connection:
+        connection.execute(update(Image).where(Image.position == 1).values(**hinder))
+    assert [(i.job_id, i.position) for i in claim(database)] == [(job, 2)]
+
+
+@pytest.mark.parametrize("status", ["paused", "cancelled", "failed", "completed"])
+def test_a_job_that_does_not_run_is_not_served(database, status):
+    job = jobs.submit(database, [1])
+    jobs.upload_all(database, jobs.submit(database, [1], account="else"))
+    with database.write() as connection:
+        connection.execute(update(Job).where(Job.id == job).values(status=status))
+    assert claim(database) == []
+    assert next_node(database) is None
+
+
+def test_workers_serve_the_jobs_of_their_own_account(database):
+    mine, other = jobs.submit(database), jobs.submit(database, account="other")
+    assert {i.job_id for i in claim(database, account="other")} == {other}
+    jobs.upload_all(database, mine)
+    assert next_node(database, account="other") is None
+    assert next_node(database).job_id == mine
+    with database.read() as connection:
+        assert claims.waiting_work(connection, "other", 9) == {}
+        assert claims.waiting_work(connection, jobs.ACCOUNT, 9) == {"infer": 1}
+
+
+# --- whose turn
+
+
+def test_a_small_job_that_arrives_late_is_served_next(database):
+    large = jobs.submit(database, [100])
+    for _ in range(5):
+        claim(database)
+    late = jobs.submit(database, [2])
+    served = [claim(database)[0].job_id for _ in range(3)]
+    assert late in served[:2]
+    assert served.count(large) == 2
+
+
+def test_a_small_job_that_arrives_late_is_asked_next(database):
+    large = jobs.submit(database, [1] * 20)
+    jobs.upload_all(database, large)
+    for _ in range(10):
+        jobs.run_node(database, next_node(database).id)
+    late = jobs.submit(database, [1])
+    jobs.upload_all(database, late)
+    asked = []
+    for _ in range(3):
+        node = next_node(database)
+        asked.append(node.job_id)
+        jobs.run_node(database, node.id)
+    assert late in asked[:2]
+    assert asked.count(large) == 2
+
+
+def test_a_new_job_does_not_push_others_aside_for_what_they_have_had(database):
+    old = jobs.submit(database, [50])
+    for _ in range(4):
+        claim(database)
+    jobs.submit(database, [50])
+    turns = [claim(database, 4)[0].job_id for _ in range(6)]
+    assert turns.count(old) == 3
+
+
+def test_a_job_of_twice_the_weight_is_served_twice_as_much(database):
+    heavy = jobs.submit(database, [60], weight=2.0)
+    light = jobs.submit(database, [60])
+    turns = [claim(database, 2)[0].job_id for _ in range(12)]
+    assert (turns.count(heavy), turns.count(light)) == (8, 4)
+
+
+def test_the_branch_nearest_to_the_root_is_asked_first(database):
+    job = jobs.submit(database, [1] * 8, fan_in=2)
+    leaves = jobs.upload_all(database, job).leaves
+    for leaf in leaves[:6]:
+        jobs.finish_node(database, leaf)
+    lower = [next_node(database, NodeKind.BRANCH).first_position]
+    for _ in range(2):
+        jobs.finish_node(database, next_node(database, NodeKind.BRANCH).id)
+    node = next_node(database, NodeKind.BRANCH)
+    assert (lower, node.level, node.first_position) == ([1], 2, 1)
+
+
+# --- nodes
+
+
+def test_a_node_is_claimed_once_however_many_want_it(database):
+    job = jobs.submit(database, [1])
+    jobs.upload_all(database, job)
+    node = next_node(database)
+
+    def take(number: int) -> bool:
+        with database.write() as connection:
+            return claims.claim_node(connection, node, jobs.lease(), 10)
+
+    assert sum(jobs.at_once(take, range(16))) == 1
+    assert jobs.the_node(database, node.id).attempts == 1
+    assert jobs.the_job(database, job).served_tokens == 10
+
+
+def test_a_node_of_a_job_that_was_paused_meanwhile_is_not_claimed(database):
+    job = jobs.submit(database, [1])
+    jobs.upload_all(database, job)
+    node = next_node(database)
+    with database.write() as connection:
+        assert state.job_moved(connection, job, JobStatus.PAUSED)
+        assert not claims.claim_node(connection, node, jobs.lease(), 10)
+
+
+def test_a_postponed_node_waits_until_it_is_due(database):
+    job = jobs.submit(database, [1])
+    (leaf,) = jobs.upload_all(database, job).leaves
+    token = jobs.run_node(database, leaf)
+    with database.write() as connection:
+        state.node_postponed(connection, leaf, token, 60, "later", costs_attempt=False)
+    assert jobs.the_node(database, leaf).status == NodeStatus.READY
+    assert next_node(database) is None
+    with database.write() as connection:
+        connection.execute(update(Node).where(Node.id == leaf).values(due_at=0.0))
+    assert next_node(database).id == leaf
+
+
+def test_an_empty_account_pauses_its_own_jobs_and_resumes_them(database):
+    mine, other = jobs.submit(database), jobs.submit(database, account="other")
+    held = jobs.submit(database)
+    with database.write() as connection:
+        state.job_moved(connection, held, JobStatus.PAUSED, "by a person")
+        assert state.pause_running(connection, jobs.ACCOUNT, "no balance") == 1
+        assert state.pause_running(connection, jobs.ACCOUNT, "no balance") == 0
+    assert jobs.the_job(database, mine).status == JobStatus.PAUSED
+    assert jobs.the_job(database, other).status == JobStatus.RUNNING
+    with database.write() as connection:
+        assert state.resume_paused(connection, jobs.ACCOUNT, "no balance") == 1
+    assert jobs.the_job(database, mine).status == JobStatus.RUNNING
+    assert jobs.the_job(database, held).status == JobStatus.PAUSED
+
+
+def test_work_that_waits_is_counted_by_the_stage_that_does_it(database):
+    first = jobs.submit(database, [2, 1], fan_in=2)
+    for leaf in jobs.upload_all(database, first).leaves:
+        jobs.finish_node(database, leaf)
+    jobs.upload_all(database, jobs.submit(database, [1]))
+    prepared = jobs.submit(database, [3])
+    image = jobs.look(database, Image, prepared)[0]
+    with database.write() as connection:
+        token = jobs.hold(connection, Image, image.id)
+        jobs.record_prepared(connection, image.id, token, Moved())
+    with database.read() as connection:
+        waiting = claims.waiting_work(connection, jobs.ACCOUNT, 9)
+        capped = claims.waiting_work(connection, jobs.ACCOUNT, 1)
+    assert waiting == {"preprocess": 2, "upload": 1, "infer": 1, "aggregate": 1}
+    assert set(capped.values()) == {1}
+
+
+def test_a_claim_of_a_node_that_is_not_ready_is_refused(database):
+    job = jobs.submit(database, [1, 1])
+    for node in jobs.look(database, Node, job):
+        work = SimpleNamespace(id=node.id, job_id=job)
+        with database.write() as connection:
+            assert not claims.claim_node(connection, work, jobs.lease(), 1)

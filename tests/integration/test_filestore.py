@@ -1,0 +1,148 @@
+"""Files at the provider: one upload a content, and room made without harm."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from sqlalchemy import update
+
+from core.states import ImageStatus
+from models import filestore
+from models.filestore import Claim
+from models.tables import File, Image
+from tests.integration import jobs
+
+SHA = "5" * 64
+
+
+def claim(database, sha256=SHA, *, account=jobs.ACCOUNT, files_max=10, lease=None):
+    with database.write() as connection:
+        told = filestore.claim_all(
+            connection, account, {sha256: 100}, lease or jobs.lease(), files_max
+        )
+    return told[sha256]
+
+
+def store(database, sha256=SHA, file_id="file-1", account=jobs.ACCOUNT):
+    assert claim(database, sha256, account=account) is Claim.MINE
+    with database.write() as connection:
+        filestore.stored_all(connection, account, {sha256: file_id})
+
+
+def ids(database, *shas, account=jobs.ACCOUNT):
+    with database.read() as connection:
+        return filestore.ids_of(connection, account, shas or (SHA,))
+
+
+def evict(database, count=1):
+    with database.write() as connection:
+        return [file.file_id for file in filestore.evict(connection, jobs.ACCOUNT, count)]
+
+
+def test_one_content_is_uploaded_by_one_worker(database):
+    told = jobs.at_once(lambda _: claim(database), range(16))
+    assert sorted(told) == [Claim.BUSY] * 15 + [Claim.MINE]
+    with database.write() as connection:
+        filestore.stored_all(connection, jobs.ACCOUNT, {SHA: "file-1"})
+    assert claim(database) is Claim.STORED
+    assert ids(database) == {SHA: "file-1"}
+
+
+def test_a_slice_is_told_about_each_of_its_contents(database):
+    store(database, "stored", "file-1")
+    claim(database, "busy")
+    with database.write() as connection:
+        sizes = dict.fromkeys(["stored", "busy", "new", "newer", "too much"], 100)
+        told = filestore.claim_all(connection, jobs.ACCOUNT, sizes, jobs.lease(), 4)
+    assert told == {
+        "stored": Claim.STORED,
+        "busy": Claim.BUSY,
+        "new": Claim.MINE,
+        "newer": Claim.MINE,
+        "too much": Claim.FULL,
+    }
+
+
+def test_racing_slices_over_the_same_contents_upload_each_once(database):
+    contents = [f"sha-{number}" for number in range(12)]
+
+    def claim_some(seed: int) -> dict[str, Claim]:
+        sizes = dict.fromkeys(random.Random(seed).sample(contents, 8), 100)
+        with database.write() as connection:
+            return filestore.claim_all(connection, jobs.ACCOUNT, sizes, jobs.lease(), 99)
+
+    told = jobs.at_once(claim_some, range(24))
+    mine = [sha for slice_ in told for sha, claim in slice_.items() if claim is Claim.MINE]
+    assert sorted(mine) == sorted(contents)
+
+
+def test_each_account_has_files_of_its_own(database):
+    store(database)
+    assert claim(database, account="other") is Claim.MINE
+    assert ids(database, account="other") == {}
+
+
+@pytest.mark.parametrize("how", ["its worker is lost", "it is given up", "the provider lost it"])
+def test_an_upload_that_came_to_nothing_is_done_by_the_next(database, how):
+    lease = jobs.lease(0.0 if how == "its worker is lost" else jobs.LONG)
+    assert claim(database, lease=lease) is Claim.MINE
+    with database.write() as connection:
+        if how == "it is given up":
+            filestore.abandoned(connection, jobs.ACCOUNT, [SHA], lease.token)
+        if how == "the provider lost it":
+            filestore.stored_all(connection, jobs.ACCOUNT, {SHA: "file-1"})
+            filestore.gone(connection, jobs.ACCOUNT, ["file-1"])
+    assert ids(database) == {}
+    assert claim(database) is Claim.MINE
+    assert claim(database) is Claim.BUSY
+
+
+def test_who_lost_the_upload_cannot_give_it_up_for_the_next(database):
+    lost = jobs.lease(0.0)
+    assert claim(database, lease=lost) is Claim.MINE
+    assert claim(database) is Claim.MINE
+    with database.write() as connection:
+        filestore.abandoned(connection, jobs.ACCOUNT, [SHA], lost.token)
+    assert claim(database) is Claim.BUSY
+
+
+def test_a_full_store_says_so_and_an_eviction_makes_room(database):
+    store(database, "a", "file-a")
+    assert claim(database, "b", files_max=2) is Claim.MINE
+    assert claim(database, "c", files_max=2) is Claim.FULL
+    assert claim(database, "a", files_max=2) is Claim.STORED
+    assert evict(database) == ["file-a"]
+    assert claim(database, "c", files_max=2) is Claim.MINE
+
+
+def test_the_least_recently_used_files_go_first(database):
+    for number, name in enumerate("abc"):
+        store(database, name, f"file-{name}")
+        with database.write() as connection:
+            connection.execute(update(File).where(File.sha256 == name).values(used_at=number))
+    claim(database, "a")  # uses it
+    assert evict(database, 2) == ["file-b", "file-c"]
+    assert ids(database, "a", "b", "c") == {"a": "file-a"}
+
+
+def test_a_file_that_an_uploaded_image_waits_with_is_never_evicted(database):
+    job = jobs.submit(database, [2])
+    jobs.upload_all(database, job)
+    pinned = [image.sha256 for image in jobs.look(database, Image, job)]
+    for name in (*pinned, "free"):
+        store(database, name, f"file-{name}")
+    assert evict(database, 9) == ["file-free"]
+    with database.write() as connection:
+        done = update(Image).where(Image.job_id == job).values(status=ImageStatus.INCLUDED)
+        connection.execute(done)
+    assert sorted(evict(database, 9)) == [f"file-{name}" for name in sorted(pinned)]
+
+
+def test_racing_evictions_never_choose_the_same_file(database):
+    for number in range(10):
+        store(database, f"sha-{number}", f"file-{number}")
+    evicted = jobs.at_once(lambda _: evict(database, 2), range(8))
+    chosen = [file for files in evicted for file in files]
+    assert len(chosen) == len(set(chosen))
+    assert sorted([*chosen, *evict(database, 10)]) == [f"file-{n}" for n in range(10)]

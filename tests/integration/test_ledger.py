@@ -1,0 +1,146 @@
+"""The ledger of paid calls: written before, settled after, never paid for twice."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import func, select, update
+
+from core.reply import Reply, Usage
+from core.states import CallStatus
+from models import ledger, queries
+from models.ledger import NewCall
+from models.tables import Call
+from tests.integration import jobs
+
+KEY = "k" * 64
+
+
+def reply(text="an answer", prompt=100, cached=10, completion=5):
+    return Reply(text, "thoughts", "stop", Usage(prompt, cached, completion), "trace", "m")
+
+
+@pytest.fixture
+def job(database):
+    return jobs.submit(database, [1])
+
+
+def open_call(database, job, key=KEY, seconds=jobs.LONG):
+    node = jobs.root_of(database, job)
+    call = NewCall(key, job, node, jobs.ACCOUNT, "m", 1, 200, "USD")
+    with database.write() as connection:
+        return ledger.open_call(connection, call, jobs.lease(seconds))
+
+
+def settle(database, call, answer=None):
+    with database.write() as connection:
+        ledger.settle(connection, call, answer or reply(), 0.5)
+
+
+def answered(database, key=KEY, only_job=None):
+    with database.read() as connection:
+        return ledger.answered(connection, key, only_job)
+
+
+def calls(database, job):
+    return [(row.status, row.reply) for row in jobs.look(database, Call, job)]
+
+
+def test_the_same_request_is_in_flight_once_at_most(database, job):
+    opened = jobs.at_once(lambda _: open_call(database, job), range(16))
+    assert sum(call is not None for call in opened) == 1
+    assert open_call(database, job, key="x" * 64) is not None
+
+
+def test_the_same_request_of_another_job_waits_for_the_first(database, job):
+    other = jobs.submit(database, [1])
+    call = open_call(database, job)
+    assert open_call(database, other) is None
+    settle(database, call)
+    assert answered(database).text == "an answer"
+
+
+def test_a_settled_request_answers_every_later_one(database, job):
+    assert answered(database) is None
+    settle(database, open_call(database, job))
+    found = answered(database)
+    assert (found.text, found.finish_reason) == ("an answer", "stop")
+    assert found.usage == Usage(100, 10, 5)
+    assert answered(database, key="x" * 64) is None
+
+
+def test_a_fresh_job_takes_its_own_answers_only(database, job):
+    settle(database, open_call(database, job))
+    assert answered(database, only_job=job) is not None
+    assert answered(database, only_job=jobs.submit(database, [1])) is None
+
+
+@pytest.mark.parametrize("status", [CallStatus.REFUSED, CallStatus.FAILED, CallStatus.UNKNOWN])
+def test_what_was_not_answered_answers_nothing_and_may_be_asked_again(database, job, status):
+    call = open_call(database, job)
+    with database.write() as connection:
+        ledger.close(connection, call, status, "no", 451)
+    assert answered(database) is None
+    assert open_call(database, job) is not None
+
+
+def test_a_call_whose_worker_was_lost_makes_room_for_the_next(database, job):
+    open_call(database, job, seconds=0.0)
+    assert open_call(database, job) is not None
+    assert [status for status, _ in calls(database, job)] == ["unknown", "started"]
+
+
+def test_a_reply_that_comes_late_is_kept_and_answers(database, job):
+    late = open_call(database, job, seconds=0.0)
+    with database.write() as connection:
+        assert ledger.expire_all(connection) == 1
+        assert ledger.expire_all(connection) == 0
+    assert calls(database, job) == [("unknown", None)]
+    settle(database, late)
+    assert calls(database, job) == [("settled", "an answer")]
+    assert answered(database).text == "an answer"
+
+
+def test_a_late_reply_settles_beside_its_twin_in_flight_and_after_it(database, job):
+    late = open_call(database, job, seconds=0.0)
+    twin = open_call(database, job)
+    settle(database, late, reply("late"))
+    settle(database, twin, reply("twin"))
+    assert calls(database, job) == [("settled", "late"), ("settled", "twin")]
+    assert answered(database).text == "late"
+
+
+def test_a_settled_call_is_never_changed_again(database, job):
+    call = open_call(database, job)
+    settle(database, call)
+    settle(database, call, reply("again", 999, 0, 999))
+    with database.write() as connection:
+        ledger.close(connection, call, CallStatus.FAILED, "no")
+        connection.execute(update(Call).values(lease_until=0.0))
+        assert ledger.expire_all(connection) == 0
+    assert calls(database, job) == [("settled", "an answer")]
+
+
+def test_use_is_the_sum_over_a_jobs_calls(database, job):
+    for key in ("a" * 64, "b" * 64):
+        settle(database, open_call(database, job, key))
+    refused = open_call(database, job, "c" * 64)
+    with database.write() as connection:
+        usage = Usage(7, 0, 3)
+        ledger.close(connection, refused, CallStatus.REFUSED, "no", 451, usage, 0.25)
+    open_call(database, job, "d" * 64)
+    settle(database, open_call(database, jobs.submit(database, [1]), "e" * 64))
+    with database.read() as connection:
+        used = queries.used(connection, job)
+        assert queries.settled_and_refused(connection, job) == (2, 1)
+    assert (used.requests, used.cost, used.currency) == (3, 1.25, "USD")
+    assert (used.prompt_tokens, used.cached_tokens, used.completion_tokens) == (207, 20, 13)
+
+
+def test_racing_retries_of_lost_calls_leave_one_in_flight(database, job):
+    for number in range(5):
+        open_call(database, job, seconds=0.0 if number < 4 else jobs.LONG)
+    opened = jobs.at_once(lambda _: open_call(database, job), range(16))
+    assert opened == [None] * 16
+    with database.read() as connection:
+        started = select(func.count()).where(Call.status == CallStatus.STARTED)
+        assert connection.execute(started).scalar_one() == 1

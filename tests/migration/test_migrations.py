@@ -1,0 +1,93 @@
+"""Migrations and models say the same, up, down, and from two processes at once."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import inspect
+
+import migrations
+from core.errors import ServiceAway
+from models.engine import Database
+from models.tables import Base
+from tests.integration import jobs
+
+CONTRACT = {"jobs", "images", "nodes", "calls", "files", "events"}
+
+
+@pytest.fixture
+def empty(empty_url):
+    database = Database(empty_url)
+    yield database
+    database.dispose()
+
+
+def differences(database: Database) -> list[object]:
+    with database.engine.connect() as connection:
+        options = {"compare_type": True}
+        return compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata)
+
+
+def tables(database: Database) -> set[str]:
+    return set(inspect(database.engine).get_table_names()) - {"alembic_version"}
+
+
+def test_the_models_are_what_the_migrations_make(database):
+    assert differences(database) == []
+    assert migrations.is_current(database)
+    assert tables(database) >= CONTRACT
+
+
+def test_an_empty_database_is_brought_up_and_a_current_one_is_left_alone(empty):
+    assert not migrations.is_current(empty)
+    migrations.upgrade(empty.url)
+    job = jobs.submit(empty, [1])
+    migrations.upgrade(empty.url)
+    assert differences(empty) == []
+    assert jobs.the_job(empty, job).status == "running"
+
+
+def test_down_to_nothing_and_up_again(empty):
+    migrations.upgrade(empty.url)
+    command.downgrade(migrations.configuration(empty.url), "base")
+    assert tables(empty) == set()
+    assert inspect(empty.engine).get_view_names() == []
+    migrations.upgrade(empty.url)
+    assert differences(empty) == []
+
+
+def test_each_migration_can_be_taken_back_and_done_again(empty):
+    script = ScriptDirectory.from_config(migrations.configuration(empty.url))
+    for revision in reversed([r.revision for r in script.walk_revisions()]):
+        migrations.upgrade(empty.url, revision)
+        command.downgrade(migrations.configuration(empty.url), "-1")
+        migrations.upgrade(empty.url, revision)
+    assert differences(empty) == []
+
+
+def test_there_is_one_line_of_numbered_migrations(home):
+    script = ScriptDirectory.from_config(migrations.configuration("sqlite://"))
+    revisions = [revision.revision for revision in script.walk_revisions()]
+    assert len(script.get_heads()) == 1
+    assert sorted(revisions) == [f"{n:04}" for n in range(1, len(revisions) + 1)]
+
+
+def test_processes_that_migrate_at_once_all_succeed(empty):
+    words = [sys.executable, "-c", "import sys, migrations; migrations.upgrade(sys.argv[1])"]
+    running = [
+        subprocess.Popen([*words, empty.url], stderr=subprocess.PIPE, text=True) for _ in range(3)
+    ]
+    errors = [process.communicate(timeout=60)[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0], errors
+    assert differences(empty) == []
+
+
+def test_a_database_that_is_away_is_told_in_our_words(home):
+    with pytest.raises(ServiceAway, match="database"):
+        migrations.upgrade("postgresql+psycopg://nobody@127.0.0.1:1/none")

@@ -1,0 +1,404 @@
+"""What the doctor makes of what it sees; nothing is started, nobody is asked."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clients.limiter import AccountState
+from core.errors import (
+    AccountPaused,
+    KeyRefused,
+    LimitKind,
+    OverstoryError,
+    ProviderDown,
+    ReplyUnusable,
+    RequestRefused,
+    SlowDown,
+    WrongUsage,
+)
+from core.limits import Limits
+from core.settings import load
+from overstory.doctor import checks, command, configuration, endpoint, machine, parts, secrets
+from overstory.doctor.checks import Check
+from overstory.doctor.finding import Finding, Level, failed, ok, warning
+from overstory.doctor.patient import Patient
+
+URL = "https://api.stepfun.ai/v1"
+QUEUES = {"submit", "preprocess", "upload", "infer", "aggregate"}
+
+
+def examined(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Patient:
+    """A patient with these variables and none besides."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return Patient.examine(environment)
+
+
+# --- settings
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("OVERSTORY_TEIR", "OVERSTORY_TEIR (did you mean OVERSTORY_TIER?)"),
+        ("OVERSTORY_API_KYE", "OVERSTORY_API_KYE (did you mean OVERSTORY_API_KEY?)"),
+        ("OVERSTORY_BASEURL", "OVERSTORY_BASEURL (did you mean OVERSTORY_BASE_URL?)"),
+        ("overstory_modell", "overstory_modell (did you mean OVERSTORY_MODEL?)"),
+        ("OVERSTORY_SOMETHING_ELSE_ALTOGETHER", "OVERSTORY_SOMETHING_ELSE_ALTOGETHER"),
+    ],
+)
+def test_a_misspelt_variable_is_named_with_its_nearest_setting(name: str, said: str) -> None:
+    assert list(configuration.unknown_names([name])) == [said]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["OVERSTORY_TIER", "overstory_tier", "STEPFUN_API_KEY", "OVERSTORY_PARENT_PID", "PATH"],
+)
+def test_a_known_variable_is_no_typing_error(name: str) -> None:
+    assert list(configuration.unknown_names([name])) == []
+
+
+def test_a_misspelt_variable_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    finding = configuration.check(examined(monkeypatch, OVERSTORY_TEIR="V1"))
+    assert finding.level == Level.WARNING
+    assert finding.do is not None
+    assert "OVERSTORY_TIER" in finding.do
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("OVERSTORY_RPM", "many"),
+        ("OVERSTORY_TIER", "V99"),
+        ("OVERSTORY_PROVIDER", "acme"),
+    ],
+)
+def test_a_wrong_value_fails_and_the_other_checks_wait(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    patient = examined(monkeypatch, **{name: value})
+    assert configuration.check(patient).level == Level.FAILED
+    assert [check.name for check in checks.applicable(patient)] == ["settings", "python"]
+
+
+def test_each_setting_says_where_it_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STEPFUN_API_KEY", "sk-very-secret")
+    monkeypatch.setenv("OVERSTORY_TIER", "V1")
+    patient = Patient.examine(
+        {"STEPFUN_API_KEY": "sk-very-secret", "OVERSTORY_TIER": "V1"}, Path("/elsewhere")
+    )
+    settings = {setting.name: setting for setting in configuration.settings_of(patient)}
+    assert settings["OVERSTORY_TIER"].source == "OVERSTORY_TIER"
+    assert settings["OVERSTORY_RPM"].source == "default"
+    assert settings["OVERSTORY_HOME"].source == "--home"
+    key = settings["OVERSTORY_API_KEY"]
+    assert (key.value, key.source) == ("present, not shown", "STEPFUN_API_KEY")
+
+
+# --- secrets
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://:hunter2@host:6379/0", "redis://:•••@host:6379/0"),
+        ("postgresql://u:p%40ss@host/db", "postgresql://u:•••@host/db"),
+        ("redis://:odd@word@host/0", "redis://:•••@host/0"),
+        ("redis://host/0?password=hunter2&db=1", "redis://host/0?password=•••&db=1"),
+        ("sqlite:////tmp/a.db", "sqlite:////tmp/a.db"),
+        ("unix:///run/valkey.sock?db=1", "unix:///run/valkey.sock?db=1"),
+    ],
+)
+def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert secrets.masked(url) == shown
+
+
+def test_no_finding_holds_a_key_or_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    patient = examined(
+        monkeypatch,
+        OVERSTORY_API_KEY="sk-very-secret",
+        OVERSTORY_DATABASE_URL="postgresql://u:hunter%402@host/db",
+    )
+    loud = failed("sk-very-secret hunter%402", "hunter@2", "sk-very-secret")
+    finding = checks.made(Check("loud", lambda _: loud), patient)
+    assert finding == failed("••• •••", "•••", "•••")
+
+
+@pytest.mark.parametrize("error", [WrongUsage("set it"), ZeroDivisionError("a bug of ours")])
+def test_a_check_that_raises_is_a_failure_like_any_other(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def raises(patient: Patient) -> Finding:
+        raise error
+
+    finding = checks.made(Check("raises", raises), examined(monkeypatch))
+    assert finding is not None
+    assert finding.level == Level.FAILED
+    assert str(error) in finding.says
+
+
+# --- the endpoint
+
+
+@pytest.mark.parametrize(
+    ("error", "word"),
+    [
+        (RequestRefused(404, "http_404", "not found"), "no API at this path"),
+        (RequestRefused(308, "http_308", "moved"), "redirects"),
+        (RequestRefused(400, "odd", "what?"), "what?"),
+        (ReplyUnusable("invalid_json", "<html>"), "some web server"),
+        (ProviderDown("503 overloaded", True, 503), "answers 503"),
+        (ProviderDown("ConnectError: CERTIFICATE_VERIFY_FAILED", False), "certificate"),
+        (ProviderDown("ConnectError: refused", False), "nobody answers"),
+        (WrongUsage("OVERSTORY_BASE_URL must be"), "must be"),
+    ],
+)
+def test_an_endpoint_of_no_use_says_why(
+    monkeypatch: pytest.MonkeyPatch, error: OverstoryError, word: str
+) -> None:
+    monkeypatch.setattr(endpoint, "resolves", lambda host: True)
+    finding = endpoint.unreachable(error, URL)
+    assert finding is not None
+    assert finding.level == Level.FAILED
+    assert word in finding.says
+    assert finding.do
+
+
+def test_an_unknown_name_is_told_from_a_silent_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "resolves", lambda host: False)
+    finding = endpoint.unreachable(ProviderDown("ConnectError: -2", False), URL)
+    assert finding is not None
+    assert "api.stepfun.ai is not known here (DNS)" in finding.says
+
+
+LIMITED = SlowDown(LimitKind.RPM, 100, "rpm limit")
+
+
+@pytest.mark.parametrize("error", [KeyRefused(), AccountPaused(), LIMITED])
+def test_an_endpoint_that_minds_the_key_was_reached(error: OverstoryError) -> None:
+    assert endpoint.unreachable(error, URL) is None
+
+
+@pytest.mark.parametrize(
+    ("answer", "has_key", "level", "word"),
+    [
+        (["m"], True, Level.OK, "accepted"),
+        (["m"], False, Level.OK, "wants none"),
+        (KeyRefused("401"), True, Level.FAILED, "401"),
+        (KeyRefused("401"), False, Level.FAILED, "none is set"),
+        (AccountPaused("no money"), True, Level.FAILED, "402"),
+        (LIMITED, True, Level.OK, "at its limit"),
+    ],
+)
+def test_the_key_by_what_the_endpoint_says(
+    answer: Any, has_key: bool, level: Level, word: str
+) -> None:
+    finding = endpoint.key_finding(answer, has_key, "USD")
+    assert finding is not None
+    assert (finding.level, word in finding.says) == (level, True)
+
+
+def test_the_key_of_an_endpoint_that_is_away_is_not_judged() -> None:
+    assert endpoint.key_finding(ProviderDown("away", False), True, "USD") is None
+
+
+@pytest.mark.parametrize(
+    ("base_url", "key", "expected"),
+    [
+        ("http://gpu-box:8000/v1", "sk-1234", True),
+        ("http://gpu-box:8000/v1", None, False),
+        ("http://127.0.0.1:8000/v1", "sk-1234", False),
+        ("http://localhost:8000/v1", "sk-1234", False),
+        ("https://api.stepfun.ai/v1", "sk-1234", False),
+    ],
+)
+def test_a_key_in_the_clear_is_noticed(base_url: str, key: str | None, expected: bool) -> None:
+    assert endpoint.in_the_clear(load(base_url=base_url, api_key=key)) is expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "listed", "level", "word"),
+    [
+        ({}, ["step-3.7-flash"], Level.OK, "60 images"),
+        ({}, [], Level.OK, "60 images"),
+        ({"model": "step-3.7-flsh"}, ["step-3.7-flash", "x"], Level.FAILED, "not among the 2"),
+        ({"model": "step-3.5-flash"}, ["step-3.5-flash"], Level.WARNING, "take images"),
+        ({"model": "qwen", "provider": "openai"}, ["qwen"], Level.WARNING, "assumed"),
+        (
+            {
+                "model": "qwen",
+                "provider": "openai",
+                "context_tokens": 8192,
+                "images_per_request": 8,
+            },
+            ["qwen"],
+            Level.OK,
+            "not checked",
+        ),
+    ],
+)
+def test_the_model_by_what_the_endpoint_lists(
+    settings: dict[str, Any], listed: list[str], level: Level, word: str
+) -> None:
+    finding = endpoint.model_finding(load(**settings), listed)
+    assert (finding.level, word in finding.says) == (level, True)
+
+
+def test_an_unknown_model_is_answered_with_the_nearest_name() -> None:
+    finding = endpoint.model_finding(load(model="step-3.7-flsh"), ["step-3.7-flash", "other"])
+    assert finding.do == "set OVERSTORY_MODEL to one that takes images: step-3.7-flash"
+
+
+@pytest.mark.parametrize(
+    ("left", "level"), [(12.5, Level.OK), (None, Level.OK), (0.0, Level.WARNING)]
+)
+def test_an_empty_balance_is_a_warning(left: float | None, level: Level) -> None:
+    assert endpoint.balance_finding(left, "USD").level == level
+
+
+def test_without_a_key_the_sandbox_is_a_warning_and_the_rest_is_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    patient = examined(monkeypatch)
+    assert endpoint.endpoint(patient).level == Level.WARNING
+    rest = (endpoint.key, endpoint.model, endpoint.files, endpoint.balance)
+    assert [check(patient) for check in rest] == [None] * 4
+
+
+def test_no_sandbox_comes_with_a_broker_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    patient = examined(monkeypatch, OVERSTORY_BROKER_URL="redis://127.0.0.1:1/0")
+    assert endpoint.endpoint(patient).level == Level.FAILED
+
+
+# --- the parts
+
+
+@pytest.mark.parametrize(
+    ("revision", "level"),
+    [("0002", Level.OK), ("0001", Level.WARNING), (None, Level.WARNING), ("0009", Level.FAILED)],
+)
+def test_a_database_by_its_revision(revision: str | None, level: Level) -> None:
+    assert parts.standing("sqlite", revision, ["0002", "0001"]).level == level
+
+
+@pytest.mark.parametrize(
+    ("taken", "embedded", "level"),
+    [
+        ({"a@x": QUEUES}, False, Level.OK),
+        ({"a@x": {"submit", "preprocess", "upload"}, "b@x": {"infer", "aggregate"}}, False, "ok"),
+        ({"a@x": QUEUES - {"infer"}}, False, Level.FAILED),
+        ({}, False, Level.FAILED),
+        ({}, True, Level.WARNING),
+    ],
+)
+def test_every_queue_needs_somebody(taken: Any, embedded: bool, level: Level) -> None:
+    assert parts.manned(taken, embedded).level == level
+
+
+def account_state(paused: str | None = None, learned: int = 5) -> AccountState:
+    return AccountState(
+        in_flight=2,
+        requests=10,
+        tokens=3000,
+        configured=Limits(5, 100, 500_000),
+        learned=Limits(learned, 100, 500_000),
+        ceilings={},
+        paused=paused,
+        probe_seconds=None,
+        binds=None,
+        window_seconds=60.0,
+    )
+
+
+def test_a_paused_account_is_a_warning_with_its_reason() -> None:
+    finding = parts.paused_or_ok(account_state(paused="no balance"), "5 calls")
+    assert (finding.level, finding.says) == (Level.WARNING, "calls are paused: no balance")
+
+
+def test_what_429s_have_taught_is_told() -> None:
+    assert parts.paused_or_ok(account_state(), "5 calls").details == ()
+    assert "concurrency=3" in parts.paused_or_ok(account_state(learned=3), "5 calls").details[0]
+
+
+def test_a_database_that_is_not_there_yet_is_not_made(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    patient = examined(monkeypatch, OVERSTORY_HOME=str(tmp_path / "home"))
+    assert parts.database(patient).level == Level.OK
+    assert machine.home(patient).level == Level.OK
+    assert machine.blobs(patient) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- the machine
+
+
+def test_a_state_folder_below_a_file_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    patient = examined(monkeypatch, OVERSTORY_HOME=str(tmp_path / "file" / "home"))
+    assert machine.home(patient).level == Level.FAILED
+
+
+@pytest.mark.parametrize(
+    ("free", "level"),
+    [(2 * 2**30, Level.OK), (2**29, Level.WARNING), (2**20, Level.FAILED)],
+)
+def test_a_full_disk_fails_before_a_run_does(
+    monkeypatch: pytest.MonkeyPatch, free: int, level: Level
+) -> None:
+    patient = examined(monkeypatch)
+    usage = type("Usage", (), {"free": free})
+    monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
+    assert machine.home(patient).level == level
+
+
+@pytest.mark.parametrize(
+    ("version", "level"),
+    [("3.31.1", Level.FAILED), ("3.46.0", Level.WARNING), ("3.50.7", Level.OK)],
+)
+def test_sqlite_by_its_version(monkeypatch: pytest.MonkeyPatch, version: str, level: Level) -> None:
+    module = type("Module", (), {"sqlite_version": version, "__name__": "sqlite3.dbapi2"})
+    monkeypatch.setattr(machine, "sqlite_module", lambda: module)
+    finding = machine.sqlite(examined(monkeypatch))
+    assert finding is not None
+    assert finding.level == level
+
+
+def test_sqlite_does_not_matter_to_postgresql(monkeypatch: pytest.MonkeyPatch) -> None:
+    patient = examined(monkeypatch, OVERSTORY_DATABASE_URL="postgresql://u@host/db")
+    assert machine.sqlite(patient) is None
+
+
+def test_a_container_with_fewer_cores_than_its_machine_is_told_which_setting_helps(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 64)
+    monkeypatch.setattr(machine, "allowed_cores", lambda: 2.0)
+    finding = machine.resources(examined(monkeypatch))
+    assert (finding.level, finding.do) == (Level.WARNING, "set OVERSTORY_CPU_WORKERS=2")
+
+
+def test_a_missing_library_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "LIBRARIES", ("celery", "no-such-library"))
+    finding = machine.python(examined(monkeypatch))
+    assert finding.level == Level.FAILED
+    assert "no-such-library" in finding.says
+    assert f"Python {sys.version_info[0]}" in finding.says
+
+
+# --- how it is shown
+
+
+def test_a_pipe_gets_words_and_no_signs() -> None:
+    lines = command.plain("key", warning("odd", "mend it", "detail"))
+    assert [" ".join(line.split()) for line in lines] == ["warning key odd", "detail", "> mend it"]
+
+
+def test_the_last_line_counts() -> None:
+    findings = [ok("a"), ok("b"), warning("c", "d"), failed("e", "f")]
+    assert command.summary(findings) == "2 ok, 1 warning, 1 failed"
