@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BufferedReader, BytesIO
+from io import BufferedReader
 from pathlib import Path
 
 from core.errors import ImageRefused, RefusalCode
@@ -16,12 +16,8 @@ _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 @contextmanager
-def opened(
-    path: Path, max_bytes: int, hold_bytes: int = 0
-) -> Iterator[tuple[BufferedReader | BytesIO, int]]:
-    """The file, at its start, and its size in bytes; one of up to ``hold_bytes`` in memory.
-
-    What is held cannot change between its hash and its decoding, and is read once.
+def opened(path: Path, max_bytes: int) -> Iterator[tuple[BufferedReader, int]]:
+    """The file, at its start, and its size in bytes.
 
     Raises ImageRefused: MISSING, UNREADABLE, EMPTY, TOO_LARGE_FILE.
     """
@@ -35,19 +31,7 @@ def opened(
                 f"the file has {size} bytes, more than the {max_bytes} allowed"
                 " (OVERSTORY_MAX_FILE_BYTES)",
             )
-        if size > hold_bytes:
-            yield file, size
-        else:
-            held = _read(file)
-            yield BytesIO(held), len(held)
-
-
-def _read(file: BufferedReader) -> bytes:
-    try:
-        return file.read()
-    except OSError as error:
-        reason = f"the file cannot be read ({error.strerror})"
-        raise ImageRefused(RefusalCode.UNREADABLE, reason) from None
+        yield file, size
 
 
 @contextmanager

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BufferedReader, BytesIO
+from io import BufferedReader
 from pathlib import Path
 from typing import Final
 
@@ -32,8 +32,6 @@ from core.tokens import Detail
 
 MAX_SCANS = 200
 """Progressive photos have about 10; thousands over a large frame keep a decoder busy for hours."""
-HOLD_BYTES = 8_000_000
-"""Files up to this size are read once, into memory; larger ones stream twice from disk."""
 MIMES: Final = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 
 
@@ -61,7 +59,7 @@ class Prepared:
 class _Job:
     """One call, past the checks that need no decoder."""
 
-    file: BufferedReader | BytesIO
+    file: BufferedReader
     file_bytes: int
     kind: str
     limits: ImageLimits
@@ -76,7 +74,7 @@ def prepare(
 
     Raises ImageRefused with a code and a sentence, and nothing else, for anything on disk.
     """
-    with _job(path, limits, detail, page, HOLD_BYTES) as job:
+    with _job(path, limits, detail, page) as job:
         digest = hashlib.file_digest(job.file, "sha256").hexdigest()
         return _prepare_pdf(job, digest) if job.kind == "pdf" else _prepare(job, digest)
 
@@ -113,14 +111,10 @@ def measure(path: Path, limits: ImageLimits, page: int | None = None) -> Size:
 
 @contextmanager
 def _job(
-    path: Path,
-    limits: ImageLimits,
-    detail: Detail = "low",
-    page: int | None = None,
-    hold_bytes: int = 0,
+    path: Path, limits: ImageLimits, detail: Detail = "low", page: int | None = None
 ) -> Iterator[_Job]:
     """Every failure in here becomes an ImageRefused; decoders raise whatever they like."""
-    with disk.opened(path, limits.max_file_bytes, hold_bytes) as (file, file_bytes):
+    with disk.opened(path, limits.max_file_bytes) as (file, file_bytes):
         job = _Job(file, file_bytes, _kind(file), limits, detail, page)
         try:
             yield job
@@ -133,7 +127,7 @@ def _job(
             raise _refusal(error, job) from None
 
 
-def _kind(file: BufferedReader | BytesIO) -> str:
+def _kind(file: BufferedReader) -> str:
     try:
         kind = sniff(file.read(SNIFF_BYTES))
         file.seek(0)
@@ -261,7 +255,7 @@ def _check_scans(job: _Job) -> None:
 
 
 @contextmanager
-def _place_kept(file: BufferedReader | BytesIO) -> Iterator[None]:
+def _place_kept(file: BufferedReader) -> Iterator[None]:
     """From the file's start, and back to where the decoder left it."""
     at = file.tell()
     file.seek(0)

@@ -12,7 +12,7 @@ import io
 import math
 import warnings
 from collections.abc import Callable
-from io import BufferedReader, BytesIO
+from io import BufferedReader
 from typing import Final
 
 from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
@@ -54,7 +54,7 @@ Image.core.set_blocks_max(2)  # type: ignore[attr-defined]
 # --- in
 
 
-def opened(file: BufferedReader | BytesIO, kind: str) -> Picture:
+def opened(file: BufferedReader, kind: str) -> Picture:
     """A file's header read, by the one decoder its first bytes ask for; no pixels yet."""
     _hush_decoders()
     file.seek(0)
@@ -66,7 +66,7 @@ def opened(file: BufferedReader | BytesIO, kind: str) -> Picture:
         raise ValueError("its header makes no sense") from None
 
 
-def _opened_heif(file: BufferedReader | BytesIO) -> Picture:
+def _opened_heif(file: BufferedReader) -> Picture:
     """libheif turns as the container says, and pillow-heif then drops EXIF's orientation. Some
     writers only leave the EXIF one; it is kept where the container says nothing.
     """

@@ -58,7 +58,9 @@ def check(text: str, known: Collection[int]) -> Checked:
     kept = _filter_sentences(text, known)
     if not kept.strip():
         kept = text
-    cleaned = _rewrite(kept, lambda number: number if number in known else None)
+    cleaned = kept
+    while any(number not in known for number in _all_numbers(cleaned)):  # [[9] 9] needs two turns
+        cleaned = _rewrite(cleaned, lambda number: number if number in known else None)
     return Checked(cleaned.strip(), tuple(cited_numbers(cleaned)), refused)
 
 

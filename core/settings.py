@@ -85,6 +85,7 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(30.0, gt=0)  # renewed while the work runs
     slot_seconds: float = Field(60.0, gt=0)  # an account slot outlives its worker by this at first
     attempts_max: int = Field(5, ge=1)  # of one image, or of a node whose workers die
+    outage_max_seconds: float = Field(21_600.0, gt=0)  # a job gives up on a silent provider
     call_attempts_max: int = Field(12, ge=1)  # of one call that fails on the way
     slice_images: int = Field(8, ge=1)  # images a preprocess or upload message may claim
     infer_processes: int | None = Field(None, ge=1)  # embedded; None: as the concurrency needs

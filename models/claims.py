@@ -56,6 +56,7 @@ class NodeWork:
     endpoint: str
     detail: str
     options: dict[str, Any]
+    started_at: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +152,7 @@ def next_node(connection: Connection, account: str, kind: NodeKind) -> NodeWork 
             Job.endpoint,
             Job.detail,
             Job.options,
+            Node.started_at,
         )
         .join(Job, Job.id == Node.job_id)
         .where(

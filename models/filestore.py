@@ -154,7 +154,9 @@ def evict(connection: Connection, account: str, count: int) -> list[StoredFile]:
     to rely on a file that is about to be deleted. What only paused jobs wait for goes last: when
     they go on they upload it again.
     """
-    running, paused = (_waited_for(account, status) for status in (JobStatus.RUNNING, JobStatus.PAUSED))
+    running, paused = (
+        _waited_for(account, status) for status in (JobStatus.RUNNING, JobStatus.PAUSED)
+    )
     return _give_up(connection, account, ~running, count, paused)
 
 

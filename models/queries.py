@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, case, func, select
 
 from core.states import CallStatus, ImageStatus, JobStatus, NodeKind, NodeStatus
+from models.engine import now
 from models.tables import Call, Image, Job, Node
 
 
@@ -234,6 +235,41 @@ def included_positions(
         )
     )
     return frozenset(rows.scalars())
+
+
+def seconds_since(connection: Connection, at: float | None) -> float:
+    """How long ago ``at`` was, by the database's clock; 0 for None."""
+    if at is None:
+        return 0.0
+    return float(connection.execute(select(now() - at)).scalar_one())
+
+
+def calls_in_flight(connection: Connection, job_id: str) -> int:
+    """Calls of a job that were sent, or are about to be, and have not come back."""
+    return connection.execute(
+        select(func.count()).where(Call.job_id == job_id, Call.status == CallStatus.STARTED)
+    ).scalar_one()
+
+
+def trouble(connection: Connection, job_id: str) -> str | None:
+    """Why something of a running job waits to be tried again; None when nothing does."""
+    node = (
+        select(Node.error)
+        .where(Node.job_id == job_id, Node.status == NodeStatus.READY, Node.error.is_not(None))
+        .order_by(Node.due_at.desc())
+        .limit(1)
+    )
+    image = (
+        select(Image.error)
+        .where(
+            Image.job_id == job_id,
+            Image.status.in_([ImageStatus.PENDING, ImageStatus.PREPARED]),
+            Image.error.is_not(None),
+        )
+        .limit(1)
+    )
+    found = connection.execute(node).scalar() or connection.execute(image).scalar()
+    return str(found) if found else None
 
 
 def settled_and_refused(connection: Connection, job_id: str) -> tuple[int, int]:

@@ -135,6 +135,16 @@ class Image(Base):
         Index("ix_images_node_id", "node_id"),
         Index("ix_images_sha256", "sha256"),
         Index("ix_images_source_sha256", "source_sha256"),
+        # by file name, whole or by its beginning
+        Index("ix_images_name", "name", postgresql_ops={"name": "text_pattern_ops"}),
+        # what failed, out of rows of which nearly all did not
+        Index(
+            "ix_images_failed",
+            "job_id",
+            "position",
+            sqlite_where=sql("status = 'failed'"),
+            postgresql_where=sql("status = 'failed'"),
+        ),
     )
 
 
@@ -174,6 +184,12 @@ class Node(Base):
         # what a worker may ask next
         Index("ix_nodes_job_id_status", "job_id", "status"),
         Index("ix_nodes_parent_id", "parent_id"),
+        # words in notes
+        Index(
+            "ix_nodes_words",
+            sql("to_tsvector('simple', coalesce(text, ''))"),
+            postgresql_using="gin",
+        ).ddl_if(dialect="postgresql"),
         # a job has one root: two would be two answers
         Index(
             "uq_nodes_one_root",

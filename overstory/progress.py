@@ -69,6 +69,8 @@ class Rate:
     seen: deque[tuple[float, float]] = field(default_factory=deque)
 
     def add(self, at: float, images: float) -> None:
+        if not images:
+            self.seen.clear()  # the time the workers take to start says nothing about their rate
         self.seen.append((at, images))
         while len(self.seen) > 2 and at - self.seen[0][0] > RATE_SECONDS:
             self.seen.popleft()

@@ -14,11 +14,12 @@ from rich.console import Console
 from rich.panel import Panel
 
 import migrations
-from core.errors import OverstoryError, ServiceAway
+from core.errors import KeyRefused, OverstoryError, ProviderDown, ServiceAway
 from core.settings import SANDBOX, Settings
 from core.spec import JobSpec
 from core.states import JobStatus
 from models import queries, repair, state
+from models.engine import Connection
 from models.queries import JobRow
 from models.state import Moved
 from overstory.embedded import Embedded, prepare_home
@@ -39,6 +40,7 @@ log = structlog.get_logger()
 POLL_SECONDS = 0.1
 """One primary-key look-up this often, so that an answer is shown as soon as it is there."""
 COUNT_SECONDS = 1.0
+TROUBLE_SHOWN = 120
 END_GRACE_SECONDS = 5.0
 
 
@@ -186,6 +188,7 @@ def _serve(
             thread.start()
             stack.callback(thread.join)
         stack.callback(services.stopping.set)
+        preflight(services, job_id)
         with display(console, quiet) as shown:
             watch(services, job_id, shown, interrupts.first, embedded)
         job = _job(services, job_id)
@@ -252,15 +255,42 @@ def look(services: Services, job_id: str, shown: Display, counting: bool) -> boo
         if counting:
             standing = queries.progress(connection, job_id)
             leaf_images = sum(n for s, n in standing.images.items() if s != "duplicate")
-            note = f"paused: {job.reason}" if job.status == JobStatus.PAUSED else ""
-            shown.show(counts_of(standing, leaf_images), note)
+            shown.show(counts_of(standing, leaf_images), _note(connection, job))
     return job.status.ended
 
 
+def _note(connection: Connection, job: JobRow) -> str:
+    """What holds a job up, in a few words."""
+    if job.status == JobStatus.PAUSED:
+        return f"paused: {job.reason}"
+    trouble = queries.trouble(connection, job.id)
+    return f"tried again: {trouble[:TROUBLE_SHOWN]}" if trouble else ""
+
+
+def preflight(services: Services, job_id: str) -> None:
+    """Ask the endpoint for its models while the workers start. A refused key ends the job at once;
+    an endpoint that cannot be reached raises ServiceAway; anything else is found out by the calls.
+    """
+    try:
+        services.provider.models()
+    except KeyRefused as error:
+        with services.database.write() as connection:
+            state.job_failed(connection, job_id, str(error), Moved())
+    except ProviderDown as error:
+        if not error.sent:
+            raise ServiceAway(
+                f"the endpoint {services.settings.base_url} cannot be reached ({error}): check"
+                " OVERSTORY_BASE_URL and the network; the same command continues the job"
+            ) from None
+    except OverstoryError as error:
+        log.info("preflight", error=str(error))
+
+
 def _stop_workers(embedded: Embedded, services: Services, job_id: str, console: Console) -> None:
-    ended = _job(services, job_id).status.ended
-    grace = END_GRACE_SECONDS if ended else services.settings.soft_shutdown_seconds
-    if not ended:
+    with services.database.read() as connection:
+        calls = queries.calls_in_flight(connection, job_id)
+    grace = services.settings.soft_shutdown_seconds if calls else END_GRACE_SECONDS
+    if calls:
         console.print("stopping: calls in flight are finished; Ctrl-C again to stop at once")
     try:
         embedded.stop_workers(grace)

@@ -493,6 +493,11 @@ def retry_or_give_up(
 ) -> None:
     """A call that failed on the way: later again. While the whole provider is down it costs no
     attempt, so an outage fails nobody."""
+    with services.database.read() as connection:
+        silent = queries.seconds_since(connection, admission.node.started_at)
+    if silent > services.settings.outage_max_seconds:
+        stop_job(services, admission, f"the provider has not answered for {silent / 3600:.1f} h")
+        return
     outage = services.limiter.state().probe_seconds is not None
     attempts = admission.node.attempts + 1
     if not outage and attempts >= services.settings.call_attempts_max:

@@ -7,6 +7,9 @@ which counts its leaf down. May raise ServiceAway (the image waits).
 
 from __future__ import annotations
 
+import threading
+import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +20,7 @@ from core.errors import (
     AccountPaused,
     FileStoreFull,
     KeyRefused,
+    OverstoryError,
     ProviderDown,
     RefusalCode,
     RequestRefused,
@@ -31,15 +35,69 @@ from models.filestore import Claim
 from models.state import Moved
 from tasks.account import pause_account
 from tasks.base import StageTask
-from tasks.files import FILE_PREFIX, delete_files
+from tasks.files import FILE_PREFIX, delete_files, reconcile_files
 from tasks.pipeline import ImageStage, attempt, run_slice
 from tasks.services import Services
 
 BUSY_SECONDS = 1.0
 ROOM_SECONDS = 2.0
 SLOW_SECONDS = 5.0
+TRIAL_SECONDS = 30.0
+"""How long the others wait for the one that tries, at most."""
 EVICTED_AT_ONCE = 16
 """Files deleted when there is no room: a few at a time, so that others find room too."""
+
+STORE_FULL = "the provider's file store is full: waiting for a leaf to be done"
+
+
+class Pace:
+    """Whether this process uploads an account's images. After a refusal, or when the store is full
+    of what is waited for, all rest; then one slice goes ahead to see, and the others follow it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._slow = False
+        self._rest_until = self._trial_until = 0.0
+
+    def start(self) -> bool:
+        """Whether a slice may start now."""
+        with self._lock:
+            at = time.monotonic()
+            if at < max(self._rest_until, self._trial_until):
+                return False
+            self._trial_until = at + TRIAL_SECONDS if self._slow else 0.0
+            return True
+
+    def end(self) -> None:
+        """The slice has ended: where it did not say more, the next one tries."""
+        with self._lock:
+            self._trial_until = 0.0
+
+    def rest(self, seconds: float) -> None:
+        with self._lock:
+            self._slow, self._rest_until = True, time.monotonic() + seconds
+
+    def rests(self) -> bool:
+        with self._lock:
+            return time.monotonic() < self._rest_until
+
+    def go(self) -> None:
+        with self._lock:
+            self._slow, self._rest_until = False, 0.0
+
+
+_paces: defaultdict[str, Pace] = defaultdict(Pace)
+
+
+def run(services: Services) -> str:
+    """Do one slice, unless uploads rest."""
+    pace = _paces[services.account]
+    if not pace.start():
+        return "uploads rest"
+    try:
+        return run_slice(services, STAGE)
+    finally:
+        pace.end()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +110,32 @@ class Uploaded:
 def work(services: Services, images: Sequence[ImageWork]) -> list[Outcome[Uploaded]]:
     """Claim the slice's contents together, then upload those that are this worker's to upload."""
     lease = services.new_lease()
-    claimed = claim_contents(services, images, lease)
-    outcomes = []
-    for image in images:
-        claim = claimed.get(image.sha256 or "", Claim.STORED)
-        outcomes.append(attempt(services, image, partial(upload_one, services, image, claim)))
-        if claim is Claim.MINE:  # a second image of the same content finds it stored
-            there = isinstance(outcomes[-1], Done)
-            claimed[image.sha256 or ""] = Claim.STORED if there else Claim.BUSY
+    with services.leases.hold(lease.token):
+        claimed = claim_with_room(services, images, lease)
+        outcomes = []
+        for image in images:
+            claim = claimed.get(image.sha256 or "", Claim.STORED)
+            outcomes.append(attempt(services, image, partial(upload_one, services, image, claim)))
+            if claim is Claim.MINE:  # a second image of the same content finds it stored
+                there = isinstance(outcomes[-1], Done)
+                claimed[image.sha256 or ""] = Claim.STORED if there else Claim.BUSY
     give_back(services, images, outcomes, lease.token)
+    if any(isinstance(outcome, Done) for outcome in outcomes):
+        _paces[services.account].go()
     return outcomes
+
+
+def claim_with_room(
+    services: Services, images: Sequence[ImageWork], lease: Lease
+) -> dict[str, Claim]:
+    """The claims of a slice, after room was made for what found none."""
+    claimed = claim_contents(services, images, lease)
+    full = [image for image in images if claimed.get(image.sha256 or "") is Claim.FULL]
+    if full and make_room(services, full[0]):
+        claimed |= claim_contents(services, full, lease)
+    if claimed and all(claim is Claim.FULL for claim in claimed.values()):
+        _paces[services.account].rest(ROOM_SECONDS)
+    return claimed
 
 
 def claim_contents(
@@ -84,7 +158,9 @@ def upload_one(services: Services, image: ImageWork, claim: Claim) -> Outcome[Up
         case Claim.BUSY:
             return Postpone(BUSY_SECONDS, "another worker is uploading the same content")
         case Claim.FULL:
-            return make_room(services, image)
+            return Postpone(ROOM_SECONDS, STORE_FULL)
+        case Claim.MINE if _paces[services.account].rests():
+            return Postpone(SLOW_SECONDS, "uploads rest after a refusal")
         case Claim.MINE:
             return _sent(services, image, image.sha256 or "")
 
@@ -106,16 +182,14 @@ def give_back(
             filestore.abandoned(connection, services.account, failed, token)
 
 
-def make_room(services: Services, image: ImageWork) -> Outcome[Uploaded]:
+def make_room(services: Services, image: ImageWork) -> int:
     """Delete what has not been used for longest and nobody waits for; where everything is waited
-    for, the last leaf gives way. Then it is worth trying again."""
+    for, the last leaf gives way. How many files went."""
     with services.database.write() as connection:
         files = filestore.evict(connection, services.account, EVICTED_AT_ONCE)
         if not files and state.unpin_later_leaf(connection, services.account, image.id, Moved()):
             files = filestore.evict(connection, services.account, EVICTED_AT_ONCE)
-    delete_files(services, files)
-    after = 0.0 if files else ROOM_SECONDS
-    return Postpone(after, "the provider's file store is full: waiting for a leaf to be done")
+    return delete_files(services, files)
 
 
 def _sent(services: Services, image: ImageWork, sha256: str) -> Outcome[Uploaded]:
@@ -127,21 +201,40 @@ def _sent(services: Services, image: ImageWork, sha256: str) -> Outcome[Uploaded
         name = f"{FILE_PREFIX}{sha256}.{ending}"
         return Done(Uploaded(services.provider.upload(name, data, image.mime or "image/jpeg")))
     except SlowDown as error:
-        return Postpone(error.retry_after or SLOW_SECONDS, str(error))
+        return _rest(services, error.retry_after or SLOW_SECONDS, str(error))
     except AccountPaused as error:
         pause_account(services, error)
-        return Postpone(SLOW_SECONDS, str(error))
+        return _rest(services, SLOW_SECONDS, str(error))
     except KeyRefused as error:
         return Stop(str(error))
-    except FileStoreFull:
-        return make_room(services, image)
+    except FileStoreFull:  # of more than we know of: uploads that were never recorded
+        reconcile_files(services, time.time())
+        make_room(services, image)
+        return _rest(services, ROOM_SECONDS, STORE_FULL)
     except ProviderDown as error:
-        if services.limiter.state().probe_seconds is not None:  # an outage fails no image
-            return Postpone(SLOW_SECONDS, str(error))
+        resting = _rest(services, SLOW_SECONDS, str(error))
+        if _is_down(services):  # an outage fails no image
+            return resting
         return Retry(backoff_seconds(image.attempts + 2, services.draw()), str(error))
     except RequestRefused as error:
         code = RefusalCode.BLOCKED if error.moderation else RefusalCode.UPLOAD_FAILED
         return Reject(code, str(error))
+
+
+def _rest(services: Services, seconds: float, reason: str) -> Outcome[Uploaded]:
+    _paces[services.account].rest(seconds)
+    return Postpone(seconds, reason)
+
+
+def _is_down(services: Services) -> bool:
+    """Whether the provider answers nobody, or this one upload is to blame."""
+    try:
+        services.provider.balance()
+    except (ProviderDown, SlowDown):
+        return True
+    except OverstoryError:
+        return False
+    return False
 
 
 def record(
@@ -162,4 +255,4 @@ STAGE = ImageStage("upload", ImageStatus.PREPARED, work, record)
 @shared_task(name="overstory.upload", base=StageTask, bind=True)  # type: ignore[untyped-decorator]
 def upload(self: StageTask, **shown: object) -> str:
     """A message says only that images may be due; which ones is decided when they are claimed."""
-    return run_slice(self.services, STAGE)
+    return run(self.services)

@@ -68,6 +68,11 @@ def happened(flags: Path) -> int:
     return sum(1 for _ in flags.iterdir())
 
 
+def lost(flags: Path) -> int:
+    """How many paid calls nobody had written down when a process killed itself."""
+    return sum(int(path.read_text() or 0) for path in flags.iterdir())
+
+
 def held_by(pid: int) -> str:
     """What the lease tokens of process ``pid`` begin with."""
     return f"{pid:0{PID_DIGITS}x}"
@@ -76,6 +81,7 @@ def held_by(pid: int) -> str:
 def install() -> None:
     """Patch this process as its environment says."""
     _name_leases()
+    _note_calls()
     if FAULTS not in os.environ:
         return
     told = json.loads(os.environ[FAULTS])
@@ -97,6 +103,7 @@ class _Trap:
     def __init__(self, fault: Fault) -> None:
         self._fault = fault
         self._passed = 0
+        self._flag = Path()
         self._lock = threading.Lock()
 
     def spring(self, what: str = "") -> None:
@@ -114,24 +121,31 @@ class _Trap:
         """One of the fault's turns, if there is one left in any process."""
         for turn in range(self._fault.times):
             name = f"{self._fault.point}.{self._fault.act}.{self._fault.match}.{turn}"
-            try:
-                (Path(os.environ[FLAGS]) / name).touch(exist_ok=False)
-            except FileExistsError:
-                continue
-            return True
+            path = Path(os.environ[FLAGS]) / name
+            with contextlib.suppress(FileExistsError):
+                path.touch(exist_ok=False)
+                self._flag = path
+                return True
         return False
 
     def _act(self) -> None:
         match self._fault.act:
             case "kill":
-                os.kill(os.getpid(), signal.SIGKILL)
+                self._die()
             case "kill_soon":
-                threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGKILL)).start()
+                threading.Timer(0.1, self._die).start()
             case "away":
                 raise ServiceAway("the gauntlet says so")
             case "full":
                 raise OSError(errno.ENOSPC, "No space left on device")
 
+    def _die(self) -> None:
+        self._flag.write_text(str(len(_unsettled)), encoding="ascii")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+_unsettled: set[int] = set()
+"""Threads with a call that was sent and is not on the ledger or the spool yet."""
 
 Install = Callable[[list[_Trap]], None]
 
@@ -226,6 +240,41 @@ def _name_leases() -> None:
         return Lease(held_by(os.getpid()) + secrets.token_hex(8), self.settings.lease_seconds)
 
     Services.new_lease = new_lease  # type: ignore[method-assign]
+
+
+def _note_calls() -> None:
+    """Know at any moment which calls would be paid again if this process died."""
+    from clients.spool import Spool
+    from models import ledger
+    from workers import services as wiring
+
+    build, settle, keep = wiring._provider, ledger.settle, Spool.keep  # noqa: SLF001
+
+    def noting(settings: Any) -> Any:
+        provider = build(settings)
+        whole = provider.chat
+
+        def chat(*args: Any, **kwargs: Any) -> Any:
+            _unsettled.add(threading.get_ident())
+            try:
+                return whole(*args, **kwargs)
+            except BaseException:
+                _unsettled.discard(threading.get_ident())
+                raise
+
+        provider.chat = chat
+        return provider
+
+    def written(whole: Any) -> Any:
+        def write(*args: Any, **kwargs: Any) -> Any:
+            made = whole(*args, **kwargs)
+            _unsettled.discard(threading.get_ident())
+            return made
+
+        return write
+
+    wiring._provider = noting  # noqa: SLF001
+    ledger.settle, Spool.keep = written(settle), written(keep)  # type: ignore[method-assign]
 
 
 def _skew_clock(seconds: float) -> None:

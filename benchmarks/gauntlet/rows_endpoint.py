@@ -105,12 +105,20 @@ WHOLE = {"context_tokens": None}  # the model's own, which takes 60 images
 BLOCKED = {"keyed": [{"match": "colour:purple", "kind": "451"}]}
 
 
-@row("poison", "one image in a leaf of 60 is refused (451)", Plan(images_per_request=60, settings=WHOLE, sandbox=BLOCKED))
+@row(
+    "poison",
+    "one image in a leaf of 60 is refused (451)",
+    Plan(images_per_request=60, settings=WHOLE, sandbox=BLOCKED),
+)
 def one_poison(stage: Scene) -> None:
     poison(stage, [37])
 
 
-@row("poison2", "two images in a leaf of 60 are refused", Plan(images_per_request=60, settings=WHOLE, sandbox=BLOCKED))
+@row(
+    "poison2",
+    "two images in a leaf of 60 are refused",
+    Plan(images_per_request=60, settings=WHOLE, sandbox=BLOCKED),
+)
 def two_poison(stage: Scene) -> None:
     poison(stage, [7, 52])
 

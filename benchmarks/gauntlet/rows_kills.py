@@ -7,7 +7,7 @@ import os
 import signal
 import time
 
-from benchmarks.gauntlet import judge
+from benchmarks.gauntlet import crashpoints, judge
 from benchmarks.gauntlet.crashpoints import Fault
 from benchmarks.gauntlet.scene import Plan, Scene, row
 from benchmarks.gauntlet.servers import until
@@ -58,7 +58,7 @@ def calling_workers(stage: Scene) -> None:
 
 @row(
     "3",
-    "kill -9 at 15 named points, one call at a time",
+    "kill -9 at 16 named points, one call at a time",
     Plan(
         limits=ONE_AT_A_TIME,
         infer_processes=1,
@@ -70,12 +70,12 @@ def calling_workers(stage: Scene) -> None:
 def named_points(stage: Scene) -> None:
     stage.submit(stage.bench.scaled(60, 40))
     stage.finish(180)
-    stage.figures.allowed = PAID_AGAIN
+    stage.figures.allowed = crashpoints.lost(stage.folder / "flags")
     stage.judge()
     stage.figures.kills = stage.fleet.deaths
     missing = len(CRASHES) - stage.figures.notes["struck"]
     stage.figures.expect(missing == 0, f"{missing} points were never passed")
-    stage.figures.expect(stage.figures.extra == PAID_AGAIN, "the two paid calls were not lost")
+    stage.figures.expect(stage.figures.extra >= PAID_AGAIN, "the two paid calls were not lost")
     seen = stage.endpoint.stats()
     again = seen["uploads"] - seen["distinct_uploads"]
     most = 2 * stage.settings.slice_images  # a slice's uploads are recorded together
@@ -110,7 +110,9 @@ def preparing_children(stage: Scene) -> None:
     stage.figures.expect(stage.status(job) == "partial", "the job is not partial")
 
 
-@row("8", "kill -9 between taking a message and noting it", Plan(faults=(Fault("popped", times=6),)))
+@row(
+    "8", "kill -9 between taking a message and noting it", Plan(faults=(Fault("popped", times=6),))
+)
 def popped(stage: Scene) -> None:
     stage.submit(stage.bench.scaled(200, 60))
     stage.finish(90)

@@ -46,9 +46,13 @@ def look(
 
 
 def look_instruction(count: int, question: str, whole: bool, nudges: Sequence[Nudge] = ()) -> str:
-    numbers = "[1]" if count == 1 else f"[1] to [{count}]"
+    these = (
+        "The image above is numbered [1]."
+        if count == 1
+        else f"The {count} images above are numbered [1] to [{count}], in the order given."
+    )
     filled = Template(text("direct" if whole else "leaf")).substitute(
-        count=count, numbers=numbers, question=_inside(question)
+        these=these, question=_inside(question)
     )
     return _with_nudges(filled, nudges)
 

@@ -82,6 +82,7 @@
   // ---- citations: hover or focus shows, a click opens
 
   const ALONE = 3;
+  const STRIP = 10;
   const expand = (runs) => runs.flatMap(([first, last]) => {
     const found = [];
     for (let n = first; n <= last; n += 1) if (images.has(n)) found.push(n);
@@ -93,48 +94,56 @@
   const citation = (runs) => {
     const numbers = expand(runs);
     if (numbers.length === 0) return written(runs);
-    if (numbers.length > ALONE) return [chip(numbers)];
-    return numbers.map((n) => chip([n]));
+    if (numbers.length <= ALONE) return numbers.map((n, index) => pointer(numbers, index, "cite", String(n)));
+    const left = numbers.length - STRIP;
+    const strip = numbers.slice(0, left > 1 ? STRIP : numbers.length).map((n, index) => pointer(numbers, index, "", null));
+    const rest = left > 1 ? opens(h("button", { type: "button", class: "rest", "aria-label": `All ${numbers.length} images cited here` }, `+${left.toLocaleString("en")}`), numbers, STRIP, numbers) : null;
+    return h("span", { class: "strip", role: "group", "aria-label": `${numbers.length} images` }, strip, rest);
   };
-  const chip = (numbers) => {
-    const shown = numbers.map((n) => images.get(n));
-    const alone = shown.length === 1;
-    const pictures = shown.filter((image) => image.picture !== undefined).slice(0, ALONE).map((image) => picture(image));
-    const label = alone ? `Image ${numbers[0]}: ${shown[0].name}` : `${numbers.length} images, from ${numbers[0]} to ${numbers[numbers.length - 1]}`;
-    const button = h("button", {
-      type: "button", class: pictures.length ? "cite" : "cite bare", "aria-label": label, "aria-haspopup": "dialog",
-      "data-n": numbers.length > 50 ? numbers[0] : numbers.join(" "),
-      onclick: () => { hidePeek(); view(numbers, 0, button); },
-      onmouseenter: () => showPeek(button, numbers), onmouseleave: hidePeek,
-      onfocus: () => { if (button.matches(":focus-visible")) showPeek(button, numbers); }, onblur: hidePeek,
-    }, h("span", { class: "fan" }, pictures), h("span", {}, alone ? String(numbers[0]) : count(numbers.length, "image")));
+  const pointer = (numbers, index, look, words) => {
+    const image = images.get(numbers[index]);
+    const shown = picture(image);
+    const name = look && !shown ? `${look} bare` : look;
+    return opens(h("button", { type: "button", class: name, "data-n": image.n, "aria-label": `Image ${image.n}: ${image.name}` }, shown, shown && !words ? null : h("span", {}, words ?? String(image.n))), numbers, index, [image.n]);
+  };
+  const opens = (button, numbers, index, hinted) => {
+    button.setAttribute("aria-haspopup", "dialog");
+    button.addEventListener("click", () => { hidePeek(); view(numbers, index, button); });
+    button.addEventListener("mouseenter", () => showPeek(button, hinted));
+    button.addEventListener("mouseleave", hidePeek);
+    button.addEventListener("focus", () => { if (button.matches(":focus-visible")) showPeek(button, hinted); });
+    button.addEventListener("blur", hidePeek);
     return button;
   };
 
   const peek = byId("peek");
   let peeking = null;
+  const evidence = byId("evidence");
   const showPeek = (anchor, numbers) => {
-    const shown = numbers.map((n) => images.get(n));
-    const [first] = shown;
-    if (numbers.length === 1) {
-      peek.replaceChildren(
-        picture(first) ? thumb(first) : "",
-        h("div", { class: "text" }, h("div", {}, h("b", {}, String(first.n)), first.name),
-          h("div", { class: "note" }, first.note ? plain(first.note) : first.error ?? "")));
-    } else {
-      const some = shown.filter((image) => image.picture !== undefined).slice(0, 12);
-      peek.replaceChildren(h("div", { class: "mosaic" }, some.map(thumb)),
-        h("div", { class: "text" }, h("div", {}, h("b", {}, count(numbers.length, "image")), "Press to go through them")));
-    }
+    peeking?.removeAttribute("aria-describedby");
+    peeking = anchor;
+    const panel = anchor.closest("#answer") && evidence.offsetParent !== null;
+    anchor.setAttribute("aria-describedby", panel ? "evidence" : "peek");
+    if (panel) { evidence.replaceChildren(...glimpse(numbers)); return; }
+    peek.replaceChildren(...glimpse(numbers));
     peek.hidden = false;
     const box = anchor.getBoundingClientRect();
     const left = Math.min(Math.max(8, box.left + box.width / 2 - peek.offsetWidth / 2), innerWidth - peek.offsetWidth - 8);
     const above = box.top - peek.offsetHeight - 8;
     peek.style.left = `${left}px`;
     peek.style.top = `${above > 60 ? above : box.bottom + 8}px`;
-    peeking?.removeAttribute("aria-describedby");
-    anchor.setAttribute("aria-describedby", "peek");
-    peeking = anchor;
+  };
+  const glimpse = (numbers, words) => {
+    const shown = numbers.map((n) => images.get(n));
+    const [first] = shown;
+    if (shown.length === 1) {
+      const says = first.note ? plain(first.note) : first.error ?? "";
+      return [thumb(first), h("div", { class: "text" }, h("div", {}, h("b", {}, String(first.n)), first.name), h("div", { class: "note" }, says))];
+    }
+    const some = shown.filter((image) => image.picture !== undefined);
+    const every = Math.max(1, some.length / 16);
+    const spread = Array.from({ length: Math.min(16, some.length) }, (_, i) => some[Math.floor(i * every)]);
+    return [h("div", { class: "mosaic" }, spread.map(thumb)), h("div", { class: "text" }, h("b", {}, count(shown.length, "image")), words ?? "Press to go through them")];
   };
   const hidePeek = () => {
     peek.hidden = true;
@@ -237,6 +246,9 @@
   const answer = () => {
     const none = job.ended ? `There is no answer. ${job.reason ?? ""}` : `The job is ${job.status}; there is no answer yet. ${job.reason ?? ""}`;
     byId("answer-text").append(...(data.answer ? data.answer.map(block) : [h("p", { class: "none" }, none)]));
+    if (cited.size) evidence.append(...glimpse([...cited], "back this answer. Point at one to see it."));
+    byId("answer").classList.toggle("alone", cited.size === 0);
+    evidence.hidden = cited.size === 0;
   };
 
   const ORDER = ["included", "duplicate", "waiting", "skipped", "failed"];

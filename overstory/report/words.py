@@ -22,6 +22,7 @@ _BULLET = re.compile(r"\s*(?:[-*+•]|(\d{1,4})[.)])\s+(.*)$")
 _FENCE = re.compile(r"\s*(```|~~~)")
 _ROW = re.compile(r"\s*\|(.*)\|\s*$")
 _RULE = re.compile(r"\s*\|?[\s:|-]*-[\s:|-]*\|?\s*$")
+_BETWEEN = re.compile(r"[ \t]*[,;]?[ \t]*")
 _STYLED = re.compile(
     r"`(?P<code>[^`\n]+)`|\*\*(?=\S)(?P<b>.+?)(?<=\S)\*\*|(?<!\*)\*(?=[^\s*])(?P<i>[^*\n]+?)(?<=\S)\*"
 )
@@ -62,7 +63,24 @@ def runs(numbers: Sequence[int]) -> list[list[int]]:
 
 
 def _cited(text: str) -> list[Span]:
-    return [part if isinstance(part, str) else ["c", runs(part)] for part in parted(text)]
+    """Words and citations; citations with nothing but commas between them are one."""
+    made: list[Span] = []
+    together: list[int] = []
+    between = ""
+    for part in parted(text):
+        if not isinstance(part, str):
+            together += part
+            between = ""
+        elif together and _BETWEEN.fullmatch(part):
+            between = part
+        else:
+            made += [*_one(together), between + part]
+            together, between = [], ""
+    return [*made, *_one(together), *([between] if between else [])]
+
+
+def _one(numbers: Sequence[int]) -> list[Span]:
+    return [["c", runs(numbers)]] if numbers else []
 
 
 def _take(lines: Sequence[str], start: int, made: list[Block]) -> int:

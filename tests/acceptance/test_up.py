@@ -1,4 +1,4 @@
-"""``overstory up`` keeps a service running, ``overstory run`` uses it, ``overstory down`` ends it."""
+"""``overstory up`` keeps a service running, ``run`` uses it, ``down`` ends it."""
 
 from __future__ import annotations
 

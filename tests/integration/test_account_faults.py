@@ -66,7 +66,7 @@ class Account:
 
     def start(self) -> None:
         stages = [lambda: pipeline.run_slice(self.services, preprocess.STAGE)]
-        stages += [lambda: pipeline.run_slice(self.services, upload.STAGE)] * UPLOADERS
+        stages += [lambda: upload.run(self.services)] * UPLOADERS
         callers = self.services.settings.limits.concurrency + 1
         stages += [lambda: asking.run(self.services, infer.STAGE)] * callers
         stages += [lambda: asking.run(self.services, aggregate.STAGE)]
@@ -77,7 +77,7 @@ class Account:
 
     def _work(self, stage: Callable[[], str]) -> None:
         while not self.services.stopping.is_set():
-            if stage() == "nothing was due":
+            if stage() in {"nothing was due", "uploads rest"}:
                 self.services.stopping.wait(0.02)
 
     def _reconcile(self) -> None:
@@ -103,14 +103,16 @@ class Account:
         assert job is not None
         return job
 
-    def ended(self, *job_ids: str, seconds: float = 60.0) -> list[queries.JobRow]:
+    def ended(self, *job_ids: str, seconds: float = 30.0) -> list[queries.JobRow]:
         eventually(lambda: all(self.job(job).status.ended for job in job_ids), seconds)
         return [self.job(job) for job in job_ids]
 
     def statuses(self, job_id: str) -> Counter[str]:
-        words = "SELECT status, count(*) FROM images WHERE job_id = :job GROUP BY status"
+        words = "SELECT status, count(*) AS n FROM images WHERE job_id = :job GROUP BY status"
         with self.services.database.read() as connection:
-            return Counter(dict(connection.execute(text(words), {"job": job_id}).tuples()))
+            return Counter(
+                {r.status: r.n for r in connection.execute(text(words), {"job": job_id})}
+            )
 
     def attempts(self) -> int:
         with self.services.database.read() as connection:
@@ -398,7 +400,10 @@ def test_orphans_are_adopted_or_deleted_and_what_others_stored_is_left_alone(
     eventually(lambda: len(provider.files()) == 3)  # two kept and the foreign one
 
 
-def test_orphans_that_fill_the_store_do_not_stop_the_uploads(open_account, make_images):
+def test_orphans_that_fill_the_store_do_not_stop_the_uploads(
+    open_account, make_images, monkeypatch
+):
+    monkeypatch.setattr(files, "YOUNG_SECONDS", -1.0)
     account = open_account(start=False, files_max=12)
     account.house.configure(max_files=12)
     jpeg = draw_image(make_images(0) / "x.jpg", 9).read_bytes()

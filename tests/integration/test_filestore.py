@@ -112,7 +112,13 @@ def test_a_full_store_says_so_and_an_eviction_makes_room(database):
     assert claim(database, "b", files_max=2) is Claim.MINE
     assert claim(database, "c", files_max=2) is Claim.FULL
     assert claim(database, "a", files_max=2) is Claim.STORED
-    assert evict(database) == ["file-a"]
+    with database.write() as connection:
+        files = filestore.evict(connection, jobs.ACCOUNT, 1)
+    assert [file.file_id for file in files] == ["file-a"]
+    assert claim(database, "c", files_max=2) is Claim.FULL  # the provider has not deleted it yet
+    assert claim(database, "a", files_max=9) is Claim.BUSY
+    with database.write() as connection:
+        filestore.deleted(connection, files)
     assert claim(database, "c", files_max=2) is Claim.MINE
 
 

@@ -1,0 +1,108 @@
+"""Requests and their keys: the same question is the same request, any other is another."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.request import FIRST, Ask, Variant, key_of, look_body, read_body, reserve
+from core.shape import shape_of
+
+ENDPOINT = "https://api.stepfun.ai/v1"
+SHAPE = shape_of("step-3.7-flash", "stepfun", "?")
+ASK = Ask("What is there?", "step-3.7-flash", ENDPOINT, "low", SHAPE)
+IMAGES = ["sha256:a", "sha256:b", "sha256:c"]
+
+
+def look_key(ask=ASK, images=IMAGES, whole=False, variant=FIRST, endpoint=ENDPOINT) -> str:
+    return key_of(endpoint, look_body(ask, images, whole, variant))
+
+
+def read_key(ask=ASK, notes=("one [1]", "two [2]"), images=2, whole=False, variant=FIRST) -> str:
+    return key_of(ENDPOINT, read_body(ask, list(notes), images, whole, variant))
+
+
+def test_the_same_content_has_the_same_key():
+    assert look_key() == look_key(replace(ASK), list(IMAGES))
+    assert read_key() == read_key()
+    assert len(look_key()) == 64
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"endpoint": "sandbox"},
+        {"whole": True},
+        {"images": IMAGES[:2]},
+        {"images": IMAGES[::-1]},
+        {"images": [*IMAGES, "sha256:d"]},
+        {"variant": Variant(1)},
+        {"variant": Variant(0, ("citation",))},
+        {"variant": Variant(0, ("length",))},
+        {"ask": replace(ASK, question="What is there")},
+        {"ask": replace(ASK, model="step-5-preview")},
+        {"ask": replace(ASK, detail="high")},
+        {"ask": replace(ASK, reasoning_effort="low")},
+    ],
+    ids=str,
+)
+def test_a_leaf_that_differs_in_anything_has_another_key(changed):
+    assert look_key(**changed) != look_key()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"notes": ("one [1]",)},
+        {"notes": ("two [2]", "one [1]")},
+        {"notes": ("one [1]", "two [3]")},
+        {"images": 3},
+        {"whole": True},
+        {"variant": Variant(1)},
+        {"ask": replace(ASK, question="Why?")},
+        {"ask": replace(ASK, model="step-5-preview")},
+    ],
+    ids=str,
+)
+def test_a_branch_that_differs_in_anything_has_another_key(changed):
+    assert read_key(**changed) != read_key()
+
+
+def test_a_changed_prompt_text_changes_the_key(monkeypatch):
+    from core import prompts
+
+    before, original = look_key(), prompts.text
+    monkeypatch.setattr(prompts, "text", lambda name: original(name) + " Please.")
+    assert look_key() != before
+
+
+def test_what_is_sent_differs_from_what_is_hashed_in_the_addresses_alone():
+    sent = look_body(ASK, ["stepfile://1", "stepfile://2", "stepfile://3"], whole=False)
+    hashed = look_body(ASK, IMAGES, whole=False)
+    for body in (sent, hashed):
+        for part in body["messages"][-1]["content"][:-1]:
+            part["image_url"].pop("url")
+    assert sent == hashed
+
+
+@given(st.text(max_size=40), st.text(max_size=40))
+def test_no_two_questions_share_a_key(one, other):
+    same = look_key(replace(ASK, question=one)) == look_key(replace(ASK, question=other))
+    assert same == (one == other)
+
+
+def test_reservations_cover_the_images_the_words_and_the_answer():
+    body = look_body(ASK, IMAGES, whole=True)
+    assert reserve(body, 3 * 171) > 3 * 171 + body["max_tokens"]
+    longer = look_body(replace(ASK, question="?" * 1000), IMAGES, whole=True)
+    assert reserve(longer, 0) - reserve(body, 0) == (1000 - len(ASK.question)) // 2
+
+
+@pytest.mark.parametrize("effort", [None, "low"])
+def test_reasoning_effort_is_sent_only_where_it_is_set(effort):
+    body = look_body(replace(ASK, reasoning_effort=effort), IMAGES, whole=False)
+    assert body.get("reasoning_effort") == effort
+    assert ("reasoning_effort" in body) == (effort is not None)

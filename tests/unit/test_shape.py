@@ -1,0 +1,83 @@
+"""Budgets: what a request may hold, by the limit that binds, for each model."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.profiles import MODELS
+from core.shape import base64_bytes, expected_bytes, expected_tokens, note_tokens, shape_of
+
+
+@pytest.mark.parametrize("model", [*MODELS, "somebody-elses-model"])
+@pytest.mark.parametrize("provider", ["stepfun", "openai"])
+def test_the_budgets_of_a_model_leave_room_for_its_answer(model, provider):
+    shape = shape_of(model, provider, "What is there?")
+    assert shape.leaf.items == 60
+    assert shape.leaf.bytes == 20_000_000
+    assert shape.fan_in >= 2
+    for widened in range(3):
+        answer = shape.leaf_max_tokens(60, widened)
+        assert answer <= shape.context_tokens // 2
+    assert shape.leaf.tokens + shape.leaf_max_tokens(60) <= shape.context_tokens
+    assert shape.branch_tokens + shape.branch_max_tokens() <= shape.context_tokens
+
+
+@pytest.mark.parametrize(
+    ("model", "detail", "images"),
+    [
+        ("step-3.7-flash", "low", 60),
+        ("step-3.7-flash", "high", 60),
+        ("step-1o-turbo-vision", "low", 60),
+        ("step-1o-turbo-vision", "high", 6),
+    ],
+)
+def test_so_many_images_fit_the_context(model, detail, images):
+    shape = shape_of(model, "stepfun", "?")
+    assert min(shape.leaf.items, shape.leaf.tokens // expected_tokens(detail)) == images
+
+
+@pytest.mark.parametrize(
+    ("model", "fan_in"), [("step-3.7-flash", 59), ("step-1o-turbo-vision", 5)]
+)
+def test_the_fan_in_follows_from_the_context(model, fan_in):
+    shape = shape_of(model, "stepfun", "?")
+    assert shape.fan_in == pytest.approx(fan_in, abs=2)
+    assert shape.fan_in * note_tokens(60) <= shape.branch_tokens
+
+
+@pytest.mark.parametrize(
+    ("given", "items", "context"),
+    [({}, 60, 256_000), ({"images_per_request": 7}, 7, 256_000), ({"context_tokens": 8_000}, 60, 8_000)],
+)  # fmt: skip
+def test_settings_come_before_the_profile(given, items, context):
+    shape = shape_of("step-3.7-flash", "stepfun", "?", **given)
+    assert (shape.leaf.items, shape.context_tokens) == (items, context)
+
+
+def test_a_question_takes_its_room_and_the_longest_still_leaves_some():
+    short, long = (shape_of("step-3.7-flash", "stepfun", "?" * n) for n in (1, 10_001))
+    assert short.leaf.tokens - long.leaf.tokens == 5_000
+    assert shape_of("step-1o-turbo-vision", "stepfun", "?" * 100_000).leaf.tokens >= 1_000
+
+
+def test_an_answer_that_fell_short_gets_twice_the_room():
+    shape = shape_of("step-3.7-flash", "stepfun", "?")
+    assert shape.leaf_max_tokens(10, 1) == 2 * shape.leaf_max_tokens(10)
+
+
+@pytest.mark.parametrize(("raw", "encoded"), [(0, 0), (1, 4), (3, 4), (4, 8), (300, 400)])
+def test_bytes_are_counted_as_base64(raw, encoded):
+    assert base64_bytes(raw) == encoded
+
+
+@pytest.mark.parametrize(
+    ("source", "detail", "expected"),
+    [
+        (None, "low", 146_668),
+        (3_000, "low", 4_000),
+        (90_000_000, "low", 146_668),
+        (90_000_000, "high", 2_000_000),
+    ],
+)
+def test_an_image_is_expected_to_be_no_larger_than_its_file(source, detail, expected):
+    assert expected_bytes(source, detail) == expected

@@ -1,0 +1,68 @@
+"""Judging a reply: what is recorded, what is asked again, and that asking again ends."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.reply import Reply, Usage
+from core.request import FIRST, Variant
+from core.verdict import VARIANTS_MAX, Unusable, Usable, judge
+
+WIDENED = Variant(widened=1)
+NUDGED = Variant(nudges=("citation",))
+LAST = Variant(1, ("citation",))
+KNOWN = {1, 2}
+
+
+def reply(text: str, finish: str = "stop") -> Reply:
+    return Reply(text, "", finish, Usage(0, 0, 0), None, "m")
+
+
+@pytest.mark.parametrize(
+    ("text", "finish", "variant", "verdict"),
+    [
+        ("A cat [1].", "stop", FIRST, Usable("A cat [1].", 0)),
+        ("  A cat [1].\n", "stop", FIRST, Usable("A cat [1].", 0)),
+        ("No citation at all", "stop", FIRST, Usable("No citation at all", 0)),
+        ("", "stop", FIRST, Unusable("empty")),
+        (" \n", "stop", LAST, Unusable("empty")),
+        ("", "length", FIRST, Unusable("length")),
+        ("", "length", LAST, Unusable("length")),
+        ("A cat [1", "length", FIRST, Unusable("length")),
+        ("A cat [1", "length", WIDENED, Usable("A cat [1", 0)),
+        ("A cat [1", "length", NUDGED, Unusable("length")),
+        ("A cat [1", "length", LAST, Usable("A cat [1", 0)),
+        ("A cat [1]. A ghost [9].", "stop", FIRST, Unusable("citation")),
+        ("A cat [1]. A ghost [9].", "stop", WIDENED, Unusable("citation")),
+        ("A cat [1]. A ghost [9].", "stop", NUDGED, Usable("A cat [1].", 1)),
+        ("A cat [1]. A ghost [9].", "stop", LAST, Usable("A cat [1].", 1)),
+    ],
+)
+def test_a_reply_is_judged_by_its_words_and_by_what_was_tried(text, finish, variant, verdict):
+    assert judge(reply(text, finish), variant, KNOWN, None) == verdict
+
+
+def test_numbers_of_the_request_are_recorded_as_positions_of_the_job():
+    verdict = judge(reply("A cat [1], dogs [1, 2]."), FIRST, KNOWN, {1: 31, 2: 40})
+    assert verdict == Usable("A cat [31], dogs [31, 40].", 0)
+
+
+@pytest.mark.parametrize("text", ["", "A ghost [9].", "A cat [1"])
+@pytest.mark.parametrize("finish", ["stop", "length"])
+def test_asking_again_ends_after_three_forms(text, finish):
+    variant, verdicts = FIRST, []
+    while len(verdicts) < VARIANTS_MAX:
+        verdict = judge(reply(text, finish), variant, KNOWN, None)
+        verdicts.append(verdict)
+        if isinstance(verdict, Usable):
+            break
+        after = variant.after(verdict.reason)
+        assert after != variant
+        variant = after
+    assert isinstance(verdicts[-1], Usable) or not text
+
+
+def test_each_form_differs_from_the_one_before():
+    assert FIRST.after("length") == Variant(1, ("length",))
+    assert FIRST.after("empty") == Variant(1, ("length",))
+    assert FIRST.after("citation") == Variant(0, ("citation",))
