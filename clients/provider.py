@@ -40,6 +40,7 @@ from core.reply import Reply, read_reply
 from core.settings import Settings
 
 CHAT = "/chat/completions"
+QUESTION_SECONDS = 20.0  # balance, models: somebody waits for the answer
 SIDE_CALL_SECONDS = 120.0  # files, balance, models: whole call; an image of ours is under 5 MB
 WRITE_STALL_SECONDS = 60.0  # without one byte of the request being taken
 KEEPALIVE_SECONDS = 30.0  # below the 60 s after which common load balancers hang up
@@ -133,7 +134,7 @@ class Provider:
     def balance(self) -> float | None:
         """What the account has left, in its own currency; None where no endpoint tells."""
         try:
-            response = self._send("GET", "/accounts", SIDE_CALL_SECONDS)
+            response = self._send("GET", "/accounts", QUESTION_SECONDS)
         except RequestRefused:
             return None
         balance = self._object(response).get("balance")
@@ -141,7 +142,7 @@ class Provider:
 
     def models(self) -> list[str]:
         """The ids of the models that the key may use."""
-        response = self._send("GET", "/models", SIDE_CALL_SECONDS)
+        response = self._send("GET", "/models", QUESTION_SECONDS)
         return [str(entry.get("id", "")) for entry in _entries(self._object(response))]
 
     def close(self) -> None:

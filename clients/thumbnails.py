@@ -17,7 +17,7 @@ def thumbnail(data: bytes, longest: int, quality: int) -> bytes | None:
     if kind is None or kind == "pdf":
         return None
     try:
-        with pixels.opened(BufferedReader(BytesIO(data)), kind) as picture:  # type: ignore[arg-type]
+        with pixels.opened(BufferedReader(BytesIO(data)), kind) as picture:
             scale = min(1.0, longest / max(picture.size))
             size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
             small, _ = pixels.upright(picture, size, kind)

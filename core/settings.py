@@ -6,12 +6,20 @@ table are a contract; the rest may grow.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 import platformdirs
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import (
+    AliasChoices,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from core.errors import WrongUsage
 from core.limits import Limits, tier
@@ -72,7 +80,8 @@ class Settings(BaseSettings):
     max_file_bytes: int = Field(512_000_000, ge=1)
     max_aspect_ratio: float = Field(100.0, ge=1)
     max_pages: int = Field(2_000, ge=1)  # of one document
-    fetch_allow_hosts: tuple[str, ...] = ()  # when set, only these hosts are fetched
+    # when set, only these hosts are fetched: example.com,images.example.org
+    fetch_allow_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     fetch_timeout_seconds: float = 60.0
     fetch_max_redirects: int = 5
 
@@ -96,6 +105,13 @@ class Settings(BaseSettings):
     gate_wait_seconds: float = Field(60.0, gt=0)  # for the account, before a message is let go
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
+
+    @field_validator("fetch_allow_hosts", mode="before")
+    @classmethod
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(host for host in re.split(r"[\s,]+", value) if host)
+        return value
 
     @model_validator(mode="after")
     def _tier_exists(self) -> Self:
@@ -136,6 +152,8 @@ def load(**overrides: object) -> Settings:
     """
     try:
         return Settings(**overrides)  # type: ignore[arg-type]
+    except SettingsError as error:
+        raise WrongUsage(f"wrong setting: {error}") from None
     except ValidationError as error:
         lines = [f"{_variable(e['loc'])}: {e['msg']}" for e in error.errors()]
         raise WrongUsage("wrong setting: " + "; ".join(lines)) from None

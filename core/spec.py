@@ -13,6 +13,7 @@ from core.errors import WrongUsage
 from core.tokens import Detail
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100_000)]
+Hook = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2_000)]
 
 
 class JobSpec(BaseModel):
@@ -31,6 +32,7 @@ class JobSpec(BaseModel):
     keep_files: bool = False  # leave the files at the provider for a later question
     fail_fast: bool = False  # end at the first image that fails
     min_coverage: Annotated[float, Field(ge=0, le=1)] | None = None  # end when it is out of reach
+    webhook: Hook | None = None  # told, signed, when the job has ended
     weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
 
 

@@ -65,6 +65,12 @@ class FileStatus(StrEnum):
     GONE = "gone"  # deleted, or lost by the provider
 
 
+class DeliveryStatus(StrEnum):
+    OPEN = "open"  # to be told once its job has ended; owner: the notifier of the reconciler
+    DELIVERED = "delivered"  # the receiver said 2xx
+    FAILED = "failed"  # given up: too many attempts, or the receiver said 410
+
+
 IMAGE_MOVES: dict[ImageStatus, frozenset[ImageStatus]] = {
     ImageStatus.PENDING: frozenset(
         {ImageStatus.PREPARED, ImageStatus.FAILED, ImageStatus.DUPLICATE, ImageStatus.SKIPPED}

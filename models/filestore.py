@@ -1,8 +1,8 @@
 """Files at the provider, counted here: one upload a content, room made by least recent use.
 
-A file is pinned while an image that needs it waits to be looked at (its status is uploaded), or is
-about to (a worker has found the content stored). A file that is given up keeps its place in the count
-until the provider has deleted it, so that nobody is sent to a store that is still full.
+A file is pinned while an image that needs it waits to be looked at (its status is uploaded), or
+soon will (a worker has found the content stored). A file that is given up keeps its place in the
+count until the provider has deleted it, so that nobody is sent to a store that is still full.
 """
 
 from __future__ import annotations
@@ -14,10 +14,17 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from core.states import ENDED_JOBS, FileStatus, ImageStatus, JobStatus
+from core.states import (
+    ENDED_JOBS,
+    FileStatus,
+    ImageStatus,
+    JobStatus,
+    NodeKind,
+    NodeStatus,
+)
 from models.claims import Lease
 from models.engine import now
-from models.tables import File, Image, Job
+from models.tables import File, Image, Job, Node
 
 DELETE_SECONDS = 150.0
 """How long a file that was given up is counted at most: longer than its deletion can take."""
@@ -158,6 +165,18 @@ def evict(connection: Connection, account: str, count: int) -> list[StoredFile]:
         _waited_for(account, status) for status in (JobStatus.RUNNING, JobStatus.PAUSED)
     )
     return _give_up(connection, account, ~running, count, paused)
+
+
+def room_will_come(connection: Connection, account: str) -> bool:
+    """Whether a leaf has all its files and only waits for its call: afterwards they may go."""
+    waiting = exists().where(
+        Job.account == account,
+        Job.status == JobStatus.RUNNING,
+        Node.job_id == Job.id,
+        Node.kind == NodeKind.LEAF,
+        Node.status.in_([NodeStatus.READY, NodeStatus.RUNNING]),
+    )
+    return bool(connection.execute(select(waiting)).scalar())
 
 
 def deleted(connection: Connection, files: Collection[StoredFile]) -> None:

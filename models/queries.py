@@ -9,7 +9,7 @@ from sqlalchemy import Connection, case, func, select
 
 from core.states import CallStatus, ImageStatus, JobStatus, NodeKind, NodeStatus
 from models.engine import now
-from models.tables import Call, Image, Job, Node
+from models.tables import Call, Event, Image, Job, Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,3 +299,26 @@ def jobs_called(connection: Connection, name: str) -> list[str]:
         select(Job.id).where(Job.id.startswith(name, autoescape=True)).limit(2)
     )
     return list(rows.scalars())
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """One transition: of the image at ``position``, of the node, or of the job itself."""
+
+    id: int
+    at: float
+    name: str
+    position: int | None
+    node_id: int | None
+    detail: str | None
+
+
+def events(connection: Connection, job_id: str, after: int) -> list[EventRow]:
+    """A job's events with a number above ``after``, in the order of their numbers."""
+    rows = connection.execute(
+        select(Event.id, Event.at, Event.name, Image.position, Event.node_id, Event.detail)
+        .outerjoin(Image, Image.id == Event.image_id)
+        .where(Event.job_id == job_id, Event.id > after)
+        .order_by(Event.id)
+    )
+    return [EventRow(*row) for row in rows]

@@ -9,8 +9,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, func, select
 
+from core.estimate import PastCall
 from core.states import CallStatus, ImageStatus, JobStatus, NodeKind, NodeStatus
 from models.engine import now
 from models.tables import Call, Event, Image, Job, Node
@@ -85,8 +86,11 @@ class NodeLine:
 
 @dataclass(frozen=True, slots=True)
 class CallLine:
+    """One request. ``kind``: whether it looked at ``images`` or read notes on them."""
+
     id: int
     node_id: int | None
+    kind: NodeKind | None
     status: CallStatus
     model: str
     images: int
@@ -111,18 +115,6 @@ class Moment:
     at: float
     name: str
     kind: NodeKind | None  # of the node, where it is one
-
-
-@dataclass(frozen=True, slots=True)
-class Habits:
-    """What past calls of a model came to: the best guess at the next ones."""
-
-    leaf_calls: int
-    leaf_images: int
-    leaf_completion_tokens: int
-    branch_calls: int
-    branch_completion_tokens: int
-    call_seconds: float  # the mean over both kinds; 0 where there was none
 
 
 def jobs(
@@ -273,19 +265,50 @@ def nodes(connection: Connection, job_id: str) -> list[NodeLine]:
     ]
 
 
+def levels(connection: Connection, job_id: str) -> list[list[NodeStatus]]:
+    """The nodes' states in the order of their images, a list a level, the leaves first."""
+    rows = connection.execute(
+        select(Node.level, Node.status)
+        .where(Node.job_id == job_id, Node.status != NodeStatus.SPLIT)
+        .order_by(Node.level, Node.first_position)
+    )
+    found: dict[int, list[NodeStatus]] = {}
+    for level, status in rows:
+        found.setdefault(level, []).append(NodeStatus(status))
+    return list(found.values())
+
+
+def upload_waits_for(connection: Connection, job_id: str) -> str | None:
+    """Why prepared images of a job are not uploaded yet, where that was said."""
+    return connection.execute(
+        select(Image.error)
+        .where(
+            Image.job_id == job_id,
+            Image.status == ImageStatus.PREPARED,
+            Image.error.is_not(None),
+        )
+        .limit(1)
+    ).scalar()
+
+
 def calls(connection: Connection, job_id: str, failed: bool = False) -> list[CallLine]:
     """A job's requests, oldest first; ``failed``: those that brought no reply."""
-    names = list(CallLine.__dataclass_fields__)
+    names = [name for name in CallLine.__dataclass_fields__ if name != "kind"]
     wanted = (
-        select(*(getattr(Call, name) for name in names))
+        select(Node.kind, *(getattr(Call, name) for name in names))
+        .outerjoin(Node, Node.id == Call.node_id)
         .where(Call.job_id == job_id)
         .order_by(Call.started_at, Call.id)
     )
     if failed:
         bad = (CallStatus.REFUSED, CallStatus.FAILED, CallStatus.UNKNOWN)
         wanted = wanted.where(Call.status.in_(bad))
-    rows = connection.execute(wanted)
-    return [CallLine(**{**r._asdict(), "status": CallStatus(r.status)}) for r in rows]
+    return [_call_line(row) for row in connection.execute(wanted)]
+
+
+def _call_line(row: Any) -> CallLine:
+    kind = NodeKind(row.kind) if row.kind else None
+    return CallLine(**{**row._asdict(), "kind": kind, "status": CallStatus(row.status)})
 
 
 MOMENTS = ("image.prepared", "image.uploaded", "image.included", "image.failed", "node.done")
@@ -302,29 +325,23 @@ def moments(connection: Connection, job_id: str) -> list[Moment]:
     return [Moment(at, name, NodeKind(kind) if kind else None) for at, name, kind in rows]
 
 
-def habits(connection: Connection, model: str, account: str, last: int = 500) -> Habits:
-    """What the ``last`` paid calls of an account to a model came to."""
-    recent = (
-        select(Call.images, Call.completion_tokens, Call.started_at, Call.settled_at)
+def past_calls(connection: Connection, model: str, account: str, last: int = 500) -> list[PastCall]:
+    """The ``last`` paid calls of an account to a model: the best guess at the next ones."""
+    rows = connection.execute(
+        select(
+            Node.kind,
+            Call.images,
+            Call.completion_tokens,
+            (Call.settled_at - Call.started_at).label("seconds"),
+        )
+        .join(Node, Node.id == Call.node_id)
         .where(
             Call.model == model,
             Call.account == account,
             Call.status == CallStatus.SETTLED,
             Call.settled_at.is_not(None),
         )
-        .order_by(Call.started_at.desc())
+        .order_by(Call.id.desc())
         .limit(last)
-        .subquery()
     )
-    leaf = recent.c.images > 0
-    row = connection.execute(
-        select(
-            func.coalesce(func.sum(case((leaf, 1), else_=0)), 0),
-            func.coalesce(func.sum(recent.c.images), 0),
-            func.coalesce(func.sum(case((leaf, recent.c.completion_tokens), else_=0)), 0),
-            func.coalesce(func.sum(case((leaf, 0), else_=1)), 0),
-            func.coalesce(func.sum(case((leaf, 0), else_=recent.c.completion_tokens)), 0),
-            func.coalesce(func.avg(recent.c.settled_at - recent.c.started_at), 0.0),
-        )
-    ).one()
-    return Habits(*(int(number) for number in row[:5]), call_seconds=float(row[5]))
+    return [PastCall(NodeKind(r.kind), r.images, r.completion_tokens, r.seconds) for r in rows]

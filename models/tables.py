@@ -24,7 +24,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from core.states import CallStatus, FileStatus, ImageStatus, JobStatus, NodeKind, NodeStatus
+from core.states import CallStatus, DeliveryStatus, FileStatus, ImageStatus, JobStatus, NodeKind, NodeStatus
 
 Json = JSON().with_variant(JSONB(), "postgresql")
 Key = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows by INTEGER keys only
@@ -287,3 +287,30 @@ class Event(Base):
     detail: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (Index("ix_events_job_id_id", "job_id", "id"),)
+
+
+class Delivery(Base):
+    """One webhook of one job: who is told of its end, and how that went."""
+
+    __tablename__ = "deliveries"
+
+    id: Mapped[int] = mapped_column(Key, primary_key=True)
+    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    url: Mapped[str] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(String(16))
+    event_at: Mapped[float] = mapped_column(Seconds, server_default=sql("0"))  # the end told of
+    attempts: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
+    due_at: Mapped[float] = mapped_column(Seconds, server_default=sql("0"))
+    lease_until: Mapped[float] = mapped_column(Seconds, server_default=sql("0"))
+    http_status: Mapped[int | None] = mapped_column(Integer)
+    error: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[float] = mapped_column(Seconds)
+    delivered_at: Mapped[float | None] = mapped_column(Seconds)
+
+    __table_args__ = (
+        _one_of("status", DeliveryStatus),
+        # an end is told once a receiver
+        Index("uq_deliveries_job_id_url", "job_id", "url", unique=True),
+        # what may be due
+        Index("ix_deliveries_status_due_at", "status", "due_at"),
+    )

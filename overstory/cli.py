@@ -13,7 +13,14 @@ from overstory import __version__
 
 COMMANDS = {
     "run": "overstory.commands.run:run",
+    "estimate": "overstory.commands.estimate:estimate",
+    "watch": "overstory.commands.watch:watch",
     "report": "overstory.report.command:report",
+    "jobs": "overstory.commands.inspect:jobs",
+    "show": "overstory.commands.inspect:show",
+    "tree": "overstory.commands.inspect:tree",
+    "images": "overstory.commands.inspect:images",
+    "calls": "overstory.commands.inspect:calls",
     "retry": "overstory.commands.control:retry",
     "cancel": "overstory.commands.control:cancel",
     "pause": "overstory.commands.control:pause",
@@ -26,6 +33,7 @@ COMMANDS = {
     "reconciler": "overstory.commands.service:reconciler",
     "sandbox": "overstory.sandbox.command:sandbox",
     "doctor": "overstory.doctor:doctor",
+    "completion": "overstory.commands.completion:completion",
 }
 """Name -> where it is. Loaded when called, so that no command pays for another's imports."""
 

@@ -118,7 +118,7 @@ def _let_through(path: Path) -> None:
 
 def _run(words: list[str], user: str | None = None, cwd: str | None = None) -> str:
     try:
-        done = subprocess.run(
+        done: subprocess.CompletedProcess[str] = subprocess.run(
             words, check=True, capture_output=True, text=True, cwd=cwd, **as_user(user)
         )
     except subprocess.CalledProcessError as error:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.panel import Panel
 
 import migrations
-from core.errors import KeyRefused, OverstoryError, ProviderDown, ServiceAway
+from core.errors import KeyRefused, OverstoryError, ProviderDown, ServiceAway, WrongUsage
 from core.settings import SANDBOX, Settings
 from core.spec import JobSpec
 from core.states import JobStatus
@@ -100,6 +100,11 @@ def run(
     on_end: OnEnd = _nothing,
 ) -> Ran:
     """Run ``spec`` to its end. Raises WrongUsage for bad input, ServiceAway for a missing part."""
+    if settings.broker_url is not None and settings.uses_sandbox:
+        raise WrongUsage(
+            "OVERSTORY_BROKER_URL is set and no key: set OVERSTORY_API_KEY, or OVERSTORY_BASE_URL"
+            " to an 'overstory sandbox' that your workers use too"
+        )
     prepare(settings)
     services = planning_services(settings)
     submitted = submitting.submit(services, spec, natural=True)

@@ -13,15 +13,19 @@ from dataclasses import dataclass
 
 import structlog
 from celery import shared_task
+from celery.exceptions import Ignore
 
 from clients import sources
 from clients.sources import Source
+from core.errors import ServiceAway
+from core.outcomes import backoff_seconds
+from core.errors import WrongUsage
 from core.packing import Weight, pack
 from core.shape import Shape, expected_bytes, expected_tokens, shape_of
 from core.spec import JobSpec, content_key, parse_spec
 from core.tokens import Detail
 from core.tree import plan_tree
-from models import plan
+from models import deliveries, plan
 from models.plan import NewImage, NewJob
 from tasks.base import StageTask
 from tasks.preprocess import limits_of
@@ -52,6 +56,8 @@ def submit(services: Services, spec: JobSpec, natural: bool = False) -> Submitte
     known = _known(services, spec.key)
     if known is not None:
         return Submitted(known, created=False)
+    if spec.webhook and services.settings.webhook_secret is None:
+        raise WrongUsage("webhook: the service has no OVERSTORY_WEBHOOK_SECRET to sign it with")
     expansion = sources.expand(spec.images, limits_of(services.settings))
     ignored = tuple(expansion.ignored)
     key = spec.key or (_natural_key(services, spec, expansion.sources) if natural else None)
@@ -69,6 +75,8 @@ def submit(services: Services, spec: JobSpec, natural: bool = False) -> Submitte
     images, leaves = place(expansion.sources, shape, _detail(services, spec))
     with services.database.write() as connection:
         created = plan.insert_job(connection, job, images, plan_tree(leaves, shape.fan_in))
+        if created and spec.webhook:
+            deliveries.open_delivery(connection, job.id, spec.webhook)
     if not created:  # the same job was submitted twice at the same moment
         return Submitted(_known(services, job.key) or job.id, created=False, ignored=ignored)
     log.info("job.submitted", job=job.id, images=len(images), leaves=leaves)
@@ -172,5 +180,19 @@ def _changed(source: Source) -> int:
 
 @shared_task(name="overstory.submit", base=StageTask, bind=True, ignore_result=False)  # type: ignore[untyped-decorator]
 def submit_task(self: StageTask, **arguments: object) -> str:
-    """What other apps send. The result is the job's id; the same ``key`` is the same job."""
-    return submit(self.services, parse_spec(arguments)).job_id
+    """What other apps send. The result is the job's id; the same ``key`` is the same job.
+
+    The message has left the queue already, so while the database is away it is held here; a worker
+    that has to stop meanwhile puts it back.
+    """
+    spec = parse_spec(arguments)
+    attempt = 0
+    while True:
+        try:
+            return submit(self.services, spec).job_id
+        except ServiceAway as error:
+            log.warning("submit.waits", error=str(error))
+        if self.services.stopping.wait(backoff_seconds(attempt, self.services.draw(), cap=10.0)):
+            self.app.send_task(self.name, kwargs=arguments, task_id=self.request.id)
+            raise Ignore
+        attempt += 1

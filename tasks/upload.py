@@ -40,7 +40,7 @@ from tasks.pipeline import ImageStage, attempt, run_slice
 from tasks.services import Services
 
 BUSY_SECONDS = 1.0
-ROOM_SECONDS = 2.0
+ROOM_SECONDS = 0.5
 SLOW_SECONDS = 5.0
 TRIAL_SECONDS = 30.0
 """How long the others wait for the one that tries, at most."""
@@ -57,7 +57,7 @@ class Pace:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._slow = False
-        self._rest_until = self._trial_until = 0.0
+        self._rest_until = self._trial_until = self._refused_until = 0.0
 
     def start(self) -> bool:
         """Whether a slice may start now."""
@@ -73,17 +73,24 @@ class Pace:
         with self._lock:
             self._trial_until = 0.0
 
-    def rest(self, seconds: float) -> None:
+    def full(self) -> None:
         with self._lock:
-            self._slow, self._rest_until = True, time.monotonic() + seconds
+            self._slow, self._rest_until = True, time.monotonic() + ROOM_SECONDS
 
-    def rests(self) -> bool:
+    def refused(self, seconds: float) -> None:
         with self._lock:
-            return time.monotonic() < self._rest_until
+            self._slow = True
+            self._rest_until = self._refused_until = time.monotonic() + seconds
+
+    def is_refused(self) -> bool:
+        """Whether what a slice has still to send must wait."""
+        with self._lock:
+            return time.monotonic() < self._refused_until
 
     def go(self) -> None:
         with self._lock:
-            self._slow, self._rest_until = False, 0.0
+            self._slow = False
+            self._rest_until = self._refused_until = 0.0
 
 
 _paces: defaultdict[str, Pace] = defaultdict(Pace)
@@ -134,7 +141,7 @@ def claim_with_room(
     if full and make_room(services, full[0]):
         claimed |= claim_contents(services, full, lease)
     if claimed and all(claim is Claim.FULL for claim in claimed.values()):
-        _paces[services.account].rest(ROOM_SECONDS)
+        _paces[services.account].full()
     return claimed
 
 
@@ -158,8 +165,8 @@ def upload_one(services: Services, image: ImageWork, claim: Claim) -> Outcome[Up
         case Claim.BUSY:
             return Postpone(BUSY_SECONDS, "another worker is uploading the same content")
         case Claim.FULL:
-            return Postpone(ROOM_SECONDS, STORE_FULL)
-        case Claim.MINE if _paces[services.account].rests():
+            return Postpone(0.0, STORE_FULL)  # due at once, so that the first in order are first
+        case Claim.MINE if _paces[services.account].is_refused():
             return Postpone(SLOW_SECONDS, "uploads rest after a refusal")
         case Claim.MINE:
             return _sent(services, image, image.sha256 or "")
@@ -183,12 +190,14 @@ def give_back(
 
 
 def make_room(services: Services, image: ImageWork) -> int:
-    """Delete what has not been used for longest and nobody waits for; where everything is waited
-    for, the last leaf gives way. How many files went."""
+    """Delete what has not been used for longest and nobody waits for; how many files went. Where
+    all that is stored belongs to leaves that still wait for files, the last of them gives way."""
+    account = services.account
     with services.database.write() as connection:
-        files = filestore.evict(connection, services.account, EVICTED_AT_ONCE)
-        if not files and state.unpin_later_leaf(connection, services.account, image.id, Moved()):
-            files = filestore.evict(connection, services.account, EVICTED_AT_ONCE)
+        files = filestore.evict(connection, account, EVICTED_AT_ONCE)
+        stuck = not files and not filestore.room_will_come(connection, account)
+        if stuck and state.unpin_later_leaf(connection, account, image.id, Moved()):
+            files = filestore.evict(connection, account, EVICTED_AT_ONCE)
     return delete_files(services, files)
 
 
@@ -210,7 +219,8 @@ def _sent(services: Services, image: ImageWork, sha256: str) -> Outcome[Uploaded
     except FileStoreFull:  # of more than we know of: uploads that were never recorded
         reconcile_files(services, time.time())
         make_room(services, image)
-        return _rest(services, ROOM_SECONDS, STORE_FULL)
+        _paces[services.account].full()
+        return Postpone(0.0, STORE_FULL)
     except ProviderDown as error:
         resting = _rest(services, SLOW_SECONDS, str(error))
         if _is_down(services):  # an outage fails no image
@@ -222,7 +232,7 @@ def _sent(services: Services, image: ImageWork, sha256: str) -> Outcome[Uploaded
 
 
 def _rest(services: Services, seconds: float, reason: str) -> Outcome[Uploaded]:
-    _paces[services.account].rest(seconds)
+    _paces[services.account].refused(seconds)
     return Postpone(seconds, reason)
 
 

@@ -156,9 +156,7 @@ class Page:
     def click(self, selector: str) -> None:
         x, y = self._centre(selector)
         for kind in ("mousePressed", "mouseReleased"):
-            self.call(
-                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1
-            )
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
         self.drawn()
 
     def press(self, key: str) -> None:

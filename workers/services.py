@@ -11,6 +11,7 @@ from kombu.exceptions import OperationalError
 from clients.blobs import open_blobs
 from clients.limiter import RedisLimiter, account_id
 from clients.spool import Spool
+from core.errors import KeyRefused
 from core.settings import Settings
 from models.engine import Database
 from tasks.leases import LeaseKeeper
@@ -50,6 +51,10 @@ def build_services(settings: Settings, app: Celery) -> Services:
 def _provider(settings: Settings) -> Provider:
     from clients.provider import Provider
 
+    if settings.uses_sandbox:  # nothing of anybody's is sent to a real endpoint without a key
+        raise KeyRefused(
+            "no API key: set OVERSTORY_API_KEY, or OVERSTORY_BASE_URL to an 'overstory sandbox'"
+        )
     return Provider(settings, max_connections=max(settings.infer_threads, settings.upload_threads))
 
 

@@ -1,4 +1,4 @@
-"""The product's Celery app with the gauntlet's traps in it: ``celery -A benchmarks.gauntlet.app``."""
+"""``celery -A benchmarks.gauntlet.app``: the product's app with the gauntlet's traps in it."""
 
 from __future__ import annotations
 

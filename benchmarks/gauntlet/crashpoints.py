@@ -295,7 +295,8 @@ def _spoil_messages(weather: Weather, draw: Callable[[], float]) -> None:
     def spoiled(self: Any, *args: Any, **kwargs: Any) -> Any:
         if draw() < weather.drop:
             return None
-        return [whole(self, *args, **kwargs) for _ in range(weather.copies)][0]
+        sent = [whole(self, *args, **kwargs) for _ in range(weather.copies)]
+        return sent[0]
 
     OverstoryCelery.send_task = spoiled
 

@@ -1,4 +1,4 @@
-"""The processes a row kills: Celery workers and reconcilers, started again as a supervisor would."""
+"""The processes a row kills: workers and reconcilers, started again as a supervisor would."""
 
 from __future__ import annotations
 

@@ -124,7 +124,10 @@ def _check_job(database: Database, job: str, figures: Figures) -> None:
     figures.expect(_number(database, roots, job=job) == 1, f"I2: {job} has not exactly one root")
     answers = "SELECT count(*) FROM jobs WHERE id = :job AND answer IS NOT NULL"
     figures.expect(_number(database, answers, job=job) == 1, f"I2: {job} has no answer")
-    ends = "SELECT count(*) FROM events WHERE job_id = :job AND name IN ('job.completed', 'job.partial')"
+    ends = (
+        "SELECT count(*) FROM events WHERE job_id = :job"
+        " AND name IN ('job.completed', 'job.partial')"
+    )
     figures.expect(_number(database, ends, job=job) == 1, f"I2: {job} did not end exactly once")
     astray = (
         "SELECT count(*) FROM images i LEFT JOIN nodes n ON n.id = i.node_id"

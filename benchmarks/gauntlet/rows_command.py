@@ -200,6 +200,21 @@ def command_alone(desk: Desk) -> None:
     desk.judge(result)
 
 
+@command_row("newkey", "kill -9 of the whole stack, then go on with another API key")
+def another_key(desk: Desk) -> None:
+    command = desk.start()
+    desk.until_calls(4)
+    victims = desk.processes()
+    for process in victims:
+        process.suspend()
+    desk.figures.allowed += desk.calls_started()
+    for process in victims:
+        process.kill()
+    command.communicate()
+    desk.figures.kills += len(victims)
+    desk.judge(desk.result(desk.start(OVERSTORY_API_KEY="another-key-9876543210")))
+
+
 @command_row("twice", "the same command twice at the same moment", images=120)
 def twice(desk: Desk) -> None:
     first, second = desk.start(), desk.start()

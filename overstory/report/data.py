@@ -95,9 +95,7 @@ def _node(node: NodeLine) -> Value:
     }
 
 
-def _images(
-    images: Sequence[ImageLine], nodes: Sequence[NodeLine], shown: Pictures
-) -> list[Value]:
+def _images(images: Sequence[ImageLine], nodes: Sequence[NodeLine], shown: Pictures) -> list[Value]:
     """Values without what is empty, since there may be 40,000 of them."""
     notes = _notes(images, nodes)
     values = []

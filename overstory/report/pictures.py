@@ -27,7 +27,7 @@ class Look:
     quality: int
 
 
-STEPS = ((200, Look(400, 62)), (800, Look(240, 56)), (2_000, Look(144, 52)))
+STEPS = ((100, Look(520, 64)), (300, Look(400, 60)), (800, Look(240, 56)), (2_000, Look(144, 52)))
 SMALLEST = Look(96, 50)
 """About 2 KB a picture: 12 MB of report for 5,000."""
 PICTURES_MAX = 12_000

@@ -6,6 +6,7 @@ the stand-in's own counts and ledger.
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections import Counter
@@ -44,7 +45,10 @@ UPLOADERS = 8
 
 @pytest.fixture(scope="module")
 def valkey() -> Iterator[ValkeyServer]:
-    with ValkeyServer(config={"save": ""}) as server:
+    with socket.socket() as free:  # its own search for a port races with a parallel run's
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with ValkeyServer(port, config={"save": ""}) as server:
         yield server
 
 
@@ -104,7 +108,16 @@ class Account:
         return job
 
     def ended(self, *job_ids: str, seconds: float = 30.0) -> list[queries.JobRow]:
-        eventually(lambda: all(self.job(job).status.ended for job in job_ids), seconds)
+        try:
+            eventually(lambda: all(self.job(job).status.ended for job in job_ids), seconds)
+        except AssertionError:
+            for job in job_ids:
+                print(job, self.job(job).status, self.statuses(job))
+            with self.services.database.read() as c:
+                for q in ("select job_id,kind,status,pending,attempts,error,due_at-(julianday('now') - 2440587.5) * 86400.0,first_position,last_position from nodes", "select status,count(*) from files group by status", "select job_id,status,attempts,due_at-(julianday('now') - 2440587.5) * 86400.0,error,position from images where status in ('prepared','pending')"):
+                    for row in c.execute(text(q)): print(row)
+            print(upload._paces[self.services.account].__dict__, time.monotonic())
+            raise
         return [self.job(job) for job in job_ids]
 
     def statuses(self, job_id: str) -> Counter[str]:

@@ -36,9 +36,7 @@ def test_so_many_images_fit_the_context(model, detail, images):
     assert min(shape.leaf.items, shape.leaf.tokens // expected_tokens(detail)) == images
 
 
-@pytest.mark.parametrize(
-    ("model", "fan_in"), [("step-3.7-flash", 59), ("step-1o-turbo-vision", 5)]
-)
+@pytest.mark.parametrize(("model", "fan_in"), [("step-3.7-flash", 59), ("step-1o-turbo-vision", 5)])
 def test_the_fan_in_follows_from_the_context(model, fan_in):
     shape = shape_of(model, "stepfun", "?")
     assert shape.fan_in == pytest.approx(fan_in, abs=2)
@@ -47,8 +45,12 @@ def test_the_fan_in_follows_from_the_context(model, fan_in):
 
 @pytest.mark.parametrize(
     ("given", "items", "context"),
-    [({}, 60, 256_000), ({"images_per_request": 7}, 7, 256_000), ({"context_tokens": 8_000}, 60, 8_000)],
-)  # fmt: skip
+    [
+        ({}, 60, 256_000),
+        ({"images_per_request": 7}, 7, 256_000),
+        ({"context_tokens": 8_000}, 60, 8_000),
+    ],
+)
 def test_settings_come_before_the_profile(given, items, context):
     shape = shape_of("step-3.7-flash", "stepfun", "?", **given)
     assert (shape.leaf.items, shape.context_tokens) == (items, context)

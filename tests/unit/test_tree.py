@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,7 +68,7 @@ def test_every_tree_is_whole_balanced_and_within_its_fan_in(leaves, fan_in):
         assert len(children) >= 2
         assert all(child.level < node.level for child in children)
         assert (children[0].first, children[-1].last) == (node.first, node.last)
-        for left, right in zip(children, children[1:], strict=False):
+        for left, right in pairwise(children):
             assert left.last + 1 == right.first
     sizes: dict[int, set[int]] = {}
     for node in tree:

@@ -1,0 +1,127 @@
+"""Rows that need no workers: the fan-in race on PostgreSQL, and many writers on SQLite."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import text
+
+import migrations
+from benchmarks.gauntlet import judge
+from benchmarks.gauntlet.judge import Figures
+from benchmarks.gauntlet.scene import ROWS, Bench, Run
+from benchmarks.gauntlet.servers import SqliteStore
+from core.tree import plan_tree
+from models import plan, state
+from models.engine import Database
+from models.plan import NewImage, NewJob
+from models.state import Moved
+
+THREADS, TIMES, CHILDREN = 12, 3, 4
+WRITERS = 8
+P99_MS = 200.0  # the reference's machine did 50 with nobody else on it
+JOB = NewJob("race", "race", "?", None, "step-3.7-flash", "stepfun", "e", "account", "low", 1.0, {})
+
+
+def inside_row(number: str, title: str) -> Callable[[Callable[[Bench, Figures], None]], Run]:
+    """A row that brings what it needs itself."""
+
+    def wrap(body: Callable[[Bench, Figures], None]) -> Run:
+        def run(bench: Bench) -> Figures:
+            figures, begun = Figures(number, title), time.monotonic()
+            body(bench, figures)
+            figures.seconds = time.monotonic() - begun
+            return figures
+
+        ROWS[number] = run
+        return run
+
+    return wrap
+
+
+@inside_row("13", "children of one parent end at the same moment, each reported three times")
+def fan_in(bench: Bench, figures: Figures) -> None:
+    store = bench.postgres.store()
+    migrations.upgrade(store.url)
+    database = Database(store.url)
+    try:
+        _race(database, bench, figures)
+    finally:
+        database.dispose()
+        store.close()
+
+
+def _race(database: Database, bench: Bench, figures: Figures) -> None:
+    leaves = bench.scaled(600, 120) * CHILDREN
+    images = [NewImage(f"{n}", f"{n}", None, None, 1, None, n) for n in range(leaves)]
+    with database.write() as connection:
+        plan.insert_job(connection, JOB, images, plan_tree(leaves, CHILDREN))
+        connection.execute(text("UPDATE images SET status = 'uploaded'"))
+        ids = connection.execute(
+            text(
+                "UPDATE nodes SET status = 'running', lease_token = 'mine', pending = 0"
+                " WHERE kind = 'leaf' RETURNING id"
+            )
+        ).scalars()
+        reports = list(ids) * TIMES
+    random.Random(bench.seed).shuffle(reports)
+
+    def report(node: int) -> None:
+        with database.write() as connection:
+            state.node_done(connection, node, "mine", "seen", 0, Moved())
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(report, reports))
+    parents = judge.count(database, "nodes", "kind = 'branch' AND level = 1")
+    never = judge.count(database, "nodes", "level = 1 AND status <> 'ready'")
+    starts = "name = 'node.ready'"
+    figures.images, figures.nodes = leaves, parents
+    figures.notes |= {"reports": len(reports), "started": judge.count(database, "events", starts)}
+    figures.expect(never == 0, f"{never} parents never started")
+    figures.expect(judge.count(database, "events", starts) == parents, "a parent was started twice")
+
+
+@inside_row("14", "eight processes write to one SQLite file, two are killed on the way")
+def writers(bench: Bench, figures: Figures) -> None:
+    store = SqliteStore(bench.folder / "writers.db")
+    migrations.upgrade(store.url)
+    seconds = bench.scaled(20, 4)
+    crowd = [_writer(store.path, seconds) for _ in range(WRITERS)]
+    time.sleep(seconds / 2)
+    for victim in crowd[:2]:
+        victim.kill()
+        figures.kills += 1
+    found = [_said(writer) for writer in crowd]
+    survivors = [said for said in found if said]
+    figures.notes |= {
+        "writes": sum(said["writes"] for said in survivors),
+        "p99_ms": max(said["p99_ms"] for said in survivors),
+        "worst_ms": max(said["worst_ms"] for said in survivors),
+    }
+    errors = [error for said in survivors for error in said["errors"]]
+    figures.expect(len(survivors) == WRITERS - 2, f"{len(survivors)} writers came to their end")
+    figures.expect(not errors, f"{len(errors)} writes failed: {errors[:1]}")
+    figures.expect(figures.notes["p99_ms"] <= P99_MS, f"p99 was {figures.notes['p99_ms']} ms")
+    figures.expect(store.intact(), "the SQLite file fails its integrity check")
+
+
+def _writer(path: Path, seconds: float) -> subprocess.Popen[bytes]:
+    words = [sys.executable, "-m", "benchmarks.gauntlet.writer", str(path), str(seconds)]
+    return subprocess.Popen(words, stdout=subprocess.PIPE)
+
+
+def _said(writer: subprocess.Popen[bytes]) -> dict[str, Any]:
+    out, _ = writer.communicate(timeout=60)
+    with contextlib.suppress(ValueError):
+        value: dict[str, Any] = json.loads(out)
+        return value
+    return {}

@@ -1,0 +1,124 @@
+"""Webhook deliveries: opened with their job, claimed when it has ended, tried until told.
+
+A delivery is one receiver of one job's end. A job that is taken up again and ends anew is told
+anew: ``event_at`` says which end a row is about.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, and_, insert, or_, select, update
+
+from core.states import ENDED_JOBS, DeliveryStatus
+from models.engine import now
+from models.tables import Delivery, Job
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryWork:
+    """A delivery to make now. ``event_at`` is the end it tells of."""
+
+    id: int
+    job_id: str
+    url: str
+    event_at: float
+    attempts: int
+
+    @property
+    def message_id(self) -> str:
+        """The same for every attempt to tell of the same end, so that a receiver knows twins."""
+        return f"msg_{self.id}_{int(self.event_at * 1000)}"
+
+
+def open_delivery(connection: Connection, job_id: str, url: str) -> None:
+    """Somebody is to be told of the job's end; written with the job."""
+    connection.execute(
+        insert(Delivery).values(
+            job_id=job_id, url=url, status=DeliveryStatus.OPEN, created_at=now()
+        )
+    )
+
+
+def claim(connection: Connection, seconds: float, limit: int) -> list[DeliveryWork]:
+    """Up to ``limit`` deliveries whose jobs have ended, leased for ``seconds``."""
+    again = and_(Delivery.status != DeliveryStatus.OPEN, Job.finished_at > Delivery.event_at)
+    rows = connection.execute(
+        select(Delivery.id, Delivery.event_at, Delivery.attempts, Job.finished_at)
+        .join(Job, Job.id == Delivery.job_id)
+        .where(
+            Job.status.in_(ENDED_JOBS),
+            or_(and_(Delivery.status == DeliveryStatus.OPEN, Delivery.due_at <= now()), again),
+            Delivery.lease_until <= now(),
+        )
+        .order_by(Delivery.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True, of=Delivery)
+    ).all()
+    claimed = []
+    for row in rows:
+        fresh = row.finished_at > row.event_at
+        values = connection.execute(
+            update(Delivery)
+            .where(Delivery.id == row.id)
+            .values(
+                status=DeliveryStatus.OPEN,
+                event_at=row.finished_at,
+                attempts=1 if fresh else row.attempts + 1,
+                lease_until=now() + seconds,
+            )
+            .returning(
+                Delivery.id, Delivery.job_id, Delivery.url, Delivery.event_at, Delivery.attempts
+            )
+        ).one()
+        claimed.append(DeliveryWork(*values))
+    return claimed
+
+
+def delivered(connection: Connection, work: DeliveryWork, http_status: int) -> None:
+    _record(
+        connection,
+        work,
+        status=DeliveryStatus.DELIVERED,
+        http_status=http_status,
+        delivered_at=now(),
+        error=None,
+    )
+
+
+def postponed(
+    connection: Connection,
+    work: DeliveryWork,
+    after_seconds: float,
+    error: str,
+    http_status: int | None = None,
+) -> None:
+    """It failed and is tried again later."""
+    _record(
+        connection,
+        work,
+        due_at=now() + after_seconds,
+        error=error,
+        http_status=http_status,
+    )
+
+
+def given_up(
+    connection: Connection, work: DeliveryWork, error: str, http_status: int | None = None
+) -> None:
+    _record(
+        connection, work, status=DeliveryStatus.FAILED, error=error, http_status=http_status
+    )
+
+
+def _record(connection: Connection, work: DeliveryWork, **values: object) -> None:
+    """Only while nobody else has taken it over: a slow answer may come after its lease."""
+    connection.execute(
+        update(Delivery)
+        .where(
+            Delivery.id == work.id,
+            Delivery.event_at == work.event_at,
+            Delivery.attempts == work.attempts,
+        )
+        .values(lease_until=0.0, **values)
+    )

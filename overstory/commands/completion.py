@@ -1,0 +1,24 @@
+"""``overstory completion SHELL``: a script that completes commands, options and job ids."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+SHELLS = {
+    "bash": 'eval "$(overstory completion bash)"   in ~/.bashrc',
+    "zsh": 'eval "$(overstory completion zsh)"   in ~/.zshrc, after compinit',
+    "fish": "overstory completion fish > ~/.config/fish/completions/overstory.fish",
+}
+PROGRAM = "overstory"
+
+
+@click.command(epilog="\n\n".join(["\b", *SHELLS.values()]))
+@click.argument("shell", type=click.Choice([*SHELLS]))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print a shell's completion script, to be loaded at its start."""
+    kind = get_completion_class(shell)
+    assert kind is not None, "click knows the three shells"
+    command = context.find_root().command
+    click.echo(kind(command, {}, PROGRAM, f"_{PROGRAM.upper()}_COMPLETE").source())

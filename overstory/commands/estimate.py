@@ -1,0 +1,221 @@
+"""``overstory estimate``: what a job will take, before anything is sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from clients import imaging, sources
+from clients.limiter import account_id
+from clients.sources import Source
+from core import estimate as core_estimate
+from core.errors import ImageRefused
+from core.estimate import Estimate, habit_of, tokens_of_size
+from core.images import ImageLimits
+from core.profiles import PRICES_AS_OF, PROVIDERS, price_of
+from core.request import Ask
+from core.settings import Settings, load
+from core.shape import expected_tokens, shape_of
+from core.spec import JobSpec, parse_spec
+from core.tokens import Detail
+from models import reporting
+from models.engine import Database
+from overstory.commands.control import home_option
+from overstory.progress import duration
+from overstory.run import prepare
+from tasks.preprocess import limits_of
+from tasks.submit import place
+from workers.stack import database_url
+
+THREADS = 8
+"""Headers are read from the disk, which serves several readers at once."""
+SHOWN = 10
+BINDS = {
+    "concurrency": "calls in flight",
+    "rpm": "requests a minute",
+    "tpm": "tokens a minute",
+}
+
+
+@dataclass(slots=True)
+class Measured:
+    """The set, seen by headers alone. ``leaves``: prompt tokens of each usable image of a leaf."""
+
+    submitted: int
+    duplicates: int
+    urls: int = 0
+    leaves: list[list[int]] = field(default_factory=list)
+    unusable: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def images(self) -> int:
+        return sum(map(len, self.leaves))
+
+
+@click.command()
+@click.argument("inputs", nargs=-1, required=True, metavar="PATH_OR_URL...")
+@click.option("--ask", required=True, help="The question about the images.")
+@click.option("--detail", type=click.Choice(["low", "high"]), help="How closely to look.")
+@click.option("--model", help="Model to ask (default: OVERSTORY_MODEL).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@home_option
+def estimate(
+    inputs: tuple[str, ...], ask: str, as_json: bool, home: Path | None, **options: Any
+) -> None:
+    """Say what a job will take: requests, tokens, money and time. Nothing is sent.
+
+    Images are counted by the dimensions in their headers. What the model will write is taken
+    from its past calls, or guessed where there are none. Nothing paid before is subtracted.
+    """
+    settings = load(**({"home": home} if home else {}))
+    given = {name: value for name, value in options.items() if value is not None}
+    spec = parse_spec({"images": list(inputs), "ask": ask, **given})
+    prepare(settings)
+    measured, asked = measure(settings, spec)
+    past = _past(settings, asked.model)
+    made = core_estimate.estimate(
+        asked,
+        measured.leaves,
+        habit_of(past),
+        price_of(asked.model, settings.base_url),
+        settings.limits,
+    )
+    if as_json:
+        click.echo(json.dumps(_value(settings, measured, asked, made, len(past))))
+    else:
+        _print(Console(), settings, measured, asked, made, len(past))
+
+
+def measure(settings: Settings, spec: JobSpec) -> tuple[Measured, Ask]:
+    """Expand the inputs and read every header. Raises WrongUsage as ``overstory run`` would."""
+    ask = _ask(settings, spec)
+    limits = limits_of(settings)
+    found = sources.expand(spec.images, limits).sources
+    placed, leaves = place(found, ask.shape, ask.detail)
+    distinct = [index for index, image in enumerate(placed) if image.leaf is not None]
+    measured = Measured(len(found), len(found) - len(distinct))
+    measured.leaves = [[] for _ in range(leaves)]
+    with ThreadPoolExecutor(THREADS) as pool:
+        tokens = pool.map(lambda index: _tokens(found[index], limits, ask.detail), distinct)
+    for index, each in zip(distinct, tokens, strict=True):
+        leaf = placed[index].leaf
+        measured.urls += sources.is_url(found[index].location)
+        if isinstance(each, str) or leaf is None:
+            measured.unusable.append((found[index].name, str(each)))
+        else:
+            measured.leaves[leaf].append(each)
+    measured.leaves = [leaf for leaf in measured.leaves if leaf]
+    return measured, ask
+
+
+def _tokens(source: Source, limits: ImageLimits, detail: Detail) -> int | str:
+    """Prompt tokens of one image, or why it will fail. A URL counts as the largest image."""
+    if sources.is_url(source.location):
+        return expected_tokens(detail)
+    try:
+        size = imaging.measure(sources.check_local(source), limits, source.page)
+    except ImageRefused as refusal:
+        return refusal.reason
+    return tokens_of_size(*size, detail)
+
+
+def _ask(settings: Settings, spec: JobSpec) -> Ask:
+    model = spec.model or settings.model
+    shape = shape_of(
+        model,
+        settings.provider,
+        spec.ask,
+        settings.images_per_request,
+        settings.context_tokens,
+    )
+    return Ask(
+        question=spec.ask,
+        model=model,
+        endpoint=settings.endpoint,
+        detail=spec.detail or settings.detail,
+        shape=shape,
+        reasoning_effort=(
+            settings.reasoning_effort if PROVIDERS[settings.provider].reasoning else None
+        ),
+    )
+
+
+def _past(settings: Settings, model: str) -> Sequence[core_estimate.PastCall]:
+    key = settings.api_key.get_secret_value() if settings.api_key else "sandbox"
+    database = Database(database_url(settings))
+    with database.read() as connection:
+        return reporting.past_calls(connection, model, account_id(key, settings.base_url))
+
+
+def _value(
+    settings: Settings, measured: Measured, ask: Ask, made: Estimate, past: int
+) -> dict[str, Any]:
+    return {
+        "images": measured.submitted,
+        "usable": measured.images,
+        "duplicate": measured.duplicates,
+        "unusable": [{"name": name, "error": why} for name, why in measured.unusable],
+        "urls": measured.urls,
+        "requests": made.requests,
+        "tree": {"depth": made.depth, "nodes": made.nodes, "leaves": made.leaves},
+        "prompt_tokens": made.prompt_tokens,
+        "completion_tokens": made.completion_tokens,
+        "cost": round(made.cost, 6),
+        "currency": made.currency,
+        "prices_as_of": PRICES_AS_OF,
+        "seconds": round(made.seconds, 1),
+        "binds": made.binds,
+        "past_calls": past,
+        "model": ask.model,
+        "detail": ask.detail,
+        "limits": asdict(settings.limits),
+        "sandbox": settings.uses_sandbox,
+    }
+
+
+def _print(
+    console: Console, settings: Settings, measured: Measured, ask: Ask, made: Estimate, past: int
+) -> None:
+    limits = settings.limits
+    images = [f"{measured.images:,} to look at"]
+    if measured.duplicates:
+        images.append(f"{measured.duplicates:,} duplicates, which cost nothing")
+    if measured.unusable:
+        images.append(f"{len(measured.unusable):,} unusable")
+    shape = f" ({made.leaves:,} leaves, depth {made.depth})" if made.nodes > 1 else ""
+    guess = f"from {past} past calls" if past else "a guess: no past call of this model here"
+    charged = ", not charged: sandbox" if settings.uses_sandbox else f", prices of {PRICES_AS_OF}"
+    rows = [
+        ("images", f"{measured.submitted:,}: {', '.join(images)}"),
+        ("requests", f"{made.requests:,}{shape}"),
+        ("prompt", f"{made.prompt_tokens:,} tokens at {ask.detail} detail"),
+        ("written", f"{made.completion_tokens:,} tokens ({guess})"),
+        ("cost", f"{made.cost:.4f} {made.currency} ({ask.model}{charged})"),
+        (
+            "time",
+            (
+                f"about {duration(made.seconds)}, held by {BINDS[made.binds]}"
+                f" ({limits.concurrency:,} in flight, {limits.rpm:,} requests and"
+                f" {limits.tpm:,} tokens a minute)"
+            ),
+        ),
+    ]
+    if measured.urls:
+        rows.insert(1, ("", f"{measured.urls:,} URLs, counted as the largest image there is"))
+    grid = Table.grid(padding=(0, 2))
+    for term, value in rows:
+        grid.add_row(Text(term, "dim"), Text(value))
+    console.print(grid)
+    for name, why in measured.unusable[:SHOWN]:
+        console.print(f"  {name}: {why}", markup=False, highlight=False, soft_wrap=True)
+    if len(measured.unusable) > SHOWN:
+        console.print(f"  and {len(measured.unusable) - SHOWN} more")

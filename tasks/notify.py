@@ -1,0 +1,107 @@
+"""notify: whoever asked for it is told of a job's end.
+
+Reads: deliveries whose jobs have ended. Does: one signed POST each. Writes: how it went; what
+failed is due again after a backoff, until it is given up. May raise ServiceAway. Runs beside the
+reconciler, in as many processes as it does: a delivery is leased to one at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from clients.webhooks import Answer, Messenger
+from core.errors import OverstoryError
+from core.outcomes import backoff_seconds
+from models import deliveries, queries, state
+from models.deliveries import DeliveryWork
+from tasks.services import Services
+
+log = structlog.get_logger()
+
+TICK_SECONDS = 1.0
+AT_ONCE = 4
+LEASE_SECONDS = 120.0
+"""Above the time that so many receivers may take one after the other."""
+BACKOFF_SECONDS = 5.0
+BACKOFF_MAX_SECONDS = 6 * 3600.0
+
+
+def messenger_of(services: Services) -> Messenger | None:
+    """None where no secret is set: nothing is sent unsigned."""
+    secret = services.settings.webhook_secret
+    if secret is None:
+        return None
+    return Messenger(secret.get_secret_value(), services.settings.webhook_hosts)
+
+
+@dataclass(slots=True)
+class Notifier:
+    """Calls ``tick`` about once a second, from a thread of its own: receivers may be slow."""
+
+    services: Services
+    messenger: Messenger
+    clock: Callable[[], float] = time.time
+
+    def run(self) -> None:
+        """Tick until the services are stopping."""
+        while not self.services.stopping.wait(TICK_SECONDS):
+            try:
+                self.tick()
+            except OverstoryError as error:
+                log.warning("notifier.waits", error=str(error))
+
+    def tick(self) -> int:
+        """Tell whoever is due; how many there were."""
+        with self.services.database.write() as connection:
+            due = deliveries.claim(connection, LEASE_SECONDS, AT_ONCE)
+        for work in due:
+            answer = self._tell(work)
+            self._record(work, answer)
+            log.info(
+                "webhook.sent",
+                job=work.job_id,
+                attempt=work.attempts,
+                status=answer.status,
+                error=answer.error,
+            )
+        return len(due)
+
+    def _tell(self, work: DeliveryWork) -> Answer:
+        at = datetime.fromtimestamp(self.clock(), UTC)
+        return self.messenger.post(work.url, work.message_id, self._body(work), at)
+
+    def _body(self, work: DeliveryWork) -> str:
+        with self.services.database.read() as connection:
+            job = queries.job(connection, work.job_id)
+            counts = state.coverage(connection, work.job_id)
+        assert job is not None, "a delivery goes with its job"
+        ended = datetime.fromtimestamp(work.event_at, UTC)
+        data = {
+            "job": job.id,
+            "key": job.key,
+            "status": str(job.status),
+            "reason": job.reason,
+            "answer": job.answer,
+            "coverage": {"submitted": job.submitted, **counts},
+        }
+        told = {"type": f"job.{job.status}", "timestamp": ended.isoformat(), "data": data}
+        return json.dumps(told, ensure_ascii=False)
+
+    def _record(self, work: DeliveryWork, answer: Answer) -> None:
+        error = answer.error or ""
+        with self.services.database.write() as connection:
+            if answer.taken:
+                deliveries.delivered(connection, work, answer.status or 0)
+            elif answer.hopeless or work.attempts >= self.services.settings.webhook_attempts_max:
+                deliveries.given_up(connection, work, error, answer.status)
+            else:
+                after = backoff_seconds(
+                    work.attempts, self.services.draw(), BACKOFF_SECONDS, BACKOFF_MAX_SECONDS
+                )
+                deliveries.postponed(connection, work, after, error, answer.status)

@@ -1,0 +1,123 @@
+"""overstory.Client on both databases; with a real service it is in acceptance/test_examples.py."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import overstory
+from core.errors import ServiceAway, WrongUsage
+from core.settings import load
+from models import state
+from models.engine import Database
+from models.state import Moved
+from tests.integration import jobs
+
+NO_BROKER = "redis://127.0.0.1:1/0"
+
+
+@pytest.fixture
+def client(database: Database) -> Iterator[overstory.Client]:
+    settings = load(database_url=database.url, broker_url=NO_BROKER)
+    with overstory.Client(settings) as made:
+        yield made
+
+
+def answer(database: Database, job: str) -> None:
+    jobs.finish_all(database, jobs.upload_all(database, job))
+
+
+def test_a_status_counts_every_image(client: overstory.Client, database: Database) -> None:
+    job = jobs.submit(database, [2], duplicates=1)
+    status = client.status(job)
+    assert (status.status, status.ended) == ("running", False)
+    assert status.coverage["submitted"] == 3
+    assert status.coverage["duplicate"] == 1
+
+
+def test_waiting_ends_with_the_job(client: overstory.Client, database: Database) -> None:
+    job = jobs.submit(database, [2])
+    with pytest.raises(TimeoutError):
+        client.wait(job, seconds=0)
+    answer(database, job)
+    assert client.wait(job).status == "completed"
+    assert client.result(job)["coverage"]["included"] == 2
+    assert json.dumps(client.result(job))
+
+
+def test_a_job_is_cancelled_once(client: overstory.Client, database: Database) -> None:
+    job = jobs.submit(database, [2])
+    assert client.cancel(job) is True
+    assert client.cancel(job) is False
+    assert client.status(job).coverage["skipped"] == 2
+
+
+def test_events_are_streamed_to_the_end(database: Database) -> None:
+    job = jobs.submit(database, [2])
+    turns = iter([lambda: answer(database, job)])
+    settings = load(database_url=database.url, broker_url=NO_BROKER)
+    with overstory.Client(settings, sleep=lambda seconds: next(turns)()) as client:
+        events = list(client.events(job))
+    names = [event.name for event in events]
+    assert names[0] == "job.running"
+    assert names[-1] == "job.completed"
+    assert [e.position for e in events if e.name == "image.included"] == [1, 2]
+    assert len({event.id for event in events}) == len(events)
+
+
+def test_an_event_that_becomes_visible_late_is_not_missed(database: Database) -> None:
+    """A transaction that began first may end last: its event has a lower number."""
+    job = jobs.submit(database, [1])
+    turns = iter([lambda: _event(database, job, 900), lambda: _event(database, job, 800)])
+
+    def sleep(seconds: float) -> None:
+        turn = next(turns, None)
+        if turn is not None:
+            turn()
+            return
+        with database.write() as connection:
+            state.job_cancelled(connection, job, Moved())
+
+    settings = load(database_url=database.url, broker_url=NO_BROKER)
+    with overstory.Client(settings, sleep=sleep) as client:
+        ids = [event.id for event in client.events(job)]
+    assert {800, 900} <= set(ids)
+    assert len(ids) == len(set(ids))
+
+
+def _event(database: Database, job: str, number: int) -> None:
+    with database.write() as connection:
+        connection.exec_driver_sql(
+            f"INSERT INTO events (id, at, job_id, name) VALUES ({number}, 0, '{job}', 'late')"
+        )
+
+
+def test_wrong_fields_are_named_before_anything_is_sent(client: overstory.Client) -> None:
+    with pytest.raises(WrongUsage, match="detail"):
+        client.submit(["/a.jpg"], "What?", detail="enormous")
+    with pytest.raises(WrongUsage, match="there is no job"):
+        client.status("nobody")
+
+
+def test_a_broker_that_is_away_is_told_in_our_words(client: overstory.Client) -> None:
+    with pytest.raises(ServiceAway, match="broker"):
+        client.submit(["/a.jpg"], "What?")
+
+
+def test_the_face_is_loaded_when_asked_for(tmp_path: Path) -> None:
+    """The command line must not pay for the client; and another app's Celery app stays current."""
+    script = (
+        "import sys, celery, overstory\n"
+        "assert 'celery.app.base' not in sys.modules and 'sqlalchemy' not in sys.modules\n"
+        "mine = celery.Celery('mine')\n"
+        "from core.settings import load\n"
+        "overstory.Client(load(broker_url='redis://127.0.0.1:1/0')).close()\n"
+        "assert celery.current_app.main == 'mine'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

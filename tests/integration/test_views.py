@@ -1,0 +1,173 @@
+"""The views, and every query of docs/sql.md, on both databases."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import insert, text, update
+
+from models import views
+from models.engine import Database
+from models.tables import Call, Image, Job, Node
+
+COOKBOOK = Path(__file__).parents[2] / "docs" / "sql.md"
+FENCE = re.compile(r"^```sql ?(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+VALUES = {
+    "job": "job-1",
+    "label": "receipts",
+    "since": "2026-01-01",
+    "position": 2,
+    "name": "b.jpg",
+    "sha256": "s" * 64,
+    "words": "two apples",
+}
+AT = 1_790_000_000.25  # 2026-09-21 14:13:20.25 UTC
+EMPTY_IS_RIGHT = ("status IN ('running', 'paused')",)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    kind: str
+    sql: str
+
+    @property
+    def name(self) -> str:
+        return re.sub(r"\W+", "-", self.sql)[:60]
+
+
+RECIPES = [Recipe(kind, sql) for kind, sql in FENCE.findall(COOKBOOK.read_text("utf-8"))]
+QUERIES = [recipe for recipe in RECIPES if recipe.kind != "role"]
+
+
+@pytest.fixture
+def told(database: Database) -> Database:
+    """A job of four images: two included, one failed, one duplicate; two leaves and a root."""
+    times = {"created_at": AT, "finished_at": AT + 90}
+    job = {"id": "job-1", "key": "k", "ask": "What?", "label": "receipts", "model": "m"}
+    job |= {"provider": "stepfun", "endpoint": "sandbox", "account": "a", "detail": "low"}
+    counts = {"submitted": 4, "included": 2, "failed": 1, "duplicate": 1}
+    node = {"job_id": "job-1", "first_position": 1, "last_position": 3, "pending": 0}
+    node |= {"status": "done", "started_at": AT, "finished_at": AT + 5}
+    call = {"job_id": "job-1", "account": "a", "model": "m", "images": 2, "currency": "USD"}
+    call |= {"reserved_tokens": 1, "lease_token": "t", "lease_until": 0.0, "started_at": AT}
+    with database.write() as connection:
+        connection.execute(
+            insert(Job).values(**job, **counts, **times, status="partial", options={}, answer="[2]")
+        )
+        root = _id(connection, Node, **node, kind="branch", level=1, text="[2] two apples")
+        leaf = _id(
+            connection, Node, **node, kind="leaf", level=0, parent_id=root, text="[1] two apples"
+        )
+        images = [
+            ("a.jpg", "included", leaf, None, None),
+            ("b.jpg", "included", leaf, None, None),
+            ("c.jpg", "failed", leaf, "corrupt", None),
+            ("d.jpg", "duplicate", None, None, 1),
+        ]
+        for position, (name, status, node_id, code, twin) in enumerate(images, 1):
+            connection.execute(
+                insert(Image).values(
+                    job_id="job-1", position=position, name=name, location=f"/{name}", root=None,
+                    status=status, node_id=node_id, error_code=code, duplicate_of=twin,
+                    updated_at=AT, source_sha256="s" * 64,
+                )
+            )  # fmt: skip
+        for key, status in (("1", "settled"), ("2", "unknown")):
+            connection.execute(
+                insert(Call).values(
+                    **call, key=key, node_id=leaf, status=status, prompt_tokens=100,
+                    completion_tokens=10, cost=0.5, settled_at=AT + 2, trace="trace-1",
+                )
+            )  # fmt: skip
+    return database
+
+
+def _id(connection: Any, table: Any, **values: Any) -> int:
+    return int(connection.execute(insert(table).values(**values).returning(table.id)).scalar_one())
+
+
+def ask(database: Database, sql: str) -> list[dict[str, Any]]:
+    given = {name: value for name, value in VALUES.items() if f":{name}" in sql}
+    with database.read() as connection:
+        return [dict(row) for row in connection.execute(text(sql), given).mappings()]
+
+
+@pytest.mark.parametrize("recipe", QUERIES, ids=lambda recipe: recipe.name)
+def test_a_query_of_the_cookbook_finds_what_it_says(told: Database, recipe: Recipe) -> None:
+    if recipe.kind not in ("", told.engine.dialect.name):
+        return  # its twin for the other database is beside it
+    found = ask(told, recipe.sql)
+    assert bool(found) is not any(words in recipe.sql for words in EMPTY_IS_RIGHT)
+
+
+def test_times_are_times(told: Database) -> None:
+    row = ask(told, "SELECT created_at, seconds FROM v_jobs")[0]
+    expected = "2026-09-21 14:13:20.250"
+    if isinstance(row["created_at"], datetime):
+        assert row["created_at"].isoformat(" ", "milliseconds") == f"{expected}+00:00"
+    else:
+        assert row["created_at"] == expected
+    assert row["seconds"] == 90
+    assert str(ask(told, "SELECT day FROM v_usage_daily")[0]["day"]) == "2026-09-21"
+
+
+def test_coverage_of_a_running_job_is_counted(told: Database) -> None:
+    with told.write() as connection:
+        connection.execute(
+            update(Job).values(status="running", finished_at=None, included=0, failed=0)
+        )
+    row = ask(told, "SELECT included, failed, duplicate, skipped FROM v_jobs")[0]
+    assert row == {"included": 2, "failed": 1, "duplicate": 1, "skipped": 0}
+
+
+def test_python_reads_the_same_views(told: Database) -> None:
+    with told.read() as connection:
+        assert views.rows(connection, views.JOBS, 5, label="receipts")[0]["cost"] == 1.0
+        assert (
+            views.rows(connection, views.IMAGES, 5, job="job-1", status="failed")[0]["position"]
+            == 3
+        )
+        assert views.failures_by_scope(connection) == {
+            ("image", "corrupt"): 1,
+            ("call", "unknown"): 1,
+        }
+        for view in views.VIEWS:
+            names = set(connection.execute(text(f"SELECT * FROM {view.name}")).keys())
+            assert set(view.c.keys()) <= names
+
+
+def test_everything_is_explained_in_postgresql(told: Database) -> None:
+    if told.is_sqlite:
+        return
+    missing = ask(
+        told,
+        "SELECT c.relname, a.attname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid"
+        " WHERE c.relname LIKE 'v\\_%' AND c.relkind = 'v' AND a.attnum > 0"
+        " AND (col_description(c.oid, a.attnum) IS NULL OR obj_description(c.oid) IS NULL)",
+    )
+    assert missing == []
+
+
+def test_the_analysts_role_reads_views_and_nothing_else(told: Database) -> None:
+    if told.is_sqlite:
+        return
+    role = next(recipe.sql for recipe in RECIPES if recipe.kind == "role")
+    url = told.url.replace("postgresql+psycopg://", "postgresql://")
+    with psycopg.connect(url, autocommit=True) as owner:
+        try:
+            owner.execute(role.encode())
+            with psycopg.connect(url, autocommit=True) as analyst:
+                analyst.execute("SET SESSION AUTHORIZATION analyst")
+                for view in views.VIEWS:
+                    analyst.execute(f"SELECT * FROM {view.name}".encode())
+                for refused in ("SELECT * FROM jobs", "SELECT * FROM calls", "DELETE FROM v_calls"):
+                    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                        analyst.execute(refused.encode())
+        finally:
+            owner.execute("DROP OWNED BY overstory_analysts; DROP ROLE analyst, overstory_analysts")

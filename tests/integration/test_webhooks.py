@@ -1,0 +1,210 @@
+"""Webhooks: a receiver is told of a job's end, signed, once, again after failures, never inside."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+from standardwebhooks import Webhook
+
+from clients.webhooks import Messenger
+from core.errors import WrongUsage
+from core.settings import load
+from core.spec import parse_spec
+from models import deliveries, repair, state
+from models.engine import Database
+from models.state import Moved
+from models.tables import Delivery
+from tasks.notify import Notifier, messenger_of
+from tasks.services import Services
+from tasks.submit import submit
+from tests.integration import jobs
+from workers.app import make_app
+from workers.services import build_services
+
+OLD = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz"
+NEW = "whsec_OTg3NjU0MzIxMDk4NzY1NDMyMTA5ODc2"
+
+
+@dataclass
+class Receiver:
+    """Another app: it verifies what it gets and answers as told."""
+
+    url: str = ""
+    status: int = 204
+    got: list[dict[str, Any]] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            made.got.append(Webhook(NEW).verify(body, dict(self.headers)))
+            made.ids.append(self.headers["webhook-id"])
+            self.send_response(made.status)
+            self.end_headers()
+            self.wfile.write(b"as told" if made.status >= 300 else b"")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    made.url = f"http://127.0.0.1:{server.server_port}/hook"
+    yield made
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def services(database: Database) -> Iterator[Services]:
+    given = {"webhook_secret": f"{OLD} {NEW}", "webhook_hosts": ("127.0.0.1",)}
+    settings = load(
+        database_url=database.url, broker_url="redis://127.0.0.1:1/0", webhook_attempts_max=3, **given
+    )
+    made = build_services(settings, make_app(settings))
+    yield made
+    made.database.dispose()
+
+
+@pytest.fixture
+def notifier(services: Services) -> Notifier:
+    messenger = messenger_of(services)
+    assert messenger is not None
+    return Notifier(services, messenger)
+
+
+def told_of(database: Database, url: str) -> str:
+    """A job whose end ``url`` is to be told of."""
+    job = jobs.submit(database, [2])
+    with database.write() as connection:
+        deliveries.open_delivery(connection, job, url)
+    return job
+
+
+def end(database: Database, job: str) -> None:
+    with database.write() as connection:
+        state.job_cancelled(connection, job, Moved())
+
+
+def row(database: Database) -> Any:
+    with database.read() as connection:
+        return connection.execute(select(Delivery.__table__)).one()
+
+
+def make_due(database: Database) -> None:
+    with database.write() as connection:
+        connection.execute(update(Delivery).values(due_at=0.0))
+
+
+def test_an_end_is_told_once_and_verifies(
+    notifier: Notifier, database: Database, receiver: Receiver
+) -> None:
+    job = told_of(database, receiver.url)
+    assert notifier.tick() == 0  # it has not ended
+    jobs.finish_all(database, jobs.upload_all(database, job))
+    assert (notifier.tick(), notifier.tick()) == (1, 0)
+    told = receiver.got[0]
+    assert told["type"] == "job.completed"
+    assert told["data"]["job"] == job
+    assert told["data"]["coverage"]["included"] == 2
+    assert told["data"]["answer"]
+    assert (row(database).status, row(database).http_status) == ("delivered", 204)
+
+
+def test_a_failure_is_tried_again_under_the_same_id(
+    notifier: Notifier, database: Database, receiver: Receiver
+) -> None:
+    end(database, told_of(database, receiver.url))
+    receiver.status = 500
+    assert (notifier.tick(), notifier.tick()) == (1, 0)  # it waits for its turn
+    assert row(database).error == "500 Internal Server Error: as told"
+    assert row(database).due_at > 0
+    receiver.status = 200
+    make_due(database)
+    notifier.tick()
+    assert row(database).status == "delivered"
+    assert receiver.ids[0] == receiver.ids[1]
+
+
+@pytest.mark.parametrize(("status", "attempts"), [(500, 3), (301, 3), (410, 1)])
+def test_a_receiver_that_refuses_is_given_up(
+    notifier: Notifier, database: Database, receiver: Receiver, status: int, attempts: int
+) -> None:
+    end(database, told_of(database, receiver.url))
+    receiver.status = status
+    for _ in range(5):
+        make_due(database)
+        notifier.tick()
+    assert (row(database).status, len(receiver.got)) == ("failed", attempts)
+
+
+def test_a_job_that_ends_anew_is_told_anew(
+    notifier: Notifier, database: Database, receiver: Receiver
+) -> None:
+    job = told_of(database, receiver.url)
+    end(database, job)
+    notifier.tick()
+    with database.write() as connection:
+        repair.reopen(connection, job, Moved())
+    assert notifier.tick() == 0
+    end(database, job)
+    assert (notifier.tick(), notifier.tick()) == (1, 0)
+    assert len(set(receiver.ids)) == 2
+
+
+def test_two_notifiers_tell_once(
+    notifier: Notifier, database: Database, receiver: Receiver
+) -> None:
+    for _ in range(6):
+        end(database, told_of(database, receiver.url))
+    counts = jobs.at_once(lambda _: notifier.tick(), range(8), threads=4)
+    assert sum(counts) == 6
+    assert len(set(receiver.ids)) == len(receiver.ids) == 6
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.7", "169.254.169.254", "::1"])
+def test_a_name_may_not_lead_inside(address: str) -> None:
+    messenger = Messenger(NEW, resolve=lambda host, port: [address])
+    answer = messenger.post("http://inside.example/x", "msg_1", "{}", at=_now())
+    assert not answer.taken
+    assert "not a public address" in str(answer.error)
+
+
+def test_an_unreachable_receiver_is_told_in_words() -> None:
+    messenger = Messenger(NEW, hosts=("127.0.0.1",))
+    answer = messenger.post("http://127.0.0.1:1/x", "msg_1", "{}", at=_now())
+    assert (answer.status, "refused" in str(answer.error)) == (None, True)
+
+
+def test_a_submission_asks_for_it(services: Services, make_images: Any) -> None:
+    given = {"images": [str(make_images(2))], "ask": "?", "webhook": "https://shop.example/hook"}
+    submit(services, parse_spec(given))
+    assert row(services.database).url == "https://shop.example/hook"
+
+
+def test_nothing_is_sent_unsigned(services: Services, make_images: Any) -> None:
+    services.settings = services.settings.model_copy(update={"webhook_secret": None})
+    assert messenger_of(services) is None
+    given = {"images": [str(make_images(2))], "ask": "?", "webhook": "https://shop.example/hook"}
+    with pytest.raises(WrongUsage, match="WEBHOOK_SECRET"):
+        submit(services, parse_spec(given))
+    with pytest.raises(WrongUsage, match="webhook"):
+        parse_spec({"images": ["a"], "ask": "?", "webhook": "ftp://shop.example"})
+
+
+def _now() -> Any:
+    from datetime import UTC, datetime
+
+    return datetime.now(UTC)

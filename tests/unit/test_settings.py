@@ -1,0 +1,115 @@
+"""Settings: read once from the environment, wrong ones named, secrets kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from core.errors import WrongUsage
+from core.limits import Limits, tier
+from core.settings import DEFAULT_BASE_URL, load
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("OVERSTORY_RPM", "many"),
+        ("OVERSTORY_CONCURRENCY", "0"),
+        ("OVERSTORY_TPM", "-1"),
+        ("OVERSTORY_TIER", "V9"),
+        ("OVERSTORY_PROVIDER", "acme"),
+        ("OVERSTORY_DETAIL", "medium"),
+        ("OVERSTORY_IMAGES_PER_REQUEST", "0"),
+        ("OVERSTORY_CONTEXT_TOKENS", "12"),
+        ("OVERSTORY_REASONING_EFFORT", "max"),
+        ("OVERSTORY_LEASE_SECONDS", "0"),
+        ("OVERSTORY_LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_a_wrong_setting_is_refused_by_its_name(monkeypatch, variable, value):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(WrongUsage, match=variable):
+        load()
+
+
+def test_every_wrong_setting_is_named_at_once(monkeypatch):
+    monkeypatch.setenv("OVERSTORY_RPM", "many")
+    monkeypatch.setenv("OVERSTORY_TPM", "few")
+    with pytest.raises(WrongUsage, match=r"OVERSTORY_RPM.*OVERSTORY_TPM"):
+        load()
+
+
+def test_secrets_are_in_no_repr_and_in_no_error(monkeypatch):
+    monkeypatch.setenv("OVERSTORY_API_KEY", "sk-geheim")
+    settings = load()
+    assert settings.api_key is not None
+    assert settings.api_key.get_secret_value() == "sk-geheim"
+    assert "geheim" not in f"{settings!r} {settings}"
+    monkeypatch.setenv("OVERSTORY_RPM", "many")
+    with pytest.raises(WrongUsage) as refused:
+        load()
+    assert "geheim" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("environment", "key"),
+    [
+        ({}, None),
+        ({"STEPFUN_API_KEY": "theirs"}, "theirs"),
+        ({"OVERSTORY_API_KEY": "ours"}, "ours"),
+        ({"OVERSTORY_API_KEY": "ours", "STEPFUN_API_KEY": "theirs"}, "ours"),
+    ],
+)
+def test_our_key_comes_before_the_providers(monkeypatch, environment, key):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    found = load().api_key
+    assert (found.get_secret_value() if found else None) == key
+
+
+@pytest.mark.parametrize(
+    ("environment", "sandbox", "endpoint"),
+    [
+        ({}, True, "sandbox"),
+        ({"OVERSTORY_API_KEY": "k"}, False, DEFAULT_BASE_URL),
+        ({"OVERSTORY_BASE_URL": "http://here/v1/"}, False, "http://here/v1"),
+        ({"OVERSTORY_ENDPOINT_NAME": "lab", "OVERSTORY_API_KEY": "k"}, False, "lab"),
+    ],
+)
+def test_without_key_and_endpoint_the_sandbox_is_used(monkeypatch, environment, sandbox, endpoint):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    settings = load()
+    assert (settings.uses_sandbox, settings.endpoint) == (sandbox, endpoint)
+
+
+@pytest.mark.parametrize(
+    ("given", "limits"),
+    [
+        ({}, tier("V0")),
+        ({"tier": "a:V5"}, Limits(10_000, 200_000, 100_000_000)),
+        ({"rpm": 7}, Limits(5, 7, 500_000)),
+        ({"tier": "V1", "concurrency": 2, "tpm": 9}, Limits(2, 400, 9)),
+    ],
+)
+def test_a_limit_of_ones_own_comes_before_the_tiers(given, limits):
+    assert load(**given).limits == limits
+
+
+def test_settings_never_change():
+    with pytest.raises(ValidationError):
+        load().rpm = 5
+
+
+def test_an_override_comes_before_the_environment(monkeypatch, home):
+    assert load().home == home
+    assert load(home=Path("/elsewhere")).home == Path("/elsewhere")
+    monkeypatch.setenv("OVERSTORY_MODEL", "from-the-environment")
+    assert load(model="given").model == "given"
+
+
+@pytest.mark.parametrize(("concurrency", "threads"), [(1, 3), (5, 7), (198, 200), (10_000, 200)])
+def test_a_process_has_a_thread_a_call_up_to_what_it_bears(concurrency, threads):
+    assert load(concurrency=concurrency).infer_threads == threads
