@@ -1,15 +1,26 @@
-"""Where prepared images wait: content-addressed, written once, in a folder all workers see."""
+"""Where prepared images wait: content-addressed, in a folder or a bucket that all workers see.
+
+The bucket is reached through obstore (one wheel without requirements, where s3fs brings aiohttp,
+aiobotocore and botocore). Its address and keys come from the usual AWS_* names, so that any
+S3-compatible store will do: AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import tempfile
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
 
 from core.errors import ServiceAway, WrongUsage
+
+if TYPE_CHECKING:  # five megabytes that only a bucket needs
+    from obstore.store import S3Store
 
 
 class Blobs(Protocol):
@@ -72,8 +83,86 @@ class FolderBlobs:
             raise
 
 
+class S3Blobs:
+    """Blobs as objects of a bucket. Writing one again writes the same bytes, so nobody asks first.
+
+    The store is made on first use, so after any fork: its threads do not survive one.
+    """
+
+    def __init__(self, bucket: str, prefix: str) -> None:
+        self.url = f"s3://{bucket}/{prefix}".rstrip("/")
+        self._bucket = bucket
+        self._prefix = prefix
+        self._lock = threading.Lock()
+        self._made: S3Store | None = None
+
+    def put(self, sha256: str, data: bytes) -> None:
+        import obstore
+
+        with self._as_ours():
+            obstore.put(self._store, self._key(sha256), data, use_multipart=False)
+
+    def get(self, sha256: str) -> bytes | None:
+        import obstore
+        from obstore.exceptions import NotFoundError
+
+        with self._as_ours():
+            try:
+                return bytes(obstore.get(self._store, self._key(sha256)).bytes())
+            except (NotFoundError, FileNotFoundError):
+                return None
+
+    def check(self) -> None:
+        import obstore
+
+        probe = f"probe/{os.getpid()}"
+        with self._as_ours():
+            obstore.put(self._store, probe, b"overstory", use_multipart=False)
+            obstore.delete(self._store, probe)
+
+    @property
+    def _store(self) -> S3Store:
+        with self._lock:
+            if self._made is None:
+                self._made = _s3_store(self._bucket, self._prefix)
+            return self._made
+
+    def _key(self, sha256: str) -> str:
+        return f"{sha256[:2]}/{sha256}"
+
+    @contextlib.contextmanager
+    def _as_ours(self) -> Iterator[None]:
+        from obstore.exceptions import BaseError
+
+        try:
+            yield
+        except (BaseError, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise ServiceAway(
+                f"the blob store {self.url} cannot be used: {reason}; see OVERSTORY_BLOB_URL"
+            ) from error
+
+
+def _s3_store(bucket: str, prefix: str) -> S3Store:
+    from obstore.store import S3Store
+
+    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
+    return S3Store(
+        bucket,
+        prefix=prefix or None,
+        disable_bulk_delete=True,  # some S3-compatible stores have none
+        client_options={
+            "allow_http": endpoint.startswith("http://"),
+            "connect_timeout": timedelta(seconds=5),
+            "timeout": timedelta(seconds=60),
+        },
+        # few tries here: the image waits and the pipeline tries again
+        retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=20)},
+    )
+
+
 def open_blobs(url: str | None, home: Path) -> Blobs:
-    """The store at ``url`` (file:///folder), by default a folder in ``home``.
+    """The store at ``url`` (file:///folder, s3://bucket/prefix), by default a folder in ``home``.
 
     Raises WrongUsage for a scheme that is not supported.
     """
@@ -82,7 +171,11 @@ def open_blobs(url: str | None, home: Path) -> Blobs:
     parts = urlsplit(url)
     if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path:
         return FolderBlobs(Path(unquote(parts.path)))
-    raise WrongUsage(f"OVERSTORY_BLOB_URL: {url!r} is not supported; use file:///folder")
+    if parts.scheme == "s3" and parts.netloc:
+        return S3Blobs(parts.netloc, unquote(parts.path).strip("/"))
+    raise WrongUsage(
+        f"OVERSTORY_BLOB_URL: {url!r} is not supported; use file:///folder or s3://bucket/prefix"
+    )
 
 
 def _sentence(folder: Path, error: OSError) -> str:

@@ -104,7 +104,7 @@ def measure(path: Path, limits: ImageLimits, page: int | None = None) -> Size:
         else:
             picture = _open(job)
             _choose(picture, job)
-            full = pixels.upright_size(picture)
+            full = pixels.upright_size(picture, job.kind)
         check_size(*full, limits)
         return full
 

@@ -120,9 +120,9 @@ def is_srgb(picture: Picture) -> bool:
     return picture.mode != "CMYK" and _transform(_profile(picture), picture.mode) is None
 
 
-def upright_size(picture: Picture) -> Size:
-    """The full size once turned upright, from the header alone."""
-    turned = _orientation(picture) >= 5
+def upright_size(picture: Picture, kind: str) -> Size:
+    """The full size once turned upright, from the header alone. A TIFF tells it turned already."""
+    turned = kind != "tiff" and _orientation(picture) >= 5
     return picture.size[::-1] if turned else picture.size
 
 

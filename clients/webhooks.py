@@ -36,7 +36,9 @@ class Answer:
 
     @property
     def taken(self) -> bool:
-        return self.status is not None and HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
+        return (
+            self.status is not None and HTTPStatus.OK <= self.status < HTTPStatus.MULTIPLE_CHOICES
+        )
 
     @property
     def hopeless(self) -> bool:

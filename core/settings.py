@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 import platformdirs
 from pydantic import (
@@ -17,7 +17,6 @@ from pydantic import (
     SecretStr,
     ValidationError,
     field_validator,
-    model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
@@ -113,10 +112,14 @@ class Settings(BaseSettings):
             return tuple(host for host in re.split(r"[\s,]+", value) if host)
         return value
 
-    @model_validator(mode="after")
-    def _tier_exists(self) -> Self:
-        tier(self.tier)
-        return self
+    @field_validator("tier")
+    @classmethod
+    def _tier_exists(cls, name: str) -> str:
+        try:
+            tier(name)
+        except WrongUsage as error:
+            raise ValueError(str(error)) from None
+        return name
 
     @property
     def limits(self) -> Limits:

@@ -106,9 +106,7 @@ def postponed(
 def given_up(
     connection: Connection, work: DeliveryWork, error: str, http_status: int | None = None
 ) -> None:
-    _record(
-        connection, work, status=DeliveryStatus.FAILED, error=error, http_status=http_status
-    )
+    _record(connection, work, status=DeliveryStatus.FAILED, error=error, http_status=http_status)
 
 
 def _record(connection: Connection, work: DeliveryWork, **values: object) -> None:

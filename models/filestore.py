@@ -65,9 +65,10 @@ def claim_all(
     sizes: Mapping[str, int],
     lease: Lease,
     files_max: int,
+    reserved: int = 0,
 ) -> dict[str, Claim]:
     """What to do about each content (sha256 -> bytes): claim its upload, unless it is stored,
-    under way elsewhere, or there is no room."""
+    under way elsewhere, or there is no room beside the ``reserved`` places."""
     rows = connection.execute(
         select(File.sha256, File.status, (File.lease_until > now()).label("alive")).where(
             File.account == account, File.sha256.in_(sizes)
@@ -77,12 +78,30 @@ def claim_all(
     _touch(connection, account, [sha for sha, claim in claims.items() if claim is Claim.STORED])
     # in one order for all: slices that share two contents would deadlock on PostgreSQL
     wanted = sorted(sha for sha in sizes if sha not in claims)
-    room = max(files_max - _count(connection, account), 0) if wanted else 0
+    room = max(files_max - reserved - _count(connection, account), 0) if wanted else 0
     for sha in wanted[:room]:
         mine = _take(connection, account, sha, sizes[sha], lease)
         claims[sha] = Claim.MINE if mine else Claim.BUSY
     claims.update(dict.fromkeys(wanted[room:], Claim.FULL))
     return claims
+
+
+def owed(connection: Connection, account: str, job_id: str, position: int) -> int:
+    """Places that images before ``position`` still need: they come first, or leaves that each lack
+    an image would fill a small store."""
+    at_provider = exists().where(
+        File.account == account,
+        File.sha256 == Image.sha256,
+        or_(File.status == FileStatus.STORED, File.lease_until > now()),
+    )
+    return connection.execute(
+        select(func.count()).where(
+            Image.job_id == job_id,
+            Image.status == ImageStatus.PREPARED,
+            Image.position < position,
+            ~at_provider,
+        )
+    ).scalar_one()
 
 
 def _taken_by(status: str, alive: bool) -> Claim | None:

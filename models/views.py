@@ -17,7 +17,8 @@ NODES = table("v_nodes", column("job"), column("node"), column("status"))
 CALLS = table("v_calls", column("job"), column("call"), column("status"))
 USAGE_DAILY = table("v_usage_daily", column("day"), column("account"), column("cost"))
 FAILURES = table("v_failures", column("scope"), column("job"), column("code"), column("at"))
-VIEWS = (JOBS, IMAGES, NODES, CALLS, USAGE_DAILY, FAILURES)
+DELIVERIES = table("v_deliveries", column("job"), column("url"), column("status"))
+VIEWS = (JOBS, IMAGES, NODES, CALLS, USAGE_DAILY, FAILURES, DELIVERIES)
 
 
 def rows(

@@ -22,6 +22,7 @@ from models import queries, repair, state
 from models.engine import Connection
 from models.queries import JobRow
 from models.state import Moved
+from overstory.binding import account_state, held_by
 from overstory.embedded import Embedded, prepare_home
 from overstory.progress import Display, counts_of, display
 from tasks import submit as submitting
@@ -260,7 +261,8 @@ def look(services: Services, job_id: str, shown: Display, counting: bool) -> boo
         if counting:
             standing = queries.progress(connection, job_id)
             leaf_images = sum(n for s, n in standing.images.items() if s != "duplicate")
-            shown.show(counts_of(standing, leaf_images), _note(connection, job))
+            note = _note(connection, job) or held_by(account_state(services))
+            shown.show(counts_of(standing, leaf_images), note)
     return job.status.ended
 
 

@@ -24,6 +24,7 @@ from tasks.services import Services
 log = structlog.get_logger()
 T = TypeVar("T")
 
+RECORD_TRIES = 8
 AWAY_SECONDS = 5.0
 """How long an image waits when a service it needs is away: no attempt is spent."""
 
@@ -56,14 +57,34 @@ def run_slice(services: Services, stage: ImageStage[T]) -> str:
         return "nothing was due"
     with services.leases.hold(lease.token):
         outcomes = stage.work(services, images)
-    moved = Moved()
-    with services.database.write() as connection:
-        record(connection, services, stage, images, outcomes, lease.token, moved)
+        moved = keep(services, stage, images, outcomes, lease.token)
     if len(images) == limit:
         services.send(stage.name, job=images[0].job_id, after=images[-1].position)
     announce(services, images[0].job_id, moved)
     done = sum(isinstance(outcome, Done) for outcome in outcomes)
     return f"job {images[0].job_id}: {_span(images)}: {done} of {len(images)} done"
+
+
+def keep(
+    services: Services,
+    stage: ImageStage[T],
+    images: Sequence[ImageWork],
+    outcomes: Sequence[Outcome[T]],
+    token: str,
+) -> Moved:
+    """Record a slice; a database that stumbles is asked again before the work is thrown away."""
+    for tries in range(RECORD_TRIES):
+        moved = Moved()
+        try:
+            with services.database.write() as connection:
+                record(connection, services, stage, images, outcomes, token, moved)
+        except ServiceAway as error:
+            log.warning("slice.waits", error=str(error))
+            if services.stopping.wait(backoff_seconds(tries, services.draw(), base=0.2)):
+                break
+        else:
+            return moved
+    raise ServiceAway("the database did not take a slice's results: it is done again later")
 
 
 def attempt(services: Services, image: ImageWork, work: Callable[[], Outcome[T]]) -> Outcome[T]:

@@ -17,9 +17,8 @@ from celery.exceptions import Ignore
 
 from clients import sources
 from clients.sources import Source
-from core.errors import ServiceAway
+from core.errors import ServiceAway, WrongUsage
 from core.outcomes import backoff_seconds
-from core.errors import WrongUsage
 from core.packing import Weight, pack
 from core.shape import Shape, expected_bytes, expected_tokens, shape_of
 from core.spec import JobSpec, content_key, parse_spec

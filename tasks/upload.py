@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import structlog
 from celery import shared_task
 
 from core.errors import (
@@ -38,6 +39,8 @@ from tasks.base import StageTask
 from tasks.files import FILE_PREFIX, delete_files, reconcile_files
 from tasks.pipeline import ImageStage, attempt, run_slice
 from tasks.services import Services
+
+log = structlog.get_logger()
 
 BUSY_SECONDS = 1.0
 ROOM_SECONDS = 0.5
@@ -152,9 +155,11 @@ def claim_contents(
     if not services.profile.file_store:
         return {}
     sizes = {image.sha256 or "": image.prepared_bytes for image in images if image.prepared_bytes}
+    account, first = services.account, images[0]
     with services.database.write() as connection:
+        owed = filestore.owed(connection, account, first.job_id, first.position)
         return filestore.claim_all(
-            connection, services.account, sizes, lease, services.settings.files_max
+            connection, account, sizes, lease, services.settings.files_max, owed
         )
 
 
@@ -216,7 +221,8 @@ def _sent(services: Services, image: ImageWork, sha256: str) -> Outcome[Uploaded
         return _rest(services, SLOW_SECONDS, str(error))
     except KeyRefused as error:
         return Stop(str(error))
-    except FileStoreFull:  # of more than we know of: uploads that were never recorded
+    except FileStoreFull as error:  # of more than we know of: uploads that were never recorded
+        log.warning("store.refused", error=str(error))
         reconcile_files(services, time.time())
         make_room(services, image)
         _paces[services.account].full()

@@ -37,7 +37,7 @@ def load(values: Mapping[str, str] | None = None) -> dict[str, Any]:
 
 def services(values: Mapping[str, str]) -> dict[str, Service]:
     found = load(values)["services"]
-    return {name: _service(name, raw) for name, raw in found.items()}
+    return {name: _service(name, raw, values) for name, raw in found.items()}
 
 
 def env_file(path: Path) -> dict[str, str]:
@@ -46,8 +46,12 @@ def env_file(path: Path) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines)
 
 
-def _service(name: str, raw: dict[str, Any]) -> Service:
-    environment = {key: str(value) for key, value in raw.get("environment", {}).items()}
+def _service(name: str, raw: dict[str, Any], values: Mapping[str, str]) -> Service:
+    given = raw.get("environment", {})
+    handed_on = {
+        key: values[key] for key, value in given.items() if value is None and key in values
+    }
+    environment = {key: str(value) for key, value in given.items() if value is not None} | handed_on
     test = raw.get("healthcheck", {}).get("test")
     return Service(name, [str(word) for word in raw["command"]], environment, _health(test), raw)
 

@@ -70,7 +70,8 @@ def _key(settings: Settings) -> str:
 def _sender(app: Celery) -> Send:
     def send(stage: str, **shown: Any) -> None:
         try:
-            app.send_task(f"overstory.{stage}", kwargs=shown, retry=False)
+            # ignore_result: else the sender subscribes to each result, and hangs with the broker
+            app.send_task(f"overstory.{stage}", kwargs=shown, retry=False, ignore_result=True)
         except (OperationalError, OSError) as error:
             # the row is committed: the reconciler sends again when the broker is back
             log.warning("send.lost", stage=stage, error=str(error))

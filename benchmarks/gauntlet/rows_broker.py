@@ -14,9 +14,9 @@ BACK_AFTER_LONG_SECONDS = 35.0
 
 @row("5", "FLUSHALL of the broker every 4 s")
 def flushed(stage: Scene) -> None:
-    stage.submit(stage.bench.scaled(1200, 300))
+    stage.submit(stage.bench.scaled(800, 300))
     stage.until_calls(4)
-    for _ in range(stage.bench.scaled(6, 2)):
+    for _ in range(stage.bench.scaled(4, 2)):
         stage.fault()
         stage.broker.flush()
         if stage.pace(4.0):
@@ -29,7 +29,7 @@ def flushed(stage: Scene) -> None:
 
 @row("6", "the broker killed and away, with calls in flight", Plan(latency_seconds=1.0))
 def away(stage: Scene) -> None:
-    stage.submit(stage.bench.scaled(1500, 400))
+    stage.submit(stage.bench.scaled(1000, 400))
     stage.until_calls(4)
     worst = 0.0
     for seconds in (0.2, 2.0) if stage.bench.short else (0.2, 2.0, 60.0):

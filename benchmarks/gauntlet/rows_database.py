@@ -18,7 +18,7 @@ def restarted(stage: Scene) -> None:
     assert isinstance(stage.store, PostgresStore)
     stage.submit(stage.bench.scaled(800, 240))
     stage.until_calls(4)
-    for _ in range(stage.bench.scaled(6, 2)):
+    for _ in range(stage.bench.scaled(5, 2)):
         stage.fault()
         stage.store.server.stop_now()
         stage.store.server.start_again()

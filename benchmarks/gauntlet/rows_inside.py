@@ -15,11 +15,10 @@ from typing import Any
 
 from sqlalchemy import text
 
-import migrations
 from benchmarks.gauntlet import judge
 from benchmarks.gauntlet.judge import Figures
-from benchmarks.gauntlet.scene import ROWS, Bench, Run
-from benchmarks.gauntlet.servers import SqliteStore
+from benchmarks.gauntlet.scene import ON_POSTGRES, ROWS, Bench, Run
+from benchmarks.gauntlet.servers import SqliteStore, migrate
 from core.tree import plan_tree
 from models import plan, state
 from models.engine import Database
@@ -32,7 +31,9 @@ P99_MS = 200.0  # the reference's machine did 50 with nobody else on it
 JOB = NewJob("race", "race", "?", None, "step-3.7-flash", "stepfun", "e", "account", "low", 1.0, {})
 
 
-def inside_row(number: str, title: str) -> Callable[[Callable[[Bench, Figures], None]], Run]:
+def inside_row(
+    number: str, title: str, postgres: bool = False
+) -> Callable[[Callable[[Bench, Figures], None]], Run]:
     """A row that brings what it needs itself."""
 
     def wrap(body: Callable[[Bench, Figures], None]) -> Run:
@@ -43,15 +44,17 @@ def inside_row(number: str, title: str) -> Callable[[Callable[[Bench, Figures], 
             return figures
 
         ROWS[number] = run
+        if postgres:
+            ON_POSTGRES.add(number)
         return run
 
     return wrap
 
 
-@inside_row("13", "children of one parent end at the same moment, each reported three times")
+@inside_row("13", "children of one parent end at the same moment, each reported three times", True)
 def fan_in(bench: Bench, figures: Figures) -> None:
     store = bench.postgres.store()
-    migrations.upgrade(store.url)
+    migrate(store)
     database = Database(store.url)
     try:
         _race(database, bench, figures)
@@ -93,7 +96,7 @@ def _race(database: Database, bench: Bench, figures: Figures) -> None:
 @inside_row("14", "eight processes write to one SQLite file, two are killed on the way")
 def writers(bench: Bench, figures: Figures) -> None:
     store = SqliteStore(bench.folder / "writers.db")
-    migrations.upgrade(store.url)
+    migrate(store)
     seconds = bench.scaled(20, 4)
     crowd = [_writer(store.path, seconds) for _ in range(WRITERS)]
     time.sleep(seconds / 2)

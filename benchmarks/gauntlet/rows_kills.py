@@ -46,9 +46,9 @@ def none(stage: Scene) -> None:
 
 @row("2", "kill -9 of a calling worker every 2 to 4 s")
 def calling_workers(stage: Scene) -> None:
-    stage.submit(stage.bench.scaled(1200, 240))
+    stage.submit(stage.bench.scaled(900, 240))
     stage.until_calls(4)
-    for _ in range(stage.bench.scaled(10, 3)):
+    for _ in range(stage.bench.scaled(8, 3)):
         stage.kill(stage.random.choice(stage.fleet.named("infer")))
         if stage.pace(stage.random.uniform(2.0, 4.0)):
             break
@@ -168,7 +168,7 @@ def rolling(stage: Scene) -> None:
 
 @row("24", "two reconcilers: kill either, both, none for a while", Plan(reconcilers=2))
 def reconcilers(stage: Scene) -> None:
-    stage.submit(stage.bench.scaled(400, 160))
+    stage.submit(stage.bench.scaled(800, 400))
     first, second = stage.fleet.named("reconciler")
     stage.until_calls(2)
     for victims in ((first,), (second,), (first, second)):
@@ -179,7 +179,7 @@ def reconcilers(stage: Scene) -> None:
         child.wanted = False
         stage.kill(child)
     stage.kill(stage.fleet.named("infer")[0])
-    stage.pace(stage.bench.scaled(20, 8))
+    stage.pace(stage.bench.scaled(15, 8))
     for child in (first, second):
         child.wanted = True
     stage.finish(90)

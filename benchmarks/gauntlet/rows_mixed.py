@@ -48,7 +48,7 @@ def chaos(stage: Scene) -> None:
     stage.submit(stage.bench.scaled(1200, 240))
     stage.until_calls(2)
     deeds: list[Callable[[Scene], None]] = [_kill, _kill, _flush, _restart_broker, _restart_store]
-    for _ in range(stage.bench.scaled(25, 5)):
+    for _ in range(stage.bench.scaled(20, 5)):
         stage.random.choice(deeds)(stage)
         if stage.pace(stage.random.uniform(0.5, 3.0)):
             break

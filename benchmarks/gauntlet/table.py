@@ -30,5 +30,4 @@ def details(figures: Figures) -> list[str]:
 
 def summary(all_figures: Sequence[Figures]) -> str:
     passed = sum(figures.passed for figures in all_figures)
-    seconds = sum(figures.seconds for figures in all_figures)
-    return f"{passed} of {len(all_figures)} rows hold, {seconds:.0f} s"
+    return f"{passed} of {len(all_figures)} rows hold"

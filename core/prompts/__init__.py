@@ -8,6 +8,7 @@ whatever their place in the job, so that the same leaf in another job is the sam
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
@@ -19,6 +20,8 @@ from core.tokens import Detail
 TEXTS = ("system", "direct", "leaf", "branch", "root", "nudge_citation", "nudge_length")
 Nudge = Literal["citation", "length"]
 Message = dict[str, Any]
+_FRAME = re.compile(r"<(\s*/?\s*(?:notes|question)\b)", re.IGNORECASE)
+"""Our delimiters in any spelling a model might take for them."""
 
 
 @cache
@@ -77,6 +80,4 @@ def _with_nudges(filled: str, nudges: Sequence[Nudge]) -> str:
 
 def _inside(words: str) -> str:
     """``words`` with our delimiters defused, so that no text can step out of its frame."""
-    for name in ("notes", "question"):
-        words = words.replace(f"<{name}", f"‹{name}").replace(f"</{name}", f"‹/{name}")
-    return words
+    return _FRAME.sub(r"‹\1", words)

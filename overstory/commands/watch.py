@@ -17,13 +17,13 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from clients.limiter import AccountState, Hold
-from core.errors import LimitKind, ServiceAway
+from clients.limiter import AccountState
 from core.settings import Settings
 from core.states import JobStatus, NodeStatus
 from models import queries, reporting
 from models.engine import Database
 from models.queries import JobRow, Progress
+from overstory.binding import account_state, held_by
 from overstory.commands.choosing import job_argument
 from overstory.commands.control import find, home_option
 from overstory.progress import STAGES, Counts, Lines, Rate, counts_of, line
@@ -35,15 +35,7 @@ LOOK_SECONDS = 1.0
 SILENT_SECONDS = 30.0
 """Nothing moved for so long: it is time to say so."""
 CELLS = 64
-BINDS: dict[LimitKind | Hold, str] = {
-    LimitKind.CONCURRENCY: "calls in flight, all the account may have",
-    LimitKind.RPM: "requests a minute",
-    LimitKind.TPM: "tokens a minute",
-    LimitKind.UNKNOWN: "a limit of the account",
-    Hold.PAUSED: "the account is paused",
-    Hold.COOLING: "a 429 a moment ago",
-    Hold.REFUSED: "the provider refuses everything; it is asked again now and then",
-}
+TROUBLE_SHOWN = 160
 GLYPHS = {
     NodeStatus.DONE: ("■", "green"),
     NodeStatus.RUNNING: ("▶", "yellow"),
@@ -68,6 +60,7 @@ class Seen:
     levels: list[list[NodeStatus]]
     state: AccountState | None
     upload_waits: str | None
+    trouble: str | None
 
     @property
     def counts(self) -> Counts:
@@ -126,6 +119,7 @@ class Eyes:
         self._services: Services | None = None
 
     def look(self) -> Seen:
+        state = self._state()
         with self._database.read() as connection:
             job = queries.job(connection, self._job_id)
             assert job is not None, "jobs are not deleted"
@@ -133,18 +127,18 @@ class Eyes:
                 job,
                 queries.progress(connection, job.id),
                 reporting.levels(connection, job.id),
-                self._state(),
+                state,
                 reporting.upload_waits_for(connection, job.id),
+                queries.trouble(connection, job.id),
             )
 
     def _state(self) -> AccountState | None:
         """None where nobody answers; an embedded stack may come up later, somewhere else."""
-        try:
-            self._services = self._services or planning_services(self._settings)
-            return self._services.limiter.state()
-        except ServiceAway:
+        self._services = self._services or planning_services(self._settings)
+        state = account_state(self._services)
+        if state is None:
             self._services = None
-            return None
+        return state
 
 
 class Patience:
@@ -175,10 +169,10 @@ def holds_back(seen: Seen) -> str:
         return f"paused: {job.reason}: 'overstory resume {job.id}' lets it go on"
     if state is None:
         return f"nobody serves it: 'overstory resume {job.id}' does"
-    if state.paused:
-        return f"held by: the account is paused ({state.paused})"
-    if state.binds is not None:
-        return f"held by: {BINDS[state.binds]}"
+    if seen.trouble:
+        return f"tried again: {seen.trouble[:TROUBLE_SHOWN]}"
+    if state.paused or state.binds is not None:
+        return held_by(state)
     leaves = seen.levels[0] if seen.levels else []
     if NodeStatus.RUNNING in leaves or NodeStatus.READY in leaves:
         return "held by: the model's answers"

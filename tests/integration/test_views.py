@@ -14,7 +14,7 @@ from sqlalchemy import insert, text, update
 
 from models import views
 from models.engine import Database
-from models.tables import Call, Image, Job, Node
+from models.tables import Call, Delivery, Image, Job, Node
 
 COOKBOOK = Path(__file__).parents[2] / "docs" / "sql.md"
 FENCE = re.compile(r"^```sql ?(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -85,6 +85,9 @@ def told(database: Database) -> Database:
                     completion_tokens=10, cost=0.5, settled_at=AT + 2, trace="trace-1",
                 )
             )  # fmt: skip
+        connection.execute(
+            insert(Delivery).values(job_id="job-1", url="https://x", status="open", created_at=AT)
+        )
     return database
 
 

@@ -71,9 +71,13 @@ def receiver() -> Iterator[Receiver]:
 def services(database: Database) -> Iterator[Services]:
     given = {"webhook_secret": f"{OLD} {NEW}", "webhook_hosts": ("127.0.0.1",)}
     settings = load(
-        database_url=database.url, broker_url="redis://127.0.0.1:1/0", webhook_attempts_max=3, **given
+        database_url=database.url,
+        broker_url="redis://127.0.0.1:1/0",
+        webhook_attempts_max=3,
+        **given,
     )
     made = build_services(settings, make_app(settings))
+    made.send = lambda stage, **shown: None  # no broker here
     yield made
     made.database.dispose()
 

@@ -34,6 +34,7 @@ def test_a_missing_password_is_refused(missing: str) -> None:
 
 def test_every_variable_is_in_the_example() -> None:
     used = set(re.findall(r"\$\{(\w+)", compose.FILE.read_text("utf-8")))
+    used |= {name for name, value in compose.load()["x-environment"].items() if value is None}
     text = (compose.ROOT / ".env.example").read_text("utf-8")
     named = set(re.findall(r"^#?(\w+)=", text, re.MULTILINE))
     assert used - named <= {"OVERSTORY_PROVIDER", "OVERSTORY_VERSION"}

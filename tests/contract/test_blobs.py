@@ -1,0 +1,125 @@
+"""One suite over both blob stores: a folder, and a bucket behind the S3 protocol."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from clients.blobs import Blobs, open_blobs
+from core.errors import ServiceAway, WrongUsage
+
+DATA = os.urandom(200_000)
+SHA = hashlib.sha256(DATA).hexdigest()
+
+
+class Bucket(BaseHTTPRequestHandler):
+    """As much of S3 as there is to one object: signed PUT, GET, DELETE, and S3's own 404."""
+
+    objects: dict[str, bytes]
+    protocol_version = "HTTP/1.1"
+
+    def do_PUT(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if not self.headers.get("Authorization", "").startswith("AWS4-HMAC-SHA256"):
+            return self._say(403, b"<Error><Code>AccessDenied</Code></Error>")
+        self.objects[self.path] = body
+        return self._say(200, ETag=f'"{hashlib.md5(body).hexdigest()}"')
+
+    def do_GET(self) -> None:
+        found = self.objects.get(self.path)
+        if found is None:
+            return self._say(404, b"<Error><Code>NoSuchKey</Code></Error>")
+        moment = {"Last-Modified": "Mon, 23 Nov 2026 13:00:00 GMT"}
+        return self._say(200, found, ETag='"x"', **moment)
+
+    def do_DELETE(self) -> None:
+        self.objects.pop(self.path, None)
+        self._say(204)
+
+    def _say(self, status: int, body: bytes = b"", **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if status != 204:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
+    objects: dict[str, bytes] = {}
+    handler = type("Handler", (Bucket,), {"objects": objects})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    yield objects
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
+    if request.param == "folder":
+        return open_blobs(f"file://{tmp_path / 'blobs'}", tmp_path)
+    request.getfixturevalue("bucket")
+    return open_blobs("s3://photos/prepared/images", tmp_path)
+
+
+def test_what_was_put_is_got(blobs: Blobs) -> None:
+    blobs.put(SHA, DATA)
+    blobs.put(SHA, DATA)
+    assert blobs.get(SHA) == DATA
+
+
+def test_what_was_never_put_is_none(blobs: Blobs) -> None:
+    assert blobs.get("0" * 64) is None
+
+
+def test_a_store_that_works_passes_its_check(blobs: Blobs) -> None:
+    blobs.check()
+
+
+def test_objects_lie_under_the_prefix(bucket: dict[str, bytes], tmp_path: Path) -> None:
+    open_blobs("s3://photos/prepared", tmp_path).put(SHA, DATA)
+    assert list(bucket) == [f"/photos/prepared/{SHA[:2]}/{SHA}"]
+    open_blobs("s3://photos/prepared", tmp_path).check()
+    assert len(bucket) == 1  # the probe is gone
+
+
+def test_a_store_that_is_away_is_told_in_our_words(
+    bucket: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    away = open_blobs("s3://photos/prepared", tmp_path)
+    for ask in (lambda: away.put(SHA, DATA), lambda: away.get(SHA), away.check):
+        with pytest.raises(ServiceAway, match="s3://photos/prepared"):
+            ask()
+
+
+def test_other_schemes_are_refused(tmp_path: Path) -> None:
+    for url in ("ftp://x/y", "s3://", "gopher:z"):
+        with pytest.raises(WrongUsage, match="OVERSTORY_BLOB_URL"):
+            open_blobs(url, tmp_path)
+
+
+def test_only_a_bucket_loads_its_client() -> None:
+    script = "import sys, pathlib; from clients.blobs import open_blobs;"
+    script += "open_blobs(None, pathlib.Path('x')); assert 'obstore' not in sys.modules"
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0

@@ -1,0 +1,93 @@
+"""What a job will take, as a function of values."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.estimate import (
+    CALL_SECONDS,
+    Habit,
+    PastCall,
+    estimate,
+    habit_of,
+    time_at,
+    tokens_of_size,
+    usual_tokens,
+)
+from core.limits import Limits
+from core.profiles import Price
+from core.request import Ask
+from core.shape import shape_of
+from core.states import NodeKind
+
+ASK = Ask(
+    "What is there?", "step-3.7-flash", "e", "low", shape_of("step-3.7-flash", "stepfun", "?")
+)
+PRICE = Price("USD", 0.2, 0.04, 1.15)
+LIMITS = Limits(5, 100, 500_000)
+
+
+@pytest.mark.parametrize(
+    ("size", "detail", "tokens"),
+    [
+        ((4000, 3000), "low", 171),
+        ((1, 1), "high", 171),
+        ((728, 728), "high", 171),
+        ((1512, 1512), "high", 9 * 83 + 171 + 2),
+        ((9000, 9000), "high", 3164),
+        ((12000, 32), "high", 12 * 0 + tokens_of_size(12000, 32, "high")),
+    ],
+)
+def test_an_image_is_counted_as_it_will_be_sent(size, detail, tokens) -> None:
+    assert tokens_of_size(*size, detail) == tokens
+
+
+def test_a_set_that_fits_is_one_request() -> None:
+    made = estimate(ASK, [[171] * 60], Habit(), PRICE, LIMITS)
+    assert (made.requests, made.leaves, made.depth) == (1, 1, 1)
+    assert 60 * 171 < made.prompt_tokens < 60 * 171 + 400
+    assert made.completion_tokens == round(usual_tokens(NodeKind.LEAF, 60))
+    expected = (made.prompt_tokens * 0.2 + made.completion_tokens * 1.15) / 1e6
+    assert made.cost == pytest.approx(expected)
+
+
+def test_a_branch_reads_what_its_leaves_write() -> None:
+    made = estimate(ASK, [[171] * 31, [171] * 30], Habit(), PRICE, LIMITS)
+    notes = usual_tokens(NodeKind.LEAF, 31) + usual_tokens(NodeKind.LEAF, 30)
+    assert (made.requests, made.leaves, made.depth) == (3, 2, 2)
+    assert made.prompt_tokens > 61 * 171 + notes
+    assert made.completion_tokens == round(notes + usual_tokens(NodeKind.BRANCH, 61))
+
+
+def test_a_set_without_a_usable_image_costs_nothing() -> None:
+    made = estimate(ASK, [], Habit(), PRICE, LIMITS)
+    assert (made.requests, made.depth, made.prompt_tokens, made.cost) == (0, 0, 0, 0.0)
+
+
+def test_past_calls_correct_the_guess_for_each_kind() -> None:
+    leaf = PastCall(NodeKind.LEAF, 10, 2 * round(usual_tokens(NodeKind.LEAF, 10)), 4.0)
+    branch = PastCall(NodeKind.BRANCH, 100, round(usual_tokens(NodeKind.BRANCH, 100) / 2), 6.0)
+    habit = habit_of([leaf, branch])
+    assert habit.leaf == pytest.approx(2.0)
+    assert habit.branch == pytest.approx(0.5)
+    assert habit.call_seconds == 5.0
+    assert habit_of([]) == Habit(1.0, 1.0, CALL_SECONDS)
+    assert habit_of([leaf]).branch == 1.0
+
+
+@pytest.mark.parametrize(
+    ("leaves", "requests", "tokens", "binds"),
+    [
+        (5, 6, 10_000, "concurrency"),
+        (100, 901, 10_000, "rpm"),
+        (5, 6, 5_000_001, "tpm"),
+    ],
+)
+def test_the_limit_that_takes_longest_decides(leaves, requests, tokens, binds) -> None:
+    seconds, found = time_at(LIMITS, leaves, requests, 1, tokens, Habit(call_seconds=10.0))
+    assert found == binds
+    assert seconds >= 20.0
+
+
+def test_calls_take_turns_at_the_concurrency() -> None:
+    assert time_at(LIMITS, 11, 11, 0, 1, Habit(call_seconds=10.0)) == (30.0, "concurrency")

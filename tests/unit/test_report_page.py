@@ -1,0 +1,120 @@
+"""The page: nothing in the data leaves its island, and our own code runs alone."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+
+import pytest
+
+from core.errors import WrongUsage
+from core.states import NodeKind
+from models.reporting import Moment
+from overstory.report.command import check_writable
+from overstory.report.page import island, page
+from overstory.report.pictures import PICTURES_MAX, look_of
+from overstory.report.timeline import binned, lanes
+
+HOSTILE = [
+    "</script><script>alert(1)</script>",
+    "<!--<script>",
+    "]]>",
+    '" onload="x',
+    "&lt;\u2028\u2029",
+    "\udce9 surrogate",
+    "@@SCRIPT@@",
+    "\x00\x1b[31m",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_text_leaves_the_island(text: str) -> None:
+    made = island({"ask": text})
+    assert not set("<>&") & set(made)
+    assert made.isascii()
+    assert json.loads(made) == {"ask": text}
+
+
+def test_the_page_holds_one_island_and_no_placeholder() -> None:
+    made = page({"ask": HOSTILE})
+    found = re.findall(r'<script type="application/json" id="data">(.*?)</script>', made, re.DOTALL)
+    assert [json.loads(each) for each in found] == [{"ask": HOSTILE}]
+    assert "@@" not in made.replace(found[0], "")
+
+
+def test_the_policy_names_our_style_and_script_by_hash_and_nothing_else() -> None:
+    made = page({"ask": "?"})
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', made)
+    assert policy is not None
+    for tag in ("style", "script"):
+        inside = re.findall(rf"<{tag}>(.*?)</{tag}>", made, re.DOTALL)
+        assert len(inside) == 1
+        digest = base64.b64encode(hashlib.sha256(inside[0].encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy[1]
+    assert "default-src 'none'" in policy[1]
+    assert "unsafe" not in policy[1]
+
+
+def test_the_page_names_no_address_but_that_of_svg() -> None:
+    assert set(re.findall(r"https?://[^\"'\s)]+", page({}))) <= {"http://www.w3.org/2000/svg"}
+
+
+def test_the_script_never_parses_text_as_html() -> None:
+    made = page({})
+    for word in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
+        assert word not in made
+
+
+def test_the_more_pictures_the_smaller_they_are() -> None:
+    sizes = [look_of(count).side for count in (1, 200, 700, 1_500, 5_000, PICTURES_MAX)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[-1] == 96
+
+
+@pytest.mark.parametrize(
+    ("times", "seconds", "bins"),
+    [
+        ([], 4.0, [0, 0, 0, 0]),
+        ([0.0, 0.9, 3.9], 4.0, [2, 0, 0, 1]),
+        ([4.0, 9.0, -1.0], 4.0, [1, 0, 0, 2]),
+        ([0.0], 0.0, [1, 0, 0, 0]),
+    ],
+)
+def test_times_are_counted_in_bins(times: list[float], seconds: float, bins: list[int]) -> None:
+    assert binned(times, seconds, 4) == bins
+
+
+def test_a_lane_a_stage_in_which_anything_happened() -> None:
+    moments = [
+        Moment(10.5, "image.prepared", None),
+        Moment(12.0, "image.prepared", None),
+        Moment(13.0, "node.done", NodeKind.LEAF),
+        Moment(14.0, "node.done", NodeKind.BRANCH),
+    ]
+    made = lanes(moments, 10.0, 5.0)
+    assert [(lane.name, lane.total, lane.first, lane.last) for lane in made] == [
+        ("Prepare", 2, 0.5, 2.0),
+        ("Summarise", 1, 4.0, 4.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("", "is a folder"), ("nowhere/r.html", "there is no folder"), ("file/r.html", "no folder")],
+)
+def test_a_place_that_cannot_be_written_is_named_before_anything_is_paid(
+    tmp_path, name, sentence
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WrongUsage, match=sentence):
+        check_writable(tmp_path / name)
+
+
+def test_a_place_that_can_be_written_is_left_as_it_was(tmp_path) -> None:
+    check_writable(tmp_path / "new.html")
+    (tmp_path / "old.html").write_text("old")
+    check_writable(tmp_path / "old.html")
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["old.html"]
+    assert (tmp_path / "old.html").read_text() == "old"
