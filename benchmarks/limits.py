@@ -69,7 +69,7 @@ class Load:
 
 
 LOADS = {
-    "V0": Load("V0", "rpm", 6.0, 4, 0.1, images=1, calls_a_window=100),
+    "V0": Load("V0", "rpm", 15.0, 2, 0.1, images=1, calls_a_window=100),
     "V1": Load("V1", "tpm", 15.0, 3, 0.5, images=60, calls_a_window=190),
     "V3": Load("V3", "concurrency", 20.0, 2, 2.5, images=1, calls_a_window=320),
 }
@@ -382,8 +382,11 @@ def insert_ready(
 
 def show(figures: Figures) -> None:
     word = "holds" if figures.passed else "BROKEN"
-    print(f"{figures.row:8} {word}  {figures.title}  ({figures.calls} calls, {figures.seconds:.0f} s,"
-          f" {figures.kills} kills, load {os.getloadavg()[0]:.1f})")  # fmt: skip
+    print(f"{figures.row:8} {word}  {figures.title}")
+    print(
+        f"{'':10}{figures.calls} calls, {figures.kills} kills, {figures.seconds:.0f} s,"
+        f" load {os.getloadavg()[0]:.1f}"
+    )
     for name, value in figures.notes.items():
         print(f"{'':10}{name}: {value}")
     for sentence in figures.broken:

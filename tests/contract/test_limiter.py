@@ -18,6 +18,7 @@ from clients.limiter import Admitted, Hold, Limiter, RedisLimiter, Wait, account
 from core.errors import LimitKind, ProviderDown, ServiceAway, SlowDown
 from core.limits import Limits
 from tests.limiter_model import ModelLimiter
+from tests.ports import free_port
 
 CONCURRENCY, RPM, TPM = LimitKind.CONCURRENCY, LimitKind.RPM, LimitKind.TPM
 WIDE = Limits(1_000, 1_000, 1_000_000)
@@ -39,7 +40,7 @@ class Clock:
 
 @pytest.fixture(scope="module")
 def valkey() -> Iterator[ValkeyServer]:
-    with ValkeyServer(config={"save": ""}) as server:
+    with ValkeyServer(free_port(), config={"save": ""}) as server:
         yield server
 
 

