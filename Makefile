@@ -83,8 +83,9 @@ bench-preprocess: $(VENV)/.stamp-bench ## image preparation beside plain Pillow 
 	@$(BIN)/python -m benchmarks.preprocess $(ARGS)
 
 .PHONY: bench-limits
-bench-limits: $(VENV)/.stamp-dev ## the account limiter: exactness and cost, many processes at once
-	@$(BIN)/python -m benchmarks.limiter $(ARGS)
+bench-limits: $(VENV)/.stamp-dev ## the account end to end under kills, then the limiter alone: at most 25 minutes
+	@$(BIN)/python -m benchmarks.limits $(ARGS)
+	@$(BIN)/python -m benchmarks.limiter
 
 # --- the environment ----------------------------------------------------------------------------
 

@@ -1,7 +1,9 @@
 """Mutated real files through ``prepare``: every outcome a prepared image or a coded refusal.
 
     python -m benchmarks.fuzz_images [--mutations 20000] [--seed 1] [--workers 2]
+    python -m benchmarks.fuzz_images --accelerator vips --mutations 5000
 
+With an accelerator, what comes of a file with and without it must be the same, in a word.
 Mutation number n of a seed is always the same bytes, so a finding is repeated with ``--only n``.
 Workers are processes: a crash kills one, a hang has it killed, and both are findings (exit 1).
 The default run takes some minutes.
@@ -27,7 +29,7 @@ from typing import Any
 
 from clients.imaging import page_count, prepare
 from core.errors import ImageRefused
-from core.images import ImageLimits
+from core.images import Accelerator, ImageLimits
 from core.tokens import Detail
 from tests import corpus
 
@@ -99,24 +101,38 @@ def mutated(number: int, seed: int, files: list[tuple[str, bytes]]) -> tuple[str
     return name, bytes(data)
 
 
-def originals() -> list[tuple[str, bytes]]:
-    """The good files of the corpus, in small, so that the run is about parsing."""
-    corpus.WIDTH, corpus.HEIGHT = 240, 176
+def originals(accelerator: Accelerator) -> list[tuple[str, bytes]]:
+    """The good files of the corpus, in small, so that the run is about parsing.
+
+    An accelerator gets those it may read, at a size at which it is asked.
+    """
+    accelerated = accelerator != "none"
+    corpus.WIDTH, corpus.HEIGHT = (1680, 1200) if accelerated else (240, 176)
     with tempfile.TemporaryDirectory() as folder:
         goods, _ = corpus.build(Path(folder))
         names = sorted({good.name for good in goods})
+        if accelerated:
+            names = [name for name in names if name.endswith((".jpg", ".png", ".webp"))]
         return [(name, (Path(folder) / name).read_bytes()) for name in names]
 
 
 # --- one process
 
 
-def outcome(path: Path, number: int) -> str:
+def outcome(path: Path, number: int, accelerator: Accelerator) -> str:
     """What came of a file, in a word. Anything but ImageRefused is a crash."""
+    word = outcome_with(path, number, accelerator)
+    if accelerator != "none" and (without := outcome_with(path, number, "none")) != word:
+        return f"DIFFERS: {word}, without {accelerator} {without}"
+    return word
+
+
+def outcome_with(path: Path, number: int, accelerator: Accelerator) -> str:
     try:
         pages = page_count(path, LIMITS)
         detail: Detail = "low" if number % 2 else "high"
-        prepare(path, detail=detail, limits=LIMITS, page=1 + number % pages)
+        page = 1 + number % pages
+        prepare(path, detail=detail, limits=LIMITS, page=page, accelerator=accelerator)
     except ImageRefused as refused:
         return f"refused: {refused.code}" if refused.reason else "refused without words"
     except BaseException as error:
@@ -124,17 +140,17 @@ def outcome(path: Path, number: int) -> str:
     return "prepared"
 
 
-def work(numbers: range, seed: int, current: Any, results: Any) -> None:
+def work(numbers: range, seed: int, accelerator: Accelerator, current: Any, results: Any) -> None:
     """Mutations one by one; ``current`` says which one and since when."""
     faulthandler.enable()
-    files = originals()
+    files = originals(accelerator)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "mutated"
         for number in numbers:
             _, data = mutated(number, seed, files)
             path.write_bytes(data)
             current[0], current[1] = number, time.monotonic()
-            word = outcome(path, number)
+            word = outcome(path, number, accelerator)
             results.put((number, word, time.monotonic() - current[1]))
     current[0] = -1
     results.put((-1, "peak", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
@@ -156,9 +172,9 @@ class Worker:
 class Run:
     """All processes of a run; each that dies is replaced, from the next mutation on."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, accelerator: Accelerator) -> None:
         self._context = multiprocessing.get_context("spawn")
-        self._seed = seed
+        self._seed, self._accelerator = seed, accelerator
         self._results = self._context.Queue()
         self.counts: Counter[str] = Counter()
         self.findings: list[str] = []
@@ -174,7 +190,7 @@ class Run:
     def _start(self, numbers: range) -> Worker:
         current = self._context.Array(ctypes.c_double, [-1, 0], lock=False)
         process = self._context.Process(
-            target=work, args=(numbers, self._seed, current, self._results)
+            target=work, args=(numbers, self._seed, self._accelerator, current, self._results)
         )
         process.start()
         return Worker(process, numbers, current)
@@ -206,8 +222,8 @@ class Run:
             self._note(number, word)
 
     def _note(self, number: int, word: str) -> None:
-        self.counts[word.split(":")[0] if word.startswith("CRASH") else word] += 1
-        if word.startswith(("CRASH", "DIED", "HANG", "refused without")):
+        self.counts[word.split(":")[0] if word.startswith(("CRASH", "DIFFERS")) else word] += 1
+        if word.startswith(("CRASH", "DIFFERS", "DIED", "HANG", "refused without")):
             self.findings.append(f"mutation {number}: {word}")
 
 
@@ -217,10 +233,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--only", type=int, help="repeat one mutation in this process")
+    parser.add_argument("--accelerator", choices=("none", "vips"), default="none")
     args = parser.parse_args()
     if args.only is not None:
-        return _repeat_one(args.only, args.seed)
-    started, run = time.monotonic(), Run(args.seed)
+        return _repeat_one(args.only, args.seed, args.accelerator)
+    started, run = time.monotonic(), Run(args.seed, args.accelerator)
     run.run(args.mutations, args.workers)
     for word, count in run.counts.most_common():
         print(f"{count:8}  {word}")
@@ -231,13 +248,13 @@ def main() -> int:
     return 1 if run.findings or sum(run.counts.values()) != args.mutations else 0
 
 
-def _repeat_one(number: int, seed: int) -> int:
-    name, data = mutated(number, seed, originals())
+def _repeat_one(number: int, seed: int, accelerator: Accelerator) -> int:
+    name, data = mutated(number, seed, originals(accelerator))
     path = Path(tempfile.gettempdir()) / f"mutation-{seed}-{number}-{name}"
     path.write_bytes(data)
-    word = outcome(path, number)
+    word = outcome(path, number, accelerator)
     print(path, word)
-    return int(word.startswith("CRASH"))
+    return int(word.startswith(("CRASH", "DIFFERS")))
 
 
 if __name__ == "__main__":

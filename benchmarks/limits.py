@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import select, update
 
 from benchmarks.gauntlet import judge
 from benchmarks.gauntlet.judge import Figures
@@ -27,12 +27,12 @@ from benchmarks.gauntlet.photos import make_photos
 from benchmarks.gauntlet.scene import Bench, Plan, Scene, scene
 from benchmarks.gauntlet.servers import Postgres, until
 from core.limits import Limits, tier
-from core.states import ImageStatus, NodeKind, NodeStatus
+from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
 from core.tree import plan_tree
 from models import filestore, plan
 from models.claims import Lease
 from models.plan import NewImage, NewJob
-from models.tables import Image, Node
+from models.tables import Image, Job, Node
 
 POOL = 60
 """Contents at the provider that all prefilled jobs share; their questions differ."""
@@ -69,7 +69,7 @@ class Load:
 
 
 LOADS = {
-    "V0": Load("V0", "rpm", 15.0, 2, 0.1, images=1, calls_a_window=100),
+    "V0": Load("V0", "rpm", 24.0, 2, 0.1, images=1, calls_a_window=100),
     "V1": Load("V1", "tpm", 15.0, 3, 0.5, images=60, calls_a_window=190),
     "V3": Load("V3", "concurrency", 20.0, 2, 2.5, images=1, calls_a_window=320),
 }
@@ -125,6 +125,10 @@ def check_limits(stage: Scene) -> None:
     stage.figures.notes["429"] = early
     stage.figures.expect(early == 0, f"{early} calls were refused for being early")
     stage.figures.calls = seen["paid"]
+    if keep := os.environ.get("LIMITS_KEEP"):
+        (Path(keep) / f"{stage.figures.row}.jsonl").write_text(
+            (stage.folder / "ledger.jsonl").read_text()
+        )
 
 
 def used(stage: Scene, load: Load) -> float:
@@ -325,6 +329,14 @@ def prefill(stage: Scene, load: Load, calls: int) -> None:
             for n in range(load.images)
         ]
         insert_ready(stage, job, images, leaves, shas, load.images)
+    until(lambda: all_ready(stage), 180.0, "every worker is up")
+    with stage.services.database.write() as connection:
+        connection.execute(update(Job).values(status=JobStatus.RUNNING, reason=None))
+
+
+def all_ready(stage: Scene) -> bool:
+    workers = stage.fleet.named("infer")
+    return all(" ready" in worker.log.read_text() for worker in workers)
 
 
 def fill_store(stage: Scene) -> list[str]:
@@ -373,7 +385,8 @@ def insert_ready(
             .where(Node.job_id == job.id, Node.kind == NodeKind.LEAF)
             .values(status=NodeStatus.READY, pending=0)
         )
-        assert connection.execute(select(func.count()).select_from(Image)).scalar_one()
+        values = {"status": JobStatus.PAUSED, "reason": "until everything is there"}
+        connection.execute(update(Job).where(Job.id == job.id).values(values))
     stage.jobs.append(job.id)
 
 

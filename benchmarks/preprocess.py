@@ -45,6 +45,10 @@ def ours(path: Path, detail: Detail) -> bytes:
     return prepare(path, detail=detail, limits=ImageLimits()).data
 
 
+def ours_vips(path: Path, detail: Detail) -> bytes:
+    return prepare(path, detail=detail, limits=ImageLimits(), accelerator="vips").data
+
+
 def plain(path: Path, detail: Detail) -> bytes:
     with Image.open(path) as image:
         size = plan_resize(*image.size, detail)
@@ -82,6 +86,7 @@ def _jpeg(image: Image.Image) -> bytes:
 
 CONTENDERS: dict[str, Contender] = {
     "ours": ours,
+    "ours, vips": ours_vips,
     "(a) plain Pillow": plain,
     "Pillow thumbnail": thumbnail,
     "(b) pyvips thumbnail": vips,

@@ -14,12 +14,13 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Final
 
-from clients import disk, documents, pixels
+from clients import disk, documents, pixels, vips
 from clients.pixels import Picture, Pixels, Size
 from core import containers
 from core.errors import ImageRefused, RefusalCode
 from core.images import (
     SNIFF_BYTES,
+    Accelerator,
     ImageLimits,
     check_page,
     check_size,
@@ -65,16 +66,22 @@ class _Job:
     limits: ImageLimits
     detail: Detail
     page: int | None
+    accelerator: Accelerator
 
 
 def prepare(
-    path: Path, *, detail: Detail, limits: ImageLimits, page: int | None = None
+    path: Path,
+    *,
+    detail: Detail,
+    limits: ImageLimits,
+    page: int | None = None,
+    accelerator: Accelerator = "none",
 ) -> Prepared:
     """Read, check, turn upright, shrink and encode one image; ``page`` counts from 1.
 
     Raises ImageRefused with a code and a sentence, and nothing else, for anything on disk.
     """
-    with _job(path, limits, detail, page) as job:
+    with _job(path, limits, detail, page, accelerator) as job:
         digest = hashlib.file_digest(job.file, "sha256").hexdigest()
         return _prepare_pdf(job, digest) if job.kind == "pdf" else _prepare(job, digest)
 
@@ -111,11 +118,15 @@ def measure(path: Path, limits: ImageLimits, page: int | None = None) -> Size:
 
 @contextmanager
 def _job(
-    path: Path, limits: ImageLimits, detail: Detail = "low", page: int | None = None
+    path: Path,
+    limits: ImageLimits,
+    detail: Detail = "low",
+    page: int | None = None,
+    accelerator: Accelerator = "none",
 ) -> Iterator[_Job]:
     """Every failure in here becomes an ImageRefused; decoders raise whatever they like."""
     with disk.opened(path, limits.max_file_bytes) as (file, file_bytes):
-        job = _Job(file, file_bytes, _kind(file), limits, detail, page)
+        job = _Job(file, file_bytes, _kind(file), limits, detail, page, accelerator)
         try:
             yield job
         except ImageRefused:
@@ -152,7 +163,8 @@ def _prepare(job: _Job, digest: str) -> Prepared:
     if untouched is not None:
         pixels.prove_whole(picture)
         return _made(job, digest, untouched, planned, planned, ())
-    upright, full = pixels.upright(picture, planned, job.kind)
+    decoded = None if remarks else _accelerated(picture, planned, job)
+    upright, full = pixels.upright(picture, planned, job.kind, decoded)
     return _finished(job, digest, upright, full, remarks)
 
 
@@ -166,6 +178,24 @@ def _prepare_pdf(job: _Job, digest: str) -> Prepared:
         raster = document.render(page, planned)
     remarks = _first_of(document.pages, "pages") if job.page is None else ()
     return _finished(job, digest, pixels.from_raster(raster, planned), full, remarks)
+
+
+def _accelerated(picture: Picture, planned: Size, job: _Job) -> bytes | None:
+    """RGB rows of a plain picture from libvips, where that is wanted and faster; else None.
+
+    The file is held in memory meanwhile, so it may weigh no more than its pixels would.
+    """
+    width, height = picture.size
+    if (
+        job.accelerator == "none"
+        or not vips.wins(job.kind, picture.size, planned)
+        or not pixels.is_plain_rgb(picture)
+        or job.file_bytes > 4 * width * height
+    ):
+        return None
+    with _place_kept(job.file):
+        data = job.file.read()
+    return vips.shrunk(data, job.kind, planned) if containers.ends_plainly(data, job.kind) else None
 
 
 def _finished(

@@ -160,13 +160,26 @@ def centred(pixels: Pixels, size: Size) -> Pixels:
 # --- pixels
 
 
-def upright(picture: Picture, planned: Size, kind: str) -> tuple[Pixels, Size]:
+def is_plain_rgb(picture: Picture) -> bool:
+    """Whether the header promises 3 colours and no transparency."""
+    return picture.mode == "RGB" and "transparency" not in picture.info
+
+
+def upright(
+    picture: Picture, planned: Size, kind: str, decoded: bytes | None = None
+) -> tuple[Pixels, Size]:
     """L or RGB pixels of the planned size, upright, sRGB on white; and the upright full size.
 
     ``planned`` is for the picture as stored: turning comes last, on the few pixels left.
+    ``decoded``: its RGB rows of the planned size, where another library has read them.
     """
     profile, full = _profile(picture), picture.size
-    pixels = _shrunk_jpeg(picture, planned) if kind == "jpeg" else _shrunk(picture, planned)
+    if decoded is not None:
+        pixels = Image.frombuffer("RGB", planned, decoded, "raw", "RGB", 0, 1)
+    elif kind == "jpeg":
+        pixels = _shrunk_jpeg(picture, planned)
+    else:
+        pixels = _shrunk(picture, planned)
     pixels = _in_srgb(_on_white(pixels), profile)
     orientation = _orientation(picture)
     if orientation not in TURNS:
@@ -180,9 +193,13 @@ def _profile(picture: Picture) -> bytes | None:
 
 
 def _orientation(image: Pixels) -> int:
-    """EXIF orientation, read after the pixels: decoders that turn the image themselves unset it."""
+    """EXIF orientation, read after the pixels: decoders that turn the image themselves unset it.
+
+    By the base class: a PNG's own getexif would decode the pixels first where there is none.
+    """
     try:
-        stored = image.info.get("original_orientation") or image.getexif().get(ORIENTATION, 1)
+        exif = Image.Image.getexif(image)
+        stored = image.info.get("original_orientation") or exif.get(ORIENTATION, 1)
         return int(stored)
     except Exception:
         return 1  # broken EXIF costs the turn, not the image

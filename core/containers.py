@@ -90,6 +90,26 @@ def _webp_size(name: bytes, body: bytes) -> tuple[int, int] | None:
     return None
 
 
+def ends_plainly(data: bytes, kind: str) -> bool:
+    """Whether a file is as long as it says; a PNG must have nothing between its pixels and its end.
+
+    What stands before the pixels is judged when the header is read; this is the rest.
+    """
+    if kind == "webp":
+        return len(data) >= 8 + int.from_bytes(data[4:8], "little")
+    return kind != "png" or _png_ends_plainly(data)
+
+
+def _png_ends_plainly(data: bytes) -> bool:
+    at, names = 8, list[bytes]()
+    while at + 12 <= len(data):
+        size, name = struct.unpack_from(">I4s", data, at)
+        if names or name == b"IDAT":
+            names.append(name)
+        at += int(size) + 12
+    return at == len(data) and names[-1:] == [b"IEND"] and set(names[:-1]) == {b"IDAT"}
+
+
 def ends_early(file: BinaryIO, kind: str, file_bytes: int) -> bool:
     """Whether the container itself promises more bytes than the file has.
 

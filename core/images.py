@@ -12,6 +12,8 @@ from core.errors import ImageRefused, RefusalCode
 from core.tokens import Detail
 
 Family = Literal["step-1o", "step-1v"]
+Accelerator = Literal["none", "vips"]
+"""Which library may decode plain pictures in Pillow's place, where it is faster."""
 
 IMAGE_ENDINGS = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".tif", ".tiff"}

@@ -7,6 +7,7 @@ table are a contract; the rest may grow.
 from __future__ import annotations
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -21,6 +22,7 @@ from pydantic import (
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from core.errors import WrongUsage
+from core.images import Accelerator
 from core.limits import Limits, tier
 from core.tokens import Detail
 
@@ -80,14 +82,16 @@ class Settings(BaseSettings):
     max_aspect_ratio: float = Field(100.0, ge=1)
     max_pages: int = Field(2_000, ge=1)  # of one document
     # when set, only these hosts are fetched: example.com,images.example.org
+    accelerator: Accelerator = "none"  # vips: decode plain pictures with libvips (docs/images.md)
     fetch_allow_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     fetch_timeout_seconds: float = 60.0
     fetch_max_redirects: int = 5
 
     # webhooks
     webhook_secret: SecretStr | None = None  # whsec_...; two, by a space, while one is replaced
-    webhook_hosts: tuple[str, ...] = ()  # hosts inside the network that may be told
-    webhook_attempts_max: int = Field(12, ge=1)  # with backoff: over about a day
+    # hosts inside the network that may be told: web,erp.internal
+    webhook_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    webhook_attempts_max: int = Field(12, ge=1)  # with backoff: over some hours
 
     # the workers
     lease_seconds: float = Field(30.0, gt=0)  # renewed while the work runs
@@ -102,15 +106,24 @@ class Settings(BaseSettings):
     child_memory_kib: int = Field(1_500_000, ge=100_000)  # a preprocess child is renewed above it
     cpu_workers: int | None = Field(None, ge=1)  # None: one a core
     gate_wait_seconds: float = Field(60.0, gt=0)  # for the account, before a message is let go
+    metrics_port: int | None = Field(None, ge=0, le=65535)  # of the reconciler; None: no metrics
+    metrics_host: str = "127.0.0.1"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
 
-    @field_validator("fetch_allow_hosts", mode="before")
+    @field_validator("fetch_allow_hosts", "webhook_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(host for host in re.split(r"[\s,]+", value) if host)
         return value
+
+    @field_validator("accelerator")
+    @classmethod
+    def _accelerator_is_installed(cls, accelerator: Accelerator) -> Accelerator:
+        if accelerator == "vips" and find_spec("pyvips") is None:
+            raise ValueError("vips needs two packages: pip install pyvips pyvips-binary")
+        return accelerator
 
     @field_validator("tier")
     @classmethod

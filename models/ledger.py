@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, or_, select, true, update
+from sqlalchemy import Connection, delete, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.reply import Reply, Usage
@@ -65,7 +65,6 @@ def answered(connection: Connection, key: str, only_job: str | None = None) -> R
 
 def open_call(connection: Connection, call: NewCall, lease: Lease) -> int | None:
     """Write ``call`` as started and return its id; None while its twin is in flight elsewhere."""
-    _expire(connection, call.key)
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     return connection.execute(
         dialect.insert(Call)
@@ -86,6 +85,11 @@ def open_call(connection: Connection, call: NewCall, lease: Lease) -> int | None
         .on_conflict_do_nothing()
         .returning(Call.id)
     ).scalar()
+
+
+def withdraw(connection: Connection, call_id: int) -> None:
+    """Forget a call that was written and will not be sent."""
+    connection.execute(delete(Call).where(Call.id == call_id))
 
 
 def settle(connection: Connection, call_id: int, reply: Reply, cost: float) -> None:
@@ -158,11 +162,3 @@ def expire_all(connection: Connection) -> int:
         .where(Call.status == CallStatus.STARTED, Call.lease_until <= now())
         .values(status=CallStatus.UNKNOWN, error="the worker was lost", settled_at=now())
     ).rowcount
-
-
-def _expire(connection: Connection, key: str) -> None:
-    connection.execute(
-        update(Call)
-        .where(Call.key == key, Call.status == CallStatus.STARTED, Call.lease_until <= now())
-        .values(status=CallStatus.UNKNOWN, error="the worker was lost", settled_at=now())
-    )

@@ -415,6 +415,14 @@ def adopt(connection: Connection, job_id: str, account: str) -> None:
     connection.execute(update(Job).where(Job.id == job_id).values(account=account))
 
 
+def is_paused(connection: Connection, account: str, reason: str) -> bool:
+    """Whether a job of the account is paused for ``reason``."""
+    held = exists().where(
+        Job.account == account, Job.status == JobStatus.PAUSED, Job.reason == reason
+    )
+    return bool(connection.execute(select(held)).scalar())
+
+
 def resume_paused(connection: Connection, account: str, reason: str) -> int:
     """Let every job of an account go on that was paused for ``reason``; how many there were."""
     paused = select(Job.id).where(

@@ -24,7 +24,15 @@ from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from core.states import CallStatus, DeliveryStatus, FileStatus, ImageStatus, JobStatus, NodeKind, NodeStatus
+from core.states import (
+    CallStatus,
+    DeliveryStatus,
+    FileStatus,
+    ImageStatus,
+    JobStatus,
+    NodeKind,
+    NodeStatus,
+)
 
 Json = JSON().with_variant(JSONB(), "postgresql")
 Key = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows by INTEGER keys only

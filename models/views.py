@@ -7,9 +7,10 @@ PostgreSQL, and text of the same order, 'YYYY-MM-DD HH:MM:SS.sss' in UTC, in SQL
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, TableClause, column, func, select, table
+from sqlalchemy import ColumnClause, Connection, Function, TableClause, column, func, select, table
 
 JOBS = table("v_jobs", column("job"), column("status"), column("label"))
 IMAGES = table("v_images", column("job"), column("position"), column("status"))
@@ -29,6 +30,48 @@ def rows(
     for name, value in equal.items():
         found = found.where(column(name) == value)
     return [dict(row) for row in connection.execute(found).mappings()]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelUsage:
+    """What was used of one model, in one currency, by all accounts together."""
+
+    model: str
+    currency: str
+    settled: int
+    refused: int
+    failed: int
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    cost: float
+
+
+def usage_by_model(connection: Connection) -> list[ModelUsage]:
+    names = ("settled", "refused", "failed", "prompt_tokens", "cached_tokens", "completion_tokens")
+    keys: list[ColumnClause[Any]] = [column("model"), column("currency")]
+    sums: list[Function[Any]] = [func.sum(column(name)) for name in (*names, "cost")]
+    found = select(*keys, *sums).select_from(USAGE_DAILY).group_by(*keys)
+    rows = connection.execute(found).all()
+    return [
+        ModelUsage(
+            model=row[0],
+            currency=row[1],
+            settled=int(row[2]),  # PostgreSQL sums whole numbers to decimals
+            refused=int(row[3]),
+            failed=int(row[4]),
+            prompt_tokens=int(row[5]),
+            cached_tokens=int(row[6]),
+            completion_tokens=int(row[7]),
+            cost=float(row[8]),
+        )
+        for row in rows
+    ]
+
+
+def jobs_by_status(connection: Connection) -> dict[str, int]:
+    found = select(JOBS.c.status, func.count()).group_by(JOBS.c.status)
+    return {str(row[0]): int(row[1]) for row in connection.execute(found)}
 
 
 def failures_by_scope(connection: Connection) -> dict[tuple[str, str], int]:

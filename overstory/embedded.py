@@ -33,6 +33,8 @@ from workers.services import account_of
 from workers.stack import Stack, read_stack, stack_file, write_stack
 
 START_SECONDS = 20.0
+STILLBORN_SECONDS, STILLBORN_MAX = 10.0, 3
+"""A worker that dies so soon and so often cannot start here."""
 SOCKET_PATH_MAX = 100
 """A Unix socket's path is limited to 107 bytes on Linux and 103 on macOS."""
 
@@ -60,6 +62,8 @@ class Worker:
     pool: str
     concurrency: int
     process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    stillborn: int = 0  # deaths in a row soon after a start
 
 
 @dataclass(slots=True)
@@ -116,7 +120,13 @@ class Embedded:
         if stack is None or not (is_ours(stack.broker_pid) and _sandbox_lives(stack)):
             self._revive_shared()
         for worker in dead:
-            worker.process = self._spawn(worker, self.workers.index(worker))
+            number = self.workers.index(worker)
+            soon = time.monotonic() - worker.started_at < STILLBORN_SECONDS
+            worker.stillborn = worker.stillborn + 1 if soon else 0
+            if worker.stillborn >= STILLBORN_MAX:
+                log = self.log_file(self._name(worker, number))
+                raise ServiceAway(f"a worker keeps dying as it starts: see {log}")
+            worker.process = self._spawn(worker, number)
         return len(dead)
 
     def _revive_shared(self) -> None:
@@ -237,7 +247,8 @@ class Embedded:
     # ---- the workers
 
     def _spawn(self, worker: Worker, number: int) -> subprocess.Popen[bytes]:
-        name = f"{worker.queues.split(',')[0]}-{self.name}-{number}"
+        name = self._name(worker, number)
+        worker.started_at = time.monotonic()
         words = [sys.executable, "-m", "celery", "-A", "workers.app", "worker"]
         words += ["-Q", worker.queues, "-P", worker.pool, "-c", str(worker.concurrency)]
         words += ["-n", f"{name}@%h", "--without-gossip", "--without-mingle"]
@@ -251,6 +262,9 @@ class Embedded:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+
+    def _name(self, worker: Worker, number: int) -> str:
+        return f"{worker.queues.split(',')[0]}-{self.name}-{number}"
 
     def log_file(self, name: str) -> Path:
         return self.settings.home / "logs" / f"{name}.log"

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import structlog
+from kombu.exceptions import KombuError
 from rich.console import Console
 from rich.panel import Panel
 
@@ -106,6 +107,8 @@ def run(
             "OVERSTORY_BROKER_URL is set and no key: set OVERSTORY_API_KEY, or OVERSTORY_BASE_URL"
             " to an 'overstory sandbox' that your workers use too"
         )
+    if settings.broker_url is not None:
+        check_broker(settings)
     prepare(settings)
     services = planning_services(settings)
     submitted = submitting.submit(services, spec, natural=True)
@@ -130,6 +133,18 @@ def serve(
     with interrupts.caught():
         job = _serve(settings, job_id, console, quiet, interrupts, on_end)
     return Ran(job, interrupted=not job.status.ended)
+
+
+def check_broker(settings: Settings) -> None:
+    """Raises ServiceAway when nobody answers at the configured broker."""
+    try:
+        with make_app(settings).connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, timeout=3)
+    except (KombuError, OSError) as error:
+        raise ServiceAway(
+            f"the broker at OVERSTORY_BROKER_URL does not answer ({error}): start it, or unset the"
+            " variable to run with an embedded one"
+        ) from None
 
 
 def warn_of_sandbox(console: Console) -> None:

@@ -30,6 +30,7 @@ def probe_account(services: Services) -> bool:
         log.info("account.probe", error=str(error))
         return False
     if balance is not None and balance <= 0:
+        services.limiter.pause(NO_BALANCE)  # where Redis has forgotten it
         with services.database.write() as connection:  # jobs that came since wait for it, too
             state.pause_running(connection, services.account, NO_BALANCE)
         return False

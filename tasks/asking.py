@@ -17,7 +17,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -58,6 +58,10 @@ log = structlog.get_logger()
 
 TWIN_SECONDS = 1.0
 """How long a node waits for the same request of another job, which is in flight."""
+LATE_SECONDS = 0.5
+"""A call is sent this soon after its admission: where its worker is killed, the limiter takes it to
+have arrived within a second of that (its guard)."""
+TOO_LATE = "its turn had passed when it was ready to be sent"
 REFUSALS_WITHOUT_ANSWER = 12
 """So many refusals and not one answer: it is the request that is wrong, not the images."""
 
@@ -144,6 +148,7 @@ class Admission:
     variant: Variant
     call_id: int
     lease: Lease
+    tokens: int  # reserved
     admitted_at: float  # time.monotonic(): the limiter counts from what is sent, not admitted
 
 
@@ -153,12 +158,16 @@ _gates_lock = threading.Lock()
 
 def run(services: Services, stage: CallStage) -> str:
     """Do what one message is good for: at most one paid call."""
+    _ = services.provider  # its first use loads the SDK: not between admission and sending
     with _gate(stage.name):
         admission = admit(services, stage)
     if isinstance(admission, str):
         return admission
     with services.leases.hold(admission.lease.token, call=True):
-        return send(services, stage, admission)
+        fresh = in_time(services, admission)
+        if fresh is None:
+            return f"job {admission.node.job_id}: {_span(admission.node)}: {TOO_LATE}"
+        return send(services, stage, fresh)
 
 
 def _gate(name: str) -> threading.Lock:
@@ -185,6 +194,8 @@ def admit(services: Services, stage: CallStage) -> Admission | str:
         answer = take(services, asked)
         if isinstance(answer, Admission):
             return answer
+        if answer == 0.0:
+            asked = None  # something has changed: look again
         waited += answer
         if waited > services.settings.gate_wait_seconds:
             return "waited for the account; the node is asked later"
@@ -229,32 +240,38 @@ def take(services: Services, asked: Asked) -> Admission | float:
     lease = services.new_lease()
     body = question.body(asked.variant)
     tokens = reserve(body, question.image_tokens)
-    answer = _acquire(services, lease, tokens)
     admitted_at = time.monotonic()
+    answer = _acquire(services, lease, tokens)
     if not isinstance(answer, Admitted):
         return min(max(answer.seconds, 0.005), 1.0 if answer.kind is not Hold.PAUSED else 5.0)
     call_id = None
     try:
         with services.database.write() as connection:
             if claims.claim_node(connection, node, lease, tokens):
-                call_id = ledger.open_call(
-                    connection, _new_call(services, node, question, body, tokens), lease
-                )
-                if call_id is None:
-                    state.node_postponed(
-                        connection,
-                        node.id,
-                        lease.token,
-                        TWIN_SECONDS,
-                        "its twin is in flight",
-                        False,
-                    )
+                call = _new_call(services, node, question, body, tokens)
+                call_id = _open(connection, node, call, lease)
     finally:
         if call_id is None:
             services.limiter.cancel(lease.token)
     if call_id is None:
         return 0.0
-    return Admission(node, question, asked.variant, call_id, lease, admitted_at)
+    return Admission(node, question, asked.variant, call_id, lease, tokens, admitted_at)
+
+
+def _open(connection: Connection, node: NodeWork, call: NewCall, lease: Lease) -> int | None:
+    """Write the call of a claimed node. None: another job's twin of it is in flight, or has been
+    answered since this request was looked up, and the node is asked about again."""
+    call_id = ledger.open_call(connection, call, lease)
+    if call_id is None:
+        reason = "another job is asking the same"
+        state.node_postponed(connection, node.id, lease.token, TWIN_SECONDS, reason, False)
+        return None
+    # only after the insert: it may have waited for the twin's settlement
+    if ledger.answered(connection, call.key, _only_job(node)) is not None:
+        ledger.withdraw(connection, call_id)
+        state.node_postponed(connection, node.id, lease.token, 0.0, "answered meanwhile", False)
+        return None
+    return call_id
 
 
 def _acquire(services: Services, lease: Lease, tokens: int) -> Admitted | Wait:
@@ -386,6 +403,24 @@ def send(services: Services, stage: CallStage, admission: Admission) -> str:
     return f"job {node.job_id}: {_span(node)}: not answered"
 
 
+def in_time(services: Services, admission: Admission) -> Admission | None:
+    """The admission to send by now, got anew where the first is old. None: the node is asked
+    later."""
+    if time.monotonic() - admission.admitted_at <= LATE_SECONDS:
+        return admission
+    end(services.limiter.cancel, admission.lease.token)
+    admitted_at = time.monotonic()
+    try:
+        answer = _acquire(services, admission.lease, admission.tokens)
+    except ServiceAway:
+        answer = Wait(1.0, Hold.COOLING)
+    if isinstance(answer, Admitted):
+        return replace(admission, admitted_at=admitted_at)
+    close(services, admission, CallStatus.FAILED, TOO_LATE)
+    postpone(services, admission, min(answer.seconds, 1.0), TOO_LATE, costs_attempt=False)
+    return None
+
+
 def end(how: Callable[..., None], *args: object) -> None:
     """End a call's lease at the limiter. Where the limiter is away the lease expires by itself:
     what came of the call is recorded all the same."""
@@ -455,7 +490,7 @@ def close(
     services: Services,
     admission: Admission,
     status: CallStatus,
-    error: OverstoryError,
+    error: object,
     http_status: int | None = None,
     usage: Usage | None = None,
 ) -> None:

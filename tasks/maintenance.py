@@ -13,10 +13,12 @@ from dataclasses import dataclass
 import structlog
 
 from core.errors import ServiceAway
-from models import claims, ledger, repair
+from models import claims, ledger, repair, state
+from models.engine import Connection
 from models.state import Moved
 from tasks.account import NO_BALANCE, probe_account
 from tasks.files import TIDY_AT_ONCE, tidy
+from tasks.leases import RENEWALS
 from tasks.pipeline import announce
 from tasks.services import Services
 
@@ -74,29 +76,43 @@ class Reconciler:
             log.info("spool.settled", call=spooled.call_id)
 
     def _reclaim(self) -> None:
-        settings = self.services.settings
+        begun = self.clock()
         moved = Moved()
         with self.services.database.read() as connection:
-            due = repair.anything_expired(connection, settings.attempts_max)
-        if due:
-            with self.services.database.write() as connection:
-                lost = ledger.expire_all(connection)
-                nodes = repair.reclaim_nodes(connection, settings.call_attempts_max, moved)
-                images = repair.fail_poison(connection, settings.attempts_max, moved)
-            log.info("reconciler.reclaimed", calls=lost, nodes=nodes, images=images)
-        if self.clock() >= self.next_recount:
-            self.next_recount = self.clock() + RECOUNT_SECONDS
-            with self.services.database.write() as connection:
+            due = repair.anything_expired(connection, self.services.settings.attempts_max)
+        recount = self.clock() >= self.next_recount
+        if not (due or recount):
+            return
+        with self.services.database.write() as connection:
+            if self.clock() - begun > self.services.settings.lease_seconds / RENEWALS:
+                # everybody was kept waiting, those who renew leases too: let them go first
+                self.quiet_until = self.clock() + self.services.settings.lease_seconds
+                return
+            if due:
+                self._reclaim_expired(connection, moved)
+            if recount:
+                self.next_recount = self.clock() + RECOUNT_SECONDS
                 mended = repair.recount(connection, moved)
-            if mended:
-                log.warning("reconciler.mended", nodes=mended)
+                if mended:
+                    log.warning("reconciler.mended", nodes=mended)
         announce(self.services, "", moved)
 
+    def _reclaim_expired(self, connection: Connection, moved: Moved) -> None:
+        settings = self.services.settings
+        lost = ledger.expire_all(connection)
+        nodes = repair.reclaim_nodes(connection, settings.call_attempts_max, moved)
+        images = repair.fail_poison(connection, settings.attempts_max, moved)
+        log.info("reconciler.reclaimed", calls=lost, nodes=nodes, images=images)
+
     def _probe_account(self) -> None:
-        if self.clock() < self.next_probe or self.services.limiter.paused() != NO_BALANCE:
+        """Ask an empty account for its balance, by what the limiter or else the jobs say of it."""
+        if self.clock() < self.next_probe:
             return
         self.next_probe = self.clock() + PROBE_SECONDS
-        probe_account(self.services)
+        with self.services.database.read() as connection:
+            held = state.is_paused(connection, self.services.account, NO_BALANCE)
+        if held or self.services.limiter.paused() == NO_BALANCE:
+            probe_account(self.services)
 
     def _tidy_files(self) -> None:
         """Delete what ended jobs left at the provider, while no call waits for this thread."""

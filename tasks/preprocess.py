@@ -41,7 +41,11 @@ def prepare(services: Services, image: ImageWork) -> Outcome[PreparedImage]:
         return Done(passed_through(image.location, detail))
     with local_file(services.settings, image) as path:
         made = imaging.prepare(
-            path, detail=detail, limits=limits_of(services.settings), page=image.page
+            path,
+            detail=detail,
+            limits=limits_of(services.settings),
+            page=image.page,
+            accelerator=services.settings.accelerator,
         )
     services.blobs.put(made.sha256, made.data)
     return Done(

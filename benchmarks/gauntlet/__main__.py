@@ -37,7 +37,7 @@ from benchmarks.gauntlet import (  # noqa: F401 - rows register themselves
 )
 from benchmarks.gauntlet.judge import Figures
 from benchmarks.gauntlet.scene import ON_POSTGRES, ROWS, Bench
-from benchmarks.gauntlet.servers import Postgres
+from benchmarks.gauntlet.servers import Postgres, stopping
 from benchmarks.gauntlet.table import HEAD, details, line, summary
 
 FIRST = (
@@ -85,7 +85,7 @@ def run_rows(names: Sequence[str], args: argparse.Namespace) -> list[Figures]:
             try:
                 return [figures for lane in lanes for figures in lane.result()]
             except BaseException:
-                queue.close()
+                stopping.set()
                 raise
     finally:
         bench.postgres.close()
@@ -116,10 +116,6 @@ class Queue:
                 self._names.remove(name)
                 return name
             return None
-
-    def close(self) -> None:
-        """Begin nothing more."""
-        self._deadline = 0.0
 
 
 def _lane(bench: Bench, queue: Queue, postgres: bool) -> list[Figures]:

@@ -98,49 +98,78 @@ def coverage_holds(database: Database, job: str) -> bool:
     return _number(database, rows, job=job) == _number(database, known, job=job)
 
 
+RULES = (
+    (
+        "I1: the job has not ended",
+        (
+            "SELECT count(*) FROM jobs WHERE id = :job"
+            " AND status NOT IN ('completed', 'partial', 'failed', 'cancelled')"
+        ),
+        0,
+    ),
+    (
+        "I1: nodes are not settled",
+        (
+            "SELECT count(*) FROM nodes WHERE job_id = :job"
+            " AND status NOT IN ('done', 'failed', 'split', 'cancelled')"
+        ),
+        0,
+    ),
+    (
+        "I1: coverage is short",
+        (
+            "SELECT count(*) FROM jobs WHERE id = :job"
+            " AND included + failed + duplicate + skipped <> submitted"
+        ),
+        0,
+    ),
+    (
+        "I1: the job's count and its rows drift",
+        (
+            "SELECT abs(j.included - (SELECT count(*) FROM images i"
+            " WHERE i.job_id = j.id AND i.status = 'included')) FROM jobs j WHERE j.id = :job"
+        ),
+        0,
+    ),
+    (
+        "I2: finished roots",
+        "SELECT count(*) FROM nodes WHERE job_id = :job AND parent_id IS NULL AND status = 'done'",
+        1,
+    ),
+    ("I2: answers", "SELECT count(*) FROM jobs WHERE id = :job AND answer IS NOT NULL", 1),
+    (
+        "I2: ends",
+        (
+            "SELECT count(*) FROM events WHERE job_id = :job"
+            " AND name IN ('job.completed', 'job.partial')"
+        ),
+        1,
+    ),
+    (
+        "I2: included images in no finished leaf",
+        (
+            "SELECT count(*) FROM images i LEFT JOIN nodes n ON n.id = i.node_id"
+            " WHERE i.job_id = :job AND i.status = 'included'"
+            " AND (n.id IS NULL OR n.status <> 'done')"
+        ),
+        0,
+    ),
+    (
+        "I2: nodes recorded twice",
+        (
+            "SELECT count(*) FROM (SELECT node_id FROM events WHERE job_id = :job"
+            " AND name = 'node.done' GROUP BY node_id HAVING count(*) > 1) AS repeated"
+        ),
+        0,
+    ),
+)
+"""What holds for an ended job: what is counted, the query that counts it, how many there are."""
+
+
 def _check_job(database: Database, job: str, figures: Figures) -> None:
-    ended = "('completed', 'partial', 'failed', 'cancelled')"
-    open_jobs = f"SELECT count(*) FROM jobs WHERE id = :job AND status NOT IN {ended}"
-    figures.expect(_number(database, open_jobs, job=job) == 0, f"I1: job {job} has not ended")
-    open_nodes = (
-        "SELECT count(*) FROM nodes WHERE job_id = :job"
-        " AND status NOT IN ('done', 'failed', 'split', 'cancelled')"
-    )
-    waiting = _number(database, open_nodes, job=job)
-    figures.expect(waiting == 0, f"I1: {waiting} nodes of {job} are not settled")
-    short = (
-        "SELECT count(*) FROM jobs WHERE id = :job"
-        " AND included + failed + duplicate + skipped <> submitted"
-    )
-    figures.expect(_number(database, short, job=job) == 0, f"I1: coverage of {job} is short")
-    drift = (
-        "SELECT abs(j.included - (SELECT count(*) FROM images i"
-        " WHERE i.job_id = j.id AND i.status = 'included')) FROM jobs j WHERE j.id = :job"
-    )
-    figures.expect(_number(database, drift, job=job) == 0, f"I1: counts of {job} drift from rows")
-    roots = (
-        "SELECT count(*) FROM nodes WHERE job_id = :job AND parent_id IS NULL AND status = 'done'"
-    )
-    figures.expect(_number(database, roots, job=job) == 1, f"I2: {job} has not exactly one root")
-    answers = "SELECT count(*) FROM jobs WHERE id = :job AND answer IS NOT NULL"
-    figures.expect(_number(database, answers, job=job) == 1, f"I2: {job} has no answer")
-    ends = (
-        "SELECT count(*) FROM events WHERE job_id = :job"
-        " AND name IN ('job.completed', 'job.partial')"
-    )
-    figures.expect(_number(database, ends, job=job) == 1, f"I2: {job} did not end exactly once")
-    astray = (
-        "SELECT count(*) FROM images i LEFT JOIN nodes n ON n.id = i.node_id"
-        " WHERE i.job_id = :job AND i.status = 'included' AND (n.id IS NULL OR n.status <> 'done')"
-    )
-    lost = _number(database, astray, job=job)
-    figures.expect(lost == 0, f"I2: {lost} included images of {job} are in no finished leaf")
-    twice = (
-        "SELECT count(*) FROM (SELECT node_id FROM events WHERE job_id = :job"
-        " AND name = 'node.done' GROUP BY node_id HAVING count(*) > 1) AS repeated"
-    )
-    again = _number(database, twice, job=job)
-    figures.expect(again == 0, f"I2: {again} nodes of {job} were recorded twice")
+    for sentence, sql, wanted in RULES:
+        found = _number(database, sql, job=job)
+        figures.expect(found == wanted, f"{sentence}: {found} of {job}, not {wanted}")
 
 
 def worst_recovery(database: Database, faults: Sequence[float]) -> float | None:

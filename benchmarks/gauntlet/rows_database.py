@@ -9,9 +9,6 @@ from benchmarks.gauntlet.crashpoints import Fault, Weather
 from benchmarks.gauntlet.scene import Plan, Scene, row
 from benchmarks.gauntlet.servers import PostgresStore, SqliteStore, until
 
-AGAIN_SECONDS = 5.0
-FULL = "/disk-full"
-
 
 @row("10", "PostgreSQL crashes and comes back every 5 s", Plan(postgres=True))
 def restarted(stage: Scene) -> None:

@@ -136,6 +136,16 @@ class Scene:
     def until_done(self, nodes: int, seconds: float = 60.0) -> None:
         until(lambda: self.done() >= nodes or self.ended(), seconds, f"{nodes} nodes done")
 
+    def until_step(self, seconds: float = 5.0) -> None:
+        """Wait until something more is recorded, so that a fault meets work and not a start."""
+        before = judge.count(self.services.database, "events")
+        with contextlib.suppress(TimeoutError):
+            until(
+                lambda: judge.count(self.services.database, "events") > before or self.ended(),
+                seconds,
+                "something is recorded",
+            )
+
     def in_flight(self) -> int:
         return int(self.endpoint.stats()["in_flight"])
 

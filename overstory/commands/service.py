@@ -25,6 +25,7 @@ from tasks.maintenance import TICK_SECONDS, Reconciler
 from tasks.notify import Notifier, messenger_of
 from workers.app import make_app
 from workers.logs import configure_logs
+from workers.metrics import export
 from workers.parent import end_with_parent
 from workers.services import build_services
 from workers.stack import database_url, read_stack
@@ -156,12 +157,16 @@ def reconciler(check: bool, home: Path | None) -> None:
     if messenger is not None:
         notifier = Notifier(services, messenger)
         threading.Thread(target=notifier.run, name="notifier", daemon=True).start()
+    metrics = export(services)
     try:
         while not services.stopping.wait(TICK_SECONDS):
             rounds.tick()
             beat.touch()
     finally:
         beat.unlink(missing_ok=True)
+        if metrics is not None:
+            metrics.shutdown()
+            metrics.server_close()
         services.database.dispose()
 
 

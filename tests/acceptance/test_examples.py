@@ -8,15 +8,18 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from werkzeug.serving import make_server
 
 import overstory
 from core.errors import WrongUsage
 from core.settings import Settings, load
+from tests.acceptance.conftest import eventually
 from workers.stack import broker_url
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
@@ -30,7 +33,7 @@ def house() -> Iterator[Path]:
     """The state folder of a service that is up."""
     folder = Path(tempfile.mkdtemp(prefix="overstory-up-"))
     given = {"OVERSTORY_HOME": str(folder), "OVERSTORY_WEBHOOK_SECRET": SECRET}
-    given |= {"OVERSTORY_WEBHOOK_HOSTS": '["127.0.0.1"]'}
+    given |= {"OVERSTORY_WEBHOOK_HOSTS": "127.0.0.1"}
     environment = {k: v for k, v in os.environ.items() if "OVERSTORY_" not in k} | given
     words = [sys.executable, "-m", "overstory"]
     try:
@@ -133,3 +136,21 @@ def test_the_flask_app_answers_without_waiting(
     assert browser.get(asked.json["status"]).json["status"] == "completed"
     wrong = browser.post("/questions", json={"images": [folder], "ask": ""})
     assert (wrong.status_code, "ask" in wrong.json["error"]) == (400, True)
+
+
+def test_a_webhook_reaches_the_flask_app(
+    flask_app: Any, client: overstory.Client, make_images: Callable[..., Path]
+) -> None:
+    server = make_server("127.0.0.1", 0, flask_app)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        hook = f"http://127.0.0.1:{server.server_port}/hooks/overstory"
+        job = client.submit([make_images(2, start=90)], "What?", webhook=hook)
+        told = eventually(lambda: flask_app.extensions["told"])
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+    assert told[0]["type"] == "job.completed"
+    assert told[0]["data"]["job"] == job

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,8 +17,11 @@ import pytest
 from PIL import Image
 
 from overstory.report.page import page
+from overstory.sandbox.config import SandboxConfig
+from overstory.sandbox.process import SandboxProcess
 from tests.acceptance.conftest import RUN_SECONDS, House, Person, Ran, eventually
 from tests.browser import Browser, Page, find_chromium
+from tests.conftest import draw_image
 
 pytestmark = pytest.mark.acceptance
 
@@ -43,23 +49,45 @@ def parsed(ran: Ran) -> Any:
     return json.loads(ran.out)
 
 
-@pytest.fixture
-def spoiled(make_images, tmp_path: Path) -> Path:
+def spoiled(folder: Path) -> Path:
     """Nine images, a twin of the first, one that tries to be markup, and one that is none."""
-    photos = make_images(8)
-    (photos / HOSTILE).write_bytes((photos / "0003.jpg").read_bytes() + b" ")
-    (photos / "twin.jpg").write_bytes((photos / "0000.jpg").read_bytes())
-    (photos / "text.jpg").write_text("this is a text")
-    return photos
+    for n in range(8):
+        draw_image(folder / f"{n:04}.jpg", n)
+    (folder / HOSTILE).write_bytes((folder / "0003.jpg").read_bytes() + b" ")
+    (folder / "twin.jpg").write_bytes((folder / "0000.jpg").read_bytes())
+    (folder / "text.jpg").write_text("this is a text")
+    return folder
 
 
-@pytest.fixture
-def answered(person: Person, house: House, spoiled: Path) -> dict[str, Any]:
-    """A job with a tree of four leaves and one failed image, and its report."""
-    person.settings["OVERSTORY_IMAGES_PER_REQUEST"] = "3"
-    ran = person.run(spoiled, "--json", "--label", "trip", "--report", "out.html")
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory, _house: SandboxProcess) -> Iterator[Person]:
+    """Somebody with an answered job and its report; the tests here only look at it."""
+    folder = tmp_path_factory.mktemp("reader")
+    _house.configure(**SandboxConfig().model_dump(mode="json"))
+    person = Person(
+        folder / "home",
+        folder,
+        OVERSTORY_API_KEY="key-reader",
+        OVERSTORY_BASE_URL=_house.base_url,
+        OVERSTORY_IMAGES_PER_REQUEST="3",
+    )
+    yield person
+    person.clean_up()
+
+
+@pytest.fixture(scope="module")
+def answered(reader: Person) -> dict[str, Any]:
+    """The result: a tree of leaves, a duplicate, and one failed image."""
+    words = ("--json", "--label", "trip", "--report", "out.html")
+    ran = reader.run(spoiled(reader.folder / "photos"), *words)
     assert ran.status == 3, ran.err
     return ran.result
+
+
+@pytest.fixture
+def report(reader: Person, answered: dict[str, Any]) -> str:
+    """The address of its report."""
+    return (reader.folder / "out.html").as_uri()
 
 
 # --- the report
@@ -93,10 +121,9 @@ def pixels(page: Page, selector: str) -> int:
 
 
 def test_a_person_follows_a_citation_to_its_image_and_its_notes(
-    browser: Browser, person: Person, answered: dict[str, Any], tmp_path: Path
+    browser: Browser, report: str, tmp_path: Path
 ):
-    url = (tmp_path / "out.html").as_uri()
-    with browser.page(url) as page:
+    with browser.page(report) as page:
         assert page.js("document.documentElement.dataset.ready") == "yes"
         assert text(page, "h1").startswith("Which colours")
         cite = "#answer-text button[data-n]"
@@ -117,14 +144,12 @@ def test_a_person_follows_a_citation_to_its_image_and_its_notes(
         page.click("#unfold")
         assert page.js("document.querySelectorAll('#tree .row').length") == 10
         page.screenshot(tmp_path / "report.png", whole=True)
-        assert page.fetched() == [url]
+        assert page.fetched() == [report]
         assert page.complaints() == []
 
 
-def test_nothing_in_a_name_becomes_markup(
-    browser: Browser, person: Person, answered: dict[str, Any], tmp_path: Path
-):
-    with browser.page((tmp_path / "out.html").as_uri()) as page:
+def test_nothing_in_a_name_becomes_markup(browser: Browser, report: str, tmp_path: Path):
+    with browser.page(report) as page:
         page.click("#unfold")
         assert HOSTILE in text(page, "#tree")
         assert "owned" not in page.js("document.title")
@@ -135,9 +160,9 @@ def test_nothing_in_a_name_becomes_markup(
 
 
 def test_failed_images_and_duplicates_are_told_and_filtered(
-    browser: Browser, person: Person, answered: dict[str, Any], tmp_path: Path
+    browser: Browser, report: str, tmp_path: Path
 ):
-    with browser.page((tmp_path / "out.html").as_uri()) as page:
+    with browser.page(report) as page:
         assert "text.jpg" in text(page, "#failed")
         assert "no image format" in text(page, "#failed")
         assert text(page, "#found") == "11 images"
@@ -152,10 +177,8 @@ def test_failed_images_and_duplicates_are_told_and_filtered(
         assert pixels(page, "#viewer .big img") > 0
 
 
-def test_the_keyboard_is_enough(
-    browser: Browser, person: Person, answered: dict[str, Any], tmp_path: Path
-):
-    with browser.page((tmp_path / "out.html").as_uri()) as page:
+def test_the_keyboard_is_enough(browser: Browser, report: str, tmp_path: Path):
+    with browser.page(report) as page:
         page.press("Tab")
         assert page.js("document.activeElement.className") == "skip"
         page.js("document.querySelector('#theme').focus()")
@@ -168,10 +191,8 @@ def test_the_keyboard_is_enough(
         assert page.js("document.activeElement.closest('#answer') !== null")
 
 
-def test_no_control_is_without_a_name(
-    browser: Browser, person: Person, answered: dict[str, Any], tmp_path: Path
-):
-    with browser.page((tmp_path / "out.html").as_uri()) as page:
+def test_no_control_is_without_a_name(browser: Browser, report: str, tmp_path: Path):
+    with browser.page(report) as page:
         page.click("#unfold")
         page.call("Accessibility.enable")
         nodes = page.call("Accessibility.getFullAXTree")["nodes"]
@@ -189,10 +210,10 @@ def test_no_control_is_without_a_name(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_both_colours_can_be_read_on_a_phone_and_a_desk(
-    browser: Browser, person: Person, answered: dict[str, Any], tmp_path: Path, scheme: str
+    browser: Browser, report: str, tmp_path: Path, scheme: str
 ):
     for width in (360, 1280):
-        with browser.page((tmp_path / "out.html").as_uri(), width, 800, scheme) as page:
+        with browser.page(report, width, 800, scheme) as page:
             page.click("#unfold")
             page.screenshot(tmp_path / f"{scheme}-{width}.png", whole=True)
             assert page.js("document.documentElement.scrollWidth") <= width
@@ -216,10 +237,8 @@ def luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_the_chosen_colours_win_over_the_system(
-    browser: Browser, person: Person, answered: dict[str, Any], tmp_path: Path
-):
-    with browser.page((tmp_path / "out.html").as_uri()) as page:
+def test_the_chosen_colours_win_over_the_system(browser: Browser, report: str, tmp_path: Path):
+    with browser.page(report) as page:
         background = "getComputedStyle(document.body).backgroundColor"
         before = page.js(background)
         page.click("#theme")
@@ -263,7 +282,8 @@ def large(number: int) -> dict[str, Any]:
     nodes += [node(n, 0, "leaf", 0, 60 * n - 59, min(60 * n, number)) for n in range(1, leaves + 1)]
     used = {"requests": 85, "prompt_tokens": 1, "cached_tokens": 0, "completion_tokens": 1}
     return {
-        "made": 0, "answer": [["p", ["All of them ", ["c", [[1, number]]]]]], "cited": [[1, number]],
+        "made": 0, "answer": [["p", ["All of them ", ["c", [[1, number]]]]]],
+        "cited": [[1, number]],
         "job": {
             "id": "1", "status": "completed", "ended": True, "reason": None, "ask": "?",
             "label": None, "model": "m", "endpoint": "e", "sandbox": False, "detail": "low",
@@ -285,27 +305,22 @@ def node(number: int, parent: int | None, kind: str, level: int, first: int, las
 
 
 def save(image: Image.Image) -> str:
-    import base64
-    import io
-
     out = io.BytesIO()
     image.save(out, "JPEG")
     return base64.b64encode(out.getvalue()).decode()
 
 
 def test_a_report_is_written_later_too_and_pictures_come_from_the_sources_if_need_be(
-    person: Person, answered: dict[str, Any], tmp_path: Path
+    reader: Person, answered: dict[str, Any]
 ):
-    import shutil
-
-    shutil.rmtree(person.home / "blobs")
-    ran = overstory(person, "report", answered["job"][:6])
+    shutil.rmtree(reader.home / "blobs")
+    ran = overstory(reader, "report", answered["job"][:6])
     assert ran.status == 0, ran.err
-    path = tmp_path / f"overstory-{answered['job']}.html"
+    path = reader.folder / f"overstory-{answered['job']}.html"
     assert str(path.name) in ran.err
     found = re.search(r'id="data">(.*?)</script>', path.read_text("utf-8"), re.DOTALL)
     assert found is not None
-    assert len(json.loads(found[1])["pictures"]) == 9
+    assert len(json.loads(found[1])["pictures"]) == 8
 
 
 def test_a_report_that_cannot_be_written_is_said_before_anything_is_sent(
@@ -320,21 +335,21 @@ def test_a_report_that_cannot_be_written_is_said_before_anything_is_sent(
 # --- lists
 
 
-def test_lists_agree_with_the_result(person: Person, answered: dict[str, Any]):
+def test_lists_agree_with_the_result(reader: Person, answered: dict[str, Any]):
     job = answered["job"]
-    (listed,) = parsed(overstory(person, "jobs", "--label", "trip", "--json"))
+    (listed,) = parsed(overstory(reader, "jobs", "--label", "trip", "--json"))
     assert (listed["id"], listed["status"], listed["submitted"]) == (job, "partial", 11)
-    assert parsed(overstory(person, "jobs", "--status", "running", "--json")) == []
-    shown = parsed(overstory(person, "show", job[:5], "--json"))
+    assert parsed(overstory(reader, "jobs", "--status", "running", "--json")) == []
+    shown = parsed(overstory(reader, "show", job[:5], "--json"))
     assert set(shown) > RESULT_KEYS
     assert {key: shown[key] for key in RESULT_KEYS} == {key: answered[key] for key in RESULT_KEYS}
-    nodes = parsed(overstory(person, "tree", job, "--json"))
+    nodes = parsed(overstory(reader, "tree", job, "--json"))
     assert len(nodes) == answered["tree"]["nodes"]
-    (failed,) = parsed(overstory(person, "images", job, "--status", "failed", "--json"))
+    (failed,) = parsed(overstory(reader, "images", job, "--status", "failed", "--json"))
     assert failed["name"] == "text.jpg"
-    calls = parsed(overstory(person, "calls", job, "--json"))
+    calls = parsed(overstory(reader, "calls", job, "--json"))
     assert sum(call["prompt_tokens"] for call in calls) == answered["usage"]["prompt_tokens"]
-    assert parsed(overstory(person, "calls", job, "--failed", "--json")) == []
+    assert parsed(overstory(reader, "calls", job, "--failed", "--json")) == []
 
 
 @pytest.mark.parametrize(
@@ -344,7 +359,7 @@ def test_lists_agree_with_the_result(person: Person, answered: dict[str, Any]):
         (["jobs", "--status", "paused"], "no job matches"),
         (["show", "JOB"], "overstory report"),
         (["tree", "JOB", "--images"], HOSTILE),
-        (["images", "JOB"], "same as 2"),
+        (["images", "JOB"], "same as 1"),
         (["images", "JOB", "--status", "skipped"], "none of the 11 images is skipped"),
         (["calls", "JOB"], "settled"),
         (["calls", "JOB", "--failed"], "no request failed"),
@@ -352,9 +367,9 @@ def test_lists_agree_with_the_result(person: Person, answered: dict[str, Any]):
     ],
 )
 def test_tables_tell_it_to_people(
-    person: Person, answered: dict[str, Any], words: list[str], told: str
+    reader: Person, answered: dict[str, Any], words: list[str], told: str
 ):
-    ran = overstory(person, *[answered["job"] if word == "JOB" else word for word in words])
+    ran = overstory(reader, *[answered["job"] if word == "JOB" else word for word in words])
     assert ran.status == 0, ran.err
     assert told in ran.out + ran.err
 
@@ -372,12 +387,13 @@ def test_an_empty_house_says_how_to_begin(stranger: Person):
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_shell_completes_commands_and_jobs(
-    person: Person, answered: dict[str, Any], shell: str
+    reader: Person, answered: dict[str, Any], shell: str
 ):
-    assert "_OVERSTORY_COMPLETE" in overstory(person, "completion", shell).out
-    person.settings |= {"_OVERSTORY_COMPLETE": "bash_complete", "COMP_CWORD": "2"}
-    person.settings["COMP_WORDS"] = f"overstory show {answered['job'][:3]}"
-    assert f"plain,{answered['job']}" in overstory(person).out
+    assert "_OVERSTORY_COMPLETE" in overstory(reader, "completion", shell).out
+    words = f"overstory show {answered['job'][:3]}"
+    typed = {"_OVERSTORY_COMPLETE": "bash_complete", "COMP_CWORD": "2", "COMP_WORDS": words}
+    asking = Person(reader.home, reader.folder, **reader.settings, **typed)
+    assert f"plain,{answered['job']}" in overstory(asking).out
 
 
 # --- watching
@@ -431,9 +447,9 @@ def test_the_estimate_is_the_bill_within_a_twentieth(
 
 
 def test_an_estimate_reads_like_a_sentence_and_sends_nothing(
-    person: Person, house: House, spoiled: Path
+    person: Person, house: House, tmp_path: Path
 ):
-    ran = overstory(person, "estimate", spoiled, "--ask", "What is there?")
+    ran = overstory(person, "estimate", spoiled(tmp_path / "photos"), "--ask", "What is there?")
     assert ran.status == 0, ran.err
     for words in ("9 to look at", "1 duplicates", "1 unusable", "USD", "held by", "text.jpg: "):
         assert words in ran.out

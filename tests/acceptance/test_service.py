@@ -67,6 +67,7 @@ class Stack:
             "postgres:5432": free_port(),
             "sandbox:8080": free_port(),
             "flower:5555": free_port(),
+            "reconciler:9808": free_port(),
         }
         self.values["OVERSTORY_BASE_URL"] = "http://sandbox:8080/v1"
         self.services = compose.services(self.values)
@@ -324,6 +325,16 @@ def test_flower_shows_ids_and_no_questions(
     assert secret not in found[0]
     assert ask_flower(stack, "/tasks", password)[0] == 200
     assert "flower_events_total" in ask_flower(stack, "/metrics")[1]
+
+
+def test_metrics_are_exported(stack: Stack) -> None:
+    url = f"http://127.0.0.1:{stack.ports['reconciler:9808']}/metrics"
+    with urllib.request.urlopen(url, timeout=10) as reply:
+        said = reply.read().decode()
+    assert 'overstory_part_up{part="database"} 1.0' in said
+    assert 'overstory_part_up{part="broker"} 1.0' in said
+    assert 'overstory_jobs{status="completed"}' in said
+    assert 'overstory_queue_messages{queue="infer"} 0.0' in said
 
 
 def test_logs_are_json_lines(stack: Stack) -> None:

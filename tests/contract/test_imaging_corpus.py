@@ -12,7 +12,7 @@ from PIL import Image
 
 from clients.imaging import Prepared, prepare
 from core.errors import ImageRefused
-from core.images import ImageLimits, plan_resize
+from core.images import Accelerator, ImageLimits, plan_resize
 from core.tokens import Detail
 from tests.corpus import Array, Bad, Good, build
 
@@ -39,12 +39,28 @@ def decoded(prepared: Prepared) -> Array:
         return np.asarray(image.convert("RGB")).astype(np.float64)
 
 
-def failures(corpus: tuple[Path, list[Good], list[Bad]], detail: Detail) -> Iterator[str]:
+@pytest.fixture(params=["none", "vips"])
+def accelerator(request: pytest.FixtureRequest) -> Accelerator:
+    if request.param == "vips":
+        pytest.importorskip("pyvips", reason="the optional accelerator is not installed")
+    chosen: Accelerator = request.param
+    return chosen
+
+
+def failures(
+    corpus: tuple[Path, list[Good], list[Bad]], detail: Detail, accelerator: Accelerator
+) -> Iterator[str]:
     folder, goods, _ = corpus
     for good in goods:
         label = f"{good.name} page {good.page} {detail}"
         try:
-            out = prepare(folder / good.name, detail=detail, limits=LIMITS, page=good.page)
+            out = prepare(
+                folder / good.name,
+                detail=detail,
+                limits=LIMITS,
+                page=good.page,
+                accelerator=accelerator,
+            )
         except ImageRefused as refused:
             yield f"{label}: refused, {refused.code}: {refused.reason}"
             continue
@@ -63,19 +79,25 @@ def failures(corpus: tuple[Path, list[Good], list[Bad]], detail: Detail) -> Iter
 
 @pytest.mark.parametrize("detail", ["low", "high"])
 def test_every_image_shows_the_scene(
-    corpus: tuple[Path, list[Good], list[Bad]], detail: Detail
+    corpus: tuple[Path, list[Good], list[Bad]], detail: Detail, accelerator: Accelerator
 ) -> None:
-    assert list(failures(corpus, detail)) == []
+    assert list(failures(corpus, detail, accelerator)) == []
 
 
 def test_every_hostile_file_is_refused_with_its_code(
-    corpus: tuple[Path, list[Good], list[Bad]],
+    corpus: tuple[Path, list[Good], list[Bad]], accelerator: Accelerator
 ) -> None:
     folder, _, bads = corpus
     wrong = []
     for bad in bads:
         try:
-            prepare(folder / bad.name, detail="low", limits=LIMITS, page=bad.page)
+            prepare(
+                folder / bad.name,
+                detail="low",
+                limits=LIMITS,
+                page=bad.page,
+                accelerator=accelerator,
+            )
             wrong.append(f"{bad.name}: prepared")
         except ImageRefused as refused:
             if refused.code is not bad.code or not refused.reason:

@@ -85,6 +85,9 @@ def test_what_was_not_answered_answers_nothing_and_may_be_asked_again(database, 
 
 def test_a_call_whose_worker_was_lost_makes_room_for_the_next(database, job):
     open_call(database, job, seconds=0.0)
+    assert open_call(database, job) is None  # until the reconciler has seen it
+    with database.write() as connection:
+        assert ledger.expire_all(connection) == 1
     assert open_call(database, job) is not None
     assert [status for status, _ in calls(database, job)] == ["unknown", "started"]
 

@@ -1,0 +1,102 @@
+"""libvips: an optional, faster decoder for plain pictures. The one door to pyvips.
+
+It decodes and shrinks, no more. What is accepted or refused, colours, orientation, padding and
+encoding stay where they are (``clients.imaging``, ``clients.pixels``), so both ways give the same
+picture. Whatever it cannot do, or finds odd, is None here: Pillow then reads the file, and decides.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from typing import Any
+
+import structlog
+
+from clients.pixels import OVERVIEW, Size
+
+MIN_PIXELS = 400_000
+"""Below, starting libvips costs as much as it saves."""
+DROPS = (8, 4, 2)
+"""What a JPEG decoder can divide a picture's sides by while it reads."""
+
+log = structlog.get_logger()
+
+
+def wins(kind: str, size: Size, planned: Size) -> bool:
+    """Whether libvips is clearly faster on opaque RGB (docs/images.md has the figures).
+
+    Not where the time goes into decoding alone: both decode JPEG and WebP with the same libraries.
+    """
+    if size[0] * size[1] < MIN_PIXELS:
+        return False
+    drop = _drop(size, planned)
+    if kind == "jpeg":
+        return size != planned and (drop == 1 or max(planned) > OVERVIEW)
+    return kind == "png" or (kind == "webp" and drop > 1)
+
+
+def shrunk(data: bytes, kind: str, planned: Size) -> bytes | None:
+    """The picture in ``data`` as 8-bit RGB rows of the planned size, as stored and unturned.
+
+    None where libvips is not there, where it sees another kind of picture, and where it has
+    anything to say about the file, a warning included.
+    """
+    pyvips = _library(os.getpid())
+    if pyvips is None:
+        return None
+    try:
+        image = _loaded(pyvips, data, kind, planned)
+        if (image.bands, image.format) != (3, "uchar"):
+            return None
+        across, down = planned[0] / image.width, planned[1] / image.height
+        image = image.resize(across, vscale=down, kernel="lanczos3")
+        return _rows(image, planned)
+    except pyvips.Error:
+        return None
+
+
+def _rows(image: Any, planned: Size) -> bytes | None:
+    return bytes(image.write_to_memory()) if (image.width, image.height) == planned else None
+
+
+def _loaded(pyvips: Any, data: bytes, kind: str, planned: Size) -> Any:
+    """Read from top to bottom, at the scale that the decoder itself can give."""
+    load = getattr(pyvips.Image, f"{kind}load_buffer")
+    # stricter than truncated: what is odd in any way is Pillow's to judge
+    options = {"access": "sequential", "fail_on": "warning"}
+    image = load(data, **options)
+    drop = _drop((image.width, image.height), planned)
+    if drop == 1 or kind == "png":
+        return image
+    if kind == "jpeg":
+        return load(data, shrink=drop, **options)
+    return load(data, scale=planned[0] / image.width, **options)
+
+
+def _drop(size: Size, planned: Size) -> int:
+    room = min(size[0] // planned[0], size[1] // planned[1])
+    return next((drop for drop in DROPS if drop <= room), 1)
+
+
+_users: list[int] = []
+"""The process that loaded libvips. One forked from it inherits this, and must not use libvips:
+its threads are not there, and it would wait for them for ever."""
+
+
+@functools.cache
+def _library(process: int) -> Any:
+    """pyvips, loaded by its first user; None for a process forked later, and where it is broken."""
+    _users.append(process)
+    if _users[0] != process:
+        log.warning("accelerator.forked", loaded_by=_users[0])
+        return None
+    try:
+        import pyvips
+    except Exception as error:  # no such module, no libvips, or one of another version
+        log.warning("accelerator.missing", error=str(error))
+        return None
+    pyvips.concurrency_set(1)  # workers are one a core already
+    pyvips.cache_set_max(0)  # no picture is read twice
+    pyvips.block_untrusted_set(True)  # only loaders that are fuzzed upstream
+    return pyvips

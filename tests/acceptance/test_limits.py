@@ -1,0 +1,107 @@
+"""The account as a person sees it: limits under kills, an empty balance, the file store."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks import limits
+from benchmarks.gauntlet.scene import Bench
+from benchmarks.gauntlet.servers import Postgres
+from clients.provider import Provider
+from core.settings import load
+from tests.acceptance.conftest import House, Person, eventually
+from tests.conftest import draw_image
+
+pytestmark = pytest.mark.acceptance
+
+
+def test_killed_workers_and_a_restarted_broker_pass_no_limit(tmp_path):
+    bench = Bench(tmp_path, Postgres(tmp_path / "postgres"), seed=1, short=True)
+    brief = replace(limits.LOADS["V0"], window_seconds=8.0, windows=1, processes=2)
+    with limits.scene(bench, brief.plan(), "V0", "V0, brief") as stage:
+        limits.prefill(stage, brief, 300)
+        eventually(lambda: stage.endpoint.stats()["calls"] > 20)
+        limits.kills(stage, brief.window_seconds)
+        before = stage.endpoint.stats()["calls"]
+        eventually(lambda: stage.endpoint.stats()["calls"] > before + 10)
+        limits.check_limits(stage)
+        assert stage.figures.kills >= 2
+        assert stage.figures.broken == []
+
+
+def test_an_empty_balance_is_shown_and_the_run_goes_on_by_itself(
+    person: Person, house: House, make_images
+):
+    person.settings |= {"OVERSTORY_CONCURRENCY": "1", "OVERSTORY_IMAGES_PER_REQUEST": "6"}
+    house.process.configure(latency_seconds=0.5)
+    process = person.start(make_images(24), "--json")
+    eventually(lambda: house.stats()["paid"] >= 1)
+    house.process.configure(no_balance=True)
+    eventually(lambda: overstory(person, "account", "--json")["state"]["paused"] == "no balance")
+    house.process.configure(no_balance=False)
+    ran = person.wait(process)
+    assert "paused: no balance" in ran.err
+    assert ran.result["status"] == "completed"
+    assert ran.result["coverage"]["included"] == 24
+    assert house.stats()["repeated_paid"] == 0
+
+
+def test_a_refused_key_ends_the_run_with_what_to_check(person: Person, house: House, make_images):
+    house.process.configure(refuse_keys=True)
+    ran = person.run(make_images(2))
+    assert ran.status == 1
+    assert "OVERSTORY_API_KEY" in ran.err
+    assert house.key not in ran.err
+
+
+def test_kept_files_are_listed_used_again_and_collected(person: Person, house: House, make_images):
+    photos = make_images(3)
+    person.run(photos, "--keep-files", ask="What is there?")
+    person.run(photos, "--keep-files", ask="What is missing?")
+    assert house.stats()["uploads"] == 3
+    listed = overstory(person, "files", "list", "--json")
+    assert len(listed["files"]) == 3
+    assert listed["quota"] == 1000
+    orphan = draw_image(photos / "orphan.jpg", 40).read_bytes()
+    provider = Provider(load(api_key=house.key, base_url=house.process.base_url))
+    provider.upload("somebody-else.jpg", orphan, "image/jpeg")
+    provider.delete_file(listed["files"][0]["file_id"])
+    said = overstory(person, "files", "gc")
+    assert "forgot 1" in said
+    assert "1 files of others left alone" in said
+    assert len(overstory(person, "files", "list", "--json")["files"]) == 2
+    provider.close()
+
+
+def test_two_accounts_share_a_state_folder_and_nothing_else(
+    person: Person, house: House, make_images, home: Path, tmp_path: Path
+):
+    other = Person(home, tmp_path, **person.settings | {"OVERSTORY_API_KEY": "another-key"})
+    running = [
+        person.start(make_images(12), "--json", ask="One?"),
+        other.start(make_images(12), "--json", ask="Two?"),
+    ]
+    results = [person.wait(process).result for process in running]
+    assert [result["coverage"]["included"] for result in results] == [12, 12]
+    accounts = house.stats()["accounts"].values()
+    assert [account["distinct_uploads"] for account in accounts if account["uploads"]] == [12, 12]
+
+
+def overstory(person: Person, *words: str):
+    """What another command of ours says: its JSON, or its words."""
+    ran = subprocess.run(
+        [Path(sys.executable).with_name("overstory"), *words],
+        env=person.environment,
+        cwd=person.folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return json.loads(ran.stdout) if "--json" in words else ran.stdout

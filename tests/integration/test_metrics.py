@@ -1,0 +1,69 @@
+"""What Prometheus scrapes is what the database says, on both databases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+from sqlalchemy import insert
+
+from core.settings import load
+from models import state
+from models.engine import Database
+from models.state import Moved
+from models.tables import Call
+from tasks.services import Services
+from tests.integration import jobs
+from workers.app import make_app
+from workers.metrics import ServiceCollector, export
+from workers.services import build_services
+
+
+@pytest.fixture
+def services(database: Database) -> Iterator[Services]:
+    settings = load(database_url=database.url, broker_url="redis://127.0.0.1:1/0", metrics_port=0)
+    made = build_services(settings, make_app(settings))
+    yield made
+    made.database.dispose()
+
+
+def scrape(services: Services) -> str:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(ServiceCollector(services))
+    return generate_latest(registry).decode()
+
+
+def test_numbers_are_the_databases(services: Services, database: Database) -> None:
+    job = jobs.submit(database, [2])
+    call = {"job_id": job, "account": "a", "model": "m", "images": 2, "currency": "USD"}
+    call |= {"reserved_tokens": 1, "lease_token": "t", "lease_until": 0.0, "started_at": 1.0}
+    with database.write() as connection:
+        state.job_cancelled(connection, job, Moved())
+        for key, status in (("1", "settled"), ("2", "refused")):
+            connection.execute(
+                insert(Call).values(**call, key=key, status=status, prompt_tokens=50, cost=0.25)
+            )
+    said = scrape(services)
+    assert 'overstory_jobs{status="cancelled"} 1.0' in said
+    assert 'overstory_calls_total{model="m",outcome="settled"} 1.0' in said
+    assert 'overstory_tokens_total{kind="prompt",model="m"} 100.0' in said.replace(
+        '{model="m",kind="prompt"}', '{kind="prompt",model="m"}'
+    )
+    assert 'overstory_cost_total{currency="USD",model="m"} 0.5' in said.replace(
+        '{model="m",currency="USD"}', '{currency="USD",model="m"}'
+    )
+    assert 'overstory_failures_total{scope="call",code="refused"} 1.0' in said.replace(
+        '{code="refused",scope="call"}', '{scope="call",code="refused"}'
+    )
+
+
+def test_a_part_that_is_away_hides_nothing_else(services: Services) -> None:
+    said = scrape(services)
+    assert 'overstory_part_up{part="database"} 1.0' in said
+    assert 'overstory_part_up{part="broker"} 0.0' in said
+
+
+def test_nothing_is_served_unasked(services: Services) -> None:
+    services.settings = services.settings.model_copy(update={"metrics_port": None})
+    assert export(services) is None

@@ -1,0 +1,106 @@
+"""Prometheus metrics of the whole service, read from its database and broker when scraped.
+
+    overstory_queue_messages{queue}          messages waiting in the broker
+    overstory_jobs{status}                   jobs, by where they stand
+    overstory_calls_total{model,outcome}     paid requests, by how they ended
+    overstory_tokens_total{model,kind}       tokens: prompt, cached, completion
+    overstory_cost_total{model,currency}     money, from the price table
+    overstory_failures_total{scope,code}     what failed: jobs, images, nodes, calls
+    overstory_account_in_use{limit}          of concurrency, rpm, tpm: used in this window
+    overstory_account_allowed{limit}         ... and allowed now, after what was learned
+    overstory_account_paused                 1 while the account has no balance
+    overstory_part_up{part}                  database and broker: 1 if it answered this scrape
+
+One process exports them (the reconciler), because the truth is in one place: no worker counts,
+so no restart, no fork and no scaled-away worker loses or doubles a number. Flower's /metrics has
+the times of tasks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from wsgiref.simple_server import WSGIServer
+
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from core.errors import ServiceAway
+from models import views
+from tasks.services import Services
+
+QUEUES = ("submit", "preprocess", "upload", "infer", "aggregate")
+
+
+class ServiceCollector(Collector):
+    """Asks anew at every scrape. A part that is away shows as down; the rest is shown still."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def collect(self) -> Iterator[Metric]:
+        up = GaugeMetricFamily("overstory_part_up", "1 if it answered", labels=["part"])
+        for part, ask in (("database", self._database), ("broker", self._broker)):
+            try:
+                found = list(ask())
+            except ServiceAway:
+                up.add_metric([part], 0)
+                continue
+            up.add_metric([part], 1)
+            yield from found
+        yield up
+
+    def _database(self) -> Iterator[Metric]:
+        with self._services.database.read() as connection:
+            jobs = views.jobs_by_status(connection)
+            usage = views.usage_by_model(connection)
+            failures = views.failures_by_scope(connection)
+        gauge = GaugeMetricFamily("overstory_jobs", "jobs", labels=["status"])
+        for status, count in jobs.items():
+            gauge.add_metric([status], count)
+        yield gauge
+        yield from _usage(usage)
+        failed = CounterMetricFamily("overstory_failures", "failures", labels=["scope", "code"])
+        for (scope, code), count in failures.items():
+            failed.add_metric([scope, code], count)
+        yield failed
+
+    def _broker(self) -> Iterator[Metric]:
+        state = self._services.limiter.state()
+        queues = GaugeMetricFamily("overstory_queue_messages", "waiting", labels=["queue"])
+        for queue in QUEUES:
+            queues.add_metric([queue], self._services.queued(queue))
+        yield queues
+        used = GaugeMetricFamily("overstory_account_in_use", "used", labels=["limit"])
+        allowed = GaugeMetricFamily("overstory_account_allowed", "allowed", labels=["limit"])
+        numbers = {"concurrency": state.in_flight, "rpm": state.requests, "tpm": state.tokens}
+        for limit, number in numbers.items():
+            used.add_metric([limit], number)
+            allowed.add_metric([limit], getattr(state.learned, limit))
+        yield used
+        yield allowed
+        yield GaugeMetricFamily("overstory_account_paused", "no balance", int(bool(state.paused)))
+
+
+def _usage(usage: list[views.ModelUsage]) -> Iterator[Metric]:
+    calls = CounterMetricFamily("overstory_calls", "requests", labels=["model", "outcome"])
+    tokens = CounterMetricFamily("overstory_tokens", "tokens", labels=["model", "kind"])
+    cost = CounterMetricFamily("overstory_cost", "money", labels=["model", "currency"])
+    for row in usage:
+        for outcome in ("settled", "refused", "failed"):
+            calls.add_metric([row.model, outcome], getattr(row, outcome))
+        for kind in ("prompt", "cached", "completion"):
+            tokens.add_metric([row.model, kind], getattr(row, f"{kind}_tokens"))
+        cost.add_metric([row.model, row.currency], row.cost)
+    yield from (calls, tokens, cost)
+
+
+def export(services: Services) -> WSGIServer | None:
+    """Serve /metrics where the settings name a port; ``shutdown`` and ``server_close`` end it."""
+    port = services.settings.metrics_port
+    if port is None:
+        return None
+    registry = CollectorRegistry()
+    registry.register(ServiceCollector(services))
+    server, _ = start_http_server(port, services.settings.metrics_host, registry)
+    return server
