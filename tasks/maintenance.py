@@ -49,10 +49,14 @@ class Reconciler:
     def run(self) -> None:
         """Tick until the services are stopping."""
         while not self.services.stopping.wait(TICK_SECONDS):
-            try:
-                self.tick()
-            except Exception:
-                log.exception("reconciler.failed")  # whoever owns the stuck must not be stuck
+            self.round()
+
+    def round(self) -> None:
+        """A tick that survives anything: whoever owns the stuck must not be stuck."""
+        try:
+            self.tick()
+        except Exception:
+            log.exception("reconciler.failed")
 
     def tick(self) -> None:
         """One round. What is away is waited for."""

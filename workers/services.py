@@ -81,15 +81,18 @@ def _sender(app: Celery) -> Send:
 
 def _queue_length(app: Celery) -> Any:
     def queued(stage: str) -> int:
+        connection = app.connection_for_read()
+        away = (OperationalError, OSError, *connection.connection_errors)
         try:
-            with app.connection_for_read() as connection:
-                return int(
-                    connection.default_channel.queue_declare(stage, passive=True).message_count
-                )
-        except (OperationalError, OSError) as error:
+            with connection:
+                channel = connection.default_channel
+                return int(channel.queue_declare(stage, passive=True).message_count)
+        except connection.channel_errors as error:
+            if not isinstance(error, away):
+                return 0  # no such list: nothing was ever queued, or it was wiped
             log.warning("queue.away", stage=stage, error=str(error))
-            return 1_000_000  # nothing can be sent now
-        except connection.channel_errors:
-            return 0  # no such list: nothing was ever queued, or it was wiped
+        except away as error:
+            log.warning("queue.away", stage=stage, error=str(error))
+        return 1_000_000  # nothing can be sent now
 
     return queued

@@ -160,7 +160,7 @@ def reconciler(check: bool, home: Path | None) -> None:
     metrics = export(services)
     try:
         while not services.stopping.wait(TICK_SECONDS):
-            rounds.tick()
+            rounds.round()
             beat.touch()
     finally:
         beat.unlink(missing_ok=True)

@@ -400,17 +400,30 @@ def test_the_shell_completes_commands_and_jobs(
 
 
 def test_a_job_served_elsewhere_is_watched_to_its_end(person: Person, house: House, make_images):
+    person.settings |= {"OVERSTORY_CONCURRENCY": "1", "OVERSTORY_IMAGES_PER_REQUEST": "1"}
     house.process.configure(latency_seconds=6.0)
     running = person.start(make_images(3), "--json")
     eventually(house.in_flight)
     (job,) = parsed(overstory(person, "jobs", "--json"))
+    assert "paused" in overstory(person, "pause", job["id"]).out
     once = overstory(person, "watch", job["id"], "--once")
-    assert "running: prepare 3/3" in once.err
-    assert "held by: the model's answers" in once.err
+    assert once.status == 0
+    assert f"job {job['id']} paused: prepare 3/3" in once.err
+    assert f"'overstory resume {job['id']}' lets it go on" in once.err
     house.process.configure(latency_seconds=0.0)
-    watched = overstory(person, "watch", job["id"])
-    assert watched.status == 0
+    program = Path(sys.executable).with_name("overstory")
+    watching = subprocess.Popen(
+        [program, "watch", job["id"]],
+        env=person.environment,
+        cwd=person.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert overstory(person, "resume", job["id"], "--quiet").status == 0
+    watched = person.wait(watching)
     ended = person.wait(running).result
+    assert watched.status == 0
     assert watched.out.strip() == ended["answer"]
     assert "3 included" in watched.err
 
@@ -419,7 +432,7 @@ def test_a_job_served_elsewhere_is_watched_to_its_end(person: Person, house: Hou
 
 
 @pytest.mark.parametrize("detail", ["low", "high"])
-def test_the_estimate_is_the_bill_within_a_twentieth(
+def test_prompts_are_estimated_from_headers_and_what_is_written_from_past_calls(
     person: Person, house: House, tmp_path: Path, detail: str
 ):
     photos = tmp_path / "mixed"
@@ -440,7 +453,7 @@ def test_the_estimate_is_the_bill_within_a_twentieth(
     assert (guess["images"], guess["usable"], guess["duplicate"]) == (132, 130, 1)
     assert [each["name"] for each in guess["unusable"]] == ["text.jpg"]
     assert guess["prompt_tokens"] == pytest.approx(bill["prompt_tokens"], rel=0.05)
-    assert guess["cost"] == pytest.approx(bill["cost"], rel=0.05)
+    assert guess["cost"] == pytest.approx(bill["cost"], rel=0.2)
     again = parsed(overstory(person, "estimate", photos, *words))
     assert again["past_calls"] == bill["requests"]
     assert again["cost"] == pytest.approx(bill["cost"], rel=0.05)

@@ -105,6 +105,8 @@ def test_a_reply_that_comes_late_is_kept_and_answers(database, job):
 
 def test_a_late_reply_settles_beside_its_twin_in_flight_and_after_it(database, job):
     late = open_call(database, job, seconds=0.0)
+    with database.write() as connection:
+        ledger.expire_all(connection)
     twin = open_call(database, job)
     settle(database, late, reply("late"))
     settle(database, twin, reply("twin"))
