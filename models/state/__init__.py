@@ -1,0 +1,58 @@
+"""The one writer of state. Every move is a guarded UPDATE, an events row, and the fan-in it
+causes, in the caller's transaction. What became ready is returned, to be sent after the commit.
+"""
+
+from models.state.fanin import image_failed, node_failed, open_branch, open_leaf
+from models.state.images import (
+    image_postponed,
+    images_prepared,
+    images_to_upload_again,
+    images_uploaded,
+    unpin_later_leaf,
+)
+from models.state.jobs import (
+    adopt,
+    close_open_work,
+    coverage,
+    finish,
+    is_paused,
+    job_cancelled,
+    job_failed,
+    job_moved,
+    pause_running,
+    resume_paused,
+)
+from models.state.moves import FREE, Moved, PreparedImage
+from models.state.nodes import node_done, node_postponed, node_reclaimed, node_waits_again
+from models.state.splits import split_branch, split_leaf
+
+__all__ = [
+    "FREE",
+    "Moved",
+    "PreparedImage",
+    "adopt",
+    "close_open_work",
+    "coverage",
+    "finish",
+    "image_failed",
+    "image_postponed",
+    "images_prepared",
+    "images_to_upload_again",
+    "images_uploaded",
+    "is_paused",
+    "job_cancelled",
+    "job_failed",
+    "job_moved",
+    "node_done",
+    "node_failed",
+    "node_postponed",
+    "node_reclaimed",
+    "node_waits_again",
+    "open_branch",
+    "open_leaf",
+    "pause_running",
+    "resume_paused",
+    "split_branch",
+    "split_leaf",
+    "unpin_later_leaf",
+]

@@ -1,0 +1,130 @@
+"""Smaller nodes in the place of one: for a pack that is too large, or that was refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, func, insert, select, update
+
+from core.states import (
+    NodeKind,
+    NodeStatus,
+)
+from models.state.moves import Moved, NodeRow, move_node, node_row
+from models.tables import Image, Node
+
+
+def split_leaf(
+    connection: Connection, node_id: int, token: str, groups: Sequence[Sequence[int]], moved: Moved
+) -> bool:
+    """Replace a leaf by one leaf a group of image ids, all ready.
+
+    Below a parent the new leaves become its children. A leaf that is the root becomes a branch
+    over them, since only one node may answer.
+    """
+    node = node_row(connection, node_id)
+    is_root = node.parent_id is None
+    values = (
+        {"kind": NodeKind.BRANCH, "level": 1, "pending": len(groups), "attempts": 0, "error": None}
+        if is_root
+        else {}
+    )
+    to = NodeStatus.WAITING if is_root else NodeStatus.SPLIT
+    if not move_node(connection, node_id, to, token, **values):
+        return False
+    parent_id = node_id if is_root else node.parent_id
+    for group in groups:
+        child = _insert_leaf(connection, node.job_id, parent_id, node_id, group)
+        moved.ready(child, NodeKind.LEAF)
+    if not is_root:
+        _count_up(connection, parent_id, len(groups) - 1)
+    return True
+
+
+def split_branch(
+    connection: Connection, node_id: int, token: str, groups: Sequence[Sequence[int]], moved: Moved
+) -> bool:
+    """Put a level of branches, one a group of child ids, between a branch and its children."""
+    node = node_row(connection, node_id)
+    if not move_node(
+        connection,
+        node_id,
+        NodeStatus.WAITING,
+        token,
+        pending=len(groups),
+        attempts=0,
+        level=node.level + 1,
+    ):
+        return False
+    for group in groups:
+        child = _insert_branch(connection, node, group)
+        moved.ready(child, NodeKind.BRANCH)
+    return True
+
+
+def _count_up(connection: Connection, node_id: int | None, by: int) -> None:
+    connection.execute(update(Node).where(Node.id == node_id).values(pending=Node.pending + by))
+
+
+def _insert_leaf(
+    connection: Connection,
+    job_id: str,
+    parent_id: int | None,
+    split_from: int,
+    image_ids: Sequence[int],
+) -> int:
+    first, last = connection.execute(
+        select(func.min(Image.position), func.max(Image.position)).where(Image.id.in_(image_ids))
+    ).one()
+    node_id = _insert_node(
+        connection, job_id, parent_id, split_from, NodeKind.LEAF, 0, int(first or 0), int(last or 0)
+    )
+    connection.execute(update(Image).where(Image.id.in_(image_ids)).values(node_id=node_id))
+    return node_id
+
+
+def _insert_branch(connection: Connection, parent: NodeRow, child_ids: Sequence[int]) -> int:
+    first, last, over = connection.execute(
+        select(
+            func.min(Node.first_position), func.max(Node.last_position), func.min(Node.parent_id)
+        ).where(Node.id.in_(child_ids))
+    ).one()
+    node_id = _insert_node(
+        connection,
+        parent.job_id,
+        over,
+        over,
+        NodeKind.BRANCH,
+        parent.level,
+        int(first or 0),
+        int(last or 0),
+    )
+    connection.execute(update(Node).where(Node.id.in_(child_ids)).values(parent_id=node_id))
+    return node_id
+
+
+def _insert_node(
+    connection: Connection,
+    job_id: str,
+    parent_id: int | None,
+    split_from: int | None,
+    kind: NodeKind,
+    level: int,
+    first: int,
+    last: int,
+) -> int:
+    return connection.execute(
+        insert(Node)
+        .values(
+            job_id=job_id,
+            parent_id=parent_id,
+            split_from=split_from,
+            kind=kind,
+            level=level,
+            first_position=first,
+            last_position=last,
+            status=NodeStatus.READY,
+            pending=0,
+        )
+        .returning(Node.id)
+    ).scalar_one()
