@@ -71,7 +71,7 @@ class Load:
 LOADS = {
     "V0": Load("V0", "rpm", 24.0, 2, 0.1, images=1, calls_a_window=100),
     "V1": Load("V1", "tpm", 15.0, 3, 0.5, images=60, calls_a_window=190),
-    "V3": Load("V3", "concurrency", 20.0, 2, 2.5, images=1, calls_a_window=320),
+    "V3": Load("V3", "concurrency", 20.0, 2, 5.0, images=1, calls_a_window=160),
 }
 
 

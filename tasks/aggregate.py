@@ -22,8 +22,8 @@ from models.engine import Connection
 from models.queries import Note
 from models.state import Moved
 from tasks import asking
-from tasks.asking import Remedy
 from tasks.base import StageTask
+from tasks.question import Remedy, ask_of
 from tasks.services import Services
 
 NOTES_MAX = 1_000
@@ -68,7 +68,7 @@ class Aggregate:
     kind = NodeKind.BRANCH
 
     def question(self, services: Services, connection: Connection, node: NodeWork) -> Reading:
-        ask = asking.ask_of(services, node)
+        ask = ask_of(services, node)
         notes = queries.notes(connection, node.id)
         known = queries.included_positions(
             connection, node.job_id, node.first_position, node.last_position
@@ -92,7 +92,7 @@ class Aggregate:
         if halve:
             sizes = balanced(len(notes), 2)
         else:
-            sizes = pack(weights(notes), budget(asking.ask_of(services, node)))
+            sizes = pack(weights(notes), budget(ask_of(services, node)))
         groups, start = [], 0
         for size in sizes:
             groups.append([note.node_id for note in notes[start : start + size]])

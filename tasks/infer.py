@@ -24,8 +24,8 @@ from models.engine import Connection
 from models.queries import LookImage
 from models.state import Moved
 from tasks import asking
-from tasks.asking import Remedy
 from tasks.base import StageTask
+from tasks.question import Remedy, ask_of
 from tasks.services import Services
 
 
@@ -86,7 +86,7 @@ class Infer:
     kind = NodeKind.LEAF
 
     def question(self, services: Services, connection: Connection, node: NodeWork) -> Look:
-        ask = asking.ask_of(services, node)
+        ask = ask_of(services, node)
         shown = queries.look_images(connection, node.id)
         files = self._files(services, connection, shown)
         if files is None:
@@ -112,7 +112,7 @@ class Infer:
         if halve:
             sizes = balanced(len(shown), 2)
         else:
-            sizes = pack(weights(shown), asking.ask_of(services, node).shape.leaf)
+            sizes = pack(weights(shown), ask_of(services, node).shape.leaf)
         groups, start = [], 0
         for size in sizes:
             groups.append([image.id for image in shown[start : start + size]])

@@ -156,7 +156,7 @@ def _points() -> dict[str, Install]:
 
     from clients import blobs, spool
     from models import filestore, ledger, repair, state
-    from tasks import asking, maintenance, preprocess
+    from tasks import calling, gate, maintenance, preprocess
     from workers import services as wiring
     from workers.app import OverstoryCelery
 
@@ -167,15 +167,15 @@ def _points() -> dict[str, Install]:
         "uploaded": lambda traps: _provider(wiring, "upload", traps, before=False),
         "stored": lambda traps: _after(filestore, "stored_all", traps),
         "image_uploaded": lambda traps: _after(state, "images_uploaded", traps),
-        "claimed": lambda traps: _after(asking, "take", traps, lambda made: not _number(made)),
+        "claimed": lambda traps: _after(gate, "take", traps, lambda made: not _number(made)),
         "call": lambda traps: _provider(wiring, "chat", traps, before=True),
         "called": lambda traps: _provider(wiring, "chat", traps, before=False),
         "settle": lambda traps: _before(ledger, "settle", traps),
-        "settled": lambda traps: _before(asking, "judge", traps),
+        "settled": lambda traps: _before(calling, "judge", traps),
         "spool": lambda traps: _before(spool.Spool, "keep", traps),
         "spooled": lambda traps: _after(spool.Spool, "keep", traps),
         "done": lambda traps: _after(state, "node_done", traps),
-        "committed": lambda traps: _before(asking, "announce", traps),
+        "committed": lambda traps: _before(calling, "announce", traps),
         "publish": lambda traps: _before(
             OverstoryCelery, "send_task", traps, lambda _, name, *rest, **options: name
         ),

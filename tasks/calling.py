@@ -1,0 +1,193 @@
+"""The call: sent, settled on the ledger before anything else, judged, recorded.
+
+What goes wrong is told apart here by the class of its error and mended in tasks.remedies.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import structlog
+
+from clients.limiter import Admitted, Hold, Wait
+from clients.spool import Spooled
+from core.errors import (
+    AccountPaused,
+    FileGone,
+    KeyRefused,
+    ProviderDown,
+    ReplyUnusable,
+    RequestRefused,
+    ServiceAway,
+    SlowDown,
+)
+from core.outcomes import backoff_seconds
+from core.profiles import cost, price_of
+from core.reply import Reply
+from core.states import CallStatus
+from core.verdict import Unusable, judge
+from models import ledger, state
+from models.state import Moved
+from tasks.account import pause_account
+from tasks.gate import acquire
+from tasks.pipeline import announce
+from tasks.question import Admission, CallStage, span
+from tasks.remedies import (
+    close,
+    heal,
+    postpone,
+    refused,
+    retry_or_give_up,
+    stop_job,
+    total,
+    unusable,
+)
+from tasks.services import Services
+
+log = structlog.get_logger()
+
+LATE_SECONDS = 0.5
+"""A call is sent this soon after its admission: where its worker is killed, the limiter takes it to
+have arrived within a second of that (its guard)."""
+TOO_LATE = "its turn had passed when it was ready to be sent"
+
+
+def send(services: Services, stage: CallStage, admission: Admission) -> str:
+    """Send the paid call and record what came of it."""
+    lease, node = admission.lease, admission.node
+    try:
+        body = admission.question.sendable(services, admission.variant)
+        sent_at = time.monotonic()
+        reply = services.provider.chat(body)
+    except SlowDown as error:
+        end(services.limiter.slow_down, lease.token, error)
+        close(services, admission, CallStatus.FAILED, error, 429)
+        postpone(services, admission, error.retry_after or 0.0, error, costs_attempt=False)
+    except ProviderDown as error:
+        end(services.limiter.provider_down, lease.token, error)
+        status = CallStatus.UNKNOWN if error.sent else CallStatus.FAILED
+        close(services, admission, status, error, error.status)
+        retry_or_give_up(services, stage, admission, error)
+    except AccountPaused as error:
+        end(services.limiter.settle, lease.token, 0)
+        close(services, admission, CallStatus.FAILED, error, 402)
+        postpone(services, admission, 0.0, error, costs_attempt=False)
+        pause_account(services, error)
+    except KeyRefused as error:
+        end(services.limiter.settle, lease.token, 0)
+        close(services, admission, CallStatus.FAILED, error, 401)
+        stop_job(services, admission, str(error))
+    except FileGone as error:
+        end(services.limiter.settle, lease.token, 0)
+        close(services, admission, CallStatus.FAILED, error, 400)
+        heal(services, stage, admission, error)
+    except RequestRefused as error:
+        usage = error.reply.usage if error.reply else None
+        end(services.limiter.settle, lease.token, total(usage))
+        close(services, admission, CallStatus.REFUSED, error, error.status, usage)
+        refused(services, stage, admission, error)
+    except ReplyUnusable as error:
+        usage = error.reply.usage if error.reply else None
+        end(services.limiter.settle, lease.token, total(usage))
+        unusable(services, stage, admission, error)
+    except ServiceAway as error:  # the blob store, before anything was sent
+        end(services.limiter.cancel, lease.token)
+        close(services, admission, CallStatus.FAILED, error)
+        postpone(services, admission, 5.0, error, costs_attempt=False)
+    else:
+        services.leases.took(time.monotonic() - sent_at)
+        settle(services, admission, reply)  # durable before anything else
+        usage = reply.usage
+        completion = usage.completion_tokens
+        end(
+            services.limiter.settle,
+            lease.token,
+            total(usage),
+            completion,
+            sent_at - admission.admitted_at,
+        )
+        return answered(services, stage, admission, reply)
+    return f"job {node.job_id}: {span(node)}: not answered"
+
+
+def in_time(services: Services, admission: Admission) -> Admission | None:
+    """The admission to send by now, got anew where the first is old. None: the node is asked
+    later."""
+    if time.monotonic() - admission.admitted_at <= LATE_SECONDS:
+        return admission
+    end(services.limiter.cancel, admission.lease.token)
+    admitted_at = time.monotonic()
+    try:
+        answer = acquire(services, admission.lease, admission.tokens)
+    except ServiceAway:
+        answer = Wait(1.0, Hold.COOLING)
+    if isinstance(answer, Admitted):
+        return replace(admission, admitted_at=admitted_at)
+    close(services, admission, CallStatus.FAILED, TOO_LATE)
+    postpone(services, admission, min(answer.seconds, 1.0), TOO_LATE, costs_attempt=False)
+    return None
+
+
+def end(how: Callable[..., None], *args: object) -> None:
+    """End a call's lease at the limiter. Where the limiter is away the lease expires by itself:
+    what came of the call is recorded all the same."""
+    try:
+        how(*args)
+    except ServiceAway as error:
+        log.warning("limiter.away", error=str(error))
+
+
+def answered(services: Services, stage: CallStage, admission: Admission, reply: Reply) -> str:
+    """A paid reply that is on the ledger: judge it, record it."""
+    node = admission.node
+    verdict = judge(
+        reply, admission.variant, admission.question.known, admission.question.positions
+    )
+    if isinstance(verdict, Unusable):
+        postpone(services, admission, 0.0, f"unusable reply: {verdict.reason}", False)
+        services.send(stage.name, job=node.job_id, node=node.id)
+        return f"job {node.job_id}: {span(node)}: {verdict.reason}, asked again"
+    moved = Moved()
+    with services.database.write() as connection:
+        kept = state.node_done(
+            connection, node.id, admission.lease.token, verdict.text, verdict.refused, moved
+        )
+    announce(services, node.job_id, moved)
+    return f"job {node.job_id}: {span(node)}: {'answered' if kept else 'answered too late'}"
+
+
+def settle(services: Services, admission: Admission, reply: Reply) -> None:
+    """Write the paid reply to the ledger; while the database is away it waits on disk."""
+    price = price_of(admission.node.model, services.settings.base_url)
+    usage = reply.usage
+    money = cost(price, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)
+    spooled: Path | None = None
+    attempt = 0
+    while True:
+        try:
+            with services.database.write() as connection:
+                ledger.settle(connection, admission.call_id, reply, money)
+            break
+        except ServiceAway:
+            spooled = spooled or spool(services, Spooled(admission.call_id, money, reply))
+            if spooled is not None and services.stopping.wait(
+                backoff_seconds(attempt, services.draw(), 0.2, 5.0)
+            ):
+                raise  # it is on disk: the reconciler settles it
+            if spooled is None:  # neither on disk nor in the database: hold on to it
+                time.sleep(1.0)
+            attempt += 1
+    if spooled is not None:
+        services.spool.drop(spooled)
+
+
+def spool(services: Services, spooled: Spooled) -> Path | None:
+    """Put a reply on disk; None where the disk does not take it, which is tried again."""
+    try:
+        return services.spool.keep(spooled)
+    except OSError as error:
+        log.warning("spool.full", call=spooled.call_id, error=str(error))
+        return None

@@ -1,0 +1,195 @@
+"""The gate: which node may be asked next, and the account's leave to ask it.
+
+Reads: the node that deserves the next call, the ledger. Writes: the claimed node and its call, or
+the node's text where the ledger has the answer. May raise ServiceAway: nothing is sent then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+from clients.limiter import Admitted, Hold, Wait
+from core.errors import (
+    RefusalCode,
+    ServiceAway,
+)
+from core.profiles import currency_of
+from core.request import FIRST, Body, Variant, key_of, reserve
+from core.verdict import VARIANTS_MAX, Usable, judge
+from models import claims, ledger, state
+from models.claims import Lease, NodeWork
+from models.engine import Connection
+from models.ledger import NewCall
+from models.state import Moved
+from tasks.pipeline import announce
+from tasks.question import Admission, Asked, CallStage, Question, Remedy
+from tasks.remedies import halve_or_fail
+from tasks.services import Services
+
+TWIN_SECONDS = 1.0
+"""How long a node waits for the same request of another job, which is in flight."""
+
+
+def admit(services: Services, stage: CallStage) -> Admission | str:
+    """Wait until the best node may be asked, and take it; a sentence when there is none to ask."""
+    waited = 0.0
+    asked: Asked | None = None
+    while not services.stopping.is_set():
+        with services.database.read() as connection:
+            node = claims.next_node(connection, services.account, stage.kind)
+        if node is None:
+            return "nothing was due"
+        if asked is None or asked.node != node:  # while it waits, its request stays the same
+            asked = request_of(services, stage, node)
+            if asked is None:
+                continue
+        answer = take(services, asked)
+        if isinstance(answer, Admission):
+            return answer
+        if answer == 0.0:
+            asked = None  # something has changed: look again
+        waited += answer
+        if waited > services.settings.gate_wait_seconds:
+            return "waited for the account; the node is asked later"
+        services.stopping.wait(answer)
+    return "the worker is stopping"
+
+
+def request_of(services: Services, stage: CallStage, node: NodeWork) -> Asked | None:
+    """What to ask for ``node`` now; None when it needed no call, or must be rearranged first."""
+    with services.database.read() as connection:
+        question = stage.question(services, connection, node)
+    if question.remedy != Remedy.ASK:
+        settle_without_call(services, stage, node, question)
+        return None
+    variant = replay(services, stage, node, question)
+    return None if variant is None else Asked(node, question, variant)
+
+
+def replay(
+    services: Services, stage: CallStage, node: NodeWork, question: Question
+) -> Variant | None:
+    """The form to ask now, by what the ledger says was asked before. None: the node is settled."""
+    variant = FIRST
+    for _ in range(VARIANTS_MAX):
+        key = key_of(node.endpoint, question.body(variant))
+        with services.database.read() as connection:
+            reply = ledger.answered(connection, key, _only_job(node))
+        if reply is None:
+            return variant
+        verdict = judge(reply, variant, question.known, question.positions)
+        if isinstance(verdict, Usable):
+            record_from_ledger(services, node, verdict)
+            return None
+        variant = variant.after(verdict.reason)
+    give_up(services, stage, node, "no form of the request got a usable reply")
+    return None
+
+
+def take(services: Services, asked: Asked) -> Admission | float:
+    """Ask the account, then claim the node and write the call; else seconds to wait."""
+    node, question = asked.node, asked.question
+    lease = services.new_lease()
+    body = question.body(asked.variant)
+    tokens = reserve(body, question.image_tokens)
+    admitted_at = time.monotonic()
+    answer = acquire(services, lease, tokens)
+    if not isinstance(answer, Admitted):
+        return min(max(answer.seconds, 0.005), 1.0 if answer.kind is not Hold.PAUSED else 5.0)
+    call_id = None
+    try:
+        with services.database.write() as connection:
+            if claims.claim_node(connection, node, lease, tokens):
+                call = _new_call(services, node, question, body, tokens)
+                call_id = _open(connection, node, call, lease)
+    finally:
+        if call_id is None:
+            services.limiter.cancel(lease.token)
+    if call_id is None:
+        return 0.0
+    return Admission(node, question, asked.variant, call_id, lease, tokens, admitted_at)
+
+
+def _open(connection: Connection, node: NodeWork, call: NewCall, lease: Lease) -> int | None:
+    """Write the call of a claimed node. None: another job's twin of it is in flight, or has been
+    answered since this request was looked up, and the node is asked about again."""
+    call_id = ledger.open_call(connection, call, lease)
+    if call_id is None:
+        reason = "another job is asking the same"
+        state.node_postponed(connection, node.id, lease.token, TWIN_SECONDS, reason, False)
+        return None
+    # only after the insert: it may have waited for the twin's settlement
+    if ledger.answered(connection, call.key, _only_job(node)) is not None:
+        ledger.withdraw(connection, call_id)
+        state.node_postponed(connection, node.id, lease.token, 0.0, "answered meanwhile", False)
+        return None
+    return call_id
+
+
+def acquire(services: Services, lease: Lease, tokens: int) -> Admitted | Wait:
+    """Ask the limiter; a reply that was lost must not leave a slot taken."""
+    try:
+        return services.limiter.acquire(lease.token, tokens, services.leases.slot_seconds())
+    except ServiceAway:
+        with contextlib.suppress(ServiceAway):
+            services.limiter.cancel(lease.token)
+        raise
+
+
+def _new_call(
+    services: Services, node: NodeWork, question: Question, body: Body, tokens: int
+) -> NewCall:
+    return NewCall(
+        key=key_of(node.endpoint, body),
+        job_id=node.job_id,
+        node_id=node.id,
+        account=services.account,
+        model=node.model,
+        images=question.images,
+        reserved_tokens=tokens,
+        currency=currency_of(services.settings.base_url),
+    )
+
+
+def _only_job(node: NodeWork) -> str | None:
+    """A fresh job takes no other job's replies."""
+    return node.job_id if node.options.get("fresh") else None
+
+
+def settle_without_call(
+    services: Services, stage: CallStage, node: NodeWork, question: Question
+) -> None:
+    """A node that is too large, or whose files are gone, is rearranged under its own lease."""
+    lease = services.new_lease()
+    moved = Moved()
+    with services.database.write() as connection:
+        if not claims.claim_node(connection, node, lease, 0):
+            return
+        if question.remedy == Remedy.UPLOAD:
+            stage.upload_again(services, connection, node, lease.token, set(), moved)
+        else:
+            stage.split(services, connection, node, lease.token, False, moved)
+    announce(services, node.job_id, moved)
+
+
+def record_from_ledger(services: Services, node: NodeWork, verdict: Usable) -> None:
+    """Somebody has paid for this before: record it without a call."""
+    lease = services.new_lease()
+    moved = Moved()
+    with services.database.write() as connection:
+        if claims.claim_node(connection, node, lease, 0):
+            state.node_done(connection, node.id, lease.token, verdict.text, verdict.refused, moved)
+    announce(services, node.job_id, moved)
+
+
+def give_up(services: Services, stage: CallStage, node: NodeWork, reason: str) -> None:
+    """No form of the request works: try its halves, or fail what is left alone."""
+    lease = services.new_lease()
+    moved = Moved()
+    with services.database.write() as connection:
+        if claims.claim_node(connection, node, lease, 0):
+            halve_or_fail(
+                services, stage, connection, node, lease.token, RefusalCode.POISON, reason, moved
+            )
+    announce(services, node.job_id, moved)
