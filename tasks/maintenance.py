@@ -25,7 +25,7 @@ from tasks.services import Services
 log = structlog.get_logger()
 
 TICK_SECONDS = 1.0
-PROBE_SECONDS = 10.0
+PROBE_SECONDS = 5.0
 """How often an empty account is asked for its balance."""
 RECOUNT_SECONDS = 30.0
 """How often the countdowns are checked against what they count."""
