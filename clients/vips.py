@@ -8,6 +8,7 @@ picture. Whatever it cannot do, or finds odd, is None here: Pillow then reads th
 from __future__ import annotations
 
 import functools
+import logging
 import os
 from typing import Any
 
@@ -96,6 +97,7 @@ def _library(process: int) -> Any:
     except Exception as error:  # no such module, no libvips, or one of another version
         log.warning("accelerator.missing", error=str(error))
         return None
+    logging.getLogger("pyvips").setLevel(logging.ERROR)  # a dozen lines a picture
     pyvips.concurrency_set(1)  # workers are one a core already
     pyvips.cache_set_max(0)  # no picture is read twice
     pyvips.block_untrusted_set(True)  # only loaders that are fuzzed upstream
