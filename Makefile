@@ -74,10 +74,6 @@ gauntlet: $(VENV)/.stamp-dev ## kills, wipes and refusals: every fault, seeded, 
 fuzz: $(VENV)/.stamp-dev ## 20,000 mutated image files: each becomes a picture or a coded refusal
 	@$(BIN)/python -m benchmarks.fuzz_images $(ARGS)
 
-.PHONY: bench
-bench: $(VENV)/.stamp-bench ## the pipeline against its lower bound, at most 10 minutes
-	@$(BIN)/python -m benchmarks.pipeline $(ARGS)
-
 .PHONY: bench-preprocess
 bench-preprocess: $(VENV)/.stamp-bench ## image preparation beside plain Pillow and pyvips
 	@$(BIN)/python -m benchmarks.preprocess $(ARGS)

@@ -9,12 +9,10 @@ import redis
 
 from tests.acceptance.conftest import House, Person, eventually
 
-SECRET = "sk-the-key-of-this-test-0123456789"  # noqa: S105
+SECRET = "sk-the-key-of-this-test-0123456789"
 
 
-def test_the_key_is_in_no_file_message_process_or_output(
-    person: Person, house: House, make_images
-):
+def test_the_key_is_in_no_file_message_process_or_output(person: Person, house: House, make_images):
     """The account is also cut off mid-job, so that error texts and tracebacks are read as well."""
     person.settings["OVERSTORY_API_KEY"] = SECRET
     person.settings["OVERSTORY_LOG_LEVEL"] = "DEBUG"
