@@ -203,9 +203,16 @@ def renew_images(connection: Connection, tokens: Collection[str], seconds: float
     """Prolong the slices held under ``tokens``: their images, and the uploads among their files."""
     if tokens:
         for table in (Image, File):
+            # a row that somebody has locked is being recorded and needs the lease no more
+            held = (
+                select(table.id)
+                .where(table.lease_token.in_(tokens))
+                .order_by(table.id)
+                .with_for_update(skip_locked=True)
+            )
             connection.execute(
                 update(table)
-                .where(table.lease_token.in_(tokens))
+                .where(table.id.in_(held.scalar_subquery()))
                 .values(lease_until=now() + seconds)
             )
 

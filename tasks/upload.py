@@ -25,6 +25,7 @@ from core.errors import (
     ProviderDown,
     RefusalCode,
     RequestRefused,
+    ServiceAway,
     SlowDown,
 )
 from core.outcomes import Done, Outcome, Postpone, Reject, Retry, Stop, backoff_seconds
@@ -198,11 +199,14 @@ def make_room(services: Services, image: ImageWork) -> int:
     """Delete what has not been used for longest and nobody waits for; how many files went. Where
     all that is stored belongs to leaves that still wait for files, the last of them gives way."""
     account = services.account
-    with services.database.write() as connection:
-        files = filestore.evict(connection, account, EVICTED_AT_ONCE)
-        stuck = not files and not filestore.room_will_come(connection, account)
-        if stuck and state.unpin_later_leaf(connection, account, image.id, Moved()):
+    try:
+        with services.database.write() as connection:
             files = filestore.evict(connection, account, EVICTED_AT_ONCE)
+            stuck = not files and not filestore.room_will_come(connection, account)
+            if stuck and state.unpin_later_leaf(connection, account, image.id, Moved()):
+                files = filestore.evict(connection, account, EVICTED_AT_ONCE)
+    except ServiceAway:  # or PostgreSQL chose this one of two that waited for each other
+        return 0
     return delete_files(services, files)
 
 

@@ -64,6 +64,7 @@ def _still_held(
     rows = connection.execute(
         select(Image.id, Image.node_id)
         .where(Image.id.in_(image_ids), Image.lease_token == token, Image.status == status)
+        .order_by(Image.id)  # one order for all, so that two slices cannot lock each other out
         .with_for_update()
     )
     return {row.id: row.node_id for row in rows}
@@ -131,7 +132,9 @@ def unpin_later_leaf(connection: Connection, account: str, image_id: int, moved:
     if mine is None or last is None or tuple(last[1:]) <= tuple(mine):
         return 0
     ids = connection.execute(
-        select(Image.id).where(Image.node_id == last.id, Image.status == ImageStatus.UPLOADED)
+        select(Image.id)
+        .where(Image.node_id == last.id, Image.status == ImageStatus.UPLOADED)
+        .order_by(Image.id)
     ).scalars()
     image_ids = list(ids)
     images_to_upload_again(connection, image_ids)

@@ -81,12 +81,18 @@ def resume_paused(connection: Connection, account: str, reason: str) -> int:
 
 def close_open_work(connection: Connection, job_id: str) -> None:
     """Unsettled images are skipped, open nodes cancelled; whoever works on them loses the lease."""
-    connection.execute(
-        update(Image)
+    unsettled = (
+        select(Image.id)
         .where(
             Image.job_id == job_id,
             Image.status.in_([ImageStatus.PENDING, ImageStatus.PREPARED, ImageStatus.UPLOADED]),
         )
+        .order_by(Image.id)  # the order in which slices lock theirs
+        .with_for_update()
+    )
+    connection.execute(
+        update(Image)
+        .where(Image.id.in_(unsettled.scalar_subquery()))
         .values(status=ImageStatus.SKIPPED, updated_at=now(), **FREE)
     )
     connection.execute(

