@@ -65,10 +65,11 @@ def claim_all(
     sizes: Mapping[str, int],
     lease: Lease,
     files_max: int,
-    reserved: int = 0,
+    reserved: Mapping[str, int] | None = None,
 ) -> dict[str, Claim]:
     """What to do about each content (sha256 -> bytes): claim its upload, unless it is stored,
-    under way elsewhere, or there is no room beside the ``reserved`` places."""
+    under way elsewhere, or there is no room beside the places ``reserved`` from it for others."""
+    _one_at_a_time(connection, account)
     rows = connection.execute(
         select(File.sha256, File.status, (File.lease_until > now()).label("alive")).where(
             File.account == account, File.sha256.in_(sizes)
@@ -76,32 +77,40 @@ def claim_all(
     ).all()
     claims = {row.sha256: c for row in rows if (c := _taken_by(row.status, row.alive))}
     _touch(connection, account, [sha for sha, claim in claims.items() if claim is Claim.STORED])
-    # in one order for all: slices that share two contents would deadlock on PostgreSQL
-    wanted = sorted(sha for sha in sizes if sha not in claims)
-    room = max(files_max - reserved - _count(connection, account), 0) if wanted else 0
-    for sha in wanted[:room]:
+    wanted = [sha for sha in sizes if sha not in claims]
+    room = files_max - _count(connection, account) if wanted else 0
+    for sha in wanted:
+        if room - (reserved or {}).get(sha, 0) <= 0:
+            claims[sha] = Claim.FULL
+            continue
         mine = _take(connection, account, sha, sizes[sha], lease)
         claims[sha] = Claim.MINE if mine else Claim.BUSY
-    claims.update(dict.fromkeys(wanted[room:], Claim.FULL))
+        room -= 1
     return claims
 
 
-def owed(connection: Connection, account: str, job_id: str, position: int) -> int:
-    """Places that images before ``position`` still need: they come first, or leaves that each lack
-    an image would fill a small store."""
+def _one_at_a_time(connection: Connection, account: str) -> None:
+    """Until the transaction ends: two that count at once would both take the last place, and two
+    slices that share contents would wait for each other. SQLite has one writer anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"files {account}"))))
+
+
+def owed(connection: Connection, account: str, job_id: str, position: int) -> list[int]:
+    """Positions before ``position`` of images that still need a place. They come first, or leaves
+    that each lack an image would fill a small store."""
     at_provider = exists().where(
         File.account == account,
         File.sha256 == Image.sha256,
         or_(File.status == FileStatus.STORED, File.lease_until > now()),
     )
-    return connection.execute(
-        select(func.count()).where(
-            Image.job_id == job_id,
-            Image.status == ImageStatus.PREPARED,
-            Image.position < position,
-            ~at_provider,
-        )
-    ).scalar_one()
+    found = select(Image.position).where(
+        Image.job_id == job_id,
+        Image.status == ImageStatus.PREPARED,
+        Image.position < position,
+        ~at_provider,
+    )
+    return list(connection.execute(found).scalars())
 
 
 def _taken_by(status: str, alive: bool) -> Claim | None:

@@ -156,11 +156,16 @@ def claim_contents(
     if not services.profile.file_store:
         return {}
     sizes = {image.sha256 or "": image.prepared_bytes for image in images if image.prepared_bytes}
-    account, first = services.account, images[0]
+    account, ours = services.account, {image.position for image in images}
     with services.database.write() as connection:
-        owed = filestore.owed(connection, account, first.job_id, first.position)
+        before = filestore.owed(connection, account, images[0].job_id, images[-1].position)
+        others = [position for position in before if position not in ours]
+        reserved = {
+            image.sha256 or "": sum(position < image.position for position in others)
+            for image in images
+        }
         return filestore.claim_all(
-            connection, account, sizes, lease, services.settings.files_max, owed
+            connection, account, sizes, lease, services.settings.files_max, reserved
         )
 
 

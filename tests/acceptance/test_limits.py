@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,6 +45,7 @@ def test_an_empty_balance_is_shown_and_the_run_goes_on_by_itself(
     eventually(lambda: house.stats()["paid"] >= 1)
     house.process.configure(no_balance=True)
     eventually(lambda: overstory(person, "account", "--json")["state"]["paused"] == "no balance")
+    time.sleep(6.0)  # a plain line of progress is written every five seconds
     house.process.configure(no_balance=False)
     ran = person.wait(process)
     assert "paused: no balance" in ran.err
