@@ -202,7 +202,7 @@ def _serve(
             stack.callback(lambda: _stop_workers(embedded, services, job_id, console))
             embedded.start_workers()
         services = build_services(settings, make_app(settings))
-        stack.callback(services.database.dispose)
+        stack.callback(services.close)
         take_up(services, job_id)
         if embedded is not None:
             thread = threading.Thread(target=Reconciler(services).run, name="reconciler")

@@ -57,6 +57,14 @@ class Services:
                 self._provider = self.make_provider()
             return self._provider
 
+    def close(self) -> None:
+        """Let go of every connection; the services cannot be used after it."""
+        with self._provider_lock:
+            if self._provider is not None:
+                self._provider.close()
+        self.limiter.close()
+        self.database.dispose()
+
     @property
     def profile(self) -> ProviderProfile:
         return PROVIDERS[self.settings.provider]

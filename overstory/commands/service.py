@@ -167,7 +167,7 @@ def reconciler(check: bool, home: Path | None) -> None:
         if metrics is not None:
             metrics.shutdown()
             metrics.server_close()
-        services.database.dispose()
+        services.close()
 
 
 def _beats(beat: Path) -> bool:
