@@ -62,7 +62,8 @@ class Interrupts:
                 raise KeyboardInterrupt
 
         before = {
-            number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)
+            number: signal.signal(number, handle)
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         }
         try:
             yield

@@ -20,6 +20,7 @@ import pytest
 
 from overstory.sandbox.config import SandboxConfig
 from overstory.sandbox.process import SandboxProcess
+from workers.stack import read_stack
 
 RUN_SECONDS = 90.0
 ASK = "Which colours are there, and which image stands out?"
@@ -102,6 +103,13 @@ class Person:
         return found
 
     def clean_up(self) -> None:
+        for started in self.started:  # first, for a command starts again what dies under it
+            started.kill()
+            started.wait()
+        stack = read_stack(self.home)
+        if stack is not None and psutil.pid_exists(stack.broker_pid):
+            # a Valkey writes its title over its environment, so ``processes`` cannot know it
+            psutil.Process(stack.broker_pid).kill()
         for process in self.processes():
             try:
                 process.kill()
