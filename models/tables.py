@@ -35,6 +35,7 @@ from core.states import (
 )
 
 Json = JSON().with_variant(JSONB(), "postgresql")
+JsonOrNull = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
 Key = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows by INTEGER keys only
 Seconds: Double[float] = Double()
 
@@ -73,6 +74,10 @@ class Job(Base):
     account: Mapped[str] = mapped_column(String(32))  # whose workers serve it
     detail: Mapped[str] = mapped_column(String(8))
     options: Mapped[dict[str, Any]] = mapped_column(Json)
+    # the job before it: the same question about a changed set, or another about the same set; no
+    # foreign key, for that one may have been pruned
+    follows: Mapped[str | None] = mapped_column(String(32))
+    family: Mapped[str | None] = mapped_column(String(64))  # hash of what it asks, without the set
     weight: Mapped[float] = mapped_column(Seconds, server_default=sql("1"))  # fair share
     served_images: Mapped[float] = mapped_column(Seconds, server_default=sql("0"))
     served_tokens: Mapped[float] = mapped_column(Seconds, server_default=sql("0"))
@@ -92,6 +97,9 @@ class Job(Base):
         ),
         Index("ix_jobs_status_created_at", "status", "created_at"),
         Index("ix_jobs_label", "label"),
+        Index("ix_jobs_follows", "follows"),
+        # the newest job that asked the same
+        Index("ix_jobs_family", "family", "created_at"),
     )
 
 
@@ -109,6 +117,7 @@ class Image(Base):
     page: Mapped[int | None] = mapped_column(Integer)
     root: Mapped[str | None] = mapped_column(Text)
     bytes: Mapped[int | None] = mapped_column(BigInteger)
+    changed_ns: Mapped[int | None] = mapped_column(BigInteger)  # when the file last changed
     status: Mapped[str] = mapped_column(String(16))
     duplicate_of: Mapped[int | None] = mapped_column(Integer)  # position of the first
     error_code: Mapped[str | None] = mapped_column(String(32))
@@ -121,6 +130,7 @@ class Image(Base):
     height: Mapped[int | None] = mapped_column(Integer)
     prepared_bytes: Mapped[int | None] = mapped_column(Integer)
     tokens: Mapped[int | None] = mapped_column(Integer)
+    answer: Mapped[Any | None] = mapped_column(JsonOrNull)  # where each is asked
     attempts: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
     due_at: Mapped[float] = mapped_column(Seconds, server_default=sql("0"))
     lease_token: Mapped[str | None] = mapped_column(String(32))
@@ -224,6 +234,8 @@ class Call(Base):
     status: Mapped[str] = mapped_column(String(16))
     images: Mapped[int] = mapped_column(Integer)
     reserved_tokens: Mapped[int] = mapped_column(Integer)
+    # the most it may cost, held back from a budget while it is in flight
+    reserved_cost: Mapped[float] = mapped_column(Seconds, server_default=sql("0"))
     reply: Mapped[str | None] = mapped_column(Text)
     finish_reason: Mapped[str | None] = mapped_column(String(32))
     prompt_tokens: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
