@@ -32,6 +32,9 @@ class Blobs(Protocol):
     def get(self, sha256: str) -> bytes | None:
         """The content, or None when it was never kept or has been pruned."""
 
+    def has(self, sha256: str) -> bool:
+        """Whether ``get`` would find the content."""
+
     def check(self) -> None:
         """Write and remove a small blob. Raises ServiceAway with the reason it cannot."""
 
@@ -59,6 +62,9 @@ class FolderBlobs:
             return None
         except OSError as error:
             raise ServiceAway(_sentence(self.folder, error)) from error
+
+    def has(self, sha256: str) -> bool:
+        return self._path(sha256).exists()
 
     def check(self) -> None:
         try:
@@ -111,6 +117,17 @@ class S3Blobs:
                 return bytes(obstore.get(self._store, self._key(sha256)).bytes())
             except (NotFoundError, FileNotFoundError):
                 return None
+
+    def has(self, sha256: str) -> bool:
+        import obstore
+        from obstore.exceptions import NotFoundError
+
+        with self._as_ours():
+            try:
+                obstore.head(self._store, self._key(sha256))
+            except (NotFoundError, FileNotFoundError):
+                return False
+            return True
 
     def check(self) -> None:
         import obstore

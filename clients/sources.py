@@ -44,8 +44,9 @@ _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u20
 class Source:
     """One image of a job: ``name`` for people, ``location`` for ``local_path`` or ``fetch``.
 
-    ``page`` counts from 1 and is None for files of one image; ``bytes`` is the file's size, None
-    for URLs and missing files; ``root`` is the given folder, which a symlink may not leave.
+    ``page`` counts from 1 and is None for files of one image; ``bytes`` is the file's size and
+    ``changed_ns`` the time of its last change, None for URLs and missing files; ``root`` is the
+    given folder, which a symlink may not leave.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Source:
     page: int | None = None
     bytes: int | None = None
     root: str | None = None
+    changed_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,12 +206,12 @@ def _is_image(path: Path) -> bool:
 def _images_of(path: Path, inner: str, root: str | None, limits: ImageLimits) -> Iterator[Source]:
     """The file's pages as sources, or the file where it has one image or cannot be read."""
     name, location = _printable(inner), _location(path)
-    size = _size(path)
+    size, changed = _size_and_change(path)
     pages = _pages(path, limits) if path.suffix.lower() in PAGED_ENDINGS else None
     if pages is None:
-        yield Source(name, location, None, size, root)
+        yield Source(name, location, None, size, root, changed)
     for page in range(1, (pages or 0) + 1):
-        yield Source(f"{name}[{page}]", location, page, size, root)
+        yield Source(f"{name}[{page}]", location, page, size, root, changed)
 
 
 def _pages(path: Path, limits: ImageLimits) -> int | None:
@@ -230,11 +232,12 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _size(path: Path) -> int | None:
+def _size_and_change(path: Path) -> tuple[int | None, int | None]:
     try:
-        return path.stat().st_size
+        status = path.stat()
     except OSError:
-        return None
+        return None, None
+    return status.st_size, status.st_mtime_ns
 
 
 def _location(path: Path) -> str:

@@ -35,6 +35,7 @@ class Claim(StrEnum):
 
     STORED = "stored"  # it is there: use it
     MINE = "mine"  # upload it, then say so
+    LOST = "lost"  # the same, but the worker before was lost in it: it may be there already
     BUSY = "busy"  # somebody else is uploading it, or its old file is being deleted
     FULL = "full"  # make room first
 
@@ -77,14 +78,15 @@ def claim_all(
     ).all()
     claims = {row.sha256: c for row in rows if (c := _taken_by(row.status, row.alive))}
     _touch(connection, account, [sha for sha, claim in claims.items() if claim is Claim.STORED])
+    lost = {row.sha256 for row in rows if row.status == FileStatus.UPLOADING and not row.alive}
     wanted = [sha for sha in sizes if sha not in claims]
     room = files_max - _count(connection, account) if wanted else 0
     for sha in wanted:
         if room - (reserved or {}).get(sha, 0) <= 0:
             claims[sha] = Claim.FULL
             continue
-        mine = _take(connection, account, sha, sizes[sha], lease)
-        claims[sha] = Claim.MINE if mine else Claim.BUSY
+        mine = Claim.LOST if sha in lost else Claim.MINE
+        claims[sha] = mine if _take(connection, account, sha, sizes[sha], lease) else Claim.BUSY
         room -= 1
     return claims
 

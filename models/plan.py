@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
 from core.tree import PlannedNode
+from models import state
 from models.claims import least_served
 from models.engine import now
+from models.lineage import KeptNode, KnownImage
+from models.state import Moved
 from models.tables import Event, Image, Job, Node
 
 
@@ -31,11 +34,16 @@ class NewJob:
     detail: str
     weight: float
     options: dict[str, Any]
+    family: str | None = None
+    follows: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class NewImage:
-    """An image at its place. ``leaf`` is an index into the tree's leaves, None for a duplicate."""
+    """An image at its place. ``leaf`` is an index into the tree's leaves, None for a duplicate.
+
+    ``known``: what an earlier job found out about it, and the status it begins with.
+    """
 
     name: str
     location: str
@@ -44,20 +52,35 @@ class NewImage:
     bytes: int | None
     duplicate_of: int | None
     leaf: int | None
+    changed_ns: int | None = None
+    known: KnownImage | None = None
+
+    @property
+    def status(self) -> ImageStatus:
+        if self.leaf is None:
+            return ImageStatus.DUPLICATE
+        return ImageStatus.PENDING if self.known is None else self.known.status
 
 
 def insert_job(
-    connection: Connection, job: NewJob, images: Sequence[NewImage], tree: Sequence[PlannedNode]
+    connection: Connection,
+    job: NewJob,
+    images: Sequence[NewImage],
+    tree: Sequence[PlannedNode],
+    kept: Sequence[KeptNode | None] = (),
+    moved: Moved | None = None,
 ) -> bool:
     """Write the whole job; False when its key exists, and nothing is written then.
 
     ``images`` are in order: the first has position 1. ``tree`` is core.tree's plan, root last.
+    ``kept`` is parallel to it: texts that are taken over from an earlier job, citing positions of
+    this one. What needs nothing more is opened or ended at once; see ``moved``.
     """
     if not _insert_job_row(connection, job, len(images)):
         return False
     at = connection.execute(select(now())).scalar_one()
-    spans = _spans(images, tree)
-    node_ids = _insert_nodes(connection, job.id, tree, spans)
+    kept = kept or [None] * len(tree)
+    node_ids = _insert_nodes(connection, job.id, _node_rows(images, tree, kept, at), tree)
     rows = [
         {
             "job_id": job.id,
@@ -68,7 +91,9 @@ def insert_job(
             "page": image.page,
             "root": image.root,
             "bytes": image.bytes,
-            "status": ImageStatus.PENDING if image.leaf is not None else ImageStatus.DUPLICATE,
+            "changed_ns": image.changed_ns,
+            **_known_values(image.known),
+            "status": image.status,
             "duplicate_of": image.duplicate_of,
             "updated_at": at,
         }
@@ -76,7 +101,43 @@ def insert_job(
     ]
     connection.execute(insert(Image), rows)
     connection.execute(insert(Event).values(at=at, job_id=job.id, name="job.running"))
+    if any(kept):
+        _open_or_end(connection, job, node_ids, kept, moved or Moved())
     return True
+
+
+def _known_values(known: KnownImage | None) -> dict[str, Any]:
+    """Columns that an earlier job knew; the same names for every row of an executemany."""
+    names = [field.name for field in fields(KnownImage) if field.name not in ("position", "status")]
+    return {name: getattr(known, name, None) for name in names}
+
+
+def _open_or_end(
+    connection: Connection,
+    job: NewJob,
+    node_ids: Sequence[int],
+    kept: Sequence[KeptNode | None],
+    moved: Moved,
+) -> None:
+    """Open what waits for nothing, from below; end a job whose root is kept."""
+    count = sum(text is not None for text in kept)
+    detail = f"{count} of {len(kept)} nodes taken over from job {job.follows}"
+    connection.execute(
+        insert(Event).values(at=now(), job_id=job.id, name="job.continued", detail=detail)
+    )
+    moved.prepared += connection.execute(
+        select(func.count()).where(Image.job_id == job.id, Image.status == ImageStatus.PREPARED)
+    ).scalar_one()
+    waiting = connection.execute(
+        select(Node.id, Node.kind)
+        .where(Node.job_id == job.id, Node.status == NodeStatus.WAITING, Node.pending == 0)
+        .order_by(Node.level)
+    ).all()
+    for node in waiting:
+        opened = state.open_leaf if node.kind == NodeKind.LEAF else state.open_branch
+        opened(connection, node.id, moved)
+    if kept[-1] is not None:
+        state.finish(connection, job.id, moved)
 
 
 def job_of_key(connection: Connection, key: str) -> str | None:
@@ -101,6 +162,8 @@ def _insert_job_row(connection: Connection, job: NewJob, submitted: int) -> bool
             account=job.account,
             detail=job.detail,
             weight=job.weight,
+            family=job.family,
+            follows=job.follows,
             options=job.options,
             submitted=submitted,
             served_images=images * job.weight,
@@ -113,40 +176,54 @@ def _insert_job_row(connection: Connection, job: NewJob, submitted: int) -> bool
     return row is not None
 
 
-def _spans(images: Sequence[NewImage], tree: Sequence[PlannedNode]) -> list[tuple[int, int, int]]:
-    """First position, last position and number of images of each leaf."""
-    leaves = sum(node.level == 0 for node in tree)
-    positions: list[list[int]] = [[] for _ in range(leaves)]
+def _node_rows(
+    images: Sequence[NewImage],
+    tree: Sequence[PlannedNode],
+    kept: Sequence[KeptNode | None],
+    at: float,
+) -> list[dict[str, Any]]:
+    """What stands in each node's row but its parent, parallel to ``tree``."""
+    positions: list[list[int]] = [[] for node in tree if node.level == 0]
+    unsettled = [0] * len(positions)
     for position, image in enumerate(images, start=1):
         if image.leaf is not None:
             positions[image.leaf].append(position)
-    return [(below[0], below[-1], len(below)) for below in positions]
+            unsettled[image.leaf] += image.status in (ImageStatus.PENDING, ImageStatus.PREPARED)
+    open_children = [0] * len(tree)
+    for node, text in zip(tree, kept, strict=True):
+        if node.parent is not None and text is None:
+            open_children[node.parent] += 1
+    return [
+        {
+            "kind": NodeKind.LEAF if node.level == 0 else NodeKind.BRANCH,
+            "level": node.level,
+            "first_position": positions[node.first][0],
+            "last_position": positions[node.last][-1],
+            "pending": unsettled[node.first] if node.level == 0 else open_children[index],
+            **_kept_values(kept[index], at),
+        }
+        for index, node in enumerate(tree)
+    ]
+
+
+def _kept_values(text: KeptNode | None, at: float) -> dict[str, Any]:
+    if text is None:
+        return {"status": NodeStatus.WAITING}
+    return {"status": NodeStatus.DONE, **asdict(text), "finished_at": at}
 
 
 def _insert_nodes(
     connection: Connection,
     job_id: str,
+    rows: Sequence[dict[str, Any]],
     tree: Sequence[PlannedNode],
-    spans: Sequence[tuple[int, int, int]],
 ) -> list[int]:
     """Node ids, parallel to ``tree``. The root goes first, so that children name it."""
-    rows = [
-        {
-            "job_id": job_id,
-            "kind": NodeKind.LEAF if node.level == 0 else NodeKind.BRANCH,
-            "level": node.level,
-            "first_position": spans[node.first][0],
-            "last_position": spans[node.last][1],
-            "status": NodeStatus.WAITING,
-            "pending": spans[node.first][2] if node.level == 0 else node.children,
-        }
-        for node in tree
-    ]
     ids: list[int] = [0] * len(tree)
     for index in reversed(range(len(tree))):
         parent = tree[index].parent
-        rows[index]["parent_id"] = None if parent is None else ids[parent]
+        above = None if parent is None else ids[parent]
         ids[index] = connection.execute(
-            insert(Node).values(**rows[index]).returning(Node.id)
+            insert(Node).values(job_id=job_id, parent_id=above, **rows[index]).returning(Node.id)
         ).scalar_one()
     return ids

@@ -7,7 +7,7 @@ leaves an orphan, which ``reconcile_files`` finds by its name.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -83,6 +83,18 @@ def reconcile_files(services: Services, now_seconds: float) -> Reconciled:
     for file_id in doubled:
         _delete(services, file_id)
     return Reconciled(adopted, len(doubled), len(vanished), len(remote) - len(ours))
+
+
+def found_at_provider(services: Services, shas: Collection[str]) -> dict[str, str]:
+    """sha256 -> file id of contents that are at the provider, whatever our rows say: uploads whose
+    worker was lost before it could say so. Empty where the provider cannot be asked."""
+    try:
+        listed = services.provider.files()
+    except OverstoryError as error:
+        log.warning("files.not_listed", error=str(error))
+        return {}
+    named = {content_of(file.filename): file.id for file in listed}
+    return {sha: named[sha] for sha in shas if sha in named}
 
 
 def content_of(filename: str) -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from celery import shared_task
@@ -19,14 +19,16 @@ from clients import sources
 from clients.sources import Source
 from core.errors import ServiceAway, WrongUsage
 from core.outcomes import backoff_seconds
-from core.packing import Weight, pack
-from core.shape import Shape, expected_bytes, expected_tokens, shape_of
 from core.spec import JobSpec, content_key, parse_spec
+from core.states import ImageStatus
 from core.tokens import Detail
-from core.tree import plan_tree
-from models import deliveries, plan
-from models.plan import NewImage, NewJob
+from models import deliveries, lineage, plan
+from models.lineage import Earlier
+from models.plan import NewJob
+from models.state import Moved
+from tasks.arrange import Keep, arrange
 from tasks.base import StageTask
+from tasks.pipeline import announce
 from tasks.preprocess import limits_of
 from tasks.services import Services
 
@@ -64,23 +66,44 @@ def submit(services: Services, spec: JobSpec, natural: bool = False) -> Submitte
     if known is not None:
         return Submitted(known, created=False, ignored=ignored)
     job = _new_job(services, spec, key or secrets.token_hex(16))
-    shape = shape_of(
-        job.model,
-        job.provider,
-        job.ask,
-        services.settings.images_per_request,
-        services.settings.context_tokens,
-    )
-    images, leaves = place(expansion.sources, shape, _detail(services, spec))
+    before = None if spec.fresh else precedent(services, job, expansion.sources)
+    made = _write(services, job, expansion.sources, before, Keep(), spec.webhook)
+    return replace(made, ignored=ignored)
+
+
+def continue_job(
+    services: Services, job: NewJob, found: Sequence[Source], before: Earlier, keep: Keep
+) -> Submitted:
+    """Plan and write a job that goes on from an earlier one, whose texts it takes over as ``keep``
+    says; the job of the same key is returned as it stands."""
+    known = _known(services, job.key)
+    if known is not None:
+        return Submitted(known, created=False)
+    return _write(services, job, found, before, keep, None)
+
+
+def _write(
+    services: Services,
+    job: NewJob,
+    found: Sequence[Source],
+    before: Earlier | None,
+    keep: Keep,
+    webhook: str | None,
+) -> Submitted:
+    made = arrange(services, job, found, before, keep)
+    job = replace(job, follows=before.job_id if before is not None else job.follows)
+    moved = Moved()
     with services.database.write() as connection:
-        created = plan.insert_job(connection, job, images, plan_tree(leaves, shape.fan_in))
-        if created and spec.webhook:
-            deliveries.open_delivery(connection, job.id, spec.webhook)
+        created = plan.insert_job(connection, job, made.images, made.tree, made.kept, moved)
+        if created and webhook:
+            deliveries.open_delivery(connection, job.id, webhook)
     if not created:  # the same job was submitted twice at the same moment
-        return Submitted(_known(services, job.key) or job.id, created=False, ignored=ignored)
-    log.info("job.submitted", job=job.id, images=len(images), leaves=leaves)
-    start(services, job.id, len(images))
-    return Submitted(job.id, created=True, ignored=ignored)
+        return Submitted(_known(services, job.key) or job.id, created=False)
+    kept = sum(text is not None for text in made.kept)
+    log.info("job.submitted", job=job.id, images=len(made.images), nodes=len(made.tree), kept=kept)
+    start(services, job.id, sum(image.status == ImageStatus.PENDING for image in made.images))
+    announce(services, job.id, moved)
+    return Submitted(job.id, created=True)
 
 
 def start(services: Services, job_id: str, images: int) -> None:
@@ -90,41 +113,21 @@ def start(services: Services, job_id: str, images: int) -> None:
         services.send("preprocess", job=job_id)
 
 
-def place(found: Sequence[Source], shape: Shape, detail: Detail) -> tuple[list[NewImage], int]:
-    """Every source at its place: its leaf, or the first one it is a duplicate of; and the number
-    of leaves. Leaves are planned over distinct images, by what they are expected to weigh."""
-    twins = sources.content_twins(found)
-    distinct = [index for index in range(len(found)) if index not in twins]
-    weights = [
-        Weight(expected_bytes(found[index].bytes, detail), expected_tokens(detail))
-        for index in distinct
-    ]
-    sizes = pack(weights, shape.leaf)
-    leaf_of: dict[int, int] = {}
-    start = 0
-    for leaf, size in enumerate(sizes):
-        leaf_of.update(dict.fromkeys(distinct[start : start + size], leaf))
-        start += size
-    images = [
-        NewImage(
-            name=source.name,
-            location=source.location,
-            page=source.page,
-            root=source.root,
-            bytes=source.bytes,
-            duplicate_of=twins[index] + 1 if index in twins else None,
-            leaf=leaf_of.get(index),
-        )
-        for index, source in enumerate(found)
-    ]
-    return images, len(sizes)
-
-
 def _known(services: Services, key: str | None) -> str | None:
     if key is None:
         return None
     with services.database.read() as connection:
         return plan.job_of_key(connection, key)
+
+
+def precedent(services: Services, job: NewJob, found: Sequence[Source]) -> Earlier | None:
+    """The newest job with an answer that asked the same and shares an image, to go on from."""
+    if job.family is None:
+        return None
+    images = [(source.name, source.location) for source in found]
+    with services.database.read() as connection:
+        before = lineage.newest_alike(connection, job.family, images)
+        return None if before is None else lineage.earlier(connection, before)
 
 
 def _new_job(services: Services, spec: JobSpec, key: str) -> NewJob:
@@ -139,6 +142,7 @@ def _new_job(services: Services, spec: JobSpec, key: str) -> NewJob:
         account=services.account,
         detail=_detail(services, spec),
         weight=spec.weight,
+        family=content_key(_asked(services, spec)),
         options={
             "fetch": spec.fetch,
             "fresh": spec.fresh,
@@ -154,27 +158,19 @@ def _detail(services: Services, spec: JobSpec) -> Detail:
 
 
 def _natural_key(services: Services, spec: JobSpec, found: Sequence[Source]) -> str:
-    files = [(source.location, source.page, source.bytes, _changed(source)) for source in found]
-    return content_key(
-        [
-            spec.ask,
-            spec.model or services.settings.model,
-            services.settings.endpoint,
-            _detail(services, spec),
-            spec.fetch,
-            files,
-        ]
-    )
+    files = [(each.location, each.page, each.bytes, each.changed_ns or 0) for each in found]
+    return content_key([*_asked(services, spec), files])
 
 
-def _changed(source: Source) -> int:
-    """When a file was last changed, in ns; 0 for a URL or a file that cannot be asked."""
-    if source.bytes is None:
-        return 0
-    try:
-        return sources.local_path(source.location).stat().st_mtime_ns
-    except OSError:
-        return 0
+def _asked(services: Services, spec: JobSpec) -> list[object]:
+    """What is asked, without the images: jobs that share it are of one family."""
+    return [
+        spec.ask,
+        spec.model or services.settings.model,
+        services.settings.endpoint,
+        _detail(services, spec),
+        spec.fetch,
+    ]
 
 
 @shared_task(name="overstory.submit", base=StageTask, bind=True, ignore_result=False)  # type: ignore[untyped-decorator]

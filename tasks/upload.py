@@ -37,7 +37,7 @@ from models.filestore import Claim
 from models.state import Moved
 from tasks.account import pause_account
 from tasks.base import StageTask
-from tasks.files import FILE_PREFIX, delete_files, reconcile_files
+from tasks.files import FILE_PREFIX, delete_files, found_at_provider, reconcile_files
 from tasks.pipeline import ImageStage, attempt, run_slice
 from tasks.services import Services
 
@@ -46,6 +46,12 @@ log = structlog.get_logger()
 BUSY_SECONDS = 1.0
 ROOM_SECONDS = 0.5
 SLOW_SECONDS = 5.0
+"""How long an image waits that could not be sent because uploads rest."""
+REST_SECONDS, REST_SECONDS_MAX = 0.5, 30.0
+"""How long uploads rest after a refusal: doubled while the next one is refused too."""
+SENDS = 3
+"""Times an upload is sent at once before it counts as a failed attempt: 5 attempts alone would
+fail one image in 400 where 3 of 10 requests get lost."""
 TRIAL_SECONDS = 30.0
 """How long the others wait for the one that tries, at most."""
 EVICTED_AT_ONCE = 16
@@ -61,6 +67,7 @@ class Pace:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._slow = False
+        self._refusals = 0
         self._rest_until = self._trial_until = self._refused_until = 0.0
 
     def start(self) -> bool:
@@ -81,10 +88,15 @@ class Pace:
         with self._lock:
             self._slow, self._rest_until = True, time.monotonic() + ROOM_SECONDS
 
-    def refused(self, seconds: float) -> None:
+    def refused(self, at_least: float) -> None:
+        """Rest; what is refused at the same moment in several threads counts as one refusal."""
         with self._lock:
-            self._slow = True
-            self._rest_until = self._refused_until = time.monotonic() + seconds
+            at = time.monotonic()
+            if at < self._refused_until:
+                return
+            rest = min(REST_SECONDS * 2**self._refusals, REST_SECONDS_MAX)
+            self._slow, self._refusals = True, self._refusals + 1
+            self._rest_until = self._refused_until = at + max(rest, at_least)
 
     def is_refused(self) -> bool:
         """Whether what a slice has still to send must wait."""
@@ -93,7 +105,7 @@ class Pace:
 
     def go(self) -> None:
         with self._lock:
-            self._slow = False
+            self._slow, self._refusals = False, 0
             self._rest_until = self._refused_until = 0.0
 
 
@@ -123,11 +135,14 @@ def work(services: Services, images: Sequence[ImageWork]) -> list[Outcome[Upload
     lease = services.new_lease()
     with services.leases.hold(lease.token):
         claimed = claim_with_room(services, images, lease)
+        lost = {sha for sha, claim in claimed.items() if claim is Claim.LOST}
+        found = found_at_provider(services, lost) if lost else {}
         outcomes = []
         for image in images:
             claim = claimed.get(image.sha256 or "", Claim.STORED)
-            outcomes.append(attempt(services, image, partial(upload_one, services, image, claim)))
-            if claim is Claim.MINE:  # a second image of the same content finds it stored
+            upload = partial(upload_one, services, image, claim, found.get(image.sha256 or ""))
+            outcomes.append(attempt(services, image, upload))
+            if claim in (Claim.MINE, Claim.LOST):  # a second image of the content finds it stored
                 there = isinstance(outcomes[-1], Done)
                 claimed[image.sha256 or ""] = Claim.STORED if there else Claim.BUSY
     give_back(services, images, outcomes, lease.token)
@@ -169,17 +184,22 @@ def claim_contents(
         )
 
 
-def upload_one(services: Services, image: ImageWork, claim: Claim) -> Outcome[Uploaded]:
+def upload_one(
+    services: Services, image: ImageWork, claim: Claim, found: str | None
+) -> Outcome[Uploaded]:
+    """``found``: the id under which a content whose upload was lost is at the provider."""
     match claim:
+        case Claim.LOST if found is not None:
+            return Done(Uploaded(found))
         case Claim.STORED:
             return Done(Uploaded())
         case Claim.BUSY:
             return Postpone(BUSY_SECONDS, "another worker is uploading the same content")
         case Claim.FULL:
             return Postpone(0.0, STORE_FULL)  # due at once, so that the first in order are first
-        case Claim.MINE if _paces[services.account].is_refused():
+        case Claim.MINE | Claim.LOST if _paces[services.account].is_refused():
             return Postpone(SLOW_SECONDS, "uploads rest after a refusal")
-        case Claim.MINE:
+        case Claim.MINE | Claim.LOST:
             return _sent(services, image, image.sha256 or "")
 
 
@@ -219,12 +239,10 @@ def _sent(services: Services, image: ImageWork, sha256: str) -> Outcome[Uploaded
     data = services.blobs.get(sha256)
     if data is None:
         return Reject(RefusalCode.MISSING, "its prepared bytes have vanished from the blob store")
-    ending = (image.mime or "image/jpeg").rpartition("/")[2].replace("jpeg", "jpg")
     try:
-        name = f"{FILE_PREFIX}{sha256}.{ending}"
-        return Done(Uploaded(services.provider.upload(name, data, image.mime or "image/jpeg")))
+        return Done(Uploaded(_send(services, sha256, data, image.mime or "image/jpeg")))
     except SlowDown as error:
-        return _rest(services, error.retry_after or SLOW_SECONDS, str(error))
+        return _rest(services, error.retry_after or 0.0, str(error))
     except AccountPaused as error:
         pause_account(services, error)
         return _rest(services, SLOW_SECONDS, str(error))
@@ -237,18 +255,28 @@ def _sent(services: Services, image: ImageWork, sha256: str) -> Outcome[Uploaded
         _paces[services.account].full()
         return Postpone(0.0, STORE_FULL)
     except ProviderDown as error:
-        resting = _rest(services, SLOW_SECONDS, str(error))
         if _is_down(services):  # an outage fails no image
-            return resting
+            return _rest(services, 0.0, str(error))
         return Retry(backoff_seconds(image.attempts + 2, services.draw()), str(error))
     except RequestRefused as error:
         code = RefusalCode.BLOCKED if error.moderation else RefusalCode.UPLOAD_FAILED
         return Reject(code, str(error))
 
 
-def _rest(services: Services, seconds: float, reason: str) -> Outcome[Uploaded]:
-    _paces[services.account].refused(seconds)
-    return Postpone(seconds, reason)
+def _send(services: Services, sha256: str, data: bytes, mime: str) -> str:
+    """The new file's id. A request that gets lost is sent again at once, SENDS times in all."""
+    name = f"{FILE_PREFIX}{sha256}.{mime.rpartition('/')[2].replace('jpeg', 'jpg')}"
+    for tries in range(SENDS - 1):
+        try:
+            return services.provider.upload(name, data, mime)
+        except ProviderDown:
+            services.stopping.wait(backoff_seconds(tries, services.draw(), base=0.2, cap=2.0))
+    return services.provider.upload(name, data, mime)
+
+
+def _rest(services: Services, at_least: float, reason: str) -> Outcome[Uploaded]:
+    _paces[services.account].refused(at_least)
+    return Postpone(max(at_least, REST_SECONDS), reason)
 
 
 def _is_down(services: Services) -> bool:

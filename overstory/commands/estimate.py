@@ -32,8 +32,8 @@ from models.engine import Database
 from overstory.commands.control import home_option
 from overstory.progress import duration
 from overstory.run import prepare
+from tasks.arrange import place
 from tasks.preprocess import limits_of
-from tasks.submit import place
 from workers.stack import database_url
 
 THREADS = 8

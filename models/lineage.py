@@ -1,0 +1,163 @@
+"""What a job can take over from an earlier one: its tree, its texts, its prepared images."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from core.replan import OldNode
+from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
+from models.tables import Image, Job, Node
+
+Identity = tuple[str, int | None, int | None, int | None]
+"""Location, page, bytes and time of last change: what tells an unchanged image unread."""
+
+ALIKE_NAMES = 50
+"""File names looked up to find the earlier job: any one in common will do."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownImage:
+    """What became of an image in the earlier job, as its row in the new one begins."""
+
+    position: int
+    status: ImageStatus
+    error_code: str | None
+    error: str | None
+    remarks: str | None
+    source_sha256: str | None
+    sha256: str | None
+    mime: str | None
+    width: int | None
+    height: int | None
+    prepared_bytes: int | None
+    tokens: int | None
+    answer: Any
+
+
+@dataclass(frozen=True, slots=True)
+class KeptNode:
+    """A text that is taken over. Its citations are positions of the earlier job."""
+
+    text: str
+    images: int
+    refused_citations: int
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """An earlier job: its tree, its texts by node, its images by identity."""
+
+    job_id: str
+    root: OldNode
+    texts: dict[int, KeptNode]
+    images: dict[Identity, KnownImage]
+
+
+def newest_alike(
+    connection: Connection, family: str, images: Collection[tuple[str, str]]
+) -> str | None:
+    """The newest job with an answer that asked the same (``family``) and has one of ``images``
+    (name, location) in common."""
+    some = list(images)[:: max(1, len(images) // ALIKE_NAMES)]
+    return connection.execute(
+        select(Job.id)
+        .join(Image, Image.job_id == Job.id)
+        .where(
+            Job.family == family,
+            Job.status.in_([JobStatus.COMPLETED, JobStatus.PARTIAL]),
+            Image.name.in_([name for name, _ in some]),
+            Image.location.in_([location for _, location in some]),
+        )
+        .order_by(Job.created_at.desc())
+        .limit(1)
+    ).scalar()
+
+
+def earlier(connection: Connection, job_id: str) -> Earlier | None:
+    """The job as something to go on from; None where it has no tree that is settled."""
+    nodes = connection.execute(
+        select(
+            Node.id,
+            Node.parent_id,
+            Node.kind,
+            Node.status,
+            Node.text,
+            Node.images,
+            Node.refused_citations,
+        )
+        .where(Node.job_id == job_id, Node.status != NodeStatus.SPLIT)
+        .order_by(Node.first_position, Node.level)
+    ).all()
+    images, held = _images(connection, job_id)
+    tops = [node.id for node in nodes if node.parent_id is None]
+    if len(tops) != 1:
+        return None
+    texts = {
+        node.id: KeptNode(node.text, node.images, node.refused_citations)
+        for node in nodes
+        if node.status == NodeStatus.DONE and node.text
+    }
+    return Earlier(job_id, _tree(tops[0], nodes, held, texts), texts, images)
+
+
+def _images(
+    connection: Connection, job_id: str
+) -> tuple[dict[Identity, KnownImage], dict[int, list[Identity]]]:
+    """Images by identity, and the identities in each leaf, in order."""
+    rows = connection.execute(
+        select(
+            Image.node_id,
+            Image.location,
+            Image.page,
+            Image.bytes,
+            Image.changed_ns,
+            Image.position,
+            Image.status,
+            Image.error_code,
+            Image.error,
+            Image.remarks,
+            Image.source_sha256,
+            Image.sha256,
+            Image.mime,
+            Image.width,
+            Image.height,
+            Image.prepared_bytes,
+            Image.tokens,
+            Image.answer,
+        )
+        .where(Image.job_id == job_id)
+        .order_by(Image.position)
+    )
+    images: dict[Identity, KnownImage] = {}
+    held: dict[int, list[Identity]] = {}
+    for row in rows:
+        leaf, location, page, size, changed, *known = tuple(row)
+        identity = (location, page, size, changed)
+        images[identity] = KnownImage(*known)
+        if leaf is not None:
+            held.setdefault(leaf, []).append(identity)
+    return images, held
+
+
+def _tree(
+    root: int, nodes: Sequence[Any], held: dict[int, list[Identity]], texts: dict[int, KeptNode]
+) -> OldNode:
+    below: dict[int, list[int]] = {}
+    leaves = set()
+    for node in nodes:
+        below.setdefault(node.parent_id, []).append(node.id)
+        if node.kind == NodeKind.LEAF:
+            leaves.add(node.id)
+
+    def build(node_id: int) -> OldNode:
+        settled = node_id in texts
+        if node_id in leaves:
+            return OldNode(node_id, items=tuple(held.get(node_id, ())), settled=settled)
+        children = tuple(build(child) for child in below.get(node_id, ()))
+        return OldNode(node_id, children=children, settled=settled)
+
+    return build(root)

@@ -1,0 +1,186 @@
+"""Where each image goes: its leaf in a fresh plan, or in the tree of an earlier job, so that what
+stayed the same is neither prepared, uploaded nor asked again.
+
+Reads: the blob store (which prepared images are still there). Does: duplicates, packing, the tree.
+Writes nothing. May raise ServiceAway.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from clients import sources
+from clients.sources import Source
+from core import citations
+from core.errors import RefusalCode
+from core.packing import Weight, pack
+from core.replan import Replanned, replan
+from core.shape import Shape, base64_bytes, expected_bytes, expected_tokens, shape_of
+from core.states import ImageStatus
+from core.tokens import Detail
+from core.tree import PlannedNode, plan_tree
+from models.lineage import Earlier, Identity, KeptNode, KnownImage
+from models.plan import NewImage, NewJob
+from tasks.services import Services
+
+REFUSED_FOR_GOOD = (
+    RefusalCode.BLOCKED,
+    RefusalCode.REFUSED_BY_PROVIDER,
+    RefusalCode.POISON,
+    RefusalCode.NOTES_BLOCKED,
+)
+"""Finding these out again would be paid again; other failures cost nothing to try."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """What is taken over from an earlier job: all that is unchanged, or only what leaves say (a
+    new question about the same images), and of these not the leaves over ``look`` (positions of
+    the earlier job)."""
+
+    branches: bool = True
+    look: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Arranged:
+    """Images at their places, the tree over them, and the texts its nodes begin with."""
+
+    images: list[NewImage]
+    tree: list[PlannedNode]
+    kept: list[KeptNode | None]
+
+
+def arrange(
+    services: Services, job: NewJob, found: Sequence[Source], before: Earlier | None, keep: Keep
+) -> Arranged:
+    """Every source at its place, going on from ``before`` as far as it serves."""
+    shape = shape_of(
+        job.model,
+        job.provider,
+        job.ask,
+        services.settings.images_per_request,
+        services.settings.context_tokens,
+    )
+    detail: Detail = "high" if job.detail == "high" else "low"
+    if before is None:
+        images, leaves = place(found, shape, detail)
+        tree = plan_tree(leaves, shape.fan_in)
+        return Arranged(images, tree, [None] * len(tree))
+    return _continued(services, found, shape, detail, before, keep)
+
+
+def place(found: Sequence[Source], shape: Shape, detail: Detail) -> tuple[list[NewImage], int]:
+    """Every source at its place: its leaf, or the first one it is a duplicate of; and the number
+    of leaves. Leaves are planned over distinct images, by what they are expected to weigh."""
+    twins = sources.content_twins(found)
+    distinct = [index for index in range(len(found)) if index not in twins]
+    sizes = pack([_expected(found[index], detail) for index in distinct], shape.leaf)
+    return _seated(found, twins, distinct, sizes), len(sizes)
+
+
+def _continued(
+    services: Services,
+    found: Sequence[Source],
+    shape: Shape,
+    detail: Detail,
+    before: Earlier,
+    keep: Keep,
+) -> Arranged:
+    twins = sources.content_twins(found)
+    distinct = [index for index in range(len(found)) if index not in twins]
+    identities = [identity_of(found[index]) for index in distinct]
+    weights = [
+        _weight(before.images.get(identity)) or _expected(found[index], detail)
+        for index, identity in zip(distinct, identities, strict=True)
+    ]
+    plan = replan(identities, weights, before.root, shape.leaf, shape.fan_in)
+    if plan is None:
+        sizes = pack(weights, shape.leaf)
+        tree = plan_tree(len(sizes), shape.fan_in)
+        plan = Replanned(tree, sizes, [None] * len(tree))
+    kept = _kept_nodes(plan, before, keep, identities)
+    images = _seated(found, twins, distinct, plan.sizes)
+    positions = {}
+    for index, identity in zip(distinct, identities, strict=True):
+        image = images[index]
+        known = before.images.get(identity)
+        if known is not None and image.leaf is not None:
+            positions[known.position] = index + 1
+            stays = kept[image.leaf] is not None
+            images[index] = replace(image, known=known if stays else _again(services, known))
+    texts = [_text(before, node, positions) for node in kept]
+    return Arranged(images, plan.tree, texts)
+
+
+def identity_of(source: Source) -> Identity:
+    return (source.location, source.page, source.bytes, source.changed_ns)
+
+
+def _kept_nodes(
+    plan: Replanned, before: Earlier, keep: Keep, identities: Sequence[Identity]
+) -> list[int | None]:
+    kept = [
+        node_id if keep.branches or node.level == 0 else None
+        for node, node_id in zip(plan.tree, plan.kept, strict=True)
+    ]
+    start = 0
+    for leaf, size in enumerate(plan.sizes):
+        shown = (before.images.get(identity) for identity in identities[start : start + size])
+        if any(image is not None and image.position in keep.look for image in shown):
+            kept[leaf] = None
+        start += size
+    return kept
+
+
+def _again(services: Services, known: KnownImage) -> KnownImage | None:
+    """How an image begins that is to be looked at again; None: from its source."""
+    if known.status == ImageStatus.FAILED and known.error_code in REFUSED_FOR_GOOD:
+        return known
+    if not known.sha256 or (known.prepared_bytes and not services.blobs.has(known.sha256)):
+        return None
+    return replace(known, status=ImageStatus.PREPARED, error=None, error_code=None, answer=None)
+
+
+def _text(before: Earlier, node_id: int | None, positions: dict[int, int]) -> KeptNode | None:
+    """A text that is taken over, citing positions of the new job."""
+    if node_id is None:
+        return None
+    text = before.texts[node_id]
+    if all(old == new for old, new in positions.items()):
+        return text
+    return replace(text, text=citations.translate(text.text, positions))
+
+
+def _seated(
+    found: Sequence[Source], twins: dict[int, int], distinct: Sequence[int], sizes: Sequence[int]
+) -> list[NewImage]:
+    leaf_of: dict[int, int] = {}
+    start = 0
+    for leaf, size in enumerate(sizes):
+        leaf_of.update(dict.fromkeys(distinct[start : start + size], leaf))
+        start += size
+    return [
+        NewImage(
+            name=source.name,
+            location=source.location,
+            page=source.page,
+            root=source.root,
+            bytes=source.bytes,
+            duplicate_of=twins[index] + 1 if index in twins else None,
+            leaf=leaf_of.get(index),
+            changed_ns=source.changed_ns,
+        )
+        for index, source in enumerate(found)
+    ]
+
+
+def _expected(source: Source, detail: Detail) -> Weight:
+    return Weight(expected_bytes(source.bytes, detail), expected_tokens(detail))
+
+
+def _weight(known: KnownImage | None) -> Weight | None:
+    if known is None or known.tokens is None:
+        return None
+    return Weight(base64_bytes(known.prepared_bytes or 0), known.tokens)

@@ -1,0 +1,144 @@
+"""A changed set is planned from the tree of the earlier one: what stayed is kept."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core.packing import Budget, Weight, pack
+from core.replan import OldNode, replan
+from core.tree import plan_tree
+
+BUDGET = Budget(items=60, bytes=20_000_000, tokens=200_000)
+FAN_IN = 58
+
+
+def weights(count: int) -> list[Weight]:
+    return [Weight(100_000, 171)] * count
+
+
+def tree_over(items: list[int], budget: Budget = BUDGET, fan_in: int = FAN_IN) -> OldNode:
+    """A fresh plan as an earlier tree."""
+    sizes = pack(weights(len(items)), budget)
+    plan = plan_tree(len(sizes), fan_in)
+    made: list[OldNode] = []
+    start = 0
+    for number, node in enumerate(plan):
+        if node.level == 0:
+            size = sizes[number]
+            made.append(OldNode(number + 1, items=tuple(items[start : start + size])))
+            start += size
+            continue
+        below = [n for n, child in enumerate(plan[:number]) if child.parent == number]
+        made.append(OldNode(number + 1, children=tuple(made[n] for n in below)))
+    return made[-1]
+
+
+def again(items: list[int], old: OldNode, budget: Budget = BUDGET, fan_in: int = FAN_IN):
+    return replan(items, weights(len(items)), old, budget, fan_in)
+
+
+def asked(plan) -> int:
+    return sum(kept is None for kept in plan.kept)
+
+
+def by_id(node: OldNode) -> dict[int, OldNode]:
+    return {node.id: node} | {i: n for child in node.children for i, n in by_id(child).items()}
+
+
+def test_an_unchanged_set_is_kept_whole():
+    items = list(range(10_000))
+    plan = again(items, tree_over(items))
+    assert asked(plan) == 0
+    assert sum(plan.sizes) == 10_000
+
+
+@pytest.mark.parametrize("place", [0, 1, 30, 59, 60, 61, 5_000, 8_820, 9_999, 10_000])
+def test_one_image_more_among_10_000_asks_four_times_at_most(place):
+    items = list(range(10_000))
+    grown = [*items[:place], -1, *items[place:]]
+    plan = again(grown, tree_over(items))
+    assert asked(plan) <= 4
+    assert sum(plan.sizes) == 10_001
+
+
+@pytest.mark.parametrize("place", [0, 59, 5_000, 9_999])
+def test_one_image_less_asks_for_its_leaf_and_what_is_above(place):
+    items = list(range(10_000))
+    plan = again([*items[:place], *items[place + 1 :]], tree_over(items))
+    assert asked(plan) == 3
+
+
+def test_a_hundred_new_images_get_leaves_of_their_own():
+    items = list(range(600))
+    plan = again(list(range(700)), tree_over(items))
+    assert asked(plan) == 3  # two leaves and the root
+    assert plan.sizes[-2:] == [50, 50]
+
+
+def test_a_full_leaf_that_gets_one_more_is_divided_evenly():
+    items = list(range(600))
+    plan = again([*items[:30], -1, *items[30:]], tree_over(items))
+    assert plan.sizes[:2] == [31, 30]
+    assert asked(plan) == 3
+
+
+def test_a_set_that_fitted_one_request_is_planned_afresh_when_it_no_longer_does():
+    items = list(range(60))
+    assert again([*items, 60], tree_over(items)) is None
+
+
+def test_a_set_with_nothing_in_common_is_planned_afresh():
+    assert again(list(range(1_000, 2_000)), tree_over(list(range(1_000)))) is None
+
+
+def test_a_tree_worn_thin_is_planned_afresh():
+    items = list(range(6_000))
+    assert again(items[::3], tree_over(items)) is None
+
+
+def test_a_leaf_without_a_text_is_asked_and_so_is_all_above_it():
+    items = list(range(180))
+    old = tree_over(items)
+    broken = OldNode(
+        old.id, children=(OldNode(99, old.children[0].items, settled=False), *old.children[1:])
+    )
+    plan = again(items, broken)
+    assert plan.kept == [None, old.children[1].id, old.children[2].id, None]
+
+
+def test_an_image_that_moved_back_counts_as_new_at_its_place():
+    items = list(range(180))
+    plan = again([*items[60:], *items[:60]], tree_over(items))
+    assert sum(plan.sizes) == 180
+    assert plan.kept[0] is not None  # the run that kept its order
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_any_change_gives_a_tree_within_its_limits(data):
+    budget = Budget(items=data.draw(st.integers(1, 6)), bytes=10**9, tokens=10**9)
+    fan_in = data.draw(st.integers(2, 4))
+    before = list(range(data.draw(st.integers(1, 80))))
+    old = tree_over(before, budget, fan_in)
+    after = data.draw(st.lists(st.integers(0, 120), unique=True, min_size=1, max_size=90))
+    plan = again(after, old, budget, fan_in)
+    if plan is None:
+        return
+    assert sum(plan.sizes) == len(after)
+    assert all(1 <= size <= budget.items for size in plan.sizes)
+    children = [node.children for node in plan.tree if node.level]
+    assert all(2 <= count <= fan_in for count in children)
+    assert [node.parent is None for node in plan.tree] == [False] * (len(plan.tree) - 1) + [True]
+    assert all(node.parent is None or node.parent > n for n, node in enumerate(plan.tree))
+    known, start = by_id(old), 0
+    for size, kept in zip(plan.sizes, plan.kept, strict=False):
+        if kept is not None:
+            assert known[kept].items == tuple(after[start : start + size])
+        start += size
+    for n, (node, kept) in enumerate(zip(plan.tree, plan.kept, strict=True)):
+        below = [plan.kept[c] for c, child in enumerate(plan.tree) if child.parent == n]
+        if node.level and kept is not None:
+            assert below == [child.id for child in known[kept].children]
+            assert (kept == old.id) == (node.parent is None)
