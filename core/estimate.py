@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from core.images import pad_plan, plan_resize
 from core.limits import Limits
@@ -22,6 +23,8 @@ BYTES_PER_TOKEN = 4
 LEAF_TOKENS, LEAF_TOKENS_PER_IMAGE = 80, 23
 BRANCH_TOKENS, BRANCH_TOKENS_PER_IMAGE = 250, 1.6
 """What is written usually: a line an image; a few groups and a citation an image."""
+REQUEST_TOKENS = 250
+"""Our own instructions in a request, about."""
 CALL_SECONDS = 20.0
 WINDOW_SECONDS = 60.0
 
@@ -63,6 +66,36 @@ class Estimate:
     currency: str
     seconds: float
     binds: str
+
+
+class OpenCall(Protocol):
+    """A node that is still to be asked (models.reporting.OpenNode)."""
+
+    @property
+    def kind(self) -> NodeKind: ...
+
+    @property
+    def images(self) -> int: ...
+
+    @property
+    def image_tokens(self) -> int: ...
+
+    @property
+    def note_bytes(self) -> int: ...
+
+    @property
+    def open_below(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What is still to be asked: requests, images shown in them, tokens and money in all."""
+
+    requests: int
+    images: int
+    tokens: int
+    cost: float
+    currency: str
 
 
 def tokens_of_size(width: int, height: int, detail: Detail) -> int:
@@ -113,6 +146,19 @@ def estimate(
         seconds=seconds,
         binds=binds,
     )
+
+
+def ahead(nodes: Sequence[OpenCall], words: str, habit: Habit, price: Price) -> Ahead:
+    """What a planned job still takes. ``words``: what each of its requests repeats."""
+    repeated = REQUEST_TOKENS + len(words.encode()) // BYTES_PER_TOKEN
+    prompt = written = 0.0
+    for node in nodes:
+        unknown = habit.completion_tokens(NodeKind.LEAF, node.open_below) * (node.open_below > 0)
+        prompt += repeated + node.image_tokens + node.note_bytes / BYTES_PER_TOKEN + unknown
+        written += habit.completion_tokens(node.kind, node.images)
+    money = cost(price, round(prompt), 0, round(written))
+    images = sum(node.images for node in nodes if node.kind == NodeKind.LEAF)
+    return Ahead(len(nodes), images, round(prompt + written), money, price.currency)
 
 
 def time_at(

@@ -7,7 +7,7 @@ same thing (file ids, the account's key).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,7 @@ class Ask:
     detail: Detail
     shape: Shape
     reasoning_effort: str | None = None
+    history: tuple[tuple[str, str], ...] = ()  # questions asked before, and their answers
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +50,25 @@ class Variant:
 FIRST = Variant()
 
 
+def history_of(options: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """The conversation before a job's question, from its options."""
+    return tuple((each["ask"], each["answer"]) for each in options.get("history") or ())
+
+
+def spoken(question: str, options: Mapping[str, Any]) -> str:
+    """All words that a job's requests repeat: what its question takes of the context."""
+    return "\n".join([*(words for each in history_of(options) for words in each), question])
+
+
 def look_body(ask: Ask, urls: Sequence[str], whole: bool, variant: Variant = FIRST) -> Body:
-    """The body of a request that shows images. ``whole``: the person's own question is asked."""
-    messages = prompts.look(urls, ask.detail, ask.question, whole, variant.nudges)
+    """The body of a request that shows images. ``whole``: the person's own question is asked, and
+    a further question continues the conversation that the first one began."""
+    if whole and ask.history:
+        first = prompts.look(urls, ask.detail, ask.history[0][0], whole)
+        messages = prompts.converse(first, ask.history, ask.question, variant.nudges)
+    else:
+        question = prompts.in_context(ask.question, ask.history, answers=False)
+        messages = prompts.look(urls, ask.detail, question, whole, variant.nudges)
     return _body(ask, messages, ask.shape.leaf_max_tokens(len(urls), variant.widened))
 
 
@@ -59,7 +76,8 @@ def read_body(
     ask: Ask, notes: Sequence[str], images: int, whole: bool, variant: Variant = FIRST
 ) -> Body:
     """The body of a request over notes."""
-    messages = prompts.read(notes, images, ask.question, whole, variant.nudges)
+    question = prompts.in_context(ask.question, ask.history, answers=True)
+    messages = prompts.read(notes, images, question, whole, variant.nudges)
     return _body(ask, messages, ask.shape.branch_max_tokens(variant.widened))
 
 

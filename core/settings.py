@@ -118,6 +118,12 @@ class Settings(BaseSettings):
             return tuple(host for host in re.split(r"[\s,]+", value) if host)
         return value
 
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        """Servers are started in folders of their own, where a relative path is another one."""
+        return home.expanduser().absolute()
+
     @field_validator("accelerator")
     @classmethod
     def _accelerator_is_installed(cls, accelerator: Accelerator) -> Accelerator:

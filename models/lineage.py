@@ -161,3 +161,60 @@ def _tree(
         return OldNode(node_id, children=children, settled=settled)
 
     return build(root)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """An image of a job as it was given."""
+
+    position: int
+    name: str
+    location: str
+    page: int | None
+    bytes: int | None
+    root: str | None
+    changed_ns: int | None
+
+
+def sources_of(connection: Connection, job_id: str) -> list[SourceRow]:
+    """A job's images as they were given, in order."""
+    rows = connection.execute(
+        select(
+            Image.position,
+            Image.name,
+            Image.location,
+            Image.page,
+            Image.bytes,
+            Image.root,
+            Image.changed_ns,
+        )
+        .where(Image.job_id == job_id)
+        .order_by(Image.position)
+    )
+    return [SourceRow(*row) for row in rows]
+
+
+def newest_version(connection: Connection, job_id: str) -> str:
+    """The job that follows ``job_id`` with the same question, to the end of the line."""
+    family = connection.execute(select(Job.family).where(Job.id == job_id)).scalar()
+    while family is not None:
+        following = connection.execute(
+            select(Job.id)
+            .where(Job.follows == job_id, Job.family == family)
+            .order_by(Job.created_at.desc())
+            .limit(1)
+        ).scalar()
+        if following is None:
+            break
+        job_id = following
+    return job_id
+
+
+def turns(connection: Connection, job_id: str) -> list[str]:
+    """The further questions about a job's images, oldest first."""
+    rows = connection.execute(
+        select(Job.id)
+        .where(Job.follows == job_id, Job.family.is_(None))
+        .order_by(Job.created_at, Job.id)
+    )
+    return list(rows.scalars())

@@ -28,6 +28,11 @@ class JobRow:
     answer: str | None
     created_at: float
     finished_at: float | None
+    account: str
+    label: str | None
+    weight: float
+    family: str | None
+    follows: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +116,11 @@ def job(connection: Connection, job_id: str) -> JobRow | None:
             Job.answer,
             Job.created_at,
             Job.finished_at,
+            Job.account,
+            Job.label,
+            Job.weight,
+            Job.family,
+            Job.follows,
         ).where(Job.id == job_id)
     ).first()
     if row is None:
@@ -322,3 +332,20 @@ def events(connection: Connection, job_id: str, after: int) -> list[EventRow]:
         .order_by(Event.id)
     )
     return [EventRow(*row) for row in rows]
+
+
+def root_text(connection: Connection, job_id: str) -> str | None:
+    """What the root of a job's tree says: its answer, without what is added about images that
+    failed."""
+    return connection.execute(
+        select(Node.text).where(
+            Node.job_id == job_id, Node.parent_id.is_(None), Node.status == NodeStatus.DONE
+        )
+    ).scalar()
+
+
+def taken_over(connection: Connection, job_id: str) -> str | None:
+    """What a job took over from the one it follows, in words."""
+    return connection.execute(
+        select(Event.detail).where(Event.job_id == job_id, Event.name == "job.continued")
+    ).scalar()

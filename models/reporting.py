@@ -5,16 +5,26 @@ Apart from models.queries, which the pipeline waits for: these may read a whole 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Integer, cast, func, select
 
 from core.estimate import PastCall
-from core.states import CallStatus, ImageStatus, JobStatus, NodeKind, NodeStatus
+from core.states import (
+    SETTLED_NODES,
+    CallStatus,
+    ImageStatus,
+    JobStatus,
+    NodeKind,
+    NodeStatus,
+)
 from models.engine import now
 from models.tables import Call, Event, Image, Job, Node
+
+WAITING_IMAGES = (ImageStatus.PENDING, ImageStatus.PREPARED, ImageStatus.UPLOADED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,3 +355,55 @@ def past_calls(connection: Connection, model: str, account: str, last: int = 500
         .limit(last)
     )
     return [PastCall(NodeKind(r.kind), r.images, r.completion_tokens, r.seconds) for r in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenNode:
+    """A node that is still to be asked. ``image_tokens``: of a leaf's images; ``note_bytes``: of
+    the texts below a branch that are there already, ``open_below``: images whose notes are not."""
+
+    kind: NodeKind
+    images: int
+    image_tokens: int
+    note_bytes: int
+    open_below: int
+
+
+def open_nodes(connection: Connection, job_id: str) -> list[OpenNode]:
+    """What a planned job still has to ask."""
+    rows = connection.execute(
+        select(Node.id, Node.parent_id, Node.kind, Node.status, Node.text, Node.images)
+        .where(Node.job_id == job_id, Node.status != NodeStatus.SPLIT)
+        .order_by(Node.level)
+    ).all()
+    shown = _shown(connection, job_id)
+    images: dict[int, int] = {}
+    notes: dict[int | None, int] = defaultdict(int)
+    pending: dict[int | None, int] = defaultdict(int)
+    found = []
+    for row in rows:
+        own, tokens = shown.get(row.id, (0, 0))
+        images[row.id] = (
+            row.images if row.status == NodeStatus.DONE else own + images.get(row.id, 0)
+        )
+        if row.parent_id is not None:
+            images[row.parent_id] = images.get(row.parent_id, 0) + images[row.id]
+        if row.status == NodeStatus.DONE:
+            notes[row.parent_id] += len((row.text or "").encode())
+        elif row.status not in SETTLED_NODES:
+            pending[row.parent_id] += images[row.id]
+            found.append((row, images[row.id], tokens))
+    return [
+        OpenNode(NodeKind(row.kind), count, tokens, notes[row.id], pending[row.id])
+        for row, count, tokens in found
+    ]
+
+
+def _shown(connection: Connection, job_id: str) -> dict[int, tuple[int, int]]:
+    """Images that each leaf is going to show, and their tokens as far as they are known."""
+    rows = connection.execute(
+        select(Image.node_id, func.count(), cast(func.coalesce(func.sum(Image.tokens), 0), Integer))
+        .where(Image.job_id == job_id, Image.status.in_(WAITING_IMAGES), Image.node_id.is_not(None))
+        .group_by(Image.node_id)
+    )
+    return {leaf: (count, tokens) for leaf, count, tokens in rows if leaf is not None}

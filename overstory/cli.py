@@ -13,6 +13,10 @@ from overstory import __version__
 
 COMMANDS = {
     "run": "overstory.commands.run:run",
+    "ask": "overstory.commands.followup:ask",
+    "add": "overstory.commands.followup:add",
+    "remove": "overstory.commands.followup:remove",
+    "watch-folder": "overstory.commands.watch_folder:watch_folder",
     "estimate": "overstory.commands.estimate:estimate",
     "watch": "overstory.commands.watch:watch",
     "report": "overstory.report.command:report",

@@ -54,6 +54,7 @@ def result(database: Database, job: JobRow) -> dict[str, Any]:
             "cost": round(used.cost, 6),
             "currency": used.currency,
         },
+        "follows": job.follows,
         "model": job.model,
         "endpoint": job.endpoint,
         "sandbox": job.endpoint == SANDBOX,

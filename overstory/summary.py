@@ -43,6 +43,10 @@ class Showing:
         if not self._as_json:
             print_summary(self._console, self._database, job)
 
+    def settled(self, job: JobRow) -> NoReturn:
+        """Print a job that had ended before anybody asked, and exit with its status."""
+        self.finish(Ran(job, interrupted=False))
+
     def finish(self, ran: Ran) -> NoReturn:
         """Print what is not printed yet and exit with the job's status."""
         self(ran.job)
@@ -61,6 +65,7 @@ def print_summary(console: Console, database: Database, job: JobRow) -> None:
         shape = queries.tree_shape(connection, job.id)
         used = queries.used(connection, job.id)
         failed = [i for i in queries.images(connection, job.id) if i.status == ImageStatus.FAILED]
+        taken_over = queries.taken_over(connection, job.id)
     parts = [f"{job.submitted} submitted"]
     parts += [f"{number} {name}" for name, number in counts.items() if number]
     tokens = used.prompt_tokens + used.completion_tokens
@@ -73,6 +78,8 @@ def print_summary(console: Console, database: Database, job: JobRow) -> None:
         console,
         f"{used.requests} requests, {tokens:,} tokens, {used.cost:.4f} {used.currency}{charged}",
     )
+    if taken_over:
+        _line(console, f"continued: {taken_over}")
     if job.status == JobStatus.FAILED and job.reason:
         _line(console, f"failed: {job.reason}")
     for image in failed[:FAILED_SHOWN]:

@@ -16,6 +16,7 @@ from core import citations
 from core.errors import RefusalCode
 from core.packing import Weight, pack
 from core.replan import Replanned, replan
+from core.request import spoken
 from core.shape import Shape, base64_bytes, expected_bytes, expected_tokens, shape_of
 from core.states import ImageStatus
 from core.tokens import Detail
@@ -59,7 +60,7 @@ def arrange(
     shape = shape_of(
         job.model,
         job.provider,
-        job.ask,
+        spoken(job.ask, job.options),
         services.settings.images_per_request,
         services.settings.context_tokens,
     )
@@ -121,8 +122,8 @@ def identity_of(source: Source) -> Identity:
 def _kept_nodes(
     plan: Replanned, before: Earlier, keep: Keep, identities: Sequence[Identity]
 ) -> list[int | None]:
-    kept = [
-        node_id if keep.branches or node.level == 0 else None
+    kept = [  # a leaf that is the root has answered the question rather than taken notes
+        node_id if keep.branches or (node.level == 0 and node.parent is not None) else None
         for node, node_id in zip(plan.tree, plan.kept, strict=True)
     ]
     start = 0

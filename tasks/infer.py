@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from celery import shared_task
 
+from core import citations
 from core.errors import ServiceAway
 from core.packing import Weight, balanced, fits, pack
 from core.request import Ask, Body, Variant, look_body
@@ -86,8 +87,8 @@ class Infer:
     kind = NodeKind.LEAF
 
     def question(self, services: Services, connection: Connection, node: NodeWork) -> Look:
-        ask = ask_of(services, node)
         shown = queries.look_images(connection, node.id)
+        ask = numbered(ask_of(services, node), shown)
         files = self._files(services, connection, shown)
         if files is None:
             remedy = Remedy.UPLOAD
@@ -147,6 +148,13 @@ class Infer:
         shas = {image.sha256 for image in shown if image.prepared_bytes}
         files = filestore.ids_of(connection, services.account, shas)
         return files if shas == set(files) else None
+
+
+def numbered(ask: Ask, shown: Sequence[LookImage]) -> Ask:
+    """``ask`` with earlier answers citing the numbers that images have in this request."""
+    numbers = {image.position: n for n, image in enumerate(shown, start=1)}
+    history = [(asked, citations.translate(answer, numbers)) for asked, answer in ask.history]
+    return replace(ask, history=tuple(history))
 
 
 def weights(shown: Sequence[LookImage]) -> list[Weight]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from core.request import Ask, Body, Variant
+from core.request import Ask, Body, Variant, history_of, spoken
 from core.shape import shape_of
 from core.states import NodeKind
 from models.claims import Lease, NodeWork
@@ -106,7 +106,7 @@ def ask_of(services: Services, node: NodeWork) -> Ask:
     shape = shape_of(
         node.model,
         node.provider,
-        node.ask,
+        spoken(node.ask, node.options),
         services.settings.images_per_request,
         services.settings.context_tokens,
     )
@@ -119,6 +119,7 @@ def ask_of(services: Services, node: NodeWork) -> Ask:
         reasoning_effort=(
             services.settings.reasoning_effort if services.profile.reasoning else None
         ),
+        history=history_of(node.options),
     )
 
 

@@ -17,7 +17,16 @@ from typing import Any, Literal
 
 from core.tokens import Detail
 
-TEXTS = ("system", "direct", "leaf", "branch", "root", "nudge_citation", "nudge_length")
+TEXTS = (
+    "system",
+    "direct",
+    "followup",
+    "leaf",
+    "branch",
+    "root",
+    "nudge_citation",
+    "nudge_length",
+)
 Nudge = Literal["citation", "length"]
 Message = dict[str, Any]
 _FRAME = re.compile(r"<(\s*/?\s*(?:notes|question)\b)", re.IGNORECASE)
@@ -46,6 +55,40 @@ def look(
     ]
     instruction = look_instruction(len(urls), question, whole, nudges)
     return [_system(), {"role": "user", "content": [*parts, {"type": "text", "text": instruction}]}]
+
+
+def converse(
+    shown: Sequence[Message],
+    exchanges: Sequence[tuple[str, str]],
+    question: str,
+    nudges: Sequence[Nudge] = (),
+) -> list[Message]:
+    """``shown``, the messages that asked the first question, word for word, so that the provider
+    finds its cache; then each answer and the question after it. ``exchanges``: (question, answer),
+    the first question being that of ``shown``."""
+    messages = list(shown)
+    questions = [*(asked for asked, _ in exchanges[1:]), question]
+    for number, ((_, answer), following) in enumerate(zip(exchanges, questions, strict=True), 1):
+        filled = Template(text("followup")).substitute(question=_inside(following))
+        last = number == len(exchanges)
+        messages += [
+            {"role": "assistant", "content": answer},
+            {"role": "user", "content": _with_nudges(filled, nudges if last else ())},
+        ]
+    return messages
+
+
+def in_context(question: str, exchanges: Sequence[tuple[str, str]], answers: bool) -> str:
+    """``question`` with what was asked before it (and answered), for a request that cannot show
+    the conversation itself."""
+    if not exchanges:
+        return question
+    lines = ["Asked before:"]
+    for asked, answer in exchanges:
+        lines.append(f"- {asked}")
+        if answers:
+            lines.append(f"  Answered: {answer}")
+    return "\n".join([*lines, "Asked now:", question])
 
 
 def look_instruction(count: int, question: str, whole: bool, nudges: Sequence[Nudge] = ()) -> str:

@@ -11,9 +11,9 @@ from clients.blobs import Blobs
 from core.citations import cited_numbers
 from core.images import ImageLimits
 from core.states import NodeKind
-from models import reporting
+from models import lineage, queries, reporting
 from models.engine import Database
-from models.queries import JobRow
+from models.queries import JobRow, Used
 from models.reporting import ImageLine, JobLine, NodeLine
 from overstory.report import timeline, words
 from overstory.report.notes import notes_of, rest_of
@@ -33,11 +33,14 @@ def report_data(
         images = reporting.images(connection, job.id)
         nodes = reporting.nodes(connection, job.id)
         moments = reporting.moments(connection, job.id)
+        turns = [queries.job(connection, turn) for turn in lineage.turns(connection, job.id)]
+        bills = {turn.id: queries.used(connection, turn.id) for turn in turns if turn}
     shown = pictures(images, blobs, limits)
     return {
         "made": made_at,
         "job": _job(job, line, found),
         "answer": words.blocks(job.answer) if job.answer else None,
+        "turns": [_turn(turn, bills[turn.id]) for turn in turns if turn],
         "cited": words.runs(cited_numbers(job.answer or "")),
         "coverage": found["coverage"],
         "usage": found["usage"],
@@ -63,6 +66,18 @@ def _job(job: JobRow, line: JobLine, found: Value) -> Value:
         "detail": job.detail,
         "created": job.created_at,
         "seconds": line.seconds,
+    }
+
+
+def _turn(turn: JobRow, used: Used) -> Value:
+    """A further question about the same images, and its answer."""
+    return {
+        "id": turn.id,
+        "ask": turn.ask,
+        "status": str(turn.status),
+        "answer": words.blocks(turn.answer) if turn.answer else None,
+        "requests": used.requests,
+        "cost": used.cost,
     }
 
 

@@ -251,12 +251,21 @@
     evidence.hidden = cited.size === 0;
   };
 
+  const turns = () => {
+    byId("turns").hidden = data.turns.length === 0;
+    byId("turns-list").append(...data.turns.map((turn) => h("li", {},
+      h("h3", {}, turn.ask),
+      h("div", { class: "prose" }, turn.answer ? turn.answer.map(block) : h("p", { class: "none" }, `The question is ${turn.status}; there is no answer yet.`)),
+      h("p", { class: "aside" }, `${count(turn.requests, "request")} · ${money(turn.cost)} · job ${turn.id}`))));
+  };
+
   const ORDER = ["included", "duplicate", "waiting", "skipped", "failed"];
   const totals = () => {
     const totals = new Map(ORDER.map((name) => [name, 0]));
     for (const image of data.images) totals.set(group(image), totals.get(group(image)) + 1);
     return [...totals].filter(([, number]) => number > 0);
   };
+
   const LONG = { included: "in the answer", duplicate: "duplicates of another", waiting: "not settled yet", skipped: "skipped", failed: "failed" };
   const covered = () => {
     const parts = totals();
@@ -455,6 +464,7 @@
   paint(THEMES.includes(remembered()) ? remembered() : "system");
   head();
   answer();
+  turns();
   covered();
   tree();
   course();

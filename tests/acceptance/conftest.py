@@ -66,9 +66,13 @@ class Person:
 
     def start(self, *words: object, ask: str = ASK) -> subprocess.Popen[str]:
         """The command as a terminal starts it: leading a process group of its own."""
+        return self.begin("run", *words, "--ask", ask)
+
+    def begin(self, *words: object) -> subprocess.Popen[str]:
+        """Any command, started the same way."""
         program = Path(sys.executable).with_name("overstory")
         process = subprocess.Popen(
-            [str(program), "run", *map(str, words), "--ask", ask],
+            [str(program), *map(str, words)],
             env=self.environment,
             cwd=self.folder,
             start_new_session=True,
@@ -82,6 +86,10 @@ class Person:
 
     def run(self, *words: object, ask: str = ASK) -> Ran:
         return self.wait(self.start(*words, ask=ask))
+
+    def say(self, *words: object) -> Ran:
+        """Any command, to its end."""
+        return self.wait(self.begin(*words))
 
     def wait(self, process: subprocess.Popen[str]) -> Ran:
         out, err = process.communicate(timeout=RUN_SECONDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -106,3 +107,31 @@ def test_reasoning_effort_is_sent_only_where_it_is_set(effort):
     body = look_body(replace(ASK, reasoning_effort=effort), IMAGES, whole=False)
     assert body.get("reasoning_effort") == effort
     assert ("reasoning_effort" in body) == (effort is not None)
+
+
+def test_a_further_question_repeats_the_first_request_to_the_byte():
+    urls = ["sha256:a", "sha256:b"]
+    first = look_body(ASK, urls, whole=True)
+    history = ((ASK.question, "The first [1]."),)
+    second = look_body(replace(ASK, question="And now?", history=history), urls, whole=True)
+    third = look_body(
+        replace(ASK, question="And then?", history=(*history, ("And now?", "Both [1, 2]."))),
+        urls,
+        whole=True,
+    )
+    before = ""
+    for body in (first, second, third):
+        said = json.dumps(body["messages"], ensure_ascii=False)[:-1]  # without the closing bracket
+        assert said.startswith(before)
+        before = said
+    assert [m["role"] for m in third["messages"]] == ["system", *["user", "assistant"] * 2, "user"]
+
+
+def test_a_branch_is_told_the_conversation_and_a_leaf_only_what_was_asked():
+    ask = replace(ASK, question="Which?", history=(("How many?", "Twelve [3]."),))
+    branch = read_body(ask, ["[3] a note"], 4, whole=True)["messages"][-1]["content"]
+    leaf = look_body(ask, ["u"], whole=False)["messages"][-1]["content"][-1]["text"]
+    assert "How many?" in branch
+    assert "Twelve [3]." in branch
+    assert "How many?" in leaf
+    assert "Twelve" not in leaf

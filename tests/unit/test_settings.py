@@ -113,3 +113,8 @@ def test_an_override_comes_before_the_environment(monkeypatch, home):
 @pytest.mark.parametrize(("concurrency", "threads"), [(1, 3), (5, 7), (198, 200), (10_000, 200)])
 def test_a_process_has_a_thread_a_call_up_to_what_it_bears(concurrency, threads):
     assert load(concurrency=concurrency).infer_threads == threads
+
+
+def test_a_relative_home_is_the_same_folder_for_every_server(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert load(home=Path("state")).home == tmp_path / "state"

@@ -1,0 +1,129 @@
+"""Going on from an answered job: sets that change, and further questions."""
+
+from __future__ import annotations
+
+import json
+import signal
+
+import pytest
+
+from core.citations import cited_numbers
+from tests.acceptance.conftest import ASK, House, Person, eventually
+from tests.conftest import draw_image
+
+pytestmark = pytest.mark.acceptance
+
+SECOND = "And which one is the brightest?"
+
+
+def done(ran) -> dict:
+    assert ran.status == 0, ran.err
+    return ran.result
+
+
+def test_one_image_more_asks_for_its_leaf_and_the_root(person: Person, house: House, make_images):
+    photos = make_images(130)
+    done(person.run(photos, "--json"))
+    draw_image(photos / "0064b.jpg", 900)  # in the middle of the second leaf
+    grown = done(person.run(photos, "--json"))
+    assert grown["coverage"]["included"] == 131
+    assert grown["usage"]["requests"] == 2
+    assert house.image_counts() == [44, 44, 43, 43, 0, 0]
+    assert grown["images"][65]["name"] == "0064b.jpg"
+    assert set(cited_numbers(grown["answer"])) <= set(range(1, 132))
+    assert done(person.run(photos, "--json")) == grown
+    assert house.stats()["calls"] == 6
+
+
+def test_images_are_added_to_and_taken_from_a_job(person: Person, house: House, make_images):
+    job = done(person.run(make_images(130), "--json"))["job"]
+    more = draw_image(person.folder / "more" / "new.png", 901)
+    added = done(person.say("add", job, more.parent, "--json"))
+    assert added["coverage"]["included"] == 131
+    assert added["usage"]["requests"] == 2
+    assert added["images"][130]["name"] == "new.png"
+    assert done(person.say("add", job, more, "--json")) == added  # there already
+    less = done(person.say("remove", added["job"], "1", "3-4", "--json"))
+    assert less["coverage"]["submitted"] == 128
+    assert less["usage"]["requests"] == 2
+    assert less["images"][0]["name"] == "0001.jpg"
+    assert house.stats()["calls"] == 8
+    stale = person.say("remove", job, "1")
+    assert stale.status == 2
+    assert less["job"] in stale.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["remove", "{job}", "99"], "no image at position 99"),
+        (["remove", "{job}", "1-3"], "every image"),
+        (["remove", "{job}", "one"], "is no position"),
+        (["add", "{job}", "nowhere.jpg"], "does not exist"),
+        (["add", "nojob", "."], "there is no job"),
+    ],
+)
+def test_what_cannot_be_changed_is_said(person: Person, make_images, words, said):
+    job = done(person.run(make_images(3), "--json"))["job"]
+    ran = person.say(*(word.format(job=job) for word in words))
+    assert ran.status == 2
+    assert said in ran.err
+
+
+def test_a_second_question_repeats_the_prefix_and_uploads_nothing(
+    person: Person, house: House, make_images
+):
+    first = done(person.run(make_images(60), "--keep-files", "--json"))
+    second = done(person.say("ask", first["job"], SECOND, "--json"))
+    seen = house.stats()
+    assert seen["uploads"] == 60
+    assert house.image_counts() == [60, 60]
+    assert second["usage"]["requests"] == 1
+    # the stand-in caches whole blocks of 256 tokens: all of the first request but its last block
+    assert second["usage"]["cached_tokens"] > first["usage"]["prompt_tokens"] - 256
+    assert done(person.say("ask", first["job"], SECOND, "--json")) == second
+    third = done(person.say("ask", first["job"], "And the darkest?", "--json"))
+    assert third["usage"]["cached_tokens"] > second["usage"]["prompt_tokens"] - 256
+    assert house.stats()["calls"] == 3
+    assert house.stats()["uploads"] == 60
+
+
+def test_a_large_set_answers_from_its_notes_and_looks_again_where_they_point(
+    person: Person, house: House, make_images
+):
+    job = done(person.run(make_images(130), "--json"))["job"]
+    notes = done(person.say("ask", job, SECOND, "--json"))
+    assert notes["usage"]["requests"] == 1
+    assert house.image_counts() == [44, 43, 43, 0, 0]
+    said = person.say("ask", job, SECOND, "--look", "--json")
+    looked = done(said)
+    shown = set(cited_numbers(notes["answer"]))
+    leaves = [range(1, 45), range(45, 88), range(88, 131)]
+    again = [len(leaf) for leaf in leaves if any(n in shown for n in leaf)]
+    assert looked["job"] != notes["job"]
+    assert house.image_counts()[: 3 + len(again)] == sorted([44, 43, 43, *again], reverse=True)
+    assert "over 130 images" in said.err or len(again) < 3  # the price comes first
+    assert done(person.say("ask", job, SECOND, "--look", "--json")) == looked
+
+
+def test_every_turn_is_in_the_report(person: Person, make_images):
+    job = done(person.run(make_images(3), "--json"))["job"]
+    done(person.say("ask", job, SECOND, "--json"))
+    assert person.say("report", job, "--out", "out.html").status == 0
+    assert SECOND in (person.folder / "out.html").read_text("utf-8")
+
+
+def test_a_watched_folder_is_answered_again_when_it_changes(
+    person: Person, house: House, make_images
+):
+    photos = make_images(3)
+    watching = person.begin("watch-folder", photos, "--ask", ASK, "--every", "0.3", "--json", "-q")
+    first = json.loads(watching.stdout.readline())
+    assert first["coverage"]["included"] == 3
+    draw_image(photos / "later.jpg", 902)
+    second = json.loads(watching.stdout.readline())
+    assert second["coverage"]["included"] == 4
+    watching.send_signal(signal.SIGINT)
+    assert person.wait(watching).status == 130
+    assert house.stats()["calls"] == 2
+    eventually(lambda: not person.processes())
