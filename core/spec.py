@@ -32,6 +32,7 @@ class JobSpec(BaseModel):
     keep_files: bool = False  # leave the files at the provider for a later question
     fail_fast: bool = False  # end at the first image that fails
     min_coverage: Annotated[float, Field(ge=0, le=1)] | None = None  # end when it is out of reach
+    budget: Annotated[float, Field(gt=0, le=1e9)] | None = None  # the most it may cost
     webhook: Hook | None = None  # told, signed, when the job has ended
     weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
 

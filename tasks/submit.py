@@ -24,9 +24,10 @@ from core.shape import Shape, expected_bytes, expected_tokens, shape_of
 from core.spec import JobSpec, content_key, parse_spec
 from core.tokens import Detail
 from core.tree import plan_tree
-from models import deliveries, plan
+from models import deliveries, plan, queries, state
 from models.plan import NewImage, NewJob
 from tasks.base import StageTask
+from tasks.budget import check_budget
 from tasks.preprocess import limits_of
 from tasks.services import Services
 
@@ -52,9 +53,10 @@ def submit(services: Services, spec: JobSpec, natural: bool = False) -> Submitte
     ``natural``: a spec without a key gets one made of what it asks and of the files' names,
     sizes and times, so that the same command is the same job.
     """
+    check_budget(services.settings, spec.model or services.settings.model, spec.budget)
     known = _known(services, spec.key)
     if known is not None:
-        return Submitted(known, created=False)
+        return _again(services, known, spec)
     if spec.webhook and services.settings.webhook_secret is None:
         raise WrongUsage("webhook: the service has no OVERSTORY_WEBHOOK_SECRET to sign it with")
     expansion = sources.expand(spec.images, limits_of(services.settings))
@@ -62,7 +64,7 @@ def submit(services: Services, spec: JobSpec, natural: bool = False) -> Submitte
     key = spec.key or (_natural_key(services, spec, expansion.sources) if natural else None)
     known = _known(services, key)
     if known is not None:
-        return Submitted(known, created=False, ignored=ignored)
+        return _again(services, known, spec, ignored)
     job = _new_job(services, spec, key or secrets.token_hex(16))
     shape = shape_of(
         job.model,
@@ -77,7 +79,7 @@ def submit(services: Services, spec: JobSpec, natural: bool = False) -> Submitte
         if created and spec.webhook:
             deliveries.open_delivery(connection, job.id, spec.webhook)
     if not created:  # the same job was submitted twice at the same moment
-        return Submitted(_known(services, job.key) or job.id, created=False, ignored=ignored)
+        return _again(services, _known(services, job.key) or job.id, spec, ignored)
     log.info("job.submitted", job=job.id, images=len(images), leaves=leaves)
     start(services, job.id, len(images))
     return Submitted(job.id, created=True, ignored=ignored)
@@ -127,6 +129,20 @@ def _known(services: Services, key: str | None) -> str | None:
         return plan.job_of_key(connection, key)
 
 
+def _again(
+    services: Services, job_id: str, spec: JobSpec, ignored: tuple[str, ...] = ()
+) -> Submitted:
+    """A job that was submitted before, as it stands. A budget given now takes its old one's place,
+    for it is no part of what the job is."""
+    if spec.budget is not None:
+        with services.database.write() as connection:
+            goes_on = state.job_budgeted(connection, job_id, spec.budget)
+            images = queries.unsettled(connection, job_id)
+        if goes_on:
+            start(services, job_id, images)
+    return Submitted(job_id, created=False, ignored=ignored)
+
+
 def _new_job(services: Services, spec: JobSpec, key: str) -> NewJob:
     return NewJob(
         id=secrets.token_hex(6),
@@ -145,6 +161,7 @@ def _new_job(services: Services, spec: JobSpec, key: str) -> NewJob:
             "keep_files": spec.keep_files,
             "fail_fast": spec.fail_fast,
             "min_coverage": spec.min_coverage,
+            "budget": spec.budget,
         },
     )
 

@@ -28,6 +28,11 @@ from workers.stack import database_url
 @click.option("--keep-files", is_flag=True, help="Leave uploads at the provider afterwards.")
 @click.option("--fail-fast", is_flag=True, help="End at the first image that fails.")
 @click.option("--min-coverage", type=click.FloatRange(0, 1), help="End when out of reach.")
+@click.option(
+    "--budget",
+    type=click.FloatRange(0, min_open=True),
+    help="The most it may cost, in the account's currency; paused before it would pass that.",
+)
 @click.option("--weight", type=float, help="Share of the account beside other jobs (1).")
 @click.option("--label", help="A word of your own to find the job by.")
 @click.option(
