@@ -31,8 +31,8 @@ class NewCall:
     model: str
     images: int
     reserved_tokens: int
-    reserved_cost: float  # the most it may cost
     currency: str
+    reserved_cost: float = 0.0  # the most it may cost
 
 
 def answered(connection: Connection, key: str, only_job: str | None = None) -> Reply | None:
