@@ -8,11 +8,11 @@ same thing (file ids, the account's key).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from core import prompts
-from core.prompts import Nudge
+from core.prompts import Nudge, Own
 from core.shape import Shape
 from core.spec import content_key
 from core.tokens import Detail, text_tokens_estimate
@@ -30,6 +30,7 @@ class Ask:
     detail: Detail
     shape: Shape
     reasoning_effort: str | None = None
+    prompts: Own = field(default_factory=dict)  # texts of the job's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ FIRST = Variant()
 
 def look_body(ask: Ask, urls: Sequence[str], whole: bool, variant: Variant = FIRST) -> Body:
     """The body of a request that shows images. ``whole``: the person's own question is asked."""
-    messages = prompts.look(urls, ask.detail, ask.question, whole, variant.nudges)
+    messages = prompts.look(urls, ask.detail, ask.question, whole, variant.nudges, ask.prompts)
     return _body(ask, messages, ask.shape.leaf_max_tokens(len(urls), variant.widened))
 
 
@@ -59,7 +60,7 @@ def read_body(
     ask: Ask, notes: Sequence[str], images: int, whole: bool, variant: Variant = FIRST
 ) -> Body:
     """The body of a request over notes."""
-    messages = prompts.read(notes, images, ask.question, whole, variant.nudges)
+    messages = prompts.read(notes, images, ask.question, whole, variant.nudges, ask.prompts)
     return _body(ask, messages, ask.shape.branch_max_tokens(variant.widened))
 
 

@@ -14,6 +14,7 @@ from overstory import __version__
 COMMANDS = {
     "run": "overstory.commands.run:run",
     "estimate": "overstory.commands.estimate:estimate",
+    "prompts": "overstory.commands.prompts:prompts",
     "watch": "overstory.commands.watch:watch",
     "report": "overstory.report.command:report",
     "jobs": "overstory.commands.inspect:jobs",

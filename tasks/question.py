@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from core.prompts.own import words_of
 from core.request import Ask, Body, Variant
 from core.shape import shape_of
 from core.states import NodeKind
@@ -103,10 +104,11 @@ class Admission:
 
 def ask_of(services: Services, node: NodeWork) -> Ask:
     """What stays the same over the requests of a node's job."""
+    own = node.options.get("prompts") or {}
     shape = shape_of(
         node.model,
         node.provider,
-        node.ask,
+        words_of(node.ask, own),
         services.settings.images_per_request,
         services.settings.context_tokens,
     )
@@ -119,6 +121,7 @@ def ask_of(services: Services, node: NodeWork) -> Ask:
         reasoning_effort=(
             services.settings.reasoning_effort if services.profile.reasoning else None
         ),
+        prompts=own,
     )
 
 

@@ -20,6 +20,7 @@ from clients.sources import Source
 from core.errors import ServiceAway, WrongUsage
 from core.outcomes import backoff_seconds
 from core.packing import Weight, pack
+from core.prompts.own import words_of
 from core.shape import Shape, expected_bytes, expected_tokens, shape_of
 from core.spec import JobSpec, content_key, parse_spec
 from core.tokens import Detail
@@ -69,7 +70,7 @@ def submit(services: Services, spec: JobSpec, natural: bool = False) -> Submitte
     shape = shape_of(
         job.model,
         job.provider,
-        job.ask,
+        words_of(job.ask, spec.prompts or {}),
         services.settings.images_per_request,
         services.settings.context_tokens,
     )
@@ -162,6 +163,7 @@ def _new_job(services: Services, spec: JobSpec, key: str) -> NewJob:
             "fail_fast": spec.fail_fast,
             "min_coverage": spec.min_coverage,
             "budget": spec.budget,
+            **({"prompts": spec.prompts} if spec.prompts else {}),
         },
     )
 
@@ -180,6 +182,7 @@ def _natural_key(services: Services, spec: JobSpec, found: Sequence[Source]) -> 
             _detail(services, spec),
             spec.fetch,
             files,
+            *([{"prompts": spec.prompts}] if spec.prompts else []),
         ]
     )
 
