@@ -15,7 +15,6 @@ from rich.table import Table
 from rich.text import Text
 
 from clients import imaging, sources
-from clients.limiter import account_id
 from clients.sources import Source
 from core import estimate as core_estimate
 from core.errors import ImageRefused
@@ -156,10 +155,9 @@ def _ask(settings: Settings, spec: JobSpec) -> Ask:
 
 
 def _past(settings: Settings, model: str) -> Sequence[core_estimate.PastCall]:
-    key = settings.api_key.get_secret_value() if settings.api_key else "sandbox"
     database = Database(database_url(settings))
     with database.read() as connection:
-        return reporting.past_calls(connection, model, account_id(key, settings.base_url))
+        return reporting.past_calls(connection, model, settings.endpoint)
 
 
 def _prices_as_of(settings: Settings, model: str) -> str | None:
