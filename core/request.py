@@ -8,11 +8,11 @@ same thing (file ids, the account's key).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from core import prompts
-from core.prompts import Nudge
+from core.prompts import Nudge, Own
 from core.shape import Shape
 from core.spec import content_key
 from core.tokens import Detail, text_tokens_estimate
@@ -31,6 +31,7 @@ class Ask:
     shape: Shape
     reasoning_effort: str | None = None
     history: tuple[tuple[str, str], ...] = ()  # questions asked before, and their answers
+    prompts: Own = field(default_factory=dict)  # texts of the job's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +65,11 @@ def look_body(ask: Ask, urls: Sequence[str], whole: bool, variant: Variant = FIR
     """The body of a request that shows images. ``whole``: the person's own question is asked, and
     a further question continues the conversation that the first one began."""
     if whole and ask.history:
-        first = prompts.look(urls, ask.detail, ask.history[0][0], whole)
-        messages = prompts.converse(first, ask.history, ask.question, variant.nudges)
+        first = prompts.look(urls, ask.detail, ask.history[0][0], whole, own=ask.prompts)
+        messages = prompts.converse(first, ask.history, ask.question, variant.nudges, ask.prompts)
     else:
         question = prompts.in_context(ask.question, ask.history, answers=False)
-        messages = prompts.look(urls, ask.detail, question, whole, variant.nudges)
+        messages = prompts.look(urls, ask.detail, question, whole, variant.nudges, ask.prompts)
     return _body(ask, messages, ask.shape.leaf_max_tokens(len(urls), variant.widened))
 
 
@@ -77,7 +78,7 @@ def read_body(
 ) -> Body:
     """The body of a request over notes."""
     question = prompts.in_context(ask.question, ask.history, answers=True)
-    messages = prompts.read(notes, images, question, whole, variant.nudges)
+    messages = prompts.read(notes, images, question, whole, variant.nudges, ask.prompts)
     return _body(ask, messages, ask.shape.branch_max_tokens(variant.widened))
 
 

@@ -24,6 +24,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, Settin
 from core.errors import WrongUsage
 from core.images import Accelerator
 from core.limits import Limits, tier
+from core.prices import PriceList, find_price, parse_prices
+from core.profiles import Price, price_of
 from core.tokens import Detail
 
 DEFAULT_BASE_URL = "https://api.stepfun.ai/v1"
@@ -60,6 +62,7 @@ class Settings(BaseSettings):
     images_per_request: int | None = Field(None, ge=1)  # None: what the model's profile says
     context_tokens: int | None = Field(None, ge=4096)
     detail: Detail = "low"
+    prices: Annotated[PriceList | None, NoDecode] = None  # a JSON file or JSON: core/prices.py
 
     # the account
     tier: str = "V0"
@@ -124,6 +127,19 @@ class Settings(BaseSettings):
         """Servers are started in folders of their own, where a relative path is another one."""
         return home.expanduser().absolute()
 
+    @field_validator("prices", mode="before")
+    @classmethod
+    def _read_prices(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        try:
+            inline = value.lstrip().startswith("{")
+            return parse_prices(value if inline else Path(value).expanduser().read_text("utf-8"))
+        except OSError as error:
+            raise ValueError(f"{value} cannot be read: {error.strerror}") from None
+        except (WrongUsage, UnicodeDecodeError) as error:
+            raise ValueError(str(error)) from None
+
     @field_validator("accelerator")
     @classmethod
     def _accelerator_is_installed(cls, accelerator: Accelerator) -> Accelerator:
@@ -147,6 +163,15 @@ class Settings(BaseSettings):
         return Limits(
             self.concurrency or base.concurrency, self.rpm or base.rpm, self.tpm or base.tpm
         )
+
+    def find_price(self, model: str) -> tuple[Price, str] | None:
+        """What ``model`` costs here and the date of that; None where nobody has said."""
+        return find_price(model, self.base_url, self.prices)
+
+    def price_of(self, model: str) -> Price:
+        """What ``model`` costs here; zeros where nobody has said."""
+        found = self.find_price(model)
+        return found[0] if found else price_of(model, self.base_url)
 
     @property
     def endpoint(self) -> str:

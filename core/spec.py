@@ -7,9 +7,17 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+)
 
 from core.errors import WrongUsage
+from core.prompts.own import check_own
 from core.tokens import Detail
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100_000)]
@@ -32,8 +40,18 @@ class JobSpec(BaseModel):
     keep_files: bool = False  # leave the files at the provider for a later question
     fail_fast: bool = False  # end at the first image that fails
     min_coverage: Annotated[float, Field(ge=0, le=1)] | None = None  # end when it is out of reach
+    budget: Annotated[float, Field(gt=0, le=1e9)] | None = None  # the most it may cost
+    prompts: dict[str, str] | None = None  # texts in the place of ours, by their names
     webhook: Hook | None = None  # told, signed, when the job has ended
     weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
+
+    @field_validator("prompts")
+    @classmethod
+    def _check_prompts(cls, own: dict[str, str] | None) -> dict[str, str] | None:
+        try:
+            return (check_own(own) or None) if own else None
+        except WrongUsage as error:
+            raise ValueError(str(error)) from None
 
 
 def parse_spec(values: dict[str, Any]) -> JobSpec:

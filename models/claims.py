@@ -130,10 +130,13 @@ def _next_images(
     return list(connection.execute(found).scalars())
 
 
-def next_node(connection: Connection, account: str, kind: NodeKind) -> NodeWork | None:
+def next_node(
+    connection: Connection, account: str, kind: NodeKind, without: Collection[str] = ()
+) -> NodeWork | None:
     """The node of ``kind`` that deserves the account's next call, unclaimed; None if none is due.
 
-    Branches come highest first: the nearer to the root, the sooner somebody has an answer.
+    Branches come highest first: the nearer to the root, the sooner somebody has an answer. Jobs
+    in ``without`` are passed over.
     """
     row = connection.execute(
         select(
@@ -157,6 +160,7 @@ def next_node(connection: Connection, account: str, kind: NodeKind) -> NodeWork 
         .join(Job, Job.id == Node.job_id)
         .where(
             _served_by(account),
+            Job.id.not_in(without),
             Node.status == NodeStatus.READY,
             Node.kind == kind,
             Node.due_at <= now(),

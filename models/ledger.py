@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, or_, select, true, update
+from sqlalchemy import Connection, and_, case, delete, func, or_, select, true, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from core.budget import Money, Rest
 from core.reply import Reply, Usage
-from core.states import CallStatus
+from core.states import CallStatus, NodeStatus
 from models.claims import Lease
 from models.engine import now
-from models.tables import Call
+from models.tables import Call, Job, Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class NewCall:
     images: int
     reserved_tokens: int
     currency: str
+    reserved_cost: float = 0.0  # the most it may cost
 
 
 def answered(connection: Connection, key: str, only_job: str | None = None) -> Reply | None:
@@ -76,6 +78,7 @@ def open_call(connection: Connection, call: NewCall, lease: Lease) -> int | None
             model=call.model,
             images=call.images,
             reserved_tokens=call.reserved_tokens,
+            reserved_cost=call.reserved_cost,
             currency=call.currency,
             status=CallStatus.STARTED,
             lease_token=lease.token,
@@ -162,3 +165,36 @@ def expire_all(connection: Connection) -> int:
         .where(Call.status == CallStatus.STARTED, Call.lease_until <= now())
         .values(status=CallStatus.UNKNOWN, error="the worker was lost", settled_at=now())
     ).rowcount
+
+
+def money(connection: Connection, job_id: str) -> Money:
+    """What a job's calls have cost, and what those in flight hold. A lost call whose cost nobody
+    knows may have been paid: it counts as the most it may have cost."""
+    lost = and_(Call.status == CallStatus.UNKNOWN, Call.cost == 0.0)
+    flying = Call.status == CallStatus.STARTED
+    row = connection.execute(
+        select(
+            func.sum(case((flying, 0.0), (lost, Call.reserved_cost), else_=Call.cost)),
+            func.sum(case((flying, Call.reserved_cost), else_=0.0)),
+        ).where(Call.job_id == job_id)
+    ).one()
+    return Money(float(row[0] or 0.0), float(row[1] or 0.0))
+
+
+def budget_of(connection: Connection, job_id: str) -> float | None:
+    """What a job may cost, as it stands now: it may have been raised since the job was read."""
+    options = connection.execute(select(Job.options).where(Job.id == job_id)).scalar_one()
+    budget = options.get("budget")
+    return None if budget is None else float(budget)
+
+
+def rest_of(connection: Connection, job_id: str) -> Rest:
+    """The calls a job still has before it, and the average cost of those it has paid."""
+    open_nodes = (NodeStatus.WAITING, NodeStatus.READY)
+    calls = connection.execute(
+        select(func.count()).where(Node.job_id == job_id, Node.status.in_(open_nodes))
+    ).scalar_one()
+    average = connection.execute(
+        select(func.avg(Call.cost)).where(Call.job_id == job_id, Call.cost > 0.0)
+    ).scalar()
+    return Rest(calls, float(average or 0.0))

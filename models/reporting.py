@@ -335,8 +335,10 @@ def moments(connection: Connection, job_id: str) -> list[Moment]:
     return [Moment(at, name, NodeKind(kind) if kind else None) for at, name, kind in rows]
 
 
-def past_calls(connection: Connection, model: str, account: str, last: int = 500) -> list[PastCall]:
-    """The ``last`` paid calls of an account to a model: the best guess at the next ones."""
+def past_calls(
+    connection: Connection, model: str, endpoint: str, last: int = 500
+) -> list[PastCall]:
+    """The ``last`` paid calls to a model at an endpoint: the best guess at the next ones."""
     rows = connection.execute(
         select(
             Node.kind,
@@ -345,9 +347,10 @@ def past_calls(connection: Connection, model: str, account: str, last: int = 500
             (Call.settled_at - Call.started_at).label("seconds"),
         )
         .join(Node, Node.id == Call.node_id)
+        .join(Job, Job.id == Node.job_id)
         .where(
             Call.model == model,
-            Call.account == account,
+            Job.endpoint == endpoint,
             Call.status == CallStatus.SETTLED,
             Call.settled_at.is_not(None),
         )

@@ -18,6 +18,7 @@ COMMANDS = {
     "remove": "overstory.commands.followup:remove",
     "watch-folder": "overstory.commands.watch_folder:watch_folder",
     "estimate": "overstory.commands.estimate:estimate",
+    "prompts": "overstory.commands.prompts:prompts",
     "watch": "overstory.commands.watch:watch",
     "report": "overstory.report.command:report",
     "jobs": "overstory.commands.inspect:jobs",

@@ -23,6 +23,7 @@ from typing import Any, Self
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+from core.budget import is_spent
 from core.errors import ServiceAway, WrongUsage
 from core.settings import Settings, load
 from core.spec import JobSpec, parse_spec
@@ -119,12 +120,18 @@ class Client:
         return Status(job, row.status, row.reason, {"submitted": row.submitted, **counts})
 
     def wait(self, job: str, seconds: float | None = None) -> Status:
-        """Where the job stands when it has ended. Raises TimeoutError after ``seconds``."""
+        """Where the job stands when it has ended, or is paused for its budget with nothing in
+        flight. Raises TimeoutError after ``seconds``."""
         for _ in self._polls(seconds):
             with self._database.read() as connection:
                 found = queries.job_status(connection, job)
+                flying = found == JobStatus.PAUSED and queries.calls_in_flight(connection, job)
             if found is None or found.ended:
                 return self.status(job)
+            if found == JobStatus.PAUSED and not flying:
+                standing = self.status(job)
+                if is_spent(standing.status, standing.reason):
+                    return standing
         raise TimeoutError(f"job {job} has not ended within {seconds:g} s")
 
     def result(self, job: str) -> dict[str, Any]:

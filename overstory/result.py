@@ -16,6 +16,7 @@ EXIT_STATUS = {
     JobStatus.PARTIAL: 3,
     JobStatus.FAILED: 1,
     JobStatus.CANCELLED: 1,
+    JobStatus.PAUSED: 3,  # for its budget: nothing else ends a run that is paused
 }
 WRONG_USAGE = 2
 INTERRUPTED = 130
@@ -55,6 +56,7 @@ def result(database: Database, job: JobRow) -> dict[str, Any]:
             "currency": used.currency,
         },
         "follows": job.follows,
+        "budget": job.options.get("budget"),
         "model": job.model,
         "endpoint": job.endpoint,
         "sandbox": job.endpoint == SANDBOX,

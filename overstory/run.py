@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.panel import Panel
 
 import migrations
+from core.budget import is_spent
 from core.errors import KeyRefused, OverstoryError, ProviderDown, ServiceAway, WrongUsage
 from core.settings import SANDBOX, Settings
 from core.spec import JobSpec
@@ -74,7 +75,8 @@ class Interrupts:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """How a run ended: the job as it stands, and whether somebody interrupted it."""
+    """How a run ended: the job as it stands, and whether somebody interrupted it. A job that is
+    paused for its budget has not ended, and nobody interrupted it."""
 
     job: JobRow
     interrupted: bool
@@ -133,7 +135,7 @@ def serve(
     interrupts = Interrupts()
     with interrupts.caught():
         job = _serve(settings, job_id, console, quiet, interrupts, on_end)
-    return Ran(job, interrupted=not job.status.ended)
+    return Ran(job, interrupted=not (job.status.ended or is_spent(job.status, job.reason)))
 
 
 def check_broker(settings: Settings) -> None:
@@ -214,6 +216,8 @@ def _serve(
         with display(console, quiet) as shown:
             watch(services, job_id, shown, interrupts.first, embedded)
         job = _job(services, job_id)
+        if is_spent(job.status, job.reason):
+            on_end(job)
         if job.status.ended:
             on_end(job)
             if embedded is not None:
@@ -270,7 +274,8 @@ def watch(
 
 
 def look(services: Services, job_id: str, shown: Display, counting: bool) -> bool:
-    """Whether the job has ended; ``counting``: show where it stands, too."""
+    """Whether the job has ended, or stands still for its budget with nothing in flight;
+    ``counting``: show where it stands, too."""
     with services.database.read() as connection:
         job = queries.job(connection, job_id)
         assert job is not None, "a submitted job has a row"
@@ -279,7 +284,8 @@ def look(services: Services, job_id: str, shown: Display, counting: bool) -> boo
             leaf_images = sum(n for s, n in standing.images.items() if s != "duplicate")
             note = _note(connection, job) or held_by(account_state(services))
             shown.show(counts_of(standing, leaf_images), note)
-    return job.status.ended
+        spent = is_spent(job.status, job.reason) and not queries.calls_in_flight(connection, job_id)
+    return job.status.ended or spent
 
 
 def _note(connection: Connection, job: JobRow) -> str:

@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
+from core.budget import is_spent
 from core.settings import SANDBOX, Settings
 from core.states import ImageStatus, JobStatus
 from models import queries
@@ -73,15 +74,17 @@ def print_summary(console: Console, database: Database, job: JobRow) -> None:
         "1 request" if shape.nodes == 1 else f"tree of {shape.leaves} leaves, {shape.nodes} nodes"
     )
     charged = " (not charged: sandbox)" if job.endpoint == SANDBOX else ""
-    _line(console, f"\njob {job.id} {job.status}: {', '.join(parts)} images; {nodes};")
+    left = job.submitted - sum(counts.values()) if is_spent(job.status, job.reason) else 0
+    images = f"{', '.join(parts)} images" + (f", {left} not looked at yet" if left else "")
+    _line(console, f"\njob {job.id} {job.status}: {images}; {nodes};")
     _line(
         console,
         f"{used.requests} requests, {tokens:,} tokens, {used.cost:.4f} {used.currency}{charged}",
     )
     if taken_over:
         _line(console, f"continued: {taken_over}")
-    if job.status == JobStatus.FAILED and job.reason:
-        _line(console, f"failed: {job.reason}")
+    if job.status in (JobStatus.FAILED, JobStatus.PAUSED) and job.reason:
+        _line(console, f"{job.status}: {job.reason}")
     for image in failed[:FAILED_SHOWN]:
         _line(console, f"  [{image.position}] {image.name}: {image.error}")
     if len(failed) > FAILED_SHOWN:

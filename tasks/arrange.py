@@ -15,6 +15,7 @@ from clients.sources import Source
 from core import citations
 from core.errors import RefusalCode
 from core.packing import Weight, pack
+from core.prompts.own import words_of
 from core.replan import Replanned, replan
 from core.request import spoken
 from core.shape import Shape, base64_bytes, expected_bytes, expected_tokens, shape_of
@@ -60,7 +61,7 @@ def arrange(
     shape = shape_of(
         job.model,
         job.provider,
-        spoken(job.ask, job.options),
+        words_of(spoken(job.ask, job.options), job.options.get("prompts") or {}),
         services.settings.images_per_request,
         services.settings.context_tokens,
     )

@@ -25,7 +25,7 @@ from core.errors import (
     SlowDown,
 )
 from core.outcomes import backoff_seconds
-from core.profiles import cost, price_of
+from core.profiles import cost
 from core.reply import Reply
 from core.states import CallStatus
 from core.verdict import Unusable, judge
@@ -161,7 +161,7 @@ def answered(services: Services, stage: CallStage, admission: Admission, reply: 
 
 def settle(services: Services, admission: Admission, reply: Reply) -> None:
     """Write the paid reply to the ledger; while the database is away it waits on disk."""
-    price = price_of(admission.node.model, services.settings.base_url)
+    price = services.settings.price_of(admission.node.model)
     usage = reply.usage
     money = cost(price, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)
     spooled: Path | None = None

@@ -14,7 +14,6 @@ from core.errors import (
     RefusalCode,
     ServiceAway,
 )
-from core.profiles import currency_of
 from core.request import FIRST, Body, Variant, key_of, reserve
 from core.verdict import VARIANTS_MAX, Usable, judge
 from models import claims, ledger, state
@@ -22,6 +21,7 @@ from models.claims import Lease, NodeWork
 from models.engine import Connection
 from models.ledger import NewCall
 from models.state import Moved
+from tasks.budget import affords, most_of, must_wait
 from tasks.pipeline import announce
 from tasks.question import Admission, Asked, CallStage, Question, Remedy
 from tasks.remedies import halve_or_fail
@@ -29,22 +29,25 @@ from tasks.services import Services
 
 TWIN_SECONDS = 1.0
 """How long a node waits for the same request of another job, which is in flight."""
+MONEY_SECONDS = 0.2
+"""How soon to look again where nothing but jobs whose money is in flight is due."""
 
 
 def admit(services: Services, stage: CallStage) -> Admission | str:
     """Wait until the best node may be asked, and take it; a sentence when there is none to ask."""
     waited = 0.0
     asked: Asked | None = None
+    short: set[str] = set()  # jobs whose money is in flight: others go first
     while not services.stopping.is_set():
         with services.database.read() as connection:
-            node = claims.next_node(connection, services.account, stage.kind)
-        if node is None:
+            node = claims.next_node(connection, services.account, stage.kind, short)
+        if node is None and not short:
             return "nothing was due"
-        if asked is None or asked.node != node:  # while it waits, its request stays the same
-            asked = request_of(services, stage, node)
+        if node is not None and (asked is None or asked.node != node):
+            asked = request_of(services, stage, node)  # while it waits, its request stays the same
             if asked is None:
                 continue
-        answer = take(services, asked)
+        answer = _take_or_pass(services, asked if node else None, short)
         if isinstance(answer, Admission):
             return answer
         if answer == 0.0:
@@ -54,6 +57,18 @@ def admit(services: Services, stage: CallStage) -> Admission | str:
             return "waited for the account; the node is asked later"
         services.stopping.wait(answer)
     return "the worker is stopping"
+
+
+def _take_or_pass(services: Services, asked: Asked | None, short: set[str]) -> Admission | float:
+    """``take``, but a job whose money is in flight is put among ``short`` and passed over. With
+    nothing else due (None) they all get another look, a little later."""
+    if asked is None:
+        short.clear()
+        return MONEY_SECONDS
+    if must_wait(services, asked):
+        short.add(asked.node.job_id)
+        return 0.0
+    return take(services, asked)
 
 
 def request_of(services: Services, stage: CallStage, node: NodeWork) -> Asked | None:
@@ -112,8 +127,11 @@ def take(services: Services, asked: Asked) -> Admission | float:
 
 
 def _open(connection: Connection, node: NodeWork, call: NewCall, lease: Lease) -> int | None:
-    """Write the call of a claimed node. None: another job's twin of it is in flight, or has been
-    answered since this request was looked up, and the node is asked about again."""
+    """Write the call of a claimed node. None: its job cannot pay for it now, or another job's twin
+    of it is in flight or has been answered since this request was looked up; the node is asked
+    about again."""
+    if not affords(connection, node, call, lease):
+        return None
     call_id = ledger.open_call(connection, call, lease)
     if call_id is None:
         reason = "another job is asking the same"
@@ -148,7 +166,8 @@ def _new_call(
         model=node.model,
         images=question.images,
         reserved_tokens=tokens,
-        currency=currency_of(services.settings.base_url),
+        reserved_cost=most_of(services, node.model, body, question.image_tokens),
+        currency=services.settings.price_of(node.model).currency,
     )
 
 

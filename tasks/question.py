@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from core.prompts.own import words_of
 from core.request import Ask, Body, Variant, history_of, spoken
 from core.shape import shape_of
 from core.states import NodeKind
@@ -103,10 +104,11 @@ class Admission:
 
 def ask_of(services: Services, node: NodeWork) -> Ask:
     """What stays the same over the requests of a node's job."""
+    own = node.options.get("prompts") or {}
     shape = shape_of(
         node.model,
         node.provider,
-        spoken(node.ask, node.options),
+        words_of(spoken(node.ask, node.options), own),
         services.settings.images_per_request,
         services.settings.context_tokens,
     )
@@ -120,6 +122,7 @@ def ask_of(services: Services, node: NodeWork) -> Ask:
             services.settings.reasoning_effort if services.profile.reasoning else None
         ),
         history=history_of(node.options),
+        prompts=own,
     )
 
 

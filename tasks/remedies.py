@@ -15,7 +15,7 @@ from core.errors import (
     RequestRefused,
 )
 from core.outcomes import backoff_seconds
-from core.profiles import cost, price_of
+from core.profiles import cost
 from core.reply import Usage
 from core.request import Body
 from core.states import CallStatus, NodeKind
@@ -43,7 +43,7 @@ def close(
 ) -> None:
     money = 0.0
     if usage is not None:
-        price = price_of(admission.node.model, services.settings.base_url)
+        price = services.settings.price_of(admission.node.model)
         money = cost(price, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)
     with services.database.write() as connection:
         ledger.close(connection, admission.call_id, status, str(error), http_status, usage, money)

@@ -22,12 +22,13 @@ from core.outcomes import backoff_seconds
 from core.spec import JobSpec, content_key, parse_spec
 from core.states import ImageStatus
 from core.tokens import Detail
-from models import deliveries, lineage, plan
+from models import deliveries, lineage, plan, queries, state
 from models.lineage import Earlier
 from models.plan import NewJob
 from models.state import Moved
 from tasks.arrange import Keep, arrange
 from tasks.base import StageTask
+from tasks.budget import check_budget
 from tasks.pipeline import announce
 from tasks.preprocess import limits_of
 from tasks.services import Services
@@ -54,9 +55,10 @@ def submit(services: Services, spec: JobSpec, natural: bool = False) -> Submitte
     ``natural``: a spec without a key gets one made of what it asks and of the files' names,
     sizes and times, so that the same command is the same job.
     """
+    check_budget(services.settings, spec.model or services.settings.model, spec.budget)
     known = _known(services, spec.key)
     if known is not None:
-        return Submitted(known, created=False)
+        return _again(services, known, spec)
     if spec.webhook and services.settings.webhook_secret is None:
         raise WrongUsage("webhook: the service has no OVERSTORY_WEBHOOK_SECRET to sign it with")
     expansion = sources.expand(spec.images, limits_of(services.settings))
@@ -64,10 +66,12 @@ def submit(services: Services, spec: JobSpec, natural: bool = False) -> Submitte
     key = spec.key or (_natural_key(services, spec, expansion.sources) if natural else None)
     known = _known(services, key)
     if known is not None:
-        return Submitted(known, created=False, ignored=ignored)
+        return _again(services, known, spec, ignored)
     job = _new_job(services, spec, key or secrets.token_hex(16))
     before = None if spec.fresh else precedent(services, job, expansion.sources)
     made = _write(services, job, expansion.sources, before, Keep(), spec.webhook)
+    if not made.created:
+        return _again(services, made.job_id, spec, ignored)
     return replace(made, ignored=ignored)
 
 
@@ -130,6 +134,20 @@ def precedent(services: Services, job: NewJob, found: Sequence[Source]) -> Earli
         return None if before is None else lineage.earlier(connection, before)
 
 
+def _again(
+    services: Services, job_id: str, spec: JobSpec, ignored: tuple[str, ...] = ()
+) -> Submitted:
+    """A job that was submitted before, as it stands. A budget given now takes its old one's place,
+    for it is no part of what the job is."""
+    if spec.budget is not None:
+        with services.database.write() as connection:
+            goes_on = state.job_budgeted(connection, job_id, spec.budget)
+            images = queries.unsettled(connection, job_id)
+        if goes_on:
+            start(services, job_id, images)
+    return Submitted(job_id, created=False, ignored=ignored)
+
+
 def _new_job(services: Services, spec: JobSpec, key: str) -> NewJob:
     return NewJob(
         id=secrets.token_hex(6),
@@ -149,6 +167,8 @@ def _new_job(services: Services, spec: JobSpec, key: str) -> NewJob:
             "keep_files": spec.keep_files,
             "fail_fast": spec.fail_fast,
             "min_coverage": spec.min_coverage,
+            "budget": spec.budget,
+            **({"prompts": spec.prompts} if spec.prompts else {}),
         },
     )
 
@@ -170,6 +190,7 @@ def _asked(services: Services, spec: JobSpec) -> list[object]:
         services.settings.endpoint,
         _detail(services, spec),
         spec.fetch,
+        *([{"prompts": spec.prompts}] if spec.prompts else []),
     ]
 
 

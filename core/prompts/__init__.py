@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from string import Template
+from types import MappingProxyType
 from typing import Any, Literal
 
 from core.tokens import Detail
@@ -29,6 +30,9 @@ TEXTS = (
 )
 Nudge = Literal["citation", "length"]
 Message = dict[str, Any]
+Own = Mapping[str, str]
+"""Texts of a job's own, by name, in the place of ours (core.prompts.own checks them)."""
+OURS: Own = MappingProxyType({})
 _FRAME = re.compile(r"<(\s*/?\s*(?:notes|question)\b)", re.IGNORECASE)
 """Our delimiters in any spelling a model might take for them."""
 
@@ -47,14 +51,22 @@ def version() -> str:
 
 
 def look(
-    urls: Sequence[str], detail: Detail, question: str, whole: bool, nudges: Sequence[Nudge] = ()
+    urls: Sequence[str],
+    detail: Detail,
+    question: str,
+    whole: bool,
+    nudges: Sequence[Nudge] = (),
+    own: Own = OURS,
 ) -> list[Message]:
     """Messages that show ``urls`` and ask: the person's question (``whole``), or notes for it."""
     parts: list[Message] = [
         {"type": "image_url", "image_url": {"url": url, "detail": detail}} for url in urls
     ]
-    instruction = look_instruction(len(urls), question, whole, nudges)
-    return [_system(), {"role": "user", "content": [*parts, {"type": "text", "text": instruction}]}]
+    instruction = look_instruction(len(urls), question, whole, nudges, own)
+    return [
+        _system(own),
+        {"role": "user", "content": [*parts, {"type": "text", "text": instruction}]},
+    ]
 
 
 def converse(
@@ -62,6 +74,7 @@ def converse(
     exchanges: Sequence[tuple[str, str]],
     question: str,
     nudges: Sequence[Nudge] = (),
+    own: Own = OURS,
 ) -> list[Message]:
     """``shown``, the messages that asked the first question, word for word, so that the provider
     finds its cache; then each answer and the question after it. ``exchanges``: (question, answer),
@@ -69,11 +82,11 @@ def converse(
     messages = list(shown)
     questions = [*(asked for asked, _ in exchanges[1:]), question]
     for number, ((_, answer), following) in enumerate(zip(exchanges, questions, strict=True), 1):
-        filled = Template(text("followup")).substitute(question=_inside(following))
+        filled = Template(_text("followup", own)).substitute(question=_inside(following))
         last = number == len(exchanges)
         messages += [
             {"role": "assistant", "content": answer},
-            {"role": "user", "content": _with_nudges(filled, nudges if last else ())},
+            {"role": "user", "content": _with_nudges(filled, nudges if last else (), own)},
         ]
     return messages
 
@@ -91,34 +104,45 @@ def in_context(question: str, exchanges: Sequence[tuple[str, str]], answers: boo
     return "\n".join([*lines, "Asked now:", question])
 
 
-def look_instruction(count: int, question: str, whole: bool, nudges: Sequence[Nudge] = ()) -> str:
+def look_instruction(
+    count: int, question: str, whole: bool, nudges: Sequence[Nudge] = (), own: Own = OURS
+) -> str:
     these = (
         "The image above is numbered [1]."
         if count == 1
         else f"The {count} images above are numbered [1] to [{count}], in the order given."
     )
-    filled = Template(text("direct" if whole else "leaf")).substitute(
+    filled = Template(_text("direct" if whole else "leaf", own)).substitute(
         these=these, question=_inside(question)
     )
-    return _with_nudges(filled, nudges)
+    return _with_nudges(filled, nudges, own)
 
 
 def read(
-    notes: Sequence[str], images: int, question: str, whole: bool, nudges: Sequence[Nudge] = ()
+    notes: Sequence[str],
+    images: int,
+    question: str,
+    whole: bool,
+    nudges: Sequence[Nudge] = (),
+    own: Own = OURS,
 ) -> list[Message]:
     """Messages that give ``notes`` on ``images`` images and ask for an answer or a summary."""
-    filled = Template(text("root" if whole else "branch")).substitute(
+    filled = Template(_text("root" if whole else "branch", own)).substitute(
         count=images, notes="\n\n".join(map(_inside, notes)), question=_inside(question)
     )
-    return [_system(), {"role": "user", "content": _with_nudges(filled, nudges)}]
+    return [_system(own), {"role": "user", "content": _with_nudges(filled, nudges, own)}]
 
 
-def _system() -> Message:
-    return {"role": "system", "content": text("system")}
+def _text(name: str, own: Own) -> str:
+    return own[name] if name in own else text(name)
 
 
-def _with_nudges(filled: str, nudges: Sequence[Nudge]) -> str:
-    return "\n\n".join([filled, *(text(f"nudge_{nudge}") for nudge in dict.fromkeys(nudges))])
+def _system(own: Own) -> Message:
+    return {"role": "system", "content": _text("system", own)}
+
+
+def _with_nudges(filled: str, nudges: Sequence[Nudge], own: Own) -> str:
+    return "\n\n".join([filled, *(_text(f"nudge_{each}", own) for each in dict.fromkeys(nudges))])
 
 
 def _inside(words: str) -> str:

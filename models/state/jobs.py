@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, exists, func, select, update
 
+from core.budget import is_spent
 from core.states import (
     JOB_MOVES,
     ImageStatus,
@@ -48,6 +49,20 @@ def job_cancelled(connection: Connection, job_id: str, moved: Moved) -> bool:
     if took:
         moved.ended.append(job_id)
     return took
+
+
+def job_budgeted(connection: Connection, job_id: str, budget: float) -> bool:
+    """Give a job a new budget in place of its old one. A job that is paused for the old one goes
+    on; True then."""
+    job = connection.execute(
+        select(Job.options, Job.status, Job.reason).where(Job.id == job_id).with_for_update()
+    ).one()
+    if job.options.get("budget") == budget:
+        return False
+    options = {**job.options, "budget": budget}
+    connection.execute(update(Job).where(Job.id == job_id).values(options=options))
+    event(connection, job_id, "job.budgeted", detail=f"{budget:g}")
+    return is_spent(job.status, job.reason) and job_moved(connection, job_id, JobStatus.RUNNING)
 
 
 def adopt(connection: Connection, job_id: str, account: str) -> None:

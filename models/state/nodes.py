@@ -50,7 +50,7 @@ def node_postponed(
     node_id: int,
     token: str,
     after_seconds: float,
-    reason: str,
+    reason: str | None,
     costs_attempt: bool,
 ) -> None:
     """running -> ready, due later."""

@@ -20,6 +20,7 @@ from models.queries import JobRow
 from models.state import Moved
 from overstory.run import prepare, serve
 from overstory.summary import Showing
+from tasks.budget import check_budget
 from workers.stack import database_url
 
 BY_REQUEST = "on request"
@@ -55,12 +56,21 @@ def pause(job: str, home: Path | None) -> None:
 @click.argument("job")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
+@click.option(
+    "--budget",
+    type=click.FloatRange(0, min_open=True),
+    help="The most it may cost from its beginning to its end; takes the old one's place.",
+)
 @home_option
-def resume(job: str, as_json: bool, quiet: bool, home: Path | None) -> None:
+def resume(job: str, as_json: bool, quiet: bool, budget: float | None, home: Path | None) -> None:
     """Let a paused or interrupted job go on, and stay with it to its end."""
-    settings, _, row = find(job, home)
+    settings, database, row = find(job, home)
     if row.status.ended:
         raise WrongUsage(f"job {row.id} has ended ({row.status}): use 'overstory retry {row.id}'")
+    check_budget(settings, row.model, budget)
+    if budget is not None:
+        with database.write() as connection:
+            state.job_budgeted(connection, row.id, budget)
     stay(settings, row, as_json, quiet)
 
 

@@ -15,13 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from clients import imaging, sources
-from clients.limiter import account_id
 from clients.sources import Source
 from core import estimate as core_estimate
 from core.errors import ImageRefused
 from core.estimate import Estimate, habit_of, tokens_of_size
 from core.images import ImageLimits
-from core.profiles import PRICES_AS_OF, PROVIDERS, price_of
+from core.profiles import PROVIDERS
+from core.prompts.own import words_of
 from core.request import Ask
 from core.settings import Settings, load
 from core.shape import expected_tokens, shape_of
@@ -30,6 +30,7 @@ from core.tokens import Detail
 from models import reporting
 from models.engine import Database
 from overstory.commands.control import home_option
+from overstory.commands.prompts import prompts_option, read_folder
 from overstory.progress import duration
 from overstory.run import prepare
 from tasks.arrange import place
@@ -66,6 +67,7 @@ class Measured:
 @click.option("--ask", required=True, help="The question about the images.")
 @click.option("--detail", type=click.Choice(["low", "high"]), help="How closely to look.")
 @click.option("--model", help="Model to ask (default: OVERSTORY_MODEL).")
+@prompts_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @home_option
 def estimate(
@@ -78,6 +80,8 @@ def estimate(
     """
     settings = load(**({"home": home} if home else {}))
     given = {name: value for name, value in options.items() if value is not None}
+    if "prompts" in given:
+        given["prompts"] = read_folder(given["prompts"])
     spec = parse_spec({"images": list(inputs), "ask": ask, **given})
     prepare(settings)
     measured, asked = measure(settings, spec)
@@ -86,7 +90,7 @@ def estimate(
         asked,
         measured.leaves,
         habit_of(past),
-        price_of(asked.model, settings.base_url),
+        settings.price_of(asked.model),
         settings.limits,
     )
     if as_json:
@@ -133,7 +137,7 @@ def _ask(settings: Settings, spec: JobSpec) -> Ask:
     shape = shape_of(
         model,
         settings.provider,
-        spec.ask,
+        words_of(spec.ask, spec.prompts or {}),
         settings.images_per_request,
         settings.context_tokens,
     )
@@ -146,14 +150,19 @@ def _ask(settings: Settings, spec: JobSpec) -> Ask:
         reasoning_effort=(
             settings.reasoning_effort if PROVIDERS[settings.provider].reasoning else None
         ),
+        prompts=spec.prompts or {},
     )
 
 
 def _past(settings: Settings, model: str) -> Sequence[core_estimate.PastCall]:
-    key = settings.api_key.get_secret_value() if settings.api_key else "sandbox"
     database = Database(database_url(settings))
     with database.read() as connection:
-        return reporting.past_calls(connection, model, account_id(key, settings.base_url))
+        return reporting.past_calls(connection, model, settings.endpoint)
+
+
+def _prices_as_of(settings: Settings, model: str) -> str | None:
+    found = settings.find_price(model)
+    return found[1] if found else None
 
 
 def _value(
@@ -171,7 +180,7 @@ def _value(
         "completion_tokens": made.completion_tokens,
         "cost": round(made.cost, 6),
         "currency": made.currency,
-        "prices_as_of": PRICES_AS_OF,
+        "prices_as_of": _prices_as_of(settings, ask.model),
         "seconds": round(made.seconds, 1),
         "binds": made.binds,
         "past_calls": past,
@@ -193,13 +202,15 @@ def _print(
         images.append(f"{len(measured.unusable):,} unusable")
     shape = f" ({made.leaves:,} leaves, depth {made.depth})" if made.nodes > 1 else ""
     guess = f"from {past} past calls" if past else "a guess: no past call of this model here"
-    charged = ", not charged: sandbox" if settings.uses_sandbox else f", prices of {PRICES_AS_OF}"
+    charged = ", not charged: sandbox" if settings.uses_sandbox else ""
+    known = _prices_as_of(settings, ask.model)
+    prices = f", prices of {known}" if known else ", no price known: set OVERSTORY_PRICES"
     rows = [
         ("images", f"{measured.submitted:,}: {', '.join(images)}"),
         ("requests", f"{made.requests:,}{shape}"),
         ("prompt", f"{made.prompt_tokens:,} tokens at {ask.detail} detail"),
         ("written", f"{made.completion_tokens:,} tokens ({guess})"),
-        ("cost", f"{made.cost:.4f} {made.currency} ({ask.model}{charged})"),
+        ("cost", f"{made.cost:.4f} {made.currency} ({ask.model}{prices}{charged})"),
         (
             "time",
             (

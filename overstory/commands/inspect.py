@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
+from core.budget import plain
 from core.settings import SANDBOX, load
 from core.states import ImageStatus, JobStatus, NodeKind
 from models import reporting
@@ -121,6 +122,7 @@ def _print_facts(console: Console, row: JobRow, line: JobLine, found: dict[str, 
     tokens = usage["prompt_tokens"] + usage["completion_tokens"]
     cached = f", {usage['cached_tokens']:,} from the cache" if usage["cached_tokens"] else ""
     charged = " (not charged: sandbox)" if row.endpoint == SANDBOX else ""
+    limit = f" of at most {plain(found['budget'])}" if found["budget"] else ""
     rows: list[tuple[str, Any]] = [
         ("job", row.id),
         ("status", _status(row.status)),
@@ -130,7 +132,7 @@ def _print_facts(console: Console, row: JobRow, line: JobLine, found: dict[str, 
         ("images", ", ".join(coverage)),
         ("tree", f"{tree['leaves']:,} leaves, {tree['nodes']:,} nodes, depth {tree['depth']}"),
         ("requests", f"{usage['requests']:,}; {tokens:,} tokens{cached}"),
-        ("cost", f"{usage['cost']:.4f} {usage['currency']}{charged}"),
+        ("cost", f"{usage['cost']:.4f} {usage['currency']}{limit}{charged}"),
         ("began", f"{_clock(line.created_at)}, took {duration(line.seconds)}"),
         ("model", f"{row.model} at {row.endpoint}, {row.detail} detail"),
     ]

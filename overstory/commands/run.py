@@ -12,6 +12,7 @@ from rich.console import Console
 from core.settings import load
 from core.spec import parse_spec
 from models.engine import Database
+from overstory.commands.prompts import prompts_option, read_folder
 from overstory.report.command import check_writable, say_written, write_report
 from overstory.run import run as run_job
 from overstory.summary import Showing
@@ -23,11 +24,17 @@ from workers.stack import database_url
 @click.option("--ask", required=True, help="The question about the images.")
 @click.option("--detail", type=click.Choice(["low", "high"]), help="How closely to look.")
 @click.option("--model", help="Model to ask (default: OVERSTORY_MODEL).")
+@prompts_option
 @click.option("--fetch", is_flag=True, help="Fetch URLs here instead of letting the provider.")
 @click.option("--fresh", is_flag=True, help="Ask again what was already paid for.")
 @click.option("--keep-files", is_flag=True, help="Leave uploads at the provider afterwards.")
 @click.option("--fail-fast", is_flag=True, help="End at the first image that fails.")
 @click.option("--min-coverage", type=click.FloatRange(0, 1), help="End when out of reach.")
+@click.option(
+    "--budget",
+    type=click.FloatRange(0, min_open=True),
+    help="The most it may cost, in the account's currency; paused before it would pass that.",
+)
 @click.option("--weight", type=float, help="Share of the account beside other jobs (1).")
 @click.option("--label", help="A word of your own to find the job by.")
 @click.option(
@@ -55,6 +62,8 @@ def run(
     if options["fresh"]:
         options["key"] = f"fresh-{secrets.token_hex(8)}"
     given = {name: value for name, value in options.items() if value not in (None, False)}
+    if "prompts" in given:
+        given["prompts"] = read_folder(given["prompts"])
     spec = parse_spec({"images": list(inputs), "ask": ask, **given})
     showing = Showing(console, settings, as_json)
     if report is not None:

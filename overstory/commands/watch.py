@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clients.limiter import AccountState
+from core.budget import is_spent
 from core.settings import Settings
 from core.states import JobStatus, NodeStatus
 from models import queries, reporting
@@ -165,6 +166,8 @@ def holds_back(seen: Seen) -> str:
     job, state, images = seen.job, seen.state, seen.progress.images
     if job.status.ended:
         return ""
+    if is_spent(job.status, job.reason):
+        return f"paused: {job.reason}"
     if job.status == JobStatus.PAUSED:
         return f"paused: {job.reason}: 'overstory resume {job.id}' lets it go on"
     if state is None:

@@ -138,14 +138,14 @@ class House:
     def __init__(self, process: SandboxProcess, key: str) -> None:
         self.process = process
         self.key = key
-        self._account = hashlib.sha256(key.encode()).hexdigest()[:12]
+        self.account = hashlib.sha256(key.encode()).hexdigest()[:12]
 
     def stats(self) -> dict[str, Any]:
         return self.process.stats()
 
     def image_counts(self) -> list[int]:
         """Images of each call that was let in, largest first."""
-        lines = [line for line in self.process.ledger() if line["account"] == self._account]
+        lines = [line for line in self.process.ledger() if line["account"] == self.account]
         return sorted((len(x["images"]) for x in lines if x["event"] == "start"), reverse=True)
 
     def in_flight(self) -> int:

@@ -467,3 +467,31 @@ def test_an_estimate_reads_like_a_sentence_and_sends_nothing(
     for words in ("9 to look at", "1 duplicates", "1 unusable", "USD", "held by", "text.jpg: "):
         assert words in ran.out
     assert house.stats()["calls"] == house.stats()["uploads"] == 0
+
+
+# --- prompts of one's own
+
+
+def test_edited_prompts_are_what_the_model_is_sent_and_make_another_job(
+    person: Person, house: House
+) -> None:
+    photos = person.folder / "photos"
+    for n in range(3):
+        draw_image(photos / f"{n}.jpg", n)
+    texts = person.folder / "texts"
+    assert overstory(person, "prompts", "--out", texts).status == 0
+    assert overstory(person, "prompts", "--out", texts).status == 2
+    plain = person.run(photos, "--json").result
+    same = person.run(photos, "--json", "--prompts", texts).result
+    assert same["job"] == plain["job"]
+    with (texts / "direct.txt").open("a") as direct:
+        direct.write("Is anything teal?")
+    mine = person.run(photos, "--json", "--prompts", texts).result
+    assert mine["job"] != plain["job"]
+    assert mine["status"] == "completed"
+    assert house.stats()["distinct_paid"] == house.stats()["paid"] == 2
+    assert person.run(photos, "--json", "--prompts", texts).result["job"] == mine["job"]
+    (texts / "leaf.txt").write_text("Look.")
+    refused = person.run(photos, "--prompts", texts)
+    assert refused.status == 2
+    assert "leaf.txt lacks the placeholder $these" in refused.err

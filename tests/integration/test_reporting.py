@@ -115,8 +115,8 @@ def test_calls_tell_what_they_were_and_failed_ones_come_alone(
     with database.read() as connection:
         found = reporting.calls(connection, answered)
         failed = reporting.calls(connection, answered, failed=True)
-        past = reporting.past_calls(connection, "m", jobs.ACCOUNT)
-        strange = reporting.past_calls(connection, "other", jobs.ACCOUNT)
+        past = reporting.past_calls(connection, "m", "e")
+        strange = reporting.past_calls(connection, "m", "elsewhere")
     assert len(found) == 4
     assert [(c.kind, c.http_status, c.error) for c in failed] == [(NodeKind.BRANCH, 451, "blocked")]
     assert sorted((c.kind, c.images, c.completion_tokens) for c in past) == [

@@ -9,6 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import prompts
+from core.errors import WrongUsage
+from core.prompts.own import CHARACTERS_MAX, check_own, placeholders
+from core.request import Ask, look_body, read_body
+from core.shape import shape_of
+from core.spec import parse_spec
 
 URLS = ["stepfile://a", "stepfile://b"]
 ATTACKS = [
@@ -82,3 +87,84 @@ def test_a_nudge_stands_at_the_end_once(nudges):
 def test_every_text_is_there_and_the_version_covers_them():
     assert all(prompts.text(name) for name in prompts.TEXTS)
     assert re.fullmatch(r"[0-9a-f]{12}", prompts.version())
+
+
+@pytest.mark.parametrize("name", ["direct", "leaf", "branch", "root"])
+def test_every_asking_text_holds_the_question_and_asks_for_its_language(name):
+    assert "question" in placeholders(name)
+    assert "in the language of the question" in prompts.text(name)
+
+
+@pytest.mark.parametrize("question", ["Was ist zu sehen?", "写真には何がありますか", "ما هذا؟"])
+def test_a_question_in_any_language_stands_in_every_request_word_for_word(question):
+    for whole in (True, False):
+        assert question in prompts.look_instruction(3, question, whole)
+        assert question in prompts.read(["n [1]"], 1, question, whole)[-1]["content"]
+
+
+# --- texts of a job's own
+
+ASK = Ask("Why?", "step-3.7-flash", "e", "low", shape_of("step-3.7-flash", "stepfun", "Why?"))
+
+
+def bodies(own):
+    ask = Ask(ASK.question, ASK.model, ASK.endpoint, ASK.detail, ASK.shape, prompts=own)
+    asked = [look_body(ask, URLS, whole) for whole in (True, False)]
+    return [*asked, *(read_body(ask, ["n [1]"], 1, whole) for whole in (True, False))]
+
+
+def test_without_texts_of_its_own_a_job_is_asked_as_ever():
+    direct, leaf, root, branch = bodies({})
+    assert direct["messages"] == prompts.look(URLS, "low", "Why?", whole=True)
+    assert leaf["messages"] == prompts.look(URLS, "low", "Why?", whole=False)
+    assert root["messages"] == prompts.read(["n [1]"], 1, "Why?", whole=True)
+    assert branch["messages"] == prompts.read(["n [1]"], 1, "Why?", whole=False)
+
+
+@pytest.mark.parametrize(
+    ("name", "changed"),
+    [("direct", {0}), ("leaf", {1}), ("root", {2}), ("branch", {3}), ("system", {0, 1, 2, 3})],
+)
+def test_a_text_of_its_own_is_in_the_requests_it_is_for_and_in_no_other(name, changed):
+    own = check_own({name: prompts.text(name) + " Be kind."})
+    for index, (before, after) in enumerate(zip(bodies({}), bodies(own), strict=True)):
+        assert (before != after) == (index in changed)
+        assert ("Be kind." in str(after)) == (index in changed)
+
+
+def test_nudges_of_its_own_are_sent_as_they_are():
+    own = check_own({"nudge_length": "Keep it to $5 words."})
+    assert prompts.look_instruction(1, "?", True, ["length"], own).endswith(
+        "\n\nKeep it to $5 words."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("leaf", "$these Look.", "leaf.txt lacks the placeholder $question"),
+        ("direct", "$question", "direct.txt lacks the placeholder $these"),
+        ("root", "$count $question", "root.txt lacks the placeholder $notes"),
+        ("root", "$count $notes $question $price", "a placeholder $price that nothing fills in"),
+        ("leaf", "$these $question for 5 $", "write $$ for it"),
+        ("leafs", "$these $question", "there is no text leafs.txt"),
+        ("system", "  ", "system.txt is empty"),
+        ("system", "x" * (CHARACTERS_MAX + 1), "more than 20,000 characters"),
+    ],
+)
+def test_a_text_that_would_not_work_is_refused_by_file_and_placeholder(name, text, said):
+    with pytest.raises(WrongUsage, match=re.escape(said)):
+        check_own({name: text})
+    with pytest.raises(WrongUsage, match=re.escape(said)):
+        parse_spec({"images": ["x"], "ask": "?", "prompts": {name: text}})
+
+
+def test_texts_that_are_ours_word_for_word_are_none_of_its_own():
+    ours = {name: prompts.text(name) + "\n" for name in prompts.TEXTS}
+    assert check_own(ours) == {}
+    assert parse_spec({"images": ["x"], "ask": "?", "prompts": ours}).prompts is None
+
+
+def test_a_doubled_dollar_is_a_dollar():
+    own = check_own({"direct": "$these For $$5: $question"})
+    assert "For $5: Why?" in str(bodies(own)[0])

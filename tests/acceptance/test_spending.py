@@ -1,0 +1,111 @@
+"""``overstory run --budget``: what a person sees, and what a kill may cost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import pytest
+
+from core.profiles import Price, cost
+from tests.acceptance.conftest import House, Person, eventually
+from tests.acceptance.test_looking import overstory, parsed
+
+pytestmark = pytest.mark.acceptance
+
+PRICE = Price("USD", 0.20, 0.04, 1.15)
+DEAR = {"reasoning_tokens": 8_000, "tier": "V4"}
+"""A reply costs nearly what was held back for it."""
+
+
+def generated(house: House) -> float:
+    """What the endpoint has generated, whether or not somebody was there to take it."""
+    lines = [x for x in house.process.ledger() if x["account"] == house.account]
+    return sum(
+        cost(PRICE, x["prompt_tokens"], x["cached_tokens"], x["completion_tokens"])
+        for x in lines
+        if x["event"] == "reply" and x["status"] in (200, 499)
+    )
+
+
+@pytest.fixture
+def spender(person: Person, house: House) -> Person:
+    house.process.configure(**DEAR)
+    person.settings |= {"OVERSTORY_TIER": "V4", "OVERSTORY_IMAGES_PER_REQUEST": "6"}
+    return person
+
+
+def test_a_run_ends_at_its_budget_and_says_how_to_go_on(
+    spender: Person, house: House, make_images
+) -> None:
+    photos = make_images(60)
+    ran = spender.run(photos, "--budget", "0.05")
+    assert ran.status == 3
+    assert ran.out == ""
+    assert "paused: budget: 0.0" in ran.err
+    assert "not looked at yet" in ran.err
+    assert "overstory resume" in ran.err
+    paused = spender.run(photos, "--budget", "0.05", "--json")
+    assert paused.status == 3
+    result = paused.result
+    assert (result["status"], result["answer"], result["budget"]) == ("paused", None, 0.05)
+    assert result["usage"]["cost"] == pytest.approx(generated(house), abs=1e-6)
+    assert generated(house) <= 0.05
+    coverage = result["coverage"]
+    assert coverage["submitted"] == 60 > coverage["included"] > 0
+    assert sum(image["status"] == "included" for image in result["images"]) == coverage["included"]
+    enough = result["reason"].rpartition("--budget ")[2]
+    resumed = overstory(spender, "resume", result["job"], "--budget", enough, "--json")
+    assert resumed.status == 0, resumed.err
+    assert parsed(resumed)["coverage"]["included"] == 60
+    assert generated(house) <= float(enough)
+    assert house.stats()["repeated_paid"] == 0
+
+
+def test_the_same_command_with_a_larger_budget_goes_on(
+    spender: Person, house: House, make_images
+) -> None:
+    photos = make_images(18)
+    first = spender.run(photos, "--budget", "0.02", "--json").result
+    assert first["status"] == "paused"
+    second = spender.run(photos, "--budget", "1", "--json")
+    assert second.status == 0
+    assert second.result["job"] == first["job"]
+    assert house.stats()["repeated_paid"] == 0
+
+
+def test_what_a_killed_run_had_in_flight_stays_within_the_budget(
+    spender: Person, house: House, make_images
+) -> None:
+    house.process.configure(latency_seconds=3.0, concurrency=100)
+    spender.settings |= {"OVERSTORY_CONCURRENCY": "100", "OVERSTORY_LEASE_SECONDS": "2"}
+    photos = make_images(60)
+    running = spender.start(photos, "--budget", "0.06")
+    eventually(lambda: house.in_flight() >= 4)
+    os.killpg(running.pid, signal.SIGKILL)
+    for process in spender.processes():
+        process.kill()
+    house.process.configure(latency_seconds=0.1)
+    ran = spender.run(photos, "--budget", "0.06", "--json")
+    assert ran.status == 3
+    assert json.loads(ran.out)["status"] == "paused"
+    eventually(lambda: house.in_flight() == 0)
+    assert generated(house) <= 0.06
+
+
+def test_a_budget_without_a_price_is_wrong_usage_and_prices_of_ones_own_mend_it(
+    person: Person, make_images
+) -> None:
+    photos = make_images(1)
+    refused = person.run(photos, "--budget", "1", "--model", "llava")
+    assert refused.status == 2
+    assert "OVERSTORY_PRICES" in refused.err
+    prices = {"as_of": "2026-11-20", "models": {"step-3.7-flash": {"prompt": 9, "completion": 9}}}
+    person.settings["OVERSTORY_PRICES"] = json.dumps(prices)
+    told = parsed(overstory(person, "estimate", photos, "--ask", "?", "--json"))
+    assert told["prices_as_of"] == "2026-11-20"
+    result = person.run(photos, "--budget", "1", "--json").result
+    used = result["usage"]
+    tokens = used["prompt_tokens"] + used["completion_tokens"]
+    assert used["cost"] == pytest.approx(9e-6 * tokens, abs=1e-6)

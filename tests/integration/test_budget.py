@@ -1,0 +1,184 @@
+"""A budget against the stand-in, whose own count of the bill decides: it is never passed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from core.budget import is_spent
+from core.errors import WrongUsage
+from core.profiles import Price, cost
+from core.spec import JobSpec
+from core.states import CallStatus, JobStatus
+from models import ledger, state
+from models.claims import Lease
+from models.ledger import NewCall
+from models.state import Moved
+from models.tables import Call
+from overstory.sandbox.process import SandboxProcess
+from tasks import submit as submitting
+from tests.integration.jobs import submit
+from tests.integration.test_account_faults import (  # noqa: F401
+    Account,
+    eventually,
+    open_account,
+    valkey,
+)
+
+PRICE = Price("USD", 0.20, 0.04, 1.15)
+DEAR = 8_000
+"""Reasoning so long that a call costs nearly what was held back for it."""
+
+
+def bill(house: SandboxProcess) -> float:
+    """What the stand-in generated, paid or cut off, by its own ledger and the published price."""
+    lines = [x for x in house.ledger() if x["event"] == "reply" and x["status"] in (200, 499)]
+    return sum(
+        cost(PRICE, x["prompt_tokens"], x["cached_tokens"], x["completion_tokens"]) for x in lines
+    )
+
+
+def stands(account: Account, job: str) -> bool:
+    row = account.job(job)
+    with account.services.database.read() as connection:
+        flying = ledger.money(connection, job).held
+    return (is_spent(row.status, row.reason) and not flying) or row.status.ended
+
+
+def raise_budget(account: Account, job: str, budget: float) -> None:
+    with account.services.database.write() as connection:
+        assert state.job_budgeted(connection, job, budget)
+
+
+@pytest.mark.parametrize("budget", [0.005, 0.035, 0.1, 0.25])
+def test_the_bill_never_passes_the_budget_at_concurrency_100(
+    open_account,  # noqa: F811
+    make_images,
+    budget,
+):
+    account = open_account(concurrency=100, rpm=10_000, tpm=10**8)
+    account.house.configure(
+        concurrency=100, rpm=10_000, tpm=10**8, reasoning_tokens=DEAR, latency_seconds=1.0
+    )
+    job = account.submit(make_images(240), budget=budget)
+    eventually(lambda: stands(account, job), 60.0)
+    paused = account.job(job)
+    assert paused.status == JobStatus.PAUSED
+    assert paused.answer is None
+    assert bill(account.house) <= budget
+    assert bill(account.house) > budget - 0.011  # what one more call would have needed
+    seen = account.house.stats()
+    counted = account.statuses(job)
+    assert counted["included"] == 6 * seen["paid"]
+    assert sum(counted.values()) == 240
+    assert counted["failed"] == counted["skipped"] == 0
+    if budget >= 0.1:
+        assert seen["max_in_flight"] > 2
+
+
+def test_with_more_money_the_job_goes_on_and_pays_for_nothing_twice(open_account, make_images):  # noqa: F811
+    account = open_account(concurrency=20)
+    account.house.configure(concurrency=20, reasoning_tokens=DEAR)
+    job = account.submit(make_images(60), budget=0.05)
+    eventually(lambda: stands(account, job))
+    paid = account.house.stats()["paid"]
+    assert 0 < paid < 10
+    raise_budget(account, job, 1.0)
+    [ended] = account.ended(job)
+    assert ended.status == JobStatus.COMPLETED
+    assert account.statuses(job) == {"included": 60}
+    assert account.house.stats()["repeated_paid"] == 0
+
+
+def test_another_job_goes_first_while_the_money_of_one_is_in_flight(open_account, make_images):  # noqa: F811
+    account = open_account(concurrency=10, gate_wait_seconds=30.0)
+    account.house.configure(concurrency=10, latency_seconds=1.5, reasoning_tokens=0)
+    poor = account.submit(make_images(48), budget=0.02)  # one call at a time
+    eventually(lambda: account.house.stats()["in_flight"] == 1)
+    rich = account.submit(make_images(6, "rich", start=100), ask="And here?")
+    account.ended(rich)
+    assert account.job(poor).status == JobStatus.RUNNING
+    assert account.house.stats()["max_in_flight"] == 2
+    account.ended(poor)
+    assert bill(account.house) <= 0.02
+
+
+def test_calls_that_were_cut_off_count_as_paid(open_account, make_images):  # noqa: F811
+    account = open_account(concurrency=1)
+    account.house.configure(script=["cut", "cut", "cut"], reasoning_tokens=DEAR)
+    job = account.submit(make_images(60), budget=0.06)
+    eventually(lambda: stands(account, job), 60.0)
+    assert account.job(job).status == JobStatus.PAUSED
+    assert account.house.stats()["cut"] == 3
+    assert 0.03 < bill(account.house) <= 0.06
+
+
+def test_a_call_whose_worker_was_lost_counts_with_the_most_it_may_have_cost(database):
+    job = submit(database)
+    with database.write() as connection:
+        for number, (seconds, most) in enumerate([(-1.0, 0.5), (100.0, 0.25)]):
+            call = NewCall(f"k{number}", job, None, "account", "m", 1, 100, "USD", most)  # type: ignore[arg-type]
+            assert ledger.open_call(connection, call, Lease(f"lease{number}", seconds))
+        assert ledger.money(connection, job) == ledger.Money(0.0, 0.75)
+        assert ledger.expire_all(connection) == 1
+        assert ledger.money(connection, job) == ledger.Money(0.5, 0.25)
+
+
+def test_a_paused_account_and_a_spent_budget_are_told_apart(open_account, make_images):  # noqa: F811
+    account = open_account(concurrency=1)
+    account.house.configure(reasoning_tokens=DEAR)
+    poor = account.submit(make_images(60), budget=0.03)
+    eventually(lambda: stands(account, poor))
+    account.house.configure(no_balance=True)
+    rich = account.submit(make_images(6, "rich", start=100), ask="And here?")
+    eventually(lambda: account.job(rich).status == JobStatus.PAUSED)
+    account.house.configure(no_balance=False)
+    account.ended(rich)
+    assert account.job(poor).status == JobStatus.PAUSED
+    assert is_spent("paused", account.job(poor).reason)
+    with account.services.database.write() as connection:
+        assert state.job_cancelled(connection, poor, Moved())
+
+
+def test_the_same_submission_with_a_larger_budget_goes_on(open_account, make_images):  # noqa: F811
+    account = open_account()
+    account.house.configure(reasoning_tokens=DEAR)
+    photos = make_images(18)
+    first = account.submit(photos, key="mine", budget=0.005)
+    eventually(lambda: stands(account, first))
+    assert account.submit(photos, key="mine", budget=1.0) == first
+    [ended] = account.ended(first)
+    assert ended.status == JobStatus.COMPLETED
+    assert ended.options["budget"] == 1.0
+
+
+def test_the_budget_is_no_part_of_what_the_same_command_is(open_account, make_images):  # noqa: F811
+    account = open_account(start=False)
+    services = account.services
+    photos = str(make_images(2))
+
+    def natural(**given: Any) -> str:
+        spec = JobSpec(images=[photos], ask="?", **given)
+        return submitting.submit(services, spec, natural=True).job_id
+
+    job = natural()
+    assert natural(budget=1.0) == natural(budget=2.0) == job
+    assert account.job(job).options["budget"] == 2.0
+
+
+def test_a_budget_without_a_price_is_refused(open_account, make_images):  # noqa: F811
+    account = open_account(start=False)
+    with pytest.raises(WrongUsage, match="no price of llava is known"):
+        account.submit(make_images(1), model="llava", budget=1.0)
+
+
+def test_every_call_is_written_with_the_most_it_may_cost(open_account, make_images):  # noqa: F811
+    account = open_account()
+    account.ended(account.submit(make_images(13)))
+    with account.services.database.read() as connection:
+        rows = connection.execute(select(Call.status, Call.cost, Call.reserved_cost)).all()
+    assert len(rows) == 4
+    assert all(row.status == CallStatus.SETTLED for row in rows)
+    assert all(0 < row.cost < row.reserved_cost for row in rows)

@@ -1,0 +1,101 @@
+"""A budget as a function of values: what still fits, and what a person is told."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from core.budget import Money, Rest, Room, enough, is_spent, most_cost, plain, reason, room_for
+from core.errors import WrongUsage
+from core.prices import parse_prices
+from core.profiles import PRICES_AS_OF, Price
+from core.settings import load
+
+
+@pytest.mark.parametrize(
+    ("spent", "held", "most", "room"),
+    [
+        (0.0, 0.0, 2.0, Room.FITS),
+        (1.0, 0.5, 0.5, Room.FITS),
+        (1.0, 0.6, 0.5, Room.LATER),
+        (1.5, 0.1, 0.5, Room.LATER),
+        (1.6, 0.1, 0.5, Room.NONE),
+        (1.6, 0.0, 0.5, Room.NONE),
+        (0.0, 0.0, 2.1, Room.NONE),
+        (3.0, 0.0, 0.0, Room.NONE),
+    ],
+)
+def test_a_call_goes_only_while_all_that_may_still_be_paid_fits(spent, held, most, room):
+    assert room_for(2.0, Money(spent, held), most) == room
+
+
+def test_the_most_a_call_may_cost_counts_nothing_as_cached():
+    assert most_cost(Price("USD", 1.0, 0.0, 10.0), 1_000_000, 100_000) == 2.0
+
+
+def test_enough_leaves_room_for_the_last_call():
+    assert enough(1.0, 0.5, Rest(1, 0.1)) == pytest.approx(1.5)
+    assert enough(1.0, 0.5, Rest(11, 0.1)) == pytest.approx(1.0 + 10 * 0.11 + 0.5)
+    assert enough(0.0, 0.5, Rest(2, 0.0)) >= 1.0  # nothing paid yet: what is feared counts
+
+
+def test_the_reason_says_what_was_spent_what_is_missing_and_how_to_go_on():
+    said = reason("abc", 2.0, Money(1.9, 0.05), 0.1, Rest(3, 0.02), "USD")
+    assert said.startswith("budget: 1.9500 of 2.00 USD is spent; 3 calls are left")
+    assert "up to 0.1000" in said
+    assert "overstory resume abc --budget 2.10" in said
+    assert is_spent("paused", said)
+    assert not is_spent("running", said)
+    assert not is_spent("paused", "no balance")
+
+
+@pytest.mark.parametrize(("money", "said"), [(2.0, "2.00"), (0.015, "0.0150"), (0.0005, "0.0005")])
+def test_money_is_told_in_cents_where_cents_tell_it(money, said):
+    assert plain(money) == said
+
+
+# --- prices of one's own
+
+
+OWN = {"as_of": "2026-11-20", "models": {"mine": {"prompt": 1.0, "completion": 2.0}}}
+
+
+def test_a_list_of_prices_is_read_inline_or_from_a_file(tmp_path):
+    file = tmp_path / "prices.json"
+    file.write_text(json.dumps(OWN))
+    for given in (json.dumps(OWN), str(file)):
+        settings = load(prices=given)
+        assert settings.find_price("mine") == (Price("USD", 1.0, 1.0, 2.0), "2026-11-20")
+        assert settings.find_price("step-3.7-flash") == (
+            Price("USD", 0.20, 0.04, 1.15),
+            PRICES_AS_OF,
+        )
+        assert settings.find_price("other") is None
+        assert settings.price_of("other") == Price("USD", 0.0, 0.0, 0.0)
+
+
+def test_the_environment_names_the_list(monkeypatch):
+    monkeypatch.setenv("OVERSTORY_PRICES", json.dumps(OWN | {"currency": "EUR"}))
+    assert load().price_of("mine").currency == "EUR"
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ('{"models": {}}', "as_of"),
+        ('{"as_of": "2026-11-20", "models": {"m": {"prompt": -1, "completion": 2}}}', "prompt"),
+        ('{"as_of": "2026-11-20", "modles": {}}', "modles"),
+        ("/nowhere/prices.json", "/nowhere/prices.json cannot be read"),
+        ("{", "OVERSTORY_PRICES"),
+    ],
+)
+def test_a_wrong_list_is_refused_by_name(given, named):
+    with pytest.raises(WrongUsage, match="OVERSTORY_PRICES") as refused:
+        load(prices=given)
+    assert named in str(refused.value)
+
+
+def test_an_example_stands_in_the_refusal():
+    with pytest.raises(WrongUsage, match="for example"):
+        parse_prices("[]")
