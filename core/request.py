@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from core import prompts
 from core.prompts import Nudge
 from core.shape import Shape
+from core.shaping import Shaping
 from core.spec import content_key
 from core.tokens import Detail, text_tokens_estimate
 
@@ -30,6 +31,7 @@ class Ask:
     detail: Detail
     shape: Shape
     reasoning_effort: str | None = None
+    shaping: Shaping | None = None  # None: words alone are asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,8 @@ class Variant:
 
     def after(self, reason: str) -> Variant:
         """The next variant to try, by why the last reply could not be used."""
-        if reason == "citation":
-            return Variant(self.widened, (*self.nudges, "citation"))
+        if reason in ("citation", "form", "figure"):
+            return Variant(self.widened, (*self.nudges, cast("Nudge", reason)))
         return Variant(self.widened + 1, (*self.nudges, "length"))
 
 
@@ -52,7 +54,7 @@ FIRST = Variant()
 def look_body(ask: Ask, urls: Sequence[str], whole: bool, variant: Variant = FIRST) -> Body:
     """The body of a request that shows images. ``whole``: the person's own question is asked."""
     messages = prompts.look(urls, ask.detail, ask.question, whole, variant.nudges)
-    return _body(ask, messages, ask.shape.leaf_max_tokens(len(urls), variant.widened))
+    return make_body(ask, messages, ask.shape.leaf_max_tokens(len(urls), variant.widened))
 
 
 def read_body(
@@ -60,7 +62,7 @@ def read_body(
 ) -> Body:
     """The body of a request over notes."""
     messages = prompts.read(notes, images, ask.question, whole, variant.nudges)
-    return _body(ask, messages, ask.shape.branch_max_tokens(variant.widened))
+    return make_body(ask, messages, ask.shape.branch_max_tokens(variant.widened))
 
 
 def key_of(endpoint: str, body: Body) -> str:
@@ -74,7 +76,8 @@ def reserve(body: Body, image_tokens: int) -> int:
     return image_tokens + text + int(body["max_tokens"])
 
 
-def _body(ask: Ask, messages: list[prompts.Message], max_tokens: int) -> Body:
+def make_body(ask: Ask, messages: list[prompts.Message], max_tokens: int) -> Body:
+    """A body as every call has it."""
     body: Body = {
         "model": ask.model,
         "messages": messages,

@@ -24,6 +24,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, Settin
 from core.errors import WrongUsage
 from core.images import Accelerator
 from core.limits import Limits, tier
+from core.profiles import Structured
 from core.tokens import Detail
 
 DEFAULT_BASE_URL = "https://api.stepfun.ai/v1"
@@ -60,6 +61,7 @@ class Settings(BaseSettings):
     images_per_request: int | None = Field(None, ge=1)  # None: what the model's profile says
     context_tokens: int | None = Field(None, ge=4096)
     detail: Detail = "low"
+    structured: Structured | None = None  # how JSON is asked for; None: as the model can
 
     # the account
     tier: str = "V0"

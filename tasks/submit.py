@@ -17,10 +17,11 @@ from celery.exceptions import Ignore
 
 from clients import sources
 from clients.sources import Source
+from core.ask import fan_in_of, make_ask
 from core.errors import ServiceAway, WrongUsage
 from core.outcomes import backoff_seconds
-from core.packing import Weight, pack
-from core.shape import Shape, expected_bytes, expected_tokens, shape_of
+from core.packing import Weight, cut
+from core.shape import Shape, expected_bytes, expected_tokens
 from core.spec import JobSpec, content_key, parse_spec
 from core.tokens import Detail
 from core.tree import plan_tree
@@ -64,16 +65,19 @@ def submit(services: Services, spec: JobSpec, natural: bool = False) -> Submitte
     if known is not None:
         return Submitted(known, created=False, ignored=ignored)
     job = _new_job(services, spec, key or secrets.token_hex(16))
-    shape = shape_of(
-        job.model,
-        job.provider,
-        job.ask,
-        services.settings.images_per_request,
-        services.settings.context_tokens,
+    ask = make_ask(
+        services.settings,
+        question=job.ask,
+        model=job.model,
+        provider=job.provider,
+        endpoint=job.endpoint,
+        detail=_detail(services, spec),
+        options=job.options,
     )
-    images, leaves = place(expansion.sources, shape, _detail(services, spec))
+    images, leaves = place(expansion.sources, ask.shape, ask.detail)
     with services.database.write() as connection:
-        created = plan.insert_job(connection, job, images, plan_tree(leaves, shape.fan_in))
+        tree = plan_tree(leaves, fan_in_of(ask, leaves))
+        created = plan.insert_job(connection, job, images, tree)
         if created and spec.webhook:
             deliveries.open_delivery(connection, job.id, spec.webhook)
     if not created:  # the same job was submitted twice at the same moment
@@ -99,12 +103,8 @@ def place(found: Sequence[Source], shape: Shape, detail: Detail) -> tuple[list[N
         Weight(expected_bytes(found[index].bytes, detail), expected_tokens(detail))
         for index in distinct
     ]
-    sizes = pack(weights, shape.leaf)
-    leaf_of: dict[int, int] = {}
-    start = 0
-    for leaf, size in enumerate(sizes):
-        leaf_of.update(dict.fromkeys(distinct[start : start + size], leaf))
-        start += size
+    leaves = cut(distinct, weights, shape.leaf)
+    leaf_of = {index: leaf for leaf, below in enumerate(leaves) for index in below}
     images = [
         NewImage(
             name=source.name,
@@ -117,7 +117,7 @@ def place(found: Sequence[Source], shape: Shape, detail: Detail) -> tuple[list[N
         )
         for index, source in enumerate(found)
     ]
-    return images, len(sizes)
+    return images, len(leaves)
 
 
 def _known(services: Services, key: str | None) -> str | None:
@@ -131,7 +131,7 @@ def _new_job(services: Services, spec: JobSpec, key: str) -> NewJob:
     return NewJob(
         id=secrets.token_hex(6),
         key=key,
-        ask=spec.ask,
+        ask=spec.question,
         label=spec.label,
         model=spec.model or services.settings.model,
         provider=services.settings.provider,
@@ -145,6 +145,7 @@ def _new_job(services: Services, spec: JobSpec, key: str) -> NewJob:
             "keep_files": spec.keep_files,
             "fail_fast": spec.fail_fast,
             "min_coverage": spec.min_coverage,
+            **spec.shape_options,
         },
     )
 
@@ -157,12 +158,13 @@ def _natural_key(services: Services, spec: JobSpec, found: Sequence[Source]) -> 
     files = [(source.location, source.page, source.bytes, _changed(source)) for source in found]
     return content_key(
         [
-            spec.ask,
+            spec.question,
             spec.model or services.settings.model,
             services.settings.endpoint,
             _detail(services, spec),
             spec.fetch,
             files,
+            *([shape] if (shape := spec.shape_options) else []),  # words alone: as it ever was
         ]
     )
 

@@ -17,8 +17,12 @@ from typing import Any, Literal
 
 from core.tokens import Detail
 
-TEXTS = ("system", "direct", "leaf", "branch", "root", "nudge_citation", "nudge_length")
-Nudge = Literal["citation", "length"]
+TEXTS = (
+    *("system", "direct", "leaf", "branch", "root", "nudge_citation", "nudge_length"),
+    *("each", "record", "also_answer", "also_words", "schema", "words", "totals"),
+    *("nudge_missing", "nudge_form", "nudge_figure"),
+)
+Nudge = Literal["citation", "length", "missing", "form", "figure"]
 Message = dict[str, Any]
 _FRAME = re.compile(r"<(\s*/?\s*(?:notes|question)\b)", re.IGNORECASE)
 """Our delimiters in any spelling a model might take for them."""
@@ -45,19 +49,21 @@ def look(
         {"type": "image_url", "image_url": {"url": url, "detail": detail}} for url in urls
     ]
     instruction = look_instruction(len(urls), question, whole, nudges)
-    return [_system(), {"role": "user", "content": [*parts, {"type": "text", "text": instruction}]}]
+    return [system(), {"role": "user", "content": [*parts, {"type": "text", "text": instruction}]}]
 
 
 def look_instruction(count: int, question: str, whole: bool, nudges: Sequence[Nudge] = ()) -> str:
-    these = (
-        "The image above is numbered [1]."
-        if count == 1
-        else f"The {count} images above are numbered [1] to [{count}], in the order given."
-    )
     filled = Template(text("direct" if whole else "leaf")).substitute(
-        these=these, question=_inside(question)
+        these=numbered(count), question=inside(question)
     )
-    return _with_nudges(filled, nudges)
+    return with_nudges(filled, nudges)
+
+
+def numbered(count: int) -> str:
+    """How the images above are numbered."""
+    if count == 1:
+        return "The image above is numbered [1]."
+    return f"The {count} images above are numbered [1] to [{count}], in the order given."
 
 
 def read(
@@ -65,19 +71,19 @@ def read(
 ) -> list[Message]:
     """Messages that give ``notes`` on ``images`` images and ask for an answer or a summary."""
     filled = Template(text("root" if whole else "branch")).substitute(
-        count=images, notes="\n\n".join(map(_inside, notes)), question=_inside(question)
+        count=images, notes="\n\n".join(map(inside, notes)), question=inside(question)
     )
-    return [_system(), {"role": "user", "content": _with_nudges(filled, nudges)}]
+    return [system(), {"role": "user", "content": with_nudges(filled, nudges)}]
 
 
-def _system() -> Message:
+def system() -> Message:
     return {"role": "system", "content": text("system")}
 
 
-def _with_nudges(filled: str, nudges: Sequence[Nudge]) -> str:
+def with_nudges(filled: str, nudges: Sequence[Nudge]) -> str:
     return "\n\n".join([filled, *(text(f"nudge_{nudge}") for nudge in dict.fromkeys(nudges))])
 
 
-def _inside(words: str) -> str:
+def inside(words: str) -> str:
     """``words`` with our delimiters defused, so that no text can step out of its frame."""
     return _FRAME.sub(r"‹\1", words)
