@@ -16,6 +16,7 @@ COMMANDS = {
     "estimate": "overstory.commands.estimate:estimate",
     "watch": "overstory.commands.watch:watch",
     "report": "overstory.report.command:report",
+    "export": "overstory.export.command:export",
     "jobs": "overstory.commands.inspect:jobs",
     "show": "overstory.commands.inspect:show",
     "tree": "overstory.commands.inspect:tree",
