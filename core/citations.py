@@ -120,11 +120,14 @@ def _rewrite(text: str, to: Callable[[int], int | None]) -> str:
 
 def _filter_sentences(text: str, known: frozenset[int]) -> str:
     kept: list[str] = []
-    start = 0
-    for end in [*(match.end() for match in _SENTENCE_END.finditer(text)), len(text)]:
-        sentence = text[start:end]
+    for sentence in sentences(text):
         numbers = _all_numbers(sentence)
         if not numbers or any(number in known for number in numbers):
             kept.append(sentence)
-        start = end
     return "".join(kept)
+
+
+def sentences(text: str) -> list[str]:
+    """``text`` in order as its sentences, each with what follows it."""
+    ends = [*(match.end() for match in _SENTENCE_END.finditer(text)), len(text)]
+    return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]

@@ -53,6 +53,7 @@ class RefusalCode(StrEnum):
     REFUSED_BY_PROVIDER = "refused_by_provider"  # the provider answered 400 for this image alone
     UPLOAD_FAILED = "upload_failed"  # the provider's file store would not take it
     POISON = "poison"  # workers died or gave up on it too often
+    NO_ANSWER = "no_answer"  # asked by itself, and no form of the question got a usable answer
     NOTES_BLOCKED = "notes_blocked"  # the notes about it were refused higher in the tree
     JOB_FAILED = "job_failed"  # the job ended before it was its turn
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,25 @@ def pack(weights: Sequence[Weight], budget: Budget) -> list[int]:
     if _fits(even, weights, budget):
         return even
     return _greedy(weights, budget, _smallest_cap(weights, budget, count, max(loads)))
+
+
+def cut(items: Sequence[Item], weights: Sequence[Weight], budget: Budget) -> list[list[Item]]:
+    """``items`` in order, in the packs that ``pack`` makes of their weights."""
+    return runs(items, pack(weights, budget))
+
+
+def halves(items: Sequence[Item]) -> list[list[Item]]:
+    """``items`` in order, in two parts of about the same length."""
+    return runs(items, balanced(len(items), 2))
+
+
+def runs(items: Sequence[Item], sizes: Sequence[int]) -> list[list[Item]]:
+    """``items`` in order, cut into runs of ``sizes``."""
+    found, start = [], 0
+    for size in sizes:
+        found.append(list(items[start : start + size]))
+        start += size
+    return found
 
 
 def fits(weights: Sequence[Weight], budget: Budget) -> bool:

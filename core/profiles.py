@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Family = Literal["step-1o", "step-1v"]
+Structured = Literal["json_schema", "json_object", "text"]
+"""How JSON is asked for: by a schema the endpoint enforces, by its JSON mode, by words alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,7 @@ class ModelProfile:
     images_per_request: int
     family: Family = "step-1o"
     prices: tuple[Price, ...] = ()
+    json_schema: bool = False  # replies can be held to a schema (fact sheet 2.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +48,13 @@ MODELS = {
         1_000_000,
         60,
         prices=(Price("USD", 1.00, 0.05, 2.70), Price("CNY", 7.0, 0.35, 20.0)),
+        json_schema=True,
     ),
     "step-3.7-flash": ModelProfile(
         256_000,
         60,
         prices=(Price("USD", 0.20, 0.04, 1.15), Price("CNY", 1.35, 0.27, 8.1)),
+        json_schema=True,
     ),
     "step-1o-turbo-vision": ModelProfile(
         32_000,
@@ -68,6 +73,13 @@ PROVIDERS = {
 
 def model_profile(model: str) -> ModelProfile:
     return MODELS.get(model, UNKNOWN_MODEL)
+
+
+def structured_of(model: str, provider: str) -> Structured:
+    """How ``model`` is asked for JSON: held to a schema where that is known to be possible."""
+    known = MODELS.get(model)
+    held = known.json_schema if known else provider == "openai"
+    return "json_schema" if held else "json_object"
 
 
 def currency_of(base_url: str) -> str:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from core import prompts
 from core.prompts import Nudge, Own
 from core.shape import Shape
+from core.shaping import Shaping
 from core.spec import content_key
 from core.tokens import Detail, text_tokens_estimate
 
@@ -30,6 +31,7 @@ class Ask:
     detail: Detail
     shape: Shape
     reasoning_effort: str | None = None
+    shaping: Shaping | None = None  # None: words alone are asked for
     history: tuple[tuple[str, str], ...] = ()  # questions asked before, and their answers
     prompts: Own = field(default_factory=dict)  # texts of the job's own
 
@@ -43,8 +45,8 @@ class Variant:
 
     def after(self, reason: str) -> Variant:
         """The next variant to try, by why the last reply could not be used."""
-        if reason == "citation":
-            return Variant(self.widened, (*self.nudges, "citation"))
+        if reason in ("citation", "form", "figure"):
+            return Variant(self.widened, (*self.nudges, cast("Nudge", reason)))
         return Variant(self.widened + 1, (*self.nudges, "length"))
 
 
@@ -70,7 +72,7 @@ def look_body(ask: Ask, urls: Sequence[str], whole: bool, variant: Variant = FIR
     else:
         question = prompts.in_context(ask.question, ask.history, answers=False)
         messages = prompts.look(urls, ask.detail, question, whole, variant.nudges, ask.prompts)
-    return _body(ask, messages, ask.shape.leaf_max_tokens(len(urls), variant.widened))
+    return make_body(ask, messages, ask.shape.leaf_max_tokens(len(urls), variant.widened))
 
 
 def read_body(
@@ -79,7 +81,7 @@ def read_body(
     """The body of a request over notes."""
     question = prompts.in_context(ask.question, ask.history, answers=True)
     messages = prompts.read(notes, images, question, whole, variant.nudges, ask.prompts)
-    return _body(ask, messages, ask.shape.branch_max_tokens(variant.widened))
+    return make_body(ask, messages, ask.shape.branch_max_tokens(variant.widened))
 
 
 def key_of(endpoint: str, body: Body) -> str:
@@ -93,7 +95,8 @@ def reserve(body: Body, image_tokens: int) -> int:
     return image_tokens + text + int(body["max_tokens"])
 
 
-def _body(ask: Ask, messages: list[prompts.Message], max_tokens: int) -> Body:
+def make_body(ask: Ask, messages: list[prompts.Message], max_tokens: int) -> Body:
+    """A body as every call has it."""
     body: Body = {
         "model": ask.model,
         "messages": messages,

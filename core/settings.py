@@ -25,7 +25,7 @@ from core.errors import WrongUsage
 from core.images import Accelerator
 from core.limits import Limits, tier
 from core.prices import PriceList, find_price, parse_prices
-from core.profiles import Price, price_of
+from core.profiles import Price, Structured, price_of
 from core.tokens import Detail
 
 DEFAULT_BASE_URL = "https://api.stepfun.ai/v1"
@@ -63,6 +63,7 @@ class Settings(BaseSettings):
     context_tokens: int | None = Field(None, ge=4096)
     detail: Detail = "low"
     prices: Annotated[PriceList | None, NoDecode] = None  # a JSON file or JSON: core/prices.py
+    structured: Structured | None = None  # how JSON is asked for; None: as the model can
 
     # the account
     tier: str = "V0"

@@ -27,10 +27,12 @@ class Shape:
     fan_in: int
     branch_tokens: int  # what the notes below one branch may take together
     context_tokens: int
+    tokens_an_image: int = NOTE_TOKENS_PER_IMAGE  # of what is written
 
     def leaf_max_tokens(self, images: int, widened: int = 0) -> int:
         """max_tokens of a request with ``images`` images, doubled for each time it fell short."""
-        wanted = (note_tokens(images) + REASONING_ALLOWANCE) * 2**widened
+        wanted = note_tokens(images, self.tokens_an_image) + REASONING_ALLOWANCE
+        wanted *= 2**widened
         return min(int(wanted), self.context_tokens // (4 if widened == 0 else 2))
 
     def branch_max_tokens(self, widened: int = 0) -> int:
@@ -38,9 +40,9 @@ class Shape:
         return self.leaf_max_tokens(self.leaf.items, widened)
 
 
-def note_tokens(images: int) -> int:
+def note_tokens(images: int, each: int = NOTE_TOKENS_PER_IMAGE) -> int:
     """Tokens that the notes on ``images`` images should take."""
-    return NOTE_TOKENS_BASE + NOTE_TOKENS_PER_IMAGE * images
+    return NOTE_TOKENS_BASE + each * images
 
 
 def shape_of(
@@ -49,15 +51,17 @@ def shape_of(
     question: str,
     images_per_request: int | None = None,
     context_tokens: int | None = None,
+    tokens_an_image: int = NOTE_TOKENS_PER_IMAGE,
 ) -> Shape:
     """Budgets by the binding limits: images, bytes, context and output of ``model``."""
     profile = model_profile(model)
     context = context_tokens or profile.context_tokens
     items = images_per_request or profile.images_per_request
-    output = min(note_tokens(items) + REASONING_ALLOWANCE, context // 4)
+    notes = note_tokens(items, tokens_an_image)
+    output = min(notes + REASONING_ALLOWANCE, context // 4)
     room = max(context - output - PROMPT_TOKENS - text_tokens_estimate(question), 1_024)
     leaf = Budget(items, PROVIDERS[provider].request_image_bytes, room)
-    return Shape(leaf, max(2, room // note_tokens(items)), room, context)
+    return Shape(leaf, max(2, room // notes), room, context, tokens_an_image)
 
 
 def expected_bytes(source_bytes: int | None, detail: Detail) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 from pydantic import (
     BaseModel,
@@ -14,23 +14,33 @@ from pydantic import (
     StringConstraints,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from core.errors import WrongUsage
 from core.prompts.own import check_own
+from core.schema import check
+from core.shaping import parts_of
 from core.tokens import Detail
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100_000)]
 Hook = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2_000)]
 
 
+NOTHING_ASKED = "ask: nothing is asked: give ask (of the set), each (of every image), or both"
+
+
 class JobSpec(BaseModel):
     """What ``overstory.submit`` takes. Unknown names are refused: a typing error is seen."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_by_name=True, serialize_by_alias=True
+    )
 
     images: Annotated[list[str], Field(min_length=1, description="files, folders, globs, URLs")]
-    ask: Words
+    ask: Words | None = None  # of the set; may be left out where each image is asked
+    each: Words | None = None  # asked of every image by itself
+    schema_: dict[str, Any] | None = Field(None, alias="schema")  # JSON Schema of the answers
     key: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
     label: Annotated[str, StringConstraints(max_length=255)] | None = None
     detail: Detail | None = None
@@ -53,6 +63,37 @@ class JobSpec(BaseModel):
         except WrongUsage as error:
             raise ValueError(str(error)) from None
 
+    @model_validator(mode="after")
+    def _asks_something(self) -> Self:
+        if self.ask is None and self.each is None:
+            raise WrongUsage(NOTHING_ASKED)
+        if self.schema_ is not None:
+            check(self.schema_)
+            parts_of(self.schema_text, folds=self.each is None)
+        return self
+
+    @property
+    def question(self) -> str:
+        """What the job is called by: its question about the set, else the one about each image."""
+        return self.ask or self.each or ""
+
+    @property
+    def schema_text(self) -> str | None:
+        """The schema with its properties in their order, which JSON columns do not keep."""
+        return None if self.schema_ is None else json.dumps(self.schema_, ensure_ascii=False)
+
+    @property
+    def shape_options(self) -> dict[str, Any]:
+        """What a job keeps of the shape it was asked for; empty where words alone are wanted."""
+        given = {"each": self.each, "schema": self.schema_text}
+        kept = {name: value for name, value in given.items() if value is not None}
+        return kept | ({"each_only": True} if self.ask is None else {})
+
+    @property
+    def prompt_options(self) -> dict[str, Any]:
+        """What a job keeps of prompts of its own; empty where it has none."""
+        return {"prompts": self.prompts} if self.prompts else {}
+
 
 def parse_spec(values: dict[str, Any]) -> JobSpec:
     """A JobSpec from a message's arguments. Raises WrongUsage naming each wrong field."""
@@ -60,6 +101,8 @@ def parse_spec(values: dict[str, Any]) -> JobSpec:
         return JobSpec(**values)
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        if values.get("ask") is None and values.get("each") is None:
+            lines.append(NOTHING_ASKED)
         raise WrongUsage("overstory.submit refused its arguments: " + "; ".join(lines)) from None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from core import citations
 from core.reply import Reply
@@ -19,13 +20,25 @@ class Usable:
 
     text: str
     refused: int
+    answers: Mapping[int, Any] | None = None  # by position, where each image was asked
+    missing: tuple[int, ...] = ()  # positions that no form of the request got an answer for
 
 
 @dataclass(frozen=True, slots=True)
 class Unusable:
-    """Why a reply is not recorded: ``empty``, ``length`` (it was cut short) or ``citation``."""
+    """Why a reply is not recorded: ``empty``, ``length`` (it was cut short) or ``citation``; of
+    one that should be JSON also ``form``, and ``figure`` (a number that was not given)."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Again:
+    """Why a reply is not recorded, and the form of the request to ask then: a Variant, or what
+    core.each has instead."""
+
+    reason: str
+    form: Any
 
 
 def judge(

@@ -43,6 +43,7 @@ class ImageRow:
     error_code: str | None
     error: str | None
     duplicate_of: int | None
+    answer: Any = None  # where each image was asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +144,12 @@ def images(connection: Connection, job_id: str) -> list[ImageRow]:
             Image.error_code,
             Image.error,
             Image.duplicate_of,
+            Image.answer,
         )
         .where(Image.job_id == job_id)
         .order_by(Image.position)
     )
-    return [ImageRow(row[0], row[1], ImageStatus(row[2]), row[3], row[4], row[5]) for row in rows]
+    return [ImageRow(row[0], row[1], ImageStatus(row[2]), *row[3:]) for row in rows]
 
 
 def tree_shape(connection: Connection, job_id: str) -> TreeShape:
@@ -245,6 +247,21 @@ def included_positions(
         )
     )
     return frozenset(rows.scalars())
+
+
+def answers(connection: Connection, job_id: str, first: int, last: int) -> list[tuple[int, Any]]:
+    """(position, answer) of the included images between two positions that have one, in order."""
+    rows = connection.execute(
+        select(Image.position, Image.answer)
+        .where(
+            Image.job_id == job_id,
+            Image.position.between(first, last),
+            Image.status == ImageStatus.INCLUDED,
+            Image.answer.is_not(None),
+        )
+        .order_by(Image.position)
+    )
+    return [(row[0], row[1]) for row in rows]
 
 
 def seconds_since(connection: Connection, at: float | None) -> float:

@@ -1,6 +1,6 @@
 """The views, in Python: what analysts read in SQL, named queries may read here.
 
-A view's columns are listed where it is made (migrations/versions/0002_the_views.py), each with its
+A view's columns are listed where it is made (migrations/versions/, 0002 first), each with its
 comment; here are only the names. Values come as the database gives them: times are datetimes in
 PostgreSQL, and text of the same order, 'YYYY-MM-DD HH:MM:SS.sss' in UTC, in SQLite.
 """
@@ -19,7 +19,8 @@ CALLS = table("v_calls", column("job"), column("call"), column("status"))
 USAGE_DAILY = table("v_usage_daily", column("day"), column("account"), column("cost"))
 FAILURES = table("v_failures", column("scope"), column("job"), column("code"), column("at"))
 DELIVERIES = table("v_deliveries", column("job"), column("url"), column("status"))
-VIEWS = (JOBS, IMAGES, NODES, CALLS, USAGE_DAILY, FAILURES, DELIVERIES)
+ANSWERS = table("v_answers", column("job"), column("position"), column("answer"))
+VIEWS = (JOBS, IMAGES, NODES, CALLS, USAGE_DAILY, FAILURES, DELIVERIES, ANSWERS)
 
 
 def rows(

@@ -21,6 +21,7 @@ COMMANDS = {
     "prompts": "overstory.commands.prompts:prompts",
     "watch": "overstory.commands.watch:watch",
     "report": "overstory.report.command:report",
+    "export": "overstory.export.command:export",
     "jobs": "overstory.commands.inspect:jobs",
     "show": "overstory.commands.inspect:show",
     "tree": "overstory.commands.inspect:tree",

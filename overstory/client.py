@@ -33,6 +33,7 @@ from models.engine import Database
 from models.queries import EventRow, JobRow
 from models.state import Moved
 from overstory.result import result as result_of
+from overstory.schemas import schema_of
 from workers.stack import broker_url, database_url
 
 SUBMIT = "overstory.submit"
@@ -81,21 +82,27 @@ class Client:
     def submit(
         self,
         images: Sequence[str | Path],
-        ask: str,
+        ask: str | None = None,
         *,
+        each: str | None = None,
+        schema: Any = None,
         key: str | None = None,
         seconds: float = SUBMIT_SECONDS,
         **options: Any,
     ) -> str:
         """Enqueue a job and return its id once it is planned. The same ``key`` is the same job.
 
-        ``images`` are files, folders, globs and URLs as the workers see them; ``options`` are the
-        other fields of a submission (label, detail, model, webhook ...). Raises WrongUsage naming
+        ``images`` are files, folders, globs and URLs as the workers see them; ``ask`` is asked of
+        the set, ``each`` of every image (one of them at least), ``schema`` (a JSON Schema or a
+        pydantic model) shapes the answers (docs/shape.md); ``options`` are the other fields of a
+        submission (label, detail, model, webhook ...). Raises WrongUsage naming
         each wrong field, ServiceAway when no worker takes the job within ``seconds``; it stays
         queued then, and submitting with the same key finds it.
         """
         key = key or f"client-{secrets.token_hex(12)}"
-        given = {"images": [_placed(image) for image in images], "ask": ask, "key": key, **options}
+        asked = {"ask": ask, "each": each, "schema": schema and schema_of(schema)}
+        given = {name: value for name, value in asked.items() if value is not None}
+        given |= {"images": [_placed(image) for image in images], "key": key, **options}
         spec = parse_spec(given)
         try:
             sent = self._app.send_task(

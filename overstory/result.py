@@ -10,6 +10,7 @@ from models import queries
 from models.engine import Database
 from models.queries import JobRow
 from models.state import coverage
+from overstory.answers import shape_of_job, shaped
 
 EXIT_STATUS = {
     JobStatus.COMPLETED: 0,
@@ -27,14 +28,16 @@ def result(database: Database, job: JobRow) -> dict[str, Any]:
     with database.read() as connection:
         counts = coverage(connection, job.id)
         images = queries.images(connection, job.id)
-        shape = queries.tree_shape(connection, job.id)
+        tree = queries.tree_shape(connection, job.id)
         used = queries.used(connection, job.id)
+    shape = shape_of_job(job)
     return {
         "job": job.id,
         "status": str(job.status),
         "answer": job.answer,
         "reason": job.reason,
         "coverage": {"submitted": job.submitted, **counts},
+        **shaped(job, images),
         "images": [
             {
                 "position": image.position,
@@ -43,10 +46,11 @@ def result(database: Database, job: JobRow) -> dict[str, Any]:
                 "error": image.error,
                 "error_code": image.error_code,
                 "duplicate_of": image.duplicate_of,
+                **({"answer": shape.ordered(image.answer, image.position)} if shape else {}),
             }
             for image in images
         ],
-        "tree": {"depth": shape.depth, "nodes": shape.nodes, "leaves": shape.leaves},
+        "tree": {"depth": tree.depth, "nodes": tree.nodes, "leaves": tree.leaves},
         "usage": {
             "requests": used.requests,
             "prompt_tokens": used.prompt_tokens,

@@ -15,6 +15,8 @@ from models import queries
 from models.engine import Database
 from models.queries import JobRow
 from models.state import coverage
+from overstory.answers import shape_of_job
+from overstory.answers_table import answer_text, print_table
 from overstory.result import EXIT_STATUS, INTERRUPTED, result
 from overstory.run import Ran
 from workers.stack import database_url
@@ -38,8 +40,8 @@ class Showing:
         if self._as_json:
             found = result(self._database, job)
             sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
-        elif job.answer:
-            sys.stdout.write(job.answer + "\n")
+        else:
+            print_answer(self._database, job)
         sys.stdout.flush()
         if not self._as_json:
             print_summary(self._console, self._database, job)
@@ -58,6 +60,20 @@ class Showing:
             )
             sys.exit(INTERRUPTED)
         sys.exit(EXIT_STATUS[ran.job.status])
+
+
+def print_answer(database: Database, job: JobRow) -> None:
+    """The answer on stdout. Where each image was asked a terminal gets a table of the answers; a
+    pipe gets the lines."""
+    shape = shape_of_job(job)
+    table = shape is not None and shape.each is not None and sys.stdout.isatty()
+    lines_only = bool(job.options.get("each_only"))
+    if job.answer and not (table and lines_only):
+        sys.stdout.write(answer_text(job, shape) + "\n")
+    if table and shape is not None:
+        with database.read() as connection:
+            images = queries.images(connection, job.id)
+        print_table(Console(), job, shape, images)
 
 
 def print_summary(console: Console, database: Database, job: JobRow) -> None:
@@ -81,6 +97,9 @@ def print_summary(console: Console, database: Database, job: JobRow) -> None:
         console,
         f"{used.requests} requests, {tokens:,} tokens, {used.cost:.4f} {used.currency}{charged}",
     )
+    wrong = result(database, job).get("data_error")
+    if wrong:
+        _line(console, f"the object does not fit the schema: {wrong}")
     if taken_over:
         _line(console, f"continued: {taken_over}")
     if job.status in (JobStatus.FAILED, JobStatus.PAUSED) and job.reason:

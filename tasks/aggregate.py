@@ -1,21 +1,29 @@
 """aggregate: a branch reads the notes of its children; the root answers the question.
 
-Reads: the branch, the texts of its children that are done. Does: one paid request over text.
-Writes: the call, the branch's summary; the root's text is the job's answer and ends it. May raise
-ServiceAway (the branch is asked later).
+Reads: the branch, the texts of its children that are done, the records below where they are
+folded. Does: one paid request over text, or none where code composes the answer. Writes: the call,
+the branch's summary; the root's text is the job's answer and ends it. May raise ServiceAway (the
+branch is asked later).
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar
 
 from celery import shared_task
 
-from core.packing import Budget, Weight, balanced, fits, pack
-from core.request import Ask, Body, Variant, read_body
+from core.packing import Budget, Weight, cut, fits, halves
+from core.reply import Reply
+from core.request import FIRST, Ask, Body, Variant, read_body
+from core.shaping import Shaping, whole_of
 from core.states import NodeKind
 from core.tokens import text_tokens_estimate
+from core.verdict import VARIANTS_MAX, Again, Unusable, Usable
+from core.whole import judge_words, summary_body, words_body
 from models import queries, state
 from models.claims import NodeWork
 from models.engine import Connection
@@ -23,14 +31,14 @@ from models.queries import Note
 from models.state import Moved
 from tasks import asking
 from tasks.base import StageTask
-from tasks.question import Remedy, ask_of
+from tasks.question import Remedy, ask_of, judged
 from tasks.services import Services
 
 NOTES_MAX = 1_000
 """Notes one branch may read, far above any context: the budget's tokens bind first."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reading:
     """The request of one branch. Notes cite positions of the job, and so does the reply."""
 
@@ -40,25 +48,66 @@ class Reading:
     whole: bool
     remedy: Remedy
 
-    @property
-    def images(self) -> int:
+    forms_max: ClassVar[int] = VARIANTS_MAX
+
+    def first(self) -> Variant:
+        return FIRST
+
+    def images(self, form: Variant) -> int:
         return sum(note.images for note in self.notes)
 
-    @property
-    def image_tokens(self) -> int:
+    def image_tokens(self, form: Variant) -> int:
         return 0
 
+    def judge(self, reply: Reply, form: Variant) -> Usable | Again:
+        return judged(reply, form, self.known, None)
+
     @property
-    def positions(self) -> None:
-        return None
+    def texts(self) -> list[str]:
+        return [note.text for note in self.notes]
 
-    def body(self, variant: Variant) -> Body:
-        return read_body(
-            self.ask, [note.text for note in self.notes], self.images, self.whole, variant
-        )
+    def body(self, form: Variant) -> Body:
+        return read_body(self.ask, self.texts, self.images(form), self.whole, form)
 
-    def sendable(self, services: Services, variant: Variant) -> Body:
-        return self.body(variant)
+    def sendable(self, services: Services, form: Variant) -> Body:
+        return self.body(form)
+
+    def composed(self) -> str:
+        """The answers of all images, as they stand in the leaves' texts."""
+        return "\n".join(self.texts)
+
+
+@dataclass(frozen=True)
+class Folding(Reading):
+    """A branch of a job whose records are folded: code computes, a model adds words at most."""
+
+    records: Sequence[tuple[int, Any]]  # (position, record) of every included image below
+
+    @cached_property
+    def shaping(self) -> Shaping:
+        assert self.ask.shaping is not None, "only a shaped job folds"
+        return self.ask.shaping
+
+    def body(self, form: Variant) -> Body:
+        build = words_body if self.whole else summary_body
+        return build(self.ask, self.shaping, self.texts, self._values, form)
+
+    def judge(self, reply: Reply, form: Variant) -> Usable | Again:
+        if not self.whole:
+            return super().judge(reply, form)
+        found = judge_words(self.shaping, reply, form, self.texts, self.records, self.known)
+        if isinstance(found, Unusable):
+            return Again(found.reason, form.after(found.reason))
+        return found
+
+    def composed(self) -> str:
+        if not self.whole:
+            return super().composed()
+        return json.dumps(whole_of(self.shaping, self._values, None), ensure_ascii=False)
+
+    @property
+    def _values(self) -> list[Any]:
+        return [value for _, value in self.records]
 
 
 class Aggregate:
@@ -73,9 +122,15 @@ class Aggregate:
         known = queries.included_positions(
             connection, node.job_id, node.first_position, node.last_position
         )
+        shaping, root = ask.shaping, node.parent_id is None
         over = len(notes) > 1 and not fits(weights(notes), budget(ask))
         remedy = Remedy.SPLIT if over else Remedy.ASK
-        return Reading(ask, notes, known, node.parent_id is None, remedy)
+        if shaping is not None and not shaping.needs_words:
+            remedy = Remedy.COMPOSE
+        if shaping is None or not shaping.folds:
+            return Reading(ask, notes, known, root, remedy)
+        records = queries.answers(connection, node.job_id, node.first_position, node.last_position)
+        return Folding(ask, notes, known, root, remedy, records)
 
     def split(
         self,
@@ -89,14 +144,9 @@ class Aggregate:
         notes = queries.notes(connection, node.id)
         if len(notes) < 2:
             return False
-        if halve:
-            sizes = balanced(len(notes), 2)
-        else:
-            sizes = pack(weights(notes), budget(ask_of(services, node)))
-        groups, start = [], 0
-        for size in sizes:
-            groups.append([note.node_id for note in notes[start : start + size]])
-            start += size
+        ids = [note.node_id for note in notes]
+        most = budget(ask_of(services, node))
+        groups = halves(ids) if halve else cut(ids, weights(notes), most)
         return state.split_branch(connection, node.id, token, groups, moved)
 
     def upload_again(

@@ -13,12 +13,12 @@ from dataclasses import dataclass, replace
 from clients import sources
 from clients.sources import Source
 from core import citations
+from core.ask import fan_in_of, make_ask
 from core.errors import RefusalCode
 from core.packing import Weight, pack
-from core.prompts.own import words_of
 from core.replan import Replanned, replan
-from core.request import spoken
-from core.shape import Shape, base64_bytes, expected_bytes, expected_tokens, shape_of
+from core.request import Ask
+from core.shape import Shape, base64_bytes, expected_bytes, expected_tokens
 from core.states import ImageStatus
 from core.tokens import Detail
 from core.tree import PlannedNode, plan_tree
@@ -58,19 +58,21 @@ def arrange(
     services: Services, job: NewJob, found: Sequence[Source], before: Earlier | None, keep: Keep
 ) -> Arranged:
     """Every source at its place, going on from ``before`` as far as it serves."""
-    shape = shape_of(
-        job.model,
-        job.provider,
-        words_of(spoken(job.ask, job.options), job.options.get("prompts") or {}),
-        services.settings.images_per_request,
-        services.settings.context_tokens,
-    )
     detail: Detail = "high" if job.detail == "high" else "low"
+    ask = make_ask(
+        services.settings,
+        question=job.ask,
+        model=job.model,
+        provider=job.provider,
+        endpoint=job.endpoint,
+        detail=detail,
+        options=job.options,
+    )
     if before is None:
-        images, leaves = place(found, shape, detail)
-        tree = plan_tree(leaves, shape.fan_in)
+        images, leaves = place(found, ask.shape, detail)
+        tree = plan_tree(leaves, fan_in_of(ask, leaves))
         return Arranged(images, tree, [None] * len(tree))
-    return _continued(services, found, shape, detail, before, keep)
+    return _continued(services, ask, found, before, keep)
 
 
 def place(found: Sequence[Source], shape: Shape, detail: Detail) -> tuple[list[NewImage], int]:
@@ -83,35 +85,34 @@ def place(found: Sequence[Source], shape: Shape, detail: Detail) -> tuple[list[N
 
 
 def _continued(
-    services: Services,
-    found: Sequence[Source],
-    shape: Shape,
-    detail: Detail,
-    before: Earlier,
-    keep: Keep,
+    services: Services, ask: Ask, found: Sequence[Source], before: Earlier, keep: Keep
 ) -> Arranged:
     twins = sources.content_twins(found)
     distinct = [index for index in range(len(found)) if index not in twins]
     identities = [identity_of(found[index]) for index in distinct]
     weights = [
-        _weight(before.images.get(identity)) or _expected(found[index], detail)
+        _weight(before.images.get(identity)) or _expected(found[index], ask.detail)
         for index, identity in zip(distinct, identities, strict=True)
     ]
-    plan = replan(identities, weights, before.root, shape.leaf, shape.fan_in)
+    fan_in = fan_in_of(ask, len(found))
+    plan = replan(identities, weights, before.root, ask.shape.leaf, fan_in)
     if plan is None:
-        sizes = pack(weights, shape.leaf)
-        tree = plan_tree(len(sizes), shape.fan_in)
+        sizes = pack(weights, ask.shape.leaf)
+        tree = plan_tree(len(sizes), fan_in)
         plan = Replanned(tree, sizes, [None] * len(tree))
     kept = _kept_nodes(plan, before, keep, identities)
     images = _seated(found, twins, distinct, plan.sizes)
-    positions = {}
-    for index, identity in zip(distinct, identities, strict=True):
-        image = images[index]
-        known = before.images.get(identity)
-        if known is not None and image.leaf is not None:
-            positions[known.position] = index + 1
-            stays = kept[image.leaf] is not None
-            images[index] = replace(image, known=known if stays else _again(services, known))
+    known = {
+        index: before.images[identity]
+        for index, identity in zip(distinct, identities, strict=True)
+        if identity in before.images
+    }
+    positions = {image.position: index + 1 for index, image in known.items()}
+    for index, image in known.items():
+        leaf = images[index].leaf
+        stays = leaf is not None and kept[leaf] is not None
+        begins = _moved(ask, image, positions) if stays else _again(services, image)
+        images[index] = replace(images[index], known=begins)
     texts = [_text(before, node, positions) for node in kept]
     return Arranged(images, plan.tree, texts)
 
@@ -143,6 +144,14 @@ def _again(services: Services, known: KnownImage) -> KnownImage | None:
     if not known.sha256 or (known.prepared_bytes and not services.blobs.has(known.sha256)):
         return None
     return replace(known, status=ImageStatus.PREPARED, error=None, error_code=None, answer=None)
+
+
+def _moved(ask: Ask, known: KnownImage, positions: dict[int, int]) -> KnownImage:
+    """An image whose answer is taken over, with the positions it names."""
+    if ask.shaping is None or known.answer is None:
+        return known
+    own = positions[known.position]
+    return replace(known, answer=ask.shaping.parts.moved(known.answer, positions, own))
 
 
 def _text(before: Earlier, node_id: int | None, positions: dict[int, int]) -> KeptNode | None:

@@ -47,7 +47,8 @@ def must_wait(services: Services, asked: Asked) -> bool:
             return False
         money = ledger.money(connection, node.job_id)
     body = asked.question.body(asked.variant)
-    most = most_of(services, node.model, body, asked.question.image_tokens)
+    image_tokens = asked.question.image_tokens(asked.variant)
+    most = most_of(services, node.model, body, image_tokens)
     return room_for(budget, money, most) == Room.LATER
 
 

@@ -28,13 +28,13 @@ from core.outcomes import backoff_seconds
 from core.profiles import cost
 from core.reply import Reply
 from core.states import CallStatus
-from core.verdict import Unusable, judge
-from models import ledger, state
+from core.verdict import Again
+from models import ledger
 from models.state import Moved
 from tasks.account import pause_account
 from tasks.gate import acquire
 from tasks.pipeline import announce
-from tasks.question import Admission, CallStage, span
+from tasks.question import Admission, CallStage, record, span
 from tasks.remedies import (
     close,
     heal,
@@ -143,18 +143,14 @@ def end(how: Callable[..., None], *args: object) -> None:
 def answered(services: Services, stage: CallStage, admission: Admission, reply: Reply) -> str:
     """A paid reply that is on the ledger: judge it, record it."""
     node = admission.node
-    verdict = judge(
-        reply, admission.variant, admission.question.known, admission.question.positions
-    )
-    if isinstance(verdict, Unusable):
+    verdict = admission.question.judge(reply, admission.variant)
+    if isinstance(verdict, Again):
         postpone(services, admission, 0.0, f"unusable reply: {verdict.reason}", False)
         services.send(stage.name, job=node.job_id, node=node.id)
         return f"job {node.job_id}: {span(node)}: {verdict.reason}, asked again"
     moved = Moved()
     with services.database.write() as connection:
-        kept = state.node_done(
-            connection, node.id, admission.lease.token, verdict.text, verdict.refused, moved
-        )
+        kept = record(connection, node, admission.lease.token, verdict, moved)
     announce(services, node.job_id, moved)
     return f"job {node.job_id}: {span(node)}: {'answered' if kept else 'answered too late'}"
 

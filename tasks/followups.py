@@ -26,6 +26,8 @@ from tasks.preprocess import limits_of
 from tasks.services import Services
 from tasks.submit import Submitted, continue_job
 
+SHAPES = ("each", "each_only", "schema")
+"""Options of a job that a further question, which is answered in words, does not inherit."""
 ANSWERED = (JobStatus.COMPLETED, JobStatus.PARTIAL)
 
 
@@ -92,7 +94,8 @@ def ask(
             f"an earlier question is not answered yet: 'overstory resume {waiting[0]}'"
         )
     history = [_exchange(services, turn) for turn in [ground.job, *earlier] if turn.answer]
-    options = {**ground.job.options, "history": history, "look": shown, "fresh": False}
+    plain = {name: v for name, v in ground.job.options.items() if name not in SHAPES}
+    options = {**plain, "history": history, "look": shown, "fresh": False}
     job = _like(ground.job, options)
     key = content_key(["turn", ground.job.id, question, shown, history])
     job = replace(job, ask=question, key=key, family=None, follows=ground.job.id)

@@ -14,8 +14,8 @@ from core.errors import (
     RefusalCode,
     ServiceAway,
 )
-from core.request import FIRST, Body, Variant, key_of, reserve
-from core.verdict import VARIANTS_MAX, Usable, judge
+from core.request import Body, key_of, reserve
+from core.verdict import Usable
 from models import claims, ledger, state
 from models.claims import Lease, NodeWork
 from models.engine import Connection
@@ -23,7 +23,7 @@ from models.ledger import NewCall
 from models.state import Moved
 from tasks.budget import affords, most_of, must_wait
 from tasks.pipeline import announce
-from tasks.question import Admission, Asked, CallStage, Question, Remedy
+from tasks.question import Admission, AnyForm, Asked, CallStage, Question, Remedy, record
 from tasks.remedies import halve_or_fail
 from tasks.services import Services
 
@@ -75,29 +75,32 @@ def request_of(services: Services, stage: CallStage, node: NodeWork) -> Asked | 
     """What to ask for ``node`` now; None when it needed no call, or must be rearranged first."""
     with services.database.read() as connection:
         question = stage.question(services, connection, node)
+    if question.remedy == Remedy.COMPOSE:
+        record_without_call(services, node, Usable(question.composed(), 0))
+        return None
     if question.remedy != Remedy.ASK:
         settle_without_call(services, stage, node, question)
         return None
-    variant = replay(services, stage, node, question)
-    return None if variant is None else Asked(node, question, variant)
+    form = replay(services, stage, node, question)
+    return None if form is None else Asked(node, question, form)
 
 
 def replay(
     services: Services, stage: CallStage, node: NodeWork, question: Question
-) -> Variant | None:
+) -> AnyForm | None:
     """The form to ask now, by what the ledger says was asked before. None: the node is settled."""
-    variant = FIRST
-    for _ in range(VARIANTS_MAX):
-        key = key_of(node.endpoint, question.body(variant))
+    form = question.first()
+    for _ in range(question.forms_max):
+        key = key_of(node.endpoint, question.body(form))
         with services.database.read() as connection:
             reply = ledger.answered(connection, key, _only_job(node))
         if reply is None:
-            return variant
-        verdict = judge(reply, variant, question.known, question.positions)
+            return form
+        verdict = question.judge(reply, form)
         if isinstance(verdict, Usable):
-            record_from_ledger(services, node, verdict)
+            record_without_call(services, node, verdict)
             return None
-        variant = variant.after(verdict.reason)
+        form = verdict.form
     give_up(services, stage, node, "no form of the request got a usable reply")
     return None
 
@@ -107,7 +110,7 @@ def take(services: Services, asked: Asked) -> Admission | float:
     node, question = asked.node, asked.question
     lease = services.new_lease()
     body = question.body(asked.variant)
-    tokens = reserve(body, question.image_tokens)
+    tokens = reserve(body, question.image_tokens(asked.variant))
     admitted_at = time.monotonic()
     answer = acquire(services, lease, tokens)
     if not isinstance(answer, Admitted):
@@ -116,7 +119,7 @@ def take(services: Services, asked: Asked) -> Admission | float:
     try:
         with services.database.write() as connection:
             if claims.claim_node(connection, node, lease, tokens):
-                call = _new_call(services, node, question, body, tokens)
+                call = _new_call(services, asked, body, tokens)
                 call_id = _open(connection, node, call, lease)
     finally:
         if call_id is None:
@@ -155,18 +158,17 @@ def acquire(services: Services, lease: Lease, tokens: int) -> Admitted | Wait:
         raise
 
 
-def _new_call(
-    services: Services, node: NodeWork, question: Question, body: Body, tokens: int
-) -> NewCall:
+def _new_call(services: Services, asked: Asked, body: Body, tokens: int) -> NewCall:
+    node, image_tokens = asked.node, asked.question.image_tokens(asked.variant)
     return NewCall(
         key=key_of(node.endpoint, body),
         job_id=node.job_id,
         node_id=node.id,
         account=services.account,
         model=node.model,
-        images=question.images,
+        images=asked.question.images(asked.variant),
         reserved_tokens=tokens,
-        reserved_cost=most_of(services, node.model, body, question.image_tokens),
+        reserved_cost=most_of(services, node.model, body, image_tokens),
         currency=services.settings.price_of(node.model).currency,
     )
 
@@ -192,13 +194,13 @@ def settle_without_call(
     announce(services, node.job_id, moved)
 
 
-def record_from_ledger(services: Services, node: NodeWork, verdict: Usable) -> None:
-    """Somebody has paid for this before: record it without a call."""
+def record_without_call(services: Services, node: NodeWork, verdict: Usable) -> None:
+    """Somebody has paid for this before, or code has written it: record it without a call."""
     lease = services.new_lease()
     moved = Moved()
     with services.database.write() as connection:
         if claims.claim_node(connection, node, lease, 0):
-            state.node_done(connection, node.id, lease.token, verdict.text, verdict.refused, moved)
+            record(connection, node, lease.token, verdict, moved)
     announce(services, node.job_id, moved)
 
 

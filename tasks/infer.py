@@ -10,15 +10,19 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from celery import shared_task
 
 from core import citations
+from core.each import FORMS_MAX, Form, Leaf
 from core.errors import ServiceAway
-from core.packing import Weight, balanced, fits, pack
-from core.request import Ask, Body, Variant, look_body
+from core.packing import Weight, cut, fits, halves
+from core.reply import Reply
+from core.request import FIRST, Ask, Body, Variant, look_body
 from core.shape import base64_bytes
 from core.states import NodeKind
+from core.verdict import VARIANTS_MAX, Again, Usable
 from models import filestore, queries, state
 from models.claims import NodeWork
 from models.engine import Connection
@@ -26,13 +30,13 @@ from models.queries import LookImage
 from models.state import Moved
 from tasks import asking
 from tasks.base import StageTask
-from tasks.question import Remedy, ask_of
+from tasks.question import Remedy, ask_of, judged
 from tasks.services import Services
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """The request of one leaf. Images are numbered from 1 in the request."""
+@dataclass(frozen=True)
+class Looking:
+    """What the requests of one leaf have in common. Images are numbered from 1 in the request."""
 
     ask: Ask
     shown: Sequence[LookImage]
@@ -40,30 +44,9 @@ class Look:
     whole: bool
     remedy: Remedy
 
-    @property
-    def images(self) -> int:
-        return len(self.shown)
-
-    @property
-    def image_tokens(self) -> int:
-        return sum(image.tokens for image in self.shown)
-
-    @property
-    def known(self) -> frozenset[int]:
-        return frozenset(range(1, len(self.shown) + 1))
-
-    @property
+    @cached_property
     def positions(self) -> dict[int, int]:
         return {n: image.position for n, image in enumerate(self.shown, start=1)}
-
-    def body(self, variant: Variant) -> Body:
-        return look_body(
-            self.ask, [f"sha256:{image.sha256}" for image in self.shown], self.whole, variant
-        )
-
-    def sendable(self, services: Services, variant: Variant) -> Body:
-        urls = [self._url(services, image) for image in self.shown]
-        return look_body(self.ask, urls, self.whole, variant)
 
     def _url(self, services: Services, image: LookImage) -> str:
         if not image.prepared_bytes:
@@ -71,6 +54,75 @@ class Look:
         if services.profile.file_store:
             return f"stepfile://{self.files[image.sha256]}"
         return data_url(services, image)
+
+
+class Look(Looking):
+    """A leaf that is asked for notes, or for the answer."""
+
+    forms_max = VARIANTS_MAX
+
+    def first(self) -> Variant:
+        return FIRST
+
+    def images(self, form: Variant) -> int:
+        return len(self.shown)
+
+    def image_tokens(self, form: Variant) -> int:
+        return sum(image.tokens for image in self.shown)
+
+    def judge(self, reply: Reply, form: Variant) -> Usable | Again:
+        return judged(reply, form, self.positions.keys(), self.positions)
+
+    def composed(self) -> str:
+        raise AssertionError("a leaf looks at its images")
+
+    def body(self, form: Variant) -> Body:
+        return look_body(self.ask, contents(self.shown), self.whole, form)
+
+    def sendable(self, services: Services, form: Variant) -> Body:
+        urls = [self._url(services, image) for image in self.shown]
+        return look_body(self.ask, urls, self.whole, form)
+
+
+class LookEach(Looking):
+    """A leaf that is asked for a value an image (core.each has its forms)."""
+
+    forms_max = FORMS_MAX
+
+    @cached_property
+    def leaf(self) -> Leaf:
+        assert self.ask.shaping is not None, "only a shaped job asks each"
+        return Leaf(self.ask, self.ask.shaping, self.positions, self.whole)
+
+    def first(self) -> Form:
+        return self.leaf.first()
+
+    def images(self, form: Form) -> int:
+        return len(form.kept) if form.reading else len(form.shown)
+
+    def image_tokens(self, form: Form) -> int:
+        return sum(image.tokens for image in self._of(form))
+
+    def body(self, form: Form) -> Body:
+        return self.leaf.body(form, contents(self._of(form)))
+
+    def sendable(self, services: Services, form: Form) -> Body:
+        return self.leaf.body(form, [self._url(services, image) for image in self._of(form)])
+
+    def judge(self, reply: Reply, form: Form) -> Usable | Again:
+        return self.leaf.judge(form, reply)
+
+    def composed(self) -> str:
+        raise AssertionError("a leaf looks at its images")
+
+    def _of(self, form: Form) -> list[LookImage]:
+        """The images a form shows."""
+        return [] if form.reading else [self.shown[number - 1] for number in form.shown]
+
+
+def contents(shown: Sequence[LookImage]) -> list[str]:
+    """Images as keys name them."""
+    return [f"sha256:{image.sha256}" for image in shown]
 
 
 def data_url(services: Services, image: LookImage) -> str:
@@ -86,7 +138,9 @@ class Infer:
     name = "infer"
     kind = NodeKind.LEAF
 
-    def question(self, services: Services, connection: Connection, node: NodeWork) -> Look:
+    def question(
+        self, services: Services, connection: Connection, node: NodeWork
+    ) -> Look | LookEach:
         shown = queries.look_images(connection, node.id)
         ask = numbered(ask_of(services, node), shown)
         files = self._files(services, connection, shown)
@@ -96,7 +150,8 @@ class Infer:
             remedy = Remedy.SPLIT
         else:
             remedy = Remedy.ASK
-        return Look(ask, shown, files or {}, node.parent_id is None, remedy)
+        kind = Look if ask.shaping is None else LookEach
+        return kind(ask, shown, files or {}, node.parent_id is None, remedy)
 
     def split(
         self,
@@ -110,14 +165,11 @@ class Infer:
         shown = queries.look_images(connection, node.id)
         if len(shown) < 2:
             return False
+        ids = [image.id for image in shown]
         if halve:
-            sizes = balanced(len(shown), 2)
+            groups = halves(ids)
         else:
-            sizes = pack(weights(shown), ask_of(services, node).shape.leaf)
-        groups, start = [], 0
-        for size in sizes:
-            groups.append([image.id for image in shown[start : start + size]])
-            start += size
+            groups = cut(ids, weights(shown), ask_of(services, node).shape.leaf)
         return state.split_leaf(connection, node.id, token, groups, moved)
 
     def upload_again(

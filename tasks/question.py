@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol
+from typing import Any, Protocol
 
-from core.prompts.own import words_of
-from core.request import Ask, Body, Variant, history_of, spoken
-from core.shape import shape_of
+from core.ask import make_ask
+from core.each import Form
+from core.errors import RefusalCode
+from core.reply import Reply
+from core.request import Ask, Body, Variant
 from core.states import NodeKind
+from core.verdict import VARIANTS_MAX, Again, Unusable, Usable, judge
+from models import state
 from models.claims import Lease, NodeWork
 from models.engine import Connection
 from models.state import Moved
 from tasks.services import Services
+
+UNANSWERED = f"no usable answer for it in {VARIANTS_MAX} forms of the request"
 
 
 class Remedy(StrEnum):
@@ -22,6 +29,11 @@ class Remedy(StrEnum):
     ASK = "ask"
     SPLIT = "split"  # too much for one request
     UPLOAD = "upload"  # files are missing
+    COMPOSE = "compose"  # no model is needed: code writes its text
+
+
+AnyForm = Variant | Form
+"""The form of a request: of words, or of answers keyed by image."""
 
 
 class Question(Protocol):
@@ -31,22 +43,38 @@ class Question(Protocol):
     def remedy(self) -> Remedy: ...
 
     @property
-    def image_tokens(self) -> int: ...
+    def forms_max(self) -> int:
+        """In how many forms it is asked at most."""
 
-    @property
-    def images(self) -> int: ...
+    def first(self) -> AnyForm: ...
 
-    @property
-    def known(self) -> frozenset[int]: ...
+    def images(self, form: Any) -> int:
+        """How many images the form shows, or reads notes on."""
 
-    @property
-    def positions(self) -> dict[int, int] | None: ...
+    def image_tokens(self, form: Any) -> int:
+        """What the images it shows cost."""
 
-    def body(self, variant: Variant) -> Body:
+    def body(self, form: Any) -> Body:
         """The body with every image named by its content: what the key hashes."""
 
-    def sendable(self, services: Services, variant: Variant) -> Body:
+    def sendable(self, services: Services, form: Any) -> Body:
         """The body as it goes over the wire."""
+
+    def judge(self, reply: Reply, form: Any) -> Usable | Again:
+        """What a reply to ``form`` is worth: a text to record, or the form to ask next."""
+
+    def composed(self) -> str:
+        """The text of a node whose remedy is COMPOSE."""
+
+
+def judged(
+    reply: Reply, form: Variant, known: Collection[int], positions: Mapping[int, int] | None
+) -> Usable | Again:
+    """What a reply in words is worth (core.verdict.judge)."""
+    verdict = judge(reply, form, known, positions)
+    if isinstance(verdict, Unusable):
+        return Again(verdict.reason, form.after(verdict.reason))
+    return verdict
 
 
 class CallStage(Protocol):
@@ -86,7 +114,7 @@ class Asked:
 
     node: NodeWork
     question: Question
-    variant: Variant
+    variant: AnyForm
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +123,7 @@ class Admission:
 
     node: NodeWork
     question: Question
-    variant: Variant
+    variant: AnyForm
     call_id: int
     lease: Lease
     tokens: int  # reserved
@@ -104,25 +132,38 @@ class Admission:
 
 def ask_of(services: Services, node: NodeWork) -> Ask:
     """What stays the same over the requests of a node's job."""
-    own = node.options.get("prompts") or {}
-    shape = shape_of(
-        node.model,
-        node.provider,
-        words_of(spoken(node.ask, node.options), own),
-        services.settings.images_per_request,
-        services.settings.context_tokens,
-    )
-    return Ask(
+    return make_ask(
+        services.settings,
         question=node.ask,
         model=node.model,
+        provider=node.provider,
         endpoint=node.endpoint,
         detail="high" if node.detail == "high" else "low",
-        shape=shape,
-        reasoning_effort=(
-            services.settings.reasoning_effort if services.profile.reasoning else None
-        ),
-        history=history_of(node.options),
-        prompts=own,
+        options=node.options,
+    )
+
+
+def record(
+    connection: Connection, node: NodeWork, token: str, verdict: Usable, moved: Moved
+) -> bool:
+    """Write a node's text and, where each was asked, its images' answers; False when somebody
+    else holds the node. A leaf without any answer has failed."""
+    if verdict.answers is None:
+        return state.node_done(connection, node.id, token, verdict.text, verdict.refused, moved)
+    if not verdict.answers:
+        return state.node_failed(
+            connection, node.id, RefusalCode.NO_ANSWER, UNANSWERED, moved, token
+        )
+    unanswered = dict.fromkeys(verdict.missing, UNANSWERED)
+    return state.node_done(
+        connection,
+        node.id,
+        token,
+        verdict.text,
+        verdict.refused,
+        moved,
+        answers=verdict.answers,
+        unanswered=unanswered,
     )
 
 

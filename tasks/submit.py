@@ -152,7 +152,7 @@ def _new_job(services: Services, spec: JobSpec, key: str) -> NewJob:
     return NewJob(
         id=secrets.token_hex(6),
         key=key,
-        ask=spec.ask,
+        ask=spec.question,
         label=spec.label,
         model=spec.model or services.settings.model,
         provider=services.settings.provider,
@@ -168,7 +168,8 @@ def _new_job(services: Services, spec: JobSpec, key: str) -> NewJob:
             "fail_fast": spec.fail_fast,
             "min_coverage": spec.min_coverage,
             "budget": spec.budget,
-            **({"prompts": spec.prompts} if spec.prompts else {}),
+            **spec.prompt_options,
+            **spec.shape_options,
         },
     )
 
@@ -185,12 +186,12 @@ def _natural_key(services: Services, spec: JobSpec, found: Sequence[Source]) -> 
 def _asked(services: Services, spec: JobSpec) -> list[object]:
     """What is asked, without the images: jobs that share it are of one family."""
     return [
-        spec.ask,
+        spec.question,
         spec.model or services.settings.model,
         services.settings.endpoint,
         _detail(services, spec),
         spec.fetch,
-        *([{"prompts": spec.prompts}] if spec.prompts else []),
+        *([options] if (options := spec.shape_options | spec.prompt_options) else []),
     ]
 
 

@@ -19,16 +19,12 @@ from typing import Any, Literal
 from core.tokens import Detail
 
 TEXTS = (
-    "system",
-    "direct",
-    "followup",
-    "leaf",
-    "branch",
-    "root",
-    "nudge_citation",
-    "nudge_length",
+    *("system", "direct", "followup", "leaf", "branch", "root"),
+    *("nudge_citation", "nudge_length"),
+    *("each", "record", "also_answer", "also_words", "schema", "words", "totals"),
+    *("nudge_missing", "nudge_form", "nudge_figure"),
 )
-Nudge = Literal["citation", "length"]
+Nudge = Literal["citation", "length", "missing", "form", "figure"]
 Message = dict[str, Any]
 Own = Mapping[str, str]
 """Texts of a job's own, by name, in the place of ours (core.prompts.own checks them)."""
@@ -64,7 +60,7 @@ def look(
     ]
     instruction = look_instruction(len(urls), question, whole, nudges, own)
     return [
-        _system(own),
+        system(own),
         {"role": "user", "content": [*parts, {"type": "text", "text": instruction}]},
     ]
 
@@ -82,11 +78,11 @@ def converse(
     messages = list(shown)
     questions = [*(asked for asked, _ in exchanges[1:]), question]
     for number, ((_, answer), following) in enumerate(zip(exchanges, questions, strict=True), 1):
-        filled = Template(_text("followup", own)).substitute(question=_inside(following))
+        filled = Template(said("followup", own)).substitute(question=inside(following))
         last = number == len(exchanges)
         messages += [
             {"role": "assistant", "content": answer},
-            {"role": "user", "content": _with_nudges(filled, nudges if last else (), own)},
+            {"role": "user", "content": with_nudges(filled, nudges if last else (), own)},
         ]
     return messages
 
@@ -107,15 +103,17 @@ def in_context(question: str, exchanges: Sequence[tuple[str, str]], answers: boo
 def look_instruction(
     count: int, question: str, whole: bool, nudges: Sequence[Nudge] = (), own: Own = OURS
 ) -> str:
-    these = (
-        "The image above is numbered [1]."
-        if count == 1
-        else f"The {count} images above are numbered [1] to [{count}], in the order given."
+    filled = Template(said("direct" if whole else "leaf", own)).substitute(
+        these=numbered(count), question=inside(question)
     )
-    filled = Template(_text("direct" if whole else "leaf", own)).substitute(
-        these=these, question=_inside(question)
-    )
-    return _with_nudges(filled, nudges, own)
+    return with_nudges(filled, nudges, own)
+
+
+def numbered(count: int) -> str:
+    """How the images above are numbered."""
+    if count == 1:
+        return "The image above is numbered [1]."
+    return f"The {count} images above are numbered [1] to [{count}], in the order given."
 
 
 def read(
@@ -127,24 +125,25 @@ def read(
     own: Own = OURS,
 ) -> list[Message]:
     """Messages that give ``notes`` on ``images`` images and ask for an answer or a summary."""
-    filled = Template(_text("root" if whole else "branch", own)).substitute(
-        count=images, notes="\n\n".join(map(_inside, notes)), question=_inside(question)
+    filled = Template(said("root" if whole else "branch", own)).substitute(
+        count=images, notes="\n\n".join(map(inside, notes)), question=inside(question)
     )
-    return [_system(own), {"role": "user", "content": _with_nudges(filled, nudges, own)}]
+    return [system(own), {"role": "user", "content": with_nudges(filled, nudges, own)}]
 
 
-def _text(name: str, own: Own) -> str:
+def said(name: str, own: Own) -> str:
+    """The prompt called ``name``, in the job's own words where it has some."""
     return own[name] if name in own else text(name)
 
 
-def _system(own: Own) -> Message:
-    return {"role": "system", "content": _text("system", own)}
+def system(own: Own = OURS) -> Message:
+    return {"role": "system", "content": said("system", own)}
 
 
-def _with_nudges(filled: str, nudges: Sequence[Nudge], own: Own) -> str:
-    return "\n\n".join([filled, *(_text(f"nudge_{each}", own) for each in dict.fromkeys(nudges))])
+def with_nudges(filled: str, nudges: Sequence[Nudge], own: Own = OURS) -> str:
+    return "\n\n".join([filled, *(said(f"nudge_{each}", own) for each in dict.fromkeys(nudges))])
 
 
-def _inside(words: str) -> str:
+def inside(words: str) -> str:
     """``words`` with our delimiters defused, so that no text can step out of its frame."""
     return _FRAME.sub(r"‹\1", words)

@@ -151,7 +151,12 @@ def finish(connection: Connection, job_id: str, moved: Moved) -> bool:
         reason = root.error or "no image could be used"
         job_failed(connection, job_id, reason, moved)
         return True
-    answer = f"{root.text}\n\n{_left_out(connection, job_id)}".strip()
+    job = connection.execute(select(Job.status, Job.options).where(Job.id == job_id)).one()
+    if JobStatus(job.status).ended:  # by an image that the job could not do without
+        return False
+    answer = root.text
+    if not (job.options.get("schema") and not job.options.get("each")):  # JSON is JSON alone
+        answer = f"{root.text}\n\n{_left_out(connection, job_id)}".strip()
     connection.execute(update(Job).where(Job.id == job_id).values(answer=answer))
     if job_moved(connection, job_id, to):
         moved.ended.append(job_id)

@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, case, func, literal, select, update
 
+from core.errors import RefusalCode
 from core.states import (
     ImageStatus,
     NodeKind,
     NodeStatus,
 )
 from models.engine import now
-from models.state.fanin import child_settled
+from models.state.fanin import child_settled, image_failed
 from models.state.images import images_to_upload_again
 from models.state.moves import Moved, image_events, move_node, node_row
 from models.tables import Image, Node
 
+NOBODY: Mapping[int, str] = MappingProxyType({})
+
 
 def node_done(
-    connection: Connection, node_id: int, token: str, text: str, refused: int, moved: Moved
+    connection: Connection,
+    node_id: int,
+    token: str,
+    text: str,
+    refused: int,
+    moved: Moved,
+    answers: Mapping[int, Any] | None = None,
+    unanswered: Mapping[int, str] = NOBODY,
 ) -> bool:
     """running -> done, its images are included, its parent counts down; a root ends its job.
 
+    ``answers`` of images go with them, by position; those ``unanswered`` fail, each for its reason.
     False when the lease was lost: the reply stays in the ledger and pays for the next try.
     """
     if not move_node(
@@ -32,7 +45,7 @@ def node_done(
         token,
         text=text,
         refused_citations=refused,
-        images=_images_below(connection, node_id),
+        images=_images_below(connection, node_id) - len(unanswered),
         finished_at=now(),
         error=None,
         error_code=None,
@@ -40,7 +53,8 @@ def node_done(
         return False
     node = node_row(connection, node_id)
     if node.kind == NodeKind.LEAF:
-        _include(connection, node_id)
+        _include(connection, node_id, answers, unanswered)
+        _fail_unanswered(connection, node_id, unanswered, moved)
     child_settled(connection, node_id, moved)
     return True
 
@@ -81,16 +95,45 @@ def node_waits_again(
     return True
 
 
-def _include(connection: Connection, node_id: int) -> None:
+def _include(
+    connection: Connection,
+    node_id: int,
+    answers: Mapping[int, Any] | None,
+    unanswered: Mapping[int, str],
+) -> None:
+    """One statement for the whole leaf, answers and all."""
+    values: dict[str, Any] = {"status": ImageStatus.INCLUDED, "updated_at": now()}
+    if answers:
+        told = {position: literal(value, Image.answer.type) for position, value in answers.items()}
+        values["answer"] = case(told, value=Image.position)
     rows = connection.execute(
         update(Image)
-        .where(Image.node_id == node_id, Image.status == ImageStatus.UPLOADED)
-        .values(status=ImageStatus.INCLUDED, updated_at=now())
+        .where(
+            Image.node_id == node_id,
+            Image.status == ImageStatus.UPLOADED,
+            Image.position.not_in(list(unanswered)),
+        )
+        .values(**values)
         .returning(Image.id)
     ).scalars()
     image_ids = list(rows)
     if image_ids:
         image_events(connection, image_ids, ImageStatus.INCLUDED)
+
+
+def _fail_unanswered(
+    connection: Connection, node_id: int, unanswered: Mapping[int, str], moved: Moved
+) -> None:
+    rows = connection.execute(
+        select(Image.id, Image.position).where(
+            Image.node_id == node_id,
+            Image.status == ImageStatus.UPLOADED,
+            Image.position.in_(list(unanswered)),
+        )
+    ).all()
+    for image_id, position in rows:
+        reason = unanswered[position]
+        image_failed(connection, image_id, RefusalCode.NO_ANSWER, reason, moved)
 
 
 def _images_below(connection: Connection, node_id: int) -> int:

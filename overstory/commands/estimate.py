@@ -17,14 +17,13 @@ from rich.text import Text
 from clients import imaging, sources
 from clients.sources import Source
 from core import estimate as core_estimate
+from core.ask import make_ask
 from core.errors import ImageRefused
 from core.estimate import Estimate, habit_of, tokens_of_size
 from core.images import ImageLimits
-from core.profiles import PROVIDERS
-from core.prompts.own import words_of
 from core.request import Ask
 from core.settings import Settings, load
-from core.shape import expected_tokens, shape_of
+from core.shape import expected_tokens
 from core.spec import JobSpec, parse_spec
 from core.tokens import Detail
 from models import reporting
@@ -133,24 +132,14 @@ def _tokens(source: Source, limits: ImageLimits, detail: Detail) -> int | str:
 
 
 def _ask(settings: Settings, spec: JobSpec) -> Ask:
-    model = spec.model or settings.model
-    shape = shape_of(
-        model,
-        settings.provider,
-        words_of(spec.ask, spec.prompts or {}),
-        settings.images_per_request,
-        settings.context_tokens,
-    )
-    return Ask(
-        question=spec.ask,
-        model=model,
+    return make_ask(
+        settings,
+        question=spec.question,
+        model=spec.model or settings.model,
+        provider=settings.provider,
         endpoint=settings.endpoint,
         detail=spec.detail or settings.detail,
-        shape=shape,
-        reasoning_effort=(
-            settings.reasoning_effort if PROVIDERS[settings.provider].reasoning else None
-        ),
-        prompts=spec.prompts or {},
+        options=spec.shape_options | spec.prompt_options,
     )
 
 

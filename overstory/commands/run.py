@@ -15,13 +15,18 @@ from models.engine import Database
 from overstory.commands.prompts import prompts_option, read_folder
 from overstory.report.command import check_writable, say_written, write_report
 from overstory.run import run as run_job
+from overstory.schemas import load_schema
 from overstory.summary import Showing
 from workers.stack import database_url
 
 
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="PATH_OR_URL...")
-@click.option("--ask", required=True, help="The question about the images.")
+@click.option("--ask", help="The question about the images.")
+@click.option("--each", help="A question asked of every image by itself.")
+@click.option(
+    "--schema", help="The answer's shape: a JSON Schema file, or package.module:Model (pydantic)."
+)
 @click.option("--detail", type=click.Choice(["low", "high"]), help="How closely to look.")
 @click.option("--model", help="Model to ask (default: OVERSTORY_MODEL).")
 @prompts_option
@@ -45,26 +50,30 @@ from workers.stack import database_url
 @click.option("--home", type=click.Path(path_type=Path), help="State folder (OVERSTORY_HOME).")
 def run(
     inputs: tuple[str, ...],
-    ask: str,
     as_json: bool,
     quiet: bool,
     home: Path | None,
     report: Path | None,
     **options: Any,
 ) -> None:
-    """Ask a question about files, folders, globs and URLs.
+    """Ask a question about files, folders, globs and URLs: of all together (--ask), of every one
+    by itself (--each), or both.
 
     The answer is printed on stdout, progress on stderr. The same command again continues the
     same job and pays only for what is missing.
     """
     console = Console(stderr=True)
     settings = load(**({"home": home} if home else {}))
+    if not options["ask"] and not options["each"]:
+        raise click.UsageError("nothing is asked: give --ask (of the set), --each, or both")
+    if options["schema"]:
+        options["schema"] = load_schema(options["schema"])
     if options["fresh"]:
         options["key"] = f"fresh-{secrets.token_hex(8)}"
     given = {name: value for name, value in options.items() if value not in (None, False)}
     if "prompts" in given:
         given["prompts"] = read_folder(given["prompts"])
-    spec = parse_spec({"images": list(inputs), "ask": ask, **given})
+    spec = parse_spec({"images": list(inputs), **given})
     showing = Showing(console, settings, as_json)
     if report is not None:
         check_writable(report)

@@ -47,14 +47,14 @@ def report(job: str, out: Path | None, open_it: bool, home: Path | None) -> None
         click.launch(str(path))
 
 
-def check_writable(path: Path) -> None:
-    """Raises WrongUsage when a report cannot be written to ``path``, before anything is paid."""
+def check_writable(path: Path, what: str = "report") -> None:
+    """Raises WrongUsage when a file cannot be written to ``path``, before anything is paid."""
     folder = path.parent
     if path.is_dir():
-        raise WrongUsage(f"the report {str(path)!r} is a folder: name a file, like report.html")
+        raise WrongUsage(f"the {what} {str(path)!r} is a folder: name a file in it")
     if not folder.is_dir():
         raise WrongUsage(
-            f"the report {str(path)!r} cannot be written: there is no folder {str(folder)!r}"
+            f"the {what} {str(path)!r} cannot be written: there is no folder {str(folder)!r}"
         )
     try:
         with tempfile.TemporaryFile(dir=folder):
@@ -64,7 +64,7 @@ def check_writable(path: Path) -> None:
                 pass
     except OSError as error:
         raise WrongUsage(
-            f"the report {str(path)!r} cannot be written: {error.strerror}; name another place"
+            f"the {what} {str(path)!r} cannot be written: {error.strerror}; name another place"
         ) from None
 
 

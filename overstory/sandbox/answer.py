@@ -69,6 +69,16 @@ def summarise(sights: Sequence[Sight], question: str | None, room_bytes: int | N
     return "\n".join([first, *(_group_line(name, who, shown) for name, who in groups)])
 
 
+def grouped(sights: Sequence[Sight], room_bytes: int | None) -> str:
+    """A line a group of images that look alike, with no number but their markers: for texts in
+    JSON, which are told to count nothing."""
+    lines = [f"{name}: {written(who, short=True)}." for name, who in _groups(sights)]
+    text = "\n".join(lines)
+    if room_bytes is not None and len(text.encode()) > room_bytes:
+        text = "\n".join(f"{name}: {written(who[:1])}." for name, who in _groups(sights))
+    return text
+
+
 def _room_each(sights: Sequence[Sight], groups: int, spare_bytes: int) -> int:
     widest = max(len(str(sight.marker)) for sight in sights) + 4
     return max(1, (spare_bytes - 64 * groups) // widest // groups)

@@ -18,6 +18,7 @@ class Model:
     vision: bool
     reasons: bool
     efforts: tuple[str, ...] = ()
+    json_schema: bool = False  # replies can be held to a schema (the JSON page's list)
 
     def card(self) -> dict[str, object]:
         """The object of ``GET /v1/models``, with the fields seen live beside the documented."""
@@ -39,11 +40,11 @@ ALL_EFFORTS = ("low", "medium", "high")
 MODELS = {
     model.name: model
     for model in (
-        Model("step-5-preview", 1_024_000, True, True, ALL_EFFORTS),
-        Model("step-3.7-flash", 256_000, True, True, ALL_EFFORTS),
+        Model("step-5-preview", 1_024_000, True, True, ALL_EFFORTS, True),
+        Model("step-3.7-flash", 256_000, True, True, ALL_EFFORTS, True),
         Model("step-1o-turbo-vision", 32_000, True, False),
-        Model("step-3.5-flash", 256_000, False, True, ALL_EFFORTS),
-        Model("step-3.5-flash-2603", 256_000, False, True, ("low", "high")),
+        Model("step-3.5-flash", 256_000, False, True, ALL_EFFORTS, True),
+        Model("step-3.5-flash-2603", 256_000, False, True, ("low", "high"), True),
     )
 }
 RETIRED = frozenset({"step-1v-8k", "step-1v-32k", "step-1o-vision-32k", "step-3"})

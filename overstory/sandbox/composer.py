@@ -9,12 +9,14 @@ from overstory.sandbox import answer, sight
 from overstory.sandbox.config import SandboxConfig
 from overstory.sandbox.eyes import Picture
 from overstory.sandbox.filler import fill
+from overstory.sandbox.liar import told
 from overstory.sandbox.markers import notes_of
 from overstory.sandbox.prefix import BYTES_PER_TOKEN
 from overstory.sandbox.rules import Ask
-from overstory.sandbox.schema import wanted_schema
+from overstory.sandbox.schema import asks_json, wanted_schema
 from overstory.sandbox.sight import Sight
 
+JSON_MODE = {"type": "json_object"}
 NOTHING = "No image and no note was given, so there is nothing to describe."
 
 
@@ -29,8 +31,8 @@ def compose(
     sights = _sights(texts, pictures, config.false_citations)
     question = answer.question_in(texts[-1] if texts else "")
     room = budget_tokens * BYTES_PER_TOKEN if config.summary_cites == "fit" else None
-    if ask.response_format:
-        return _as_json(ask, sights, question, room and room // 4, config.wrong_schema)
+    if ask.response_format or asks_json(texts):
+        return _as_json(ask, sights, room and room // 4, config)
     if not sights:
         return NOTHING
     if pictures:
@@ -46,14 +48,11 @@ def _sights(texts: list[str], pictures: Sequence[Picture], lie: bool) -> list[Si
     return [*sights, sight.INVENTED] if lie else sights
 
 
-def _as_json(
-    ask: Ask, sights: list[Sight], question: str | None, room: int | None, wrong: bool
-) -> str:
-    if wrong:
+def _as_json(ask: Ask, sights: list[Sight], room: int | None, config: SandboxConfig) -> str:
+    if config.wrong_schema:
         return json.dumps({"unexpected": [sight.marker for sight in sights]})
-    text = answer.summarise(sights, question, room) if sights else NOTHING
+    text = answer.grouped(sights, room) if sights else NOTHING
     prompt = "\n".join(text for turn in ask.turns for text in turn.texts)
-    assert ask.response_format is not None
-    schema = wanted_schema(ask.response_format, prompt)
+    schema = wanted_schema(ask.response_format or JSON_MODE, prompt)
     value = fill(schema, sights, text) if schema is not None else {"answer": text}
-    return json.dumps(value, ensure_ascii=False)
+    return told(value, sights, config)

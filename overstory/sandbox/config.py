@@ -85,6 +85,10 @@ class SandboxConfig(BaseModel):
     summary_cites: Literal["fit", "all"] = "fit"  # all: cite past max_tokens, and be cut there
     false_citations: bool = False
     wrong_schema: bool = False
+    missing_keys: int = Field(0, ge=0)  # so many last images of a JSON reply with more have no key
+    missing_colour: str | None = None  # images that are mostly this never have a key
+    false_totals: bool = False  # keys, numbers and totals in JSON that nobody asked for
+    code_fences: bool = False  # JSON comes in a Markdown fence, with words around it
 
     # time
     latency_seconds: Seconds = 0.0

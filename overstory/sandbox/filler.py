@@ -52,9 +52,13 @@ class Filler:
 
     def _object(self, schema: Schema, name: str, sights: tuple[Sight, ...]) -> dict[str, Any]:
         wanted = schema.get("properties") or {}
+        by_marker = {str(sight.marker): sight for sight in sights}
         if self.depth > DEEPEST:
             wanted = {key: wanted.get(key, {}) for key in schema.get("required", ())}
-        entries = {key: self.value(each, key, sights) for key, each in wanted.items()}
+        entries = {
+            key: self.value(each, key, (by_marker[key],) if key in by_marker else sights)
+            for key, each in wanted.items()
+        }
         for key in schema.get("required", ()):
             entries.setdefault(key, self.value({}, key, sights))
         each = map_schema(schema)

@@ -49,7 +49,7 @@ def read_ask(body: dict[str, Any], model: Model, config: SandboxConfig) -> Ask:
         choices=_whole_number(body, "n") or 1,
         stream=_stream(body),
         stops=_stops(body.get("stop")),
-        response_format=_response_format(body.get("response_format")),
+        response_format=_response_format(body.get("response_format"), model),
     )
     _check_images(ask, config)
     return ask
@@ -140,13 +140,15 @@ def _stops(stop: object) -> tuple[str, ...]:
     return tuple(each for each in stops if each)
 
 
-def _response_format(wanted: object) -> dict[str, Any] | None:
+def _response_format(wanted: object, model: Model) -> dict[str, Any] | None:
     if wanted is None:
         return None
     kind = wanted.get("type") if isinstance(wanted, dict) else None
     if not isinstance(wanted, dict) or kind not in ("text", "json_object", "json_schema"):
         raise wrong_param("response_format.type must be text, json_object or json_schema")
     if kind == "json_schema":
+        if not model.json_schema:
+            raise wrong_param(f"model {model.name} does not support response_format json_schema")
         _check_schema(wanted.get("json_schema"))
     return None if kind == "text" else wanted
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 Schema = dict[str, Any]
@@ -25,6 +26,14 @@ def wanted_schema(response_format: dict[str, Any], prompt: str) -> Schema | None
         if found and all(key.isdecimal() for key in found):
             return {"type": "object", "additionalProperties": _like(next(iter(found.values())))}
     return {"type": "object", "additionalProperties": {}} if _asks_map(prompt) else None
+
+
+def asks_json(texts: Sequence[str]) -> bool:
+    """Whether the instruction asks for JSON in words alone: it says so and shows a schema."""
+    said = texts[-1] if texts else ""
+    return "JSON object" in said and any(
+        _SCHEMA_WORDS & found.keys() for found in embedded_objects(said)
+    )
 
 
 def embedded_objects(text: str) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
@@ -76,6 +77,7 @@ def told(database: Database) -> Database:
                     job_id="job-1", position=position, name=name, location=f"/{name}", root=None,
                     status=status, node_id=node_id, error_code=code, duplicate_of=twin,
                     updated_at=AT, source_sha256="s" * 64,
+                    answer={1: {"fruit": "apples"}, 2: "pears"}.get(position),
                 )
             )  # fmt: skip
         for key, status in (("1", "settled"), ("2", "unknown")):
@@ -143,6 +145,12 @@ def test_python_reads_the_same_views(told: Database) -> None:
         for view in views.VIEWS:
             names = set(connection.execute(text(f"SELECT * FROM {view.name}")).keys())
             assert set(view.c.keys()) <= names
+
+
+def test_an_answer_is_a_text_or_json_text(told: Database) -> None:
+    found = ask(told, "SELECT question, answer FROM v_answers ORDER BY position")
+    assert [json.loads(found[0]["answer"]), found[1]["answer"]] == [{"fruit": "apples"}, "pears"]
+    assert found[0]["question"] == "What?"
 
 
 def test_everything_is_explained_in_postgresql(told: Database) -> None:

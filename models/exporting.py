@@ -1,0 +1,66 @@
+"""A job's images page by page, for exports: memory stays flat however many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from core.states import ImageStatus
+from models.engine import Database
+from models.tables import Image, Node
+
+PAGE_ROWS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class ImageExport:
+    """An image as its row has it; ``notes`` is the whole text of its leaf."""
+
+    position: int
+    name: str
+    location: str
+    page: int | None
+    status: ImageStatus
+    duplicate_of: int | None
+    error_code: str | None
+    error: str | None
+    answer: Any
+    notes: str
+
+
+def pages(database: Database, job_id: str, with_notes: bool) -> Iterator[list[ImageExport]]:
+    """The images in order. Each page is a transaction of its own: nothing is held meanwhile."""
+    after = 0
+    while True:
+        with database.read() as connection:
+            found = _page(connection, job_id, after, with_notes)
+        if not found:
+            return
+        yield found
+        after = found[-1].position
+
+
+def _page(connection: Connection, job_id: str, after: int, with_notes: bool) -> list[ImageExport]:
+    names = [name for name in ImageExport.__dataclass_fields__ if name != "notes"]
+    rows = connection.execute(
+        select(Image.node_id, *(getattr(Image, name) for name in names))
+        .where(Image.job_id == job_id, Image.position > after)
+        .order_by(Image.position)
+        .limit(PAGE_ROWS)
+    ).all()
+    leaves = {row.node_id for row in rows if row.node_id is not None}
+    texts = _texts(connection, leaves) if with_notes else {}
+    made = []
+    for row in rows:
+        values = {**row._asdict(), "status": ImageStatus(row.status)}
+        node_id = values.pop("node_id")
+        made.append(ImageExport(**values, notes=texts.get(node_id, "")))
+    return made
+
+
+def _texts(connection: Connection, node_ids: Collection[int]) -> dict[int, str]:
+    rows = connection.execute(select(Node.id, Node.text).where(Node.id.in_(node_ids)))
+    return {row.id: row.text or "" for row in rows}

@@ -1,0 +1,1 @@
+"""Exports: one row an image, as JSON lines, CSV, Parquet or Markdown."""
