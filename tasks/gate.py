@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Mapping
 
 from clients.limiter import Admitted, Hold, Wait
 from core.errors import (
@@ -33,7 +34,7 @@ TWIN_SECONDS = 1.0
 
 def admit(services: Services, stage: CallStage) -> Admission | str:
     """Wait until the best node may be asked, and take it; a sentence when there is none to ask."""
-    waited = 0.0
+    waited: dict[str, float] = {}  # by what held this gate, in seconds
     asked: Asked | None = None
     while not services.stopping.is_set():
         with services.database.read() as connection:
@@ -44,16 +45,24 @@ def admit(services: Services, stage: CallStage) -> Admission | str:
             asked = request_of(services, stage, node)
             if asked is None:
                 continue
-        answer = take(services, asked)
+        answer = take(services, asked, waited)
         if isinstance(answer, Admission):
             return answer
-        if answer == 0.0:
+        if answer is None:
             asked = None  # something has changed: look again
-        waited += answer
-        if waited > services.settings.gate_wait_seconds:
+            continue
+        if sum(waited.values()) > services.settings.gate_wait_seconds:
+            services.limiter.waited(waited)
             return "waited for the account; the node is asked later"
-        services.stopping.wait(answer)
+        _hold(services, answer, waited)
     return "the worker is stopping"
+
+
+def _hold(services: Services, wait: Wait, waited: dict[str, float]) -> None:
+    """Wait as the limiter says, but look again often: a hold may be lifted any time."""
+    began = time.monotonic()
+    services.stopping.wait(min(max(wait.seconds, 0.005), 5.0 if wait.kind is Hold.PAUSED else 1.0))
+    waited[wait.kind] = waited.get(wait.kind, 0.0) + time.monotonic() - began
 
 
 def request_of(services: Services, stage: CallStage, node: NodeWork) -> Asked | None:
@@ -87,16 +96,16 @@ def replay(
     return None
 
 
-def take(services: Services, asked: Asked) -> Admission | float:
-    """Ask the account, then claim the node and write the call; else seconds to wait."""
+def take(services: Services, asked: Asked, waited: Mapping[str, float]) -> Admission | Wait | None:
+    """Ask the account, then claim the node and write the call. None: the node is not to be had."""
     node, question = asked.node, asked.question
     lease = services.new_lease()
     body = question.body(asked.variant)
     tokens = reserve(body, question.image_tokens)
     admitted_at = time.monotonic()
-    answer = acquire(services, lease, tokens)
+    answer = acquire(services, lease, tokens, waited)
     if not isinstance(answer, Admitted):
-        return min(max(answer.seconds, 0.005), 1.0 if answer.kind is not Hold.PAUSED else 5.0)
+        return answer
     call_id = None
     try:
         with services.database.write() as connection:
@@ -107,7 +116,7 @@ def take(services: Services, asked: Asked) -> Admission | float:
         if call_id is None:
             services.limiter.cancel(lease.token)
     if call_id is None:
-        return 0.0
+        return None
     return Admission(node, question, asked.variant, call_id, lease, tokens, admitted_at)
 
 
@@ -127,10 +136,13 @@ def _open(connection: Connection, node: NodeWork, call: NewCall, lease: Lease) -
     return call_id
 
 
-def acquire(services: Services, lease: Lease, tokens: int) -> Admitted | Wait:
+def acquire(
+    services: Services, lease: Lease, tokens: int, waited: Mapping[str, float] | None = None
+) -> Admitted | Wait:
     """Ask the limiter; a reply that was lost must not leave a slot taken."""
+    ttl = services.leases.slot_seconds()
     try:
-        return services.limiter.acquire(lease.token, tokens, services.leases.slot_seconds())
+        return services.limiter.acquire(lease.token, tokens, ttl, waited)
     except ServiceAway:
         with contextlib.suppress(ServiceAway):
             services.limiter.cancel(lease.token)
