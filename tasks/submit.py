@@ -8,6 +8,7 @@ May raise WrongUsage (what to change is in its words), ServiceAway.
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -29,6 +30,7 @@ from models.plan import NewImage, NewJob
 from tasks.base import StageTask
 from tasks.preprocess import limits_of
 from tasks.services import Services
+from tasks.tracing import Value
 
 log = structlog.get_logger()
 
@@ -52,6 +54,7 @@ def submit(services: Services, spec: JobSpec, natural: bool = False) -> Submitte
     ``natural``: a spec without a key gets one made of what it asks and of the files' names,
     sizes and times, so that the same command is the same job.
     """
+    began_ns = time.time_ns()
     known = _known(services, spec.key)
     if known is not None:
         return Submitted(known, created=False)
@@ -80,6 +83,8 @@ def submit(services: Services, spec: JobSpec, natural: bool = False) -> Submitte
         return Submitted(_known(services, job.key) or job.id, created=False, ignored=ignored)
     log.info("job.submitted", job=job.id, images=len(images), leaves=leaves)
     start(services, job.id, len(images))
+    counts: dict[str, Value] = {"overstory.images": len(images), "overstory.leaves": leaves}
+    services.traces.span("overstory.submit", job.id, began_ns, counts, root=True)
     return Submitted(job.id, created=True, ignored=ignored)
 
 
