@@ -140,7 +140,7 @@ def record(
 def announce(services: Services, job_id: str, moved: Moved) -> None:
     """Send what became ready. Called after the commit: a message must never be ahead of its row."""
     if moved.prepared:
-        services.send("upload", job=job_id, images=moved.prepared)
+        services.send("upload", job=job_id, ready=moved.prepared)
     for node in moved.leaves:
         services.send("infer", job=job_id, node=node)
     for node in moved.branches:
