@@ -3,11 +3,16 @@
 FROM python:3.11.14-slim-trixie AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 RUN python -m venv /opt/overstory
-COPY requirements/run.txt /build/requirements/run.txt
-RUN /opt/overstory/bin/pip install --require-hashes -r /build/requirements/run.txt
+# TRACES=1: with OpenTelemetry (requirements/traces.txt is run.txt and the extra)
+ARG TRACES=0
+COPY requirements/run.txt requirements/traces.txt /build/requirements/
+RUN /opt/overstory/bin/pip install --require-hashes \
+      -r "/build/requirements/$([ "$TRACES" = 1 ] && echo traces || echo run).txt"
 COPY . /app
 RUN /opt/overstory/bin/pip install --no-deps --no-build-isolation \
       --config-settings editable_mode=compat --editable /app
+# the system is read-only when it runs: every start and health check would compile anew
+RUN /opt/overstory/bin/python -m compileall -q --invalidation-mode unchecked-hash /app
 
 FROM python:3.11.14-slim-trixie
 RUN useradd --uid 10001 --create-home --shell /usr/sbin/nologin overstory \

@@ -121,6 +121,7 @@ lock: $(VENV)/.stamp-venv ## solve the locks again; LOCK_ARGS=--upgrade moves ev
 	@$(PIP) install $(UV)
 	@$(LOCK) pyproject.toml requirements/build.in -o requirements/run.txt
 	@$(LOCK) pyproject.toml requirements/build.in --group dev -c requirements/run.txt -o requirements/dev.txt
+	@$(LOCK) pyproject.toml requirements/build.in --extra traces -c requirements/run.txt -o requirements/traces.txt
 	@$(LOCK) --group bench -c requirements/dev.txt -o requirements/bench.txt
 	@! grep -nE '://|^--|^ *-[if] |^/' requirements/*.txt || { echo "a lock names a place" >&2; exit 1; }
 

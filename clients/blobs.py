@@ -11,8 +11,9 @@ import contextlib
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote, urlsplit
@@ -20,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 from core.errors import ServiceAway, WrongUsage
 
 if TYPE_CHECKING:  # five megabytes that only a bucket needs
+    from obstore import ObjectMeta
     from obstore.store import S3Store
 
 
@@ -32,8 +34,12 @@ class Blobs(Protocol):
     def get(self, sha256: str) -> bytes | None:
         """The content, or None when it was never kept or has been pruned."""
 
-    def has(self, sha256: str) -> bool:
-        """Whether ``get`` would find the content."""
+    def size(self, sha256: str) -> int | None:
+        """Bytes kept under this hash, or None."""
+
+    def drop(self, sha256: str, fresh_seconds: float) -> int | None:
+        """Delete a blob that nobody has put for ``fresh_seconds``; its bytes. None: it was not
+        there, or is fresh and stays."""
 
     def check(self) -> None:
         """Write and remove a small blob. Raises ServiceAway with the reason it cannot."""
@@ -47,7 +53,15 @@ class FolderBlobs:
 
     def put(self, sha256: str, data: bytes) -> None:
         path = self._path(sha256)
-        if path.exists():
+        try:
+            os.utime(path)  # it is fresh again: whoever prunes must leave it
+        except FileNotFoundError:
+            pass
+        except PermissionError:
+            return  # somebody else's, and there
+        except OSError as error:
+            raise ServiceAway(_sentence(self.folder, error)) from error
+        else:
             return
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,8 +77,27 @@ class FolderBlobs:
         except OSError as error:
             raise ServiceAway(_sentence(self.folder, error)) from error
 
-    def has(self, sha256: str) -> bool:
-        return self._path(sha256).exists()
+    def size(self, sha256: str) -> int | None:
+        found = self._stat(sha256)
+        return found.st_size if found else None
+
+    def drop(self, sha256: str, fresh_seconds: float) -> int | None:
+        found = self._stat(sha256)
+        if found is None or time.time() - found.st_mtime < fresh_seconds:
+            return None
+        try:
+            self._path(sha256).unlink(missing_ok=True)
+        except OSError as error:
+            raise ServiceAway(_sentence(self.folder, error)) from error
+        return found.st_size
+
+    def _stat(self, sha256: str) -> os.stat_result | None:
+        try:
+            return self._path(sha256).stat()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise ServiceAway(_sentence(self.folder, error)) from error
 
     def check(self) -> None:
         try:
@@ -118,16 +151,31 @@ class S3Blobs:
             except (NotFoundError, FileNotFoundError):
                 return None
 
-    def has(self, sha256: str) -> bool:
+    def size(self, sha256: str) -> int | None:
+        found = self._head(sha256)
+        return found["size"] if found else None
+
+    def drop(self, sha256: str, fresh_seconds: float) -> int | None:
+        import obstore
+
+        found = self._head(sha256)
+        if found is None:
+            return None
+        if (datetime.now(UTC) - found["last_modified"]).total_seconds() < fresh_seconds:
+            return None
+        with self._as_ours():
+            obstore.delete(self._store, self._key(sha256))
+        return found["size"]
+
+    def _head(self, sha256: str) -> ObjectMeta | None:
         import obstore
         from obstore.exceptions import NotFoundError
 
         with self._as_ours():
             try:
-                obstore.head(self._store, self._key(sha256))
+                return obstore.head(self._store, self._key(sha256))
             except (NotFoundError, FileNotFoundError):
-                return False
-            return True
+                return None
 
     def check(self) -> None:
         import obstore

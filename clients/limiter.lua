@@ -19,6 +19,8 @@ KEYS  (one hash tag, so one slot of a cluster)
                   service: a call's mean duration.
   6 ended   ZSET  lease -> when it ended; kept 10 s, so that a renewal that crosses the end on the
                   wire does not take the slot again.
+  7 waits   HASH  "<kind>:<bucket>": calls that waited so long for kind (none: for nothing);
+                  "<kind>:us": how long in all. Buckets: core/waits.py. Counters, for metrics.
   All keys expire a day after their last use.
 
 MEMORY  A moment of leaving is rounded up to the next 1/10,000 of the window: never early, at most
@@ -26,10 +28,11 @@ MEMORY  A moment of leaving is rounded up to the next 1/10,000 of the window: ne
   and ended are the rest: 7 MB at 10,000 in flight and 200,000 requests a minute.
 
 ARGV  1 command, 2 window, 3 guard, 4 clock ('' in production; a test's time otherwise), then:
-  acquire  lease tokens ttl concurrency rpm tpm
+  acquire  lease tokens ttl concurrency rpm tpm [kind bucket us]...
            -> {1} admitted, or already was; {0, wait, kind}: took nothing. kind: concurrency, rpm,
            tpm, paused, cooling, refused. wait is when enough leaves (or a shorter time, where
-           more than 200 ticks must leave), for concurrency a share of a mean call.
+           more than 200 ticks must leave), for concurrency a share of a mean call. What the call
+           has waited before is added to waits when it is admitted.
   renew    lease ttl -> 1 it was live; 0 it was not and is registered (again): after FLUSHALL or
            an expiry the call is still running, so it must be counted; -1 it has ended.
   settle   lease tokens late sent -> 1 ended, 0 not known. tokens '' keeps the reservation; late:
@@ -47,6 +50,8 @@ ARGV  1 command, 2 window, 3 guard, 4 clock ('' in production; a test's time oth
            -> {now, in flight, requests, tokens, paused or '', probe_every or 0, what would keep
            a call of the window's mean size waiting or '', the limits allowed now (3), their
            gauges (3, JSON or '')}
+  waited   [kind bucket us]... -> 1. Adds to waits what was waited for without an admission.
+  waits    -> {field, value, ...} of waits
 
 ONE CALL IN THE WINDOW  The provider counts a request when it arrives, between its admission and
   its reply. So it leaves our window a full window after whichever is first: its reply, or its
@@ -54,8 +59,8 @@ ONE CALL IN THE WINDOW  The provider counts a request when it arrives, between i
   (completion) leave a window after the reply. Until a call ends it is taken to have been sent
   at its admission; only the completion of a call longer than a window comes unreserved.
 ]]
-local leases, calls, ticks, window, state, ended =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local leases, calls, ticks, window, state, ended, waits =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local command, span, guard = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local tick = math.max(1, math.floor(span / 10000))
 local DAY_MS, ENDED_US = 86400000, 10000000
@@ -247,6 +252,15 @@ local function waiting(s, most, tokens)
   return stopped(s[1], s[2], s[3], s[4]) or bound(most, tokens, s[6])
 end
 
+local function add_waits(from)
+  for i = from, #ARGV, 3 do
+    redis.call('HINCRBY', waits, ARGV[i] .. ':' .. ARGV[i + 1], 1)
+    if ARGV[i + 2] ~= '0' then
+      redis.call('HINCRBY', waits, ARGV[i] .. ':us', ARGV[i + 2])
+    end
+  end
+end
+
 local function acquire(lease, tokens, ttl, configured)
   tidy()
   if redis.call('ZSCORE', leases, lease) then
@@ -264,6 +278,7 @@ local function acquire(lease, tokens, ttl, configured)
   if s[3] then
     redis.call('HSET', state, 'probe_at', text(now + s[3]))
   end
+  add_waits(11)
   keep_a_day()
   return { 1 }
 end
@@ -432,5 +447,11 @@ local commands = {
   resume = function() redis.call('HDEL', state, 'paused') return 1 end,
   recovered = function() end_refusals() return 1 end,
   state = function() return report({ number(5), number(6), number(7) }) end,
+  waited = function()
+    add_waits(5)
+    keep_a_day()
+    return 1
+  end,
+  waits = function() return redis.call('HGETALL', waits) end,
 }
 return commands[command]()

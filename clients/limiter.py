@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -33,6 +33,7 @@ from core import gauge as gauges
 from core.errors import LimitKind, ProviderDown, SlowDown
 from core.gauge import Gauge, Refusal
 from core.limits import Limits
+from core.waits import Waits, observations, read
 
 KINDS = (LimitKind.CONCURRENCY, LimitKind.RPM, LimitKind.TPM)
 """The order of every triple here and in the Lua."""
@@ -85,8 +86,17 @@ class AccountState:
 class Limiter(Protocol):
     """What the gate asks before each call. Any method may raise ServiceAway: then send nothing."""
 
-    def acquire(self, lease: str, tokens: int, ttl_seconds: float) -> Admitted | Wait:
+    def acquire(
+        self,
+        lease: str,
+        tokens: int,
+        ttl_seconds: float,
+        waited: Mapping[str, float] | None = None,
+    ) -> Admitted | Wait:
         """Ask to send a call of an estimated ``tokens`` under an id of the caller's choice.
+
+        ``waited``: seconds it was kept waiting before, by the ``kind`` of each Wait; counted with
+        its admission (an empty mapping: it goes at once; None: do not count it).
 
         Asking again with a live lease is answered Admitted and takes nothing: so do that, or
         cancel, after a ServiceAway, which leaves open whether the call was admitted. A call larger
@@ -142,6 +152,13 @@ class Limiter(Protocol):
     def state(self) -> AccountState:
         """What is used and allowed now, for people and metrics."""
 
+    def waited(self, waited: Mapping[str, float]) -> None:
+        """Count waits (seconds, by what held) that came to no admission."""
+
+    def waits(self) -> dict[str, Waits]:
+        """All waits that were counted, by what held the calls; ``none`` are calls that nothing
+        held. Counters of the whole account; they begin anew after a day without calls."""
+
     def close(self) -> None:
         """Let go of the connections; leases stay."""
 
@@ -174,18 +191,23 @@ class RedisLimiter:
         self._script = self._server.script(_script_text())
         self._keys = [
             f"overstory:limiter:{{{account}}}:{name}"
-            for name in ("leases", "calls", "ticks", "window", "state", "ended")
+            for name in ("leases", "calls", "ticks", "window", "state", "ended", "waits")
         ]
         self._limits = limits
         self._window = window_seconds
         self._spans = (_us(window_seconds), _us(arrival_guard_seconds))
         self._clock = clock
 
-    def acquire(self, lease: str, tokens: int, ttl_seconds: float) -> Admitted | Wait:
-        limits = self._limits
-        admitted, *wait = self._do(
-            "acquire", lease, tokens, _us(ttl_seconds), limits.concurrency, limits.rpm, limits.tpm
-        )
+    def acquire(
+        self,
+        lease: str,
+        tokens: int,
+        ttl_seconds: float,
+        waited: Mapping[str, float] | None = None,
+    ) -> Admitted | Wait:
+        most = [_of(self._limits, kind) for kind in KINDS]
+        added = () if waited is None else _added(waited)
+        admitted, *wait = self._do("acquire", lease, tokens, _us(ttl_seconds), *most, *added)
         return Admitted(lease) if admitted else Wait(wait[0] / 1e6, _kind(wait[1]))
 
     def renew(self, lease: str, ttl_seconds: float) -> bool:
@@ -233,6 +255,13 @@ class RedisLimiter:
         reply = self._do("state", *(_of(self._limits, kind) for kind in KINDS))
         return _state(reply, self._limits, self._window)
 
+    def waited(self, waited: Mapping[str, float]) -> None:
+        self._do("waited", *_added(waited))
+
+    def waits(self) -> dict[str, Waits]:
+        fields = iter(self._do("waits"))
+        return read({field: int(value) for field, value in zip(fields, fields, strict=True)})
+
     def close(self) -> None:
         self._server.close()
 
@@ -267,6 +296,11 @@ def _script_text() -> str:
 
 def _us(seconds: float) -> int:
     return round(seconds * 1e6)
+
+
+def _added(waited: Mapping[str, float]) -> list[str | int]:
+    """The script's triples."""
+    return [word for kind, n, s in observations(waited) for word in (kind, n, _us(s))]
 
 
 def _of(limits: Limits, kind: LimitKind) -> int:

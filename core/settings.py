@@ -114,6 +114,7 @@ class Settings(BaseSettings):
     metrics_host: str = "127.0.0.1"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["text", "json"] = "text"
+    traces: bool | None = None  # OpenTelemetry; None: where OTEL_EXPORTER_OTLP_ENDPOINT is set
 
     @field_validator("fetch_allow_hosts", "webhook_hosts", mode="before")
     @classmethod
@@ -147,6 +148,13 @@ class Settings(BaseSettings):
         if accelerator == "vips" and find_spec("pyvips") is None:
             raise ValueError("vips needs two packages: pip install pyvips pyvips-binary")
         return accelerator
+
+    @field_validator("traces")
+    @classmethod
+    def _traces_are_installed(cls, traces: bool | None) -> bool | None:
+        if traces and not (find_spec("opentelemetry") and find_spec("opentelemetry.exporter")):
+            raise ValueError("traces need an extra: pip install 'overstory[traces]'")
+        return traces
 
     @field_validator("tier")
     @classmethod

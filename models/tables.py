@@ -202,6 +202,13 @@ class Node(Base):
         # what a worker may ask next
         Index("ix_nodes_job_id_status", "job_id", "status"),
         Index("ix_nodes_parent_id", "parent_id"),
+        # a node that is deleted asks which were split from it
+        Index(
+            "ix_nodes_split_from",
+            "split_from",
+            sqlite_where=sql("split_from IS NOT NULL"),
+            postgresql_where=sql("split_from IS NOT NULL"),
+        ),
         # words in notes
         Index(
             "ix_nodes_words",

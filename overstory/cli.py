@@ -33,6 +33,7 @@ COMMANDS = {
     "resume": "overstory.commands.control:resume",
     "account": "overstory.commands.account:account",
     "files": "overstory.commands.account:files",
+    "prune": "overstory.commands.prune:prune",
     "up": "overstory.commands.service:up",
     "down": "overstory.commands.service:down",
     "migrate": "overstory.commands.service:migrate",

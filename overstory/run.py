@@ -30,6 +30,7 @@ from overstory.progress import Display, counts_of, display
 from tasks import submit as submitting
 from tasks.files import tidy
 from tasks.maintenance import Reconciler
+from tasks.notify import notifier_of
 from tasks.pipeline import announce
 from tasks.services import Services
 from tasks.submit import Submitted
@@ -211,6 +212,8 @@ def _serve(
             thread = threading.Thread(target=Reconciler(services).run, name="reconciler")
             thread.start()
             stack.callback(thread.join)
+            if (notifier := notifier_of(services)) is not None:
+                stack.callback(notifier.start().join, END_GRACE_SECONDS)
         stack.callback(services.stopping.set)
         preflight(services, job_id)
         with display(console, quiet) as shown:
@@ -221,6 +224,7 @@ def _serve(
         if job.status.ended:
             on_end(job)
             if embedded is not None:
+                tell(services)
                 tidy_up(services, interrupts.first)
         return job
 
@@ -232,6 +236,15 @@ def tidy_up(services: Services, stop: threading.Event) -> None:
     with contextlib.suppress(OverstoryError):
         while not stop.is_set() and tidy(services):
             pass
+
+
+def tell(services: Services) -> None:
+    """Tell whoever asked to be told of the end; who cannot be reached now is told by the next run
+    or service of this home."""
+    notifier = notifier_of(services)
+    if notifier is not None:
+        with contextlib.suppress(OverstoryError):
+            notifier.tick()
 
 
 def take_up(services: Services, job_id: str) -> None:

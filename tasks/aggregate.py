@@ -175,4 +175,4 @@ STAGE = Aggregate()
 @shared_task(name="overstory.aggregate", base=StageTask, bind=True)  # type: ignore[untyped-decorator]
 def aggregate(self: StageTask, **shown: object) -> str:
     """A message says only that a branch may be due; which one is decided at admission."""
-    return asking.run(self.services, STAGE)
+    return asking.run(self.services, STAGE, self.show)

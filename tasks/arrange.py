@@ -141,7 +141,7 @@ def _again(services: Services, known: KnownImage) -> KnownImage | None:
     """How an image begins that is to be looked at again; None: from its source."""
     if known.status == ImageStatus.FAILED and known.error_code in REFUSED_FOR_GOOD:
         return known
-    if not known.sha256 or (known.prepared_bytes and not services.blobs.has(known.sha256)):
+    if not known.sha256 or (known.prepared_bytes and services.blobs.size(known.sha256) is None):
         return None
     return replace(known, status=ImageStatus.PREPARED, error=None, error_code=None, answer=None)
 

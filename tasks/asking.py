@@ -14,6 +14,7 @@ reply that could not be used leads to the next form, so a crash repeats no step 
 from __future__ import annotations
 
 import threading
+from typing import Protocol
 
 from tasks.calling import TOO_LATE, in_time, send
 from tasks.gate import admit
@@ -24,7 +25,17 @@ _gates: dict[str, threading.Lock] = {}
 _gates_lock = threading.Lock()
 
 
-def run(services: Services, stage: CallStage) -> str:
+class Show(Protocol):
+    """Tell people which node is asked now."""
+
+    def __call__(self, **found: object) -> None: ...
+
+
+def _unseen(**found: object) -> None:
+    return None
+
+
+def run(services: Services, stage: CallStage, show: Show = _unseen) -> str:
     """Do what one message is good for: at most one paid call."""
     _ = services.provider  # its first use loads the SDK: not between admission and sending
     with _gate(stage.name):
@@ -35,6 +46,8 @@ def run(services: Services, stage: CallStage) -> str:
         fresh = in_time(services, admission)
         if fresh is None:
             return f"job {admission.node.job_id}: {span(admission.node)}: {TOO_LATE}"
+        node = fresh.node
+        show(job=node.job_id, node=node.id, images=f"{node.first_position} to {node.last_position}")
         return send(services, stage, fresh)
 
 

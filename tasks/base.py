@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import structlog
 from celery import Task
+from kombu.exceptions import OperationalError
 
 from core.errors import ServiceAway
 from tasks.services import Services
@@ -24,6 +26,13 @@ class StageTask(Task):  # type: ignore[misc]
     def services(self) -> Services:
         services: Services = self.app.services()
         return services
+
+    def show(self, **found: object) -> None:
+        """Tell monitors what this task found to work on: its message was only a hint, and may have
+        named something else or nothing."""
+        if not self.request.called_directly:
+            with contextlib.suppress(OperationalError, OSError):
+                self.send_event("task-started", retry=False, kwargs=str(found))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with structlog.contextvars.bound_contextvars(task=self.name, job=kwargs.get("job")):

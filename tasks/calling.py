@@ -46,6 +46,7 @@ from tasks.remedies import (
     unusable,
 )
 from tasks.services import Services
+from tasks.tracing import call_ended
 
 log = structlog.get_logger()
 
@@ -178,6 +179,7 @@ def settle(services: Services, admission: Admission, reply: Reply) -> None:
             attempt += 1
     if spooled is not None:
         services.spool.drop(spooled)
+    call_ended(services.traces, admission, CallStatus.SETTLED, usage, 200)
 
 
 def spool(services: Services, spooled: Spooled) -> Path | None:

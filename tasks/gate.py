@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Mapping
 
 from clients.limiter import Admitted, Hold, Wait
 from core.errors import (
@@ -35,40 +36,45 @@ MONEY_SECONDS = 0.2
 
 def admit(services: Services, stage: CallStage) -> Admission | str:
     """Wait until the best node may be asked, and take it; a sentence when there is none to ask."""
-    waited = 0.0
+    waited: dict[str, float] = {}  # by what held this gate, in seconds
+    idle = 0.0
     asked: Asked | None = None
     short: set[str] = set()  # jobs whose money is in flight: others go first
     while not services.stopping.is_set():
         with services.database.read() as connection:
             node = claims.next_node(connection, services.account, stage.kind, short)
-        if node is None and not short:
-            return "nothing was due"
-        if node is not None and (asked is None or asked.node != node):
-            asked = request_of(services, stage, node)  # while it waits, its request stays the same
+        if node is None:
+            if not short or idle > services.settings.gate_wait_seconds:
+                return "what is due waits for money in flight" if short else "nothing was due"
+            short.clear()  # another look at what waits for money in flight, a little later
+            idle += MONEY_SECONDS
+            services.stopping.wait(MONEY_SECONDS)
+            continue
+        if asked is None or asked.node != node:  # while it waits, its request stays the same
+            asked = request_of(services, stage, node)
             if asked is None:
                 continue
-        answer = _take_or_pass(services, asked if node else None, short)
+        if must_wait(services, asked):
+            short.add(node.job_id)
+            continue
+        answer = take(services, asked, waited)
         if isinstance(answer, Admission):
             return answer
-        if answer == 0.0:
+        if answer is None:
             asked = None  # something has changed: look again
-        waited += answer
-        if waited > services.settings.gate_wait_seconds:
+            continue
+        if sum(waited.values()) > services.settings.gate_wait_seconds:
+            services.limiter.waited(waited)
             return "waited for the account; the node is asked later"
-        services.stopping.wait(answer)
+        _hold(services, answer, waited)
     return "the worker is stopping"
 
 
-def _take_or_pass(services: Services, asked: Asked | None, short: set[str]) -> Admission | float:
-    """``take``, but a job whose money is in flight is put among ``short`` and passed over. With
-    nothing else due (None) they all get another look, a little later."""
-    if asked is None:
-        short.clear()
-        return MONEY_SECONDS
-    if must_wait(services, asked):
-        short.add(asked.node.job_id)
-        return 0.0
-    return take(services, asked)
+def _hold(services: Services, wait: Wait, waited: dict[str, float]) -> None:
+    """Wait as the limiter says, but look again often: a hold may be lifted any time."""
+    began = time.monotonic()
+    services.stopping.wait(min(max(wait.seconds, 0.005), 5.0 if wait.kind is Hold.PAUSED else 1.0))
+    waited[wait.kind] = waited.get(wait.kind, 0.0) + time.monotonic() - began
 
 
 def request_of(services: Services, stage: CallStage, node: NodeWork) -> Asked | None:
@@ -105,16 +111,16 @@ def replay(
     return None
 
 
-def take(services: Services, asked: Asked) -> Admission | float:
-    """Ask the account, then claim the node and write the call; else seconds to wait."""
+def take(services: Services, asked: Asked, waited: Mapping[str, float]) -> Admission | Wait | None:
+    """Ask the account, then claim the node and write the call. None: the node is not to be had."""
     node, question = asked.node, asked.question
     lease = services.new_lease()
     body = question.body(asked.variant)
     tokens = reserve(body, question.image_tokens(asked.variant))
     admitted_at = time.monotonic()
-    answer = acquire(services, lease, tokens)
+    answer = acquire(services, lease, tokens, waited)
     if not isinstance(answer, Admitted):
-        return min(max(answer.seconds, 0.005), 1.0 if answer.kind is not Hold.PAUSED else 5.0)
+        return answer
     call_id = None
     try:
         with services.database.write() as connection:
@@ -125,7 +131,7 @@ def take(services: Services, asked: Asked) -> Admission | float:
         if call_id is None:
             services.limiter.cancel(lease.token)
     if call_id is None:
-        return 0.0
+        return None
     return Admission(node, question, asked.variant, call_id, lease, tokens, admitted_at)
 
 
@@ -148,10 +154,13 @@ def _open(connection: Connection, node: NodeWork, call: NewCall, lease: Lease) -
     return call_id
 
 
-def acquire(services: Services, lease: Lease, tokens: int) -> Admitted | Wait:
+def acquire(
+    services: Services, lease: Lease, tokens: int, waited: Mapping[str, float] | None = None
+) -> Admitted | Wait:
     """Ask the limiter; a reply that was lost must not leave a slot taken."""
+    ttl = services.leases.slot_seconds()
     try:
-        return services.limiter.acquire(lease.token, tokens, services.leases.slot_seconds())
+        return services.limiter.acquire(lease.token, tokens, ttl, waited)
     except ServiceAway:
         with contextlib.suppress(ServiceAway):
             services.limiter.cancel(lease.token)

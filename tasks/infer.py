@@ -219,4 +219,4 @@ STAGE = Infer()
 @shared_task(name="overstory.infer", base=StageTask, bind=True)  # type: ignore[untyped-decorator]
 def infer(self: StageTask, **shown: object) -> str:
     """A message says only that a leaf may be due; which one is decided when a call is admitted."""
-    return asking.run(self.services, STAGE)
+    return asking.run(self.services, STAGE, self.show)

@@ -8,6 +8,7 @@ reconciler, in as many processes as it does: a delivery is leased to one at a ti
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,14 +33,6 @@ BACKOFF_SECONDS = 5.0
 BACKOFF_MAX_SECONDS = 6 * 3600.0
 
 
-def messenger_of(services: Services) -> Messenger | None:
-    """None where no secret is set: nothing is sent unsigned."""
-    secret = services.settings.webhook_secret
-    if secret is None:
-        return None
-    return Messenger(secret.get_secret_value(), services.settings.webhook_hosts)
-
-
 @dataclass(slots=True)
 class Notifier:
     """Calls ``tick`` about once a second, from a thread of its own: receivers may be slow."""
@@ -47,6 +40,12 @@ class Notifier:
     services: Services
     messenger: Messenger
     clock: Callable[[], float] = time.time
+
+    def start(self) -> threading.Thread:
+        """Run in a thread that ends when the services are stopping, or with the process."""
+        thread = threading.Thread(target=self.run, name="notifier", daemon=True)
+        thread.start()
+        return thread
 
     def run(self) -> None:
         """Tick until the services are stopping."""
@@ -105,3 +104,17 @@ class Notifier:
                     work.attempts, self.services.draw(), BACKOFF_SECONDS, BACKOFF_MAX_SECONDS
                 )
                 deliveries.postponed(connection, work, after, error, answer.status)
+
+
+def messenger_of(services: Services) -> Messenger | None:
+    """None where no secret is set: nothing is sent unsigned."""
+    secret = services.settings.webhook_secret
+    if secret is None:
+        return None
+    return Messenger(secret.get_secret_value(), services.settings.webhook_hosts)
+
+
+def notifier_of(services: Services) -> Notifier | None:
+    """None where no secret is set."""
+    messenger = messenger_of(services)
+    return None if messenger is None else Notifier(services, messenger)

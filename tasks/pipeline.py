@@ -6,6 +6,7 @@ ServiceAway, which ends the task: the lease runs out and the reconciler sends a 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar, assert_never
@@ -20,6 +21,7 @@ from models.claims import ImageWork
 from models.engine import Connection
 from models.state import Moved
 from tasks.services import Services
+from tasks.tracing import Value
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -42,6 +44,7 @@ class ImageStage(Generic[T]):
 
 def run_slice(services: Services, stage: ImageStage[T]) -> str:
     """Do one slice of ``stage``; a sentence for Flower's result column."""
+    began_ns = time.time_ns()
     lease = services.new_lease()
     limit = services.settings.slice_images
     with services.database.write() as connection:
@@ -62,6 +65,9 @@ def run_slice(services: Services, stage: ImageStage[T]) -> str:
         services.send(stage.name, job=images[0].job_id, after=images[-1].position)
     announce(services, images[0].job_id, moved)
     done = sum(isinstance(outcome, Done) for outcome in outcomes)
+    services.traces.span(
+        f"overstory.{stage.name}", images[0].job_id, began_ns, _traced(images, done)
+    )
     return f"job {images[0].job_id}: {_span(images)}: {done} of {len(images)} done"
 
 
@@ -134,13 +140,23 @@ def record(
 def announce(services: Services, job_id: str, moved: Moved) -> None:
     """Send what became ready. Called after the commit: a message must never be ahead of its row."""
     if moved.prepared:
-        services.send("upload", job=job_id, images=moved.prepared)
+        services.send("upload", job=job_id, ready=moved.prepared)
     for node in moved.leaves:
         services.send("infer", job=job_id, node=node)
     for node in moved.branches:
         services.send("aggregate", job=job_id, node=node)
     for ended in moved.ended:
         log.info("job.ended", job=ended)
+
+
+def _traced(images: Sequence[ImageWork], done: int) -> dict[str, Value]:
+    return {
+        "overstory.images": len(images),
+        "overstory.images.done": done,
+        "overstory.position.first": images[0].position,
+        "overstory.position.last": images[-1].position,
+        "overstory.attempt": max(image.attempts for image in images),
+    }
 
 
 def _span(images: Sequence[ImageWork]) -> str:

@@ -26,6 +26,7 @@ from models.state import Moved
 from tasks.pipeline import announce
 from tasks.question import Admission, CallStage
 from tasks.services import Services
+from tasks.tracing import call_ended
 
 log = structlog.get_logger()
 
@@ -47,6 +48,7 @@ def close(
         money = cost(price, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)
     with services.database.write() as connection:
         ledger.close(connection, admission.call_id, status, str(error), http_status, usage, money)
+    call_ended(services.traces, admission, status, usage, http_status, error)
 
 
 def postpone(

@@ -17,6 +17,7 @@ from core.settings import Settings
 from models.claims import Lease
 from models.engine import Database
 from tasks.leases import LeaseKeeper
+from tasks.tracing import NoTraces, Traces
 
 if TYPE_CHECKING:  # the SDK takes a third of a worker's start: only who calls it loads it
     from clients.provider import Provider
@@ -45,6 +46,7 @@ class Services:
     queued: Callable[[str], int]
     stopping: threading.Event = field(default_factory=threading.Event)
     draw: Callable[[], float] = random.random
+    traces: Traces = field(default_factory=NoTraces)
 
     _provider: Provider | None = None
     _provider_lock: threading.Lock = field(default_factory=threading.Lock)
@@ -64,6 +66,7 @@ class Services:
                 self._provider.close()
         self.limiter.close()
         self.database.dispose()
+        self.traces.close()
 
     @property
     def profile(self) -> ProviderProfile:

@@ -8,6 +8,7 @@ May raise WrongUsage (what to change is in its words), ServiceAway.
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -32,6 +33,7 @@ from tasks.budget import check_budget
 from tasks.pipeline import announce
 from tasks.preprocess import limits_of
 from tasks.services import Services
+from tasks.tracing import Value
 
 log = structlog.get_logger()
 
@@ -56,6 +58,7 @@ def submit(services: Services, spec: JobSpec, natural: bool = False) -> Submitte
     sizes and times, so that the same command is the same job.
     """
     check_budget(services.settings, spec.model or services.settings.model, spec.budget)
+    began_ns = time.time_ns()
     known = _known(services, spec.key)
     if known is not None:
         return _again(services, known, spec)
@@ -70,6 +73,8 @@ def submit(services: Services, spec: JobSpec, natural: bool = False) -> Submitte
     job = _new_job(services, spec, key or secrets.token_hex(16))
     before = None if spec.fresh else precedent(services, job, expansion.sources)
     made = _write(services, job, expansion.sources, before, Keep(), spec.webhook)
+    counts: dict[str, Value] = {"overstory.images": len(expansion.sources)}
+    services.traces.span("overstory.submit", made.job_id, began_ns, counts, root=True)
     if not made.created:
         return _again(services, made.job_id, spec, ignored)
     return replace(made, ignored=ignored)

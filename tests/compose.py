@@ -53,7 +53,8 @@ def _service(name: str, raw: dict[str, Any], values: Mapping[str, str]) -> Servi
     }
     environment = {key: str(value) for key, value in given.items() if value is not None} | handed_on
     test = raw.get("healthcheck", {}).get("test")
-    return Service(name, [str(word) for word in raw["command"]], environment, _health(test), raw)
+    command = [str(word) for word in raw.get("command", [])]  # none: the image's own
+    return Service(name, command, environment, _health(test), raw)
 
 
 def _health(test: list[str] | None) -> list[str] | None:

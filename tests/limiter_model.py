@@ -9,7 +9,7 @@ one thread.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from clients.limiter import (
@@ -23,6 +23,7 @@ from core import gauge as gauges
 from core.errors import LimitKind, ProviderDown, SlowDown
 from core.gauge import Gauge, Refusal
 from core.limits import Limits
+from core.waits import Waits, observations, read
 
 ENDED_US = 10_000_000
 TICKS_LOOKED_AT = 200
@@ -73,10 +74,17 @@ class ModelLimiter:
     reason: str | None = None
     hold: int = 0
     service: float = 0.0
+    fields: dict[str, int] = field(default_factory=dict)
 
     # what the Limiter protocol asks for
 
-    def acquire(self, lease: str, tokens: int, ttl_seconds: float) -> Admitted | Wait:
+    def acquire(
+        self,
+        lease: str,
+        tokens: int,
+        ttl_seconds: float,
+        waited: Mapping[str, float] | None = None,
+    ) -> Admitted | Wait:
         now = self._tidy()
         if lease in self.calls:
             return Admitted(lease)
@@ -88,6 +96,8 @@ class ModelLimiter:
         self.calls[lease] = Call(now, now + _us(ttl_seconds), entry)
         self.ended.pop(lease, None)
         self._count_admission(now)
+        if waited is not None:
+            self.waited(waited)
         return Admitted(lease)
 
     def renew(self, lease: str, ttl_seconds: float) -> bool:
@@ -177,6 +187,14 @@ class ModelLimiter:
             binds=waiting.kind if waiting else None,
             window_seconds=self.window_seconds,
         )
+
+    def waited(self, waited: Mapping[str, float]) -> None:
+        for kind, bucket, seconds in observations(waited):
+            for name, more in ((f"{kind}:{bucket}", 1), (f"{kind}:us", _us(seconds))):
+                self.fields[name] = self.fields.get(name, 0) + more
+
+    def waits(self) -> dict[str, Waits]:
+        return read(self.fields)
 
     def close(self) -> None:
         pass

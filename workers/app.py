@@ -36,6 +36,11 @@ class OverstoryCelery(Celery):  # type: ignore[misc]
             self._services = (os.getpid(), build_services(configuration.load(), self))
         return self._services[1]
 
+    def let_go(self) -> None:
+        """Send the last spans of this process, if it worked at all."""
+        if self._services is not None and self._services[0] == os.getpid():
+            self._services[1].traces.close()
+
 
 def queue(name: str) -> Queue:
     exchange = Exchange(name, type="direct")  # type: ignore[no-untyped-call]
@@ -107,6 +112,12 @@ def _logs(**_: Any) -> None:
 def _end_with_parent(**_: Any) -> None:
     """An embedded worker stops when the command that started it is gone, however it went."""
     end_with_parent()
+
+
+@signals.worker_process_shutdown.connect  # type: ignore[untyped-decorator]
+def _child_ends(**_: Any) -> None:
+    """A pool's child leaves without its interpreter's exit handlers: send its last spans here."""
+    app.let_go()
 
 
 @signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]

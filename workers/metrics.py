@@ -1,6 +1,7 @@
 """Prometheus metrics of the whole service, read from its database and broker when scraped.
 
     overstory_queue_messages{queue}          messages waiting in the broker
+    overstory_due{stage}                     what is due and claimed by nobody: images, nodes
     overstory_jobs{status}                   jobs, by where they stand
     overstory_calls_total{model,outcome}     paid requests, by how they ended
     overstory_tokens_total{model,kind}       tokens: prompt, cached, completion
@@ -9,27 +10,42 @@
     overstory_account_in_use{limit}          of concurrency, rpm, tpm: used in this window
     overstory_account_allowed{limit}         ... and allowed now, after what was learned
     overstory_account_paused                 1 while the account has no balance
+    overstory_limiter_wait_seconds{limit}    histogram: how long a gate was held before a call
+                                             went, by what held it: concurrency, rpm,
+                                             tpm, cooling, refused, paused; none: at once
     overstory_part_up{part}                  database and broker: 1 if it answered this scrape
 
 One process exports them (the reconciler), because the truth is in one place: no worker counts,
-so no restart, no fork and no scaled-away worker loses or doubles a number. Flower's /metrics has
-the times of tasks.
+so no restart, no fork and no scaled-away worker loses or doubles a number. Waits are summed where
+all workers meet, in the limiter: each admission carries what its gate has waited. A process and
+stage has one gate, so ``rate(..._sum)`` is how many of them a limit holds on average. Flower's
+/metrics has the times of tasks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import accumulate
 from wsgiref.simple_server import WSGIServer
 
 from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from core.errors import ServiceAway
-from models import views
+from core.waits import BUCKETS, Waits
+from models import claims, views
 from tasks.services import Services
 
 QUEUES = ("submit", "preprocess", "upload", "infer", "aggregate")
+STAGES = QUEUES[1:]
+DUE_MAX = 1_000_000
+"""What is counted of a backlog; at 100,000 rows it takes some 20 ms of the database."""
 
 
 class ServiceCollector(Collector):
@@ -55,10 +71,15 @@ class ServiceCollector(Collector):
             jobs = views.jobs_by_status(connection)
             usage = views.usage_by_model(connection)
             failures = views.failures_by_scope(connection)
+            due = claims.waiting_work(connection, self._services.account, DUE_MAX)
         gauge = GaugeMetricFamily("overstory_jobs", "jobs", labels=["status"])
         for status, count in jobs.items():
             gauge.add_metric([status], count)
         yield gauge
+        backlog = GaugeMetricFamily("overstory_due", "due and not claimed", labels=["stage"])
+        for stage in STAGES:
+            backlog.add_metric([stage], due.get(stage, 0))
+        yield backlog
         yield from _usage(usage)
         failed = CounterMetricFamily("overstory_failures", "failures", labels=["scope", "code"])
         for (scope, code), count in failures.items():
@@ -80,6 +101,7 @@ class ServiceCollector(Collector):
         yield used
         yield allowed
         yield GaugeMetricFamily("overstory_account_paused", "no balance", int(bool(state.paused)))
+        yield _waits(self._services.limiter.waits())
 
 
 def _usage(usage: list[views.ModelUsage]) -> Iterator[Metric]:
@@ -93,6 +115,17 @@ def _usage(usage: list[views.ModelUsage]) -> Iterator[Metric]:
             tokens.add_metric([row.model, kind], getattr(row, f"{kind}_tokens"))
         cost.add_metric([row.model, row.currency], row.cost)
     yield from (calls, tokens, cost)
+
+
+def _waits(waits: dict[str, Waits]) -> HistogramMetricFamily:
+    histogram = HistogramMetricFamily(
+        "overstory_limiter_wait_seconds", "how long gates were held", labels=["limit"]
+    )
+    bounds = [*map(str, BUCKETS), "+Inf"]
+    for kind, waited in waits.items():
+        cumulative = list(zip(bounds, accumulate(waited.counts), strict=True))
+        histogram.add_metric([kind], cumulative, sum_value=waited.seconds)
+    return histogram
 
 
 def export(services: Services) -> WSGIServer | None:

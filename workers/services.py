@@ -17,6 +17,7 @@ from models.engine import Database
 from tasks.leases import LeaseKeeper
 from tasks.services import Send, Services
 from workers.stack import database_url, limiter_url
+from workers.traces import open_traces
 
 if TYPE_CHECKING:
     from clients.provider import Provider
@@ -45,6 +46,7 @@ def build_services(settings: Settings, app: Celery) -> Services:
         account=account,
         send=_sender(app),
         queued=_queue_length(app),
+        traces=open_traces(settings),
     )
 
 

@@ -36,9 +36,15 @@ def of_submission(given: dict[str, Any]) -> str:
     return str({"inputs": counted, **named})
 
 
+WORDS = {"after": "images after", "ready": "images ready:"}
+"""Where an argument's name alone says little."""
+
+
 def _line(given: dict[str, Any]) -> str:
     """``job 3f2a, node 12``."""
-    return ", ".join(f"{name} {value}" for name, value in given.items() if value != "")
+    return ", ".join(
+        f"{WORDS.get(name, name)} {value}" for name, value in given.items() if value != ""
+    )
 
 
 class Request(CeleryRequest):  # type: ignore[misc]

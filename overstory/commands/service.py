@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -22,7 +21,7 @@ from overstory.commands.control import home_option
 from overstory.embedded import is_ours, prepare_home, served_by
 from overstory.supervisor import FLOWER_PORT, Supervisor
 from tasks.maintenance import TICK_SECONDS, Reconciler
-from tasks.notify import Notifier, messenger_of
+from tasks.notify import notifier_of
 from workers.app import make_app
 from workers.logs import configure_logs
 from workers.metrics import export
@@ -153,10 +152,9 @@ def reconciler(check: bool, home: Path | None) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: services.stopping.set())
     rounds = Reconciler(services)
-    messenger = messenger_of(services)
-    if messenger is not None:
-        notifier = Notifier(services, messenger)
-        threading.Thread(target=notifier.run, name="notifier", daemon=True).start()
+    notifier = notifier_of(services)
+    if notifier is not None:
+        notifier.start()
     metrics = export(services)
     try:
         while not services.stopping.wait(TICK_SECONDS):

@@ -40,6 +40,9 @@ class Bucket(BaseHTTPRequestHandler):
         moment = {"Last-Modified": "Mon, 23 Nov 2026 13:00:00 GMT"}
         return self._say(200, found, ETag='"x"', **moment)
 
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
     def do_DELETE(self) -> None:
         self.objects.pop(self.path, None)
         self._say(204)
@@ -51,7 +54,7 @@ class Bucket(BaseHTTPRequestHandler):
         if status != 204:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(body if self.command != "HEAD" else b"")
 
     def log_message(self, *_: object) -> None:
         pass
@@ -90,6 +93,26 @@ def test_what_was_put_is_got(blobs: Blobs) -> None:
 
 def test_what_was_never_put_is_none(blobs: Blobs) -> None:
     assert blobs.get("0" * 64) is None
+
+
+def test_a_blob_is_dropped_when_it_has_been_there_a_while(blobs: Blobs) -> None:
+    blobs.put(SHA, DATA)
+    assert blobs.size(SHA) == len(DATA)
+    assert blobs.drop(SHA, 1e9) is None
+    assert blobs.get(SHA) == DATA
+    assert blobs.drop(SHA, 0.0) == len(DATA)
+    assert blobs.get(SHA) is None
+    assert blobs.size(SHA) is None
+    assert blobs.drop(SHA, 0.0) is None
+
+
+def test_a_blob_that_is_put_again_is_fresh_again(tmp_path: Path) -> None:
+    blobs = open_blobs(None, tmp_path)
+    blobs.put(SHA, DATA)
+    path = next((tmp_path / "blobs").glob("*/*"))
+    os.utime(path, (0, 0))
+    blobs.put(SHA, DATA)
+    assert blobs.drop(SHA, 3_600.0) is None
 
 
 def test_a_store_that_works_passes_its_check(blobs: Blobs) -> None:

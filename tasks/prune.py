@@ -1,0 +1,119 @@
+"""prune: ended jobs are forgotten, with the prepared images that only they referred to.
+
+Reads: ended jobs and what they hold. Does: deletes blobs. Writes: deletes rows, in short
+transactions. May raise ServiceAway; what is left goes with the next prune. Never a running job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from models import retention
+from models.retention import OldJob
+from tasks.services import Services
+
+FRESH_SECONDS = 3_600.0
+"""A blob written or asked for so lately may be about to be referred to by a new job: it stays."""
+AT_ONCE = 100
+
+
+@dataclass(slots=True)
+class Pruned:
+    """What went, or (a dry run) would go. ``calls``: of the ledger; ``kept_calls`` stay in it and
+    answer the same requests still."""
+
+    jobs: int = 0
+    images: int = 0
+    nodes: int = 0
+    events: int = 0
+    deliveries: int = 0
+    blobs: int = 0
+    blob_bytes: int = 0
+    calls: int = 0
+    kept_calls: int = 0
+
+    def count(self, job: OldJob, ledger: bool) -> None:
+        self.jobs += 1
+        self.images += job.images
+        self.nodes += job.nodes
+        self.events += job.events
+        self.deliveries += job.deliveries
+        self.calls += job.calls if ledger else 0
+        self.kept_calls += 0 if ledger else job.calls
+
+
+def _silent(job: OldJob) -> None:
+    return None
+
+
+def prune(
+    services: Services,
+    before: float,
+    label: str | None = None,
+    ledger: bool = False,
+    dry_run: bool = False,
+    tell: Callable[[OldJob], None] = _silent,
+) -> Pruned:
+    """Forget jobs that ended before ``before`` (the database's seconds); ``tell`` hears of each.
+
+    ``ledger``: their paid replies too, and without a label those of jobs pruned before.
+    """
+    pruned = Pruned()
+    after = ""
+    while jobs := _next(services, before, label, after):
+        for job in jobs:
+            if dry_run:
+                _count_blobs(services, job.id, pruned)
+            elif not _forget(services, job, before, ledger, pruned):
+                continue
+            pruned.count(job, ledger)
+            tell(job)
+        after = jobs[-1].id
+    if ledger and label is None:
+        pruned.calls += _forget_orphans(services, before, dry_run)
+    return pruned
+
+
+def _next(services: Services, before: float, label: str | None, after: str) -> list[OldJob]:
+    with services.database.read() as connection:
+        return retention.old_jobs(connection, before, label, AT_ONCE, after)
+
+
+def _forget(services: Services, job: OldJob, before: float, ledger: bool, pruned: Pruned) -> bool:
+    while True:
+        with services.database.write() as connection:
+            if retention.forget_history(connection, job.id, before) < retention.PIECE:
+                break
+    with services.database.read() as connection:
+        shas = retention.only_here(connection, job.id)
+    sizes = [services.blobs.drop(sha, FRESH_SECONDS) for sha in shas]
+    pruned.blobs += sum(size is not None for size in sizes)
+    pruned.blob_bytes += sum(size or 0 for size in sizes)
+    while ledger:
+        with services.database.write() as connection:
+            if retention.forget_calls(connection, before, [job.id]) < retention.PIECE:
+                break
+    with services.database.write() as connection:
+        return retention.forget_job(connection, job.id, before)
+
+
+def _count_blobs(services: Services, job_id: str, pruned: Pruned) -> None:
+    with services.database.read() as connection:
+        shas = retention.only_here(connection, job_id)
+    sizes = [services.blobs.size(sha) for sha in shas]
+    pruned.blobs += sum(size is not None for size in sizes)
+    pruned.blob_bytes += sum(size or 0 for size in sizes)
+
+
+def _forget_orphans(services: Services, before: float, dry_run: bool) -> int:
+    if dry_run:
+        with services.database.read() as connection:
+            return retention.orphaned_calls(connection, before)
+    total = 0
+    while True:
+        with services.database.write() as connection:
+            gone = retention.forget_calls(connection, before)
+        total += gone
+        if gone < retention.PIECE:
+            return total

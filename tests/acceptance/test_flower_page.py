@@ -1,0 +1,115 @@
+"""Flower's own pages in a real browser, while a job runs: its tasks, its ids, nothing private.
+
+``SCREENSHOTS=folder`` keeps what was seen there.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from core.settings import load
+from overstory.client import Client
+from tests.acceptance.conftest import House, Person, eventually
+from tests.browser import Browser, Page, find_chromium
+from tests.ports import free_port
+from workers.stack import read_stack
+
+pytestmark = [
+    pytest.mark.acceptance,
+    pytest.mark.timeout(180),
+    pytest.mark.skipif(find_chromium() is None, reason="no Chromium here (CHROMIUM names one)"),
+]
+
+QUESTION = "the-secret-question about zebras"
+STAGES = ("submit", "preprocess", "upload", "infer")
+ROWS_MAX = 100
+ROWS = "[...document.querySelectorAll('#tasks-table tbody tr')].map(row => row.innerText)"
+
+
+@pytest.fixture
+def flower(person: Person, house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Flower's address, in a service whose calls take their time."""
+    house.process.configure(latency_seconds=20.0)
+    for name, value in person.settings.items():
+        monkeypatch.setenv(name, value)
+    words = [sys.executable, "-m", "overstory"]
+    port = str(free_port())
+    up = [*words, "up", "--detach", "--flower-port", port]
+    done = subprocess.run(up, env=person.environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    stack = read_stack(person.home)
+    assert stack is not None
+    assert stack.flower_url is not None
+    try:
+        eventually(lambda: _sees_workers(stack.flower_url or ""))
+        yield stack.flower_url
+    finally:
+        subprocess.run([*words, "down", "--now"], env=person.environment, capture_output=True)
+
+
+def test_a_running_jobs_tasks_are_there_to_see(
+    flower: str, house: House, make_images: Callable[..., Path], tmp_path: Path
+) -> None:
+    seen = Path(os.environ.get("SCREENSHOTS", tmp_path))
+    chromium = find_chromium()
+    assert chromium is not None
+    with Client(load()) as client:
+        job = client.submit([make_images(70)], ask=QUESTION, key="receipts", label="shop")
+        eventually(lambda: house.in_flight() == 2)
+        with Browser(chromium) as browser:
+            with _page(browser, f"{flower}/tasks") as page:
+                rows = eventually(lambda: _rows_with_all_stages(page))
+                page.drawn()
+                page.screenshot(seen / "flower-tasks.png")
+                text = page.js("document.documentElement.outerHTML")
+                shown = page.js("getComputedStyle(document.querySelector('#tasks-table')).display")
+            with _page(browser, f"{flower}/workers") as page:
+                workers = eventually(lambda: _workers(page))
+                page.screenshot(seen / "flower-workers.png")
+        assert client.status(job).status == "running"
+    assert shown == "table"
+    asked = [row for row in rows if "overstory.infer" in row and "STARTED" in row]
+    assert len(asked) == 2
+    assert all(f"job {job}, node" in row for row in asked)
+    assert any("images 1 to 8: 8 of 8 done" in row for row in rows)
+    assert any("'key': 'receipts'" in row and job in row for row in rows)
+    for queue in ("preprocess", "upload", "infer"):
+        assert f"{queue}-service" in workers
+    for private in (QUESTION, "secret", house.key, "0001.jpg", str(make_images(0))):
+        assert private not in text
+
+
+def _sees_workers(url: str) -> bool:
+    """Whether Flower follows the workers' events: what it misses it never shows."""
+    try:
+        with urllib.request.urlopen(f"{url}/workers", timeout=5) as reply:
+            return "infer-service" in reply.read().decode()
+    except OSError:
+        return False
+
+
+def _page(browser: Browser, url: str):  # type: ignore[no-untyped-def]
+    return browser.page(url, width=1600, height=1000)
+
+
+def _rows_with_all_stages(page: Page) -> list[str]:
+    """A hundred rows of the table, newest first, once each stage has one."""
+    page.js(f"$('#tasks-table').DataTable().page.len({ROWS_MAX}).draw()")
+    time.sleep(0.3)
+    rows: list[str] = page.js(ROWS)
+    asked = [row for row in rows if "overstory.infer" in row and "STARTED" in row]
+    there = all(any(f"overstory.{stage}" in row for row in rows) for stage in STAGES)
+    return rows if there and len(asked) == 2 and all(" to " in row for row in asked) else []
+
+
+def _workers(page: Page) -> str:
+    text = str(page.js("document.body.innerText")).replace("-\n", "-")  # names wrap there
+    return text if "infer-service" in text else ""
