@@ -11,11 +11,8 @@ from rich.console import Console
 
 from core.settings import load
 from core.spec import parse_spec
-from models.engine import Database
-from overstory.report.command import check_writable, say_written, write_report
-from overstory.run import run as run_job
-from overstory.summary import Showing
-from workers.stack import database_url
+from overstory.crew import begin
+from overstory.loading import loaded
 
 
 @click.command()
@@ -56,12 +53,10 @@ def run(
         options["key"] = f"fresh-{secrets.token_hex(8)}"
     given = {name: value for name, value in options.items() if value not in (None, False)}
     spec = parse_spec({"images": list(inputs), "ask": ask, **given})
-    showing = Showing(console, settings, as_json)
-    if report is not None:
-        check_writable(report)
-    ran = run_job(settings, spec, console, quiet, showing)
-    showing(ran.job)
-    if report is not None:
-        write_report(settings, Database(database_url(settings)), ran.job, report)
-        say_written(console, report)
-    showing.finish(ran)
+    crew = begin(settings)  # it loads the workers' code while we load ours
+    try:
+        asking = loaded("overstory.commands.asking")
+        asking.ask_and_show(settings, spec, console, quiet, as_json, report, crew)
+    finally:
+        if crew is not None:
+            crew.dismiss()
