@@ -21,7 +21,8 @@ MOMENTS = {
     "finished": "SELECT max(finished_at) FROM jobs",
 }
 UNPREPARED = """
-SELECT count(*) FROM events WHERE name = 'image.prepared' AND at > (SELECT min(started_at) FROM calls)
+SELECT count(*) FROM events WHERE name = 'image.prepared'
+AND at > (SELECT min(started_at) FROM calls)
 """
 PARENT_LATE = """
 SELECT max(c.started_at - k.last) FROM calls c
@@ -53,7 +54,10 @@ def timeline(database: Path, started_at: float) -> Timeline:
     try:
         with opened.read() as connection:
             return Timeline(
-                at={n: (_one(connection, sql) or started_at) - started_at for n, sql in MOMENTS.items()},
+                at={
+                    n: (_one(connection, sql) or started_at) - started_at
+                    for n, sql in MOMENTS.items()
+                },
                 unprepared=int(_one(connection, UNPREPARED) or 0),
                 parent_late=_one(connection, PARENT_LATE),
                 leaf_late=_one(connection, LEAF_LATE),
