@@ -143,9 +143,10 @@ class Embedded:
     def end_workers(self, queues: str) -> None:
         """Kill the workers of ``queues``. A claim made in this very moment is free again when its
         lease runs out."""
-        for worker in [w for w in self.workers if w.queues == queues and w.process is not None]:
-            _end_group(worker.process)
+        for worker in [w for w in self.workers if w.queues == queues]:
             self.workers.remove(worker)
+            if worker.process is not None:
+                _end_group(worker.process)
 
     def stop_workers(self, grace_seconds: float) -> None:
         """Ask the workers to finish what they do, then end what is left."""

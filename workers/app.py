@@ -122,4 +122,4 @@ def _wake() -> None:
     """Let the event loop see now that it is to end, not when its poll runs out (a second)."""
     hub = get_event_loop()
     if hub is not None:
-        hub.call_soon(lambda: None)
+        hub.call_soon(lambda: None)  # type: ignore[no-untyped-call]

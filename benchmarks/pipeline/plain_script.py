@@ -1,6 +1,6 @@
 """The script a user would write: the SDK in a thread pool, one image a request, retry on 429.
 
-    python -m benchmarks.pipeline.plain_script FOLDER BASE_URL CONCURRENCY WINDOW_SECONDS LIMIT_SECONDS
+    python -m benchmarks.pipeline.plain_script FOLDER URL CONCURRENCY WINDOW_SECONDS LIMIT_SECONDS
 
 It imports none of Overstory. Prints one line of JSON: answers, images, retries and seconds. Its
 backoff is that of many such scripts (1 s doubled up to a minute, with jitter), scaled in time like

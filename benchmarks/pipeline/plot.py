@@ -8,6 +8,7 @@ from benchmarks.pipeline.rows import Row
 
 WIDTH, LEFT, BAR, GAP, TOP = 860, 150, 13, 12, 46
 BOUND, START, WORK, STOP = "#9aa5b1", "#e8b04b", "#3b7dd8", "#b65fcf"
+SVG = "http://www.w3.org/2000/svg"
 STYLE = "font-family:system-ui,sans-serif;font-size:12px"
 
 
@@ -17,7 +18,7 @@ def plot(rows: Sequence[Row]) -> str:
     scale = (WIDTH - LEFT - 90) / longest
     height = TOP + len(rows) * (2 * BAR + GAP) + 10
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" style="{STYLE}">',
+        f'<svg xmlns="{SVG}" width="{WIDTH}" height="{height}" style="{STYLE}">',
         f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
         *_legend(),
     ]
