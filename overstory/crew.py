@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from core.settings import Settings
+from workers.stack import read_stack
 
 
 class Process(Protocol):
@@ -99,5 +100,8 @@ def begin(settings: Settings) -> Crew | None:
     """A crew for a command with these settings: where the workers are its own, on Linux. (macOS
     does not bear a fork of what has loaded its frameworks; nor has it pidfds.)"""
     if settings.broker_url is not None or not hasattr(os, "pidfd_open"):
+        return None
+    stack = read_stack(settings.home)
+    if stack is not None and stack.service_pid is not None:  # its workers work for us, too
         return None
     return Crew(settings.home)

@@ -48,11 +48,25 @@ def main() -> None:
     gc.enable()
     signal.signal(signal.SIGCHLD, _reap)
     while line := sys.stdin.buffer.readline():
-        pid = os.fork()
-        if pid == 0:
-            _become(workers, json.loads(line))
+        pid = _fork(workers, json.loads(line))
         sys.stdout.write(f"{pid}\n")
         sys.stdout.flush()
+
+
+def _fork(workers: Any, order: dict[str, Any]) -> int:
+    """The process id of a new worker, which leads its own session by then: it is stopped as a
+    group."""
+    ready, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.setsid()
+        os.close(ready)
+        os.close(tell)
+        _become(workers, order)
+    os.close(tell)
+    os.read(ready, 1)  # ends when the worker closes it, or is gone
+    os.close(ready)
+    return pid
 
 
 def _reap(number: int, frame: object) -> None:
@@ -88,9 +102,8 @@ def _become(workers: Any, order: dict[str, Any]) -> NoReturn:
 
 
 def _leave_crew(order: dict[str, Any]) -> None:
-    """A session, streams and an environment of its own, as a process that was started alone."""
+    """Streams and an environment of its own, as a process that was started alone."""
     parent = os.getppid()
-    os.setsid()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     null = os.open(os.devnull, os.O_RDONLY)
     log = os.open(order["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
