@@ -74,6 +74,10 @@ gauntlet: $(VENV)/.stamp-dev ## kills, wipes and refusals: every fault, seeded, 
 fuzz: $(VENV)/.stamp-dev ## 20,000 mutated image files: each becomes a picture or a coded refusal
 	@$(BIN)/python -m benchmarks.fuzz_images $(ARGS)
 
+.PHONY: bench
+bench: $(VENV)/.stamp-dev ## jobs of 60 to 6,000 images beside their lower bound: at most 10 minutes
+	@$(BIN)/python -m benchmarks.pipeline $(ARGS)
+
 .PHONY: bench-preprocess
 bench-preprocess: $(VENV)/.stamp-bench ## image preparation beside plain Pillow and pyvips
 	@$(BIN)/python -m benchmarks.preprocess $(ARGS)

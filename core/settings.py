@@ -103,7 +103,7 @@ class Settings(BaseSettings):
     attempts_max: int = Field(5, ge=1)  # of one image, or of a node whose workers die
     outage_max_seconds: float = Field(21_600.0, gt=0)  # a job gives up on a silent provider
     call_attempts_max: int = Field(12, ge=1)  # of one call that fails on the way
-    slice_images: int = Field(8, ge=1)  # images a preprocess or upload message may claim
+    slice_images: int = Field(32, ge=1)  # a preprocess or upload message may claim, at most
     infer_processes: int | None = Field(None, ge=1)  # embedded; None: as the concurrency needs
     upload_threads: int = Field(16, ge=1)
     soft_shutdown_seconds: float = Field(30.0, ge=0)  # a stopping worker's time for its calls

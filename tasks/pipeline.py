@@ -7,6 +7,7 @@ ServiceAway, which ends the task: the lease runs out and the reconciler sends a 
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar, assert_never
@@ -16,6 +17,7 @@ import structlog
 from core.errors import ImageRefused, ServiceAway
 from core.outcomes import Done, Outcome, Postpone, Reject, Retry, Stop, backoff_seconds
 from core.states import ImageStatus
+from core.tempo import Tempo
 from models import claims, state
 from models.claims import ImageWork
 from models.engine import Connection
@@ -29,6 +31,10 @@ T = TypeVar("T")
 RECORD_TRIES = 8
 AWAY_SECONDS = 5.0
 """How long an image waits when a service it needs is away: no attempt is spent."""
+
+
+_tempos: defaultdict[str, Tempo] = defaultdict(Tempo)
+"""Of this process, by stage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +51,8 @@ class ImageStage(Generic[T]):
 def run_slice(services: Services, stage: ImageStage[T]) -> str:
     """Do one slice of ``stage``; a sentence for Flower's result column."""
     began_ns = time.time_ns()
-    lease = services.new_lease()
-    limit = services.settings.slice_images
+    lease, tempo = services.new_lease(), _tempos[stage.name]
+    limit = tempo.images(services.settings.slice_images)
     with services.database.write() as connection:
         images = claims.claim_images(
             connection,
@@ -58,9 +64,11 @@ def run_slice(services: Services, stage: ImageStage[T]) -> str:
         )
     if not images:
         return "nothing was due"
+    begun = time.monotonic()
     with services.leases.hold(lease.token):
         outcomes = stage.work(services, images)
         moved = keep(services, stage, images, outcomes, lease.token)
+    tempo.took(time.monotonic() - begun, len(images))
     if len(images) == limit:
         services.send(stage.name, job=images[0].job_id, after=images[-1].position)
     announce(services, images[0].job_id, moved)

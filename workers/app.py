@@ -7,9 +7,11 @@ project's reference (celery.md).
 from __future__ import annotations
 
 import os
+import threading
 from typing import Any
 
 from celery import Celery, signals
+from kombu.asynchronous import get_event_loop
 from kombu.entity import Exchange, Queue
 
 from core import settings as configuration
@@ -124,3 +126,11 @@ def _child_ends(**_: Any) -> None:
 def _stopping(**_: Any) -> None:
     """Threads that wait at the gate let go, so that a warm shutdown waits for calls only."""
     app.services().stopping.set()
+    threading.Thread(target=_wake, name="wake").start()  # the hub's lock may be this thread's
+
+
+def _wake() -> None:
+    """Let the event loop see now that it is to end, not when its poll runs out (a second)."""
+    hub = get_event_loop()
+    if hub is not None:
+        hub.call_soon(lambda: None)  # type: ignore[no-untyped-call]

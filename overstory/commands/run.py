@@ -11,13 +11,10 @@ from rich.console import Console
 
 from core.settings import load
 from core.spec import parse_spec
-from models.engine import Database
 from overstory.commands.prompts import prompts_option, read_folder
-from overstory.report.command import check_writable, say_written, write_report
-from overstory.run import run as run_job
+from overstory.crew import begin
+from overstory.loading import loaded
 from overstory.schemas import load_schema
-from overstory.summary import Showing
-from workers.stack import database_url
 
 
 @click.command()
@@ -74,12 +71,10 @@ def run(
     if "prompts" in given:
         given["prompts"] = read_folder(given["prompts"])
     spec = parse_spec({"images": list(inputs), **given})
-    showing = Showing(console, settings, as_json)
-    if report is not None:
-        check_writable(report)
-    ran = run_job(settings, spec, console, quiet, showing)
-    showing(ran.job)
-    if report is not None:
-        write_report(settings, Database(database_url(settings)), ran.job, report)
-        say_written(console, report)
-    showing.finish(ran)
+    crew = begin(settings)  # it loads the workers' code while we load ours
+    try:
+        asking = loaded("overstory.commands.asking")
+        asking.ask_and_show(settings, spec, console, quiet, as_json, report, crew)
+    finally:
+        if crew is not None:
+            crew.dismiss()

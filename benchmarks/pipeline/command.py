@@ -1,0 +1,123 @@
+"""One row: the real command on a set of pictures, against a sandbox with a tier's limits."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.pipeline.measure import Ended, cpu_of, machine, watched
+from benchmarks.pipeline.timeline import Timeline, timeline
+from core.limits import Limits, tier
+from overstory.sandbox.process import SandboxProcess
+
+ASK = "What is in these pictures, and which stand out?"
+KEY = "bench-key-0123456789"
+RUN_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A set and an account. The window of the limits may be shorter than the provider's 60 s."""
+
+    images: int
+    tier: str
+    latency_seconds: float
+    window_seconds: float
+
+    @property
+    def limits(self) -> Limits:
+        return tier(f"b:{self.tier}")
+
+    @property
+    def name(self) -> str:
+        return f"{self.images}-{self.tier}"
+
+
+@dataclass(slots=True)
+class Run:
+    """What a row measured. CPU in seconds, memory in bytes."""
+
+    scene: Scene
+    ended: Ended
+    result: dict[str, Any]
+    times: Timeline
+    sandbox_cpu: float
+    sandbox: dict[str, Any]
+    others_cpu: float  # of the machine, by nobody of ours
+    load: float
+    database_bytes: int
+    broker_bytes: int  # written to its log of messages
+
+
+def run(scene: Scene, pictures: Path, folder: Path) -> Run:
+    """Ask about ``pictures`` with the command; a state folder and a sandbox of its own."""
+    home = Path(tempfile.mkdtemp(prefix=f"{scene.name}-", dir=folder))
+    try:
+        with sandbox_of(scene) as endpoint:
+            words = [sys.executable, "-m", "overstory", "run", str(pictures), "--ask", ASK]
+            words += ["--json", "--keep-files"]
+            own = _own_cpu()
+            with machine() as seen:
+                ended = watched(
+                    words, environment(scene, home, endpoint), home / "run", RUN_SECONDS
+                )
+            own = _own_cpu() - own
+            sandbox_cpu, stats = cpu_of(endpoint.pid), endpoint.stats()
+        return Run(
+            scene=scene,
+            ended=ended,
+            result=_result(home, ended),
+            times=timeline(home / "overstory.db", ended.started_at),
+            sandbox_cpu=sandbox_cpu,
+            sandbox=stats,
+            others_cpu=max(seen.busy - ended.cpu - sandbox_cpu - own, 0.0),
+            load=seen.load,
+            database_bytes=sum(path.stat().st_size for path in home.glob("overstory.db*")),
+            broker_bytes=sum(path.stat().st_size for path in (home / "broker").rglob("*.aof")),
+        )
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def sandbox_of(scene: Scene) -> SandboxProcess:
+    """A sandbox that holds to the scene's tier."""
+    limits = scene.limits
+    return SandboxProcess(
+        concurrency=limits.concurrency,
+        rpm=limits.rpm,
+        tpm=limits.tpm,
+        window_seconds=scene.window_seconds,
+        latency_seconds=scene.latency_seconds,
+    )
+
+
+def environment(scene: Scene, home: Path, endpoint: SandboxProcess) -> dict[str, str]:
+    """What a person with that account would have set, and the window's length."""
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("OVERSTORY_", "STEPFUN_"))}
+    return clean | {
+        "OVERSTORY_HOME": str(home),
+        "OVERSTORY_API_KEY": KEY,
+        "OVERSTORY_BASE_URL": endpoint.base_url,
+        "OVERSTORY_TIER": f"b:{scene.tier}",
+        "OVERSTORY_LIMIT_WINDOW_SECONDS": str(scene.window_seconds),
+    }
+
+
+def _result(home: Path, ended: Ended) -> dict[str, Any]:
+    text = (home / "run.out").read_text(encoding="utf-8")
+    if not text.strip():
+        errors = (home / "run.err").read_text(encoding="utf-8")[-2_000:]
+        raise RuntimeError(f"the command ended with {ended.status} and no answer: {errors}")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def _own_cpu() -> float:
+    times = os.times()
+    return times.user + times.system

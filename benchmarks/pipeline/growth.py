@@ -1,0 +1,117 @@
+"""What an image costs at 600 and at 60,000: planning, the flow, progress, the report.
+
+The seconds of CPU of this process over a real SQLite file (benchmarks.pipeline.inprocess).
+"""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from benchmarks.pipeline.inprocess import Shelf, Whole, make_files, whole
+from core.images import ImageLimits
+from models import queries
+from overstory.report.data import report_data
+from overstory.report.page import page
+
+SMALL, LARGE = 600, 60_000
+LOOKS = 5
+"""Progress is asked for this often, and the middle one taken."""
+
+
+@dataclass(slots=True)
+class Cost:
+    """CPU in microseconds an image by what was done; SQL statements an image; bytes of memory
+    that the worker's part came to hold."""
+
+    images: int
+    micros: dict[str, float] = field(default_factory=dict)
+    statements: dict[str, float] = field(default_factory=dict)
+    grown_bytes: int = 0
+    database_bytes: int = 0
+
+
+def growth(folder: Path, small: int = SMALL, large: int = LARGE) -> list[Cost]:
+    """The costs at both sizes; the small one is the mean of several jobs, for it is soon done."""
+    cost(folder, small)  # statements are compiled, modules loaded
+    smalls = [cost(folder, small) for _ in range(3)]
+    return [_mean(smalls), cost(folder, large)]
+
+
+def cost(folder: Path, images: int) -> Cost:
+    """One job of ``images``, from its files to its report."""
+    home = Path(tempfile.mkdtemp(prefix=f"growth-{images}-", dir=folder))
+    try:
+        files = make_files(home / "files", images)
+        with whole(home / "home") as job:
+            return _cost(job, files, images)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _cost(job: Whole, files: Path, images: int) -> Cost:
+    found = Cost(images)
+    database = job.services.database
+    with _timed(found, "planning"):
+        job_id = job.submit(files)
+    before = psutil.Process().memory_info().rss
+    with _timed(found, "flow"):
+        while job.step():
+            pass
+    found.grown_bytes = psutil.Process().memory_info().rss - before
+    with database.read() as connection:
+        row = queries.job(connection, job_id)
+        assert row is not None
+        assert row.status.ended, row.status
+        found.micros["progress"] = _middle(lambda: queries.progress(connection, job_id), images)
+    shelf = Empty()
+    with _timed(found, "report"):
+        page(report_data(database, row, shelf, ImageLimits(), 0.0))
+    found.statements = {name: count / images for name, count in job.statements.items()}
+    found.database_bytes = sum(
+        path.stat().st_size for path in job.services.settings.home.glob("overstory.db*")
+    )
+    return found
+
+
+class Empty(Shelf):
+    """Blobs that are gone: a report without pictures."""
+
+    def get(self, sha256: str) -> bytes | None:
+        return None
+
+
+@contextmanager
+def _timed(found: Cost, what: str) -> Iterator[None]:
+    gc.collect()
+    begun = time.process_time()
+    yield
+    found.micros[what] = (time.process_time() - begun) / found.images * 1e6
+
+
+def _middle(look: Callable[[], object], images: int) -> float:
+    times = []
+    for _ in range(LOOKS):
+        begun = time.process_time()
+        look()
+        times.append(time.process_time() - begun)
+    return sorted(times)[LOOKS // 2] / images * 1e6
+
+
+def _mean(costs: list[Cost]) -> Cost:
+    count = len(costs)
+    return Cost(
+        images=costs[0].images,
+        micros={n: sum(c.micros[n] for c in costs) / count for n in costs[0].micros},
+        statements=costs[0].statements,
+        grown_bytes=max(c.grown_bytes for c in costs),
+        database_bytes=costs[0].database_bytes,
+    )

@@ -1,0 +1,161 @@
+"""A whole job in one process, all parts real but the pictures and the endpoint.
+
+Files of a few bytes stand for pictures, a fixed line for every note, and an account without limits
+for the limiter: what is left is ours (planning, claims, records, fan-in, ledger), and it can be
+counted and timed at any size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
+
+import migrations
+from clients.limiter import Admitted
+from clients.spool import Spool
+from core.outcomes import Done, Outcome
+from core.reply import Reply, Usage
+from core.settings import load
+from core.spec import JobSpec
+from core.states import ImageStatus
+from models.claims import ImageWork
+from models.engine import Database
+from models.state import PreparedImage
+from tasks import aggregate, asking, infer, pipeline, preprocess, submit, upload
+from tasks.leases import LeaseKeeper
+from tasks.pipeline import ImageStage
+from tasks.services import Services
+
+KEY = "bench-key-0123456789"
+IDLE = {"nothing was due", "uploads rest"}
+
+
+class Open:
+    """An account without limits."""
+
+    def acquire(self, lease: str, tokens: int, ttl_seconds: float) -> Admitted:
+        return Admitted(lease)
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *args, **kwargs: None
+
+
+class Endpoint:
+    """Stores nothing and says a line."""
+
+    def __init__(self) -> None:
+        self.uploads = 0
+
+    def upload(self, name: str, data: bytes, mime: str) -> str:
+        self.uploads += 1
+        return f"file-{self.uploads}"
+
+    def chat(self, body: dict[str, Any]) -> Reply:
+        return Reply("All of it is green [1].", "", "stop", Usage(1_000, 0, 20), None, "m")
+
+    def close(self) -> None:
+        return None
+
+
+class Shelf:
+    """Holds one blob for all."""
+
+    def put(self, sha256: str, data: bytes) -> None:
+        return None
+
+    def get(self, sha256: str) -> bytes | None:
+        return b"picture"
+
+    def check(self) -> None:
+        return None
+
+
+@dataclass
+class Whole:
+    """A home, its services, and the SQL statements of everything that is done with them."""
+
+    services: Services
+    statements: Counter[str] = field(default_factory=Counter)  # by stage
+    sent: Counter[str] = field(default_factory=Counter)  # messages by stage
+    stage: str = "submit"
+
+    def submit(self, folder: Path) -> str:
+        self.stage = "submit"
+        return submit.submit(self.services, JobSpec(images=[str(folder)], ask="What?")).job_id
+
+    def step(self) -> bool:
+        """One slice or call of each stage; False when nothing is left to do."""
+        busy = False
+        for name, run in STAGES.items():
+            self.stage = name
+            busy |= run(self.services) not in IDLE
+        return busy
+
+    def close(self) -> None:
+        self.services.close()
+
+
+def _prepared(services: Services, images: Sequence[ImageWork]) -> list[Outcome[PreparedImage]]:
+    return [Done(_made(image)) for image in images]
+
+
+def _made(image: ImageWork) -> PreparedImage:
+    sha256 = hashlib.sha256(f"{image.job_id}/{image.position}".encode()).hexdigest()
+    return PreparedImage(sha256, sha256, "image/jpeg", 728, 546, 60_000, 171, None)
+
+
+PREPROCESS = ImageStage("preprocess", ImageStatus.PENDING, _prepared, preprocess.record)
+STAGES: dict[str, Any] = {
+    "preprocess": lambda services: pipeline.run_slice(services, PREPROCESS),
+    "upload": upload.run,
+    "infer": lambda services: asking.run(services, infer.STAGE),
+    "aggregate": lambda services: asking.run(services, aggregate.STAGE),
+}
+
+
+@contextmanager
+def whole(home: Path, url: str | None = None, **settings: Any) -> Iterator[Whole]:
+    """A migrated database at ``url`` (a new SQLite file in ``home``) and services over it."""
+    home.mkdir(parents=True, exist_ok=True)
+    chosen = load(home=home, api_key=KEY, files_max=10**9, **settings)
+    database = Database(url or f"sqlite:///{home / 'overstory.db'}")
+    migrations.upgrade(database.url)
+    endpoint, limiter = Endpoint(), Open()
+    made = Whole(
+        Services(
+            settings=chosen,
+            database=database,
+            blobs=Shelf(),
+            make_provider=lambda: endpoint,  # type: ignore[arg-type,return-value]
+            limiter=limiter,  # type: ignore[arg-type]
+            spool=Spool(home / "spool"),
+            leases=LeaseKeeper(database, limiter, 600.0, 600.0),  # type: ignore[arg-type]
+            account="account",
+            send=lambda stage, **shown: made.sent.update([stage]),
+            queued=lambda stage: 0,
+        )
+    )
+
+    @event.listens_for(database.engine, "before_cursor_execute")
+    def _count(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        made.statements[made.stage] += 1
+
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+def make_files(folder: Path, count: int) -> Path:
+    """``count`` files that pass for JPEGs until somebody decodes them."""
+    folder.mkdir(parents=True)
+    for number in range(1, count + 1):
+        (folder / f"{number:06d}.jpg").write_bytes(b"\xff\xd8\xff" + str(number).encode())
+    return folder

@@ -1,0 +1,105 @@
+"""The tables on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.pipeline.baselines import Noop
+from benchmarks.pipeline.growth import Cost
+from benchmarks.pipeline.rows import Row
+
+MB = 1e6
+
+
+def show(
+    console: Console, title: str, names: Sequence[str], lines: Sequence[Sequence[Any]]
+) -> None:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for name in names:
+        table.add_column(name, justify="right", no_wrap=False)
+    for line in lines:
+        table.add_row(*(_text(value) for value in line))
+    console.print(table)
+    console.print()
+
+
+def show_rows(console: Console, rows: Sequence[Row]) -> None:
+    show(
+        console,
+        "Wall time beside its lower bound (s). 'here': on the cores that others left",
+        ["images", "tier", "latency", "window", "wall", "bound", "binds", "ratio", "cores", "here",
+         "ratio here", "script", "x script"],
+        [
+            [r.images, r.tier, r.latency_seconds, r.window_seconds, r.wall, r.bound, r.binds,
+             r.ratio, r.cores, r.bound_here, r.ratio_here, _plain(r), r.times_plain]
+            for r in rows
+        ],
+    )  # fmt: skip
+    show(
+        console,
+        "When (s after the command was started), and what overlaps",
+        ["images", "tier", "first image", "first answer", "last image", "end", "stop",
+         "images to come at first call", "leaf late", "parent late"],
+        [
+            [r.images, r.tier, r.start, r.first_answer, r.last_prepared, r.finished, r.stop,
+             r.unprepared_at_first_call, r.leaf_late, r.parent_late]
+            for r in rows
+        ],
+    )  # fmt: skip
+    show(
+        console,
+        "CPU an image (ms): bare image work, all else of ours; sandbox; MB at peak; bytes an image",
+        ["images", "tier", "image work", "else", "share", "sandbox", "command", "preprocess",
+         "upload", "infer", "broker", "database", "messages", "429", "load"],
+        [
+            [r.images, r.tier, r.bare_ms, r.other_ms, f"{r.other_ms / r.bare_ms:.0%}",
+             r.sandbox_cpu / r.images * 1000,
+             *(round(r.peak_bytes.get(n, 0) / MB)
+               for n in ("command", "preprocess", "upload", "infer", "broker")),
+             round(r.database_bytes), round(r.broker_bytes), r.refused, r.load]
+            for r in rows
+        ],
+    )  # fmt: skip
+
+
+def show_noop(console: Console, noop: Noop) -> None:
+    show(
+        console,
+        "Bare Celery on the same Valkey: a task that does nothing",
+        ["messages/s", "CPU to send, ms", "CPU to run, ms"],
+        [[round(noop.per_second), noop.send_cpu * 1000, noop.run_cpu * 1000]],
+    )
+
+
+def show_growth(console: Console, costs: Sequence[Cost]) -> None:
+    small, large = costs
+    show(
+        console,
+        "CPU an image (us) as a job grows, with stand-ins for pictures and endpoint;"
+        f" memory grew by {small.grown_bytes / MB:.1f} and {large.grown_bytes / MB:.1f} MB",
+        ["", f"{small.images:,}", f"{large.images:,}", "ratio"],
+        [
+            *([name, small.micros[name], large.micros[name],
+               large.micros[name] / small.micros[name]] for name in small.micros),
+            *([f"SQL statements: {name}", small.statements[name], large.statements[name],
+               large.statements[name] / small.statements[name]] for name in small.statements),
+        ],
+    )  # fmt: skip
+
+
+def _plain(row: Row) -> str:
+    if row.plain is None:
+        return ""
+    return f"{'~' if row.plain['stopped'] else ''}{row.plain['seconds']:.1f}"
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, float):
+        return f"{value:.2f}" if abs(value) < 100 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

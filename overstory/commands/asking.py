@@ -1,0 +1,41 @@
+"""What ``overstory run`` does once its words are understood: the job, its answer, its report.
+
+Apart from the command itself, which starts the workers' loading before this module's own.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NoReturn
+
+from rich.console import Console
+
+from core.settings import Settings
+from core.spec import JobSpec
+from models.engine import Database
+from overstory.crew import Crew
+from overstory.report.command import check_writable, say_written, write_report
+from overstory.run import run
+from overstory.summary import Showing
+from workers.stack import database_url
+
+
+def ask_and_show(
+    settings: Settings,
+    spec: JobSpec,
+    console: Console,
+    quiet: bool,
+    as_json: bool,
+    report: Path | None,
+    crew: Crew | None,
+) -> NoReturn:
+    """Run the job of ``spec``, show what came of it and exit with its status."""
+    showing = Showing(console, settings, as_json)
+    if report is not None:
+        check_writable(report)
+    ran = run(settings, spec, console, quiet, showing, crew)
+    showing(ran.job)
+    if report is not None:
+        write_report(settings, Database(database_url(settings)), ran.job, report)
+        say_written(console, report)
+    showing.finish(ran)
