@@ -244,8 +244,8 @@ def waiting_work(connection: Connection, account: str, limit: int) -> dict[str, 
     counts = {
         "preprocess": _count_images(connection, account, ImageStatus.PENDING, limit),
         "upload": _count_images(connection, account, ImageStatus.PREPARED, limit),
-        "infer": _count_nodes(connection, account, NodeKind.LEAF, limit),
-        "aggregate": _count_nodes(connection, account, NodeKind.BRANCH, limit),
+        "infer": count_nodes(connection, account, NodeKind.LEAF, limit),
+        "aggregate": count_nodes(connection, account, NodeKind.BRANCH, limit),
     }
     return {stage: count for stage, count in counts.items() if count}
 
@@ -273,7 +273,8 @@ def _count_images(connection: Connection, account: str, status: ImageStatus, lim
     return connection.execute(select(func.count()).select_from(found.subquery())).scalar_one()
 
 
-def _count_nodes(connection: Connection, account: str, kind: NodeKind, limit: int) -> int:
+def count_nodes(connection: Connection, account: str, kind: NodeKind, limit: int) -> int:
+    """Nodes of ``kind`` that are due now, counted up to ``limit``."""
     found = (
         select(Node.id)
         .join(Job, Job.id == Node.job_id)

@@ -22,6 +22,7 @@ from models.claims import Lease, NodeWork
 from models.engine import Connection
 from models.ledger import NewCall
 from models.state import Moved
+from tasks import pacing
 from tasks.budget import affords, most_of, must_wait
 from tasks.pipeline import announce
 from tasks.question import Admission, AnyForm, Asked, CallStage, Question, Remedy, record
@@ -57,8 +58,9 @@ def admit(services: Services, stage: CallStage) -> Admission | str:
         if must_wait(services, asked):
             short.add(node.job_id)
             continue
-        answer = take(services, asked, waited)
+        answer = None if pacing.paused(services, stage.kind) else take(services, asked, waited)
         if isinstance(answer, Admission):
+            pacing.admitted(services)
             return answer
         if answer is None:
             asked = None  # something has changed: look again

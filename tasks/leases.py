@@ -59,6 +59,16 @@ class LeaseKeeper:
             return max(self._slot_seconds, self._seconds)
         return max(SLOT_MARGIN * max(self._durations), self._seconds)
 
+    def calls(self) -> int:
+        """Calls of this process that are under way."""
+        with self._changed:
+            return sum(self._held.values())
+
+    def call_seconds(self) -> float:
+        """How long the last calls took on average; 0 before the first has ended."""
+        durations = list(self._durations)
+        return sum(durations) / len(durations) if durations else 0.0
+
     def took(self, seconds: float) -> None:
         """A call lasted ``seconds``."""
         self._durations.append(seconds)
