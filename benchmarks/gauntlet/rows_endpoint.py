@@ -6,8 +6,18 @@ from benchmarks.gauntlet import judge
 from benchmarks.gauntlet.photos import make_photos
 from benchmarks.gauntlet.scene import Plan, Scene, row
 from benchmarks.gauntlet.servers import until
+from overstory.sandbox.liar import FALSE_TOTAL
 
 HALVING_MAX = 13
+RECORD = {
+    "type": "object",
+    "required": ["photos", "colours"],
+    "additionalProperties": False,
+    "properties": {
+        "photos": {"type": "integer"},
+        "colours": {"type": "array", "items": {"type": "string"}, "uniqueItems": True},
+    },
+}
 WEATHER = {"500": 0.05, "503": 0.05, "504": 0.02, "reset": 0.05, "cut": 0.05, "429": 0.05}
 
 
@@ -87,6 +97,32 @@ def unusable(stage: Scene) -> None:
     stage.figures.expect(stage.status(job) == "completed", "an image failed of unusable replies")
     invented = judge.count(stage.services.database, "nodes", "text LIKE '%[9999]%'")
     stage.figures.expect(invented == 0, f"{invented} texts cite an image that was never sent")
+
+
+@row(
+    "schema",
+    "JSON replies in fences, without keys, with false keys and totals; 15 % broken or cut",
+    Plan(
+        sandbox={
+            "rates": {"invalid_json": 0.05, "length": 0.05, "empty": 0.05},
+            "code_fences": True,
+            "missing_keys": 1,
+            "false_totals": True,
+        }
+    ),
+)
+def wrong_schema(stage: Scene) -> None:
+    images = stage.bench.scaled(120, 48)
+    job = stage.submit(images, ask="How many, and which colours?", schema_=RECORD)
+    stage.finish(150)
+    stage.judge()
+    stage.figures.expect(stage.status(job) == "completed", "an image failed of a bad reply")
+    answered = judge.count(stage.services.database, "images", "answer IS NOT NULL")
+    stage.figures.expect(answered == images, f"{answered} of {images} images have an answer")
+    lies = f"answer LIKE '%{FALSE_TOTAL}%'"
+    told = judge.count(stage.services.database, "jobs", lies)
+    stage.figures.expect(told == 0, "a false total reached the answer")
+    stage.figures.notes["answered"] = answered
 
 
 def poison(stage: Scene, bad: list[int]) -> None:
