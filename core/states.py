@@ -10,7 +10,7 @@ from enum import StrEnum
 
 class JobStatus(StrEnum):
     RUNNING = "running"  # work is ready or under way; owner: the reconciler
-    PAUSED = "paused"  # a person or an empty account holds it; owner: resume
+    PAUSED = "paused"  # a person, its budget or an empty account holds it; owner: resume
     COMPLETED = "completed"  # every image is included or a duplicate
     PARTIAL = "partial"  # there is an answer, without some images
     FAILED = "failed"  # there is no answer
