@@ -87,6 +87,11 @@ bench-limits: $(VENV)/.stamp-dev ## the account end to end under kills, then the
 	@$(BIN)/python -m benchmarks.limits $(ARGS)
 	@$(BIN)/python -m benchmarks.limiter
 
+.PHONY: docs
+docs: $(VENV)/.stamp-docs ## docs/ as a site in build/docs; a broken link fails
+	@$(BIN)/properdocs build --strict --quiet
+	@echo "docs: build/docs/index.html"
+
 # --- the environment ----------------------------------------------------------------------------
 
 $(VENV)/.stamp-venv:
@@ -116,6 +121,11 @@ $(VENV)/.stamp-bench: requirements/bench.txt $(VENV)/.stamp-dev
 	@$(PIP) install --require-hashes -r requirements/bench.txt
 	@touch $@
 
+$(VENV)/.stamp-docs: requirements/docs.txt $(VENV)/.stamp-dev
+	@echo "installing requirements/docs.txt"
+	@$(PIP) install --require-hashes -r requirements/docs.txt
+	@touch $@
+
 # No index, host or path may enter a lock: it is installed from wherever its reader's pip looks.
 LOCK = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --no-header --no-annotate $(LOCK_ARGS)
@@ -127,6 +137,7 @@ lock: $(VENV)/.stamp-venv ## solve the locks again; LOCK_ARGS=--upgrade moves ev
 	@$(LOCK) pyproject.toml requirements/build.in --group dev -c requirements/run.txt -o requirements/dev.txt
 	@$(LOCK) pyproject.toml requirements/build.in --extra traces -c requirements/run.txt -o requirements/traces.txt
 	@$(LOCK) --group bench -c requirements/dev.txt -o requirements/bench.txt
+	@$(LOCK) --group docs -c requirements/dev.txt -o requirements/docs.txt
 	@! grep -nE '://|^--|^ *-[if] |^/' requirements/*.txt || { echo "a lock names a place" >&2; exit 1; }
 
 .PHONY: clean

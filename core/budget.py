@@ -26,10 +26,12 @@ class Room(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Money:
-    """Of one job: what is spent for good, and what calls in flight hold."""
+    """Of one job: what is spent for good, what calls in flight hold, and how much of what is spent
+    is for calls that were lost and may have been paid."""
 
     spent: float
     held: float
+    lost: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +59,13 @@ def most_cost(price: Price, prompt_tokens: int, max_tokens: int) -> float:
 def reason(job_id: str, budget: float, money: Money, most: float, rest: Rest, currency: str) -> str:
     """Why a job is paused for its budget, and how it goes on."""
     spent = money.spent + money.held
+    wanted = f"{enough(spent, most, rest):.2f}"
+    lost = f" ({money.lost:.4f} of it on lost calls, if they were paid)" if money.lost else ""
     calls = "1 call is" if rest.calls == 1 else f"{rest.calls:,} calls are"
     return (
-        f"{REASON}{spent:.4f} of {plain(budget)} {currency} is spent; {calls} left, the next of"
-        f" which may cost up to {most:.4f}. About {enough(spent, most, rest):.2f} {currency} in all"
-        f" would do: overstory resume {job_id} --budget {enough(spent, most, rest):.2f}"
+        f"{REASON}{spent:.4f} of {plain(budget)} {currency} is spent{lost}; {calls} left, the next"
+        f" of which may cost up to {most:.4f}. About {wanted} {currency} in all would do:"
+        f" overstory resume {job_id} --budget {wanted}"
     )
 
 

@@ -54,7 +54,8 @@ class Habit:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """``binds`` is the limit that decides the time."""
+    """``binds`` is the limit that decides the time; ``cost_most`` what it costs if every reply
+    takes all of its max_tokens."""
 
     requests: int
     leaves: int
@@ -63,6 +64,7 @@ class Estimate:
     prompt_tokens: int
     completion_tokens: int
     cost: float
+    cost_most: float
     currency: str
     seconds: float
     binds: str
@@ -98,6 +100,15 @@ class Ahead:
     currency: str
 
 
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Of one call: asked, usually written, and written at most."""
+
+    prompt: int
+    written: float
+    written_most: int
+
+
 def tokens_of_size(width: int, height: int, detail: Detail) -> int:
     """Prompt tokens of an image found at width x height: shrunk, padded and counted as sent."""
     return image_tokens(*pad_plan(*plan_resize(width, height, detail)), detail)
@@ -130,8 +141,9 @@ def estimate(
     """The whole job. ``leaves``: the prompt tokens of each image of each leaf that has images."""
     plan = plan_tree(len(leaves), ask.shape.fan_in) if leaves else []
     calls = [_call(ask, node, leaves, plan, habit) for node in plan]
-    prompt = sum(asked for asked, _ in calls)
-    written = round(sum(written for _, written in calls))
+    prompt = sum(call.prompt for call in calls)
+    written = round(sum(call.written for call in calls))
+    most = sum(call.written_most for call in calls)
     levels = max((node.level for node in plan), default=0)
     seconds, binds = time_at(limits, len(leaves), len(plan), levels, prompt + written, habit)
     return Estimate(
@@ -142,6 +154,7 @@ def estimate(
         prompt_tokens=prompt,
         completion_tokens=written,
         cost=cost(price, prompt, 0, written),
+        cost_most=cost(price, prompt, 0, most),
         currency=price.currency,
         seconds=seconds,
         binds=binds,
@@ -181,15 +194,15 @@ def _call(
     leaves: Sequence[Sequence[int]],
     plan: Sequence[PlannedNode],
     habit: Habit,
-) -> tuple[int, float]:
-    """Prompt tokens of a node's call, and what it writes."""
+) -> Tokens:
+    """What a node's call takes."""
     below = leaves[node.first : node.last + 1]
     images = sum(map(len, below))
     whole = node.parent is None
     if node.level == 0:
         body = look_body(ask, [""] * images, whole)
         written = habit.completion_tokens(NodeKind.LEAF, images)
-        return _text_tokens(body) + sum(below[0]), written
+        return Tokens(_text_tokens(body) + sum(below[0]), written, int(body["max_tokens"]))
     notes = sum(
         habit.completion_tokens(
             NodeKind.LEAF if child.level == 0 else NodeKind.BRANCH,
@@ -197,8 +210,9 @@ def _call(
         )
         for child in _children(plan, node)
     )
-    prompt = _text_tokens(read_body(ask, [], images, whole)) + round(notes)
-    return prompt, habit.completion_tokens(NodeKind.BRANCH, images)
+    body = read_body(ask, [], images, whole)
+    written = habit.completion_tokens(NodeKind.BRANCH, images)
+    return Tokens(_text_tokens(body) + round(notes), written, int(body["max_tokens"]))
 
 
 def _children(plan: Sequence[PlannedNode], node: PlannedNode) -> list[PlannedNode]:

@@ -10,7 +10,7 @@ from enum import StrEnum
 
 class JobStatus(StrEnum):
     RUNNING = "running"  # work is ready or under way; owner: the reconciler
-    PAUSED = "paused"  # a person or an empty account holds it; owner: resume
+    PAUSED = "paused"  # a person, its budget or an empty account holds it; owner: resume
     COMPLETED = "completed"  # every image is included or a duplicate
     PARTIAL = "partial"  # there is an answer, without some images
     FAILED = "failed"  # there is no answer
@@ -116,7 +116,15 @@ JOB_MOVES: dict[JobStatus, frozenset[JobStatus]] = {
             JobStatus.CANCELLED,
         }
     ),
-    JobStatus.PAUSED: frozenset({JobStatus.RUNNING, JobStatus.CANCELLED, JobStatus.FAILED}),
+    JobStatus.PAUSED: frozenset(  # its last call may come back meanwhile: then it has ended
+        {
+            JobStatus.RUNNING,
+            JobStatus.COMPLETED,
+            JobStatus.PARTIAL,
+            JobStatus.CANCELLED,
+            JobStatus.FAILED,
+        }
+    ),
     JobStatus.COMPLETED: frozenset(),
     JobStatus.PARTIAL: frozenset({JobStatus.RUNNING}),
     JobStatus.FAILED: frozenset({JobStatus.RUNNING}),

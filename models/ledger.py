@@ -176,9 +176,10 @@ def money(connection: Connection, job_id: str) -> Money:
         select(
             func.sum(case((flying, 0.0), (lost, Call.reserved_cost), else_=Call.cost)),
             func.sum(case((flying, Call.reserved_cost), else_=0.0)),
+            func.sum(case((lost, Call.reserved_cost), else_=0.0)),
         ).where(Call.job_id == job_id)
     ).one()
-    return Money(float(row[0] or 0.0), float(row[1] or 0.0))
+    return Money(*(float(sum_ or 0.0) for sum_ in row))
 
 
 def budget_of(connection: Connection, job_id: str) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, case, exists, func, select
+from sqlalchemy import Connection, case, exists, func, or_, select
 
 from core.states import CallStatus, ImageStatus, JobStatus, NodeKind, NodeStatus
 from models.engine import now
@@ -284,6 +284,13 @@ def anyone_prepares(connection: Connection) -> bool:
         Image.attempts > 0, Image.status == ImageStatus.PENDING, Image.lease_until > now()
     )
     return bool(connection.execute(select(held)).scalar())
+
+
+def at_work(connection: Connection, job_id: str) -> bool:
+    """Whether a call of a job is in flight, or its reply is being recorded."""
+    call = exists().where(Call.job_id == job_id, Call.status == CallStatus.STARTED)
+    node = exists().where(Node.job_id == job_id, Node.status == NodeStatus.RUNNING)
+    return bool(connection.execute(select(or_(call, node))).scalar())
 
 
 def trouble(connection: Connection, job_id: str) -> str | None:

@@ -29,7 +29,7 @@ from core.settings import Settings, load
 from core.spec import JobSpec, parse_spec
 from core.states import JobStatus
 from models import plan, queries, state
-from models.engine import Database
+from models.engine import Connection, Database
 from models.queries import EventRow, JobRow
 from models.state import Moved
 from overstory.result import result as result_of
@@ -131,14 +131,9 @@ class Client:
         flight. Raises TimeoutError after ``seconds``."""
         for _ in self._polls(seconds):
             with self._database.read() as connection:
-                found = queries.job_status(connection, job)
-                flying = found == JobStatus.PAUSED and queries.calls_in_flight(connection, job)
-            if found is None or found.ended:
+                over = _over(connection, job)
+            if over:
                 return self.status(job)
-            if found == JobStatus.PAUSED and not flying:
-                standing = self.status(job)
-                if is_spent(standing.status, standing.reason):
-                    return standing
         raise TimeoutError(f"job {job} has not ended within {seconds:g} s")
 
     def result(self, job: str) -> dict[str, Any]:
@@ -152,20 +147,21 @@ class Client:
             return state.job_cancelled(connection, job, Moved())
 
     def events(self, job: str) -> Iterator[EventRow]:
-        """What happens to the job, from its beginning to its end, as it happens."""
+        """What happens to the job, from its beginning to its end, as it happens; a job that is
+        paused for its budget ends the stream, too."""
         self._row(job)
         seen: set[int] = set()
         highest = 0
         for _ in self._polls(None):
             with self._database.read() as connection:
-                ended = queries.job_status(connection, job)
+                over = _over(connection, job)
                 fresh = queries.events(connection, job, highest - SEEN_BACK)
             for event in fresh:
                 if event.id not in seen:
                     yield event
             seen = {event.id for event in fresh}
             highest = max(seen, default=highest)
-            if ended is None or ended.ended:
+            if over:
                 return
 
     def close(self) -> None:
@@ -209,6 +205,16 @@ class Client:
                 return
             self._sleep(pause)
             pause = min(pause * 1.5, POLL_MAX_SECONDS)
+
+
+def _over(connection: Connection, job_id: str) -> bool:
+    """Whether a job has ended, or stands still for its budget with nothing in flight."""
+    status = queries.job_status(connection, job_id)
+    if status != JobStatus.PAUSED:
+        return status is None or status.ended
+    row = queries.job(connection, job_id)
+    spent = row is not None and is_spent(row.status, row.reason)
+    return spent and not queries.at_work(connection, job_id)
 
 
 def _placed(image: str | Path) -> str:

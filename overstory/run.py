@@ -305,7 +305,7 @@ def look(services: Services, job_id: str, shown: Display, counting: bool) -> boo
             leaf_images = sum(n for s, n in standing.images.items() if s != "duplicate")
             note = _note(connection, job) or held_by(account_state(services))
             shown.show(counts_of(standing, leaf_images), note)
-        spent = is_spent(job.status, job.reason) and not queries.calls_in_flight(connection, job_id)
+        spent = is_spent(job.status, job.reason) and not queries.at_work(connection, job_id)
     return job.status.ended or spent
 
 

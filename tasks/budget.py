@@ -41,10 +41,10 @@ def must_wait(services: Services, asked: Asked) -> bool:
     """Whether a node waits for calls of its job that are in flight: what is left of the budget is
     held by them. A look before the account is asked; ``affords`` decides."""
     node = asked.node
+    budget = node.options.get("budget")  # as it was a moment ago
+    if budget is None:
+        return False
     with services.database.read() as connection:
-        budget = ledger.budget_of(connection, node.job_id)
-        if budget is None:
-            return False
         money = ledger.money(connection, node.job_id)
     body = asked.question.body(asked.variant)
     image_tokens = asked.question.image_tokens(asked.variant)

@@ -14,33 +14,10 @@ from PIL import Image, ImageDraw
 PAGES, SIZE = 14, (620, 877)  # A4 at 75 dots an inch
 BLANK, GREEN, DARK = 6, 9, 12
 """Page numbers from 1: what a good answer names."""
-WORDS = [
-    "delivery",
-    "invoice",
-    "order",
-    "paid",
-    "received",
-    "goods",
-    "amount",
-    "total",
-    "date",
-    "number",
-    "customer",
-    "account",
-    "please",
-    "find",
-    "enclosed",
-    "our",
-    "offer",
-    "for",
-    "the",
-    "work",
-    "described",
-    "below",
-    "with",
-    "kind",
-    "regards",
-]
+WORDS = (
+    "delivery invoice order paid received goods amount total date number customer account "
+    "please find enclosed our offer for the work described below with kind regards"
+)
 
 
 def main(out: Path) -> None:
@@ -59,10 +36,11 @@ def _page(number: int) -> Image.Image:
 
 def _letter(rng: Random, draw: ImageDraw.ImageDraw, number: int) -> None:
     draw.text((70, 70), f"No. {4700 + number}", fill=(30, 30, 40), font_size=22)
+    words = WORDS.split()
     y = 150
     for _ in range(rng.randint(3, 5)):
         for _ in range(rng.randint(3, 6)):
-            line = " ".join(rng.choice(WORDS) for _ in range(9))
+            line = " ".join(rng.choice(words) for _ in range(9))
             draw.text((70, y), line, fill=(30, 30, 40), font_size=14)
             y += 22
         y += 24

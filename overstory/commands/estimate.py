@@ -168,6 +168,7 @@ def _value(
         "prompt_tokens": made.prompt_tokens,
         "completion_tokens": made.completion_tokens,
         "cost": round(made.cost, 6),
+        "cost_most": round(made.cost_most, 6),
         "currency": made.currency,
         "prices_as_of": _prices_as_of(settings, ask.model),
         "seconds": round(made.seconds, 1),
@@ -200,6 +201,7 @@ def _print(
         ("prompt", f"{made.prompt_tokens:,} tokens at {ask.detail} detail"),
         ("written", f"{made.completion_tokens:,} tokens ({guess})"),
         ("cost", f"{made.cost:.4f} {made.currency} ({ask.model}{prices}{charged})"),
+        ("", f"{made.cost_most:.4f} if every reply took all the room it is given"),
         (
             "time",
             (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 
 import pytest
@@ -12,7 +13,7 @@ from core.profiles import Price, cost
 from tests.acceptance.conftest import House, Person, eventually
 from tests.acceptance.test_looking import overstory, parsed
 
-pytestmark = pytest.mark.acceptance
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 
 PRICE = Price("USD", 0.20, 0.04, 1.15)
 DEAR = {"reasoning_tokens": 8_000, "tier": "V4"}
@@ -46,9 +47,8 @@ def test_a_run_ends_at_its_budget_and_says_how_to_go_on(
     assert "paused: budget: 0.0" in ran.err
     assert "not looked at yet" in ran.err
     assert "overstory resume" in ran.err
-    paused = spender.run(photos, "--budget", "0.05", "--json")
-    assert paused.status == 3
-    result = paused.result
+    job = re.findall(r"^job (\w+) paused", ran.err, re.MULTILINE)[0]
+    result = parsed(overstory(spender, "show", job, "--json"))
     assert (result["status"], result["answer"], result["budget"]) == ("paused", None, 0.05)
     assert result["usage"]["cost"] == pytest.approx(generated(house), abs=1e-6)
     assert generated(house) <= 0.05
@@ -67,8 +67,9 @@ def test_the_same_command_with_a_larger_budget_goes_on(
     spender: Person, house: House, make_images
 ) -> None:
     photos = make_images(18)
-    first = spender.run(photos, "--budget", "0.02", "--json").result
-    assert first["status"] == "paused"
+    paused = spender.run(photos, "--budget", "0.02", "--json")
+    first = paused.result
+    assert (paused.status, first["status"], first["answer"]) == (3, "paused", None)
     second = spender.run(photos, "--budget", "1", "--json")
     assert second.status == 0
     assert second.result["job"] == first["job"]

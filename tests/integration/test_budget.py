@@ -12,7 +12,7 @@ from core.errors import WrongUsage
 from core.profiles import Price, cost
 from core.spec import JobSpec
 from core.states import CallStatus, JobStatus
-from models import ledger, state
+from models import ledger, queries, state
 from models.claims import Lease
 from models.ledger import NewCall
 from models.state import Moved
@@ -43,8 +43,8 @@ def bill(house: SandboxProcess) -> float:
 def stands(account: Account, job: str) -> bool:
     row = account.job(job)
     with account.services.database.read() as connection:
-        flying = ledger.money(connection, job).held
-    return (is_spent(row.status, row.reason) and not flying) or row.status.ended
+        busy = queries.at_work(connection, job)
+    return (is_spent(row.status, row.reason) and not busy) or row.status.ended
 
 
 def raise_budget(account: Account, job: str, budget: float) -> None:
@@ -112,6 +112,7 @@ def test_calls_that_were_cut_off_count_as_paid(open_account, make_images):  # no
     eventually(lambda: stands(account, job), 60.0)
     assert account.job(job).status == JobStatus.PAUSED
     assert account.house.stats()["cut"] == 3
+    assert "on lost calls" in (account.job(job).reason or "")
     assert 0.03 < bill(account.house) <= 0.06
 
 
@@ -123,7 +124,7 @@ def test_a_call_whose_worker_was_lost_counts_with_the_most_it_may_have_cost(data
             assert ledger.open_call(connection, call, Lease(f"lease{number}", seconds))
         assert ledger.money(connection, job) == ledger.Money(0.0, 0.75)
         assert ledger.expire_all(connection) == 1
-        assert ledger.money(connection, job) == ledger.Money(0.5, 0.25)
+        assert ledger.money(connection, job) == ledger.Money(0.5, 0.25, 0.5)
 
 
 def test_a_paused_account_and_a_spent_budget_are_told_apart(open_account, make_images):  # noqa: F811

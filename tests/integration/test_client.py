@@ -13,6 +13,7 @@ import pytest
 import overstory
 from core.errors import ServiceAway, WrongUsage
 from core.settings import load
+from core.states import JobStatus
 from models import state
 from models.engine import Database
 from models.state import Moved
@@ -48,6 +49,20 @@ def test_waiting_ends_with_the_job(client: overstory.Client, database: Database)
     assert client.wait(job).status == "completed"
     assert client.result(job)["coverage"]["included"] == 2
     assert json.dumps(client.result(job))
+
+
+def test_waiting_and_streaming_end_where_a_job_is_paused_for_its_budget(
+    client: overstory.Client, database: Database
+) -> None:
+    job, held = jobs.submit(database, [2], budget=0.5), jobs.submit(database, [2])
+    with database.write() as connection:
+        state.job_moved(connection, job, JobStatus.PAUSED, "budget: 0.4 of 0.50 USD is spent")
+        state.job_moved(connection, held, JobStatus.PAUSED, "on request")
+    assert client.wait(job).status == "paused"
+    assert [event.name for event in client.events(job)][-1] == "job.paused"
+    assert client.result(job)["budget"] == 0.5
+    with pytest.raises(TimeoutError):
+        client.wait(held, seconds=0)
 
 
 def test_a_job_is_cancelled_once(client: overstory.Client, database: Database) -> None:

@@ -329,6 +329,18 @@ def test_coverage_never_exceeds_what_was_submitted(database):
         connection.execute(update(Job).where(Job.id == job).values(included=2, failed=1))
 
 
+def test_a_job_that_is_paused_while_its_last_call_is_in_flight_ends_when_that_comes_back(database):
+    job = jobs.submit(database, [2])
+    (root,) = jobs.upload_all(database, job).leaves
+    token = jobs.run_node(database, root)
+    moved = Moved()
+    with database.write() as connection:
+        assert state.job_moved(connection, job, JobStatus.PAUSED, "on request")
+        assert state.node_done(connection, root, token, "the answer", 0, moved)
+    assert jobs.the_job(database, job).status == JobStatus.COMPLETED
+    assert moved.ended == [job]
+
+
 def test_a_job_has_one_root(database):
     job = jobs.submit(database, [1, 1])
     with pytest.raises(IntegrityError), database.write() as connection:

@@ -46,6 +46,9 @@ def test_the_reason_says_what_was_spent_what_is_missing_and_how_to_go_on():
     assert "up to 0.1000" in said
     assert "overstory resume abc --budget 2.10" in said
     assert is_spent("paused", said)
+    assert "lost" not in said
+    lost = reason("abc", 2.0, Money(1.9, 0.0, 0.3), 0.2, Rest(3, 0.02), "USD")
+    assert "is spent (0.3000 of it on lost calls, if they were paid); 3 calls" in lost
     assert not is_spent("running", said)
     assert not is_spent("paused", "no balance")
 

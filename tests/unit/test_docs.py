@@ -1,0 +1,78 @@
+"""The documents' links lead somewhere: files, headings, and every page to the reader."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from core import prompts
+from core.prompts.own import placeholders
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [
+    *ROOT.glob("*.md"),
+    *(page for page in DOCS.glob("*.md") if not page.is_symlink()),
+    *(ROOT / "examples").rglob("*.md"),
+    *(ROOT / "migrations").glob("*.md"),
+]
+LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)|<img [^>]*src=\"([^\"]+)\"")
+NAMED = re.compile(
+    r"(?<![\w/.])((?:core|clients|models|tasks|workers|overstory|docs|tests|examples)"
+    r"/[\w/]+\.(?:py|md|lua|sh|txt|svg))(?![\w/])"
+)
+FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+HEADING = re.compile(r"^#+ +(.+)$", re.MULTILINE)
+
+
+def words(page: Path) -> str:
+    return FENCE.sub("", page.read_text("utf-8"))
+
+
+def anchors(page: Path) -> set[str]:
+    """What a heading is called in a link, as GitHub and Markdown's toc have it."""
+    names = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in HEADING.findall(words(page)))
+    return {name.strip().replace(" ", "-") for name in names}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_inside_leads_somewhere(page: Path) -> None:
+    for match in LINK.finditer(words(page)):
+        target = match[1] or match[2]
+        if "://" in target:
+            continue
+        path, _, anchor = target.partition("#")
+        found = (page.parent / path).resolve() if path else page
+        assert found.exists(), f"{page.name} links to {target}"
+        if anchor:
+            assert anchor in anchors(found), f"{page.name} links to {target}"
+        if page.parent == DOCS:
+            assert found.parent in (DOCS, ROOT), f"{page.name}: {target} is no part of the site"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_file_that_is_named_is_there(page: Path) -> None:
+    missing = [name for name in NAMED.findall(words(page)) if not (ROOT / name).exists()]
+    assert missing == []
+
+
+def test_every_page_is_in_the_sites_menu() -> None:
+    menu = (ROOT / "properdocs.yml").read_text("utf-8")
+    assert [page.name for page in DOCS.glob("*.md") if f": {page.name}" not in menu] == []
+
+
+def test_the_page_on_prompts_names_every_text_and_placeholder() -> None:
+    page = (DOCS / "prompts.md").read_text("utf-8")
+    for name in prompts.TEXTS:
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{name}.txt`"))
+        assert all(f"`${placeholder}`" in row for placeholder in placeholders(name))
+
+
+def test_the_picture_of_the_tree_is_small_sound_and_made_for_both_modes() -> None:
+    picture = DOCS / "tree.svg"
+    ElementTree.parse(picture)
+    assert picture.stat().st_size < 10_000
+    assert "prefers-color-scheme: dark" in picture.read_text("utf-8")
