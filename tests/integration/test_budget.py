@@ -19,13 +19,8 @@ from models.state import Moved
 from models.tables import Call
 from overstory.sandbox.process import SandboxProcess
 from tasks import submit as submitting
+from tests.integration.account import Account, eventually
 from tests.integration.jobs import submit
-from tests.integration.test_account_faults import (  # noqa: F401
-    Account,
-    eventually,
-    open_account,
-    valkey,
-)
 
 PRICE = Price("USD", 0.20, 0.04, 1.15)
 DEAR = 8_000
@@ -54,7 +49,7 @@ def raise_budget(account: Account, job: str, budget: float) -> None:
 
 @pytest.mark.parametrize("budget", [0.005, 0.035, 0.1, 0.25])
 def test_the_bill_never_passes_the_budget_at_concurrency_100(
-    open_account,  # noqa: F811
+    open_account,
     make_images,
     budget,
 ):
@@ -78,7 +73,7 @@ def test_the_bill_never_passes_the_budget_at_concurrency_100(
         assert seen["max_in_flight"] > 2
 
 
-def test_with_more_money_the_job_goes_on_and_pays_for_nothing_twice(open_account, make_images):  # noqa: F811
+def test_with_more_money_the_job_goes_on_and_pays_for_nothing_twice(open_account, make_images):
     account = open_account(concurrency=20)
     account.house.configure(concurrency=20, reasoning_tokens=DEAR)
     job = account.submit(make_images(60), budget=0.05)
@@ -92,7 +87,7 @@ def test_with_more_money_the_job_goes_on_and_pays_for_nothing_twice(open_account
     assert account.house.stats()["repeated_paid"] == 0
 
 
-def test_another_job_goes_first_while_the_money_of_one_is_in_flight(open_account, make_images):  # noqa: F811
+def test_another_job_goes_first_while_the_money_of_one_is_in_flight(open_account, make_images):
     account = open_account(concurrency=10, gate_wait_seconds=30.0)
     account.house.configure(concurrency=10, latency_seconds=1.5, reasoning_tokens=0)
     poor = account.submit(make_images(48), budget=0.02)  # one call at a time
@@ -105,7 +100,7 @@ def test_another_job_goes_first_while_the_money_of_one_is_in_flight(open_account
     assert bill(account.house) <= 0.02
 
 
-def test_calls_that_were_cut_off_count_as_paid(open_account, make_images):  # noqa: F811
+def test_calls_that_were_cut_off_count_as_paid(open_account, make_images):
     account = open_account(concurrency=1)
     account.house.configure(script=["cut", "cut", "cut"], reasoning_tokens=DEAR)
     job = account.submit(make_images(60), budget=0.06)
@@ -127,7 +122,7 @@ def test_a_call_whose_worker_was_lost_counts_with_the_most_it_may_have_cost(data
         assert ledger.money(connection, job) == ledger.Money(0.5, 0.25, 0.5)
 
 
-def test_a_paused_account_and_a_spent_budget_are_told_apart(open_account, make_images):  # noqa: F811
+def test_a_paused_account_and_a_spent_budget_are_told_apart(open_account, make_images):
     account = open_account(concurrency=1)
     account.house.configure(reasoning_tokens=DEAR)
     poor = account.submit(make_images(60), budget=0.03)
@@ -143,7 +138,7 @@ def test_a_paused_account_and_a_spent_budget_are_told_apart(open_account, make_i
         assert state.job_cancelled(connection, poor, Moved())
 
 
-def test_the_same_submission_with_a_larger_budget_goes_on(open_account, make_images):  # noqa: F811
+def test_the_same_submission_with_a_larger_budget_goes_on(open_account, make_images):
     account = open_account()
     account.house.configure(reasoning_tokens=DEAR)
     photos = make_images(18)
@@ -155,7 +150,7 @@ def test_the_same_submission_with_a_larger_budget_goes_on(open_account, make_ima
     assert ended.options["budget"] == 1.0
 
 
-def test_the_budget_is_no_part_of_what_the_same_command_is(open_account, make_images):  # noqa: F811
+def test_the_budget_is_no_part_of_what_the_same_command_is(open_account, make_images):
     account = open_account(start=False)
     services = account.services
     photos = str(make_images(2))
@@ -169,13 +164,13 @@ def test_the_budget_is_no_part_of_what_the_same_command_is(open_account, make_im
     assert account.job(job).options["budget"] == 2.0
 
 
-def test_a_budget_without_a_price_is_refused(open_account, make_images):  # noqa: F811
+def test_a_budget_without_a_price_is_refused(open_account, make_images):
     account = open_account(start=False)
     with pytest.raises(WrongUsage, match="no price of llava is known"):
         account.submit(make_images(1), model="llava", budget=1.0)
 
 
-def test_every_call_is_written_with_the_most_it_may_cost(open_account, make_images):  # noqa: F811
+def test_every_call_is_written_with_the_most_it_may_cost(open_account, make_images):
     account = open_account()
     account.ended(account.submit(make_images(13)))
     with account.services.database.read() as connection:
