@@ -157,6 +157,7 @@ def test_metrics_are_exported(stack: Stack) -> None:
     assert 'overstory_part_up{part="broker"} 1.0' in said
     assert 'overstory_jobs{status="completed"}' in said
     assert 'overstory_queue_messages{queue="infer"} 0.0' in said
+    assert 'overstory_limiter_wait_seconds_bucket{le="0.0",limit="none"}' in said
 
 
 def test_logs_are_json_lines(stack: Stack) -> None:
