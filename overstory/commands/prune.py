@@ -17,24 +17,28 @@ from models import retention
 from models.retention import OldJob
 from overstory.commands.control import home_option
 from overstory.run import planning_services, prepare
-from tasks.prune import Pruned
+from tasks.prune import FRESH_SECONDS, Pruned
 from tasks.prune import prune as prune_jobs
 
-UNITS = {"m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
+UNITS = {"h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 
 
 class Age(click.ParamType[float]):
-    """``90d``: a number and m, h, d or w, as seconds."""
+    """``90d``: a number and h, d or w, as seconds; an hour at least, for what was written lately
+    may be about to be referred to by another job, and would be left behind."""
 
     name = "age"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)([mhdw])", str(value))
+        found = re.fullmatch(r"(\d+(?:\.\d+)?)([hdw])", str(value))
         if found is None:
-            self.fail(f"{value!r} is no age: say 90d, 12h, 30m or 2w", param, ctx)
-        return float(found[1]) * UNITS[found[2]]
+            self.fail(f"{value!r} is no age: say 90d, 12h or 2w", param, ctx)
+        seconds = float(found[1]) * UNITS[found[2]]
+        if seconds < FRESH_SECONDS:
+            self.fail(f"{value} is too young: an hour (1h) at least", param, ctx)
+        return seconds
 
 
 @click.command()
@@ -94,8 +98,11 @@ def _line(job: OldJob) -> str:
 
 def summary(pruned: Pruned, before: float, dry_run: bool) -> str:
     """What went, in one or two sentences."""
-    if not (pruned.jobs or pruned.calls):
-        return f"nothing to prune: no job ended before {_day(before)}"
+    left = _many(pruned.calls, "paid reply", "paid replies")
+    left += " would leave the ledger" if dry_run else " left the ledger"
+    if not pruned.jobs:
+        said = f"no job ended before {_day(before)}"
+        return f"{said}; {left}" if pruned.calls else f"nothing to prune: {said}"
     verb = "would prune" if dry_run else "pruned"
     said = (
         f"{verb} {_many(pruned.jobs, 'job')} that ended before {_day(before)}:"
@@ -104,7 +111,7 @@ def summary(pruned: Pruned, before: float, dry_run: bool) -> str:
         f" {_many(pruned.blobs, 'prepared image')}, {pruned.blob_bytes / 1e6:.1f} MB"
     )
     if pruned.calls:
-        return f"{said}\n{_many(pruned.calls, 'paid reply', 'paid replies')} left the ledger"
+        return f"{said}\n{left}"
     kept = _many(pruned.kept_calls, "call")
     return f"{said}\n{kept} kept in the ledger: the same requests cost nothing later"
 

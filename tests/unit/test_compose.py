@@ -122,3 +122,16 @@ def test_the_image_is_pinned_and_runs_without_root() -> None:
     text = (compose.ROOT / "Dockerfile").read_text("utf-8")
     assert all(re.search(r":\d+\.\d+\.\d+", line) for line in re.findall(r"^FROM .*", text, re.M))
     assert re.findall(r"^USER (\w+)", text, re.M)[-1] == "overstory"
+
+
+def test_the_image_is_made_of_locks_that_reach_the_builder() -> None:
+    """run.txt, or with TRACES=1 what has the extra too, at the same versions."""
+    root = compose.ROOT
+    reach = (root / ".dockerignore").read_text("utf-8").splitlines()
+    pinned = {}
+    for name in ("run", "traces"):
+        assert f"!requirements/{name}.txt" in reach
+        text = (root / "requirements" / f"{name}.txt").read_text("utf-8")
+        pinned[name] = set(re.findall(r"^([\w.-]+==[^ ;]+)", text, re.MULTILINE))
+    assert pinned["run"] < pinned["traces"]
+    assert any(word.startswith("opentelemetry-sdk==") for word in pinned["traces"])
