@@ -9,6 +9,7 @@ ask + schema            a record an image, folded by code into one object
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -131,7 +132,7 @@ def _told(text: str, positions: Mapping[int, int], own: int) -> str:
     """A string of image ``own`` with citations of the job; its own number in front goes."""
     checked = citations.check(text, positions).text
     told = citations.translate(checked, positions).strip()
-    return told.removeprefix(f"[{own}]").lstrip(" :-–—") if told != f"[{own}]" else told
+    return re.sub(rf"^\[{own}\]\s*(?:[:–—]|-\s)?\s*(?=\S)", "", told)
 
 
 def reply_schema(shaping: Shaping, count: int, whole: bool) -> Schema:
