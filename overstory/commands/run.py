@@ -10,11 +10,10 @@ import click
 from rich.console import Console
 
 from core.settings import load
-from core.spec import parse_spec
 from models.engine import Database
+from overstory.commands.specs import spec_of
 from overstory.report.command import check_writable, say_written, write_report
 from overstory.run import run as run_job
-from overstory.schemas import load_schema
 from overstory.summary import Showing
 from workers.stack import database_url
 
@@ -57,14 +56,9 @@ def run(
     """
     console = Console(stderr=True)
     settings = load(**({"home": home} if home else {}))
-    if not options["ask"] and not options["each"]:
-        raise click.UsageError("nothing is asked: give --ask (of the set), --each, or both")
-    if options["schema"]:
-        options["schema"] = load_schema(options["schema"])
     if options["fresh"]:
         options["key"] = f"fresh-{secrets.token_hex(8)}"
-    given = {name: value for name, value in options.items() if value not in (None, False)}
-    spec = parse_spec({"images": list(inputs), **given})
+    spec = spec_of(inputs, options)
     showing = Showing(console, settings, as_json)
     if report is not None:
         check_writable(report)
