@@ -54,6 +54,14 @@ def test_answers_are_stored_under_positions_of_the_job() -> None:
     )
 
 
+def test_words_of_the_schema_are_no_citations() -> None:
+    sizes = {"type": "object", "properties": {"size": {"enum": ["[10]", "[20]"]}}}
+    asked = leaf(each="Which size?", schema=sizes)
+    found = asked.judge(asked.first(), reply({key: {"size": "[20]"} for key in "123"}))
+    assert isinstance(found, Usable)
+    assert found.answers == {key: {"size": "[20]"} for key in (41, 42, 57)}
+
+
 def test_a_key_or_citation_of_no_image_is_refused() -> None:
     asked = leaf(each="Which colour?")
     told = {"1": "red", "2": "as [9].", "3": "blue [2]. Like [9].", "4": "x", "9": "x"}
