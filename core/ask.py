@@ -55,11 +55,14 @@ def make_ask(
     )
 
 
+def asks_above(ask: Ask) -> bool:
+    """Whether a model is asked above the leaves; else code composes the answer."""
+    return ask.shaping is None or ask.shaping.needs_words
+
+
 def fan_in_of(ask: Ask, leaves: int) -> int:
     """How many children a branch has: all there are, where code composes the answer."""
-    if ask.shaping is not None and not ask.shaping.needs_words:
-        return max(leaves, 2)
-    return ask.shape.fan_in
+    return ask.shape.fan_in if asks_above(ask) else max(leaves, 2)
 
 
 def tokens_an_image(shaping: Shaping) -> int:

@@ -15,7 +15,7 @@ from typing import Any
 
 from core import citations, whole, words
 from core.keyed import entries, line_of
-from core.prompts import shaped
+from core.prompts import Nudge, shaped
 from core.reply import Reply
 from core.request import FIRST, Ask, Body, Variant, make_body, read_body
 from core.shaping import TEXT, WHOLE, Shaping, reply_schema, whole_of
@@ -69,8 +69,10 @@ class Leaf:
             objects=shaping.schema is not None,
             also=self._also() if with_words else "",
             schema=None if shaping.structured == "json_schema" else schema,
+            own=ask.prompts,
         )
-        messages = shaped.each(urls, ask.detail, instruction, ("missing",) if form.turn else ())
+        nudges: tuple[Nudge, ...] = ("missing",) if form.turn else ()
+        messages = shaped.each(urls, ask.detail, instruction, nudges, ask.prompts)
         room = ask.shape.leaf_max_tokens(len(urls), form.widened)
         return make_body(ask, messages, room) | whole.response_format(shaping, schema)
 
@@ -109,8 +111,9 @@ class Leaf:
 
     def _also(self) -> str:
         if not self.shaping.folds:
-            return shaped.also_answer(self.shaping.ask or "")
-        return shaped.also_words(words.names_of(self.shaping.whole_schema() or {}))
+            return shaped.also_answer(self.shaping.ask or "", self.ask.prompts)
+        names = words.names_of(self.shaping.whole_schema() or {})
+        return shaped.also_words(names, self.ask.prompts)
 
     def _checked(self, said: Any, form: Form) -> words.Checked:
         """The words a first reply carried; its numbers are those of the leaf."""

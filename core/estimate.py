@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from core.ask import asks_above, fan_in_of
+from core.each import Leaf
 from core.images import pad_plan, plan_resize
 from core.limits import Limits
 from core.profiles import Price, cost
-from core.request import Ask, look_body, read_body
+from core.request import Ask, Body, look_body, read_body
 from core.states import NodeKind
 from core.tokens import Detail, image_tokens
 from core.tree import PlannedNode, plan_tree
@@ -25,6 +27,8 @@ BRANCH_TOKENS, BRANCH_TOKENS_PER_IMAGE = 250, 1.6
 """What is written usually: a line an image; a few groups and a citation an image."""
 REQUEST_TOKENS = 250
 """Our own instructions in a request, about."""
+FIELD_TOKENS = 8
+"""What a value takes more in JSON than in a line of notes: its name and its marks."""
 CALL_SECONDS = 20.0
 WINDOW_SECONDS = 60.0
 
@@ -139,15 +143,17 @@ def estimate(
     limits: Limits,
 ) -> Estimate:
     """The whole job. ``leaves``: the prompt tokens of each image of each leaf that has images."""
-    plan = plan_tree(len(leaves), ask.shape.fan_in) if leaves else []
-    calls = [_call(ask, node, leaves, plan, habit) for node in plan]
+    plan = plan_tree(len(leaves), fan_in_of(ask, len(leaves))) if leaves else []
+    asked = [node for node in plan if node.level == 0 or asks_above(ask)]
+    calls = [_call(ask, node, leaves, plan, habit) for node in asked]
     prompt = sum(call.prompt for call in calls)
     written = round(sum(call.written for call in calls))
     most = sum(call.written_most for call in calls)
     levels = max((node.level for node in plan), default=0)
-    seconds, binds = time_at(limits, len(leaves), len(plan), levels, prompt + written, habit)
+    above = levels if asks_above(ask) else 0  # what code composes takes no time worth telling
+    seconds, binds = time_at(limits, len(leaves), len(calls), above, prompt + written, habit)
     return Estimate(
-        requests=len(plan),
+        requests=len(calls),
         leaves=len(leaves),
         nodes=len(plan),
         depth=levels + 1 if plan else 0,
@@ -200,8 +206,10 @@ def _call(
     images = sum(map(len, below))
     whole = node.parent is None
     if node.level == 0:
-        body = look_body(ask, [""] * images, whole)
         written = habit.completion_tokens(NodeKind.LEAF, images)
+        body = _leaf_body(ask, images, whole)
+        if ask.shaping is not None:
+            written += images * FIELD_TOKENS * ask.shaping.parts.fields
         return Tokens(_text_tokens(body) + sum(below[0]), written, int(body["max_tokens"]))
     notes = sum(
         habit.completion_tokens(
@@ -213,6 +221,13 @@ def _call(
     body = read_body(ask, [], images, whole)
     written = habit.completion_tokens(NodeKind.BRANCH, images)
     return Tokens(_text_tokens(body) + round(notes), written, int(body["max_tokens"]))
+
+
+def _leaf_body(ask: Ask, images: int, whole: bool) -> Body:
+    if ask.shaping is None:
+        return look_body(ask, [""] * images, whole)
+    leaf = Leaf(ask, ask.shaping, {n: n for n in range(1, images + 1)}, whole)
+    return leaf.body(leaf.first(), [""] * images)
 
 
 def _children(plan: Sequence[PlannedNode], node: PlannedNode) -> list[PlannedNode]:

@@ -193,8 +193,10 @@ def _join(said: Sequence[Any], schema: Schema) -> Any:
 
 
 def _union(said: Sequence[Any], schema: Schema) -> Any:
-    kept = {canonical(item): item for item in reversed(_join(said, schema))}
-    return list(reversed(kept.values()))
+    kept: dict[str, Any] = {}
+    for item in _join(said, schema):
+        kept.setdefault(canonical(item), item)
+    return list(kept.values())
 
 
 def _most_common(said: Sequence[Any], schema: Schema) -> Any:

@@ -151,6 +151,18 @@ def kind_of(schema: Schema) -> str:
     return ""
 
 
+def given_texts(schema: Schema) -> frozenset[str]:
+    """The texts that a schema has as values: its enums and constants."""
+    found: list[Any] = []
+
+    def note(part: Schema) -> Schema:
+        found.extend([*part.get("enum", ()), part.get("const")])
+        return part
+
+    walked(schema, note)
+    return frozenset(each for each in found if isinstance(each, str))
+
+
 def travelling(root: Schema, schema: Schema) -> dict[str, Schema]:
     """``$defs`` for a request in which ANSWER is ``schema``, a part or relative of ``root``.
 

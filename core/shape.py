@@ -40,6 +40,13 @@ class Shape:
         return self.leaf_max_tokens(self.leaf.items, widened)
 
 
+def _answers_max(context: int, tokens_an_image: int) -> int:
+    """Images whose answers fit into one reply, beside the reasoning before it."""
+    output = context // 4
+    room = output - min(REASONING_ALLOWANCE, output // 2) - NOTE_TOKENS_BASE
+    return max(1, room // tokens_an_image)
+
+
 def note_tokens(images: int, each: int = NOTE_TOKENS_PER_IMAGE) -> int:
     """Tokens that the notes on ``images`` images should take."""
     return NOTE_TOKENS_BASE + each * images
@@ -57,6 +64,8 @@ def shape_of(
     profile = model_profile(model)
     context = context_tokens or profile.context_tokens
     items = images_per_request or profile.images_per_request
+    if tokens_an_image != NOTE_TOKENS_PER_IMAGE:  # what JSON leaves out costs another call
+        items = min(items, _answers_max(context, tokens_an_image))
     notes = note_tokens(items, tokens_an_image)
     output = min(notes + REASONING_ALLOWANCE, context // 4)
     room = max(context - output - PROMPT_TOKENS - text_tokens_estimate(question), 1_024)

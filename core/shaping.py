@@ -9,6 +9,7 @@ ask + schema            a record an image, folded by code into one object
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,7 +22,7 @@ from core.fill import filled, strings
 from core.merge import Rule, merged, rule_of
 from core.profiles import Structured
 from core.records import computed, record_schema, words_schema
-from core.schema import ANSWER, Schema, resolved, travelling, validator
+from core.schema import ANSWER, Schema, given_texts, resolved, travelling, validator
 
 WHOLE = "whole"
 """The key of what a reply says about all images together; the others are numbers."""
@@ -75,6 +76,7 @@ class Parts:
     value: Draft202012Validator  # of one image's value
     words: Schema | None
     fields: int  # how many values one image's answer has, about
+    given: frozenset[str] = frozenset()  # texts the schema itself has: no model cites with them
 
     def known_value(self, value: Any, positions: Mapping[int, int], number: int) -> Any:
         """``value`` of image ``number`` as it is stored, or None where it does not fit.
@@ -86,10 +88,12 @@ class Parts:
         if not self.value.is_valid(value):
             return None
         own = positions[number]
-        told = strings(value, lambda text: _told(text, positions, own))
-        if self.root is None:
-            return told or None
-        return filled(self.root, self.root, told, own)
+        told = strings(
+            value, lambda text: text if text in self.given else _told(text, positions, own)
+        )
+        if not self.value.is_valid(told):  # nothing is left of a text that cited falsely
+            return None
+        return told if self.root is None else filled(self.root, self.root, told, own)
 
     def moved(self, value: Any, positions: Mapping[int, int], own: int) -> Any:
         """A stored ``value`` of an image that is at position ``own`` now; ``positions``: old to
@@ -115,6 +119,7 @@ def parts_of(schema: str | None, folds: bool) -> Parts:
         validator({"$ref": f"#/$defs/{ANSWER}", "$defs": travelling(root, kept)}),
         words,
         fields_of(root),
+        given_texts(root),
     )
 
 
@@ -137,7 +142,7 @@ def _told(text: str, positions: Mapping[int, int], own: int) -> str:
     """A string of image ``own`` with citations of the job; its own number in front goes."""
     checked = citations.check(text, positions).text
     told = citations.translate(checked, positions).strip()
-    return told.removeprefix(f"[{own}]").lstrip(" :-–—") if told != f"[{own}]" else told
+    return re.sub(rf"^\[{own}\]\s*(?:[:–—]|-\s)?\s*(?=\S)", "", told)
 
 
 def reply_schema(shaping: Shaping, count: int, whole: bool) -> Schema:

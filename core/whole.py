@@ -41,6 +41,7 @@ def words_body(
         totals(shaping, records),
         None if shaping.structured == "json_schema" else schema,
         variant.nudges,
+        ask.prompts,
     )
     body = make_body(ask, messages, ask.shape.branch_max_tokens(variant.widened))
     return body | response_format(shaping, schema)
@@ -52,7 +53,7 @@ def summary_body(
     """The request of a branch below the root: notes condensed, beside what code has computed."""
     defused = [shaped.framed(note) for note in notes]
     body = read_body(ask, defused, len(records), False, variant)
-    computed = shaped.totals(totals(shaping, records))
+    computed = shaped.totals(totals(shaping, records), ask.prompts)
     last = body["messages"][-1]
     messages = [*body["messages"][:-1], {**last, "content": f"{last['content']}\n\n{computed}"}]
     return {**body, "messages": messages}

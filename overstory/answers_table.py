@@ -28,11 +28,11 @@ def answer_text(job: JobRow, shape: Shape | None) -> str:
 
 def print_table(console: Console, job: JobRow, shape: Shape, images: Sequence[ImageRow]) -> None:
     """The first rows; the rest is a matter of ``overstory export``."""
-    table = Table(title=shape.each, title_justify="left", title_style="dim")
+    table = Table(title=Text(shape.each or ""), title_justify="left", title_style="dim")
     table.add_column("", justify="right", style="dim")
     table.add_column("image", overflow="fold")
     for path in shape.columns:
-        table.add_column(".".join(path) or "answer", overflow="fold")
+        table.add_column(Text(".".join(path) or "answer"), overflow="fold")
     for image in images[:ROWS_SHOWN]:
         table.add_row(str(image.position), Text(image.name), *_cells(shape, image))
     console.print(table)

@@ -15,7 +15,7 @@ from models import queries
 from models.engine import Database
 from models.queries import JobRow
 from models.state import coverage
-from overstory.answers import shape_of_job
+from overstory.answers import shape_of_job, shaped
 from overstory.answers_table import answer_text, print_table
 from overstory.result import EXIT_STATUS, INTERRUPTED, result
 from overstory.run import Ran
@@ -81,8 +81,9 @@ def print_summary(console: Console, database: Database, job: JobRow) -> None:
         counts = coverage(connection, job.id)
         shape = queries.tree_shape(connection, job.id)
         used = queries.used(connection, job.id)
-        failed = [i for i in queries.images(connection, job.id) if i.status == ImageStatus.FAILED]
         taken_over = queries.taken_over(connection, job.id)
+        images = queries.images(connection, job.id)
+    failed = [image for image in images if image.status == ImageStatus.FAILED]
     parts = [f"{job.submitted} submitted"]
     parts += [f"{number} {name}" for name, number in counts.items() if number]
     tokens = used.prompt_tokens + used.completion_tokens
@@ -91,13 +92,13 @@ def print_summary(console: Console, database: Database, job: JobRow) -> None:
     )
     charged = " (not charged: sandbox)" if job.endpoint == SANDBOX else ""
     left = job.submitted - sum(counts.values()) if is_spent(job.status, job.reason) else 0
-    images = f"{', '.join(parts)} images" + (f", {left} not looked at yet" if left else "")
-    _line(console, f"\njob {job.id} {job.status}: {images}; {nodes};")
+    covered = f"{', '.join(parts)} images" + (f", {left} not looked at yet" if left else "")
+    _line(console, f"\njob {job.id} {job.status}: {covered}; {nodes};")
     _line(
         console,
         f"{used.requests} requests, {tokens:,} tokens, {used.cost:.4f} {used.currency}{charged}",
     )
-    wrong = result(database, job).get("data_error")
+    wrong = shaped(job, images).get("data_error")
     if wrong:
         _line(console, f"the object does not fit the schema: {wrong}")
     if taken_over:

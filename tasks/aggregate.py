@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 from celery import shared_task
 
+from core.ask import asks_above
 from core.packing import Budget, Weight, cut, fits, halves
 from core.reply import Reply
 from core.request import FIRST, Ask, Body, Variant, read_body
@@ -125,7 +126,7 @@ class Aggregate:
         shaping, root = ask.shaping, node.parent_id is None
         over = len(notes) > 1 and not fits(weights(notes), budget(ask))
         remedy = Remedy.SPLIT if over else Remedy.ASK
-        if shaping is not None and not shaping.needs_words:
+        if not asks_above(ask):
             remedy = Remedy.COMPOSE
         if shaping is None or not shaping.folds:
             return Reading(ask, notes, known, root, remedy)

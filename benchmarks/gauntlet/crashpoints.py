@@ -171,7 +171,7 @@ def _points() -> dict[str, Install]:
         "call": lambda traps: _provider(wiring, "chat", traps, before=True),
         "called": lambda traps: _provider(wiring, "chat", traps, before=False),
         "settle": lambda traps: _before(ledger, "settle", traps),
-        "settled": lambda traps: _before(calling, "judge", traps),
+        "settled": lambda traps: _before(calling, "answered", traps),
         "spool": lambda traps: _before(spool.Spool, "keep", traps),
         "spooled": lambda traps: _after(spool.Spool, "keep", traps),
         "done": lambda traps: _after(state, "node_done", traps),

@@ -40,7 +40,7 @@ IDLE = {"nothing was due", "uploads rest"}
 class Open:
     """An account without limits."""
 
-    def acquire(self, lease: str, tokens: int, ttl_seconds: float) -> Admitted:
+    def acquire(self, lease: str, tokens: int, ttl_seconds: float, waited: object) -> Admitted:
         return Admitted(lease)
 
     def __getattr__(self, name: str) -> Any:

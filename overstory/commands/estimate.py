@@ -24,12 +24,13 @@ from core.images import ImageLimits
 from core.request import Ask
 from core.settings import Settings, load
 from core.shape import expected_tokens
-from core.spec import JobSpec, parse_spec
+from core.spec import JobSpec
 from core.tokens import Detail
 from models import reporting
 from models.engine import Database
 from overstory.commands.control import home_option
-from overstory.commands.prompts import prompts_option, read_folder
+from overstory.commands.prompts import prompts_option
+from overstory.commands.specs import spec_of
 from overstory.progress import duration
 from overstory.run import prepare
 from tasks.arrange import place
@@ -63,25 +64,22 @@ class Measured:
 
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="PATH_OR_URL...")
-@click.option("--ask", required=True, help="The question about the images.")
+@click.option("--ask", help="The question about the images.")
+@click.option("--each", help="A question asked of every image by itself.")
+@click.option("--schema", help="The answer's shape, as overstory run takes it.")
 @click.option("--detail", type=click.Choice(["low", "high"]), help="How closely to look.")
 @click.option("--model", help="Model to ask (default: OVERSTORY_MODEL).")
 @prompts_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @home_option
-def estimate(
-    inputs: tuple[str, ...], ask: str, as_json: bool, home: Path | None, **options: Any
-) -> None:
+def estimate(inputs: tuple[str, ...], as_json: bool, home: Path | None, **options: Any) -> None:
     """Say what a job will take: requests, tokens, money and time. Nothing is sent.
 
     Images are counted by the dimensions in their headers. What the model will write is taken
     from its past calls, or guessed where there are none. Nothing paid before is subtracted.
     """
     settings = load(**({"home": home} if home else {}))
-    given = {name: value for name, value in options.items() if value is not None}
-    if "prompts" in given:
-        given["prompts"] = read_folder(given["prompts"])
-    spec = parse_spec({"images": list(inputs), "ask": ask, **given})
+    spec = spec_of(inputs, options)
     prepare(settings)
     measured, asked = measure(settings, spec)
     past = _past(settings, asked.model)

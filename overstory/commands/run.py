@@ -10,11 +10,10 @@ import click
 from rich.console import Console
 
 from core.settings import load
-from core.spec import parse_spec
-from overstory.commands.prompts import prompts_option, read_folder
+from overstory.commands.prompts import prompts_option
+from overstory.commands.specs import spec_of
 from overstory.crew import begin
 from overstory.loading import loaded
-from overstory.schemas import load_schema
 
 
 @click.command()
@@ -61,16 +60,9 @@ def run(
     """
     console = Console(stderr=True)
     settings = load(**({"home": home} if home else {}))
-    if not options["ask"] and not options["each"]:
-        raise click.UsageError("nothing is asked: give --ask (of the set), --each, or both")
-    if options["schema"]:
-        options["schema"] = load_schema(options["schema"])
     if options["fresh"]:
         options["key"] = f"fresh-{secrets.token_hex(8)}"
-    given = {name: value for name, value in options.items() if value not in (None, False)}
-    if "prompts" in given:
-        given["prompts"] = read_folder(given["prompts"])
-    spec = parse_spec({"images": list(inputs), **given})
+    spec = spec_of(inputs, options)
     crew = begin(settings)  # it loads the workers' code while we load ours
     try:
         asking = loaded("overstory.commands.asking")

@@ -12,7 +12,7 @@ from overstory.export.rows import Export
 
 _FORMULA = re.compile(r"^[\s\x00]*[=+\-@＝＋－＠]|^[\t\r\n]")
 """What makes a spreadsheet take a text for a formula, in either width."""
-_MARKDOWN = re.compile(r"([\\`*_\[\]<>|~#])")
+_MARKDOWN = re.compile(r"([\\`*\[\]<>|~#]|(?<!\w)_|_(?!\w))")
 _BREAK = re.compile(r"\r\n|\r|\n")
 ORDER_MARK = "\ufeff"
 """Without it Excel reads a CSV file as what its country used before Unicode."""

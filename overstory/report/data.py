@@ -11,13 +11,16 @@ from clients.blobs import Blobs
 from core.citations import cited_numbers
 from core.images import ImageLimits
 from core.states import NodeKind
+from core.words import texts_of
 from models import lineage, queries, reporting
 from models.engine import Database
 from models.queries import JobRow, Used
 from models.reporting import ImageLine, JobLine, NodeLine
-from overstory.report import timeline, words
+from overstory.answers import Shape, shape_of_job
+from overstory.report import shaped, timeline, words
 from overstory.report.notes import notes_of, rest_of
 from overstory.report.pictures import Pictures, pictures
+from overstory.report.words import Block
 from overstory.result import result
 
 Value = dict[str, Any]
@@ -36,18 +39,20 @@ def report_data(
         turns = [queries.job(connection, turn) for turn in lineage.turns(connection, job.id)]
         bills = {turn.id: queries.used(connection, turn.id) for turn in turns if turn}
     shown = pictures(images, blobs, limits)
+    shape = shape_of_job(job)
+    told = {image["position"]: shaped.note(shape, image.get("answer")) for image in found["images"]}
     return {
         "made": made_at,
         "job": _job(job, line, found),
-        "answer": words.blocks(job.answer) if job.answer else None,
+        "answer": _answer(job, shape, found),
         "turns": [_turn(turn, bills[turn.id]) for turn in turns if turn],
-        "cited": words.runs(cited_numbers(job.answer or "")),
+        "cited": words.runs(_cited(job, shape, found)),
         "coverage": found["coverage"],
         "usage": found["usage"],
         "tree": found["tree"],
         "lanes": [asdict(lane) for lane in timeline.lanes(moments, job.created_at, line.seconds)],
-        "nodes": [_node(node) for node in nodes],
-        "images": _images(images, nodes, shown),
+        "nodes": [_node(node, shape) for node in nodes],
+        "images": _images(images, _notes(images, nodes) | _said(told), shown),
         "pictures": shown.encoded,
     }
 
@@ -59,6 +64,7 @@ def _job(job: JobRow, line: JobLine, found: Value) -> Value:
         "ended": job.status.ended,
         "reason": job.reason,
         "ask": job.ask,
+        "each": None if job.options.get("each_only") else job.options.get("each"),
         "label": line.label,
         "model": job.model,
         "endpoint": job.endpoint,
@@ -81,11 +87,12 @@ def _turn(turn: JobRow, used: Used) -> Value:
     }
 
 
-def _node(node: NodeLine) -> Value:
+def _node(node: NodeLine, shape: Shape | None) -> Value:
     """A leaf's text is shown with its images; what is left of it is about all of them."""
     text = node.text or ""
     if node.kind == NodeKind.LEAF and node.parent_id is not None:
         text = rest_of(text)
+    is_data = shape is not None and shape.folds and node.parent_id is None and bool(text)
     took = (
         node.finished_at - node.started_at
         if node.finished_at is not None and node.started_at is not None
@@ -99,7 +106,7 @@ def _node(node: NodeLine) -> Value:
         "first": node.first_position,
         "last": node.last_position,
         "status": str(node.status),
-        "text": words.blocks(text),
+        "text": shaped.json_blocks(text) if is_data else words.blocks(text),
         "images": node.images,
         "refused": node.refused_citations,
         "error": node.error,
@@ -110,9 +117,31 @@ def _node(node: NodeLine) -> Value:
     }
 
 
-def _images(images: Sequence[ImageLine], nodes: Sequence[NodeLine], shown: Pictures) -> list[Value]:
+def _answer(job: JobRow, shape: Shape | None, found: Value) -> list[Block] | None:
+    """The answer as blocks; where each image was asked, the answers follow."""
+    if not job.answer:
+        return None
+    if shape is None:
+        return words.blocks(job.answer)
+    if shape.folds:
+        return shaped.data_blocks(found["data"], found["data_error"])
+    above = [] if job.options.get("each_only") else words.blocks(job.answer)
+    return [*above, *shaped.each_blocks(shape, found["images"], found.get("totals"))]
+
+
+def _cited(job: JobRow, shape: Shape | None, found: Value) -> list[int]:
+    """The images an answer cites; in an object only its texts can."""
+    if shape is None or not shape.folds:
+        return cited_numbers(job.answer or "")
+    return [number for text in texts_of(found["data"]) for number in cited_numbers(text)]
+
+
+def _said(told: dict[int, str | None]) -> dict[int, str]:
+    return {position: note for position, note in told.items() if note is not None}
+
+
+def _images(images: Sequence[ImageLine], notes: dict[int, str], shown: Pictures) -> list[Value]:
     """Values without what is empty, since there may be 40,000 of them."""
-    notes = _notes(images, nodes)
     values = []
     for image in images:
         value = {

@@ -227,6 +227,7 @@
       h("span", {}, began), h("span", {}, `job ${job.id}`), job.label ? h("span", {}, job.label) : "");
     byId("ask").textContent = job.ask;
     byId("ask").classList.toggle("long", job.ask.length > 160);
+    if (job.each) byId("ask").after(h("p", { class: "lead" }, `Each image was asked: ${job.each}`));
     const { included, submitted } = coverage;
     const shape = data.tree.nodes === 1 ? "asked at once" : `${count(data.tree.leaves, "leaf", "leaves")}, ${count(data.tree.depth, "level")}`;
     const cells = [

@@ -23,7 +23,7 @@ crashpoints.install()
 from tasks import calling
 for _ in range(3):
     try:
-        calling.judge()
+        calling.answered()
     except TypeError:
         pass
 """

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from core.errors import RefusalCode
 from core.states import ImageStatus, JobStatus, NodeStatus
 from models import queries, repair, state
+from models.engine import Database
 from models.state import Moved
 from models.tables import Image, Job, Node
 from tests.integration import jobs
@@ -432,3 +433,51 @@ def test_every_walk_through_the_states_ends_and_covers_every_image(database, see
     assert not set(jobs.statuses(database, Node, walk.job)) & {
         NodeStatus.WAITING, NodeStatus.READY, NodeStatus.RUNNING,
     }  # fmt: skip
+
+
+# --- where each image is asked
+
+
+def answered_leaf(database: Database, job: str) -> Moved:
+    """Record a leaf of three in which the second image got no answer."""
+    (leaf,) = jobs.upload_all(database, job).leaves
+    token = jobs.run_node(database, leaf)
+    moved = Moved()
+    with database.write() as connection:
+        assert state.node_done(
+            connection, leaf, token, "[1] red\n[3] blue", 0, moved,
+            answers={1: "red", 3: {"colour": "blue"}}, unanswered={2: "no usable answer"},
+        )  # fmt: skip
+    return moved
+
+
+def test_answers_are_stored_with_their_images_and_the_unanswered_fail(database: Database) -> None:
+    job = jobs.submit(database, [3])
+    assert answered_leaf(database, job).ended == [job]
+    images = jobs.look(database, Image, job)
+    assert [image.answer for image in images] == ["red", None, {"colour": "blue"}]
+    assert [image.status for image in images] == ["included", "failed", "included"]
+    assert images[1].error_code == RefusalCode.NO_ANSWER
+    assert jobs.look(database, Node, job)[0].images == 2
+    assert jobs.the_job(database, job).status == JobStatus.PARTIAL
+
+
+def test_a_job_that_fails_fast_has_no_answer_without_one_image(database: Database) -> None:
+    job = jobs.submit(database, [3], fail_fast=True)
+    assert answered_leaf(database, job).ended == [job]
+    row = jobs.the_job(database, job)
+    assert (row.status, row.answer) == (JobStatus.FAILED, None)
+
+
+def test_an_object_is_json_alone_whatever_was_left_out(database: Database) -> None:
+    job = jobs.submit(database, [3], schema="{}")
+    answered_leaf(database, job)
+    assert jobs.the_job(database, job).answer == "[1] red\n[3] blue"
+
+
+def test_a_leaf_that_is_asked_again_forgets_its_answers(database: Database) -> None:
+    job = jobs.submit(database, [3])
+    answered_leaf(database, job)
+    with database.write() as connection:
+        assert repair.reopen(connection, job, Moved()) == 1
+    assert [image.answer for image in jobs.look(database, Image, job)] == [None, None, None]

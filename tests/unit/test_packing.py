@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.packing import Budget, Weight, balanced, fits, pack
+from core.packing import Budget, Weight, balanced, cut, fits, halves, pack
 
 ROOMY = Budget(60, 20_000_000, 200_000)
 SMALL = Weight(1_000, 171)
@@ -99,3 +99,15 @@ def test_equal_items_are_packed_evenly(count, room):
     sizes = pack([Weight(1, 1)] * count, Budget(room, 10**9, 10**9))
     assert max(sizes) - min(sizes) <= 1
     assert len(sizes) == -(-count // room)
+
+
+@given(st.lists(st.integers(1, 300), min_size=1, max_size=200))
+def test_a_cut_keeps_every_item_in_order(tokens):
+    weights = [Weight(1, each) for each in tokens]
+    packs = cut(range(len(tokens)), weights, Budget(7, 1_000, 900))
+    assert [index for each in packs for index in each] == list(range(len(tokens)))
+    assert [len(each) for each in packs] == pack(weights, Budget(7, 1_000, 900))
+
+
+def test_halves_are_even():
+    assert halves("abcde") == [["a", "b", "c"], ["d", "e"]]

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image, ImageDraw
 from pydantic import BaseModel, Field, TypeAdapter
 
-from overstory.sandbox import answer, markers, sight
+from overstory.sandbox import answer, liar, markers, sight
 from overstory.sandbox.colours import colour_name
-from overstory.sandbox.config import FaultKind
+from overstory.sandbox.config import FaultKind, SandboxConfig
 from overstory.sandbox.filler import fill
 from overstory.sandbox.look import look_at
 from overstory.sandbox.refusal import Refusal
@@ -316,3 +316,28 @@ def test_a_stream_says_the_same_as_the_whole_and_counts_up(dialect):
     assert spent_so_far == sorted(spent_so_far)
     assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
     assert chunks[-1]["usage"] == json.loads(json.dumps(reply.completion()["usage"]))
+
+
+KEYED = {
+    "type": "object",
+    "properties": {"1": {"$ref": "#/$defs/a"}, "2": {"$ref": "#/$defs/a"}, "whole": {}},
+    "$defs": {"a": {"type": "object", "properties": {"colour": {"type": "string"}}}},
+}
+
+
+@pytest.mark.parametrize(
+    ("config", "keys"),
+    [
+        ({}, ["1", "2", "whole"]),
+        ({"missing_keys": 1}, ["1", "whole"]),
+        ({"missing_keys": 2}, ["1", "2", "whole"]),
+        ({"missing_colour": "red"}, ["2", "whole"]),
+        ({"false_totals": True}, ["9999", "1", "2", "whole", "total", "count", "images"]),
+    ],
+)
+def test_a_keyed_reply_answers_each_image_for_itself(config, keys):
+    sights = [sight.Sight(1, "red, dark", ("red", "dark")), sight.Sight(2, "blue", ("blue",))]
+    value = fill(KEYED, sights, "All of them.")
+    assert [value[key]["colour"] for key in "12"] == ["red", "blue"]
+    told = json.loads(liar.told(value, sights, SandboxConfig(**config)))
+    assert list(told) == keys

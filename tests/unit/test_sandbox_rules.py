@@ -102,6 +102,13 @@ def test_a_model_without_vision_takes_no_image():
         read({"messages": [user(image())]}, model=MODELS["step-3.5-flash"])
 
 
+def test_a_model_that_is_not_on_the_json_page_takes_no_schema():
+    given = schema(name="a", schema={"type": "object"})
+    assert read(given).response_format == given["response_format"]
+    with pytest.raises(Refusal, match="json_schema"):
+        read(given, model=MODELS["step-1o-turbo-vision"])
+
+
 def test_unlisted_fields_are_refused_only_in_strict_mode():
     with pytest.raises(Refusal, match="unheard_of"):
         read({"unheard_of": 1}, config=SandboxConfig(strict_fields=True))

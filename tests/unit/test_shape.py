@@ -83,3 +83,18 @@ def test_bytes_are_counted_as_base64(raw, encoded):
 )
 def test_an_image_is_expected_to_be_no_larger_than_its_file(source, detail, expected):
     assert expected_bytes(source, detail) == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "tokens", "images"),
+    [
+        ("step-3.7-flash", 72, 60),
+        ("step-3.7-flash", 1_000, 55),
+        ("step-3.7-flash", 100_000, 1),
+        ("step-1o-turbo-vision", 72, 52),
+    ],
+)
+def test_a_leaf_asks_for_no_more_answers_than_one_reply_holds(model, tokens, images):
+    shape = shape_of(model, "stepfun", "?", tokens_an_image=tokens)
+    assert shape.leaf.items == images
+    assert shape.leaf.tokens + shape.leaf_max_tokens(images) <= shape.context_tokens

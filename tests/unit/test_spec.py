@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,3 +74,20 @@ def _sorted(value):
 
 def test_names_of_any_bytes_have_a_key():
     assert content_key(["\udcff.jpg"]) != content_key(["\udcfe.jpg"])
+
+
+def test_a_shaped_job_survives_its_message():
+    schema = {"type": "object", "properties": {"b": {"type": "integer"}, "a": {"type": "number"}}}
+    spec = parse_spec({"images": ["a.jpg"], "each": "?", "schema": schema})
+    sent = spec.model_dump(mode="json", exclude_unset=True)
+    assert sent == {"images": ["a.jpg"], "each": "?", "schema": schema}
+    again = parse_spec(sent)
+    assert again == spec
+    assert again.question == "?"
+    assert again.shape_options == {
+        "each": "?", "schema": json.dumps(schema), "each_only": True,
+    }  # fmt: skip
+
+
+def test_a_job_of_words_keeps_no_shape():
+    assert parse_spec({"images": ["a.jpg"], "ask": "?"}).shape_options == {}

@@ -1,0 +1,164 @@
+"""Exports on both databases: every image a row, whole, in order, and harmless."""
+
+from __future__ import annotations
+
+import builtins
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pyarrow import parquet
+from sqlalchemy import insert
+
+from core.errors import WrongUsage
+from models import exporting, queries
+from models.engine import Database
+from models.tables import Image, Job, Node
+from overstory.export.parquet import write_parquet
+from overstory.export.rows import Export
+from overstory.export.writers import WRITERS, safe
+
+SCHEMA = {
+    "type": "object",
+    "properties": {
+        "shop": {"type": "object", "properties": {"name": {"type": "string"}}},
+        "total": {"type": "number"},
+        "items": {"type": "array", "items": {"type": "string"}},
+        "paid": {"type": "boolean"},
+        "image": {"type": "integer", "x-image": True},
+    },
+}
+ANSWER = {"total": -12.5, "paid": True, "shop": {"name": "=HYPERLINK(1)"}, "items": ["Tee|a", "b"]}
+HOSTILE = [
+    '=cmd|"/c calc"!A1.jpg',
+    "+1.jpg",
+    "@x.jpg",
+    "-2+3.jpg",
+    "＝1.jpg",
+    "\t=1.jpg",
+    "žluť.jpg",
+]
+
+
+def written(database: Database, answers: list[Any], **options: Any) -> Export:
+    """An export of a job whose images have ``answers``; None is an image that failed."""
+    job = {"id": "j", "key": "j", "status": "partial", "ask": "?", "model": "m", "provider": "p"}
+    job |= {"endpoint": "e", "account": "a", "detail": "low", "options": options, "created_at": 1.0}
+    node = {"job_id": "j", "kind": "leaf", "level": 0, "first_position": 1, "status": "done"}
+    node |= {"last_position": len(answers), "pending": 0, "text": "[1] a red barn\n[2] two cows"}
+    with database.write() as connection:
+        connection.execute(insert(Job).values(**job, submitted=len(answers)))
+        leaf = connection.execute(insert(Node).values(**node).returning(Node.id)).scalar_one()
+        rows = [
+            {
+                "job_id": "j", "position": n, "node_id": leaf, "updated_at": 1.0, "answer": answer,
+                "name": HOSTILE[n % len(HOSTILE)], "location": f"/photos/{n}.jpg",
+                "status": "failed" if answer is None else "included",
+                "error_code": "blocked" if answer is None else None,
+                "error": "refused" if answer is None else None,
+            }
+            for n, answer in enumerate(answers, start=1)
+        ]  # fmt: skip
+        connection.execute(insert(Image), rows)
+        row = queries.job(connection, "j")
+    assert row is not None
+    return Export(database, row)
+
+
+def text_of(export: Export, kind: str) -> str:
+    out = io.StringIO(newline="")
+    WRITERS[kind](export, out)
+    return out.getvalue()
+
+
+def test_json_lines_keep_answers_as_they_are(database: Database) -> None:
+    export = written(database, [ANSWER, None], each="?", schema=json.dumps(SCHEMA))
+    first, second = [json.loads(line) for line in text_of(export, "jsonl").splitlines()]
+    assert first["answer"] == {**ANSWER, "image": 1}
+    assert list(first["answer"]) == ["shop", "total", "items", "paid", "image"]
+    assert (second["status"], second["error_code"], second["answer"]) == ("failed", "blocked", None)
+
+
+def test_a_table_has_a_column_for_each_value(database: Database) -> None:
+    export = written(database, [ANSWER, None], each="?", schema=json.dumps(SCHEMA))
+    first, second = csv.DictReader(io.StringIO(text_of(export, "csv"), newline=""))
+    assert first["answer.shop.name"] == "'=HYPERLINK(1)"
+    assert (first["answer.total"], first["answer.paid"]) == ("-12.5", "true")
+    assert json.loads(first["answer.items"]) == ["Tee|a", "b"]
+    assert second["answer.total"] == ""
+
+
+def test_no_name_runs_in_a_spreadsheet_and_every_letter_stays(database: Database) -> None:
+    export = written(database, ["x"] * 7, each="?")
+    names = [row["name"] for row in csv.DictReader(io.StringIO(text_of(export, "csv"), newline=""))]
+    wanted = [HOSTILE[n % 7] for n in range(1, 8)]
+    assert [name.removeprefix("'") for name in names] == wanted
+    assert sum(name.startswith("'") for name in names) == 6
+
+
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        ("=1+1", "'=1+1"),
+        ("  =1", "'  =1"),
+        ("\r\n=1", "'\r\n=1"),
+        ("-5 °C", "'-5 °C"),
+        ("a=b", "a=b"),
+        ("", ""),
+        (-5, -5),
+        (-5.5, -5.5),
+        (None, None),
+        (False, "false"),
+    ],
+)
+def test_a_text_that_looks_like_a_formula_gets_an_apostrophe(cell: Any, shown: Any) -> None:
+    assert safe(cell) == shown
+
+
+def test_markdown_stays_one_table(database: Database) -> None:
+    export = written(database, ["a | b\n<script>[x](y)</script>"], each="?")
+    lines = text_of(export, "markdown").splitlines()
+    assert len(lines) == 3
+    assert r"a \| b<br>\<script\>\[x\](y)\</script\>" in lines[2]
+
+
+def test_parquet_has_types(database: Database, tmp_path: Path) -> None:
+    export = written(database, [ANSWER, None], each="?", schema=json.dumps(SCHEMA))
+    write_parquet(export, tmp_path / "out.parquet")
+    table = parquet.read_table(tmp_path / "out.parquet")
+    kinds = {field.name: str(field.type) for field in table.schema}
+    assert kinds["answer.total"] == "double"
+    assert kinds["answer.paid"] == "bool"
+    assert kinds["position"] == kinds["answer.image"] == "int64"
+    assert table["answer.total"].to_pylist() == [-12.5, None]
+
+
+def test_parquet_without_its_package_names_the_extra(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real: Callable[..., Any] = builtins.__import__
+
+    def missing(name: str, *rest: Any) -> Any:
+        if name.startswith("pyarrow"):
+            raise ImportError(name)
+        return real(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", missing)
+    with pytest.raises(WrongUsage, match=r"overstory\[parquet\]"):
+        write_parquet(written(database, ["x"], each="?"), tmp_path / "out.parquet")
+
+
+def test_a_job_of_words_exports_the_note_about_each_image(database: Database) -> None:
+    export = written(database, ["-", "-"])
+    rows = list(csv.DictReader(io.StringIO(text_of(export, "csv"), newline="")))
+    assert [row["note"] for row in rows] == ["a red barn", "two cows"]
+
+
+def test_pages_leave_out_nothing(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporting, "PAGE_ROWS", 3)
+    export = written(database, ["x"] * 10, each="?")
+    assert [row["position"] for row in export.rows()] == list(range(1, 11))
