@@ -22,6 +22,7 @@ from core.outcomes import backoff_seconds
 from core.packing import Weight, pack
 from core.shape import Shape, expected_bytes, expected_tokens, shape_of
 from core.spec import JobSpec, content_key, parse_spec
+from core.tempo import hints
 from core.tokens import Detail
 from core.tree import plan_tree
 from models import deliveries, plan
@@ -85,8 +86,7 @@ def submit(services: Services, spec: JobSpec, natural: bool = False) -> Submitte
 
 def start(services: Services, job_id: str, images: int) -> None:
     """Send the first messages of a job."""
-    slices = -(-images // services.settings.slice_images)
-    for _ in range(min(slices, FIRST_MESSAGES)):
+    for _ in range(min(hints(images), FIRST_MESSAGES)):
         services.send("preprocess", job=job_id)
 
 
