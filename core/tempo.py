@@ -11,8 +11,15 @@ from dataclasses import dataclass
 SLICE_SECONDS = 0.5
 FIRST_IMAGES = 4
 """Of a worker that knows nothing yet: the first images are through early."""
+HINT_IMAGES = 8
+"""Images due for each message: more than one for a long slice, so that every worker gets one."""
 MEMORY = 0.5
 """Share of what was known before in what is known after a slice."""
+
+
+def hints(images: int) -> int:
+    """Messages to send for ``images`` that are due."""
+    return -(-images // HINT_IMAGES)
 
 
 @dataclass(slots=True)

@@ -189,12 +189,14 @@ def lost(
 
 def ids_of(connection: Connection, account: str, shas: Collection[str]) -> dict[str, str]:
     """sha256 -> file id of the contents that are stored."""
+    # not by status: SQLite would go through all that is stored instead of looking up each content
     rows = connection.execute(
-        select(File.sha256, File.file_id).where(
-            File.account == account, File.sha256.in_(shas), File.status == FileStatus.STORED
+        select(File.sha256, File.file_id, File.status).where(
+            File.account == account, File.sha256.in_(shas)
         )
     ).all()
-    return {row.sha256: row.file_id for row in rows if row.file_id}
+    stored = [row for row in rows if row.status == FileStatus.STORED]
+    return {row.sha256: row.file_id for row in stored if row.file_id}
 
 
 def evict(connection: Connection, account: str, count: int) -> list[StoredFile]:
@@ -265,6 +267,7 @@ def _give_up(
             status=FileStatus.GONE,
             file_id=None,
             deleted_at=now(),
+            used_at=now(),
             lease_until=now() + DELETE_SECONDS,
         )
     )
@@ -337,13 +340,18 @@ def known_ids(connection: Connection, account: str) -> set[str]:
 
 
 def _count(connection: Connection, account: str) -> int:
-    """Files that are there, on their way there, or not deleted yet."""
-    return connection.execute(
-        select(func.count()).where(
-            File.account == account,
-            or_(File.status == FileStatus.STORED, File.lease_until > now()),
-        )
-    ).scalar_one()
+    """Files that are there, on their way there, or not deleted yet. Each by its own part of the
+    index: those long gone are many, and are not looked at."""
+    deleting = File.used_at > now() - DELETE_SECONDS  # it was set when the file was given up
+    kinds = (
+        [File.status == FileStatus.STORED],
+        [File.status == FileStatus.UPLOADING, File.lease_until > now()],
+        [File.status == FileStatus.GONE, deleting, File.lease_until > now()],
+    )
+    total: ColumnElement[int] = literal_column("0")
+    for kind in kinds:
+        total += select(func.count()).where(File.account == account, *kind).scalar_subquery()
+    return connection.execute(select(total)).scalar_one()
 
 
 def _touch(connection: Connection, account: str, shas: Collection[str]) -> None:

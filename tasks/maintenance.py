@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import structlog
 
 from core.errors import ServiceAway
+from core.tempo import hints
 from models import claims, ledger, repair, state
 from models.engine import Connection
 from models.state import Moved
@@ -135,7 +136,7 @@ class Reconciler:
         for stage, units in waiting.items():
             window = calls
             if stage in {"preprocess", "upload"}:
-                units = -(-units // self.services.settings.slice_images)  # noqa: PLW2901
+                units = hints(units)  # noqa: PLW2901
                 window = IMAGE_WINDOW
             for _ in range(min(units, window) - self.services.queued(stage)):
                 self.services.send(stage)

@@ -17,7 +17,7 @@ import structlog
 from core.errors import ImageRefused, ServiceAway
 from core.outcomes import Done, Outcome, Postpone, Reject, Retry, Stop, backoff_seconds
 from core.states import ImageStatus
-from core.tempo import Tempo
+from core.tempo import Tempo, hints
 from models import claims, state
 from models.claims import ImageWork
 from models.engine import Connection
@@ -147,7 +147,7 @@ def record(
 
 def announce(services: Services, job_id: str, moved: Moved) -> None:
     """Send what became ready. Called after the commit: a message must never be ahead of its row."""
-    if moved.prepared:
+    for _ in range(hints(moved.prepared)):
         services.send("upload", job=job_id, ready=moved.prepared)
     for node in moved.leaves:
         services.send("infer", job=job_id, node=node)

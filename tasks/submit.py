@@ -22,6 +22,7 @@ from core.errors import ServiceAway, WrongUsage
 from core.outcomes import backoff_seconds
 from core.spec import JobSpec, content_key, parse_spec
 from core.states import ImageStatus
+from core.tempo import hints
 from core.tokens import Detail
 from models import deliveries, lineage, plan, queries, state
 from models.lineage import Earlier
@@ -117,8 +118,7 @@ def _write(
 
 def start(services: Services, job_id: str, images: int) -> None:
     """Send the first messages of a job."""
-    slices = -(-images // services.settings.slice_images)
-    for _ in range(min(slices, FIRST_MESSAGES)):
+    for _ in range(min(hints(images), FIRST_MESSAGES)):
         services.send("preprocess", job=job_id)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import platform
 import shutil
@@ -21,6 +22,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import structlog
 from rich.console import Console
 
 from benchmarks.pipeline import bare, baselines, command, growth, pictures, table
@@ -77,6 +79,7 @@ class Bench:
 
 def main() -> int:
     wishes = _wishes()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     console = Console(width=None if sys.stdout.isatty() else 170)
     console.print(_machine())
     with tempfile.TemporaryDirectory(prefix="overstory-bench-") as name:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
-from models import claims, state
+from models import claims, queries, state
 from models.state import Moved
 from models.tables import Image, Job, Node
 from tests.integration import jobs
@@ -56,6 +56,19 @@ def test_a_lapsed_lease_is_claimed_again_and_costs_an_attempt(database):
     jobs.submit(database, [1])
     attempts = [image.attempts for _ in range(9) for image in claim(database, seconds=0.0)]
     assert attempts == [1, 2, 3, 4, 5]
+
+
+def test_somebody_prepares_while_an_image_is_held(database):
+    def prepares():
+        with database.read() as connection:
+            return queries.anyone_prepares(connection)
+
+    jobs.submit(database, [2])
+    assert not prepares()
+    claim(database, 1, seconds=0.0)  # has run out at once
+    assert not prepares()
+    claim(database, 1)
+    assert prepares()
 
 
 def test_an_image_that_was_tried_before_is_claimed_last_and_alone(database):

@@ -16,7 +16,7 @@ from overstory import run
 from overstory.progress import Silent
 from tasks.maintenance import Reconciler
 
-SMALL, LARGE = 240, 1_200
+SMALL, LARGE = 120, 600
 STATEMENTS_MAX = 2.5
 MESSAGES_MAX = 1.0
 

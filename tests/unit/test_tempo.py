@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.tempo import FIRST_IMAGES, Tempo
+from core.tempo import FIRST_IMAGES, HINT_IMAGES, Tempo, hints
 
 
 def test_the_first_slice_is_small() -> None:
@@ -38,3 +38,10 @@ def test_a_setting_of_one_is_kept() -> None:
     tempo = Tempo()
     tempo.took(0.0, 4)
     assert tempo.images(1) == 1
+
+
+@pytest.mark.parametrize(
+    ("images", "messages"), [(0, 0), (1, 1), (HINT_IMAGES, 1), (HINT_IMAGES + 1, 2), (60, 8)]
+)
+def test_a_long_slice_is_announced_to_several_workers(images: int, messages: int) -> None:
+    assert hints(images) == messages
