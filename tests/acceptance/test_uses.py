@@ -18,6 +18,7 @@ USES = {
     "listing_photos": (25, {"included": 24, "duplicate": 1}, "3 dark: [7], [14], [21]."),
     "site_inspection": (90, {"included": 90}, "6 red: [19], [20]"),
     "scanned_pages": (14, {"included": 14}, "1 dark: [12]. 1 green: [9]."),
+    "receipts": (24, {"included": 24}, "[24] shop: "),
 }
 
 
@@ -39,6 +40,9 @@ def test_an_example_runs_with_one_command_and_finds_what_was_painted(
     coverage = {count: n for count, n in result["coverage"].items() if n}
     assert coverage == {"submitted": submitted, **covered}
     assert said in result["answer"]
+    if name == "receipts":
+        assert result["totals"]["total"]["count"] == 24
+        assert result["usage"]["requests"] == 1
     if name == "site_inspection":
         red = result["answer"].split("6 red: ")[1].split(".")[0]
         assert set(cited_numbers(red)) == {19, 20, 56, 61, 62, 63}
