@@ -19,7 +19,9 @@ GOODS = ("coffee", "bread", "apples", "notebook", "ride", "night", "water", "pen
 def main(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for number in range(1, RECEIPTS + 1):
-        _receipt(Random(f"receipt/{number}"), number).save(out / f"receipt-{number:02}.jpg", quality=82)
+        _receipt(Random(f"receipt/{number}"), number).save(
+            out / f"receipt-{number:02}.jpg", quality=82
+        )
 
 
 def _receipt(rng: Random, number: int) -> Image.Image:
@@ -28,7 +30,9 @@ def _receipt(rng: Random, number: int) -> Image.Image:
     draw = ImageDraw.Draw(paper)
     ink = (40, 40, 46)
     draw.text((40, 36), rng.choice(SHOPS), fill=ink, font_size=30)
-    draw.text((40, 84), f"2026-{rng.randint(1, 11):02}-{rng.randint(1, 28):02}", fill=ink, font_size=20)
+    draw.text(
+        (40, 84), f"2026-{rng.randint(1, 11):02}-{rng.randint(1, 28):02}", fill=ink, font_size=20
+    )
     total, y = 0.0, 140
     for _ in range(lines):
         price = rng.randint(120, 4900) / 100
