@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.acceptance.conftest import House, Person
-from tests.acceptance.test_looking import overstory, parsed
+from tests.acceptance.test_looking import parsed
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 from make_photos import SCENES
@@ -68,7 +68,7 @@ def test_the_estimate_of_1000_mixed_photos_is_within_5_percent_of_the_bill(
     rich: Person, house: House, photos: Path, detail: str
 ) -> None:
     words = [photos, "--ask", ASK, "--detail", detail, "--json"]
-    guess = parsed(overstory(rich, "estimate", *words))
+    guess = parsed(rich.say("estimate", *words))
     assert house.stats()["calls"] == house.stats()["uploads"] == 0
     bill = rich.run(photos, "--detail", detail, "--json", "--quiet", ask=ASK).result["usage"]
     for tokens in ("prompt_tokens", "completion_tokens", "cached_tokens"):
@@ -76,6 +76,6 @@ def test_the_estimate_of_1000_mixed_photos_is_within_5_percent_of_the_bill(
     assert guess["requests"] == bill["requests"] == house.stats()["paid"]
     assert guess["prompt_tokens"] == pytest.approx(bill["prompt_tokens"], rel=0.05)
     assert guess["cost"] == pytest.approx(bill["cost"], rel=0.05)
-    learned = parsed(overstory(rich, "estimate", *words))
+    learned = parsed(rich.say("estimate", *words))
     assert learned["past_calls"] == bill["requests"]
     assert learned["cost"] == pytest.approx(bill["cost"], rel=0.02)

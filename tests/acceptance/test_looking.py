@@ -19,7 +19,7 @@ from PIL import Image
 from overstory.report.page import page
 from overstory.sandbox.config import SandboxConfig
 from overstory.sandbox.process import SandboxProcess
-from tests.acceptance.conftest import RUN_SECONDS, House, Person, Ran, eventually
+from tests.acceptance.conftest import House, Person, Ran, eventually
 from tests.browser import Browser, Page, find_chromium
 from tests.conftest import draw_image
 
@@ -28,20 +28,6 @@ pytestmark = pytest.mark.acceptance
 HOSTILE = "<img src=x onerror=document.title='owned'>.jpg"
 """Even the name of a file may try."""
 RESULT_KEYS = {"job", "status", "answer", "coverage", "images", "tree", "usage"}
-
-
-def overstory(person: Person, *words: object) -> Ran:
-    """Any command, as ``person``."""
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("overstory")), *map(str, words)],
-        env=person.environment,
-        cwd=person.folder,
-        capture_output=True,
-        text=True,
-        timeout=RUN_SECONDS,
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return Ran(done.returncode, done.stdout, done.stderr)
 
 
 def parsed(ran: Ran) -> Any:
@@ -314,7 +300,7 @@ def test_a_report_is_written_later_too_and_pictures_come_from_the_sources_if_nee
     reader: Person, answered: dict[str, Any]
 ):
     shutil.rmtree(reader.home / "blobs")
-    ran = overstory(reader, "report", answered["job"][:6])
+    ran = reader.say("report", answered["job"][:6])
     assert ran.status == 0, ran.err
     path = reader.folder / f"overstory-{answered['job']}.html"
     assert str(path.name) in ran.err
@@ -337,19 +323,19 @@ def test_a_report_that_cannot_be_written_is_said_before_anything_is_sent(
 
 def test_lists_agree_with_the_result(reader: Person, answered: dict[str, Any]):
     job = answered["job"]
-    (listed,) = parsed(overstory(reader, "jobs", "--label", "trip", "--json"))
+    (listed,) = parsed(reader.say("jobs", "--label", "trip", "--json"))
     assert (listed["id"], listed["status"], listed["submitted"]) == (job, "partial", 11)
-    assert parsed(overstory(reader, "jobs", "--status", "running", "--json")) == []
-    shown = parsed(overstory(reader, "show", job[:5], "--json"))
+    assert parsed(reader.say("jobs", "--status", "running", "--json")) == []
+    shown = parsed(reader.say("show", job[:5], "--json"))
     assert set(shown) > RESULT_KEYS
     assert {key: shown[key] for key in RESULT_KEYS} == {key: answered[key] for key in RESULT_KEYS}
-    nodes = parsed(overstory(reader, "tree", job, "--json"))
+    nodes = parsed(reader.say("tree", job, "--json"))
     assert len(nodes) == answered["tree"]["nodes"]
-    (failed,) = parsed(overstory(reader, "images", job, "--status", "failed", "--json"))
+    (failed,) = parsed(reader.say("images", job, "--status", "failed", "--json"))
     assert failed["name"] == "text.jpg"
-    calls = parsed(overstory(reader, "calls", job, "--json"))
+    calls = parsed(reader.say("calls", job, "--json"))
     assert sum(call["prompt_tokens"] for call in calls) == answered["usage"]["prompt_tokens"]
-    assert parsed(overstory(reader, "calls", job, "--failed", "--json")) == []
+    assert parsed(reader.say("calls", job, "--failed", "--json")) == []
 
 
 @pytest.mark.parametrize(
@@ -369,31 +355,31 @@ def test_lists_agree_with_the_result(reader: Person, answered: dict[str, Any]):
 def test_tables_tell_it_to_people(
     reader: Person, answered: dict[str, Any], words: list[str], told: str
 ):
-    ran = overstory(reader, *[answered["job"] if word == "JOB" else word for word in words])
+    ran = reader.say(*[answered["job"] if word == "JOB" else word for word in words])
     assert ran.status == 0, ran.err
     assert told in ran.out + ran.err
 
 
 @pytest.mark.parametrize("command", ["show", "tree", "images", "calls", "watch", "report"])
 def test_a_job_that_is_not_there_is_one_sentence(stranger: Person, command: str):
-    ran = overstory(stranger, command, "zz")
+    ran = stranger.say(command, "zz")
     assert (ran.status, ran.out) == (2, "")
     assert ran.err.strip() == "overstory: there is no job 'zz': 'overstory jobs' lists them"
 
 
 def test_an_empty_house_says_how_to_begin(stranger: Person):
-    assert "overstory run" in overstory(stranger, "jobs").out
+    assert "overstory run" in stranger.say("jobs").out
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
 def test_the_shell_completes_commands_and_jobs(
     reader: Person, answered: dict[str, Any], shell: str
 ):
-    assert "_OVERSTORY_COMPLETE" in overstory(reader, "completion", shell).out
+    assert "_OVERSTORY_COMPLETE" in reader.say("completion", shell).out
     words = f"overstory show {answered['job'][:3]}"
     typed = {"_OVERSTORY_COMPLETE": "bash_complete", "COMP_CWORD": "2", "COMP_WORDS": words}
     asking = Person(reader.home, reader.folder, **reader.settings, **typed)
-    assert f"plain,{answered['job']}" in overstory(asking).out
+    assert f"plain,{answered['job']}" in asking.say().out
 
 
 # --- watching
@@ -404,9 +390,9 @@ def test_a_job_served_elsewhere_is_watched_to_its_end(person: Person, house: Hou
     house.process.configure(latency_seconds=6.0)
     running = person.start(make_images(3), "--json")
     eventually(house.in_flight)
-    (job,) = parsed(overstory(person, "jobs", "--json"))
-    assert "paused" in overstory(person, "pause", job["id"]).out
-    once = overstory(person, "watch", job["id"], "--once")
+    (job,) = parsed(person.say("jobs", "--json"))
+    assert "paused" in person.say("pause", job["id"]).out
+    once = person.say("watch", job["id"], "--once")
     assert once.status == 0
     assert f"job {job['id']} paused: prepare 3/3" in once.err
     assert f"'overstory resume {job['id']}' lets it go on" in once.err
@@ -420,7 +406,7 @@ def test_a_job_served_elsewhere_is_watched_to_its_end(person: Person, house: Hou
         stderr=subprocess.PIPE,
         text=True,
     )
-    assert overstory(person, "resume", job["id"], "--quiet").status == 0
+    assert person.say("resume", job["id"], "--quiet").status == 0
     watched = person.wait(watching)
     ended = person.wait(running).result
     assert watched.status == 0
@@ -444,7 +430,7 @@ def test_prompts_are_estimated_from_headers_and_what_is_written_from_past_calls(
     (photos / "twin.jpg").write_bytes((photos / "000.jpg").read_bytes())
     (photos / "text.jpg").write_text("this is a text")
     words = ["--ask", "Which colours are there?", "--detail", detail, "--json"]
-    guess = parsed(overstory(person, "estimate", photos, *words))
+    guess = parsed(person.say("estimate", photos, *words))
     assert house.stats()["calls"] == house.stats()["uploads"] == 0
     ran = person.run(photos, "--detail", detail, "--json", ask="Which colours are there?")
     bill = ran.result["usage"]
@@ -454,7 +440,7 @@ def test_prompts_are_estimated_from_headers_and_what_is_written_from_past_calls(
     assert [each["name"] for each in guess["unusable"]] == ["text.jpg"]
     assert guess["prompt_tokens"] == pytest.approx(bill["prompt_tokens"], rel=0.05)
     assert guess["cost"] == pytest.approx(bill["cost"], rel=0.2)
-    again = parsed(overstory(person, "estimate", photos, *words))
+    again = parsed(person.say("estimate", photos, *words))
     assert again["past_calls"] == bill["requests"]
     assert again["cost"] == pytest.approx(bill["cost"], rel=0.05)
 
@@ -462,7 +448,7 @@ def test_prompts_are_estimated_from_headers_and_what_is_written_from_past_calls(
 def test_an_estimate_reads_like_a_sentence_and_sends_nothing(
     person: Person, house: House, tmp_path: Path
 ):
-    ran = overstory(person, "estimate", spoiled(tmp_path / "photos"), "--ask", "What is there?")
+    ran = person.say("estimate", spoiled(tmp_path / "photos"), "--ask", "What is there?")
     assert ran.status == 0, ran.err
     for words in ("9 to look at", "1 duplicates", "1 unusable", "USD", "held by", "text.jpg: "):
         assert words in ran.out
@@ -479,8 +465,8 @@ def test_edited_prompts_are_what_the_model_is_sent_and_make_another_job(
     for n in range(3):
         draw_image(photos / f"{n}.jpg", n)
     texts = person.folder / "texts"
-    assert overstory(person, "prompts", "--out", texts).status == 0
-    assert overstory(person, "prompts", "--out", texts).status == 2
+    assert person.say("prompts", "--out", texts).status == 0
+    assert person.say("prompts", "--out", texts).status == 2
     plain = person.run(photos, "--json").result
     same = person.run(photos, "--json", "--prompts", texts).result
     assert same["job"] == plain["job"]

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.acceptance.conftest import RUN_SECONDS, House, Person, Ran
+from tests.acceptance.conftest import House, Person
 from tests.browser import Browser, find_chromium
 
 pytestmark = pytest.mark.acceptance
@@ -50,27 +48,13 @@ class Look(BaseModel):
 """
 
 
-def overstory(person: Person, *words: object) -> Ran:
-    """Any command, as ``person``."""
-    done = subprocess.run(
-        [str(Path(sys.executable).with_name("overstory")), *map(str, words)],
-        env=person.environment,
-        cwd=person.folder,
-        capture_output=True,
-        text=True,
-        timeout=RUN_SECONDS,
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return Ran(done.returncode, done.stdout, done.stderr)
-
-
 def test_each_image_is_asked_and_exported(
     person: Person, house: House, make_images: MakeImages
 ) -> None:
     person.settings["OVERSTORY_IMAGES_PER_REQUEST"] = "4"
     (person.folder / "looks.py").write_text(MODEL)
     words = ("run", make_images(9), "--each", EACH, "--schema", "looks:Look")
-    found = overstory(person, *words, "--json").result
+    found = person.say(*words, "--json").result
     assert found["status"] == "completed"
     assert house.image_counts() == [3, 3, 3]
     looks = [image["answer"] for image in found["images"]]
@@ -78,20 +62,20 @@ def test_each_image_is_asked_and_exported(
     assert found["totals"]["width"] == {"count": 9, "sum": 396, "min": 40, "max": 48}
     assert sum(found["totals"]["light"]["counts"].values()) == 9
 
-    again = overstory(person, *words)
+    again = person.say(*words)
     assert again.status == 0
     assert again.out.splitlines()[0].startswith("[1] colour: ")
     assert len(house.image_counts()) == 3  # the same command is the same job
 
-    assert overstory(person, "export", found["job"], "-o", "looks.csv").status == 0
+    assert person.say("export", found["job"], "-o", "looks.csv").status == 0
     with (person.folder / "looks.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(row["answer.width"]) for row in rows] == list(range(40, 49))
-    lines = overstory(person, "export", found["job"]).out.splitlines()
+    lines = person.say("export", found["job"]).out.splitlines()
     assert [json.loads(line)["answer"] for line in lines] == looks
-    assert overstory(person, "export", found["job"], "-o", "looks.parquet").status == 0
-    assert overstory(person, "export", found["job"], "--format", "parquet").status == 2
-    assert overstory(person, "export", found["job"], "-o", "looks.doc").status == 2
+    assert person.say("export", found["job"], "-o", "looks.parquet").status == 0
+    assert person.say("export", found["job"], "--format", "parquet").status == 2
+    assert person.say("export", found["job"], "-o", "looks.doc").status == 2
 
 
 def test_one_object_for_the_set_is_on_stdout_and_in_the_report(
@@ -100,8 +84,7 @@ def test_one_object_for_the_set_is_on_stdout_and_in_the_report(
     person.settings["OVERSTORY_IMAGES_PER_REQUEST"] = "4"
     house.process.configure(false_totals=True, false_citations=True, code_fences=True)
     (person.folder / "shape.json").write_text(json.dumps(SHAPE))
-    ran = overstory(
-        person, "run", make_images(9), "--ask", "How many, and what is there?",
+    ran = person.say("run", make_images(9), "--ask", "How many, and what is there?",
         "--schema", "shape.json", "--report", "out.html",
     )  # fmt: skip
     assert ran.status == 0, ran.err
@@ -135,6 +118,6 @@ def test_what_cannot_be_asked_is_said_before_anything_is_sent(
 ) -> None:
     bad = {"type": "object", "properties": {"n": {"type": "integer", "x-merge": "sum"}}}
     (person.folder / "bad.json").write_text(json.dumps(bad))
-    ran = overstory(person, "run", make_images(1), *words)
+    ran = person.say("run", make_images(1), *words)
     assert ran.status == 2
     assert said in ran.err

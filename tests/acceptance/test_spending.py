@@ -11,7 +11,7 @@ import pytest
 
 from core.profiles import Price, cost
 from tests.acceptance.conftest import House, Person, eventually
-from tests.acceptance.test_looking import overstory, parsed
+from tests.acceptance.test_looking import parsed
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 
@@ -48,7 +48,7 @@ def test_a_run_ends_at_its_budget_and_says_how_to_go_on(
     assert "not looked at yet" in ran.err
     assert "overstory resume" in ran.err
     job = re.findall(r"^job (\w+) paused", ran.err, re.MULTILINE)[0]
-    result = parsed(overstory(spender, "show", job, "--json"))
+    result = parsed(spender.say("show", job, "--json"))
     assert (result["status"], result["answer"], result["budget"]) == ("paused", None, 0.05)
     assert result["usage"]["cost"] == pytest.approx(generated(house), abs=1e-6)
     assert generated(house) <= 0.05
@@ -56,7 +56,7 @@ def test_a_run_ends_at_its_budget_and_says_how_to_go_on(
     assert coverage["submitted"] == 60 > coverage["included"] > 0
     assert sum(image["status"] == "included" for image in result["images"]) == coverage["included"]
     enough = result["reason"].rpartition("--budget ")[2]
-    resumed = overstory(spender, "resume", result["job"], "--budget", enough, "--json")
+    resumed = spender.say("resume", result["job"], "--budget", enough, "--json")
     assert resumed.status == 0, resumed.err
     assert parsed(resumed)["coverage"]["included"] == 60
     assert generated(house) <= float(enough)
@@ -104,7 +104,7 @@ def test_a_budget_without_a_price_is_wrong_usage_and_prices_of_ones_own_mend_it(
     assert "OVERSTORY_PRICES" in refused.err
     prices = {"as_of": "2026-11-20", "models": {"step-3.7-flash": {"prompt": 9, "completion": 9}}}
     person.settings["OVERSTORY_PRICES"] = json.dumps(prices)
-    told = parsed(overstory(person, "estimate", photos, "--ask", "?", "--json"))
+    told = parsed(person.say("estimate", photos, "--ask", "?", "--json"))
     assert told["prices_as_of"] == "2026-11-20"
     result = person.run(photos, "--budget", "1", "--json").result
     used = result["usage"]
