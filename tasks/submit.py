@@ -18,6 +18,7 @@ from celery.exceptions import Ignore
 
 from clients import sources
 from clients.sources import Source
+from core import prompts
 from core.errors import ServiceAway, WrongUsage
 from core.outcomes import backoff_seconds
 from core.spec import JobSpec, content_key, parse_spec
@@ -165,7 +166,7 @@ def _new_job(services: Services, spec: JobSpec, key: str) -> NewJob:
         account=services.account,
         detail=_detail(services, spec),
         weight=spec.weight,
-        family=content_key(_asked(services, spec)),
+        family=content_key([*_asked(services, spec), prompts.version()]),
         options={
             "fetch": spec.fetch,
             "fresh": spec.fresh,

@@ -41,7 +41,7 @@ def text(name: str) -> str:
 
 @cache
 def version() -> str:
-    """Short hash of all texts: part of every node's key, so that a changed prompt is asked anew."""
+    """Short hash of all texts: notes that other texts asked for are not taken over."""
     joined = "\0".join(f"{name}\0{text(name)}" for name in TEXTS)
     return hashlib.sha256(joined.encode()).hexdigest()[:12]
 
