@@ -242,7 +242,7 @@ def test_every_refusal_has_the_envelope_and_no_hint(sandbox, method, path, body,
 
 
 def test_a_call_past_the_concurrency_is_refused_until_one_ends(sandbox, client):
-    sandbox.configure(tier="V0", latency_seconds=0.3)
+    sandbox.configure(tier="V0", latency_seconds=2.0)
     with ThreadPoolExecutor(8) as pool:
         calls = [pool.submit(ask, client, "hello") for _ in range(8)]
         errors = [error for error in (call.exception() for call in calls) if error]
