@@ -72,8 +72,9 @@ class Bench:
         self.rows.append(row(ran, mean, cores, script))
         one = self.rows[-1]
         self.console.print(
-            f"{scene.name}: {one.wall:.1f} s of {one.bound_here:.1f} ({one.binds}),"
-            f" {one.cores:.1f} cores had, {one.other_ms:.1f} ms an image beside image work"
+            f"{scene.name}: {one.wall:.1f} s; bound {one.bound:.1f} ({one.binds}),"
+            f" {one.bound_here:.1f} on the {one.cores:.1f} cores had;"
+            f" {one.other_ms:.1f} ms an image beside image work"
         )
 
 
