@@ -82,6 +82,7 @@ class Ran:
 
     job: JobRow
     interrupted: bool
+    signalled: bool = False  # somebody asked to stop, be it after the end
 
 
 OnEnd = Callable[[JobRow], None]
@@ -143,7 +144,8 @@ def serve(
     interrupts = Interrupts()
     with interrupts.caught():
         job = _serve(settings, job_id, console, quiet, interrupts, on_end, crew)
-    return Ran(job, interrupted=not (job.status.ended or is_spent(job.status, job.reason)))
+    going_on = not (job.status.ended or is_spent(job.status, job.reason))
+    return Ran(job, interrupted=going_on, signalled=interrupts.first.is_set())
 
 
 def check_broker(settings: Settings) -> None:

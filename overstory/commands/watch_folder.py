@@ -17,7 +17,8 @@ from core.errors import WrongUsage
 from core.settings import Settings, load
 from core.spec import JobSpec, parse_spec
 from overstory.commands.control import home_option
-from overstory.run import Ran, run
+from overstory.result import INTERRUPTED
+from overstory.run import run
 from overstory.summary import Showing
 from tasks.preprocess import limits_of
 
@@ -57,7 +58,7 @@ def watch_folder(
             seen = found
             answer(settings, spec, console, as_json, quiet)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
 
 
 def answer(settings: Settings, spec: JobSpec, console: Console, as_json: bool, quiet: bool) -> None:
@@ -65,8 +66,10 @@ def answer(settings: Settings, spec: JobSpec, console: Console, as_json: bool, q
     showing = Showing(console, settings, as_json)
     ran = run(settings, spec, console, quiet, showing)
     if ran.interrupted:
-        showing.finish(Ran(ran.job, interrupted=True))
+        showing.finish(ran)
     showing(ran.job)
+    if ran.signalled:  # while what the run had started was stopped
+        sys.exit(INTERRUPTED)
 
 
 def settled_folder(
