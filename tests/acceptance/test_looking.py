@@ -269,7 +269,7 @@ def large(number: int) -> dict[str, Any]:
     used = {"requests": 85, "prompt_tokens": 1, "cached_tokens": 0, "completion_tokens": 1}
     return {
         "made": 0, "answer": [["p", ["All of them ", ["c", [[1, number]]]]]],
-        "cited": [[1, number]],
+        "cited": [[1, number]], "turns": [],
         "job": {
             "id": "1", "status": "completed", "ended": True, "reason": None, "ask": "?",
             "label": None, "model": "m", "endpoint": "e", "sandbox": False, "detail": "low",
