@@ -37,13 +37,14 @@ $(PHOTOS): | $(VENV)/.stamp-run
 
 # --- checks -------------------------------------------------------------------------------------
 
-# Acceptance runs real worker processes, which fill both cores by themselves: no xdist there.
+# Acceptance runs real worker processes, which mostly wait for each other: a file at a time on each
+# core, for the stacks that a file's tests share.
 RINGS := unit contract integration migration
 
 .PHONY: test
 test: $(VENV)/.stamp-dev ## every test: unit, contract, integration, migration, then acceptance
 	@$(BIN)/pytest -q -n 2 --dist worksteal $(RINGS:%=tests/%) $(ARGS)
-	@$(BIN)/pytest -q tests/acceptance $(ARGS)
+	@$(BIN)/pytest -q -n 2 --dist loadfile tests/acceptance $(ARGS)
 
 test-%: $(VENV)/.stamp-dev ## one ring: make test-unit, test-contract, ...
 	@$(BIN)/pytest -q tests/$* $(ARGS)

@@ -96,11 +96,18 @@ class Crew:
         self._process.wait()
 
 
+def may_trace(settings: Settings) -> bool:
+    """Whether workers may have spans to send when they end."""
+    return bool(settings.traces) or any(n.startswith("OTEL_EXPORTER_OTLP") for n in os.environ)
+
+
 def begin(settings: Settings) -> Crew | None:
     """A crew for a command with these settings: where the workers are its own, on Linux. (macOS
     does not bear a fork of what has loaded its frameworks; nor has it pidfds.)"""
     if settings.broker_url is not None or not hasattr(os, "pidfd_open"):
         return None
+    if may_trace(settings):
+        return None  # a fork ends at once, and its last spans would not be sent
     stack = read_stack(settings.home)
     if stack is not None and stack.service_pid is not None:  # its workers work for us, too
         return None

@@ -25,7 +25,7 @@ from models.engine import Connection
 from models.queries import JobRow
 from models.state import Moved
 from overstory.binding import account_state, held_by
-from overstory.crew import Crew
+from overstory.crew import Crew, may_trace
 from overstory.embedded import Embedded, prepare_home
 from overstory.progress import Display, counts_of, display
 from tasks import submit as submitting
@@ -341,7 +341,7 @@ def preflight(services: Services, job_id: str) -> None:
 def _stop_workers(embedded: Embedded, services: Services, job_id: str, console: Console) -> None:
     with services.database.read() as connection:
         calls = queries.calls_in_flight(connection, job_id)
-        idle = not queries.anyone_prepares(connection)
+        idle = not queries.anyone_prepares(connection) and not may_trace(services.settings)
     grace = services.settings.soft_shutdown_seconds if calls else END_GRACE_SECONDS
     if calls:
         console.print("stopping: calls in flight are finished; Ctrl-C again to stop at once")
