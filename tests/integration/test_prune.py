@@ -200,7 +200,7 @@ def test_a_job_with_split_nodes_goes(services: Services, database: Database) -> 
     with database.write() as connection:
         assert state.split_leaf(connection, root, token, [images[:2], images[2:]], moved)
     jobs.finish_all(database, moved)
-    pruned = prune(services, before(database, days=0))
+    pruned = prune(services, before(database, days=-1))
     assert pruned.nodes > 2
     assert counted(database)["nodes"] == 0
 
