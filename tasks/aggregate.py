@@ -35,6 +35,9 @@ from tasks.base import StageTask
 from tasks.question import Remedy, ask_of, judged
 from tasks.services import Services
 
+LEVELS_MAX = 16
+"""A tree over a million images has 4 levels; a root that is refused however it is divided grows one
+more each time."""
 NOTES_MAX = 1_000
 """Notes one branch may read, far above any context: the budget's tokens bind first."""
 
@@ -124,8 +127,7 @@ class Aggregate:
             connection, node.job_id, node.first_position, node.last_position
         )
         shaping, root = ask.shaping, node.parent_id is None
-        over = len(notes) > 1 and not fits(weights(notes), budget(ask))
-        remedy = Remedy.SPLIT if over else Remedy.ASK
+        remedy = Remedy.SPLIT if smaller_groups(notes, budget(ask)) else Remedy.ASK
         if not asks_above(ask):
             remedy = Remedy.COMPOSE
         if shaping is None or not shaping.folds:
@@ -145,9 +147,12 @@ class Aggregate:
         notes = queries.notes(connection, node.id)
         if len(notes) < 2:
             return False
-        ids = [note.node_id for note in notes]
-        most = budget(ask_of(services, node))
-        groups = halves(ids) if halve else cut(ids, weights(notes), most)
+        if halve:
+            groups = [[note.node_id for note in half] for half in halves(notes)]
+            if node.level >= LEVELS_MAX:  # refused however small: it must end some day
+                return False
+        else:
+            groups = smaller_groups(notes, budget(ask_of(services, node)))
         return state.split_branch(connection, node.id, token, groups, moved)
 
     def upload_again(
@@ -160,6 +165,17 @@ class Aggregate:
         moved: Moved,
     ) -> None:
         raise AssertionError("a branch refers to no files")
+
+
+def smaller_groups(notes: Sequence[Note], most: Budget) -> list[list[int]]:
+    """Node ids of notes that go below branches of their own, so that the rest fits; empty where all
+    fit, or no two do: then they are asked as they are, for sizes are bounds and the provider has
+    the last word. A note that is alone in its group stays where it is, so each division leaves
+    fewer notes and there is an end to it."""
+    if len(notes) < 2 or fits(weights(notes), most):
+        return []
+    groups = cut([note.node_id for note in notes], weights(notes), most)
+    return [group for group in groups if len(group) > 1]
 
 
 def weights(notes: Sequence[Note]) -> list[Weight]:
