@@ -215,7 +215,8 @@ def ten_jobs(stage: Scene) -> None:
     stage.figures.expect(again == 0, f"{again} contents were uploaded twice")
     stage.figures.expect(len(stage.jobs) == 10, f"{len(stage.jobs)} jobs of 10 keys")
     half = stage.figures.nodes // 2
-    stage.figures.expect(stage.figures.calls == half, f"{stage.figures.calls} calls, not {half}")
+    # fewer where two sets led to the same notes, which are asked once
+    stage.figures.expect(stage.figures.calls <= half, f"{stage.figures.calls} calls, not {half}")
 
 
 def _lost(line: dict[str, object]) -> bool:
