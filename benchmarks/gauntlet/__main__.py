@@ -46,7 +46,7 @@ FIRST = (
 )
 """The rows that matter most, and the longest, in case the time runs out."""
 SHORT = ("2", "9", "10", "poison")
-LANES = 2
+LANES = 3
 MINUTES = 13.0
 
 
