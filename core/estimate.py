@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from core.ask import asks_above, fan_in_of
 from core.each import Leaf
@@ -74,23 +73,16 @@ class Estimate:
     binds: str
 
 
-class OpenCall(Protocol):
-    """A node that is still to be asked (models.reporting.OpenNode)."""
+@dataclass(frozen=True, slots=True)
+class OpenNode:
+    """A node that is still to be asked. ``image_tokens``: of a leaf's images; ``note_bytes``: of
+    the texts below a branch that are there already, ``open_below``: images whose notes are not."""
 
-    @property
-    def kind(self) -> NodeKind: ...
-
-    @property
-    def images(self) -> int: ...
-
-    @property
-    def image_tokens(self) -> int: ...
-
-    @property
-    def note_bytes(self) -> int: ...
-
-    @property
-    def open_below(self) -> int: ...
+    kind: NodeKind
+    images: int
+    image_tokens: int
+    note_bytes: int
+    open_below: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +159,7 @@ def estimate(
     )
 
 
-def ahead(nodes: Sequence[OpenCall], words: str, habit: Habit, price: Price) -> Ahead:
+def ahead(nodes: Sequence[OpenNode], words: str, habit: Habit, price: Price) -> Ahead:
     """What a planned job still takes. ``words``: what each of its requests repeats."""
     repeated = REQUEST_TOKENS + len(words.encode()) // BYTES_PER_TOKEN
     prompt = written = 0.0

@@ -102,7 +102,7 @@ def insert_job(
     connection.execute(insert(Image), rows)
     connection.execute(insert(Event).values(at=at, job_id=job.id, name="job.running"))
     if any(kept):
-        _open_or_end(connection, job, node_ids, kept, moved or Moved())
+        _open_or_end(connection, job, kept, moved or Moved())
     return True
 
 
@@ -115,7 +115,6 @@ def _known_values(known: KnownImage | None) -> dict[str, Any]:
 def _open_or_end(
     connection: Connection,
     job: NewJob,
-    node_ids: Sequence[int],
     kept: Sequence[KeptNode | None],
     moved: Moved,
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Integer, cast, func, select
 
-from core.estimate import PastCall
+from core.estimate import OpenNode, PastCall
 from core.states import (
     SETTLED_NODES,
     CallStatus,
@@ -358,18 +358,6 @@ def past_calls(
         .limit(last)
     )
     return [PastCall(NodeKind(r.kind), r.images, r.completion_tokens, r.seconds) for r in rows]
-
-
-@dataclass(frozen=True, slots=True)
-class OpenNode:
-    """A node that is still to be asked. ``image_tokens``: of a leaf's images; ``note_bytes``: of
-    the texts below a branch that are there already, ``open_below``: images whose notes are not."""
-
-    kind: NodeKind
-    images: int
-    image_tokens: int
-    note_bytes: int
-    open_below: int
 
 
 def open_nodes(connection: Connection, job_id: str) -> list[OpenNode]:

@@ -8,13 +8,11 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from clients.limiter import account_id
 from core.citations import cited_numbers
 from core.errors import WrongUsage
 from core.estimate import ahead, habit_of
-from core.profiles import price_of
 from core.request import spoken
-from core.settings import SANDBOX, Settings
+from core.settings import Settings
 from models import lineage, queries, reporting
 from models.engine import Database
 from models.queries import JobRow
@@ -152,11 +150,10 @@ def say_ahead(
     """Say what a planned job will take, before anything is sent."""
     if quiet:
         return
-    key = settings.api_key.get_secret_value() if settings.api_key else SANDBOX
     with database.read() as connection:
         nodes = reporting.open_nodes(connection, job.id)
-        past = reporting.past_calls(connection, job.model, account_id(key, settings.base_url))
-    price = price_of(job.model, settings.base_url)
+        past = reporting.past_calls(connection, job.model, settings.endpoint)
+    price = settings.price_of(job.model)
     taken = ahead(nodes, spoken(job.ask, job.options), habit_of(past), price)
     images = f" over {taken.images:,} images" if taken.images else ""
     charged = " (not charged: sandbox)" if settings.uses_sandbox else ""

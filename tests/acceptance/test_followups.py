@@ -127,3 +127,12 @@ def test_a_watched_folder_is_answered_again_when_it_changes(
     assert person.wait(watching).status == 130
     assert house.stats()["calls"] == 2
     eventually(lambda: not person.processes())
+
+
+def test_the_price_of_a_question_is_told_by_ones_own_price_list(person: Person, make_images):
+    job = done(person.run(make_images(2), "--json"))["job"]
+    dear = {"as_of": "2026-11-20", "models": {"step-3.7-flash": {"prompt": 9e3, "completion": 9e3}}}
+    person.settings["OVERSTORY_PRICES"] = json.dumps(dear)
+    said = person.say("ask", job, SECOND).err
+    (told,) = [line for line in said.splitlines() if "at most 1 request" in line]
+    assert float(told.split()[-2]) > 1.0
