@@ -1,7 +1,8 @@
-"""How many images a worker claims at once, by how long they take.
+"""How many images a worker claims at once, by how long they take and how many are left.
 
 Messages, claims and commits are paid once a slice, so slices of cheap images are long; slices of
-dear ones are short, so that work stays spread and an answer does not wait for the last of them.
+dear ones are short, so that work stays spread. Near the end they shrink (guided self-scheduling,
+Polychronopoulos and Kuck 1987), so that no worker is left with a long one while others idle.
 """
 
 from __future__ import annotations
@@ -11,15 +12,26 @@ from dataclasses import dataclass
 SLICE_SECONDS = 0.5
 FIRST_IMAGES = 4
 """Of a worker that knows nothing yet: the first images are through early."""
-HINT_IMAGES = 8
-"""Images due for each message: more than one for a long slice, so that every worker gets one."""
+LAST_IMAGES = 2
+"""The shortest slice near the end: below it a claim costs more than it evens out."""
+SHARES = 4
+"""A slice is at most this part of what is due."""
+HINTS = 2
+"""Messages that start a stage on its due images. Who takes a slice and leaves more due sends the
+next message at once, so every idle worker gets one, and one waits for whoever is done first."""
 MEMORY = 0.5
 """Share of what was known before in what is known after a slice."""
 
 
-def hints(images: int) -> int:
-    """Messages to send for ``images`` that are due."""
-    return -(-images // HINT_IMAGES)
+def looked_at(limit: int) -> int:
+    """Due images to count, at most, before a slice of up to ``limit`` is cut from them."""
+    return SHARES * limit
+
+
+def share(due: int, limit: int) -> int:
+    """Images of a slice of at most ``limit`` where ``due`` are waiting, counted to
+    ``looked_at(limit)``."""
+    return min(limit, due, max(-(-due // SHARES), LAST_IMAGES))
 
 
 @dataclass(slots=True)

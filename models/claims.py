@@ -242,8 +242,8 @@ def least_served(connection: Connection) -> tuple[float, float]:
 def waiting_work(connection: Connection, account: str, limit: int) -> dict[str, int]:
     """Units due now and claimed by nobody, at most ``limit`` each, by the stage that does them."""
     counts = {
-        "preprocess": _count_images(connection, account, ImageStatus.PENDING, limit),
-        "upload": _count_images(connection, account, ImageStatus.PREPARED, limit),
+        "preprocess": count_images(connection, account, ImageStatus.PENDING, limit),
+        "upload": count_images(connection, account, ImageStatus.PREPARED, limit),
         "infer": count_nodes(connection, account, NodeKind.LEAF, limit),
         "aggregate": count_nodes(connection, account, NodeKind.BRANCH, limit),
     }
@@ -263,7 +263,8 @@ def _image_is_free(status: ImageStatus, attempts_max: int) -> ColumnElement[bool
     )
 
 
-def _count_images(connection: Connection, account: str, status: ImageStatus, limit: int) -> int:
+def count_images(connection: Connection, account: str, status: ImageStatus, limit: int) -> int:
+    """Images in ``status`` that are due now and claimed by nobody, counted up to ``limit``."""
     found = (
         select(Image.id)
         .join(Job, Job.id == Image.job_id)

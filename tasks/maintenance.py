@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import structlog
 
 from core.errors import ServiceAway
-from core.tempo import hints
+from core.tempo import HINTS
 from models import claims, ledger, repair, state
 from models.engine import Connection
 from models.state import Moved
@@ -32,7 +32,6 @@ RECOUNT_SECONDS = 30.0
 """How often the countdowns are checked against what they count."""
 TIDY_SECONDS = 10.0
 """How often files of ended jobs are looked for."""
-IMAGE_WINDOW = 64
 CALL_WINDOW_MAX = 256
 
 
@@ -127,16 +126,11 @@ class Reconciler:
         self.next_tidy = self.clock() + (0.0 if full else TIDY_SECONDS)
 
     def _top_up(self) -> None:
-        """Send messages for what is due, up to a window: a wiped queue is full again in a tick."""
+        """Send messages for what is due, up to a window: a wiped queue is as it was in a tick."""
         calls = min(2 * self.services.settings.limits.concurrency, CALL_WINDOW_MAX)
         with self.services.database.read() as connection:
-            waiting = claims.waiting_work(
-                connection, self.services.account, max(IMAGE_WINDOW, calls)
-            )
+            waiting = claims.waiting_work(connection, self.services.account, calls)
         for stage, units in waiting.items():
-            window = calls
-            if stage in {"preprocess", "upload"}:
-                units = hints(units)  # noqa: PLW2901
-                window = IMAGE_WINDOW
+            window = HINTS if stage in {"preprocess", "upload"} else calls
             for _ in range(min(units, window) - self.services.queued(stage)):
                 self.services.send(stage)

@@ -1,4 +1,5 @@
-"""The pipe of the image stages: claim a slice, work on each image, record all, then send.
+"""The pipe of the image stages: claim a slice, work on each image, record all, then send. Who
+leaves more due says so before it begins, so that one message a slice keeps every worker busy.
 
 Reads: images that are due. Writes: their next state, in one transaction a slice. May raise
 ServiceAway, which ends the task: the lease runs out and the reconciler sends a new message.
@@ -17,7 +18,7 @@ import structlog
 from core.errors import ImageRefused, ServiceAway
 from core.outcomes import Done, Outcome, Postpone, Reject, Retry, Stop, backoff_seconds
 from core.states import ImageStatus
-from core.tempo import Tempo, hints
+from core.tempo import Tempo, looked_at, share
 from models import claims, state
 from models.claims import ImageWork
 from models.engine import Connection
@@ -40,12 +41,14 @@ _tempos: defaultdict[str, Tempo] = defaultdict(Tempo)
 @dataclass(frozen=True, slots=True)
 class ImageStage(Generic[T]):
     """What differs between the image stages. A slice is worked on and recorded as a whole, so that
-    messages, statements and commits are paid once a slice."""
+    messages, statements and commits are paid once a slice. ``shares``: near the end slices shrink,
+    where workers are busy with them all the time and should end together."""
 
     name: str
     takes: ImageStatus
     work: Callable[[Services, Sequence[ImageWork]], list[Outcome[T]]]
     record: Callable[[Connection, Services, Sequence[tuple[ImageWork, T]], str, Moved], None]
+    shares: bool = False
 
 
 def run_slice(services: Services, stage: ImageStage[T]) -> str:
@@ -53,24 +56,26 @@ def run_slice(services: Services, stage: ImageStage[T]) -> str:
     began_ns = time.time_ns()
     lease, tempo = services.new_lease(), _tempos[stage.name]
     limit = tempo.images(services.settings.slice_images)
+    looked = looked_at(limit) if stage.shares else limit + 1
     with services.database.write() as connection:
+        due = claims.count_images(connection, services.account, stage.takes, looked)
         images = claims.claim_images(
             connection,
             services.account,
             stage.takes,
             lease,
-            limit,
+            share(due, limit) if stage.shares else limit,
             services.settings.attempts_max,
         )
     if not images:
         return "nothing was due"
+    if due > len(images):  # before the work, so that whoever is idle goes on with it now
+        services.send(stage.name, job=images[0].job_id, after=images[-1].position)
     begun = time.monotonic()
     with services.leases.hold(lease.token):
         outcomes = stage.work(services, images)
         moved = keep(services, stage, images, outcomes, lease.token)
     tempo.took(time.monotonic() - begun, len(images))
-    if len(images) == limit:
-        services.send(stage.name, job=images[0].job_id, after=images[-1].position)
     announce(services, images[0].job_id, moved)
     done = sum(isinstance(outcome, Done) for outcome in outcomes)
     services.traces.span(
@@ -147,7 +152,7 @@ def record(
 
 def announce(services: Services, job_id: str, moved: Moved) -> None:
     """Send what became ready. Called after the commit: a message must never be ahead of its row."""
-    for _ in range(hints(moved.prepared)):
+    if moved.prepared:
         services.send("upload", job=job_id, ready=moved.prepared)
     for node in moved.leaves:
         services.send("infer", job=job_id, node=node)

@@ -116,7 +116,7 @@ def record(
     state.images_prepared(connection, token, {image.id: one for image, one in made}, moved)
 
 
-STAGE = ImageStage("preprocess", ImageStatus.PENDING, work, record)
+STAGE = ImageStage("preprocess", ImageStatus.PENDING, work, record, shares=True)
 
 
 @shared_task(name="overstory.preprocess", base=StageTask, bind=True)  # type: ignore[untyped-decorator]

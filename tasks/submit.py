@@ -23,7 +23,7 @@ from core.errors import ServiceAway, WrongUsage
 from core.outcomes import backoff_seconds
 from core.spec import JobSpec, content_key, parse_spec
 from core.states import ImageStatus
-from core.tempo import hints
+from core.tempo import HINTS
 from core.tokens import Detail
 from models import deliveries, lineage, plan, queries, state
 from models.lineage import Earlier
@@ -38,10 +38,6 @@ from tasks.services import Services
 from tasks.tracing import Value
 
 log = structlog.get_logger()
-
-FIRST_MESSAGES = 64
-"""Messages a new job sends at once; each slice that is done sends the next, so queues stay short
-and a broker that loses them loses little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +115,7 @@ def _write(
 
 def start(services: Services, job_id: str, images: int) -> None:
     """Send the first messages of a job."""
-    for _ in range(min(hints(images), FIRST_MESSAGES)):
+    for _ in range(min(images, HINTS)):
         services.send("preprocess", job=job_id)
 
 

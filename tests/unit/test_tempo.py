@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.tempo import FIRST_IMAGES, HINT_IMAGES, Tempo, hints
+from core.tempo import FIRST_IMAGES, LAST_IMAGES, Tempo, looked_at, share
 
 
 def test_the_first_slice_is_small() -> None:
@@ -41,7 +41,29 @@ def test_a_setting_of_one_is_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("images", "messages"), [(0, 0), (1, 1), (HINT_IMAGES, 1), (HINT_IMAGES + 1, 2), (60, 8)]
+    ("due", "limit", "taken"),
+    [
+        (0, 32, 0),
+        (1, 32, 1),
+        (3, 32, LAST_IMAGES),
+        (16, 32, 4),
+        (100, 32, 25),
+        (128, 32, 32),  # plenty is left: a whole slice
+        (4, 1, 1),  # a setting of one is kept
+        (16, 4, 4),  # the first slice of a large job is not cut
+    ],
 )
-def test_a_long_slice_is_announced_to_several_workers(images: int, messages: int) -> None:
-    assert hints(images) == messages
+def test_the_last_images_are_shared_out_in_ever_shorter_slices(
+    due: int, limit: int, taken: int
+) -> None:
+    assert share(min(due, looked_at(limit)), limit) == taken
+
+
+def test_two_workers_of_one_speed_end_within_a_short_slice_of_each_other() -> None:
+    due, ends = 600, [0, 0]
+    while due:
+        worker = ends.index(min(ends))
+        taken = share(min(due, looked_at(32)), 32)
+        ends[worker] += taken
+        due -= taken
+    assert max(ends) - min(ends) <= 2 * LAST_IMAGES
