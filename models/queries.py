@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, case, exists, func, or_, select
+from sqlalchemy import Connection, bindparam, case, exists, func, or_, select
 
 from core.states import CallStatus, ImageStatus, JobStatus, NodeKind, NodeStatus
 from models.engine import now
@@ -92,12 +92,14 @@ class LookImage:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A child's text as a branch's request needs it."""
+    """A child's text as a branch's request needs it. ``written``: the most tokens that a reply to
+    the child has taken, of which the text is one; 0 where it was taken over or composed."""
 
     node_id: int
     text: str
     images: int
     key: str
+    written: int = 0
 
 
 def job(connection: Connection, job_id: str) -> JobRow | None:
@@ -130,9 +132,17 @@ def job(connection: Connection, job_id: str) -> JobRow | None:
 
 
 def job_status(connection: Connection, job_id: str) -> JobStatus | None:
-    """One primary-key look-up: cheap enough to wait with."""
-    status = connection.execute(select(Job.status).where(Job.id == job_id)).scalar()
-    return None if status is None else JobStatus(status)
+    standing = job_standing(connection, job_id)
+    return None if standing is None else standing[0]
+
+
+_STANDING = select(Job.status, Job.reason).where(Job.id == bindparam("job"))
+
+
+def job_standing(connection: Connection, job_id: str) -> tuple[JobStatus, str | None] | None:
+    """Status and its reason: one primary-key look-up, cheap enough to wait with."""
+    row = connection.execute(_STANDING, {"job": job_id}).first()
+    return None if row is None else (JobStatus(row.status), row.reason)
 
 
 def images(connection: Connection, job_id: str) -> list[ImageRow]:
@@ -227,12 +237,17 @@ def look_images(connection: Connection, node_id: int) -> list[LookImage]:
 
 def notes(connection: Connection, node_id: int) -> list[Note]:
     """The texts a branch is to read, in the order of their images."""
+    written = (
+        select(func.max(Call.completion_tokens))
+        .where(Call.node_id == Node.id, Call.status == CallStatus.SETTLED)
+        .scalar_subquery()
+    )
     rows = connection.execute(
-        select(Node.id, Node.text, Node.images, Node.key)
+        select(Node.id, Node.text, Node.images, Node.key, written)
         .where(Node.parent_id == node_id, Node.status == NodeStatus.DONE)
         .order_by(Node.first_position)
     )
-    return [Note(row[0], row[1] or "", row[2], row[3] or "") for row in rows]
+    return [Note(row[0], row[1] or "", row[2], row[3] or "", row[4] or 0) for row in rows]
 
 
 def included_positions(

@@ -25,6 +25,7 @@ from core.states import NodeKind
 from core.tokens import text_tokens_estimate
 from core.verdict import VARIANTS_MAX, Again, Unusable, Usable
 from core.whole import judge_words, summary_body, words_body
+from core.written import note_tokens
 from models import queries, state
 from models.claims import NodeWork
 from models.engine import Connection
@@ -62,6 +63,11 @@ class Reading:
 
     def image_tokens(self, form: Variant) -> int:
         return 0
+
+    def overestimated(self) -> int:
+        bounds = [text_tokens_estimate(text) for text in self.texts]
+        known = zip(bounds, self.notes, strict=True)
+        return sum(bound - note_tokens(bound, note.written) for bound, note in known)
 
     def judge(self, reply: Reply, form: Variant) -> Usable | Again:
         return judged(reply, form, self.known, None)

@@ -103,6 +103,7 @@ def send(services: Services, stage: CallStage, admission: Admission) -> str:
         settle(services, admission, reply)  # durable before anything else
         usage = reply.usage
         completion = usage.completion_tokens
+        services.written.add((node.model, node.kind), completion)
         end(
             services.limiter.settle,
             lease.token,

@@ -118,7 +118,7 @@ def take(services: Services, asked: Asked, waited: Mapping[str, float]) -> Admis
     node, question = asked.node, asked.question
     lease = services.new_lease()
     body = question.body(asked.variant)
-    tokens = reserve(body, question.image_tokens(asked.variant))
+    tokens = _likely(services, asked, body)
     admitted_at = time.monotonic()
     answer = acquire(services, lease, tokens, waited)
     if not isinstance(answer, Admitted):
@@ -135,6 +135,13 @@ def take(services: Services, asked: Asked, waited: Mapping[str, float]) -> Admis
     if call_id is None:
         return None
     return Admission(node, question, asked.variant, call_id, lease, tokens, admitted_at)
+
+
+def _likely(services: Services, asked: Asked, body: Body) -> int:
+    """Tokens to reserve: the bound, less what is known to be too much of it."""
+    node, question, most = asked.node, asked.question, int(body["max_tokens"])
+    unused = most - services.written.likely((node.model, node.kind), most)
+    return reserve(body, question.image_tokens(asked.variant)) - question.overestimated() - unused
 
 
 def _open(connection: Connection, node: NodeWork, call: NewCall, lease: Lease) -> int | None:

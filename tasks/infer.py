@@ -48,6 +48,9 @@ class Looking:
     def positions(self) -> dict[int, int]:
         return {n: image.position for n, image in enumerate(self.shown, start=1)}
 
+    def overestimated(self) -> int:
+        return 0
+
     def _url(self, services: Services, image: LookImage) -> str:
         if not image.prepared_bytes:
             return image.location

@@ -54,6 +54,9 @@ class Question(Protocol):
     def image_tokens(self, form: Any) -> int:
         """What the images it shows cost."""
 
+    def overestimated(self) -> int:
+        """Tokens by which the bound on its text is known to be too high."""
+
     def body(self, form: Any) -> Body:
         """The body with every image named by its content: what the key hashes."""
 

@@ -6,6 +6,7 @@ import random
 import secrets
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,6 +15,7 @@ from clients.limiter import Limiter
 from clients.spool import Spool
 from core.profiles import PROVIDERS, ProviderProfile
 from core.settings import Settings
+from core.written import Written
 from models.claims import Lease
 from models.engine import Database
 from tasks.leases import LeaseKeeper
@@ -21,6 +23,9 @@ from tasks.tracing import NoTraces, Traces
 
 if TYPE_CHECKING:  # the SDK takes a third of a worker's start: only who calls it loads it
     from clients.provider import Provider
+
+
+DELETES_AT_ONCE = 8
 
 
 class Send(Protocol):
@@ -47,9 +52,11 @@ class Services:
     stopping: threading.Event = field(default_factory=threading.Event)
     draw: Callable[[], float] = random.random
     traces: Traces = field(default_factory=NoTraces)
+    written: Written = field(default_factory=Written)
 
     _provider: Provider | None = None
     _provider_lock: threading.Lock = field(default_factory=threading.Lock)
+    _deleting: ThreadPoolExecutor | None = None
 
     @property
     def provider(self) -> Provider:
@@ -59,9 +66,20 @@ class Services:
                 self._provider = self.make_provider()
             return self._provider
 
+    @property
+    def deleting(self) -> ThreadPoolExecutor:
+        """Threads that delete files at the provider, kept for the next time: a full store gives up
+        a few files for every slice."""
+        with self._provider_lock:
+            if self._deleting is None:
+                self._deleting = ThreadPoolExecutor(DELETES_AT_ONCE, "delete")
+            return self._deleting
+
     def close(self) -> None:
         """Let go of every connection; the services cannot be used after it."""
         with self._provider_lock:
+            if self._deleting is not None:
+                self._deleting.shutdown()
             if self._provider is not None:
                 self._provider.close()
         self.limiter.close()
