@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
+import secrets
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -107,8 +108,8 @@ class Provider:
 
         Raises also FileStoreFull, and ReplyUnusable if the reply holds no id.
         """
-        part = (_sendable(name) or "image", data, mime)
-        response = self._send("POST", "/files", SIDE_CALL_SECONDS, file=part)
+        form = _Form.of(_sendable(name) or "image", data, mime)
+        response = self._send("POST", "/files", SIDE_CALL_SECONDS, form=form)
         identifier = self._object(response).get("id")
         if not isinstance(identifier, str) or not identifier:
             raise ReplyUnusable("no_file_id", "the provider stored a file and named no id")
@@ -155,17 +156,21 @@ class Provider:
         path: str,
         seconds: float,
         content: bytes | None = None,
-        file: tuple[str, bytes, str] | None = None,
+        form: _Form | None = None,
     ) -> httpx2.Response:
         """One request and its whole response, or one of our errors."""
         error: OverstoryError
         self._call.start(seconds)
         try:
-            return self._request(method, path, self._timeout(seconds), content, file)
+            response = self._request(method, path, self._timeout(seconds), content, form)
         except openai.APIStatusError as refusal:
             error = self._refusal(method, path, refusal.response)
         except (openai.OpenAIError, httpx2.HTTPError, OSError) as failure:
             error = self._outage(failure)
+        else:
+            if response.is_success:
+                return response
+            error = self._refusal(method, path, response)
         raise error
 
     def _request(
@@ -174,7 +179,7 @@ class Provider:
         path: str,
         timeout: httpx2.Timeout,
         content: bytes | None,
-        file: tuple[str, bytes, str] | None,
+        form: _Form | None,
     ) -> httpx2.Response:
         """Through the SDK's door for paths it has no method for.
 
@@ -183,19 +188,23 @@ class Provider:
         """
         if method == "GET":
             return self._api.get(path, cast_to=httpx2.Response, options={"timeout": timeout})
-        if method == "DELETE":
-            return self._api.delete(path, cast_to=httpx2.Response, options={"timeout": timeout})
-        if file is None:
+        if content is not None:
             return self._api.post(
                 path, cast_to=httpx2.Response, content=content, options={"timeout": timeout}
             )
-        return self._api.post(
-            path,
-            cast_to=httpx2.Response,
-            body={"purpose": "storage"},
-            files={"file": file},
-            options={"timeout": timeout, "headers": {"Content-Type": "multipart/form-data"}},
-        )
+        return self._file_request(method, path, timeout, form)
+
+    def _file_request(
+        self, method: str, path: str, timeout: httpx2.Timeout, form: _Form | None
+    ) -> httpx2.Response:
+        """Through the SDK's HTTP client itself: there is one such request an image, or two, and
+        the SDK's typed options and multipart stream double its price (0.9 ms of CPU for 0.5)."""
+        headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}
+        if form is not None:
+            headers["Content-Type"] = form.content_type
+        content = None if form is None else form.content
+        url = f"{str(self._url).rstrip('/')}{path}"
+        return self._http.request(method, url, content=content, headers=headers, timeout=timeout)
 
     def _timeout(self, seconds: float) -> httpx2.Timeout:
         """Each wait inside a call; ``_Call`` shortens every one of them to the call's deadline."""
@@ -380,6 +389,30 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """A multipart/form-data body (RFC 7578) in one piece: one file for storage."""
+
+    content_type: str
+    content: bytes
+
+    @classmethod
+    def of(cls, name: str, data: bytes, mime: str) -> _Form:
+        boundary = f"overstory-{secrets.token_hex(16)}"
+        quoted = name.translate(_QUOTED)
+        head = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nstorage\r\n'
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{quoted}"\r\n'
+            f"Content-Type: {mime}\r\n\r\n"
+        )
+        content = b"".join((head.encode(), data, f"\r\n--{boundary}--\r\n".encode()))
+        return cls(f"multipart/form-data; boundary={boundary}", content)
+
+
+_QUOTED = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
+"""What a file name in a form is written with (WHATWG HTML, multipart form data)."""
 
 
 def _json_bytes(body: Mapping[str, Any]) -> bytes:

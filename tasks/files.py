@@ -8,7 +8,6 @@ leaves an orphan, which ``reconcile_files`` finds by its name.
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import structlog
@@ -22,7 +21,6 @@ log = structlog.get_logger()
 
 FILE_PREFIX = "overstory-"
 """Our files are named by their content, so that one found at the provider explains itself."""
-DELETES_AT_ONCE = 8
 TIDY_AT_ONCE = 64
 YOUNG_SECONDS = 600.0
 
@@ -31,8 +29,7 @@ def delete_files(services: Services, files: Sequence[StoredFile]) -> int:
     """Delete at the provider; how many went. What cannot be deleted now is an orphan for later."""
     if not files:
         return 0
-    with ThreadPoolExecutor(DELETES_AT_ONCE, "delete") as pool:
-        went = list(pool.map(lambda file: _delete(services, file.file_id), files))
+    went = list(services.deleting.map(lambda file: _delete(services, file.file_id), files))
     gone = [file for file, is_gone in zip(files, went, strict=True) if is_gone]
     with services.database.write() as connection:
         filestore.deleted(connection, gone)

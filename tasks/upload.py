@@ -55,7 +55,7 @@ fail one image in 400 where 3 of 10 requests get lost."""
 TRIAL_SECONDS = 30.0
 """How long the others wait for the one that tries, at most."""
 EVICTED_AT_ONCE = 16
-"""Files deleted when there is no room: a few at a time, so that others find room too."""
+"""Files deleted when there is no room, at least: a few more than needed spare the next a search."""
 
 STORE_FULL = "the provider's file store is full: waiting for a leaf to be done"
 
@@ -157,7 +157,7 @@ def claim_with_room(
     """The claims of a slice, after room was made for what found none."""
     claimed = claim_contents(services, images, lease)
     full = [image for image in images if claimed.get(image.sha256 or "") is Claim.FULL]
-    if full and make_room(services, full[0]):
+    if full and make_room(services, full[0], len(full)):
         claimed |= claim_contents(services, full, lease)
     if claimed and all(claim is Claim.FULL for claim in claimed.values()):
         _paces[services.account].full()
@@ -220,16 +220,16 @@ def give_back(
             filestore.abandoned(connection, services.account, failed, token)
 
 
-def make_room(services: Services, image: ImageWork) -> int:
+def make_room(services: Services, image: ImageWork, places: int = 1) -> int:
     """Delete what has not been used for longest and nobody waits for; how many files went. Where
     all that is stored belongs to leaves that still wait for files, the last of them gives way."""
-    account = services.account
+    account, count = services.account, max(places, EVICTED_AT_ONCE)
     try:
         with services.database.write() as connection:
-            files = filestore.evict(connection, account, EVICTED_AT_ONCE)
+            files = filestore.evict(connection, account, count)
             stuck = not files and not filestore.room_will_come(connection, account)
             if stuck and state.unpin_later_leaf(connection, account, image.id, Moved()):
-                files = filestore.evict(connection, account, EVICTED_AT_ONCE)
+                files = filestore.evict(connection, account, count)
     except ServiceAway:  # or PostgreSQL chose this one of two that waited for each other
         return 0
     return delete_files(services, files)
