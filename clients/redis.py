@@ -18,9 +18,9 @@ CONNECTIONS_MAX = 16
 class RedisServer:
     """One server or cluster-side database, shared by all threads of a process."""
 
-    def __init__(self, url: str, timeout_seconds: float = 5.0) -> None:
+    def __init__(self, url: str, timeout_seconds: float = 5.0, retries: int = 3) -> None:
         self.url = url
-        self._client = redis.Redis(connection_pool=_pool(url, timeout_seconds))
+        self._client = redis.Redis(connection_pool=_pool(url, timeout_seconds, retries))
 
     def script(self, text: str) -> RedisScript:
         """A Lua script, run by its hash and loaded again when the server has forgotten it."""
@@ -30,6 +30,24 @@ class RedisServer:
         """Raises ServiceAway when nobody answers."""
         try:
             self._client.ping()
+        except redis.RedisError as error:
+            raise _away(error) from error
+
+    def unblock(self, name: str) -> None:
+        """Let commands that block on connections called ``name`` return now, with nothing. A pop
+        that is let go so has taken nothing; one whose connection is closed may have."""
+        try:
+            for client in self._client.client_list():
+                if client["name"] == name and "b" in client["flags"]:
+                    self._client.client_unblock(int(client["id"]))
+        except redis.RedisError as error:
+            raise _away(error) from error
+
+    def shut_down(self) -> None:
+        """Ask the server to end now, its log synced; a signal waits for its next tenth of a second.
+        Raises ServiceAway where it refuses. To be asked of a server without retries."""
+        try:
+            self._client.shutdown()
         except redis.RedisError as error:
             raise _away(error) from error
 
@@ -57,7 +75,7 @@ class RedisScript:
             raise _away(error) from error
 
 
-def _pool(url: str, timeout_seconds: float) -> redis.BlockingConnectionPool:
+def _pool(url: str, timeout_seconds: float, retries: int) -> redis.BlockingConnectionPool:
     return redis.BlockingConnectionPool.from_url(
         url,
         decode_responses=True,
@@ -65,7 +83,7 @@ def _pool(url: str, timeout_seconds: float) -> redis.BlockingConnectionPool:
         timeout=timeout_seconds,
         socket_timeout=timeout_seconds,
         socket_connect_timeout=timeout_seconds,
-        retry=Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.3), 3),
+        retry=Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.3), retries),
     )
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
-from referencing import Registry
+from typing import TYPE_CHECKING, Any
 
 from core.errors import WrongUsage
+
+if TYPE_CHECKING:  # a twentieth of every process's start, for jobs with a schema alone
+    from jsonschema import Draft202012Validator
 
 Schema = dict[str, Any]
 
@@ -39,6 +38,9 @@ def check(schema: Schema) -> None:
     """Raises WrongUsage, naming what to change, where ``schema`` cannot shape an answer."""
     if len(json.dumps(schema)) > SCHEMA_CHARACTERS_MAX:
         raise WrongUsage(f"schema: more than {SCHEMA_CHARACTERS_MAX:,} characters")
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import SchemaError
+
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
@@ -63,6 +65,9 @@ def _check_part(root: Schema, part: Schema) -> Schema:
 
 def validator(schema: Schema) -> Draft202012Validator:
     """A validator that fetches nothing."""
+    from jsonschema import Draft202012Validator
+    from referencing import Registry
+
     return Draft202012Validator(schema, registry=Registry())
 
 

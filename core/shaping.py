@@ -13,9 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
-
-from jsonschema import Draft202012Validator
+from typing import TYPE_CHECKING, Any
 
 from core import citations
 from core.fill import filled, strings
@@ -23,6 +21,9 @@ from core.merge import Rule, merged, rule_of
 from core.profiles import Structured
 from core.records import computed, record_schema, words_schema
 from core.schema import ANSWER, Schema, given_texts, resolved, travelling, validator
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
 
 WHOLE = "whole"
 """The key of what a reply says about all images together; the others are numbers."""

@@ -1,4 +1,7 @@
-"""The crew as its command sees it: a process that forks workers (workers.crew), and its forks."""
+"""The crew as its command sees it: a process that forks workers (workers.crew), and its forks.
+
+This module loads nothing of ours: a command starts its crew before it has read a setting.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,10 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from core.settings import Settings
-from workers.stack import read_stack
+if TYPE_CHECKING:
+    from core.settings import Settings
 
 
 class Process(Protocol):
@@ -64,10 +66,9 @@ class Fork:
 class Crew:
     """Started at once and loading from then on; ``fork`` waits until it has loaded."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self) -> None:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "workers.crew"],
-            env=os.environ | {"OVERSTORY_HOME": str(home)},
             start_new_session=True,  # Ctrl-C is for the command
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -96,19 +97,33 @@ class Crew:
         self._process.wait()
 
 
+def early() -> Crew | None:
+    """A crew for a command that may need one, before anything is known but the environment. On
+    Linux: macOS does not bear a fork of what has loaded its frameworks; nor has it pidfds."""
+    if os.environ.get("OVERSTORY_BROKER_URL") or not hasattr(os, "pidfd_open"):
+        return None
+    return Crew()
+
+
+def begin(settings: Settings, crew: Crew | None = None) -> Crew | None:
+    """A crew for a command with these settings, where the workers are its own: ``crew`` if it was
+    started early. It is dismissed where nobody needs it."""
+    if not _is_wanted(settings):
+        if crew is not None:
+            crew.dismiss()
+        return None
+    return crew or early()
+
+
+def _is_wanted(settings: Settings) -> bool:
+    from workers.stack import read_stack
+
+    if settings.broker_url is not None or may_trace(settings):
+        return False  # a fork ends at once, and its last spans would not be sent
+    stack = read_stack(settings.home)
+    return stack is None or stack.service_pid is None  # a service's workers work for us, too
+
+
 def may_trace(settings: Settings) -> bool:
     """Whether workers may have spans to send when they end."""
     return bool(settings.traces) or any(n.startswith("OTEL_EXPORTER_OTLP") for n in os.environ)
-
-
-def begin(settings: Settings) -> Crew | None:
-    """A crew for a command with these settings: where the workers are its own, on Linux. (macOS
-    does not bear a fork of what has loaded its frameworks; nor has it pidfds.)"""
-    if settings.broker_url is not None or not hasattr(os, "pidfd_open"):
-        return None
-    if may_trace(settings):
-        return None  # a fork ends at once, and its last spans would not be sent
-    stack = read_stack(settings.home)
-    if stack is not None and stack.service_pid is not None:  # its workers work for us, too
-        return None
-    return Crew(settings.home)

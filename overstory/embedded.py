@@ -180,6 +180,7 @@ class Embedded:
         if stack is None:
             return
         stack_file(self.settings.home).unlink(missing_ok=True)
+        _shut_down(stack.socket)
         for pid in (stack.sandbox_pid, stack.broker_pid):
             if pid is not None and is_ours(pid):
                 _terminate(pid)
@@ -382,6 +383,13 @@ def _answers(socket: str) -> bool:
         return True
     finally:
         server.close()
+
+
+def _shut_down(socket: str) -> None:
+    server = RedisServer(f"unix://{socket}", timeout_seconds=1.0, retries=0)
+    with contextlib.suppress(ServiceAway):
+        server.shut_down()
+    server.close()
 
 
 def _wait(ready: object, process: subprocess.Popen[bytes], sentence: str) -> None:

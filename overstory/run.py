@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.panel import Panel
 
 import migrations
+from clients.reach import is_reached
 from core.budget import is_spent
 from core.errors import KeyRefused, OverstoryError, ProviderDown, ServiceAway, WrongUsage
 from core.settings import SANDBOX, Settings
@@ -25,7 +26,7 @@ from models.engine import Connection
 from models.queries import JobRow
 from models.state import Moved
 from overstory.binding import account_state, held_by
-from overstory.crew import Crew, may_trace
+from overstory.crew import Crew, begin, may_trace
 from overstory.embedded import Embedded, prepare_home
 from overstory.progress import Display, counts_of, display
 from tasks import submit as submitting
@@ -208,17 +209,18 @@ def _serve(
     on_end: OnEnd,
     crew: Crew | None,
 ) -> JobRow:
+    crew = begin(settings, crew)
     embedded = Embedded(settings, crew=crew) if settings.broker_url is None else None
     with contextlib.ExitStack() as stack:
         if embedded is not None:
             settings = embedded.start()
             stack.callback(embedded.stop)
-            stack.callback(lambda: _stop_workers(embedded, services, job_id, console))
-            embedded.start_workers()
         services = build_services(settings, make_app(settings))
         stack.callback(services.close)
-        take_up(services, job_id)
+        take_up(services, job_id)  # its messages wait for the workers
         if embedded is not None:
+            stack.callback(lambda: _stop_workers(embedded, services, job_id, console))
+            embedded.start_workers()
             thread = threading.Thread(target=Reconciler(services).run, name="reconciler")
             thread.start()
             stack.callback(thread.join)
@@ -300,29 +302,32 @@ def look(services: Services, job_id: str, shown: Display, counting: bool) -> boo
     """Whether the job has ended, or stands still for its budget with nothing in flight;
     ``counting``: show where it stands, too."""
     with services.database.read() as connection:
-        job = queries.job(connection, job_id)
-        assert job is not None, "a submitted job has a row"
+        found = queries.job_standing(connection, job_id)
+        assert found is not None, "a submitted job has a row"
+        status, reason = found
         if counting:
             standing = queries.progress(connection, job_id)
             leaf_images = sum(n for s, n in standing.images.items() if s != "duplicate")
-            note = _note(connection, job) or held_by(account_state(services))
+            paused = f"paused: {reason}" if status == JobStatus.PAUSED else ""
+            note = paused or _trouble(connection, job_id) or held_by(account_state(services))
             shown.show(counts_of(standing, leaf_images), note)
-        spent = is_spent(job.status, job.reason) and not queries.at_work(connection, job_id)
-    return job.status.ended or spent
+        spent = is_spent(status, reason) and not queries.at_work(connection, job_id)
+    return status.ended or spent
 
 
-def _note(connection: Connection, job: JobRow) -> str:
-    """What holds a job up, in a few words."""
-    if job.status == JobStatus.PAUSED:
-        return f"paused: {job.reason}"
-    trouble = queries.trouble(connection, job.id)
+def _trouble(connection: Connection, job_id: str) -> str:
+    """What has to be tried again, in a few words."""
+    trouble = queries.trouble(connection, job_id)
     return f"tried again: {trouble[:TROUBLE_SHOWN]}" if trouble else ""
 
 
 def preflight(services: Services, job_id: str) -> None:
-    """Ask the endpoint for its models while the workers start. A refused key ends the job at once;
-    an endpoint that cannot be reached raises ServiceAway; anything else is found out by the calls.
+    """See that the endpoint can be reached while the workers start. Where it seems not, it is asked
+    for its models: one that cannot be reached raises ServiceAway, a key it refuses ends the job.
+    Anything else is found out by the first upload or call.
     """
+    if is_reached(services.settings.base_url):
+        return
     try:
         services.provider.models()
     except KeyRefused as error:

@@ -6,21 +6,24 @@ project's reference (celery.md).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 from typing import Any
 
-from celery import Celery, signals
+from celery import Celery, bootsteps, signals
 from kombu.asynchronous import get_event_loop
 from kombu.entity import Exchange, Queue
 
+from clients.redis import RedisServer
 from core import settings as configuration
+from core.errors import ServiceAway
 from core.settings import Settings
 from tasks.services import Services
 from workers.logs import configure_logs
 from workers.parent import end_with_parent
 from workers.services import build_services
-from workers.stack import broker_url
+from workers.stack import broker_url, embedded_url
 
 STAGES = ("submit", "preprocess", "upload", "infer", "aggregate")
 PLAIN_QUEUE = "celery"
@@ -80,6 +83,7 @@ def make_app(settings: Settings) -> OverstoryCelery:
             "health_check_interval": 10,
             "unacked_restore_interval": 1,
             "unacked_restore_throttle": 1,
+            "client_name": _client_name() if settings.broker_url is None else None,
         },
         # a stopping worker gets this long for its calls; leases cover the rest
         worker_soft_shutdown_timeout=settings.soft_shutdown_seconds,
@@ -99,7 +103,30 @@ def make_app(settings: Settings) -> OverstoryCelery:
         worker_proc_alive_timeout=30,
         timezone="UTC",
     )
+    if settings.broker_url is None:
+        app.steps["consumer"].add(LetGo)
     return app
+
+
+def _client_name() -> str:
+    """What this process's connections to the broker are called."""
+    return f"overstory-{os.getpid()}"
+
+
+class LetGo(bootsteps.StartStopStep):  # type: ignore[misc]
+    """A worker of the embedded broker that is ending lets its last pop of a message return at once,
+    with nothing; closing the connection waits for that, up to a second."""
+
+    requires = ("celery.worker.consumer:Connection",)
+
+    def shutdown(self, consumer: Any) -> None:
+        url = embedded_url(configuration.load().home, 0)
+        if url is None:
+            return
+        server = RedisServer(url, timeout_seconds=1.0)
+        with contextlib.suppress(ServiceAway):
+            server.unblock(consumer.app.conf.broker_transport_options["client_name"])
+        server.close()
 
 
 app = make_app(configuration.load())

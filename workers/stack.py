@@ -66,8 +66,13 @@ def limiter_url(settings: Settings) -> str:
         return settings.limiter_url
     if settings.broker_url:
         return _with_database(settings.broker_url, 1)
-    stack = read_stack(settings.home)
-    return f"unix://{stack.socket}?db=1" if stack else _with_database(NOWHERE, 1)
+    return embedded_url(settings.home, 1) or _with_database(NOWHERE, 1)
+
+
+def embedded_url(home: Path, number: int) -> str | None:
+    """A database of the embedded server of ``home``, where there is one."""
+    stack = read_stack(home)
+    return f"unix://{stack.socket}?db={number}" if stack else None
 
 
 def database_url(settings: Settings) -> str:

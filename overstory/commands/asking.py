@@ -14,7 +14,7 @@ from core.settings import Settings
 from core.spec import JobSpec
 from models.engine import Database
 from overstory.crew import Crew
-from overstory.report.command import check_writable, say_written, write_report
+from overstory.loading import loaded
 from overstory.run import run
 from overstory.summary import Showing
 from workers.stack import database_url
@@ -31,11 +31,12 @@ def ask_and_show(
 ) -> NoReturn:
     """Run the job of ``spec``, show what came of it and exit with its status."""
     showing = Showing(console, settings, as_json)
-    if report is not None:
-        check_writable(report)
+    pages = None if report is None else loaded("overstory.report.command")
+    if pages is not None:
+        pages.check_writable(report)
     ran = run(settings, spec, console, quiet, showing, crew)
     showing(ran.job)
-    if report is not None:
-        write_report(settings, Database(database_url(settings)), ran.job, report)
-        say_written(console, report)
+    if pages is not None:
+        pages.write_report(settings, Database(database_url(settings)), ran.job, report)
+        pages.say_written(console, report)
     showing.finish(ran)
