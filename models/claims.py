@@ -11,7 +11,20 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Double,
+    Integer,
+    and_,
+    bindparam,
+    exists,
+    func,
+    or_,
+    select,
+    update,
+)
 
 from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
 from models.engine import now
@@ -67,6 +80,71 @@ class Lease:
     seconds: float
 
 
+def _served_by(account: str | BindParameter[str]) -> ColumnElement[bool]:
+    return and_(Job.status == JobStatus.RUNNING, Job.account == account)
+
+
+# The image stages' statements are built once: building one takes longer than running it, and these
+# are run for every slice.
+_FREE = and_(
+    Image.status == bindparam("in_status"),
+    Image.due_at <= now(),
+    or_(Image.lease_token.is_(None), Image.lease_until <= now()),
+    Image.attempts < bindparam("attempts_most"),
+)
+_NEXT_JOB = (
+    select(Job.id, Job.detail, Job.options)
+    .where(
+        _served_by(bindparam("for_account")),
+        exists().where(Image.job_id == Job.id, _FREE),
+    )
+    .order_by(Job.served_images / Job.weight, Job.created_at)
+    .limit(1)
+)
+_TRIED = (
+    select(Image.id)
+    .where(Image.job_id == bindparam("of_job"), _FREE)
+    .order_by(Image.position)
+    .limit(bindparam("at_most", type_=Integer))
+    .with_for_update(skip_locked=True)
+)
+_FRESH = _TRIED.where(Image.attempts == 0)
+_TAKE = (
+    update(Image)
+    .where(Image.id.in_(bindparam("these", expanding=True)), _FREE)
+    .values(
+        lease_token=bindparam("token"),
+        lease_until=now() + bindparam("seconds", type_=Double),
+        attempts=Image.attempts + 1,
+    )
+    .returning(
+        Image.id,
+        Image.job_id,
+        Image.position,
+        Image.name,
+        Image.location,
+        Image.page,
+        Image.root,
+        Image.sha256,
+        Image.mime,
+        Image.prepared_bytes,
+        Image.attempts,
+    )
+)
+_SERVED = (
+    update(Job)
+    .where(Job.id == bindparam("of_job"))
+    .values(served_images=Job.served_images + bindparam("more", type_=Integer))
+)
+_DUE = select(func.count()).select_from(
+    select(Image.id)
+    .join(Job, Job.id == Image.job_id)
+    .where(_served_by(bindparam("for_account")), _FREE)
+    .limit(bindparam("at_most", type_=Integer))
+    .subquery()
+)
+
+
 def claim_images(
     connection: Connection,
     account: str,
@@ -76,58 +154,19 @@ def claim_images(
     attempts_max: int,
 ) -> list[ImageWork]:
     """Up to ``limit`` images of one job in ``status``, lowest positions first."""
-    free = _image_is_free(status, attempts_max)
-    job = connection.execute(
-        select(Job.id, Job.detail, Job.options)
-        .where(_served_by(account), exists().where(Image.job_id == Job.id, free))
-        .order_by(Job.served_images / Job.weight, Job.created_at)
-        .limit(1)
-    ).first()
+    free = {"in_status": status, "attempts_most": attempts_max}
+    job = connection.execute(_NEXT_JOB, {"for_account": account, **free}).first()
     if job is None:
         return []
-    ids = _next_images(connection, job.id, and_(free, Image.attempts == 0), limit)
+    asked = {"of_job": job.id, **free}
+    ids = connection.execute(_FRESH, {"at_most": limit, **asked}).scalars().all()
     if not ids:  # what was tried before comes last and alone: if it kills its worker, nobody pays
-        ids = _next_images(connection, job.id, free, 1)
-    rows = connection.execute(
-        update(Image)
-        .where(Image.id.in_(ids), free)
-        .values(
-            lease_token=lease.token,
-            lease_until=now() + lease.seconds,
-            attempts=Image.attempts + 1,
-        )
-        .returning(
-            Image.id,
-            Image.job_id,
-            Image.position,
-            Image.name,
-            Image.location,
-            Image.page,
-            Image.root,
-            Image.sha256,
-            Image.mime,
-            Image.prepared_bytes,
-            Image.attempts,
-        )
-    ).all()
-    connection.execute(
-        update(Job).where(Job.id == job.id).values(served_images=Job.served_images + len(rows))
-    )
+        ids = connection.execute(_TRIED, {"at_most": 1, **asked}).scalars().all()
+    held = {"token": lease.token, "seconds": lease.seconds}
+    rows = connection.execute(_TAKE, {"these": ids, **held, **free}).all()
+    connection.execute(_SERVED, {"of_job": job.id, "more": len(rows)})
     work = [ImageWork(**row._asdict(), detail=job.detail, options=job.options) for row in rows]
     return sorted(work, key=lambda image: image.position)
-
-
-def _next_images(
-    connection: Connection, job_id: str, free: ColumnElement[bool], limit: int
-) -> list[int]:
-    found = (
-        select(Image.id)
-        .where(Image.job_id == job_id, free)
-        .order_by(Image.position)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    return list(connection.execute(found).scalars())
 
 
 def next_node(
@@ -250,28 +289,10 @@ def waiting_work(connection: Connection, account: str, limit: int) -> dict[str, 
     return {stage: count for stage, count in counts.items() if count}
 
 
-def _served_by(account: str) -> ColumnElement[bool]:
-    return and_(Job.status == JobStatus.RUNNING, Job.account == account)
-
-
-def _image_is_free(status: ImageStatus, attempts_max: int) -> ColumnElement[bool]:
-    return and_(
-        Image.status == status,
-        Image.due_at <= now(),
-        or_(Image.lease_token.is_(None), Image.lease_until <= now()),
-        Image.attempts < attempts_max,
-    )
-
-
 def count_images(connection: Connection, account: str, status: ImageStatus, limit: int) -> int:
     """Images in ``status`` that are due now and claimed by nobody, counted up to ``limit``."""
-    found = (
-        select(Image.id)
-        .join(Job, Job.id == Image.job_id)
-        .where(_served_by(account), _image_is_free(status, 1_000_000))
-        .limit(limit)
-    )
-    return connection.execute(select(func.count()).select_from(found.subquery())).scalar_one()
+    counted = {"for_account": account, "in_status": status, "attempts_most": 1_000_000}
+    return connection.execute(_DUE, {"at_most": limit, **counted}).scalar_one()
 
 
 def count_nodes(connection: Connection, account: str, kind: NodeKind, limit: int) -> int:
