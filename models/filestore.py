@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Double,
+    Select,
     and_,
     bindparam,
     exists,
@@ -71,6 +74,73 @@ class FileRow:
     seconds: float | None
 
 
+# Built once: these are run for every slice.
+_OF = File.account == bindparam("of")
+_KNOWN = select(File.sha256, File.status, (File.lease_until > now()).label("alive")).where(
+    _OF, File.sha256.in_(bindparam("shas", expanding=True))
+)
+_OWED = select(Image.position).where(
+    Image.job_id == bindparam("of_job"),
+    Image.status == ImageStatus.PREPARED,
+    Image.position < bindparam("before"),
+    ~exists().where(
+        _OF,
+        File.sha256 == Image.sha256,
+        or_(File.status == FileStatus.STORED, File.lease_until > now()),
+    ),
+)
+_STORED = (
+    update(File)
+    .where(_OF, File.sha256 == bindparam("content"))
+    .values(
+        status=FileStatus.STORED,
+        file_id=bindparam("new_id"),
+        uploaded_at=now(),
+        used_at=now(),
+        lease_token=None,
+        lease_until=0.0,
+    )
+)
+
+
+def _counted() -> Select[int]:
+    """Each kind by its own part of the index: those long gone are many, and are not looked at."""
+    deleting = File.used_at > now() - DELETE_SECONDS  # it was set when the file was given up
+    kinds = (
+        [File.status == FileStatus.STORED],
+        [File.status == FileStatus.UPLOADING, File.lease_until > now()],
+        [File.status == FileStatus.GONE, deleting, File.lease_until > now()],
+    )
+    total: ColumnElement[int] = literal_column("0")
+    for kind in kinds:
+        total += select(func.count()).where(_OF, *kind).scalar_subquery()
+    return select(total)
+
+
+def _taking(dialect: Any) -> Any:
+    """Insert a row, or take over one that is gone or whose uploader is."""
+    values = {
+        "status": FileStatus.UPLOADING,
+        "lease_token": bindparam("token"),
+        "lease_until": now() + bindparam("seconds", type_=Double),
+        "used_at": now(),
+        "file_id": None,
+        "deleted_at": None,
+    }
+    # no parameter after VALUES, or each row is a statement of its own
+    free = and_(File.status != literal_column(f"'{FileStatus.STORED}'"), File.lease_until <= now())
+    new = dialect.insert(File).values(account=bindparam("of"), **values)
+    return new.on_conflict_do_update(
+        index_elements=["account", "sha256"],
+        set_={name: new.excluded[name] for name in (*values, "bytes")},
+        where=free,
+    ).returning(File.sha256)
+
+
+_COUNT = _counted()
+_TAKE = {"sqlite": _taking(sqlite), "postgresql": _taking(postgresql)}
+
+
 def claim_all(
     connection: Connection,
     account: str,
@@ -82,11 +152,7 @@ def claim_all(
     """What to do about each content (sha256 -> bytes): claim its upload, unless it is stored,
     under way elsewhere, or there is no room beside the places ``reserved`` from it for others."""
     _one_at_a_time(connection, account)
-    rows = connection.execute(
-        select(File.sha256, File.status, (File.lease_until > now()).label("alive")).where(
-            File.account == account, File.sha256.in_(sizes)
-        )
-    ).all()
+    rows = connection.execute(_KNOWN, {"of": account, "shas": list(sizes)}).all()
     claims = {row.sha256: c for row in rows if (c := _taken_by(row.status, row.alive))}
     _touch(connection, account, [sha for sha, claim in claims.items() if claim is Claim.STORED])
     lost = {row.sha256 for row in rows if row.status == FileStatus.UPLOADING and not row.alive}
@@ -114,18 +180,8 @@ def _one_at_a_time(connection: Connection, account: str) -> None:
 def owed(connection: Connection, account: str, job_id: str, position: int) -> list[int]:
     """Positions before ``position`` of images that still need a place. They come first, or leaves
     that each lack an image would fill a small store."""
-    at_provider = exists().where(
-        File.account == account,
-        File.sha256 == Image.sha256,
-        or_(File.status == FileStatus.STORED, File.lease_until > now()),
-    )
-    found = select(Image.position).where(
-        Image.job_id == job_id,
-        Image.status == ImageStatus.PREPARED,
-        Image.position < position,
-        ~at_provider,
-    )
-    return list(connection.execute(found).scalars())
+    asked = {"of": account, "of_job": job_id, "before": position}
+    return list(connection.execute(_OWED, asked).scalars())
 
 
 def _taken_by(status: str, alive: bool) -> Claim | None:
@@ -139,17 +195,8 @@ def stored_all(connection: Connection, account: str, file_ids: Mapping[str, str]
     if not file_ids:
         return
     connection.execute(
-        update(File)
-        .where(File.account == account, File.sha256 == bindparam("content"))
-        .values(
-            status=FileStatus.STORED,
-            file_id=bindparam("new_id"),
-            uploaded_at=now(),
-            used_at=now(),
-            lease_token=None,
-            lease_until=0.0,
-        ),
-        [{"content": sha, "new_id": file_id} for sha, file_id in file_ids.items()],
+        _STORED,
+        [{"of": account, "content": sha, "new_id": new_id} for sha, new_id in file_ids.items()],
     )
 
 
@@ -340,18 +387,8 @@ def known_ids(connection: Connection, account: str) -> set[str]:
 
 
 def _count(connection: Connection, account: str) -> int:
-    """Files that are there, on their way there, or not deleted yet. Each by its own part of the
-    index: those long gone are many, and are not looked at."""
-    deleting = File.used_at > now() - DELETE_SECONDS  # it was set when the file was given up
-    kinds = (
-        [File.status == FileStatus.STORED],
-        [File.status == FileStatus.UPLOADING, File.lease_until > now()],
-        [File.status == FileStatus.GONE, deleting, File.lease_until > now()],
-    )
-    total: ColumnElement[int] = literal_column("0")
-    for kind in kinds:
-        total += select(func.count()).where(File.account == account, *kind).scalar_subquery()
-    return connection.execute(select(total)).scalar_one()
+    """Files that are there, on their way there, or not deleted yet."""
+    return connection.execute(_COUNT, {"of": account}).scalar_one()
 
 
 def _touch(connection: Connection, account: str, shas: Collection[str]) -> None:
@@ -366,24 +403,9 @@ def _take_all(
 ) -> set[str]:
     """Insert rows (sha256 -> bytes) or take over those that are gone or whose uploader is, in one
     statement; the contents that are ours now."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    values = {
-        "status": FileStatus.UPLOADING,
-        "lease_token": lease.token,
-        "lease_until": now() + lease.seconds,
-        "used_at": now(),
-        "file_id": None,
-        "deleted_at": None,
-    }
-    # no parameter after VALUES, or each row is a statement of its own
-    free = and_(File.status != literal_column(f"'{FileStatus.STORED}'"), File.lease_until <= now())
-    new = dialect.insert(File).values(account=account, **values)
-    taking = new.on_conflict_do_update(
-        index_elements=["account", "sha256"],
-        set_={name: new.excluded[name] for name in (*values, "bytes")},
-        where=free,
-    ).returning(File.sha256)
+    taking = _TAKE[connection.dialect.name]
+    held = {"token": lease.token, "seconds": lease.seconds, "of": account}
     rows = connection.execute(
-        taking, [{"sha256": sha256, "bytes": size} for sha256, size in sizes.items()]
+        taking, [{"sha256": sha256, "bytes": size, **held} for sha256, size in sizes.items()]
     )
     return set(rows.scalars())

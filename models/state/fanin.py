@@ -6,7 +6,7 @@ number of times counts once (reference: celery.md, fan-in).
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, bindparam, func, select, update
 
 from core.errors import RefusalCode
 from core.states import (
@@ -136,12 +136,19 @@ def child_settled(connection: Connection, node_id: int, moved: Moved) -> None:
         open_branch(connection, row.id, moved)
 
 
+_COUNT_DOWN = (
+    update(Node)
+    .where(
+        Node.id == bindparam("node"),
+        Node.status == NodeStatus.WAITING,
+        Node.pending >= bindparam("by"),
+    )
+    .values(pending=Node.pending - bindparam("by"))
+    .returning(Node.id, Node.pending)
+)
+
+
 def count_down_leaf(connection: Connection, node_id: int | None, by: int, moved: Moved) -> None:
-    row = connection.execute(
-        update(Node)
-        .where(Node.id == node_id, Node.status == NodeStatus.WAITING, Node.pending >= by)
-        .values(pending=Node.pending - by)
-        .returning(Node.id, Node.pending)
-    ).first()
+    row = connection.execute(_COUNT_DOWN, {"node": node_id, "by": by}).first()
     if row is not None and row.pending == 0:
         open_leaf(connection, row.id, moved)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import asdict
+from dataclasses import fields
 
 from sqlalchemy import Connection, bindparam, exists, select, update
 
@@ -19,6 +19,23 @@ from models.state.fanin import count_down_leaf
 from models.state.moves import FREE, Moved, PreparedImage, image_events, move_image
 from models.tables import Image, Job, Node
 
+# Built once: these are run for every slice.
+_THESE = Image.id.in_(bindparam("these", expanding=True))
+_MOVED = {"updated_at": now(), "attempts": 0, "error": None, **FREE}
+_COLUMNS = tuple(column.name for column in fields(PreparedImage))
+_PREPARED = (
+    update(Image)
+    .where(Image.id == bindparam("image"))
+    .values(status=ImageStatus.PREPARED, **_MOVED, **{name: bindparam(name) for name in _COLUMNS})
+)
+_UPLOADED = update(Image).where(_THESE).values(status=ImageStatus.UPLOADED, **_MOVED)
+_HELD = (
+    select(Image.id, Image.node_id)
+    .where(_THESE, Image.lease_token == bindparam("token"), Image.status == bindparam("in_status"))
+    .order_by(Image.id)  # one order for all, so that two slices cannot lock each other out
+    .with_for_update()
+)
+
 
 def images_prepared(
     connection: Connection, token: str, made: Mapping[int, PreparedImage], moved: Moved
@@ -27,12 +44,8 @@ def images_prepared(
     somebody else has recorded it or will."""
     held = _still_held(connection, token, made, ImageStatus.PENDING)
     if held:
-        connection.execute(
-            update(Image)
-            .where(Image.id == bindparam("image"))
-            .values(status=ImageStatus.PREPARED, updated_at=now(), attempts=0, error=None, **FREE),
-            [{"image": image_id, **asdict(made[image_id])} for image_id in held],
-        )
+        found = [{"image": image_id, **_values(made[image_id])} for image_id in held]
+        connection.execute(_PREPARED, found)
         image_events(connection, held, ImageStatus.PREPARED)
     moved.prepared += len(held)
     return set(held)
@@ -44,11 +57,7 @@ def images_uploaded(
     """prepared -> uploaded for a slice, and its leaves count down; the ids that moved."""
     held = _still_held(connection, token, image_ids, ImageStatus.PREPARED)
     if held:
-        connection.execute(
-            update(Image)
-            .where(Image.id.in_(held))
-            .values(status=ImageStatus.UPLOADED, updated_at=now(), attempts=0, error=None, **FREE)
-        )
+        connection.execute(_UPLOADED, {"these": list(held)})
         image_events(connection, held, ImageStatus.UPLOADED)
     # in one order for all: slices that share two leaves would deadlock on PostgreSQL
     for node_id, count in sorted(Counter(leaf for leaf in held.values() if leaf).items()):
@@ -61,13 +70,12 @@ def _still_held(
 ) -> dict[int, int | None]:
     """Of ``image_ids``, those in ``status`` under the lease ``token``, with their leaves; locked
     until the end of the transaction."""
-    rows = connection.execute(
-        select(Image.id, Image.node_id)
-        .where(Image.id.in_(image_ids), Image.lease_token == token, Image.status == status)
-        .order_by(Image.id)  # one order for all, so that two slices cannot lock each other out
-        .with_for_update()
-    )
-    return {row.id: row.node_id for row in rows}
+    found = {"these": list(image_ids), "token": token, "in_status": status}
+    return {row.id: row.node_id for row in connection.execute(_HELD, found)}
+
+
+def _values(made: PreparedImage) -> dict[str, object]:
+    return {name: getattr(made, name) for name in _COLUMNS}
 
 
 def image_postponed(

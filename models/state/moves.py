@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, insert, literal, select, update
+from sqlalchemy import Connection, String, bindparam, insert, select, update
 
 from core.states import (
     IMAGE_MOVES,
@@ -137,9 +137,14 @@ def event(
     )
 
 
+_IMAGE_EVENTS = insert(Event).from_select(
+    ["at", "job_id", "image_id", "name"],
+    select(now(), Image.job_id, Image.id, bindparam("event", type_=String)).where(
+        Image.id.in_(bindparam("these", expanding=True))
+    ),
+)
+
+
 def image_events(connection: Connection, image_ids: Collection[int], status: ImageStatus) -> None:
     """One event an image, in one statement."""
-    found = select(now(), Image.job_id, Image.id, literal(f"image.{status}")).where(
-        Image.id.in_(image_ids)
-    )
-    connection.execute(insert(Event).from_select(["at", "job_id", "image_id", "name"], found))
+    connection.execute(_IMAGE_EVENTS, {"these": list(image_ids), "event": f"image.{status}"})
