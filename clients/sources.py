@@ -35,6 +35,8 @@ __all__ = [
     "local_path",
 ]
 
+SAMPLE_BYTES = 16 * 1024
+"""Scans and bursts come in files of one size: thousands of them are told apart by this much."""
 PAGED_ENDINGS = (".pdf", ".tif", ".tiff")
 BYTES_SCHEME = "file-bytes:"
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -351,7 +353,8 @@ def _parents(location: str, name: str) -> list[str]:
 def content_twins(sources: Sequence[Source]) -> dict[int, int]:
     """index -> index of the first source with the same bytes and page.
 
-    Only files of equal size are read, each once; a file that cannot be read is no twin.
+    Of files of equal size three samples are read, and the whole of those that are alike in them;
+    a file that cannot be read is no twin.
     """
     first: dict[tuple[str, int | None], int] = {}
     twins: dict[int, int] = {}
@@ -367,23 +370,46 @@ def content_twins(sources: Sequence[Source]) -> dict[int, int]:
 
 
 def _contents(sources: Sequence[Source]) -> dict[str, str]:
-    """location -> what stands for its bytes: the URL, the location where no other file has its
-    size, else the hash. Files that are going to be refused have none: a good file must not be
-    the duplicate of one that fails.
+    """location -> what stands for its bytes: the URL, the location where no other file is like it,
+    else the hash. Files that are going to be refused have none: a good file must not be the
+    duplicate of one that fails.
     """
     sizes = {s.location: s.bytes for s in sources if not is_url(s.location) and _stays_inside(s)}
     crowd = Counter(sizes.values())
     contents = {s.location: s.location for s in sources if is_url(s.location)}
+    glances: dict[str, str] = {}
     for location, size in sizes.items():
-        content = _hash(location) if size is not None and crowd[size] > 1 else location
-        if size is not None and content is not None:
+        if size is None:
+            continue
+        if crowd[size] == 1:
+            contents[location] = location
+        elif (glance := _hash(location, _samples(size))) is not None:
+            glances[location] = glance
+    alike = Counter(glances.values())
+    for location, glance in glances.items():
+        content = _hash(location) if alike[glance] > 1 else location
+        if content is not None:
             contents[location] = content
     return contents
 
 
-def _hash(location: str) -> str | None:
+def _samples(size: int) -> list[int]:
+    """Where to read SAMPLE_BYTES of a file: its head (where metadata differ), middle and end."""
+    last = max(size - SAMPLE_BYTES, 0)
+    return sorted({0, last // 2, last})
+
+
+def _hash(location: str, places: Sequence[int] = ()) -> str | None:
+    """Of the whole file, or of its size and the samples at ``places``; None where it cannot be
+    read."""
     try:
-        with disk.opened(local_path(location), max_bytes=2**63) as (file, _):
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        with disk.opened(local_path(location), max_bytes=2**63) as (file, size):
+            if not places:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+            digest = hashlib.sha256(str(size).encode())
+            for place in places:
+                file.seek(place)
+                digest.update(file.read(SAMPLE_BYTES))
+            return digest.hexdigest()
     except (ImageRefused, OSError):
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -222,14 +223,35 @@ def test_pages_are_twins_of_the_same_page_of_a_copy_only(tmp_path: Path) -> None
     assert content_twins(found) == {2: 0, 3: 1}
 
 
-def test_only_files_of_one_size_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    put(tmp_path, "1.jpg", "2.jpg")
-    put(tmp_path, "3.jpg", data=JPEG + b"!")
+def test_only_files_of_one_size_are_looked_into_and_only_those_alike_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = JPEG + bytes(5 * sources.SAMPLE_BYTES)
+    put(tmp_path, "1.jpg", "2.jpg", data=long)
+    put(tmp_path, "3.jpg", data=long[:-1] + b"!")
+    put(tmp_path, "4.jpg", data=long + b"!")
+    looked: list[str] = []
     read: list[str] = []
     plain = sources._hash
-    monkeypatch.setattr(sources, "_hash", lambda at: read.append(at) or plain(at))  # type: ignore[func-returns-value]
+
+    def hashed(at: str, places: Sequence[int] = ()) -> str | None:
+        (looked if places else read).append(Path(at).name)
+        return plain(at, places)
+
+    monkeypatch.setattr(sources, "_hash", hashed)
     assert content_twins(expand([str(tmp_path)], LIMITS).sources) == {1: 0}
-    assert [Path(at).name for at in read] == ["1.jpg", "2.jpg"]
+    assert looked == ["1.jpg", "2.jpg", "3.jpg"]
+    assert read == ["1.jpg", "2.jpg"]
+
+
+@pytest.mark.parametrize("place", [0, 17 * 1024, 40 * 1024, 63 * 1024])
+def test_files_of_one_size_that_differ_anywhere_are_no_twins(tmp_path: Path, place: int) -> None:
+    data = bytearray(64 * 1024)
+    data[:3] = JPEG[:3]
+    put(tmp_path, "1.jpg", data=bytes(data))
+    data[place + 3] = 1
+    put(tmp_path, "2.jpg", data=bytes(data))
+    assert content_twins(expand([str(tmp_path)], LIMITS).sources) == {}
 
 
 def test_a_good_file_is_no_twin_of_one_that_fails(tmp_path: Path) -> None:
