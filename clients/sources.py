@@ -353,8 +353,8 @@ def _parents(location: str, name: str) -> list[str]:
 def content_twins(sources: Sequence[Source]) -> dict[int, int]:
     """index -> index of the first source with the same bytes and page.
 
-    Of files of equal size three samples are read, and the whole of those that are alike in them;
-    a file that cannot be read is no twin.
+    Of files of equal size a sample is read, then two more, then the whole, as long as they are
+    alike; a file that cannot be read is no twin.
     """
     first: dict[tuple[str, int | None], int] = {}
     twins: dict[int, int] = {}
@@ -374,39 +374,40 @@ def _contents(sources: Sequence[Source]) -> dict[str, str]:
     else the hash. Files that are going to be refused have none: a good file must not be the
     duplicate of one that fails.
     """
-    sizes = {s.location: s.bytes for s in sources if not is_url(s.location) and _stays_inside(s)}
-    crowd = Counter(sizes.values())
     contents = {s.location: s.location for s in sources if is_url(s.location)}
-    glances: dict[str, str] = {}
-    for location, size in sizes.items():
-        if size is None:
-            continue
-        if crowd[size] == 1:
-            contents[location] = location
-        elif (glance := _hash(location, _samples(size))) is not None:
-            glances[location] = glance
-    alike = Counter(glances.values())
-    for location, glance in glances.items():
-        content = _hash(location) if alike[glance] > 1 else location
+    sizes = {s.location: s.bytes for s in sources if not is_url(s.location) and _stays_inside(s)}
+    alike: dict[str, object] = {at: size for at, size in sizes.items() if size is not None}
+    for samples in (_head, _middle_and_end):
+        crowd = Counter(alike.values())
+        contents |= {at: at for at, look in alike.items() if crowd[look] == 1}
+        rest = [at for at, look in alike.items() if crowd[look] > 1]
+        looks = {at: _hash(at, samples(sizes[at] or 0)) for at in rest}
+        alike = {at: (alike[at], look) for at, look in looks.items() if look is not None}
+    crowd = Counter(alike.values())
+    for at, look in alike.items():
+        content = _hash(at) if crowd[look] > 1 else at
         if content is not None:
-            contents[location] = content
+            contents[at] = content
     return contents
 
 
-def _samples(size: int) -> list[int]:
-    """Where to read SAMPLE_BYTES of a file: its head (where metadata differ), middle and end."""
+def _head(size: int) -> list[int]:
+    """Where to read SAMPLE_BYTES first: cameras write the time there, and a small picture."""
+    return [0]
+
+
+def _middle_and_end(size: int) -> list[int]:
     last = max(size - SAMPLE_BYTES, 0)
-    return sorted({0, last // 2, last})
+    return [last // 2, last]
 
 
 def _hash(location: str, places: Sequence[int] = ()) -> str | None:
-    """Of the whole file, or of its size and the samples at ``places``; None where it cannot be
-    read."""
+    """Of the whole file, or of the samples at ``places``; None where it cannot be read."""
     try:
-        with disk.opened(local_path(location), max_bytes=2**63) as (file, size):
+        with disk.opened(local_path(location), max_bytes=2**63) as (file, _):
             if not places:
                 return hashlib.file_digest(file, "sha256").hexdigest()
-            digest = hashlib.sha256(str(size).encode())
+            digest = hashlib.sha256()
             for place in places:
                 file.seek(place)
                 digest.update(file.read(SAMPLE_BYTES))

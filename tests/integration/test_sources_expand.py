@@ -229,7 +229,8 @@ def test_only_files_of_one_size_are_looked_into_and_only_those_alike_are_read(
     long = JPEG + bytes(5 * sources.SAMPLE_BYTES)
     put(tmp_path, "1.jpg", "2.jpg", data=long)
     put(tmp_path, "3.jpg", data=long[:-1] + b"!")
-    put(tmp_path, "4.jpg", data=long + b"!")
+    put(tmp_path, "4.jpg", data=JPEG.replace(b"photo", b"PHOTO") + long[len(JPEG) :])
+    put(tmp_path, "5.jpg", data=long + b"!")
     looked: list[str] = []
     read: list[str] = []
     plain = sources._hash
@@ -240,7 +241,7 @@ def test_only_files_of_one_size_are_looked_into_and_only_those_alike_are_read(
 
     monkeypatch.setattr(sources, "_hash", hashed)
     assert content_twins(expand([str(tmp_path)], LIMITS).sources) == {1: 0}
-    assert looked == ["1.jpg", "2.jpg", "3.jpg"]
+    assert looked == ["1.jpg", "2.jpg", "3.jpg", "4.jpg", "1.jpg", "2.jpg", "3.jpg"]
     assert read == ["1.jpg", "2.jpg"]
 
 
