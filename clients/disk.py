@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 
@@ -41,6 +41,14 @@ def unread(path: Path) -> Iterator[BufferedReader]:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise ImageRefused(RefusalCode.UNREADABLE, "it is not a regular file")
         yield file
+
+
+def read_ahead(path: Path) -> None:
+    """Let the system begin to read a file that is wanted soon. What keeps it from that is told when
+    the file is read."""
+    if hasattr(os, "posix_fadvise"):
+        with suppress(ImageRefused, OSError), unread(path) as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_WILLNEED)
 
 
 def _open(path: Path) -> BufferedReader:

@@ -11,11 +11,12 @@ import hashlib
 import tempfile
 from collections.abc import Iterator, Sequence
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 
 from celery import shared_task
 
-from clients import imaging, sources
+from clients import disk, imaging, sources
 from core.images import ImageLimits
 from core.outcomes import Done, Outcome
 from core.settings import Settings
@@ -32,7 +33,13 @@ from tasks.services import Services
 
 
 def work(services: Services, images: Sequence[ImageWork]) -> list[Outcome[PreparedImage]]:
-    return [attempt(services, image, partial(prepare, services, image)) for image in images]
+    """Prepare one after the other, while the disk is already at the next."""
+    outcomes = []
+    for image, following in zip_longest(images, images[1:]):
+        if following is not None and not is_url(following.location):
+            disk.read_ahead(sources.local_path(following.location))
+        outcomes.append(attempt(services, image, partial(prepare, services, image)))
+    return outcomes
 
 
 def prepare(services: Services, image: ImageWork) -> Outcome[PreparedImage]:
