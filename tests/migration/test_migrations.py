@@ -44,6 +44,13 @@ def test_the_models_are_what_the_migrations_make(database):
     assert tables(database) >= CONTRACT
 
 
+def test_the_newest_revision_is_told_without_alembic():
+    scripts = ScriptDirectory.from_config(migrations.configuration("sqlite://"))
+    assert migrations.newest() == scripts.get_current_head()
+    told = "import migrations, sys; migrations.newest(); print('alembic' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", told], text=True).strip() == "False"
+
+
 def test_an_empty_database_is_brought_up_and_a_current_one_is_left_alone(empty):
     assert not migrations.is_current(empty)
     migrations.upgrade(empty.url)
