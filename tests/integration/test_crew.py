@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from core.settings import load
 from overstory import crew as crews
 from overstory.crew import Crew, Fork
 from overstory.embedded import Embedded, prepare_home
+from workers.app import make_app
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="Linux alone has pidfds"),
@@ -87,3 +89,39 @@ def test_a_worker_that_died_is_started_alone_where_the_crew_is_gone(
 
 def test_there_is_no_crew_where_the_workers_are_somebody_elses() -> None:
     assert crews.begin(load(broker_url="redis://127.0.0.1:1/0")) is None
+
+
+def test_a_crew_that_began_early_is_the_one_that_is_used(crew: Crew) -> None:
+    assert crews.begin(load(), crew) is crew
+
+
+def test_a_crew_that_began_early_for_nothing_is_sent_away(crew: Crew) -> None:
+    assert crews.begin(load(broker_url="redis://127.0.0.1:1/0"), crew) is None
+    assert crew.fork({}) is None
+
+
+def test_a_broker_of_ones_own_is_known_before_any_setting_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OVERSTORY_BROKER_URL", "redis://127.0.0.1:1/0")
+    assert crews.early() is None
+
+
+def test_a_crew_begins_before_anything_of_ours_is_loaded() -> None:
+    """Its own loading takes as long as the command's: what it waits for is lost."""
+    told = "import overstory.cli, sys; print([n for n in ('core', 'models') if n in sys.modules])"
+    loaded = subprocess.check_output([sys.executable, "-c", told], text=True)
+    assert loaded.strip() == "['core']"  # the errors' names alone
+
+
+def test_a_workers_last_pop_takes_no_message_with_it(stack: Embedded) -> None:
+    """A message that is sent while the workers end is there for whoever comes next."""
+    stack.start_workers()
+    logs = [stack.log_file(stack._name(worker, n)) for n, worker in enumerate(stack.workers)]
+    eventually(lambda: all(log.exists() and " ready." in log.read_text("utf-8") for log in logs))
+    stack.stop_workers(SECONDS)
+    app = make_app(stack.settings)
+    with app.connection_for_write() as connection:
+        for queue in ("preprocess", "upload", "infer"):
+            connection.SimpleQueue(queue).put({"hint": queue})
+            assert connection.SimpleQueue(queue).qsize() == 1
