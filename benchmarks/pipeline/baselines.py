@@ -18,8 +18,11 @@ from core.settings import load
 from overstory.embedded import Embedded
 from workers.app import make_app
 
-NOOPS = 4_000
+NOOPS = 2_500
 START_SECONDS = 60.0
+SCRIPT_SECONDS = 8.0
+"""About how long the plain script may ask; its rate says how long the whole would have taken."""
+PATIENCE_SECONDS = 90.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,26 +34,35 @@ class Plain:
     retries: int
     seconds: float
     cpu: float
+    sandbox_cpu: float
     stopped: bool
 
 
-def plain(scene: Scene, pictures: Path, seconds: float) -> Plain:
-    """Run the plain script for at most about ``seconds``, against the same limits."""
+def script_seconds(latency_seconds: float) -> float:
+    """How long the script may go on asking: whole calls, so that its rate is not that of a part."""
+    return max(1, round(SCRIPT_SECONDS / latency_seconds)) * latency_seconds
+
+
+def plain(scene: Scene, pictures: Path, shrinking: bool) -> Plain:
+    """Run the plain script against the same limits, for ``script_seconds`` and its last calls."""
+    asking = script_seconds(scene.latency_seconds)
     with tempfile.TemporaryDirectory() as folder, sandbox_of(scene) as endpoint:
         words = [sys.executable, "-m", "benchmarks.pipeline.plain_script", str(pictures)]
         words += [endpoint.base_url, str(scene.limits.concurrency)]
-        words += [str(scene.window_seconds), str(seconds)]
-        ended = watched(words, dict(os.environ), Path(folder) / "plain", 2 * seconds + 60)
+        words += [str(scene.window_seconds), str(asking)]
+        words += ["--shrink"] if shrinking else []
+        ended = watched(words, dict(os.environ), Path(folder) / "plain", asking + PATIENCE_SECONDS)
         found = json.loads((Path(folder) / "plain.out").read_text())
-    stopped = found["answers"] < found["images"]
-    rate = max(found["answers"], 1) / found["seconds"]
+        sandbox_cpu = cpu_of(endpoint.pid)
+    answers, images = found["answers"], found["images"]
     return Plain(
-        answers=found["answers"],
-        images=found["images"],
+        answers=answers,
+        images=images,
         retries=found["retries"],
-        seconds=found["images"] / rate if stopped else ended.wall,
+        seconds=ended.wall + asking * (images - answers) / max(answers, 1),
         cpu=ended.cpu,
-        stopped=stopped,
+        sandbox_cpu=sandbox_cpu,
+        stopped=answers < images,
     )
 
 

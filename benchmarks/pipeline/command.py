@@ -11,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.pipeline.asked import asked
+from benchmarks.pipeline.bounds import Tree
 from benchmarks.pipeline.measure import Ended, cpu_of, machine, watched
+from benchmarks.pipeline.pictures import mean_bytes
 from benchmarks.pipeline.timeline import Timeline, timeline
 from core.limits import Limits, tier
 from overstory.sandbox.process import SandboxProcess
@@ -23,12 +26,15 @@ RUN_SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A set and an account. The window of the limits may be shorter than the provider's 60 s."""
+    """A set and an account. ``side`` is the pictures' width in pixels; ``small`` ones are a row of
+    their own beside those of a phone. The window is that of the limits."""
 
     images: int
     tier: str
     latency_seconds: float
     window_seconds: float
+    side: int
+    small: bool = False
 
     @property
     def limits(self) -> Limits:
@@ -36,7 +42,7 @@ class Scene:
 
     @property
     def name(self) -> str:
-        return f"{self.images}-{self.tier}"
+        return f"{self.images}-{self.tier}{'-small' if self.small else ''}"
 
 
 @dataclass(slots=True)
@@ -47,12 +53,14 @@ class Run:
     ended: Ended
     result: dict[str, Any]
     times: Timeline
+    asked: Tree
     sandbox_cpu: float
     sandbox: dict[str, Any]
     others_cpu: float  # of the machine, by nobody of ours
     load: float
     database_bytes: int
     broker_bytes: int  # written to its log of messages
+    picture_bytes: float  # of a file, on average
 
 
 def run(scene: Scene, pictures: Path, folder: Path) -> Run:
@@ -69,17 +77,20 @@ def run(scene: Scene, pictures: Path, folder: Path) -> Run:
                 )
             own = _own_cpu() - own
             sandbox_cpu, stats = cpu_of(endpoint.pid), endpoint.stats()
+        result = _result(home, ended)
         return Run(
             scene=scene,
             ended=ended,
-            result=_result(home, ended),
+            result=result,
             times=timeline(home / "overstory.db", ended.started_at),
+            asked=asked(home / "overstory.db", result["tree"]["depth"]),
             sandbox_cpu=sandbox_cpu,
             sandbox=stats,
             others_cpu=max(seen.busy - ended.cpu - sandbox_cpu - own, 0.0),
             load=seen.load,
             database_bytes=sum(path.stat().st_size for path in home.glob("overstory.db*")),
             broker_bytes=sum(path.stat().st_size for path in (home / "broker").rglob("*.aof")),
+            picture_bytes=mean_bytes(pictures),
         )
     finally:
         shutil.rmtree(home, ignore_errors=True)

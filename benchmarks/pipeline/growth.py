@@ -1,21 +1,29 @@
 """What an image costs at 600 and at 60,000: planning, the flow, progress, the report.
 
-The seconds of CPU of this process over a real SQLite file (benchmarks.pipeline.inprocess).
+    python -m benchmarks.pipeline.growth FOLDER
+
+Seconds of CPU of this process alone, over a real SQLite file (benchmarks.pipeline.inprocess), so
+it may run beside something that leaves it a core. Prints the costs as JSON.
 """
 
 from __future__ import annotations
 
 import gc
+import json
+import logging
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
 
 import psutil
+import structlog
 from PIL import Image
 
 from benchmarks.pipeline.inprocess import Shelf, Whole, make_files, whole
@@ -25,6 +33,7 @@ from overstory.report.data import report_data
 from overstory.report.page import page
 
 SMALL, LARGE = 600, 60_000
+SMALLS = 2
 LOOKS = 5
 """Progress is asked for this often, and the middle one taken."""
 
@@ -41,11 +50,33 @@ class Cost:
     database_bytes: int = 0
 
 
+def start(folder: Path) -> subprocess.Popen[bytes]:
+    """Begin to measure in a process of its own."""
+    words = [sys.executable, "-m", "benchmarks.pipeline.growth", str(folder)]
+    return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+
+
+def costs_of(process: subprocess.Popen[bytes]) -> list[Cost]:
+    """Wait for it. Raises RuntimeError when it failed."""
+    out, _ = process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"growth ended with {process.returncode}")
+    return [Cost(**cost) for cost in json.loads(out)]
+
+
+def main() -> None:
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    print(json.dumps([asdict(cost) for cost in growth(Path(sys.argv[1]))]))
+
+
 def growth(folder: Path, small: int = SMALL, large: int = LARGE) -> list[Cost]:
-    """The costs at both sizes; the small one is the mean of several jobs, for it is soon done."""
+    """The costs at both sizes. The small one is soon done: it is the mean of several jobs before
+    and after the large one, so that a machine that gets slower meanwhile is no growth."""
     cost(folder, small)  # statements are compiled, modules loaded
-    smalls = [cost(folder, small) for _ in range(3)]
-    return [_mean(smalls), cost(folder, large)]
+    before = [cost(folder, small) for _ in range(SMALLS)]
+    most = cost(folder, large)
+    after = [cost(folder, small) for _ in range(SMALLS)]
+    return [_mean(before + after), most]
 
 
 def cost(folder: Path, images: int) -> Cost:
@@ -122,3 +153,7 @@ def _mean(costs: list[Cost]) -> Cost:
         grown_bytes=max(c.grown_bytes for c in costs),
         database_bytes=costs[0].database_bytes,
     )
+
+
+if __name__ == "__main__":
+    main()

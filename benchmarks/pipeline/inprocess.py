@@ -11,7 +11,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,11 @@ from core.outcomes import Done, Outcome
 from core.reply import Reply, Usage
 from core.settings import load
 from core.spec import JobSpec
-from core.states import ImageStatus
 from models.claims import ImageWork
 from models.engine import Database
 from models.state import PreparedImage
 from tasks import aggregate, asking, infer, pipeline, preprocess, submit, upload
 from tasks.leases import LeaseKeeper
-from tasks.pipeline import ImageStage
 from tasks.services import Services
 
 KEY = "bench-key-0123456789"
@@ -73,6 +71,12 @@ class Shelf:
     def get(self, sha256: str) -> bytes | None:
         return b"picture"
 
+    def size(self, sha256: str) -> int | None:
+        return None
+
+    def drop(self, sha256: str, fresh_seconds: float) -> int | None:
+        return None
+
     def check(self) -> None:
         return None
 
@@ -111,7 +115,7 @@ def _made(image: ImageWork) -> PreparedImage:
     return PreparedImage(sha256, sha256, "image/jpeg", 728, 546, 60_000, 171, None)
 
 
-PREPROCESS = ImageStage("preprocess", ImageStatus.PENDING, _prepared, preprocess.record)
+PREPROCESS = replace(preprocess.STAGE, work=_prepared)
 STAGES: dict[str, Any] = {
     "preprocess": lambda services: pipeline.run_slice(services, PREPROCESS),
     "upload": upload.run,

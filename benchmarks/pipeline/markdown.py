@@ -17,14 +17,21 @@ Column = tuple[str, Callable[[Row], str]]
 PARTS = ("command", "preprocess", "upload", "infer", "broker")
 
 
-def _scaled(row: Row) -> str:
-    window = row["window_seconds"]
-    return "" if window == 60 else f" (window {window:.0f} s)"
+def _size(row: Row) -> str:
+    return f"{row['images']:,}{' small' if row['small'] else ''}"
 
 
-def _script(row: Row) -> str:
-    plain = row["plain"]
-    return "" if plain is None else f"{'~' if plain['stopped'] else ''}{plain['seconds']:.0f}"
+def _script(kind: str) -> Callable[[Row], str]:
+    """The script's seconds, ``~`` where they go on at its rate, and their ratio to ours."""
+
+    def told(row: Row) -> str:
+        script = row[kind]
+        if script is None:
+            return ""
+        about = "~" if script["stopped"] else ""
+        return f"{about}{script['seconds']:.0f}, {row[f'times_{kind}']:.1f}"
+
+    return told
 
 
 def _ms(seconds: float | None) -> str:
@@ -36,19 +43,21 @@ def _peaks(row: Row) -> str:
 
 
 WALL: Sequence[Column] = (
-    ("images", lambda r: f"{r['images']:,}"),
-    ("tier", lambda r: f"{r['tier']}{_scaled(r)}"),
+    ("images", _size),
+    ("tier", lambda r: r["tier"]),
     ("wall", lambda r: f"{r['wall']:.1f}"),
     ("bound, by", lambda r: f"{r['bound']:.1f}, {r['binds']}"),
-    ("ratio", lambda r: f"{r['ratio']:.2f}"),
+    ("x", lambda r: f"{r['ratio']:.2f}"),
+    ("schedule, by", lambda r: f"{r['schedule']:.1f}, {r['schedule_binds']}"),
+    ("x", lambda r: f"{r['schedule_ratio']:.2f}"),
     ("cores had", lambda r: f"{r['cores']:.2f}"),
-    ("bound on them", lambda r: f"{r['bound_here']:.1f}"),
-    ("ratio", lambda r: f"{r['ratio_here']:.2f}"),
-    ("script", _script),
-    ("x script", lambda r: "" if r["plain"] is None else f"{r['times_plain']:.1f}"),
+    ("bound there, x", lambda r: f"{r['bound_here']:.1f}, {r['ratio_here']:.2f}"),
+    ("schedule there, x", lambda r: f"{r['schedule_here']:.1f}, {r['schedule_ratio_here']:.2f}"),
+    ("script, x", _script("plain")),
+    ("shrinking script, x", _script("shrinking")),
 )
 WHEN: Sequence[Column] = (
-    ("images", lambda r: f"{r['images']:,}"),
+    ("images", _size),
     ("tier", lambda r: r["tier"]),
     ("first image", lambda r: f"{r['start']:.1f}"),
     ("first answer", lambda r: f"{r['first_answer']:.1f}"),
@@ -59,7 +68,7 @@ WHEN: Sequence[Column] = (
     ("branch late, ms", lambda r: _ms(r["parent_late"])),
 )
 COST: Sequence[Column] = (
-    ("images", lambda r: f"{r['images']:,}"),
+    ("images", _size),
     ("tier", lambda r: r["tier"]),
     ("image work, ms", lambda r: f"{r['bare_ms']:.1f}"),
     ("else, ms", lambda r: f"{r['other_ms']:.1f}"),
@@ -75,12 +84,33 @@ def main() -> None:
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("benchmarks/out/results.json")
     found = json.loads(path.read_text(encoding="utf-8"))
     print(f"{found['machine']}\n")
-    for columns in (WALL, WHEN, COST):
-        print(_table(columns, found["rows"]))
+    if found["rows"]:
+        print(f"{_conditions(found['rows'])}\n")
+        for columns in (WALL, WHEN, COST):
+            print(_table(columns, found["rows"]))
     if found["growth"]:
         print(_growth(*found["growth"]))
     if found["noop"]:
-        print(found["noop"])
+        print(_noop(found["noop"]))
+    if found["left_out"]:
+        told = ", ".join(f"{name} ({reason})" for name, reason in found["left_out"].items())
+        print(f"Left out: {told}.")
+
+
+def _conditions(rows: Sequence[Row]) -> str:
+    """What the provider and the pictures were like."""
+    kinds = {row["side"]: row["picture_bytes"] for row in rows}
+    sizes = [f"{side} x {side * 3 // 4} of {kinds[side] / 1000:,.0f} kB" for side in kinds]
+    times = sorted({(row["latency_seconds"], row["window_seconds"]) for row in rows})
+    said = "; ".join(f"calls of {call:g} s, windows of {window:g} s" for call, window in times)
+    return f"Pictures: {', '.join(sizes)}; {said}."
+
+
+def _noop(noop: Row) -> str:
+    return (
+        f"Bare Celery: {noop['per_second']:.0f} tasks a second, {noop['send_cpu'] * 1000:.2f} ms of"
+        f" CPU to send, {noop['run_cpu'] * 1000:.2f} ms to run.\n"
+    )
 
 
 def _table(columns: Sequence[Column], rows: Sequence[Row]) -> str:

@@ -1,64 +1,125 @@
-"""The table as a picture: each job's wall time as a bar beside its lower bound (SVG, by hand)."""
+"""The table as a picture: each job's wall time beside the least it could have taken (SVG, by hand).
+
+Sets of one size share a scale, for a job over 6,000 takes twenty times one over 60.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from benchmarks.pipeline.rows import Row
 
-WIDTH, LEFT, BAR, GAP, TOP = 860, 150, 13, 12, 46
-BOUND, START, WORK, STOP = "#9aa5b1", "#e8b04b", "#3b7dd8", "#b65fcf"
+WIDTH, LEFT, RIGHT, TOP, FOOT = 920, 60, 325, 84, 14
+BAR, BOUND_BAR, ROW, HEAD, AXIS = 13, 7, 34, 30, 26
+"""Heights in pixels: of the two bars of a row, of a row, of what stands over and under a group."""
+COLUMNS = (("wall", 260), ("x bound", 196), ("x schedule", 118), ("bound by", 12))
+"""What stands right of the bars, and how far from the right edge each column ends."""
+PLOT = WIDTH - LEFT - RIGHT
+TICKS = 6
+STEPS = (1, 2, 5, 10, 20, 30, 60, 120)
+INK, SOFT, LINE = "#1f2933", "#616e7c", "#e4e7eb"
+BOUND, SCHEDULE = "#52606d", "#b8c2cc"
+START, WORK, STOP = "#f0b429", "#2f7ed8", "#9b6bc3"
 SVG = "http://www.w3.org/2000/svg"
-STYLE = "font-family:system-ui,sans-serif;font-size:12px"
+STYLE = "font-family:system-ui,'DejaVu Sans',sans-serif;font-size:12px"
+KEY = (
+    ((BOUND, "longest separate bound"), (SCHEDULE, "best schedule under all limits at once")),
+    (
+        (START, "wall time: until the first image"),
+        (WORK, "until the answer"),
+        (STOP, "until the command has ended"),
+    ),
+)
 
 
 def plot(rows: Sequence[Row]) -> str:
-    """An SVG document. Bars: the bound above, and below it start, work and stop of the command."""
-    longest = max(row.wall for row in rows)
-    scale = (WIDTH - LEFT - 90) / longest
-    height = TOP + len(rows) * (2 * BAR + GAP) + 10
+    """An SVG document: a group a size, a row a tier, the least times over the wall time."""
+    groups = [(size, list(found)) for size, found in groupby(rows, key=lambda row: row.size)]
+    height = TOP + sum(HEAD + len(found) * ROW + AXIS for _, found in groups) + FOOT
+    box = f'viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
     parts = [
-        f'<svg xmlns="{SVG}" width="{WIDTH}" height="{height}" style="{STYLE}">',
+        f'<svg xmlns="{SVG}" {box} style="{STYLE}">',
         f'<rect width="{WIDTH}" height="{height}" fill="white"/>',
         *_legend(),
     ]
-    for index, row in enumerate(rows):
-        parts += _bars(row, TOP + index * (2 * BAR + GAP), scale)
+    top = TOP
+    for size, found in groups:
+        parts += _group(size, found, top)
+        top += HEAD + len(found) * ROW + AXIS
     return "\n".join([*parts, "</svg>\n"])
 
 
-def _bars(row: Row, top: float, scale: float) -> list[str]:
-    name = f"{row.images:,} images, {row.tier}"
-    start, work = min(row.start, row.finished), max(row.finished - row.start, 0.0)
-    drawn = [_bar(0, top, row.bound_here * scale, BOUND)]
+def _group(size: str, rows: Sequence[Row], top: float) -> Iterator[str]:
+    longest = max(max(row.wall, row.schedule) for row in rows)
+    scale = PLOT / longest
+    first, last = top + HEAD, top + HEAD + len(rows) * ROW
+    one = rows[0]
+    pixels = f"{one.side} x {one.side * 3 // 4} pixels"
+    yield _text(LEFT, top + 17, f"{size} images", "start", INK, weight=600, size=13)
+    yield _text(WIDTH - RIGHT, top + 17, pixels, "end", SOFT)
+    for words, right in COLUMNS:
+        yield _text(WIDTH - right, top + 17, words, "end", SOFT)
+    step = next((s for s in STEPS if longest / s <= TICKS), STEPS[-1])
+    for seconds in range(0, int(longest) + 1, step):
+        at = LEFT + seconds * scale
+        yield f'<path d="M{at:.1f} {first:.1f}V{last + 3:.1f}" stroke="{LINE}"/>'
+        yield _text(at, last + 15, f"{seconds} s", "middle", SOFT, size=11)
+    for index, row in enumerate(rows):
+        yield from _row(row, first + index * ROW, scale)
+
+
+def _row(row: Row, top: float, scale: float) -> Iterator[str]:
+    """The bound lies over the schedule, which is never shorter; under them the job."""
+    upper, lower = top + 5, top + 5 + BOUND_BAR + 1
+    yield _text(LEFT - 10, lower + 5, row.tier, "end", INK)
+    yield _bar(0, upper, row.schedule * scale, BOUND_BAR, SCHEDULE)
+    yield _bar(0, upper, row.bound * scale, BOUND_BAR, BOUND)
     at = 0.0
-    for seconds, colour in ((start, START), (work, WORK), (row.stop, STOP)):
-        drawn.append(_bar(at * scale, top + BAR, seconds * scale, colour))
+    start = min(row.start, row.finished)
+    for seconds, colour in ((start, START), (row.finished - start, WORK), (row.stop, STOP)):
+        yield _bar(at * scale, lower, max(seconds, 0.0) * scale, BAR, colour)
         at += seconds
-    said = f"{row.wall:.1f} s, {row.ratio_here:.2f} x"
-    return [
-        _text(LEFT - 8, top + BAR + 4, name, "end"),
-        *drawn,
-        _text(LEFT + row.wall * scale + 6, top + 2 * BAR - 2, said, "start"),
-    ]
+    said = (
+        f"{row.wall:.1f} s",
+        f"{row.ratio:.2f}",
+        f"{row.schedule_ratio:.2f}",
+        row.schedule_binds,
+    )
+    for index, (words, (_, right)) in enumerate(zip(said, COLUMNS, strict=True)):
+        weight = 400 if index else 600
+        yield _text(WIDTH - right, lower + 9, words, "end", INK, weight=weight)
 
 
-def _legend() -> list[str]:
-    found = [_text(10, 18, "Wall time of overstory run beside its lower bound", "start")]
-    words = ((BOUND, "bound"), (START, "start"), (WORK, "work"), (STOP, "stop"))
-    for index, (colour, word) in enumerate(words):
-        left = LEFT + index * 90
-        found.append(f'<rect x="{left}" y="26" width="10" height="10" fill="{colour}"/>')
-        found.append(_text(left + 15, 35, word, "start"))
-    return found
+def _legend() -> Iterator[str]:
+    title = "Wall time of overstory run beside the least it could have taken"
+    yield _text(12, 22, title, "start", INK, weight=600, size=15)
+    for line, words in enumerate(KEY):
+        left = 12.0
+        for colour, word in words:
+            top = 36 + line * 18
+            yield f'<rect x="{left:.0f}" y="{top}" width="11" height="11" rx="2" fill="{colour}"/>'
+            yield _text(left + 17, top + 10, word, "start", SOFT)
+            left += 17 + len(word) * 6.4 + 22
 
 
-def _bar(left: float, top: float, width: float, colour: str) -> str:
+def _bar(left: float, top: float, width: float, height: float, colour: str) -> str:
     return (
         f'<rect x="{LEFT + left:.1f}" y="{top:.1f}" width="{max(width, 0.5):.1f}"'
-        f' height="{BAR - 1}" fill="{colour}"/>'
+        f' height="{height}" fill="{colour}"/>'
     )
 
 
-def _text(left: float, top: float, words: str, anchor: str) -> str:
-    return f'<text x="{left:.1f}" y="{top:.1f}" text-anchor="{anchor}">{words}</text>'
+def _text(
+    left: float,
+    top: float,
+    words: str,
+    anchor: str,
+    colour: str,
+    weight: int = 400,
+    size: int = 12,
+) -> str:
+    return (
+        f'<text x="{left:.1f}" y="{top:.1f}" text-anchor="{anchor}" fill="{colour}"'
+        f' font-weight="{weight}" font-size="{size}">{words}</text>'
+    )

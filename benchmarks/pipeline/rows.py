@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchmarks.pipeline.bare import Bare
 from benchmarks.pipeline.baselines import Plain
-from benchmarks.pipeline.bounds import Bound, Tree, bound
+from benchmarks.pipeline.bounds import Bound, Schedule, bound, schedule
 from benchmarks.pipeline.command import Run
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One job. Seconds, milliseconds of CPU an image, bytes; ratios are of the wall time."""
+    """One job. Seconds, milliseconds of CPU an image, bytes; ratios are of the wall time.
 
+    ``bound`` is the largest of the separate bounds (``bounds``), ``schedule`` the end of the best
+    schedule under all of them at once, and no less than ``bound``. ``..._here``: with image work
+    on the cores that were left.
+    """
+
+    name: str
     images: int
     tier: str
+    side: int
+    small: bool
+    picture_bytes: float
     latency_seconds: float
     window_seconds: float
     wall: float
     bound: float
     binds: str
     ratio: float
+    schedule: float
+    schedule_binds: str
+    schedule_ratio: float
     cores: float  # what neither the sandbox nor anybody else took of the machine meanwhile
-    bound_here: float  # the bound with image work on that many cores
+    bound_here: float
     ratio_here: float
+    schedule_here: float
+    schedule_ratio_here: float
     bounds: dict[str, float]
+    asked: dict[str, Any]
     start: float  # from the command to the first prepared image
     first_answer: float
     last_prepared: float
@@ -35,7 +51,8 @@ class Row:
     unprepared_at_first_call: int
     leaf_late: float | None
     parent_late: float | None
-    bare_ms: float
+    bare_ms: float  # the mean of before and after, which are ``bare_looks_ms``
+    bare_looks_ms: tuple[float, ...]
     other_ms: float  # CPU of everything of ours that is not image work, an image
     cpu: dict[str, float]
     sandbox_cpu: float
@@ -49,28 +66,55 @@ class Row:
     load: float
     plain: dict[str, Any] | None = None
     times_plain: float | None = None
+    shrinking: dict[str, Any] | None = None  # the script that shrinks before it sends
+    times_shrinking: float | None = None
+
+    @property
+    def size(self) -> str:
+        """The set in words."""
+        return f"{self.images:,}{' small' if self.small else ''}"
 
 
-def row(run: Run, bare: Bare, cores: int, script: Plain | None = None) -> Row:
-    """A run beside the bounds that its own requests and the bare image work set."""
+@dataclass(frozen=True, slots=True)
+class Scripts:
+    """What the plain script came to on the set, sending files as they are and shrunk."""
+
+    plain: Plain | None = None
+    shrinking: Plain | None = None
+
+
+def row(run: Run, looks: Sequence[Bare], cores: int, scripts: Scripts) -> Row:
+    """A run beside the bounds that its own requests and the bare image work set (the mean of
+    ``looks`` at it)."""
     scene, ended, at = run.scene, run.ended, run.times.at
     count = scene.images
-    found = _bound(run, bare.cpu * count / cores)
+    bare = sum(look.cpu for look in looks) / len(looks)
+    found, best = _least(run, bare * count / cores)
     left = max(cores - (run.others_cpu + run.sandbox_cpu) / ended.wall, ended.cpu / ended.wall)
-    here = _bound(run, bare.cpu * count / left)
+    here, best_here = _least(run, bare * count / left)
     return Row(
+        name=scene.name,
         images=count,
         tier=scene.tier,
+        side=scene.side,
+        small=scene.small,
+        picture_bytes=run.picture_bytes,
         latency_seconds=scene.latency_seconds,
         window_seconds=scene.window_seconds,
         wall=ended.wall,
         bound=found.seconds,
         binds=found.binds,
         ratio=ended.wall / found.seconds,
+        schedule=best.seconds,
+        schedule_binds=best.binds,
+        schedule_ratio=ended.wall / best.seconds,
         cores=left,
         bound_here=here.seconds,
         ratio_here=ended.wall / here.seconds,
+        schedule_here=best_here.seconds,
+        schedule_ratio_here=ended.wall / best_here.seconds,
         bounds=asdict(found),
+        asked=asdict(run.asked),
         start=at["first_prepared"],
         first_answer=at["first_answered"],
         last_prepared=at["last_prepared"],
@@ -79,8 +123,9 @@ def row(run: Run, bare: Bare, cores: int, script: Plain | None = None) -> Row:
         unprepared_at_first_call=run.times.unprepared,
         leaf_late=run.times.leaf_late,
         parent_late=run.times.parent_late,
-        bare_ms=bare.cpu * 1000,
-        other_ms=(ended.cpu / count - bare.cpu) * 1000,
+        bare_ms=bare * 1000,
+        bare_looks_ms=tuple(look.cpu * 1000 for look in looks),
+        other_ms=(ended.cpu / count - bare) * 1000,
         cpu={name: part.cpu for name, part in ended.parts.items()} | {"all": ended.cpu},
         sandbox_cpu=run.sandbox_cpu,
         others_cpu=run.others_cpu,
@@ -91,18 +136,21 @@ def row(run: Run, bare: Bare, cores: int, script: Plain | None = None) -> Row:
         requests=run.result["usage"]["requests"],
         refused=sum(run.sandbox["refused_429"].values()),
         load=run.load,
-        plain=None if script is None else asdict(script),
-        times_plain=None if script is None else script.seconds / ended.wall,
+        plain=None if scripts.plain is None else asdict(scripts.plain),
+        times_plain=_times(scripts.plain, ended.wall),
+        shrinking=None if scripts.shrinking is None else asdict(scripts.shrinking),
+        times_shrinking=_times(scripts.shrinking, ended.wall),
     )
 
 
-def _bound(run: Run, image_seconds: float) -> Bound:
-    usage, tree = run.result["usage"], run.result["tree"]
-    asked = Tree(
-        leaves=tree["leaves"],
-        requests=usage["requests"],
-        depth=tree["depth"],
-        tokens=usage["prompt_tokens"] + usage["completion_tokens"],
-    )
+def _least(run: Run, image_seconds: float) -> tuple[Bound, Schedule]:
+    """The separate bounds, and the best schedule where it is no earlier than they are."""
     scene = run.scene
-    return bound(image_seconds, asked, scene.limits, scene.window_seconds, scene.latency_seconds)
+    account = (scene.limits, scene.window_seconds, scene.latency_seconds)
+    found = bound(image_seconds, run.asked, *account)
+    best = schedule(image_seconds, run.asked, *account)
+    return found, max(best, Schedule(found.seconds, found.binds), key=lambda one: one.seconds)
+
+
+def _times(script: Plain | None, wall: float) -> float | None:
+    return None if script is None else script.seconds / wall

@@ -18,7 +18,8 @@ MB = 1e6
 def show(
     console: Console, title: str, names: Sequence[str], lines: Sequence[Sequence[Any]]
 ) -> None:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    console.print(title, style="bold", highlight=False)
+    table = Table(box=None, pad_edge=False)
     for name in names:
         table.add_column(name, justify="right", no_wrap=False)
     for line in lines:
@@ -28,42 +29,62 @@ def show(
 
 
 def show_rows(console: Console, rows: Sequence[Row]) -> None:
-    show(
-        console,
-        "Wall time beside its lower bound (s). 'here': on the cores that others left",
-        ["images", "tier", "latency", "window", "wall", "bound", "binds", "ratio", "cores", "here",
-         "ratio here", "script", "x script"],
-        [
-            [r.images, r.tier, r.latency_seconds, r.window_seconds, r.wall, r.bound, r.binds,
-             r.ratio, r.cores, r.bound_here, r.ratio_here, _plain(r), r.times_plain]
-            for r in rows
-        ],
-    )  # fmt: skip
+    show(console, _title(rows), _WALL, [_wall(r) for r in rows])
     show(
         console,
         "When (s after the command was started), and what overlaps",
         ["images", "tier", "first image", "first answer", "last image", "end", "stop",
          "images to come at first call", "leaf late", "parent late"],
         [
-            [r.images, r.tier, r.start, r.first_answer, r.last_prepared, r.finished, r.stop,
+            [r.size, r.tier, r.start, r.first_answer, r.last_prepared, r.finished, r.stop,
              r.unprepared_at_first_call, r.leaf_late, r.parent_late]
             for r in rows
         ],
     )  # fmt: skip
     show(
         console,
-        "CPU an image (ms): bare image work, all else of ours; sandbox; MB at peak; bytes an image",
+        "CPU an image (ms): bare image work, all else of ours; sandbox; MB at peak; bytes an image;"
+        " CPU of nobody of ours (s)",
         ["images", "tier", "image work", "else", "share", "sandbox", "command", "preprocess",
-         "upload", "infer", "broker", "database", "messages", "429", "load"],
+         "upload", "infer", "broker", "database", "messages", "429", "load", "others"],
         [
-            [r.images, r.tier, r.bare_ms, r.other_ms, f"{r.other_ms / r.bare_ms:.0%}",
+            [r.size, r.tier, r.bare_ms, r.other_ms, f"{r.other_ms / r.bare_ms:.0%}",
              r.sandbox_cpu / r.images * 1000,
              *(round(r.peak_bytes.get(n, 0) / MB)
                for n in ("command", "preprocess", "upload", "infer", "broker")),
-             round(r.database_bytes), round(r.broker_bytes), r.refused, r.load]
+             round(r.database_bytes), round(r.broker_bytes), r.refused, r.load, r.others_cpu]
             for r in rows
         ],
     )  # fmt: skip
+
+
+_WALL = (
+    *("images", "tier", "wall", "bound", "by", "x", "schedule", "by", "x"),
+    *("cores had", "bound there", "x", "schedule there", "x"),
+    *("script", "x", "shrinking script", "x"),
+)
+
+
+def _wall(r: Row) -> Sequence[Any]:
+    """Seconds, each least time with what sets it and how many times it the job took."""
+    return (
+        r.size, r.tier, r.wall, r.bound, r.binds, r.ratio,
+        r.schedule, r.schedule_binds, r.schedule_ratio,
+        r.cores, r.bound_here, r.ratio_here, r.schedule_here, r.schedule_ratio_here,
+        _script(r.plain), _or_blank(r.times_plain),
+        _script(r.shrinking), _or_blank(r.times_shrinking),
+    )  # fmt: skip
+
+
+def _title(rows: Sequence[Row]) -> str:
+    one = rows[0]
+    kinds = {row.side: row.picture_bytes for row in rows}
+    of = "; ".join(f"{side} x {side * 3 // 4}, {kinds[side] / 1000:,.0f} kB" for side in kinds)
+    return (
+        "Wall time (s) beside the longest of the separate bounds, and beside the best schedule"
+        f" under all limits at once.\nCalls of {one.latency_seconds:g} s, windows of"
+        f" {one.window_seconds:g} s; pictures of {of}. 'There': on the cores that others left"
+    )
 
 
 def show_noop(console: Console, noop: Noop) -> None:
@@ -91,10 +112,12 @@ def show_growth(console: Console, costs: Sequence[Cost]) -> None:
     )  # fmt: skip
 
 
-def _plain(row: Row) -> str:
-    if row.plain is None:
-        return ""
-    return f"{'~' if row.plain['stopped'] else ''}{row.plain['seconds']:.1f}"
+def _script(script: dict[str, Any] | None) -> str:
+    return "" if script is None else f"{'~' if script['stopped'] else ''}{script['seconds']:.1f}"
+
+
+def _or_blank(value: float | None) -> Any:
+    return "" if value is None else value
 
 
 def _text(value: Any) -> str:

@@ -1,0 +1,29 @@
+"""The machine in a line, for whoever reads the numbers elsewhere."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+
+from benchmarks.pipeline import bare
+
+
+def described(folder: Path) -> str:
+    """When, cores and their model, kernel, Python, load, and room on the disk of ``folder``."""
+    at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return (
+        f"{at}, {bare.cores()} cores ({_processor()}, {platform.machine()}),"
+        f" {platform.system()} {platform.release()}, Python {platform.python_version()},"
+        f" load {os.getloadavg()[0]:.1f}, {shutil.disk_usage(folder).free / 1e9:.0f} GB free"
+    )
+
+
+def _processor() -> str:
+    """The model's name as Linux tells it; elsewhere whatever Python knows."""
+    told = Path("/proc/cpuinfo")
+    lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or "unknown"
