@@ -212,6 +212,8 @@ def _serve(
     crew = begin(settings, crew)
     embedded = Embedded(settings, crew=crew) if settings.broker_url is None else None
     with contextlib.ExitStack() as stack:
+        if crew is not None:
+            stack.callback(crew.dismiss)
         if embedded is not None:
             settings = embedded.start()
             stack.callback(embedded.stop)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 from PIL import Image, ImageChops, ImageFilter, ImageStat
 
@@ -15,6 +16,7 @@ FORMATS = {"JPEG": "jpeg", "PNG": "png", "GIF": "gif", "WEBP": "webp"}
 """What Pillow calls a format, and what a data URL calls it (fact sheet 3.1)."""
 SMALLEST_SIDE = 2
 PIXELS_MAX = 178_956_970
+COARSE = [value & 0xF8 | 4 for value in range(256)] * 3  # red, green and blue, eight shades as one
 GLANCE = 64  # pixels a side of the copy that is described
 
 
@@ -123,10 +125,9 @@ def _on_black(image: Image.Image) -> Image.Image:
 def _shares(small: Image.Image) -> tuple[tuple[str, float], ...]:
     """Colour names by share, those of at least 3 %, largest first."""
     counts: Counter[str] = Counter()
-    coarse = small.point(lambda value: value & 0xF8 | 4)
-    for count, pixel in coarse.getcolors(GLANCE * GLANCE) or ():
-        assert isinstance(pixel, tuple)
-        counts[colour_name(*(int(channel) for channel in pixel))] += count
+    found: Any = small.point(COARSE).getcolors(GLANCE * GLANCE) or ()
+    for count, pixel in found:
+        counts[colour_name(*pixel)] += count
     total = counts.total()
     shares = tuple((name, count / total) for name, count in counts.most_common())
     return tuple(pair for pair in shares if pair[1] >= 0.03) or shares[:1]
