@@ -13,7 +13,7 @@ def test_the_short_form_has_all_tiers_but_at_the_largest_size_two() -> None:
     names = {scene.name for scene in SHORT}
     assert names == {
         *(f"{images}-V{tier}" for images in (60, 600) for tier in range(5)),
-        *("6000-V0", "6000-V4", "600-V0-small", "600-V4-small"),
+        *("6000-V0", "6000-V4", "600-V4-small"),
     }
 
 
