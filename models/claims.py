@@ -309,3 +309,19 @@ def count_nodes(connection: Connection, account: str, kind: NodeKind, limit: int
         .limit(limit)
     )
     return connection.execute(select(func.count()).select_from(found.subquery())).scalar_one()
+
+
+def open_leaves(connection: Connection, account: str, limit: int) -> int:
+    """Leaves of running jobs that are to be asked, now or when their images are there; counted up
+    to ``limit``."""
+    found = (
+        select(Node.id)
+        .join(Job, Job.id == Node.job_id)
+        .where(
+            _served_by(account),
+            Node.status.in_([NodeStatus.WAITING, NodeStatus.READY]),
+            Node.kind == NodeKind.LEAF,
+        )
+        .limit(limit)
+    )
+    return connection.execute(select(func.count()).select_from(found.subquery())).scalar_one()

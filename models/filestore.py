@@ -16,6 +16,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Double,
+    Integer,
     Select,
     and_,
     bindparam,
@@ -42,6 +43,10 @@ from models.tables import File, Image, Job, Node
 
 DELETE_SECONDS = 150.0
 """How long a file that was given up is counted at most: longer than its deletion can take."""
+
+SPARE = 60
+"""Places for other jobs in a store that one job fills: a small one behind it is looked at next, and
+would wait for a leaf of the large one to be answered before its images could be uploaded."""
 
 
 class Claim(StrEnum):
@@ -137,6 +142,12 @@ def _taking(dialect: Any) -> Any:
     ).returning(File.sha256)
 
 
+_HELD = select(func.count()).select_from(
+    select(Image.id)
+    .where(Image.job_id == bindparam("of_job"), Image.status == ImageStatus.UPLOADED)
+    .limit(bindparam("at_most", type_=Integer))
+    .subquery()
+)
 _COUNT = _counted()
 _TAKE = {"sqlite": _taking(sqlite), "postgresql": _taking(postgresql)}
 
@@ -148,9 +159,11 @@ def claim_all(
     lease: Lease,
     files_max: int,
     reserved: Mapping[str, int] | None = None,
+    job_id: str | None = None,
 ) -> dict[str, Claim]:
     """What to do about each content (sha256 -> bytes): claim its upload, unless it is stored,
-    under way elsewhere, or there is no room beside the places ``reserved`` from it for others."""
+    under way elsewhere, or there is no room beside the places ``reserved`` from it for others.
+    The job ``job_id``, if it fills the store, leaves SPARE places to the others."""
     _one_at_a_time(connection, account)
     rows = connection.execute(_KNOWN, {"of": account, "shas": list(sizes)}).all()
     claims = {row.sha256: c for row in rows if (c := _taken_by(row.status, row.alive))}
@@ -158,6 +171,8 @@ def claim_all(
     lost = {row.sha256 for row in rows if row.status == FileStatus.UPLOADING and not row.alive}
     wanted = [sha for sha in sizes if sha not in claims]
     room = files_max - _count(connection, account) if wanted else 0
+    if job_id is not None and wanted and room < SPARE + len(wanted):
+        room -= _spare(connection, account, job_id, files_max)
     taking: dict[str, int] = {}
     for sha in wanted:
         if room - len(taking) - (reserved or {}).get(sha, 0) <= 0:
@@ -168,6 +183,14 @@ def claim_all(
     for sha in taking:
         claims[sha] = (Claim.LOST if sha in lost else Claim.MINE) if sha in mine else Claim.BUSY
     return claims
+
+
+def _spare(connection: Connection, account: str, job_id: str, files_max: int) -> int:
+    """Places that a job leaves free. Only where one of its leaves, or of another job, has all its
+    files and so gives them back soon: else the places might be what a leaf is waiting for."""
+    held = connection.execute(_HELD, {"of_job": job_id, "at_most": files_max // 2}).scalar_one()
+    fills = held >= files_max // 2 and room_will_come(connection, account)
+    return min(SPARE, files_max // 4) if fills else 0
 
 
 def _one_at_a_time(connection: Connection, account: str) -> None:

@@ -27,11 +27,12 @@ from core.errors import (
 from core.outcomes import backoff_seconds
 from core.profiles import cost
 from core.reply import Reply
-from core.states import CallStatus
+from core.states import CallStatus, NodeKind
 from core.verdict import Again
 from models import ledger
 from models.state import Moved
 from tasks.account import pause_account
+from tasks.files import room_came
 from tasks.gate import acquire
 from tasks.pipeline import announce
 from tasks.question import Admission, CallStage, record, span
@@ -154,6 +155,8 @@ def answered(services: Services, stage: CallStage, admission: Admission, reply: 
     with services.database.write() as connection:
         kept = record(connection, node, admission.lease.token, verdict, moved)
     announce(services, node.job_id, moved)
+    if stage.kind == NodeKind.LEAF:
+        room_came(services)
     return f"job {node.job_id}: {span(node)}: {'answered' if kept else 'answered too late'}"
 
 

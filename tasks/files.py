@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import structlog
 
 from core.errors import OverstoryError
-from models import filestore
+from core.states import ImageStatus
+from models import claims, filestore
 from models.filestore import StoredFile
 from tasks.services import Services
 
@@ -34,6 +35,16 @@ def delete_files(services: Services, files: Sequence[StoredFile]) -> int:
     with services.database.write() as connection:
         filestore.deleted(connection, gone)
     return len(gone)
+
+
+def room_came(services: Services) -> None:
+    """A leaf was answered, so its files may go: let an upload that waits for room try now."""
+    if not services.profile.file_store:
+        return
+    with services.database.read() as connection:
+        waiting = claims.count_images(connection, services.account, ImageStatus.PREPARED, 1)
+    if waiting:
+        services.send("upload")
 
 
 def tidy(services: Services) -> int:

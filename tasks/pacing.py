@@ -66,5 +66,8 @@ def wait_seconds(services: Services, kind: NodeKind) -> float:
         return 0.0
     enough = slots * ROUNDS
     with services.database.read() as connection:
-        waiting = claims.count_nodes(connection, services.account, kind, enough)
+        if kind == NodeKind.LEAF:  # a large job's first leaves are ready when most still wait
+            waiting = claims.open_leaves(connection, services.account, enough)
+        else:
+            waiting = claims.count_nodes(connection, services.account, kind, enough)
     return left if waiting >= enough else 0.0

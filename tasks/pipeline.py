@@ -132,6 +132,7 @@ def record(
 ) -> None:
     """Write a slice's outcomes. An image is ours only while we hold the lease ``token``."""
     done: list[tuple[ImageWork, T]] = []
+    later: defaultdict[tuple[float, str, bool], list[int]] = defaultdict(list)
     for image, outcome in zip(images, outcomes, strict=True):
         match outcome:
             case Done(value):
@@ -139,13 +140,15 @@ def record(
             case Reject(code, reason):
                 state.image_failed(connection, image.id, code, reason, moved, token)
             case Retry(after, reason):
-                state.image_postponed(connection, image.id, token, after, reason, True)
+                later[after, reason, True].append(image.id)
             case Postpone(after, reason):
-                state.image_postponed(connection, image.id, token, after, reason, False)
+                later[after, reason, False].append(image.id)
             case Stop(reason):
                 state.job_failed(connection, image.job_id, reason, moved)
             case _:
                 assert_never(outcome)
+    for (after, reason, costs_attempt), ids in later.items():
+        state.images_postponed(connection, ids, token, after, reason, costs_attempt)
     if done:
         stage.record(connection, services, done, token, moved)
 

@@ -79,10 +79,13 @@ class Pace:
             self._trial_until = at + TRIAL_SECONDS if self._slow else 0.0
             return True
 
-    def end(self) -> None:
-        """The slice has ended: where it did not say more, the next one tries."""
+    def end(self) -> bool:
+        """The slice has ended: where it did not say more, the next one tries. True where it went
+        ahead alone, to see: whoever came meanwhile was sent away, and may come now."""
         with self._lock:
+            alone = self._trial_until > 0.0
             self._trial_until = 0.0
+            return alone and not self._slow
 
     def full(self) -> None:
         with self._lock:
@@ -120,7 +123,8 @@ def run(services: Services) -> str:
     try:
         return run_slice(services, STAGE)
     finally:
-        pace.end()
+        if pace.end():
+            services.send("upload")
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +184,13 @@ def claim_contents(
             for image in images
         }
         return filestore.claim_all(
-            connection, account, sizes, lease, services.settings.files_max, reserved
+            connection,
+            account,
+            sizes,
+            lease,
+            services.settings.files_max,
+            reserved,
+            images[0].job_id,
         )
 
 

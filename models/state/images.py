@@ -78,18 +78,18 @@ def _values(made: PreparedImage) -> dict[str, object]:
     return {name: getattr(made, name) for name in _COLUMNS}
 
 
-def image_postponed(
+def images_postponed(
     connection: Connection,
-    image_id: int,
+    image_ids: Collection[int],
     token: str,
     after_seconds: float,
     reason: str,
     costs_attempt: bool,
 ) -> None:
-    """Back to where it was, due later."""
+    """Back to where they were, due later."""
     connection.execute(
         update(Image)
-        .where(Image.id == image_id, Image.lease_token == token)
+        .where(Image.id.in_(image_ids), Image.lease_token == token)
         .values(
             due_at=now() + after_seconds,
             attempts=Image.attempts if costs_attempt else Image.attempts - 1,

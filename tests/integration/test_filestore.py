@@ -153,3 +153,29 @@ def test_racing_evictions_never_choose_the_same_file(database):
     chosen = [file for files in evicted for file in files]
     assert len(chosen) == len(set(chosen))
     assert sorted([*chosen, *evict(database, 10)]) == [f"file-{n}" for n in range(10)]
+
+
+@pytest.mark.parametrize(
+    ("ready", "whose", "told"),
+    [
+        (True, "the large one's", Claim.FULL),
+        (True, "another's", Claim.MINE),
+        (False, "the large one's", Claim.MINE),  # a leaf of it may be waiting for this very file
+    ],
+)
+def test_a_job_that_fills_the_store_leaves_places_to_others(database, ready, whose, told):
+    large, small = jobs.submit(database, [4, 4]), jobs.submit(database, [1])
+    if ready:
+        jobs.upload_all(database, large)
+    else:
+        with database.write() as connection:
+            connection.execute(
+                update(Image).where(Image.job_id == large).values(status=ImageStatus.UPLOADED)
+            )
+    for number in range(6):
+        store(database, f"sha-{number}", f"file-{number}")
+    job = large if whose == "the large one's" else small
+    with database.write() as connection:
+        sizes = {SHA: 100}
+        claims = filestore.claim_all(connection, jobs.ACCOUNT, sizes, jobs.lease(), 8, job_id=job)
+    assert claims == {SHA: told}

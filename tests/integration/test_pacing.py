@@ -22,11 +22,15 @@ def services(database, calls: int, call_seconds: float = 100.0, account: str = j
 
 
 def ready(database, leaves: int, account: str) -> None:
-    jobs.submit(database, [1] * leaves, fan_in=60, account=account)
+    submitted(database, leaves, account)
     with database.write() as connection:
         connection.execute(
             update(Node).where(Node.kind == NodeKind.LEAF).values(status=NodeStatus.READY)
         )
+
+
+def submitted(database, leaves: int, account: str) -> None:
+    jobs.submit(database, [1] * leaves, fan_in=60, account=account)
 
 
 @pytest.mark.parametrize(
@@ -48,3 +52,12 @@ def test_a_burst_is_spread_over_a_call_where_much_waits(
     pacing.admitted(mine)
     seconds = pacing.wait_seconds(mine, NodeKind.LEAF)
     assert 10.0 < seconds <= 20.0 if spread else seconds == 0.0
+
+
+@pytest.mark.parametrize(("kind", "spread"), [(NodeKind.LEAF, True), (NodeKind.BRANCH, False)])
+def test_leaves_whose_images_are_still_to_come_count_as_waiting(database, kind, spread):
+    account = f"coming-{kind}-{database.url}"[:32]
+    submitted(database, 50, account)
+    mine = services(database, calls=1, account=account)
+    pacing.admitted(mine)
+    assert (pacing.wait_seconds(mine, kind) > 0.0) == spread

@@ -98,7 +98,9 @@ def test_an_image_whose_last_attempt_was_put_off_fails_with_the_reason_of_it(dat
         (image,) = claim_images(database)
         with database.write() as connection:
             token = jobs.hold(connection, Image, image.id)
-            state.image_postponed(connection, image.id, token, 0, "503 again", costs_attempt=True)
+            state.images_postponed(
+                connection, [image.id], token, 0, "503 again", costs_attempt=True
+            )
     due, _, failed, _ = reclaim(database)
     assert (due, failed) == (True, 1)
     (image,) = jobs.look(database, Image, job)

@@ -142,5 +142,5 @@ def test_why_uploads_wait_is_told(database: Database) -> None:
         assert jobs.record_prepared(connection, image.id, token, Moved())
         assert reporting.upload_waits_for(connection, job) is None
         token = jobs.hold(connection, jobs.Image, image.id)
-        state.image_postponed(connection, image.id, token, 2.0, "the file store is full", False)
+        state.images_postponed(connection, [image.id], token, 2.0, "the file store is full", False)
         assert reporting.upload_waits_for(connection, job) == "the file store is full"

@@ -138,7 +138,7 @@ def test_who_lost_an_images_lease_can_record_nothing(database):
         jobs.hold(connection, Image, image.id, "the new one")
         assert not jobs.record_prepared(connection, image.id, "lost", moved)
         assert not state.image_failed(connection, image.id, POISON, "bad", moved, "lost")
-        state.image_postponed(connection, image.id, "lost", 60, "later", costs_attempt=True)
+        state.images_postponed(connection, [image.id], "lost", 60, "later", costs_attempt=True)
     held = {"lease_token": "the new one", "lease_until": 1e12}
     assert jobs.look(database, Image, job)[0]._asdict() == image._asdict() | held
     assert moved == Moved()
