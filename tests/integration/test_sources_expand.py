@@ -241,7 +241,8 @@ def test_only_files_of_one_size_are_looked_into_and_only_those_alike_are_read(
 
     monkeypatch.setattr(sources, "_hash", hashed)
     assert content_twins(expand([str(tmp_path)], LIMITS).sources) == {1: 0}
-    assert looked == ["1.jpg", "2.jpg", "3.jpg", "4.jpg", "1.jpg", "2.jpg", "3.jpg"]
+    assert sorted(looked[:4]) == ["1.jpg", "2.jpg", "3.jpg", "4.jpg"]
+    assert sorted(looked[4:]) == ["1.jpg", "2.jpg", "3.jpg"]
     assert read == ["1.jpg", "2.jpg"]
 
 
