@@ -297,31 +297,24 @@ def count_images(connection: Connection, account: str, status: ImageStatus, limi
 
 def count_nodes(connection: Connection, account: str, kind: NodeKind, limit: int) -> int:
     """Nodes of ``kind`` that are due now, counted up to ``limit``."""
-    found = (
-        select(Node.id)
-        .join(Job, Job.id == Node.job_id)
-        .where(
-            _served_by(account),
-            Node.status == NodeStatus.READY,
-            Node.kind == kind,
-            Node.due_at <= now(),
-        )
-        .limit(limit)
-    )
-    return connection.execute(select(func.count()).select_from(found.subquery())).scalar_one()
+    due = and_(Node.status == NodeStatus.READY, Node.due_at <= now())
+    return _count_nodes(connection, account, kind, due, limit)
 
 
 def open_leaves(connection: Connection, account: str, limit: int) -> int:
     """Leaves of running jobs that are to be asked, now or when their images are there; counted up
     to ``limit``."""
+    is_open = Node.status.in_([NodeStatus.WAITING, NodeStatus.READY])
+    return _count_nodes(connection, account, NodeKind.LEAF, is_open, limit)
+
+
+def _count_nodes(
+    connection: Connection, account: str, kind: NodeKind, which: ColumnElement[bool], limit: int
+) -> int:
     found = (
         select(Node.id)
         .join(Job, Job.id == Node.job_id)
-        .where(
-            _served_by(account),
-            Node.status.in_([NodeStatus.WAITING, NodeStatus.READY]),
-            Node.kind == NodeKind.LEAF,
-        )
+        .where(_served_by(account), Node.kind == kind, which)
         .limit(limit)
     )
     return connection.execute(select(func.count()).select_from(found.subquery())).scalar_one()
