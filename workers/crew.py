@@ -65,15 +65,13 @@ def _load(*names: str) -> Any:
 
 
 def _fork(workers: Any, order: dict[str, Any]) -> int:
-    """The process id of a new worker, which leads its own session by then: it is stopped as a
-    group."""
+    """The process id of a new worker, which by then leads its own session (it is stopped as a
+    group) and writes its own log."""
     ready, tell = os.pipe()
     pid = os.fork()
     if pid == 0:
-        os.setsid()
         os.close(ready)
-        os.close(tell)
-        _become(workers, order)
+        _become(workers, order, tell)
     os.close(tell)
     os.read(ready, 1)  # ends when the worker closes it, or is gone
     os.close(ready)
@@ -86,12 +84,13 @@ def _reap(number: int, frame: object) -> None:
             pass
 
 
-def _become(workers: Any, order: dict[str, Any]) -> NoReturn:
-    """Be a worker to the end. Interpreter and modules are not taken down piece by piece: the
-    worker has closed what it had."""
+def _become(workers: Any, order: dict[str, Any], tell: int) -> NoReturn:
+    """Be a worker to the end; closing ``tell`` says that it is one. Interpreter and modules are
+    not taken down piece by piece: the worker has closed what it had."""
     status = 1
     try:
         _leave_crew(order)
+        os.close(tell)
         workers.app = app = workers.make_app(workers.configuration.load())
         worker = app.Worker(
             hostname=order["name"],
@@ -113,7 +112,8 @@ def _become(workers: Any, order: dict[str, Any]) -> NoReturn:
 
 
 def _leave_crew(order: dict[str, Any]) -> None:
-    """Streams and an environment of its own, as a process that was started alone."""
+    """A session, streams and an environment of its own, as a process that was started alone."""
+    os.setsid()
     parent = os.getppid()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     null = os.open(os.devnull, os.O_RDONLY)
