@@ -1,4 +1,5 @@
-"""The vision API. The one file that imports openai and the HTTP library under it (httpx2).
+"""The vision API. The one file that imports openai and the HTTP libraries under it (httpx2,
+httpcore2).
 
 Nothing of theirs leaves this file: replies become ``core.reply.Reply``, failures one of
 ``core.errors``, raised outside their except blocks so that no vendor exception (it holds the
@@ -77,6 +78,13 @@ class Provider:
         self._url = _endpoint(settings.base_url)
         self._call = _Call()
         self._http = _http_client(settings, self._url, max_connections, self._call)
+        self._pool = _pool_for(self._http, self._url)
+        self._file_headers = (
+            (b"Host", self._url.netloc),
+            (b"Authorization", f"Bearer {self._key}".encode()),
+            (b"Accept", b"application/json"),
+            (b"User-Agent", self._http.headers["User-Agent"].encode()),
+        )
         self._api = openai.OpenAI(
             api_key=self._key,
             base_url=self._url,
@@ -165,7 +173,7 @@ class Provider:
             response = self._request(method, path, self._timeout(seconds), content, form)
         except openai.APIStatusError as refusal:
             error = self._refusal(method, path, refusal.response)
-        except (openai.OpenAIError, httpx2.HTTPError, OSError) as failure:
+        except (openai.OpenAIError, httpx2.HTTPError, OSError, *_FAILURES) as failure:
             error = self._outage(failure)
         else:
             if response.is_success:
@@ -197,14 +205,32 @@ class Provider:
     def _file_request(
         self, method: str, path: str, timeout: httpx2.Timeout, form: _Form | None
     ) -> httpx2.Response:
-        """Through the SDK's HTTP client itself: there is one such request an image, or two, and
-        the SDK's typed options and multipart stream double its price (0.9 ms of CPU for 0.5)."""
-        headers = {"Authorization": f"Bearer {self._key}", "Accept": "application/json"}
+        """Over the connections of the SDK's HTTP client: there is one such request an image, or
+        two, and by ``files.create`` it takes 0.9 ms of CPU, by the client's own ``request`` 0.6,
+        so 0.4."""
+        headers = [*self._file_headers]
         if form is not None:
-            headers["Content-Type"] = form.content_type
-        content = None if form is None else form.content
-        url = f"{str(self._url).rstrip('/')}{path}"
-        return self._http.request(method, url, content=content, headers=headers, timeout=timeout)
+            headers.append((b"Content-Type", form.content_type.encode()))
+            headers.append((b"Content-Length", str(len(form.content)).encode()))
+        address = httpcore2.URL(
+            scheme=self._url.raw_scheme,
+            host=self._url.raw_host,
+            port=self._url.port,
+            target=f"{self._url.raw_path.decode().rstrip('/')}{path}".encode(),
+        )
+        request = httpcore2.Request(
+            method,
+            address,
+            headers=headers,
+            content=None if form is None else form.content,
+            extensions={"timeout": timeout.as_dict()},
+        )
+        response = self._pool.handle_request(request)
+        try:
+            content = response.read()
+        finally:
+            response.close()
+        return httpx2.Response(response.status, headers=response.headers, content=content)
 
     def _timeout(self, seconds: float) -> httpx2.Timeout:
         """Each wait inside a call; ``_Call`` shortens every one of them to the call's deadline."""
@@ -263,7 +289,20 @@ _NEVER_SENT = (
     httpx2.PoolTimeout,
     httpx2.ProxyError,
     httpx2.UnsupportedProtocol,
+    httpcore2.ConnectError,
+    httpcore2.ConnectTimeout,
+    httpcore2.PoolTimeout,
+    httpcore2.ProxyError,
+    httpcore2.UnsupportedProtocol,
 )
+_FAILURES = (
+    httpcore2.NetworkError,
+    httpcore2.ProtocolError,
+    httpcore2.ProxyError,
+    httpcore2.TimeoutException,
+    httpcore2.UnsupportedProtocol,
+)
+"""What a pool of connections raises; they have no base of their own."""
 
 
 class _Call(threading.local):
@@ -350,6 +389,15 @@ def _http_client(
             pool = transport._pool  # noqa: SLF001
             pool._network_backend = _TimedBackend(pool._network_backend, call)  # noqa: SLF001
     return client
+
+
+def _pool_for(
+    client: httpx2.Client, url: httpx2.URL
+) -> httpcore2.ConnectionPool | httpcore2.HTTPProxy | httpcore2.SOCKSProxy:
+    """The connections (or the proxy's) that ``client`` would take for ``url``."""
+    transport = client._transport_for_url(url)  # noqa: SLF001 - as above
+    assert isinstance(transport, httpx2.HTTPTransport)
+    return transport._pool  # noqa: SLF001
 
 
 # --- what goes out -----------------------------------------------------------------------------

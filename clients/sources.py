@@ -153,7 +153,7 @@ def _walk(root: Path) -> Iterator[tuple[Path, str, str]]:
 
 
 def _step(root: Path, path: Path, inner: str) -> tuple[Path, str, str]:
-    leaves = path.is_symlink() and path.is_dir() and not _inside(path, root)
+    leaves = path.is_symlink() and path.is_dir() and not _inside(os.path.realpath(path), root)
     return path, inner + "/" * leaves, " (a link out of the folder)" if leaves else ""
 
 
@@ -262,33 +262,33 @@ def local_path(location: str) -> Path:
 
 
 def check_local(source: Source) -> Path:
-    """The real file behind a source.
+    """The real file behind a source, which may be none that can be read: who opens it finds out.
 
     Raises ImageRefused: MISSING, UNREADABLE, OUTSIDE_FOLDER.
     """
-    path = local_path(source.location)
     try:
-        real = path.resolve(strict=True)
+        real = os.path.realpath(local_path(source.location), strict=True)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         raise ImageRefused(RefusalCode.MISSING, "there is no such file (any more)") from None
     except (OSError, RuntimeError) as error:
         reason = f"the file cannot be reached ({getattr(error, 'strerror', error)})"
         raise ImageRefused(RefusalCode.UNREADABLE, reason) from None
-    if source.root is not None and not _inside(real, Path(source.root)):
+    if source.root is not None and not _inside(real, source.root):
         reason = "it is a link that leaves the given folder"
         raise ImageRefused(RefusalCode.OUTSIDE_FOLDER, reason)
-    with disk.unread(real):
-        return real
+    return Path(real)
 
 
 def _stays_inside(source: Source) -> bool:
     path = local_path(source.location)
     linked = source.root is not None and path.is_symlink()
-    return not linked or _inside(path, Path(source.root or ""))
+    return not linked or _inside(os.path.realpath(path), source.root or "")
 
 
-def _inside(path: Path, root: Path) -> bool:
-    return path.resolve().is_relative_to(root.resolve())
+def _inside(real: str, root: str | Path) -> bool:
+    """Whether a file is in a folder; ``real``: its path without links."""
+    folder = os.path.realpath(root)
+    return real == folder or real.startswith(folder.rstrip(os.sep) + os.sep)
 
 
 # --- names
@@ -399,7 +399,7 @@ def _looks(samples: dict[str, list[int]]) -> dict[str, str | None]:
 
     def look(locations: Sequence[str]) -> None:
         for at in locations:
-            found[at] = _hash(at, samples[at])
+            found[at] = _sampled(at, samples[at])
 
     with ThreadPoolExecutor(READERS) as pool:
         list(pool.map(look, (list(samples)[one::READERS] for one in range(READERS))))
@@ -416,16 +416,19 @@ def _middle_and_end(size: int) -> list[int]:
     return [last // 2, last]
 
 
-def _hash(location: str, places: Sequence[int] = ()) -> str | None:
-    """Of the whole file, or of the samples at ``places``; None where it cannot be read."""
+def _sampled(location: str, places: Sequence[int]) -> str | None:
+    """Hash of the samples at ``places``; None where they cannot be read."""
     try:
-        with disk.opened(local_path(location), max_bytes=2**63) as (file, _):
-            if not places:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-            digest = hashlib.sha256()
-            for place in places:
-                file.seek(place)
-                digest.update(file.read(SAMPLE_BYTES))
-            return digest.hexdigest()
+        pieces = disk.samples(local_path(location), places, SAMPLE_BYTES)
+    except ImageRefused:
+        return None
+    return hashlib.sha256(b"".join(pieces)).hexdigest()
+
+
+def _hash(location: str) -> str | None:
+    """Of the whole file; None where it cannot be read."""
+    try:
+        with disk.opened(local_path(location)) as (file, _):
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except (ImageRefused, OSError):
         return None

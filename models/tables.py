@@ -341,3 +341,6 @@ class Delivery(Base):
         # what may be due
         Index("ix_deliveries_status_due_at", "status", "due_at"),
     )
+
+
+Base.registry.configure()  # once, before workers are forked; else each does so at its first query

@@ -83,18 +83,17 @@ def _sender(app: Celery) -> Send:
 
 def _queue_length(app: Celery) -> Any:
     def queued(stage: str) -> int:
-        connection = app.connection_for_read()
-        away = (OperationalError, OSError, *connection.connection_errors)
-        try:
-            with connection:
+        with app.pool.acquire(block=True) as connection:  # kept, as those are that messages go over
+            away = (OperationalError, OSError, *connection.connection_errors)
+            try:
                 channel = connection.default_channel
                 return int(channel.queue_declare(stage, passive=True).message_count)
-        except connection.channel_errors as error:
-            if not isinstance(error, away):
-                return 0  # no such list: nothing was ever queued, or it was wiped
-            log.warning("queue.away", stage=stage, error=str(error))
-        except away as error:
-            log.warning("queue.away", stage=stage, error=str(error))
+            except connection.channel_errors as error:
+                if not isinstance(error, away):
+                    return 0  # no such list: nothing was ever queued, or it was wiped
+                log.warning("queue.away", stage=stage, error=str(error))
+            except away as error:
+                log.warning("queue.away", stage=stage, error=str(error))
         return 1_000_000  # nothing can be sent now
 
     return queued

@@ -233,13 +233,18 @@ def test_only_files_of_one_size_are_looked_into_and_only_those_alike_are_read(
     put(tmp_path, "5.jpg", data=long + b"!")
     looked: list[str] = []
     read: list[str] = []
-    plain = sources._hash
+    sampled, hashed = sources._sampled, sources._hash
 
-    def hashed(at: str, places: Sequence[int] = ()) -> str | None:
-        (looked if places else read).append(Path(at).name)
-        return plain(at, places)
+    def look(at: str, places: Sequence[int]) -> str | None:
+        looked.append(Path(at).name)
+        return sampled(at, places)
 
-    monkeypatch.setattr(sources, "_hash", hashed)
+    def hash_whole(at: str) -> str | None:
+        read.append(Path(at).name)
+        return hashed(at)
+
+    monkeypatch.setattr(sources, "_sampled", look)
+    monkeypatch.setattr(sources, "_hash", hash_whole)
     assert content_twins(expand([str(tmp_path)], LIMITS).sources) == {1: 0}
     assert sorted(looked[:4]) == ["1.jpg", "2.jpg", "3.jpg", "4.jpg"]
     assert sorted(looked[4:]) == ["1.jpg", "2.jpg", "3.jpg"]
