@@ -26,8 +26,9 @@ RUN_SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A set and an account. ``side`` is the pictures' width in pixels; ``small`` ones are a row of
-    their own beside those of a phone. The window is that of the limits."""
+    """A set and an account; ``tier`` as in core.limits. ``side`` is the pictures' width in pixels;
+    ``small`` ones are a row of their own beside those of a phone. The window is that of the limits.
+    """
 
     images: int
     tier: str
@@ -38,7 +39,13 @@ class Scene:
 
     @property
     def limits(self) -> Limits:
-        return tier(f"b:{self.tier}")
+        return tier(self.tier)
+
+    @property
+    def tier_in_words(self) -> str:
+        """The tier, and its window where that is not a minute."""
+        minute = self.window_seconds == 60.0
+        return self.tier if minute else f"{self.tier}, {self.window_seconds:g} s windows"
 
     @property
     def name(self) -> str:
@@ -115,7 +122,7 @@ def environment(scene: Scene, home: Path, endpoint: SandboxProcess) -> dict[str,
         "OVERSTORY_HOME": str(home),
         "OVERSTORY_API_KEY": KEY,
         "OVERSTORY_BASE_URL": endpoint.base_url,
-        "OVERSTORY_TIER": f"b:{scene.tier}",
+        "OVERSTORY_TIER": scene.tier,
         "OVERSTORY_LIMIT_WINDOW_SECONDS": str(scene.window_seconds),
     }
 

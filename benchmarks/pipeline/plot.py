@@ -10,7 +10,7 @@ from itertools import groupby
 
 from benchmarks.pipeline.rows import Row
 
-WIDTH, LEFT, RIGHT, TOP, FOOT = 920, 60, 325, 84, 14
+WIDTH, LEFT, RIGHT, TOP, FOOT = 980, 140, 325, 84, 14
 BAR, BOUND_BAR, ROW, HEAD, AXIS = 13, 7, 34, 30, 26
 """Heights in pixels: of the two bars of a row, of a row, of what stands over and under a group."""
 COLUMNS = (("wall", 260), ("x bound", 196), ("x schedule", 118), ("bound by", 12))

@@ -95,7 +95,7 @@ def row(run: Run, looks: Sequence[Bare], cores: int, scripts: Scripts) -> Row:
     return Row(
         name=scene.name,
         images=count,
-        tier=scene.tier,
+        tier=scene.tier_in_words,
         side=scene.side,
         small=scene.small,
         picture_bytes=run.picture_bytes,

@@ -13,8 +13,17 @@ def test_the_short_form_has_all_tiers_but_at_the_largest_size_two() -> None:
     names = {scene.name for scene in SHORT}
     assert names == {
         *(f"{images}-V{tier}" for images in (60, 600) for tier in range(5)),
-        *("6000-V0", "6000-V4", "600-V4-small"),
+        *("6000-V0", "6000-V4", "600-a:V0", "600-V4-small"),
     }
+
+
+def test_where_ten_requests_a_window_bind_the_window_is_shorter() -> None:
+    strict = {scene.name: scene for scene in scenes(4.0, 4000, full=True) if ":" in scene.tier}
+    assert {name: scene.window_seconds for name, scene in strict.items()} == {
+        "600-a:V0": 30.0,
+        "6000-a:V0": 15.0,
+    }
+    assert all(scene.limits.rpm == 10 for scene in strict.values())
 
 
 def test_small_pictures_are_no_rows_of_their_own_where_all_are_small() -> None:
