@@ -65,6 +65,10 @@ lint: $(VENV)/.stamp-dev ## ruff, mypy strict, and who may import whom
 format: $(VENV)/.stamp-dev ## put the code in ruff's format, fix what ruff can fix
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format --quiet .
 
+.PHONY: schema
+schema: $(VENV)/.stamp-dev ## write migrations/newest.sql, after a new migration
+	@$(BIN)/python -m migrations.snapshot
+
 # --- longer runs --------------------------------------------------------------------------------
 
 .PHONY: gauntlet

@@ -36,6 +36,14 @@ def upgrade(url: str, revision: str | None = None) -> None:
     """
     if revision is None and _is_current(url):
         return
+    from migrations.snapshot import restored
+
+    if revision is not None or not restored(url):
+        migrate(url, revision)
+
+
+def migrate(url: str, revision: str | None = None) -> None:
+    """The same, step by step, whatever is there."""
     from alembic import command
 
     with away_as_ours():

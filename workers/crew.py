@@ -33,6 +33,12 @@ WORKERS = (
     "celery.concurrency.prefork",
     "celery.concurrency.thread",
     "celery.worker.consumer",
+    # what these would load only when they need it, each for itself
+    *("celery.app.routes", "celery.backends.redis", "celery.events.dispatcher"),
+    *("celery.events.receiver", "kombu.pidbox", "kombu.transport.redis"),
+    *("billiard.popen_fork", "billiard.sharedctypes", "billiard.synchronize"),
+    *("PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.JpegImagePlugin", "PIL.PngImagePlugin"),
+    "PIL.PpmImagePlugin",
     "tasks.upload",
     "tasks.infer",
     "tasks.aggregate",

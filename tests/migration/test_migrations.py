@@ -14,6 +14,7 @@ from sqlalchemy import inspect
 
 import migrations
 from core.errors import ServiceAway
+from migrations import snapshot
 from models.engine import Database
 from models.tables import Base
 from tests.integration import jobs
@@ -49,6 +50,36 @@ def test_the_newest_revision_is_told_without_alembic():
     assert migrations.newest() == scripts.get_current_head()
     told = "import migrations, sys; migrations.newest(); print('alembic' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", told], text=True).strip() == "False"
+
+
+def test_a_new_file_is_made_of_what_the_migrations_make(home):
+    assert snapshot.SCRIPT.read_text("utf-8") == snapshot.taken(), "make schema"
+
+
+def test_a_new_file_needs_no_alembic(home):
+    home.mkdir()
+    url = f"sqlite:///{home / 'new.db'}"
+    told = "import migrations as m, sys; m.upgrade(sys.argv[1]); print('alembic' in sys.modules)"
+    words = [sys.executable, "-c", told, url]
+    assert subprocess.check_output(words, text=True).strip() == "False"
+    database = Database(url)
+    assert migrations.is_current(database)
+    assert differences(database) == []
+    database.dispose()
+
+
+def test_step_by_step_comes_to_the_same(empty):
+    migrations.migrate(empty.url)
+    assert migrations.is_current(empty)
+    assert differences(empty) == []
+
+
+def test_a_database_of_an_older_release_is_migrated(empty):
+    migrations.upgrade(empty.url, "0001")
+    assert not snapshot.restored(empty.url)
+    migrations.upgrade(empty.url)
+    assert migrations.is_current(empty)
+    assert differences(empty) == []
 
 
 def test_an_empty_database_is_brought_up_and_a_current_one_is_left_alone(empty):

@@ -1,0 +1,246 @@
+CREATE TABLE alembic_version (
+	version_num VARCHAR(32) NOT NULL, 
+	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
+);
+
+CREATE TABLE files (
+	id INTEGER NOT NULL, 
+	account VARCHAR(32) NOT NULL, 
+	sha256 VARCHAR(64) NOT NULL, 
+	status VARCHAR(16) NOT NULL, 
+	file_id VARCHAR(128), 
+	bytes BIGINT NOT NULL, 
+	lease_token VARCHAR(32), 
+	lease_until DOUBLE DEFAULT 0 NOT NULL, 
+	uploaded_at DOUBLE, 
+	used_at DOUBLE NOT NULL, 
+	deleted_at DOUBLE, 
+	CONSTRAINT pk_files PRIMARY KEY (id), 
+	CONSTRAINT ck_files_status_known CHECK (status IN ('uploading', 'stored', 'gone'))
+);
+
+CREATE INDEX ix_files_account_status_used_at ON files (account, status, used_at);
+
+CREATE UNIQUE INDEX uq_files_account_sha256 ON files (account, sha256);
+
+CREATE TABLE jobs (
+	id VARCHAR(32) NOT NULL, 
+	"key" VARCHAR(255) NOT NULL, 
+	status VARCHAR(16) NOT NULL, 
+	reason TEXT, 
+	ask TEXT NOT NULL, 
+	label VARCHAR(255), 
+	model VARCHAR(128) NOT NULL, 
+	provider VARCHAR(32) NOT NULL, 
+	endpoint VARCHAR(255) NOT NULL, 
+	account VARCHAR(32) NOT NULL, 
+	detail VARCHAR(8) NOT NULL, 
+	options JSON NOT NULL, 
+	weight DOUBLE DEFAULT 1 NOT NULL, 
+	served_images DOUBLE DEFAULT 0 NOT NULL, 
+	served_tokens DOUBLE DEFAULT 0 NOT NULL, 
+	submitted INTEGER NOT NULL, 
+	included INTEGER DEFAULT 0 NOT NULL, 
+	failed INTEGER DEFAULT 0 NOT NULL, 
+	duplicate INTEGER DEFAULT 0 NOT NULL, 
+	skipped INTEGER DEFAULT 0 NOT NULL, 
+	answer TEXT, 
+	created_at DOUBLE NOT NULL, 
+	finished_at DOUBLE, follows VARCHAR(32), family VARCHAR(64), 
+	CONSTRAINT pk_jobs PRIMARY KEY (id), 
+	CONSTRAINT ck_jobs_status_known CHECK (status IN ('running', 'paused', 'completed', 'partial', 'failed', 'cancelled')), 
+	CONSTRAINT ck_jobs_coverage_adds_up CHECK (included + failed + duplicate + skipped <= submitted), 
+	CONSTRAINT uq_jobs_key UNIQUE ("key")
+);
+
+CREATE INDEX ix_jobs_label ON jobs (label);
+
+CREATE INDEX ix_jobs_status_created_at ON jobs (status, created_at);
+
+CREATE TABLE events (
+	id INTEGER NOT NULL, 
+	at DOUBLE NOT NULL, 
+	job_id VARCHAR(32) NOT NULL, 
+	image_id INTEGER, 
+	node_id INTEGER, 
+	name VARCHAR(48) NOT NULL, 
+	detail TEXT, 
+	CONSTRAINT pk_events PRIMARY KEY (id), 
+	CONSTRAINT fk_events_job_id FOREIGN KEY(job_id) REFERENCES jobs (id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_events_job_id_id ON events (job_id, id);
+
+CREATE TABLE nodes (
+	id INTEGER NOT NULL, 
+	job_id VARCHAR(32) NOT NULL, 
+	parent_id INTEGER, 
+	split_from INTEGER, 
+	kind VARCHAR(8) NOT NULL, 
+	level INTEGER NOT NULL, 
+	first_position INTEGER NOT NULL, 
+	last_position INTEGER NOT NULL, 
+	status VARCHAR(16) NOT NULL, 
+	pending INTEGER NOT NULL, 
+	"key" VARCHAR(64), 
+	text TEXT, 
+	images INTEGER DEFAULT 0 NOT NULL, 
+	tokens INTEGER DEFAULT 0 NOT NULL, 
+	refused_citations INTEGER DEFAULT 0 NOT NULL, 
+	error_code VARCHAR(32), 
+	error TEXT, 
+	attempts INTEGER DEFAULT 0 NOT NULL, 
+	due_at DOUBLE DEFAULT 0 NOT NULL, 
+	lease_token VARCHAR(32), 
+	lease_until DOUBLE DEFAULT 0 NOT NULL, 
+	started_at DOUBLE, 
+	finished_at DOUBLE, 
+	CONSTRAINT pk_nodes PRIMARY KEY (id), 
+	CONSTRAINT ck_nodes_kind_known CHECK (kind IN ('leaf', 'branch')), 
+	CONSTRAINT ck_nodes_status_known CHECK (status IN ('waiting', 'ready', 'running', 'done', 'failed', 'split', 'cancelled')), 
+	CONSTRAINT ck_nodes_pending_not_negative CHECK (pending >= 0), 
+	CONSTRAINT fk_nodes_job_id FOREIGN KEY(job_id) REFERENCES jobs (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_nodes_parent_id FOREIGN KEY(parent_id) REFERENCES nodes (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_nodes_split_from FOREIGN KEY(split_from) REFERENCES nodes (id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_nodes_job_id_status ON nodes (job_id, status);
+
+CREATE INDEX ix_nodes_parent_id ON nodes (parent_id);
+
+CREATE UNIQUE INDEX uq_nodes_one_root ON nodes (job_id) WHERE parent_id IS NULL AND status <> 'split';
+
+CREATE TABLE calls (
+	id INTEGER NOT NULL, 
+	"key" VARCHAR(64) NOT NULL, 
+	job_id VARCHAR(32), 
+	node_id INTEGER, 
+	account VARCHAR(32) NOT NULL, 
+	model VARCHAR(128) NOT NULL, 
+	status VARCHAR(16) NOT NULL, 
+	images INTEGER NOT NULL, 
+	reserved_tokens INTEGER NOT NULL, 
+	reply TEXT, 
+	finish_reason VARCHAR(32), 
+	prompt_tokens INTEGER DEFAULT 0 NOT NULL, 
+	cached_tokens INTEGER DEFAULT 0 NOT NULL, 
+	completion_tokens INTEGER DEFAULT 0 NOT NULL, 
+	cost DOUBLE DEFAULT 0 NOT NULL, 
+	currency VARCHAR(3) NOT NULL, 
+	http_status INTEGER, 
+	error TEXT, 
+	trace VARCHAR(128), 
+	lease_token VARCHAR(32) NOT NULL, 
+	lease_until DOUBLE NOT NULL, 
+	started_at DOUBLE NOT NULL, 
+	settled_at DOUBLE, reserved_cost DOUBLE DEFAULT 0 NOT NULL, 
+	CONSTRAINT pk_calls PRIMARY KEY (id), 
+	CONSTRAINT ck_calls_status_known CHECK (status IN ('started', 'settled', 'refused', 'failed', 'unknown')), 
+	CONSTRAINT fk_calls_job_id FOREIGN KEY(job_id) REFERENCES jobs (id) ON DELETE SET NULL, 
+	CONSTRAINT fk_calls_node_id FOREIGN KEY(node_id) REFERENCES nodes (id) ON DELETE SET NULL
+);
+
+CREATE INDEX ix_calls_job_id ON calls (job_id);
+
+CREATE INDEX ix_calls_key ON calls ("key", status);
+
+CREATE INDEX ix_calls_node_id ON calls (node_id);
+
+CREATE INDEX ix_calls_started_at ON calls (started_at);
+
+CREATE UNIQUE INDEX uq_calls_key_started ON calls ("key") WHERE status = 'started';
+
+CREATE TABLE images (
+	id INTEGER NOT NULL, 
+	job_id VARCHAR(32) NOT NULL, 
+	position INTEGER NOT NULL, 
+	node_id INTEGER, 
+	name TEXT NOT NULL, 
+	location TEXT NOT NULL, 
+	page INTEGER, 
+	root TEXT, 
+	bytes BIGINT, 
+	status VARCHAR(16) NOT NULL, 
+	duplicate_of INTEGER, 
+	error_code VARCHAR(32), 
+	error TEXT, 
+	remarks TEXT, 
+	source_sha256 VARCHAR(64), 
+	sha256 VARCHAR(64), 
+	mime VARCHAR(32), 
+	width INTEGER, 
+	height INTEGER, 
+	prepared_bytes INTEGER, 
+	tokens INTEGER, 
+	attempts INTEGER DEFAULT 0 NOT NULL, 
+	due_at DOUBLE DEFAULT 0 NOT NULL, 
+	lease_token VARCHAR(32), 
+	lease_until DOUBLE DEFAULT 0 NOT NULL, 
+	updated_at DOUBLE NOT NULL, answer JSON, changed_ns BIGINT, 
+	CONSTRAINT pk_images PRIMARY KEY (id), 
+	CONSTRAINT ck_images_status_known CHECK (status IN ('pending', 'prepared', 'uploaded', 'included', 'failed', 'duplicate', 'skipped')), 
+	CONSTRAINT fk_images_job_id FOREIGN KEY(job_id) REFERENCES jobs (id) ON DELETE CASCADE, 
+	CONSTRAINT fk_images_node_id FOREIGN KEY(node_id) REFERENCES nodes (id) ON DELETE SET NULL
+);
+
+CREATE INDEX ix_images_job_id_status_position ON images (job_id, status, position);
+
+CREATE INDEX ix_images_node_id ON images (node_id);
+
+CREATE INDEX ix_images_sha256 ON images (sha256);
+
+CREATE INDEX ix_images_source_sha256 ON images (source_sha256);
+
+CREATE INDEX ix_images_tried ON images (lease_until) WHERE attempts > 0 AND status IN ('pending', 'prepared');
+
+CREATE UNIQUE INDEX uq_images_job_id_position ON images (job_id, position);
+
+CREATE INDEX ix_images_name ON images (name);
+
+CREATE INDEX ix_images_failed ON images (job_id, position) WHERE status = 'failed';
+
+CREATE VIEW v_jobs ("job", "key", "label", "status", "reason", "ask", "answer", "model", "endpoint", "account", "weight", "submitted", "included", "failed", "duplicate", "skipped", "requests", "tokens", "cost", "created_at", "finished_at", "seconds") AS SELECT j.id, j.key, j.label, j.status, j.reason, j.ask, j.answer, j.model, j.endpoint, j.account, j.weight, j.submitted, CASE WHEN j.finished_at IS NULL THEN (SELECT count(*) FROM images i WHERE i.job_id = j.id AND i.status = 'included') ELSE j.included END, CASE WHEN j.finished_at IS NULL THEN (SELECT count(*) FROM images i WHERE i.job_id = j.id AND i.status = 'failed') ELSE j.failed END, CASE WHEN j.finished_at IS NULL THEN (SELECT count(*) FROM images i WHERE i.job_id = j.id AND i.status = 'duplicate') ELSE j.duplicate END, CASE WHEN j.finished_at IS NULL THEN (SELECT count(*) FROM images i WHERE i.job_id = j.id AND i.status = 'skipped') ELSE j.skipped END, (SELECT count(*) FROM calls c WHERE c.job_id = j.id AND c.status <> 'started'), (SELECT coalesce(sum(c.prompt_tokens + c.completion_tokens), 0) FROM calls c WHERE c.job_id = j.id), (SELECT coalesce(sum(c.cost), 0) FROM calls c WHERE c.job_id = j.id), strftime('%Y-%m-%d %H:%M:%f', j.created_at, 'unixepoch'), strftime('%Y-%m-%d %H:%M:%f', j.finished_at, 'unixepoch'), j.finished_at - j.created_at FROM jobs j;
+
+CREATE VIEW v_images ("image", "job", "label", "position", "name", "location", "page", "status", "error_code", "error", "duplicate_of", "node", "source_sha256", "sha256", "mime", "width", "height", "bytes", "prepared_bytes", "tokens", "remarks", "updated_at") AS SELECT i.id, i.job_id, j.label, i.position, i.name, i.location, i.page, i.status, i.error_code, i.error, i.duplicate_of, i.node_id, i.source_sha256, i.sha256, i.mime, i.width, i.height, i.bytes, i.prepared_bytes, i.tokens, i.remarks, strftime('%Y-%m-%d %H:%M:%f', i.updated_at, 'unixepoch') FROM images i JOIN jobs j ON j.id = i.job_id;
+
+CREATE VIEW v_nodes ("node", "job", "label", "parent", "split_from", "kind", "level", "first_position", "last_position", "status", "images", "notes", "refused_citations", "error_code", "error", "attempts", "started_at", "finished_at", "seconds") AS SELECT n.id, n.job_id, j.label, n.parent_id, n.split_from, n.kind, n.level, n.first_position, n.last_position, n.status, n.images, n.text, n.refused_citations, n.error_code, n.error, n.attempts, strftime('%Y-%m-%d %H:%M:%f', n.started_at, 'unixepoch'), strftime('%Y-%m-%d %H:%M:%f', n.finished_at, 'unixepoch'), n.finished_at - n.started_at FROM nodes n JOIN jobs j ON j.id = n.job_id;
+
+CREATE VIEW v_calls ("call", "key", "job", "node", "account", "model", "status", "images", "prompt_tokens", "cached_tokens", "completion_tokens", "cost", "currency", "finish_reason", "http_status", "error", "trace", "started_at", "settled_at", "seconds") AS SELECT c.id, c.key, c.job_id, c.node_id, c.account, c.model, c.status, c.images, c.prompt_tokens, c.cached_tokens, c.completion_tokens, c.cost, c.currency, c.finish_reason, c.http_status, c.error, c.trace, strftime('%Y-%m-%d %H:%M:%f', c.started_at, 'unixepoch'), strftime('%Y-%m-%d %H:%M:%f', c.settled_at, 'unixepoch'), c.settled_at - c.started_at FROM calls c;
+
+CREATE VIEW v_usage_daily ("day", "account", "model", "currency", "requests", "settled", "refused", "failed", "images", "prompt_tokens", "cached_tokens", "completion_tokens", "cost") AS SELECT date(c.started_at, 'unixepoch'), c.account, c.model, c.currency, count(*), sum(CASE WHEN c.status = 'settled' THEN 1 ELSE 0 END), sum(CASE WHEN c.status = 'refused' THEN 1 ELSE 0 END), sum(CASE WHEN c.status IN ('failed', 'unknown') THEN 1 ELSE 0 END), sum(CASE WHEN c.status = 'settled' THEN c.images ELSE 0 END), sum(c.prompt_tokens), sum(c.cached_tokens), sum(c.completion_tokens), sum(c.cost) FROM calls c GROUP BY date(c.started_at, 'unixepoch'), c.account, c.model, c.currency;
+
+CREATE VIEW v_failures ("scope", "job", "label", "position", "name", "node", "code", "error", "at") AS SELECT 'job', j.id, j.label, NULL, NULL, NULL, NULL, j.reason, strftime('%Y-%m-%d %H:%M:%f', j.finished_at, 'unixepoch') FROM jobs j WHERE j.status = 'failed' UNION ALL SELECT 'image', i.job_id, j.label, i.position, i.name, i.node_id, i.error_code, i.error, strftime('%Y-%m-%d %H:%M:%f', i.updated_at, 'unixepoch') FROM images i JOIN jobs j ON j.id = i.job_id WHERE i.status = 'failed' UNION ALL SELECT 'node', n.job_id, j.label, NULL, NULL, n.id, n.error_code, n.error, strftime('%Y-%m-%d %H:%M:%f', n.finished_at, 'unixepoch') FROM nodes n JOIN jobs j ON j.id = n.job_id WHERE n.status = 'failed' UNION ALL SELECT 'call', c.job_id, j.label, NULL, NULL, c.node_id, c.status, c.error, strftime('%Y-%m-%d %H:%M:%f', c.settled_at, 'unixepoch') FROM calls c LEFT JOIN jobs j ON j.id = c.job_id WHERE c.status IN ('refused', 'failed', 'unknown');
+
+CREATE TABLE deliveries (
+	id INTEGER NOT NULL, 
+	job_id VARCHAR(32) NOT NULL, 
+	url TEXT NOT NULL, 
+	status VARCHAR(16) NOT NULL, 
+	event_at DOUBLE DEFAULT 0 NOT NULL, 
+	attempts INTEGER DEFAULT 0 NOT NULL, 
+	due_at DOUBLE DEFAULT 0 NOT NULL, 
+	lease_until DOUBLE DEFAULT 0 NOT NULL, 
+	http_status INTEGER, 
+	error TEXT, 
+	created_at DOUBLE NOT NULL, 
+	delivered_at DOUBLE, 
+	CONSTRAINT pk_deliveries PRIMARY KEY (id), 
+	CONSTRAINT ck_deliveries_status_known CHECK (status IN ('open', 'delivered', 'failed')), 
+	CONSTRAINT fk_deliveries_job_id FOREIGN KEY(job_id) REFERENCES jobs (id) ON DELETE CASCADE
+);
+
+CREATE UNIQUE INDEX uq_deliveries_job_id_url ON deliveries (job_id, url);
+
+CREATE INDEX ix_deliveries_status_due_at ON deliveries (status, due_at);
+
+CREATE VIEW v_deliveries AS SELECT d.job_id AS job, j.label AS label, d.url AS url, d.status AS status, d.attempts AS attempts, d.http_status AS http_status, d.error AS error, strftime('%Y-%m-%d %H:%M:%f', d.created_at, 'unixepoch') AS created_at, strftime('%Y-%m-%d %H:%M:%f', d.delivered_at, 'unixepoch') AS delivered_at FROM deliveries d JOIN jobs j ON j.id = d.job_id;
+
+CREATE INDEX ix_jobs_follows ON jobs (follows);
+
+CREATE INDEX ix_jobs_family ON jobs (family, created_at);
+
+CREATE VIEW v_answers AS SELECT i.job_id AS job, j.label AS label, i.position AS position, i.name AS name, coalesce(json_extract(j.options, '$.each'), j.ask) AS question, json_extract(i.answer, '$') AS answer FROM images i JOIN jobs j ON j.id = i.job_id WHERE i.answer IS NOT NULL;
+
+CREATE INDEX ix_nodes_split_from ON nodes (split_from) WHERE split_from IS NOT NULL;
+
+INSERT INTO alembic_version VALUES ('0008')
