@@ -9,6 +9,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -110,7 +111,9 @@ class Crew:
 
 def split(settings: Settings) -> Crew | None:
     """A crew forked from this process, for a command with these settings that has begun nothing
-    yet: no thread, no connection. What both need is loaded once; each goes on to load its own."""
+    yet, and holds no connection. What both need is loaded once; each goes on to load its own."""
+    if threading.active_count() > 1:
+        return begin(settings)  # a fork would find locked for ever what another thread holds
     if not _is_wanted(settings):
         return None
     shared = loaded("workers.crew")

@@ -50,6 +50,7 @@ PROVIDER = "clients.provider"
 COMM = Path("/proc/self/comm")
 ORDERS, ANSWERS, ERRORS = 0, 1, 2
 """Descriptors of a crew: its orders, its answers, and the words of what goes wrong."""
+MANY = 1 << 20  # descriptors, where there is no limit
 
 
 def main() -> None:
@@ -77,7 +78,8 @@ def _be_crew(orders: int, answers: int, provider: bool) -> NoReturn:
         null = os.open(os.devnull, os.O_WRONLY)
         for found, wanted in ((orders, ORDERS), (answers, ANSWERS), (null, ERRORS)):
             os.dup2(found, wanted)
-        os.closerange(ERRORS + 1, resource.getrlimit(resource.RLIMIT_NOFILE)[0])
+        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        os.closerange(ERRORS + 1, MANY if most == resource.RLIM_INFINITY else most)
         _name("overstory-crew")
         _serve(provider)
     finally:

@@ -274,7 +274,7 @@ def test_orphans_that_fill_the_store_do_not_stop_the_uploads(
 
 def test_two_accounts_side_by_side_keep_their_own_limits_and_files(open_account, make_images):
     one = open_account(rpm=20)
-    two = open_account(concurrency=2)
+    two = open_account(rpm=20, concurrency=2)  # 21 requests each: the last waits for the window
     one.house.configure(rpm=20)
     photos = make_images(120)
     jobs = [one.submit(photos, key="one"), two.submit(photos, key="two", fresh=True)]

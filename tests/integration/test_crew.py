@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -94,6 +95,19 @@ def test_there_is_no_crew_where_the_workers_are_somebody_elses(
     made: Callable[[Settings], Crew | None],
 ) -> None:
     assert made(load(broker_url="redis://127.0.0.1:1/0")) is None
+
+
+def test_a_process_with_threads_is_not_forked(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare_home(home)
+    monkeypatch.setattr(os, "fork", lambda: pytest.fail("forked with a thread"))
+    ended = threading.Event()
+    thread = threading.Thread(target=ended.wait)
+    thread.start()
+    crew = crews.split(load())
+    assert crew is not None
+    crew.dismiss()
+    ended.set()
+    thread.join()
 
 
 SPLIT = """
