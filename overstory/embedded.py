@@ -240,9 +240,7 @@ class Embedded:
         config = folder / "valkey.conf"
         config.write_text(VALKEY.format(socket=socket, folder=folder), encoding="utf-8")
         log = folder / "valkey.log"
-        process = self._launched(
-            [str(program()), str(config)], stdout=log.open("ab"), stderr=subprocess.STDOUT
-        )
+        process = self._launched([str(program()), str(config)], log)
         _wait(lambda: _answers(socket), process, f"the embedded Valkey did not start: see {log}")
         return replace(before, socket=socket, broker_pid=process.pid)
 
@@ -253,7 +251,7 @@ class Embedded:
         words = [sys.executable, "-m", "overstory.sandbox"]
         words += ["--ledger", str(log.with_suffix(".jsonl")), "--port", _port(stack.sandbox_url)]
         words += _limits_of_sandbox(self.settings)
-        process = self._launched(words, stdout=subprocess.PIPE, stderr=log.open("ab"))
+        process = self._launched(words, log, stdout=subprocess.PIPE)
         assert process.stdout is not None
         line = process.stdout.readline()
         process.stdout.close()
@@ -261,12 +259,19 @@ class Embedded:
             raise ServiceAway(f"the sandbox did not start: see {log}")
         return replace(stack, sandbox_url=json.loads(line)["base_url"], sandbox_pid=process.pid)
 
-    def _launched(self, words: list[str], **streams: Any) -> subprocess.Popen[bytes]:
+    def _launched(
+        self, words: list[str], log: Path, stdout: int | None = None
+    ) -> subprocess.Popen[bytes]:
         """A shared part, out of reach of Ctrl-C: that is for the command, which stops it when it
         is due."""
-        process = subprocess.Popen(
-            words, start_new_session=True, stdin=subprocess.DEVNULL, **streams
-        )
+        with log.open("ab") as out:
+            process = subprocess.Popen(
+                words,
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=out if stdout is None else stdout,
+                stderr=out,
+            )
         self._shared.append(process)
         return process
 
