@@ -9,7 +9,7 @@ from rich.console import Console
 
 from core.errors import OverstoryError, WrongUsage
 from overstory import __version__
-from overstory.loading import loaded
+from workers.loading import loaded
 
 COMMANDS = {
     "run": "overstory.commands.run:run",

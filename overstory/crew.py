@@ -16,7 +16,8 @@ from functools import partial
 from typing import IO, Any, Protocol
 
 from core.settings import Settings
-from overstory.loading import loaded
+from workers import crew
+from workers.loading import loaded
 from workers.stack import read_stack
 
 
@@ -82,6 +83,8 @@ class Member:
             return None
 
     def dismiss(self) -> None:
+        if self.orders.closed:
+            return  # it has been waited for, so its number may be another's by now
         for pipe in (self.orders, self.answers):
             with contextlib.suppress(OSError):
                 pipe.close()
@@ -116,13 +119,12 @@ def split(settings: Settings) -> Crew | None:
         return begin(settings)  # a fork would find locked for ever what another thread holds
     if not _is_wanted(settings):
         return None
-    shared = loaded("workers.crew")
-    shared.load(*shared.SHARED)
-    return Crew(_forked(shared, provider=False), _forked(shared, provider=True))
+    loaded(*crew.SHARED)
+    return Crew(_forked(provider=False), _forked(provider=True))
 
 
-def _forked(shared: Any, provider: bool) -> Member:
-    pid, orders, answers = shared.split(provider)
+def _forked(provider: bool) -> Member:
+    pid, orders, answers = crew.split(provider)
     wait = partial(os.waitpid, pid, 0)
     return Member(pid, os.fdopen(orders, "wb"), os.fdopen(answers, "rb"), wait)
 

@@ -15,8 +15,6 @@ An order is a line of JSON, {"pool", "queues", "concurrency", "name", "level", "
 from __future__ import annotations
 
 import contextlib
-import gc
-import importlib
 import json
 import os
 import resource
@@ -25,6 +23,8 @@ import sys
 import traceback
 from pathlib import Path
 from typing import Any, NoReturn
+
+from workers.loading import loaded
 
 SHARED = ("workers.app", "tasks.submit", "tasks.preprocess")
 """What the command needs, too."""
@@ -87,23 +87,14 @@ def _be_crew(orders: int, answers: int, provider: bool) -> NoReturn:
 
 
 def _serve(provider: bool = False) -> None:
-    workers = load(*SHARED, *WORKERS, *([PROVIDER] if provider else []))
+    workers = loaded(*SHARED, *WORKERS, *([PROVIDER] if provider else []))
     signal.signal(signal.SIGCHLD, _reap)
     with open(ORDERS, "rb", closefd=False) as lines:
         for line in lines:
             order = json.loads(line)
             if order["queues"] != "preprocess":
-                load(PROVIDER)
+                loaded(PROVIDER)
             os.write(ANSWERS, f"{_fork(workers, order)}\n".encode())
-
-
-def load(*names: str) -> Any:
-    """The first of the modules ``names``, after all of them were imported."""
-    gc.disable()  # nothing that is imported is garbage, and looking for it takes a tenth
-    modules = [importlib.import_module(name) for name in names]
-    gc.freeze()  # nor should a fork touch (and so copy) what it shares
-    gc.enable()
-    return modules[0]
 
 
 def _fork(workers: Any, order: dict[str, Any]) -> int:

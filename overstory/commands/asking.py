@@ -14,9 +14,9 @@ from core.settings import Settings
 from core.spec import JobSpec
 from models.engine import Database
 from overstory.crew import Crew
-from overstory.loading import loaded
 from overstory.run import run
 from overstory.summary import Showing
+from workers.loading import loaded
 from workers.stack import database_url
 
 

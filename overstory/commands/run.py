@@ -13,7 +13,7 @@ from core.settings import load
 from overstory.commands.prompts import prompts_option
 from overstory.commands.specs import spec_of
 from overstory.crew import split
-from overstory.loading import loaded
+from workers.loading import loaded
 
 
 @click.command()

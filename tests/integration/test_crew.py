@@ -97,6 +97,13 @@ def test_there_is_no_crew_where_the_workers_are_somebody_elses(
     assert made(load(broker_url="redis://127.0.0.1:1/0")) is None
 
 
+def test_who_was_dismissed_is_not_killed_again(crew: Crew, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its number may be another process's by then."""
+    crew.dismiss()
+    monkeypatch.setattr(os, "kill", lambda pid, sign: pytest.fail(f"killed {pid}"))
+    crew.dismiss()
+
+
 def test_a_process_with_threads_is_not_forked(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     prepare_home(home)
     monkeypatch.setattr(os, "fork", lambda: pytest.fail("forked with a thread"))

@@ -170,8 +170,7 @@ def test_four_processes_use_the_limit_and_never_pass_it(
     calls = logged(tmp_path, load.tokens)
     assert len(calls) == load.calls
     assert_no_violation(calls, load.limits)
-    # a window is as long on a busy machine; a free slot waits until its caller has a core
-    assert use(calls, load) >= (0.8 if load is SLOTS_BIND else 0.95)
+    assert use(calls, load) >= 0.95
 
 
 def test_a_killed_process_passes_no_limit_and_stops_nobody(
