@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, Label, and_, delete, exists, func, select, true
-from sqlalchemy.orm import aliased
 
 from core.states import ENDED_JOBS, CallStatus, DeliveryStatus
 from models.engine import now
@@ -72,7 +71,7 @@ def old_jobs(
 
 def only_here(connection: Connection, job_id: str) -> list[str]:
     """Prepared contents (sha256) of a job that no other job's image refers to."""
-    other = aliased(Image)
+    other = Image.__table__.alias().c
     elsewhere = exists().where(other.sha256 == Image.sha256, other.job_id != job_id)
     found = select(Image.sha256).where(
         Image.job_id == job_id, Image.sha256.is_not(None), Image.prepared_bytes > 0, ~elsewhere

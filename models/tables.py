@@ -6,23 +6,26 @@ tables and their columns are a contract with analysts; changes go through migrat
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 from sqlalchemy import (
     JSON,
     BigInteger,
     CheckConstraint,
+    Column,
+    ColumnClause,
     Double,
     ForeignKey,
     Index,
     Integer,
     MetaData,
     String,
+    Table,
     Text,
 )
 from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeEngine
 
 from core.states import (
     CallStatus,
@@ -34,13 +37,25 @@ from core.states import (
     NodeStatus,
 )
 
-Json = JSON().with_variant(JSONB(), "postgresql")
-JsonOrNull = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+Json: TypeEngine[Any] = JSON().with_variant(JSONB(), "postgresql")
+JsonOrNull: TypeEngine[Any] = JSON(none_as_null=True).with_variant(
+    JSONB(none_as_null=True), "postgresql"
+)
 Key = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows by INTEGER keys only
 Seconds: Double[float] = Double()
 
+T = TypeVar("T")
+_Kind = TypeEngine[T] | type[TypeEngine[T]]
 
-class Base(DeclarativeBase):
+
+class Base:
+    """What a table class is: its columns by name, and in statements the table itself.
+
+    The classes are tables of SQLAlchemy's core, declared as its ORM would have them. Nothing here
+    has a session or a loaded object, so the ORM would only take a tenth of every start and make
+    each statement a third dearer to build.
+    """
+
     metadata = MetaData(
         naming_convention={
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -50,6 +65,32 @@ class Base(DeclarativeBase):
             "pk": "pk_%(table_name)s",
         }
     )
+    __tablename__: ClassVar[str]
+    __table_args__: ClassVar[tuple[CheckConstraint | Index, ...]]
+    __table__: ClassVar[Table]
+
+    def __init_subclass__(cls) -> None:
+        """Make the table of the columns in the class."""
+        columns = {name: one for name, one in vars(cls).items() if isinstance(one, Column)}
+        for name, column in columns.items():
+            column.name = column.key = name
+        parts = (*columns.values(), *cls.__table_args__)
+        cls.__table__ = Table(cls.__tablename__, cls.metadata, *parts)
+
+    @classmethod
+    def __clause_element__(cls) -> Table:
+        """What a statement takes where it is given the class."""
+        return cls.__table__
+
+
+def _column(kind: _Kind[T], *others: ForeignKey, **options: Any) -> ColumnClause[T]:
+    """A column that is never null."""
+    return Column(kind, *others, nullable=False, **options)
+
+
+def _optional(kind: _Kind[T], *others: ForeignKey) -> ColumnClause[T | None]:
+    """A column that may be null."""
+    return Column(kind, *others)
 
 
 def _one_of(column: str, states: Any) -> CheckConstraint:
@@ -62,33 +103,33 @@ class Job(Base):
 
     __tablename__ = "jobs"
 
-    id: Mapped[str] = mapped_column(String(32), primary_key=True)
-    key: Mapped[str] = mapped_column(String(255), unique=True)  # the same key is the same job
-    status: Mapped[str] = mapped_column(String(16))
-    reason: Mapped[str | None] = mapped_column(Text)  # why it is paused or failed
-    ask: Mapped[str] = mapped_column(Text)
-    label: Mapped[str | None] = mapped_column(String(255))
-    model: Mapped[str] = mapped_column(String(128))
-    provider: Mapped[str] = mapped_column(String(32))
-    endpoint: Mapped[str] = mapped_column(String(255))
-    account: Mapped[str] = mapped_column(String(32))  # whose workers serve it
-    detail: Mapped[str] = mapped_column(String(8))
-    options: Mapped[dict[str, Any]] = mapped_column(Json)
+    id = _column(String(32), primary_key=True)
+    key = _column(String(255), unique=True)  # the same key is the same job
+    status = _column(String(16))
+    reason = _optional(Text)  # why it is paused or failed
+    ask = _column(Text)
+    label = _optional(String(255))
+    model = _column(String(128))
+    provider = _column(String(32))
+    endpoint = _column(String(255))
+    account = _column(String(32))  # whose workers serve it
+    detail = _column(String(8))
+    options = _column(Json)
     # the job before it: the same question about a changed set, or another about the same set; no
     # foreign key, for that one may have been pruned
-    follows: Mapped[str | None] = mapped_column(String(32))
-    family: Mapped[str | None] = mapped_column(String(64))  # hash of what it asks, without the set
-    weight: Mapped[float] = mapped_column(Seconds, server_default=sql("1"))  # fair share
-    served_images: Mapped[float] = mapped_column(Seconds, server_default=sql("0"))
-    served_tokens: Mapped[float] = mapped_column(Seconds, server_default=sql("0"))
-    submitted: Mapped[int] = mapped_column(Integer)
-    included: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
-    failed: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
-    duplicate: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
-    skipped: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
-    answer: Mapped[str | None] = mapped_column(Text)
-    created_at: Mapped[float] = mapped_column(Seconds)
-    finished_at: Mapped[float | None] = mapped_column(Seconds)
+    follows = _optional(String(32))
+    family = _optional(String(64))  # hash of what it asks, without the set
+    weight = _column(Seconds, server_default=sql("1"))  # fair share
+    served_images = _column(Seconds, server_default=sql("0"))
+    served_tokens = _column(Seconds, server_default=sql("0"))
+    submitted = _column(Integer)
+    included = _column(Integer, server_default=sql("0"))
+    failed = _column(Integer, server_default=sql("0"))
+    duplicate = _column(Integer, server_default=sql("0"))
+    skipped = _column(Integer, server_default=sql("0"))
+    answer = _optional(Text)
+    created_at = _column(Seconds)
+    finished_at = _optional(Seconds)
 
     __table_args__ = (
         _one_of("status", JobStatus),
@@ -108,34 +149,34 @@ class Image(Base):
 
     __tablename__ = "images"
 
-    id: Mapped[int] = mapped_column(Key, primary_key=True)
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
-    position: Mapped[int] = mapped_column(Integer)  # from 1; what [n] in an answer means
-    node_id: Mapped[int | None] = mapped_column(ForeignKey("nodes.id", ondelete="SET NULL"))
-    name: Mapped[str] = mapped_column(Text)
-    location: Mapped[str] = mapped_column(Text)
-    page: Mapped[int | None] = mapped_column(Integer)
-    root: Mapped[str | None] = mapped_column(Text)
-    bytes: Mapped[int | None] = mapped_column(BigInteger)
-    changed_ns: Mapped[int | None] = mapped_column(BigInteger)  # when the file last changed
-    status: Mapped[str] = mapped_column(String(16))
-    duplicate_of: Mapped[int | None] = mapped_column(Integer)  # position of the first
-    error_code: Mapped[str | None] = mapped_column(String(32))
-    error: Mapped[str | None] = mapped_column(Text)
-    remarks: Mapped[str | None] = mapped_column(Text)
-    source_sha256: Mapped[str | None] = mapped_column(String(64))
-    sha256: Mapped[str | None] = mapped_column(String(64))  # of the prepared content
-    mime: Mapped[str | None] = mapped_column(String(32))
-    width: Mapped[int | None] = mapped_column(Integer)
-    height: Mapped[int | None] = mapped_column(Integer)
-    prepared_bytes: Mapped[int | None] = mapped_column(Integer)
-    tokens: Mapped[int | None] = mapped_column(Integer)
-    answer: Mapped[Any | None] = mapped_column(JsonOrNull)  # where each is asked
-    attempts: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
-    due_at: Mapped[float] = mapped_column(Seconds, server_default=sql("0"))
-    lease_token: Mapped[str | None] = mapped_column(String(32))
-    lease_until: Mapped[float] = mapped_column(Seconds, server_default=sql("0"))
-    updated_at: Mapped[float] = mapped_column(Seconds)
+    id = _column(Key, primary_key=True)
+    job_id = _column(String(32), ForeignKey("jobs.id", ondelete="CASCADE"))
+    position = _column(Integer)  # from 1; what [n] in an answer means
+    node_id = _optional(Key, ForeignKey("nodes.id", ondelete="SET NULL"))
+    name = _column(Text)
+    location = _column(Text)
+    page = _optional(Integer)
+    root = _optional(Text)
+    bytes = _optional(BigInteger)
+    changed_ns = _optional(BigInteger)  # when the file last changed
+    status = _column(String(16))
+    duplicate_of = _optional(Integer)  # position of the first
+    error_code = _optional(String(32))
+    error = _optional(Text)
+    remarks = _optional(Text)
+    source_sha256 = _optional(String(64))
+    sha256 = _optional(String(64))  # of the prepared content
+    mime = _optional(String(32))
+    width = _optional(Integer)
+    height = _optional(Integer)
+    prepared_bytes = _optional(Integer)
+    tokens = _optional(Integer)
+    answer = _optional(JsonOrNull)  # where each is asked
+    attempts = _column(Integer, server_default=sql("0"))
+    due_at = _column(Seconds, server_default=sql("0"))
+    lease_token = _optional(String(32))
+    lease_until = _column(Seconds, server_default=sql("0"))
+    updated_at = _column(Seconds)
 
     __table_args__ = (
         _one_of("status", ImageStatus),
@@ -171,29 +212,29 @@ class Node(Base):
 
     __tablename__ = "nodes"
 
-    id: Mapped[int] = mapped_column(Key, primary_key=True)
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
-    parent_id: Mapped[int | None] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"))
-    split_from: Mapped[int | None] = mapped_column(ForeignKey("nodes.id", ondelete="CASCADE"))
-    kind: Mapped[str] = mapped_column(String(8))
-    level: Mapped[int] = mapped_column(Integer)
-    first_position: Mapped[int] = mapped_column(Integer)  # the images below, as a span
-    last_position: Mapped[int] = mapped_column(Integer)
-    status: Mapped[str] = mapped_column(String(16))
-    pending: Mapped[int] = mapped_column(Integer)  # images or children it still waits for
-    key: Mapped[str | None] = mapped_column(String(64))
-    text: Mapped[str | None] = mapped_column(Text)
-    images: Mapped[int] = mapped_column(Integer, server_default=sql("0"))  # included below
-    tokens: Mapped[int] = mapped_column(Integer, server_default=sql("0"))  # estimate of its call
-    refused_citations: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
-    error_code: Mapped[str | None] = mapped_column(String(32))
-    error: Mapped[str | None] = mapped_column(Text)
-    attempts: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
-    due_at: Mapped[float] = mapped_column(Seconds, server_default=sql("0"))
-    lease_token: Mapped[str | None] = mapped_column(String(32))
-    lease_until: Mapped[float] = mapped_column(Seconds, server_default=sql("0"))
-    started_at: Mapped[float | None] = mapped_column(Seconds)
-    finished_at: Mapped[float | None] = mapped_column(Seconds)
+    id = _column(Key, primary_key=True)
+    job_id = _column(String(32), ForeignKey("jobs.id", ondelete="CASCADE"))
+    parent_id = _optional(Key, ForeignKey("nodes.id", ondelete="CASCADE"))
+    split_from = _optional(Key, ForeignKey("nodes.id", ondelete="CASCADE"))
+    kind = _column(String(8))
+    level = _column(Integer)
+    first_position = _column(Integer)  # the images below, as a span
+    last_position = _column(Integer)
+    status = _column(String(16))
+    pending = _column(Integer)  # images or children it still waits for
+    key = _optional(String(64))
+    text = _optional(Text)
+    images = _column(Integer, server_default=sql("0"))  # included below
+    tokens = _column(Integer, server_default=sql("0"))  # estimate of its call
+    refused_citations = _column(Integer, server_default=sql("0"))
+    error_code = _optional(String(32))
+    error = _optional(Text)
+    attempts = _column(Integer, server_default=sql("0"))
+    due_at = _column(Seconds, server_default=sql("0"))
+    lease_token = _optional(String(32))
+    lease_until = _column(Seconds, server_default=sql("0"))
+    started_at = _optional(Seconds)
+    finished_at = _optional(Seconds)
 
     __table_args__ = (
         _one_of("status", NodeStatus),
@@ -232,31 +273,31 @@ class Call(Base):
 
     __tablename__ = "calls"
 
-    id: Mapped[int] = mapped_column(Key, primary_key=True)
-    key: Mapped[str] = mapped_column(String(64))  # hash of everything that was asked
-    job_id: Mapped[str | None] = mapped_column(ForeignKey("jobs.id", ondelete="SET NULL"))
-    node_id: Mapped[int | None] = mapped_column(ForeignKey("nodes.id", ondelete="SET NULL"))
-    account: Mapped[str] = mapped_column(String(32))
-    model: Mapped[str] = mapped_column(String(128))
-    status: Mapped[str] = mapped_column(String(16))
-    images: Mapped[int] = mapped_column(Integer)
-    reserved_tokens: Mapped[int] = mapped_column(Integer)
+    id = _column(Key, primary_key=True)
+    key = _column(String(64))  # hash of everything that was asked
+    job_id = _optional(String(32), ForeignKey("jobs.id", ondelete="SET NULL"))
+    node_id = _optional(Key, ForeignKey("nodes.id", ondelete="SET NULL"))
+    account = _column(String(32))
+    model = _column(String(128))
+    status = _column(String(16))
+    images = _column(Integer)
+    reserved_tokens = _column(Integer)
     # the most it may cost, held back from a budget while it is in flight
-    reserved_cost: Mapped[float] = mapped_column(Seconds, server_default=sql("0"))
-    reply: Mapped[str | None] = mapped_column(Text)
-    finish_reason: Mapped[str | None] = mapped_column(String(32))
-    prompt_tokens: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
-    cached_tokens: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
-    completion_tokens: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
-    cost: Mapped[float] = mapped_column(Seconds, server_default=sql("0"))
-    currency: Mapped[str] = mapped_column(String(3))
-    http_status: Mapped[int | None] = mapped_column(Integer)
-    error: Mapped[str | None] = mapped_column(Text)
-    trace: Mapped[str | None] = mapped_column(String(128))  # X-Trace-Id, what support asks for
-    lease_token: Mapped[str] = mapped_column(String(32))
-    lease_until: Mapped[float] = mapped_column(Seconds)
-    started_at: Mapped[float] = mapped_column(Seconds)
-    settled_at: Mapped[float | None] = mapped_column(Seconds)
+    reserved_cost = _column(Seconds, server_default=sql("0"))
+    reply = _optional(Text)
+    finish_reason = _optional(String(32))
+    prompt_tokens = _column(Integer, server_default=sql("0"))
+    cached_tokens = _column(Integer, server_default=sql("0"))
+    completion_tokens = _column(Integer, server_default=sql("0"))
+    cost = _column(Seconds, server_default=sql("0"))
+    currency = _column(String(3))
+    http_status = _optional(Integer)
+    error = _optional(Text)
+    trace = _optional(String(128))  # X-Trace-Id, what support asks for
+    lease_token = _column(String(32))
+    lease_until = _column(Seconds)
+    started_at = _column(Seconds)
+    settled_at = _optional(Seconds)
 
     __table_args__ = (
         _one_of("status", CallStatus),
@@ -280,17 +321,17 @@ class File(Base):
 
     __tablename__ = "files"
 
-    id: Mapped[int] = mapped_column(Key, primary_key=True)
-    account: Mapped[str] = mapped_column(String(32))
-    sha256: Mapped[str] = mapped_column(String(64))
-    status: Mapped[str] = mapped_column(String(16))
-    file_id: Mapped[str | None] = mapped_column(String(128))
-    bytes: Mapped[int] = mapped_column(BigInteger)
-    lease_token: Mapped[str | None] = mapped_column(String(32))
-    lease_until: Mapped[float] = mapped_column(Seconds, server_default=sql("0"))
-    uploaded_at: Mapped[float | None] = mapped_column(Seconds)
-    used_at: Mapped[float] = mapped_column(Seconds)
-    deleted_at: Mapped[float | None] = mapped_column(Seconds)
+    id = _column(Key, primary_key=True)
+    account = _column(String(32))
+    sha256 = _column(String(64))
+    status = _column(String(16))
+    file_id = _optional(String(128))
+    bytes = _column(BigInteger)
+    lease_token = _optional(String(32))
+    lease_until = _column(Seconds, server_default=sql("0"))
+    uploaded_at = _optional(Seconds)
+    used_at = _column(Seconds)
+    deleted_at = _optional(Seconds)
 
     __table_args__ = (
         _one_of("status", FileStatus),
@@ -305,13 +346,13 @@ class Event(Base):
 
     __tablename__ = "events"
 
-    id: Mapped[int] = mapped_column(Key, primary_key=True)
-    at: Mapped[float] = mapped_column(Seconds)
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
-    image_id: Mapped[int | None] = mapped_column(Key)
-    node_id: Mapped[int | None] = mapped_column(Key)
-    name: Mapped[str] = mapped_column(String(48))  # e.g. image.prepared, node.done
-    detail: Mapped[str | None] = mapped_column(Text)
+    id = _column(Key, primary_key=True)
+    at = _column(Seconds)
+    job_id = _column(String(32), ForeignKey("jobs.id", ondelete="CASCADE"))
+    image_id = _optional(Key)
+    node_id = _optional(Key)
+    name = _column(String(48))  # e.g. image.prepared, node.done
+    detail = _optional(Text)
 
     __table_args__ = (Index("ix_events_job_id_id", "job_id", "id"),)
 
@@ -321,18 +362,18 @@ class Delivery(Base):
 
     __tablename__ = "deliveries"
 
-    id: Mapped[int] = mapped_column(Key, primary_key=True)
-    job_id: Mapped[str] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
-    url: Mapped[str] = mapped_column(Text)
-    status: Mapped[str] = mapped_column(String(16))
-    event_at: Mapped[float] = mapped_column(Seconds, server_default=sql("0"))  # the end told of
-    attempts: Mapped[int] = mapped_column(Integer, server_default=sql("0"))
-    due_at: Mapped[float] = mapped_column(Seconds, server_default=sql("0"))
-    lease_until: Mapped[float] = mapped_column(Seconds, server_default=sql("0"))
-    http_status: Mapped[int | None] = mapped_column(Integer)
-    error: Mapped[str | None] = mapped_column(Text)
-    created_at: Mapped[float] = mapped_column(Seconds)
-    delivered_at: Mapped[float | None] = mapped_column(Seconds)
+    id = _column(Key, primary_key=True)
+    job_id = _column(String(32), ForeignKey("jobs.id", ondelete="CASCADE"))
+    url = _column(Text)
+    status = _column(String(16))
+    event_at = _column(Seconds, server_default=sql("0"))  # the end told of
+    attempts = _column(Integer, server_default=sql("0"))
+    due_at = _column(Seconds, server_default=sql("0"))
+    lease_until = _column(Seconds, server_default=sql("0"))
+    http_status = _optional(Integer)
+    error = _optional(Text)
+    created_at = _column(Seconds)
+    delivered_at = _optional(Seconds)
 
     __table_args__ = (
         _one_of("status", DeliveryStatus),
@@ -341,6 +382,3 @@ class Delivery(Base):
         # what may be due
         Index("ix_deliveries_status_due_at", "status", "due_at"),
     )
-
-
-Base.registry.configure()  # once, before workers are forked; else each does so at its first query
