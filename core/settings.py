@@ -110,6 +110,7 @@ class Settings(BaseSettings):
     child_memory_kib: int = Field(1_500_000, ge=100_000)  # a preprocess child is renewed above it
     cpu_workers: int | None = Field(None, ge=1)  # None: one a core
     gate_wait_seconds: float = Field(60.0, gt=0)  # for the account, before a message is let go
+    task_events: bool | None = None  # Celery's, for Flower; None: of a service's workers
     metrics_port: int | None = Field(None, ge=0, le=65535)  # of the reconciler; None: no metrics
     metrics_host: str = "127.0.0.1"
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -33,6 +33,8 @@ from overstory.valkey import program
 from workers.services import account_of
 from workers.stack import Stack, read_stack, stack_file, write_stack
 
+SERVICE = "service"
+"""The name of the stack that ``overstory up`` serves; that of a run is its own."""
 START_SECONDS = 20.0
 STILLBORN_SECONDS, STILLBORN_MAX = 10.0, 3
 """A worker that dies so soon and so often cannot start here."""
@@ -292,7 +294,7 @@ class Embedded:
             "name": f"{name}@{platform.node()}",
             "level": self.settings.log_level,
             "log": str(self.log_file(name)),
-            "environment": worker_environment(self.settings),
+            "environment": self._environment(),
         }
         return self.crew.fork(order)
 
@@ -305,12 +307,19 @@ class Embedded:
         with self.log_file(name).open("ab") as log:
             return subprocess.Popen(
                 words,
-                env=os.environ | worker_environment(self.settings),
+                env=os.environ | self._environment(),
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+
+    def _environment(self) -> Mapping[str, str]:
+        """What this stack's workers are told. Nobody watches those of a run, and events are a
+        third of what a message costs; a Flower that comes turns them on."""
+        events = self.settings.task_events
+        told = self.name == SERVICE if events is None else events
+        return {**worker_environment(self.settings), "OVERSTORY_TASK_EVENTS": str(told)}
 
     def _name(self, worker: Worker, number: int) -> str:
         return f"{worker.queues.split(',')[0]}-{self.name}-{number}"

@@ -29,7 +29,7 @@ import migrations
 from core.errors import ServiceAway, WrongUsage
 from core.settings import Settings
 from overstory import postgres
-from overstory.embedded import Embedded, prepare_home, worker_environment
+from overstory.embedded import SERVICE, Embedded, prepare_home, worker_environment
 from workers.stack import database_file, database_url
 
 log = structlog.get_logger()
@@ -120,7 +120,7 @@ class Supervisor:
                 stack.callback(self._stop_part, "postgres")
                 self._start_postgres()
             migrations.upgrade(database_url(self.settings))
-            embedded = Embedded(self.settings, name="service")
+            embedded = Embedded(self.settings, name=SERVICE)
             self.settings = embedded.start()
             stack.callback(embedded.stop)
             stack.callback(self._stop_rest, embedded)

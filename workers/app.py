@@ -89,8 +89,8 @@ def make_app(settings: Settings) -> OverstoryCelery:
         worker_soft_shutdown_timeout=settings.soft_shutdown_seconds,
         worker_max_memory_per_child=settings.child_memory_kib,
         # events are what Flower shows
-        worker_send_task_events=True,
-        task_send_sent_event=True,
+        worker_send_task_events=settings.task_events is not False,
+        task_send_sent_event=settings.task_events is not False,
         task_track_started=True,
         # our own logging, set up below
         worker_hijack_root_logger=False,

@@ -87,13 +87,15 @@ def _be_crew(orders: int, answers: int, provider: bool) -> NoReturn:
 
 
 def _serve(provider: bool = False) -> None:
-    workers = loaded(*SHARED, *WORKERS, *([PROVIDER] if provider else []))
+    workers = loaded(*SHARED, *WORKERS)
+    if provider:
+        loaded(PROVIDER).authorities()
     signal.signal(signal.SIGCHLD, _reap)
     with open(ORDERS, "rb", closefd=False) as lines:
         for line in lines:
             order = json.loads(line)
             if order["queues"] != "preprocess":
-                loaded(PROVIDER)
+                loaded(PROVIDER).authorities()
             os.write(ANSWERS, f"{_fork(workers, order)}\n".encode())
 
 

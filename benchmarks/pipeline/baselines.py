@@ -14,6 +14,7 @@ from pathlib import Path
 
 from benchmarks.pipeline.command import Scene, sandbox_of
 from benchmarks.pipeline.measure import cpu_of, watched
+from benchmarks.pipeline.pictures import forget
 from core.settings import load
 from overstory.embedded import Embedded
 from workers.app import make_app
@@ -46,6 +47,7 @@ def script_seconds(latency_seconds: float) -> float:
 def plain(scene: Scene, pictures: Path, shrinking: bool) -> Plain:
     """Run the plain script against the same limits, for ``script_seconds`` and its last calls."""
     asking = script_seconds(scene.latency_seconds)
+    forget(pictures.iterdir())
     with tempfile.TemporaryDirectory() as folder, sandbox_of(scene) as endpoint:
         words = [sys.executable, "-m", "benchmarks.pipeline.plain_script", str(pictures)]
         words += [endpoint.base_url, str(scene.limits.concurrency)]

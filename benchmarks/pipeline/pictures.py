@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -59,6 +60,15 @@ def mean_bytes(pictures: Path) -> float:
     """Of a file of the set."""
     sizes = [path.stat().st_size for path in pictures.iterdir()]
     return sum(sizes) / len(sizes)
+
+
+def forget(files: Iterable[Path]) -> None:
+    """Let the system drop what it holds of ``files``: whoever asks about a set for the first time
+    reads it from the disk, so every measurement does."""
+    for path in files:
+        descriptor = os.open(path, os.O_RDONLY)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        os.close(descriptor)
 
 
 def _make(folder: Path, stock: Path, numbers: list[int], side: int) -> None:

@@ -188,11 +188,37 @@ def test_nothing_of_it_outlives_a_command_that_was_killed(command: subprocess.Po
     eventually(lambda: not any(lives(pid) for pid in pids))
 
 
-def test_a_workers_last_pop_takes_no_message_with_it(stack: Embedded) -> None:
-    """A message that is sent while the workers end is there for whoever comes next."""
+def until_ready(stack: Embedded) -> None:
     stack.start_workers()
     logs = [stack.log_file(stack._name(worker, n)) for n, worker in enumerate(stack.workers)]
     eventually(lambda: all(log.exists() and " ready." in log.read_text("utf-8") for log in logs))
+
+
+@pytest.mark.parametrize(
+    ("name", "wish", "before"),
+    [
+        ("a-run", None, "task events enabled"),  # it sent none
+        ("service", None, "task events already enabled"),
+        ("a-run", True, "task events already enabled"),
+    ],
+)
+def test_the_workers_of_a_run_tell_nobody_what_they_do_until_somebody_watches(
+    stack: Embedded, name: str, wish: bool | None, before: str
+) -> None:
+    """A Flower that comes asks for events as is done here."""
+    stack.name = name
+    stack.settings = stack.settings.model_copy(update={"task_events": wish})
+    until_ready(stack)
+    replies = make_app(stack.settings).control.enable_events(
+        reply=True, timeout=SECONDS, limit=len(stack.workers)
+    )
+    assert {told["ok"] for reply in replies for told in reply.values()} == {before}
+    assert len(replies) == len(stack.workers)
+
+
+def test_a_workers_last_pop_takes_no_message_with_it(stack: Embedded) -> None:
+    """A message that is sent while the workers end is there for whoever comes next."""
+    until_ready(stack)
     stack.stop_workers(SECONDS)
     app = make_app(stack.settings)
     with app.connection_for_write() as connection:
