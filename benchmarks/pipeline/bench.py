@@ -73,7 +73,10 @@ class Bench:
                 self._set(scene)
             except pictures.NoRoom as error:
                 self.left_out[scene.name] = str(error)
-        return [scene for scene in found if scene.name not in self.left_out]
+        found = [scene for scene in found if scene.name not in self.left_out]
+        for folder in {self._set(scene) for scene in found}:
+            pictures.read(folder.iterdir())
+        return found
 
     def _run_growth(self, found: Sequence[Scene]) -> None:
         """What grows is the CPU of one process; beside it run the scripts that wait for calls."""

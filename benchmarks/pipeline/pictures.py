@@ -62,6 +62,13 @@ def mean_bytes(pictures: Path) -> float:
     return sum(sizes) / len(sizes)
 
 
+def read(files: Iterable[Path]) -> None:
+    """Read them once, so that what lies under the system (a host's cache, a disk's own) is the same
+    for whoever is measured first as for all after it."""
+    for path in files:
+        path.read_bytes()
+
+
 def forget(files: Iterable[Path]) -> None:
     """Let the system drop what it holds of ``files``: whoever asks about a set for the first time
     reads it from the disk, so every measurement does."""
