@@ -51,7 +51,7 @@ class Row:
     unprepared_at_first_call: int
     leaf_late: float | None
     parent_late: float | None
-    bare_ms: float  # the mean of before and after, which are ``bare_looks_ms``
+    bare_ms: float  # the less of before and after, which are ``bare_looks_ms``
     bare_looks_ms: tuple[float, ...]
     other_ms: float  # CPU of everything of ours that is not image work, an image
     cpu: dict[str, float]
@@ -84,11 +84,11 @@ class Scripts:
 
 
 def row(run: Run, looks: Sequence[Bare], cores: int, scripts: Scripts) -> Row:
-    """A run beside the bounds that its own requests and the bare image work set (the mean of
-    ``looks`` at it)."""
+    """A run beside the bounds that its own requests and the bare image work set: the least of
+    ``looks`` at it, for whatever disturbs a look makes the bound more than a bound."""
     scene, ended, at = run.scene, run.ended, run.times.at
     count = scene.images
-    bare = sum(look.cpu for look in looks) / len(looks)
+    bare = min(look.cpu for look in looks)
     found, best = _least(run, bare * count / cores)
     left = max(cores - (run.others_cpu + run.sandbox_cpu) / ended.wall, ended.cpu / ended.wall)
     here, best_here = _least(run, bare * count / left)
