@@ -140,7 +140,14 @@ def _logs(**_: Any) -> None:
 @signals.worker_init.connect  # type: ignore[untyped-decorator]
 def _end_with_parent(**_: Any) -> None:
     """An embedded worker stops when the command that started it is gone, however it went."""
-    end_with_parent()
+    end_with_parent(_has_work)
+
+
+def _has_work() -> bool:
+    """Whether this worker has taken a message that it has not done with."""
+    from celery.worker import state  # a worker has it; a command need not load it
+
+    return bool(state.reserved_requests or state.active_requests)
 
 
 @signals.worker_process_shutdown.connect  # type: ignore[untyped-decorator]

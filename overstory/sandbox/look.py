@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import io
+import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import mul
 from typing import Any
 
-from PIL import Image, ImageChops, ImageFilter, ImageStat
+from PIL import Image, ImageChops, ImageFilter
 
 from overstory.sandbox.colours import colour_name
 from overstory.sandbox.refusal import Refusal, wrong_input
@@ -16,7 +19,9 @@ FORMATS = {"JPEG": "jpeg", "PNG": "png", "GIF": "gif", "WEBP": "webp"}
 """What Pillow calls a format, and what a data URL calls it (fact sheet 3.1)."""
 SMALLEST_SIDE = 2
 PIXELS_MAX = 178_956_970
-COARSE = [value & 0xF8 | 4 for value in range(256)] * 3  # red, green and blue, eight shades as one
+LEVELS = range(256)
+SQUARES = [level * level for level in LEVELS]
+COARSE = bytes(level & 0xF8 | 4 for level in LEVELS)  # eight shades as one
 GLANCE = 64  # pixels a side of the copy that is described
 
 
@@ -98,19 +103,25 @@ def _describe(image: Image.Image) -> Look:
     image.load()
     small = _on_black(image).resize((GLANCE, GLANCE), Image.Resampling.BOX)
     grey = small.convert("L")
-    light = ImageStat.Stat(grey)
-    rough = ImageStat.Stat(ImageChops.difference(grey, grey.filter(ImageFilter.BoxBlur(2))))
-    red, _, blue = ImageStat.Stat(small).mean
+    light = grey.histogram()
+    rough = ImageChops.difference(grey, grey.filter(ImageFilter.BoxBlur(2))).histogram()
+    shades = small.histogram()  # 256 of red, then of green, then of blue
     return Look(
         width,
         height,
         kind,
         _shares(small),
-        brightness=light.mean[0],
-        contrast=light.stddev[0],
-        roughness=rough.mean[0],
-        warmth=red - blue,
+        brightness=_mean(light, LEVELS),
+        contrast=math.sqrt(max(_mean(light, SQUARES) - _mean(light, LEVELS) ** 2, 0.0)),
+        roughness=_mean(rough, LEVELS),
+        warmth=_mean(shades[:256], LEVELS) - _mean(shades[512:], LEVELS),
     )
+
+
+def _mean(histogram: Sequence[int], values: Sequence[int]) -> float:
+    """Over the pixels counted by level, of what ``values`` has for each level."""
+    total: int = sum(map(mul, histogram, values))
+    return total / sum(histogram)
 
 
 def _on_black(image: Image.Image) -> Image.Image:
@@ -125,7 +136,8 @@ def _on_black(image: Image.Image) -> Image.Image:
 def _shares(small: Image.Image) -> tuple[tuple[str, float], ...]:
     """Colour names by share, those of at least 3 %, largest first."""
     counts: Counter[str] = Counter()
-    found: Any = small.point(COARSE).getcolors(GLANCE * GLANCE) or ()
+    coarse = Image.frombytes("RGB", small.size, small.tobytes().translate(COARSE))
+    found: Any = coarse.getcolors(GLANCE * GLANCE) or ()
     for count, pixel in found:
         counts[colour_name(*pixel)] += count
     total = counts.total()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -120,6 +121,8 @@ def test_a_process_with_threads_is_not_forked(home: Path, monkeypatch: pytest.Mo
 SPLIT = """
 import sys, time
 from core.settings import load
+import workers.parent
+workers.parent.IDLE_SECONDS = 2.0
 from overstory.crew import Fork, split
 crew = split(load())
 from overstory.embedded import Embedded
@@ -136,18 +139,29 @@ embedded.stop()
 """
 
 
+STUCK = """
+import time
+from celery.worker.heartbeat import Heart
+Heart.start = lambda self: [time.sleep(1) for _ in iter(int, 1)]
+"""
+
+
 @pytest.fixture
-def command(home: Path) -> Iterator[subprocess.Popen[str]]:
+def command(home: Path, request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
     """A command that split a crew off and waits for a line."""
     process = subprocess.Popen(
-        [sys.executable, "-c", SPLIT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", getattr(request, "param", SPLIT)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     yield process
     process.kill()
     process.communicate()
     if (left := read_stack(home)) is not None:  # for the next run, after a kill
         for pid in filter(None, (left.broker_pid, left.sandbox_pid)):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
 
 def family(command: subprocess.Popen[str]) -> list[int]:
@@ -214,6 +228,18 @@ def test_the_workers_of_a_run_tell_nobody_what_they_do_until_somebody_watches(
     )
     assert {told["ok"] for reply in replies for told in reply.values()} == {before}
     assert len(replies) == len(stack.workers)
+
+
+@pytest.mark.parametrize("command", [STUCK + SPLIT], indirect=True)
+def test_workers_that_hear_no_signal_do_not_outlive_their_command(
+    command: subprocess.Popen[str], home: Path
+) -> None:
+    """As those that come up when their broker goes, too: they try to connect for ever."""
+    pids = family(command)
+    logs = [path for path in (home / "logs").glob("*.log") if path.stem != "sandbox"]
+    eventually(lambda: all("Connected to" in log.read_text("utf-8") for log in logs))
+    command.kill()
+    eventually(lambda: not any(lives(pid) for pid in pids))
 
 
 def test_a_workers_last_pop_takes_no_message_with_it(stack: Embedded) -> None:

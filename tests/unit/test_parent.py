@@ -1,0 +1,81 @@
+"""Ending with the process that started one, whatever state one is in."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+SECONDS = 30.0
+CHILD = """
+import os, pathlib, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+from workers import parent
+parent.CHECK_SECONDS, parent.IDLE_SECONDS = 0.01, 0.02
+work, asked = map(pathlib.Path, sys.argv[1:])
+def busy():
+    with asked.open("a") as file:
+        file.write(".")
+    return work.exists()
+parent.end_with_parent(busy)
+print(os.getpid(), flush=True)
+time.sleep(600)
+"""
+PARENT = f"""
+import os, subprocess, sys
+told = os.environ | {{"OVERSTORY_PARENT_PID": str(os.getpid())}}
+words = [sys.executable, "-c", {CHILD!r}, *sys.argv[1:]]
+subprocess.Popen(words, env=told, start_new_session=True, stdout=1)
+sys.stdin.read()
+"""
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """A process that does not end when asked to, and whose parent has ended."""
+
+    pid: int
+    work: Path  # where it exists, there is something to finish
+    asked: Path  # a character for each time it was asked whether there is
+
+    def lives(self) -> bool:
+        try:
+            return psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
+
+
+def orphaned(folder: Path) -> Orphan:
+    work, asked = folder / "work", folder / "asked"
+    words = [sys.executable, "-c", PARENT, str(work), str(asked)]
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        return Orphan(int(parent.stdout.readline()), work, asked)
+
+
+def eventually(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_who_does_not_end_when_asked_to_is_ended(tmp_path: Path) -> None:
+    orphan = orphaned(tmp_path)
+    eventually(lambda: not orphan.lives())
+
+
+def test_what_was_begun_is_finished_first(tmp_path: Path) -> None:
+    (tmp_path / "work").touch()
+    orphan = orphaned(tmp_path)
+    eventually(lambda: orphan.asked.exists() and orphan.asked.stat().st_size > 20)
+    assert orphan.lives()
+    orphan.work.unlink()
+    eventually(lambda: not orphan.lives())
