@@ -8,7 +8,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
@@ -20,6 +19,7 @@ import pytest
 
 from overstory.sandbox.config import SandboxConfig
 from overstory.sandbox.process import SandboxProcess
+from tests import waiting
 from workers.stack import read_stack
 
 RUN_SECONDS = 90.0
@@ -28,12 +28,8 @@ KEYS = count()
 
 
 def eventually(look: Callable[[], Any], seconds: float = 40.0) -> Any:
-    """What ``look`` returns once that is true; the deadline is a failure."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"still not so after {seconds} s"
-        time.sleep(0.05)
-    return found
+    """As in tests.waiting, with the patience that whole commands need."""
+    return waiting.eventually(look, seconds)
 
 
 @dataclass

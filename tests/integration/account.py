@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from tasks import aggregate, asking, infer, maintenance, pipeline, preprocess, u
 from tasks import submit as submitting
 from tasks.maintenance import Reconciler
 from tasks.services import Services
+from tests.waiting import eventually
 from workers.app import make_app
 from workers.services import build_services
 
@@ -119,14 +119,6 @@ class Account:
     def attempts(self) -> int:
         with self.services.database.read() as connection:
             return connection.execute(text("SELECT max(attempts) FROM nodes")).scalar_one()
-
-
-def eventually(look: Callable[[], Any], seconds: float = 30.0) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, f"still not so after {seconds} s"
-        time.sleep(0.02)
-    return found
 
 
 @pytest.fixture

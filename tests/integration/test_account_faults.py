@@ -20,7 +20,8 @@ from overstory.sandbox.process import SandboxProcess
 from tasks import files
 from tasks.files import FILE_PREFIX
 from tests.conftest import draw_image
-from tests.integration.account import UPLOADERS, eventually
+from tests.integration.account import UPLOADERS
+from tests.waiting import eventually
 
 
 def refusals(house: SandboxProcess) -> list[float]:

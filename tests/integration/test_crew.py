@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from core.settings import Settings, load
 from overstory import crew as crews
 from overstory.crew import Crew, Fork
 from overstory.embedded import Embedded, planned_workers, prepare_home
+from tests.waiting import eventually, lives
 from workers.app import make_app
 from workers.stack import read_stack
 
@@ -47,13 +47,6 @@ def stack(crew: Crew) -> Iterator[Embedded]:
     embedded.stop()
 
 
-def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_workers_are_forks_with_a_session_and_a_log_of_their_own(stack: Embedded) -> None:
     stack.start_workers()
     for worker in stack.workers:
@@ -61,7 +54,7 @@ def test_workers_are_forks_with_a_session_and_a_log_of_their_own(stack: Embedded
         assert os.getsid(worker.process.pid) == worker.process.pid
     logs = [path for path in (stack.settings.home / "logs").glob("*.log") if path.stem != "sandbox"]
     assert len(logs) == len(stack.workers)
-    eventually(lambda: all(" ready." in log.read_text("utf-8") for log in logs))
+    eventually(lambda: all(" ready." in log.read_text("utf-8") for log in logs), SECONDS)
 
 
 def test_workers_end_when_they_are_asked_to(stack: Embedded) -> None:
@@ -173,13 +166,6 @@ def family(command: subprocess.Popen[str]) -> list[int]:
     return pids
 
 
-def lives(pid: int) -> bool:
-    try:
-        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return False
-
-
 def test_a_crew_split_off_a_command_has_two_processes_that_hold_nothing_of_it(
     command: subprocess.Popen[str],
 ) -> None:
@@ -199,13 +185,15 @@ def test_all_of_it_ends_with_the_command(command: subprocess.Popen[str]) -> None
 def test_nothing_of_it_outlives_a_command_that_was_killed(command: subprocess.Popen[str]) -> None:
     pids = family(command)
     command.kill()
-    eventually(lambda: not any(lives(pid) for pid in pids))
+    eventually(lambda: not any(lives(pid) for pid in pids), SECONDS)
 
 
 def until_ready(stack: Embedded) -> None:
     stack.start_workers()
     logs = [stack.log_file(stack._name(worker, n)) for n, worker in enumerate(stack.workers)]
-    eventually(lambda: all(log.exists() and " ready." in log.read_text("utf-8") for log in logs))
+    eventually(
+        lambda: all(log.exists() and " ready." in log.read_text("utf-8") for log in logs), SECONDS
+    )
 
 
 @pytest.mark.parametrize(
@@ -237,9 +225,9 @@ def test_workers_that_hear_no_signal_do_not_outlive_their_command(
     """As those that come up when their broker goes, too: they try to connect for ever."""
     pids = family(command)
     logs = [path for path in (home / "logs").glob("*.log") if path.stem != "sandbox"]
-    eventually(lambda: all("Connected to" in log.read_text("utf-8") for log in logs))
+    eventually(lambda: all("Connected to" in log.read_text("utf-8") for log in logs), SECONDS)
     command.kill()
-    eventually(lambda: not any(lives(pid) for pid in pids))
+    eventually(lambda: not any(lives(pid) for pid in pids), SECONDS)
 
 
 def test_a_workers_last_pop_takes_no_message_with_it(stack: Embedded) -> None:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
+from tests.waiting import eventually, lives
 
-SECONDS = 30.0
 CHILD = """
 import os, pathlib, signal, sys, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -43,12 +40,6 @@ class Orphan:
     work: Path  # where it exists, there is something to finish
     asked: Path  # a character for each time it was asked whether there is
 
-    def lives(self) -> bool:
-        try:
-            return psutil.Process(self.pid).status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
-
 
 def orphaned(folder: Path) -> Orphan:
     work, asked = folder / "work", folder / "asked"
@@ -60,22 +51,15 @@ def orphaned(folder: Path) -> Orphan:
         return Orphan(int(parent.stdout.readline()), work, asked)
 
 
-def eventually(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_who_does_not_end_when_asked_to_is_ended(tmp_path: Path) -> None:
     orphan = orphaned(tmp_path)
-    eventually(lambda: not orphan.lives())
+    eventually(lambda: not lives(orphan.pid))
 
 
 def test_what_was_begun_is_finished_first(tmp_path: Path) -> None:
     (tmp_path / "work").touch()
     orphan = orphaned(tmp_path)
     eventually(lambda: orphan.asked.exists() and orphan.asked.stat().st_size > 20)
-    assert orphan.lives()
+    assert lives(orphan.pid)
     orphan.work.unlink()
-    eventually(lambda: not orphan.lives())
+    eventually(lambda: not lives(orphan.pid))

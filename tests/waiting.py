@@ -1,0 +1,26 @@
+"""Waiting for what other processes and threads do, which nothing announces."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+
+
+def eventually(look: Callable[[], Any], seconds: float = 30.0) -> Any:
+    """What ``look`` returns once that is true; the deadline is a failure."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"still not so after {seconds} s"
+        time.sleep(0.02)
+    return found
+
+
+def lives(pid: int) -> bool:
+    """Whether a process runs; one that ended but was not yet waited for does not."""
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
