@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.pipeline.photographs import MODELS
@@ -20,24 +19,14 @@ ROUNDS = 3
 """Of all photographs: 78 pictures, 1.2 s on two cores where they have 12 megapixels."""
 
 
-@dataclass(frozen=True, slots=True)
-class Bare:
-    """Seconds an image: of one core's CPU, and of the clock with every core at work."""
-
-    cpu: float
-    wall: float
-
-
-def measure(files: Sequence[Path], cores: int) -> Bare:
-    """The price of preparing ``files`` (a sample of them, where there are many)."""
+def measure(files: Sequence[Path], cores: int) -> float:
+    """CPU seconds of one core an image, with every core at work on ``files`` (a sample of them,
+    where there are many)."""
     chosen = sample(files)
     with ProcessPoolExecutor(cores) as pool:
         list(pool.map(_warm, [chosen[:2]] * cores))  # processes are up, decoders are loaded
         forget(chosen)
-        begun = time.monotonic()
-        cpu = sum(pool.map(_work, chosen))
-        wall = time.monotonic() - begun
-    return Bare(cpu / len(chosen), wall / len(chosen))
+        return sum(pool.map(_work, chosen)) / len(chosen)
 
 
 def sample(files: Sequence[Path]) -> list[Path]:

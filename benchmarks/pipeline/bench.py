@@ -40,7 +40,7 @@ class Bench:
     noop: baselines.Noop | None = None
     growth: list[growth.Cost] = field(default_factory=list)
     scripts: dict[str, Scripts] = field(default_factory=dict)
-    last: tuple[int, bare.Bare] | None = None
+    last: tuple[int, float] | None = None
     expected: dict[str, float] = field(default_factory=dict)  # seconds, of the rows that were run
     begun: float = 0.0
 
@@ -105,7 +105,7 @@ class Bench:
             baselines.plain(scene, photos, shrinking=True) if has_shrinking(scene) else None,
         )
 
-    def _look(self, scene: Scene, *, afresh: bool) -> bare.Bare:
+    def _look(self, scene: Scene, *, afresh: bool) -> float:
         """Bare image work; what was seen after a row is what was before the next of its kind."""
         if afresh or self.last is None or self.last[0] != scene.side:
             files = sorted(self._set(scene).iterdir())

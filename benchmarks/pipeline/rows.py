@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.pipeline.bare import Bare
 from benchmarks.pipeline.baselines import Plain
 from benchmarks.pipeline.bounds import Bound, Schedule, bound, schedule
 from benchmarks.pipeline.command import Run
@@ -83,12 +82,12 @@ class Scripts:
     shrinking: Plain | None = None
 
 
-def row(run: Run, looks: Sequence[Bare], cores: int, scripts: Scripts) -> Row:
+def row(run: Run, looks: Sequence[float], cores: int, scripts: Scripts) -> Row:
     """A run beside the bounds that its own requests and the bare image work set: the least of
     ``looks`` at it, for whatever disturbs a look makes the bound more than a bound."""
     scene, ended, at = run.scene, run.ended, run.times.at
     count = scene.images
-    bare = min(look.cpu for look in looks)
+    bare = min(looks)
     found, best = _least(run, bare * count / cores)
     left = max(cores - (run.others_cpu + run.sandbox_cpu) / ended.wall, ended.cpu / ended.wall)
     here, best_here = _least(run, bare * count / left)
@@ -124,7 +123,7 @@ def row(run: Run, looks: Sequence[Bare], cores: int, scripts: Scripts) -> Row:
         leaf_late=run.times.leaf_late,
         parent_late=run.times.parent_late,
         bare_ms=bare * 1000,
-        bare_looks_ms=tuple(look.cpu * 1000 for look in looks),
+        bare_looks_ms=tuple(look * 1000 for look in looks),
         other_ms=(ended.cpu / count - bare) * 1000,
         cpu={name: part.cpu for name, part in ended.parts.items()} | {"all": ended.cpu},
         sandbox_cpu=run.sandbox_cpu,
