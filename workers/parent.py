@@ -10,8 +10,6 @@ from collections.abc import Callable
 
 PARENT_VARIABLE = "OVERSTORY_PARENT_PID"
 CHECK_SECONDS = 1.0
-
-
 IDLE_SECONDS = 10.0
 """Who was asked to end, and has had nothing to do for so long, waits for what is gone as well."""
 
