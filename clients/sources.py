@@ -91,7 +91,7 @@ def _expand_one(text: str, limits: ImageLimits) -> Expansion:
     if text and path.is_dir():
         return _expand_folder(path, limits)
     if text and _exists(path):
-        return Expansion(list(_images_of(path, path.name, None, limits)))
+        return Expansion(list(_images_of(path, _status(path), path.name, None, limits)))
     if has_magic(text):
         return _expand_pattern(text, limits)
     raise WrongUsage(f"{_printable(text)!r} does not exist: check the path and the current folder")
@@ -110,10 +110,11 @@ def _expand_folder(folder: Path, limits: ImageLimits) -> Expansion:
     root = os.path.abspath(folder)  # noqa: PTH100 - resolve() would follow the links we check
     for path, inner, remark in _walk(Path(root)):
         seen_any = True
-        if remark or not _is_image(path):
+        status = None if remark else _status(path)
+        if remark or not _is_image(path, status):
             found.ignored.append(_printable(inner) + remark)
         else:
-            found.sources.extend(_images_of(path, inner, root, limits))
+            found.sources.extend(_images_of(path, status, inner, root, limits))
     if found.sources:
         return found
     shown = _printable(str(folder))
@@ -131,30 +132,34 @@ def _walk(root: Path) -> Iterator[tuple[Path, str, str]]:
     A remark names a folder that is not entered. Each real folder is entered once.
     """
     entered: set[tuple[int, int]] = set()
-    stack = [(root, "", "")]
+    stack = [(root, "", "", True)]
     while stack:
-        path, inner, remark = stack.pop()
-        if remark or not path.is_dir():
+        path, inner, remark, is_folder = stack.pop()
+        if remark or not is_folder:
             yield path, inner, remark
             continue
         try:
             status = path.stat()
-            names = [name for name in os.listdir(path) if not name.startswith(".")]  # noqa: PTH208 - bytes-safe names
+            with os.scandir(path) as entries:
+                below = [entry for entry in entries if not entry.name.startswith(".")]
         except OSError as error:
             yield path, inner + "/", f" ({error.strerror})"
             continue
         if (status.st_dev, status.st_ino) in entered:
             continue
         entered.add((status.st_dev, status.st_ino))
-        stack.extend(
-            _step(root, path / name, f"{inner}/{name}" if inner else name)
-            for name in sorted(names, key=_natural, reverse=True)
-        )
+        below.sort(key=lambda entry: _natural(entry.name), reverse=True)
+        stack.extend(_step(root, entry, f"{inner}/" if inner else "") for entry in below)
 
 
-def _step(root: Path, path: Path, inner: str) -> tuple[Path, str, str]:
-    leaves = path.is_symlink() and path.is_dir() and not _inside(os.path.realpath(path), root)
-    return path, inner + "/" * leaves, " (a link out of the folder)" if leaves else ""
+def _step(root: Path, entry: os.DirEntry[str], above: str) -> tuple[Path, str, str, bool]:
+    """What ``_walk`` needs to know of an entry. Listing the folder has told what it is; only what a
+    link leads to takes a call more."""
+    path, inner = Path(entry.path), above + entry.name
+    is_folder = path.is_dir() if entry.is_symlink() else entry.is_dir()
+    if is_folder and entry.is_symlink() and not _inside(os.path.realpath(path), root):
+        return path, inner + "/", " (a link out of the folder)", is_folder
+    return path, inner, "", is_folder
 
 
 def _natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
@@ -172,8 +177,9 @@ def _expand_pattern(pattern: str, limits: ImageLimits) -> Expansion:
         if path.is_dir():
             continue
         inner = path.relative_to(base).as_posix() if base else path.as_posix()
-        if _is_image(path):
-            found.sources.extend(_images_of(path, inner, None, limits))
+        status = _status(path)
+        if _is_image(path, status):
+            found.sources.extend(_images_of(path, status, inner, None, limits))
         else:
             found.ignored.append(_printable(inner))
     if not found.sources:
@@ -191,26 +197,38 @@ def _fixed_part(pattern: str) -> Path | None:
     return Path(*fixed) if fixed else None
 
 
-def _is_image(path: Path) -> bool:
-    """By its ending, or else by its first bytes. Pipes and devices never are."""
+def _status(path: Path) -> os.stat_result | None:
+    """None where the file is missing or cannot be reached."""
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            return False
-        if path.suffix.lower() in IMAGE_ENDINGS:
-            return True
+        return path.stat()
+    except OSError:
+        return None
+
+
+def _is_image(path: Path, status: os.stat_result | None) -> bool:
+    """By its ending, or else by its first bytes. Pipes and devices never are."""
+    if status is not None and not stat.S_ISREG(status.st_mode):
+        return False
+    if path.suffix.lower() in IMAGE_ENDINGS:
+        return True
+    if status is None:
+        return False
+    try:
         with path.open("rb") as file:
             return sniff(file.read(SNIFF_BYTES)) is not None
     except OSError:
-        return path.suffix.lower() in IMAGE_ENDINGS
+        return False
 
 
 # --- one file
 
 
-def _images_of(path: Path, inner: str, root: str | None, limits: ImageLimits) -> Iterator[Source]:
+def _images_of(
+    path: Path, status: os.stat_result | None, inner: str, root: str | None, limits: ImageLimits
+) -> Iterator[Source]:
     """The file's pages as sources, or the file where it has one image or cannot be read."""
     name, location = _printable(inner), _location(path)
-    size, changed = _size_and_change(path)
+    size, changed = (status.st_size, status.st_mtime_ns) if status is not None else (None, None)
     pages = _pages(path, limits) if path.suffix.lower() in PAGED_ENDINGS else None
     if pages is None:
         yield Source(name, location, None, size, root, changed)
@@ -234,14 +252,6 @@ def _exists(path: Path) -> bool:
         return os.path.lexists(path)
     except ValueError:
         return False
-
-
-def _size_and_change(path: Path) -> tuple[int | None, int | None]:
-    try:
-        status = path.stat()
-    except OSError:
-        return None, None
-    return status.st_size, status.st_mtime_ns
 
 
 def _location(path: Path) -> str:
@@ -287,7 +297,10 @@ def _stays_inside(source: Source) -> bool:
 
 def _inside(real: str, root: str | Path) -> bool:
     """Whether a file is in a folder; ``real``: its path without links."""
-    folder = os.path.realpath(root)
+    return _is_below(real, str(root)) or _is_below(real, os.path.realpath(root))
+
+
+def _is_below(real: str, folder: str) -> bool:
     return real == folder or real.startswith(folder.rstrip(os.sep) + os.sep)
 
 
