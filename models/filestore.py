@@ -279,7 +279,10 @@ def evict(connection: Connection, account: str, count: int) -> list[StoredFile]:
     running, paused = (
         _waited_for(account, status) for status in (JobStatus.RUNNING, JobStatus.PAUSED)
     )
-    return _give_up(connection, account, ~running, count, paused)
+    chosen = _give_up(connection, account, ~or_(running, paused), count)
+    if len(chosen) < count:  # apart from the first: sorting by it would look at all that is stored
+        chosen += _give_up(connection, account, ~running, count - len(chosen))
+    return chosen
 
 
 def room_will_come(connection: Connection, account: str) -> bool:
@@ -320,12 +323,11 @@ def _give_up(
     account: str,
     which: ColumnElement[bool],
     limit: int,
-    *last: ColumnElement[bool],
 ) -> list[StoredFile]:
     rows = connection.execute(
         select(File.id, File.file_id, File.sha256, File.bytes)
         .where(File.account == account, File.status == FileStatus.STORED, which)
-        .order_by(*last, File.used_at)
+        .order_by(File.used_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
     ).all()
