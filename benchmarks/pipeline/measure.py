@@ -1,6 +1,6 @@
 """What processes take: CPU and peak memory by part, and what others took of the machine meanwhile.
 
-Parts are told apart by their command lines. A sampler looks at /proc twice a second; what ended in
+Parts are told apart by their command lines. A sampler looks at /proc once a second; what ended in
 between is in the kernel's own sum for the command and all it waited for (``wait4``).
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-SAMPLE_SECONDS = 0.5
+SAMPLE_SECONDS = 1.0
 TICKS = os.sysconf("SC_CLK_TCK")
 WORDS = {
     "valkey": "broker",
