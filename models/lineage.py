@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, select
 
 from core.replan import OldNode
 from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
@@ -17,6 +17,9 @@ Identity = tuple[str, int | None, int | None, int | None]
 
 ALIKE_NAMES = 50
 """File names looked up to find the earlier job: any one in common will do."""
+NAMES_MAX = 500
+"""So few files are looked up in an earlier job by name; for more, all its images are read."""
+ANSWERED = (JobStatus.COMPLETED, JobStatus.PARTIAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +65,44 @@ def newest_alike(
 ) -> str | None:
     """The newest job with an answer that asked the same (``family``) and has one of ``images``
     (name, location) in common."""
-    some = list(images)[:: max(1, len(images) // ALIKE_NAMES)]
     return connection.execute(
+        _sharing(images)
+        .where(Job.family == family, Job.status.in_(ANSWERED))
+        .order_by(Job.created_at.desc())
+    ).scalar()
+
+
+def prepared(
+    connection: Connection, detail: str, images: Collection[tuple[str, str]]
+) -> dict[Identity, KnownImage]:
+    """What a job at ``detail`` has prepared of ``images`` (name, location), whatever it asked: the
+    newest with an answer that has one of them, else the newest. A URL is no identity: what is
+    behind it may have changed."""
+    job_id = connection.execute(
+        _sharing(images)
+        .where(Job.detail == detail, Image.sha256.is_not(None), Image.changed_ns.is_not(None))
+        .order_by(Job.status.in_(ANSWERED).desc(), Job.created_at.desc())
+    ).scalar()
+    if job_id is None:
+        return {}
+    found = _images_of(job_id).where(Image.sha256.is_not(None), Image.changed_ns.is_not(None))
+    if len(images) <= NAMES_MAX:
+        found = found.where(Image.name.in_({name for name, _ in images}))
+    return _by_identity(connection.execute(found))
+
+
+def _sharing(images: Collection[tuple[str, str]]) -> Select[str]:
+    """The id of a job that has one of ``images`` (name, location)."""
+    some = list(images)[:: max(1, len(images) // ALIKE_NAMES)]
+    return (
         select(Job.id)
         .join(Image, Image.job_id == Job.id)
         .where(
-            Job.family == family,
-            Job.status.in_([JobStatus.COMPLETED, JobStatus.PARTIAL]),
             Image.name.in_([name for name, _ in some]),
             Image.location.in_([location for _, location in some]),
         )
-        .order_by(Job.created_at.desc())
         .limit(1)
-    ).scalar()
+    )
 
 
 def earlier(connection: Connection, job_id: str) -> Earlier | None:
@@ -92,7 +120,8 @@ def earlier(connection: Connection, job_id: str) -> Earlier | None:
         .where(Node.job_id == job_id, Node.status != NodeStatus.SPLIT)
         .order_by(Node.first_position, Node.level)
     ).all()
-    images, held = _images(connection, job_id)
+    held: dict[int, list[Identity]] = {}
+    images = _by_identity(connection.execute(_images_of(job_id)), held)
     tops = [node.id for node in nodes if node.parent_id is None]
     if len(tops) != 1:
         return None
@@ -104,11 +133,9 @@ def earlier(connection: Connection, job_id: str) -> Earlier | None:
     return Earlier(job_id, _tree(tops[0], nodes, held, texts), texts, images)
 
 
-def _images(
-    connection: Connection, job_id: str
-) -> tuple[dict[Identity, KnownImage], dict[int, list[Identity]]]:
-    """Images by identity, and the identities in each leaf, in order."""
-    rows = connection.execute(
+def _images_of(job_id: str) -> Select[*tuple[Any, ...]]:
+    """A job's images in order: their leaf, identity, and what is known of them."""
+    return (
         select(
             Image.node_id,
             Image.location,
@@ -132,15 +159,20 @@ def _images(
         .where(Image.job_id == job_id)
         .order_by(Image.position)
     )
+
+
+def _by_identity(
+    rows: Iterable[Any], held: dict[int, list[Identity]] | None = None
+) -> dict[Identity, KnownImage]:
+    """Images by identity; ``held`` gets the identities in each leaf, in order."""
     images: dict[Identity, KnownImage] = {}
-    held: dict[int, list[Identity]] = {}
     for row in rows:
         leaf, location, page, size, changed, *known = tuple(row)
         identity = (location, page, size, changed)
         images[identity] = KnownImage(*known)
-        if leaf is not None:
+        if held is not None and leaf is not None:
             held.setdefault(leaf, []).append(identity)
-    return images, held
+    return images
 
 
 def _tree(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
@@ -108,8 +108,10 @@ def insert_job(
 
 def _known_values(known: KnownImage | None) -> dict[str, Any]:
     """Columns that an earlier job knew; the same names for every row of an executemany."""
-    names = [field.name for field in fields(KnownImage) if field.name not in ("position", "status")]
-    return {name: getattr(known, name, None) for name in names}
+    return {name: getattr(known, name, None) for name in _KNOWN}
+
+
+_KNOWN = [each.name for each in fields(KnownImage) if each.name not in ("position", "status")]
 
 
 def _open_or_end(
@@ -124,9 +126,6 @@ def _open_or_end(
     connection.execute(
         insert(Event).values(at=now(), job_id=job.id, name="job.continued", detail=detail)
     )
-    moved.prepared += connection.execute(
-        select(func.count()).where(Image.job_id == job.id, Image.status == ImageStatus.PREPARED)
-    ).scalar_one()
     waiting = connection.execute(
         select(Node.id, Node.kind)
         .where(Node.job_id == job.id, Node.status == NodeStatus.WAITING, Node.pending == 0)

@@ -340,14 +340,16 @@ def settled_and_refused(connection: Connection, job_id: str) -> tuple[int, int]:
     return int(row[0]), int(row[1])
 
 
-def unsettled(connection: Connection, job_id: str) -> int:
-    """Images of a job that are still to be prepared or uploaded."""
-    return connection.execute(
-        select(func.count()).where(
-            Image.job_id == job_id,
-            Image.status.in_([ImageStatus.PENDING, ImageStatus.PREPARED]),
-        )
-    ).scalar_one()
+def unsettled(connection: Connection, job_id: str) -> dict[str, int]:
+    """How many images of a job are still to be prepared (pending), and uploaded (prepared)."""
+    waiting = [ImageStatus.PENDING, ImageStatus.PREPARED]
+    return dict(
+        connection.execute(
+            select(Image.status, func.count())
+            .where(Image.job_id == job_id, Image.status.in_(waiting))
+            .group_by(Image.status)
+        ).all()
+    )
 
 
 def jobs_called(connection: Connection, name: str) -> list[str]:

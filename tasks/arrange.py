@@ -7,7 +7,8 @@ Writes nothing. May raise ServiceAway.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from clients import sources
@@ -33,6 +34,7 @@ REFUSED_FOR_GOOD = (
     RefusalCode.NOTES_BLOCKED,
 )
 """Finding these out again would be paid again; other failures cost nothing to try."""
+BLOBS_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +57,15 @@ class Arranged:
 
 
 def arrange(
-    services: Services, job: NewJob, found: Sequence[Source], before: Earlier | None, keep: Keep
+    services: Services,
+    job: NewJob,
+    found: Sequence[Source],
+    before: Earlier | None,
+    keep: Keep,
+    prepared: Mapping[Identity, KnownImage],
 ) -> Arranged:
-    """Every source at its place, going on from ``before`` as far as it serves."""
+    """Every source at its place, going on from ``before`` as far as it serves. Without it images
+    that are ``prepared`` begin so."""
     detail: Detail = "high" if job.detail == "high" else "low"
     ask = make_ask(
         services.settings,
@@ -70,6 +78,7 @@ def arrange(
     )
     if before is None:
         images, leaves = place(found, ask.shape, detail)
+        images = _begun(services, found, images, prepared)
         tree = plan_tree(leaves, fan_in_of(ask, leaves))
         return Arranged(images, tree, [None] * len(tree))
     return _continued(services, ask, found, before, keep)
@@ -108,10 +117,11 @@ def _continued(
         if identity in before.images
     }
     positions = {image.position: index + 1 for index, image in known.items()}
+    leaves = {index: images[index].leaf for index in known}
+    stay = {index for index, leaf in leaves.items() if leaf is not None and kept[leaf] is not None}
+    there = _there(services, [image for index, image in known.items() if index not in stay])
     for index, image in known.items():
-        leaf = images[index].leaf
-        stays = leaf is not None and kept[leaf] is not None
-        begins = _moved(ask, image, positions) if stays else _again(services, image)
+        begins = _moved(ask, image, positions) if index in stay else _again(image, there)
         images[index] = replace(images[index], known=begins)
     texts = [_text(before, node, positions) for node in kept]
     return Arranged(images, plan.tree, texts)
@@ -137,13 +147,47 @@ def _kept_nodes(
     return kept
 
 
-def _again(services: Services, known: KnownImage) -> KnownImage | None:
+def _begun(
+    services: Services,
+    found: Sequence[Source],
+    images: Sequence[NewImage],
+    prepared: Mapping[Identity, KnownImage],
+) -> list[NewImage]:
+    """``images``, with what is known of those that are prepared already."""
+    known = [prepared.get(identity_of(source)) for source in found]
+    there = _there(services, [image for image in known if image is not None])
+    return [
+        image
+        if before is None or image.leaf is None
+        else replace(image, known=_prepared(before, there))
+        for image, before in zip(images, known, strict=True)
+    ]
+
+
+def _again(known: KnownImage, there: Collection[str]) -> KnownImage | None:
     """How an image begins that is to be looked at again; None: from its source."""
     if known.status == ImageStatus.FAILED and known.error_code in REFUSED_FOR_GOOD:
         return known
-    if not known.sha256 or (known.prepared_bytes and services.blobs.size(known.sha256) is None):
+    return _prepared(known, there)
+
+
+def _prepared(known: KnownImage, there: Collection[str]) -> KnownImage | None:
+    """An image whose prepared bytes are ``there``; None where they are not."""
+    if not known.sha256 or (known.prepared_bytes and known.sha256 not in there):
         return None
     return replace(known, status=ImageStatus.PREPARED, error=None, error_code=None, answer=None)
+
+
+def _there(services: Services, known: Collection[KnownImage]) -> set[str]:
+    """Hashes of the prepared images that the blob store has. A bucket takes a request for each."""
+    shas = list({image.sha256 for image in known if image.sha256 and image.prepared_bytes})
+
+    def held(some: Sequence[str]) -> list[str]:
+        return [sha for sha in some if services.blobs.size(sha) is not None]
+
+    with ThreadPoolExecutor(BLOBS_AT_ONCE) as pool:
+        parts = pool.map(held, (shas[one::BLOBS_AT_ONCE] for one in range(BLOBS_AT_ONCE)))
+        return {sha for part in parts for sha in part}
 
 
 def _moved(ask: Ask, known: KnownImage, positions: dict[int, int]) -> KnownImage:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -26,7 +27,7 @@ from core.states import ImageStatus
 from core.tempo import HINTS
 from core.tokens import Detail
 from models import deliveries, lineage, plan, queries, state
-from models.lineage import Earlier
+from models.lineage import Earlier, Identity, KnownImage
 from models.plan import NewJob
 from models.state import Moved
 from tasks.arrange import Keep, arrange
@@ -70,7 +71,9 @@ def submit(services: Services, spec: JobSpec, natural: bool = False) -> Submitte
         return _again(services, known, spec, ignored)
     job = _new_job(services, spec, key or secrets.token_hex(16))
     before = None if spec.fresh else precedent(services, job, expansion.sources)
-    made = _write(services, job, expansion.sources, before, Keep(), spec.webhook)
+    anew = spec.fresh or before is not None
+    prepared = {} if anew else _prepared(services, job, expansion.sources)
+    made = _write(services, job, expansion.sources, before, Keep(), spec.webhook, prepared)
     counts: dict[str, Value] = {"overstory.images": len(expansion.sources)}
     services.traces.span("overstory.submit", made.job_id, began_ns, counts, root=True)
     if not made.created:
@@ -86,7 +89,7 @@ def continue_job(
     known = _known(services, job.key)
     if known is not None:
         return Submitted(known, created=False)
-    return _write(services, job, found, before, keep, None)
+    return _write(services, job, found, before, keep, None, {})
 
 
 def _write(
@@ -96,8 +99,9 @@ def _write(
     before: Earlier | None,
     keep: Keep,
     webhook: str | None,
+    prepared: Mapping[Identity, KnownImage],
 ) -> Submitted:
-    made = arrange(services, job, found, before, keep)
+    made = arrange(services, job, found, before, keep, prepared)
     job = replace(job, follows=before.job_id if before is not None else job.follows)
     moved = Moved()
     with services.database.write() as connection:
@@ -108,15 +112,16 @@ def _write(
         return Submitted(_known(services, job.key) or job.id, created=False)
     kept = sum(text is not None for text in made.kept)
     log.info("job.submitted", job=job.id, images=len(made.images), nodes=len(made.tree), kept=kept)
-    start(services, job.id, sum(image.status == ImageStatus.PENDING for image in made.images))
+    start(services, job.id, Counter(image.status for image in made.images))
     announce(services, job.id, moved)
     return Submitted(job.id, created=True)
 
 
-def start(services: Services, job_id: str, images: int) -> None:
-    """Send the first messages of a job."""
-    for _ in range(min(images, HINTS)):
-        services.send("preprocess", job=job_id)
+def start(services: Services, job_id: str, images: Mapping[str, int]) -> None:
+    """Send the first messages of a job; ``images``: how many there are, by status."""
+    for stage, status in (("preprocess", ImageStatus.PENDING), ("upload", ImageStatus.PREPARED)):
+        for _ in range(min(images.get(status, 0), HINTS)):
+            services.send(stage, job=job_id)
 
 
 def _known(services: Services, key: str | None) -> str | None:
@@ -134,6 +139,15 @@ def precedent(services: Services, job: NewJob, found: Sequence[Source]) -> Earli
     with services.database.read() as connection:
         before = lineage.newest_alike(connection, job.family, images)
         return None if before is None else lineage.earlier(connection, before)
+
+
+def _prepared(
+    services: Services, job: NewJob, found: Sequence[Source]
+) -> dict[Identity, KnownImage]:
+    """What another question about the same images has left prepared."""
+    images = [(source.name, source.location) for source in found]
+    with services.database.read() as connection:
+        return lineage.prepared(connection, job.detail, images)
 
 
 def _again(

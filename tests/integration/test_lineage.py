@@ -1,0 +1,78 @@
+"""Which images of which earlier job a new one need not prepare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from sqlalchemy import update
+
+from core.states import JobStatus
+from core.tree import plan_tree
+from models import lineage, plan
+from models.engine import Database
+from models.plan import NewImage, NewJob
+from models.tables import Image, Job
+
+FOUND = [(f"{n}.jpg", f"/photos/{n}.jpg") for n in range(4)]
+
+Submit = Callable[..., None]
+
+
+@pytest.fixture
+def submit(database: Database) -> Submit:
+    """``submit("one", prepared=2)``: a job over FOUND with that many of its images prepared."""
+
+    def make(
+        name: str, prepared: int, status: str = JobStatus.COMPLETED, detail: str = "low"
+    ) -> None:
+        images = [NewImage(*found, None, None, 10, None, 0, changed_ns=7) for found in FOUND]
+        job = NewJob(
+            id=name, key=name, ask=name, label=None, model="m", provider="stepfun", endpoint="e",
+            account="a", detail=detail, weight=1.0, options={},
+        )  # fmt: skip
+        with database.write() as connection:
+            assert plan.insert_job(connection, job, images, plan_tree(1, 8))
+            connection.execute(update(Job).where(Job.id == name).values(status=status))
+            connection.execute(
+                update(Image)
+                .where(Image.job_id == name, Image.position <= prepared)
+                .values(sha256=f"of {name}", prepared_bytes=5, tokens=171)
+            )
+
+    return make
+
+
+def found(database: Database, detail: str = "low", names: int = 4) -> dict[str, str | None]:
+    """Location -> hash of what is known to be prepared."""
+    with database.read() as connection:
+        known = lineage.prepared(connection, detail, FOUND[:names])
+    assert all((page, size, changed) == (None, 10, 7) for _, page, size, changed in known)
+    return {location: image.sha256 for (location, *_), image in known.items()}
+
+
+def test_the_newest_answered_job_that_has_prepared_some_of_them(database, submit: Submit):
+    assert found(database) == {}
+    submit("old", 4)
+    submit("new", 3)
+    submit("finer", 4, detail="high")
+    submit("begun", 0, JobStatus.RUNNING)
+    submit("running", 4, JobStatus.RUNNING)
+    assert found(database) == {location: "of new" for _, location in FOUND[:3]}
+    assert found(database, names=1) == {"/photos/0.jpg": "of new"}
+    assert set(found(database, "high").values()) == {"of finer"}
+
+
+def test_a_job_without_an_answer_is_better_than_none(database, submit: Submit):
+    submit("cancelled", 2, JobStatus.CANCELLED)
+    assert found(database) == {location: "of cancelled" for _, location in FOUND[:2]}
+
+
+def test_a_url_or_a_file_of_the_same_name_elsewhere_is_not_taken_for_it(database, submit: Submit):
+    submit("one", 4)
+    with database.write() as connection:
+        connection.execute(
+            update(Image).where(Image.position == 1).values(location="/elsewhere/0.jpg")
+        )
+        connection.execute(update(Image).where(Image.position == 2).values(changed_ns=None))
+    assert set(found(database)) == {"/elsewhere/0.jpg", "/photos/2.jpg", "/photos/3.jpg"}
