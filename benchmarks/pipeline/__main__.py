@@ -3,7 +3,7 @@
     python -m benchmarks.pipeline [--full] [--rows 600-V0,60-V4] [--latency 4] [--side 4000]
 
 Rows are named IMAGES-TIER, those of small pictures IMAGES-TIER-small; beside them ``noop`` and
-``growth``. The short form ends within ``--minutes`` (9.75), once the pictures are made: rows for
+``growth``. The short form ends within ``--minutes`` (9.5), once the pictures are made: rows for
 which no time is left are named and left out, and so are those whose pictures the disk has no room
 for. Writes results.json and plot.svg into benchmarks/out; exit status 1 when an image was not
 included.
@@ -78,7 +78,7 @@ def _wishes() -> argparse.Namespace:
     parser.add_argument("--rows", help="only these: 60-V0,600-V4-small,noop,growth")
     parser.add_argument("--latency", type=float, default=4.0, help="seconds of every call (4)")
     parser.add_argument("--side", type=int, default=4000, help="width of the pictures (4000)")
-    parser.add_argument("--minutes", type=float, default=9.75, help="for the short form (9.75)")
+    parser.add_argument("--minutes", type=float, default=9.5, help="for the short form (9.5)")
     return parser.parse_args()
 
 
