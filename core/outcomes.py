@@ -34,6 +34,13 @@ class Postpone:
 
 
 @dataclass(frozen=True, slots=True)
+class Back:
+    """What the stage before left is not there any more: it has to do its work again."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Reject:
     """This will never work, for the reason given."""
 
@@ -48,7 +55,7 @@ class Stop:
     reason: str
 
 
-Outcome = Done[T] | Retry | Postpone | Reject | Stop
+Outcome = Done[T] | Retry | Postpone | Back | Reject | Stop
 
 
 def backoff_seconds(attempt: int, draw: float, base: float = 1.0, cap: float = 300.0) -> float:

@@ -352,6 +352,14 @@ def unsettled(connection: Connection, job_id: str) -> dict[str, int]:
     )
 
 
+def has_prepared(connection: Connection, job_id: str, image_id: int) -> bool:
+    """Whether a job has prepared its image itself, rather than an earlier one."""
+    did = exists().where(
+        Event.job_id == job_id, Event.image_id == image_id, Event.name == "image.prepared"
+    )
+    return bool(connection.execute(select(did)).scalar())
+
+
 def jobs_called(connection: Connection, name: str) -> list[str]:
     """Ids of the jobs whose id starts with ``name``."""
     rows = connection.execute(

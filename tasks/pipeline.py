@@ -16,7 +16,7 @@ from typing import Generic, TypeVar, assert_never
 import structlog
 
 from core.errors import ImageRefused, ServiceAway
-from core.outcomes import Done, Outcome, Postpone, Reject, Retry, Stop, backoff_seconds
+from core.outcomes import Back, Done, Outcome, Postpone, Reject, Retry, Stop, backoff_seconds
 from core.states import ImageStatus
 from core.tempo import Tempo, looked_at, share
 from models import claims, state
@@ -137,6 +137,8 @@ def record(
         match outcome:
             case Done(value):
                 done.append((image, value))
+            case Back(reason):
+                state.image_to_prepare_again(connection, image.id, token, reason)
             case Reject(code, reason):
                 state.image_failed(connection, image.id, code, reason, moved, token)
             case Retry(after, reason):

@@ -28,9 +28,9 @@ from core.errors import (
     ServiceAway,
     SlowDown,
 )
-from core.outcomes import Done, Outcome, Postpone, Reject, Retry, Stop, backoff_seconds
+from core.outcomes import Back, Done, Outcome, Postpone, Reject, Retry, Stop, backoff_seconds
 from core.states import ImageStatus
-from models import filestore, state
+from models import filestore, queries, state
 from models.claims import ImageWork, Lease
 from models.engine import Connection
 from models.filestore import Claim
@@ -248,7 +248,7 @@ def make_room(services: Services, image: ImageWork, places: int = 1) -> int:
 def _sent(services: Services, image: ImageWork, sha256: str) -> Outcome[Uploaded]:
     data = services.blobs.get(sha256)
     if data is None:
-        return Reject(RefusalCode.MISSING, "its prepared bytes have vanished from the blob store")
+        return _vanished(services, image)
     try:
         return Done(Uploaded(_send(services, sha256, data, image.mime or "image/jpeg")))
     except SlowDown as error:
@@ -271,6 +271,16 @@ def _sent(services: Services, image: ImageWork, sha256: str) -> Outcome[Uploaded
     except RequestRefused as error:
         code = RefusalCode.BLOCKED if error.moderation else RefusalCode.UPLOAD_FAILED
         return Reject(code, str(error))
+
+
+def _vanished(services: Services, image: ImageWork) -> Outcome[Uploaded]:
+    """An earlier job had prepared it, and its bytes were pruned since: it is prepared again. Where
+    this job has, our blob store is not the one that they were put into."""
+    with services.database.read() as connection:
+        is_ours = queries.has_prepared(connection, image.job_id, image.id)
+    if is_ours:
+        return Reject(RefusalCode.MISSING, "its prepared bytes have vanished from the blob store")
+    return Back("its prepared bytes are no longer in the blob store")
 
 
 def _send(services: Services, sha256: str, data: bytes, mime: str) -> str:

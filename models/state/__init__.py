@@ -4,6 +4,7 @@ causes, in the caller's transaction. What became ready is returned, to be sent a
 
 from models.state.fanin import image_failed, node_failed, open_branch, open_leaf
 from models.state.images import (
+    image_to_prepare_again,
     images_postponed,
     images_prepared,
     images_to_upload_again,
@@ -36,6 +37,7 @@ __all__ = [
     "coverage",
     "finish",
     "image_failed",
+    "image_to_prepare_again",
     "images_postponed",
     "images_prepared",
     "images_to_upload_again",

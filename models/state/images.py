@@ -99,6 +99,11 @@ def images_postponed(
     )
 
 
+def image_to_prepare_again(connection: Connection, image_id: int, token: str, reason: str) -> bool:
+    """prepared -> pending for an image whose prepared bytes are gone."""
+    return move_image(connection, image_id, ImageStatus.PENDING, token, error=reason)
+
+
 def images_to_upload_again(connection: Connection, image_ids: Collection[int]) -> None:
     """uploaded -> prepared for images whose file is gone; their waiting leaf counts up again."""
     for image_id in image_ids:

@@ -17,10 +17,10 @@ from core.states import JobStatus
 from models import filestore, state
 from models.state import Moved
 from overstory.sandbox.process import SandboxProcess
-from tasks import files
+from tasks import files, pipeline, preprocess
 from tasks.files import FILE_PREFIX
 from tests.conftest import draw_image
-from tests.integration.account import UPLOADERS
+from tests.integration.account import UPLOADERS, Account
 from tests.waiting import eventually
 
 
@@ -45,6 +45,60 @@ def check_files(house: SandboxProcess, most: int) -> None:
         assert len(held) <= most
     seen = house.stats()
     assert seen["uploads"] == seen["distinct_uploads"]
+
+
+# --- prepared bytes that are gone
+
+
+def test_what_an_earlier_job_prepared_and_is_pruned_meanwhile_is_prepared_again(
+    open_account, make_images
+):
+    photos, first = make_images(4), open_account()
+    first.ended(first.submit(photos))
+    second = open_account(start=False)
+    job = second.submit(photos, "Which is the brightest?")
+    assert second.statuses(job) == {"prepared": 4}
+    drop_blob(second, job, 2)
+    second.start()
+    [ended] = second.ended(job)
+    assert ended.status == JobStatus.COMPLETED
+    assert second.statuses(job) == {"included": 4}
+    assert events(second, job, 2) == ["pending", "prepared", "uploaded", "included"]
+    assert events(second, job, 1) == ["uploaded", "included"]
+
+
+def test_what_a_job_prepared_itself_and_does_not_find_fails_with_that_reason(
+    open_account, make_images
+):
+    account = open_account(start=False)
+    job = account.submit(make_images(2))
+    while account.statuses(job)["pending"]:
+        pipeline.run_slice(account.services, preprocess.STAGE)
+    drop_blob(account, job, 2)
+    account.start()
+    [ended] = account.ended(job)
+    assert ended.status == JobStatus.PARTIAL
+    assert account.statuses(job) == {"included": 1, "failed": 1}
+    assert events(account, job, 2) == ["prepared", "failed"]
+
+
+def drop_blob(account: Account, job: str, position: int) -> None:
+    """The prepared bytes of an image are lost."""
+    words = "SELECT sha256 FROM images WHERE job_id = :job AND position = :position"
+    with account.services.database.read() as connection:
+        sha = connection.execute(text(words), {"job": job, "position": position}).scalar_one()
+    assert account.services.blobs.drop(sha, fresh_seconds=0.0) is not None
+
+
+def events(account: Account, job: str, position: int) -> list[str]:
+    """What became of an image, in order."""
+    words = (
+        "SELECT events.name FROM events JOIN images ON images.id = events.image_id"
+        " WHERE images.job_id = :job AND images.position = :position ORDER BY events.id"
+    )
+    with account.services.database.read() as connection:
+        rows = connection.execute(text(words), {"job": job, "position": position})
+        return [name.removeprefix("image.") for name in rows.scalars()]
 
 
 # --- refused for being early
