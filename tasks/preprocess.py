@@ -33,13 +33,21 @@ from tasks.services import Services
 
 
 def work(services: Services, images: Sequence[ImageWork]) -> list[Outcome[PreparedImage]]:
-    """Prepare one after the other, while the disk is already at the next."""
+    """Prepare one after the other, while the disk is already at the next. Files that were not in
+    memory before leave it again."""
     outcomes = []
+    ahead = _read_ahead(images[0])
     for image, following in zip_longest(images, images[1:]):
-        if following is not None and not is_url(following.location):
-            disk.read_ahead(sources.local_path(following.location))
+        passing, ahead = ahead, following is not None and _read_ahead(following)
         outcomes.append(attempt(services, image, partial(prepare, services, image)))
+        if passing and (following is None or following.location != image.location):
+            disk.let_go(sources.local_path(image.location))
     return outcomes
+
+
+def _read_ahead(image: ImageWork) -> bool:
+    """Whether its file comes from the disk for this image alone."""
+    return not is_url(image.location) and disk.read_ahead(sources.local_path(image.location))
 
 
 def prepare(services: Services, image: ImageWork) -> Outcome[PreparedImage]:

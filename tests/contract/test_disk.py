@@ -27,17 +27,68 @@ def test_reading_ahead_waits_for_nothing_and_raises_nothing(tmp_path: Path, kind
 def test_the_disk_is_at_the_next_file_while_one_is_prepared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    order: list[str] = []
-    monkeypatch.setattr(disk, "read_ahead", lambda path: order.append(f"ahead {path.name}"))
-    monkeypatch.setattr(
-        preprocess, "attempt", lambda services, image, work: order.append(f"prepare {image.name}")
-    )
+    order = _in_order(monkeypatch, from_disk=set())
     names = ["a.jpg", "b.jpg", "https://a.example/c.jpg", "d.jpg"]
     preprocess.work(None, [_image(n, name, tmp_path) for n, name in enumerate(names, 1)])  # type: ignore[arg-type]
     assert order == [
-        *("ahead b.jpg", "prepare a.jpg", "prepare b.jpg"),
+        *("ahead a.jpg", "ahead b.jpg", "prepare a.jpg", "prepare b.jpg"),
         *("ahead d.jpg", f"prepare {names[2]}", "prepare d.jpg"),
     ]
+
+
+def test_a_file_that_came_from_the_disk_leaves_memory_when_it_is_prepared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not one that was in memory before, and a document only after its last page."""
+    order = _in_order(monkeypatch, from_disk={"a.jpg", "c.pdf"})
+    names = ["a.jpg", "b.jpg", "c.pdf", "c.pdf"]
+    preprocess.work(None, [_image(n, name, tmp_path) for n, name in enumerate(names, 1)])  # type: ignore[arg-type]
+    assert [each for each in order if not each.startswith("ahead")] == [
+        *("prepare a.jpg", "let go a.jpg", "prepare b.jpg"),
+        *("prepare c.pdf", "prepare c.pdf", "let go c.pdf"),
+    ]
+
+
+def test_the_system_is_asked_whether_it_holds_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "photo.jpg"
+    with path.open("wb") as file:
+        file.write(os.urandom(2_000_000))
+        os.fsync(file.fileno())  # only what is on the disk can be let go
+    assert disk.read_ahead(path) is False
+    disk.let_go(path)
+    if not _tells(path):
+        pytest.skip("this file system cannot tell, so nothing is ever let go")
+    assert disk.read_ahead(path) is True
+    assert path.stat().st_size == len(path.read_bytes())
+    assert disk.read_ahead(path) is False
+
+
+def _tells(path: Path) -> bool:
+    """Whether a read that must not wait for the disk is refused here."""
+    with path.open("rb") as file:
+        try:
+            os.preadv(file.fileno(), [bytearray(1)], 1_250_000, getattr(os, "RWF_NOWAIT", 0))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+    return False
+
+
+def _in_order(monkeypatch: pytest.MonkeyPatch, from_disk: set[str]) -> list[str]:
+    """What is done to which file; those named ``from_disk`` are in memory nowhere."""
+    order: list[str] = []
+
+    def ahead(path: Path) -> bool:
+        order.append(f"ahead {path.name}")
+        return path.name in from_disk
+
+    monkeypatch.setattr(disk, "read_ahead", ahead)
+    monkeypatch.setattr(disk, "let_go", lambda path: order.append(f"let go {path.name}"))
+    monkeypatch.setattr(
+        preprocess, "attempt", lambda services, image, work: order.append(f"prepare {image.name}")
+    )
+    return order
 
 
 def _image(number: int, name: str, folder: Path) -> ImageWork:
