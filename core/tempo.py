@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SLICE_SECONDS = 0.5
+SLICE_SECONDS = 0.75
 FIRST_IMAGES = 4
 """Of a worker that knows nothing yet: the first images are through early."""
 LAST_IMAGES = 2

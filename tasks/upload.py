@@ -54,7 +54,7 @@ SENDS = 3
 fail one image in 400 where 3 of 10 requests get lost."""
 TRIAL_SECONDS = 30.0
 """How long the others wait for the one that tries, at most."""
-EVICTED_AT_ONCE = 16
+EVICTED_AT_ONCE = 48
 """Files deleted when there is no room, at least: a few more than needed spare the next a search."""
 
 STORE_FULL = "the provider's file store is full: waiting for a leaf to be done"
