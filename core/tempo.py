@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SLICE_SECONDS = 0.75
+SLICE_SECONDS = 0.5
+LONGER = 1.5
+"""Slices that shrink near the end may be so much longer before: nobody is left with one."""
 FIRST_IMAGES = 4
 """Of a worker that knows nothing yet: the first images are through early."""
 LAST_IMAGES = 2
@@ -40,11 +42,12 @@ class Tempo:
 
     seconds_each: float | None = None
 
-    def images(self, most: int) -> int:
-        """Images of the next slice, 1 to ``most``."""
+    def images(self, most: int, shrinks: bool = False) -> int:
+        """Images of the next slice, 1 to ``most``; ``shrinks``: of slices that do near the end."""
         if self.seconds_each is None:
             return min(FIRST_IMAGES, most)
-        return max(1, min(most, int(SLICE_SECONDS / max(self.seconds_each, 1e-6))))
+        seconds = SLICE_SECONDS * (LONGER if shrinks else 1.0)
+        return max(1, min(most, int(seconds / max(self.seconds_each, 1e-6))))
 
     def took(self, seconds: float, images: int) -> None:
         """A slice of ``images`` lasted ``seconds``."""

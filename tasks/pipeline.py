@@ -55,7 +55,7 @@ def run_slice(services: Services, stage: ImageStage[T]) -> str:
     """Do one slice of ``stage``; a sentence for Flower's result column."""
     began_ns = time.time_ns()
     lease, tempo = services.new_lease(), _tempos[stage.name]
-    limit = tempo.images(services.settings.slice_images)
+    limit = tempo.images(services.settings.slice_images, stage.shares)
     looked = looked_at(limit) if stage.shares else limit + 1
     with services.database.write() as connection:
         due = claims.count_images(connection, services.account, stage.takes, looked)

@@ -54,8 +54,9 @@ SENDS = 3
 fail one image in 400 where 3 of 10 requests get lost."""
 TRIAL_SECONDS = 30.0
 """How long the others wait for the one that tries, at most."""
-EVICTED_AT_ONCE = 48
-"""Files deleted when there is no room, at least: a few more than needed spare the next a search."""
+EVICTED_AT_ONCE, EVICTED_SHARE = 16, 20
+"""Files deleted when there is no room, at least: so many, or that part of a large store. A few more
+than needed spare the next a search; a small store emptied at once fills with halves of leaves."""
 
 STORE_FULL = "the provider's file store is full: waiting for a leaf to be done"
 
@@ -233,7 +234,8 @@ def give_back(
 def make_room(services: Services, image: ImageWork, places: int = 1) -> int:
     """Delete what has not been used for longest and nobody waits for; how many files went. Where
     all that is stored belongs to leaves that still wait for files, the last of them gives way."""
-    account, count = services.account, max(places, EVICTED_AT_ONCE)
+    account, share = services.account, services.settings.files_max // EVICTED_SHARE
+    count = max(places, EVICTED_AT_ONCE, share)
     try:
         with services.database.write() as connection:
             files = filestore.evict(connection, account, count)

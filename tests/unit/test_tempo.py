@@ -16,17 +16,21 @@ def test_the_first_slice_is_small() -> None:
     [
         (0.0, 4, 32),  # nothing measurable: as many as are allowed
         (0.04, 4, 32),
-        (0.1, 4, 30),
-        (1.0, 4, 3),
+        (0.1, 4, 20),
+        (1.0, 4, 2),
         (40.0, 4, 1),  # never less than one
     ],
 )
-def test_slices_are_as_long_as_three_quarters_of_a_second(
-    seconds: float, images: int, next_images: int
-) -> None:
+def test_slices_are_as_long_as_half_a_second(seconds: float, images: int, next_images: int) -> None:
     tempo = Tempo()
     tempo.took(seconds, images)
     assert tempo.images(32) == next_images
+
+
+def test_slices_that_shrink_near_the_end_are_longer_before_it() -> None:
+    tempo = Tempo()
+    tempo.took(0.1, 4)
+    assert tempo.images(32, shrinks=True) == 30
 
 
 def test_one_slow_slice_is_half_forgotten_with_the_next() -> None:
