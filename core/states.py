@@ -24,6 +24,7 @@ class JobStatus(StrEnum):
 ENDED_JOBS = frozenset(
     {JobStatus.COMPLETED, JobStatus.PARTIAL, JobStatus.FAILED, JobStatus.CANCELLED}
 )
+ANSWERED_JOBS = frozenset({JobStatus.COMPLETED, JobStatus.PARTIAL})
 
 
 class ImageStatus(StrEnum):

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, select
 
 from core.replan import OldNode
-from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
+from core.states import ANSWERED_JOBS, ImageStatus, NodeKind, NodeStatus
 from models.tables import Image, Job, Node
 
 Identity = tuple[str, int | None, int | None, int | None]
@@ -19,7 +19,6 @@ ALIKE_NAMES = 50
 """File names looked up to find the earlier job: any one in common will do."""
 NAMES_MAX = 500
 """So few files are looked up in an earlier job by name; for more, all its images are read."""
-ANSWERED = (JobStatus.COMPLETED, JobStatus.PARTIAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,7 @@ def newest_alike(
     (name, location) in common."""
     return connection.execute(
         _sharing(images)
-        .where(Job.family == family, Job.status.in_(ANSWERED))
+        .where(Job.family == family, Job.status.in_(ANSWERED_JOBS))
         .order_by(Job.created_at.desc())
     ).scalar()
 
@@ -81,14 +80,15 @@ def prepared(
     job_id = connection.execute(
         _sharing(images)
         .where(Job.detail == detail, Image.sha256.is_not(None), Image.changed_ns.is_not(None))
-        .order_by(Job.status.in_(ANSWERED).desc(), Job.created_at.desc())
+        .order_by(Job.status.in_(ANSWERED_JOBS).desc(), Job.created_at.desc())
     ).scalar()
     if job_id is None:
         return {}
     found = _images_of(job_id).where(Image.sha256.is_not(None), Image.changed_ns.is_not(None))
     if len(images) <= NAMES_MAX:
         found = found.where(Image.name.in_({name for name, _ in images}))
-    return _by_identity(connection.execute(found))
+    known, _ = _by_identity(connection.execute(found))
+    return known
 
 
 def _sharing(images: Collection[tuple[str, str]]) -> Select[str]:
@@ -120,8 +120,7 @@ def earlier(connection: Connection, job_id: str) -> Earlier | None:
         .where(Node.job_id == job_id, Node.status != NodeStatus.SPLIT)
         .order_by(Node.first_position, Node.level)
     ).all()
-    held: dict[int, list[Identity]] = {}
-    images = _by_identity(connection.execute(_images_of(job_id)), held)
+    images, held = _by_identity(connection.execute(_images_of(job_id)))
     tops = [node.id for node in nodes if node.parent_id is None]
     if len(tops) != 1:
         return None
@@ -162,17 +161,18 @@ def _images_of(job_id: str) -> Select[*tuple[Any, ...]]:
 
 
 def _by_identity(
-    rows: Iterable[Any], held: dict[int, list[Identity]] | None = None
-) -> dict[Identity, KnownImage]:
-    """Images by identity; ``held`` gets the identities in each leaf, in order."""
+    rows: Iterable[Any],
+) -> tuple[dict[Identity, KnownImage], dict[int, list[Identity]]]:
+    """Images by identity, and the identities in each leaf, in order."""
     images: dict[Identity, KnownImage] = {}
+    held: dict[int, list[Identity]] = {}
     for row in rows:
         leaf, location, page, size, changed, *known = tuple(row)
         identity = (location, page, size, changed)
         images[identity] = KnownImage(*known)
-        if held is not None and leaf is not None:
+        if leaf is not None:
             held.setdefault(leaf, []).append(identity)
-    return images
+    return images, held
 
 
 def _tree(

@@ -20,7 +20,7 @@ from core.budget import is_spent
 from core.errors import KeyRefused, OverstoryError, ProviderDown, ServiceAway, WrongUsage
 from core.settings import SANDBOX, Settings
 from core.spec import JobSpec
-from core.states import JobStatus
+from core.states import ANSWERED_JOBS, JobStatus
 from models import queries, repair, state
 from models.engine import Connection
 from models.queries import JobRow
@@ -128,7 +128,7 @@ def run(
         submitted = submitting.submit(services, spec, natural=True)
         _say_ignored(console, submitted, quiet)
         job = _job(services, submitted.job_id)
-        if job.status in (JobStatus.COMPLETED, JobStatus.PARTIAL):
+        if job.status in ANSWERED_JOBS:
             return Ran(job, interrupted=False)
         return serve(settings, submitted.job_id, console, quiet, on_end, embedded)
 

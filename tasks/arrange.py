@@ -185,6 +185,8 @@ def _there(services: Services, known: Collection[KnownImage]) -> set[str]:
     def held(some: Sequence[str]) -> list[str]:
         return [sha for sha in some if services.blobs.size(sha) is not None]
 
+    if not shas:  # a first question starts no threads
+        return set()
     with ThreadPoolExecutor(BLOBS_AT_ONCE) as pool:
         parts = pool.map(held, (shas[one::BLOBS_AT_ONCE] for one in range(BLOBS_AT_ONCE)))
         return {sha for part in parts for sha in part}

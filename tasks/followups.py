@@ -16,7 +16,7 @@ from clients import sources
 from clients.sources import Source
 from core.errors import WrongUsage
 from core.spec import content_key
-from core.states import JobStatus
+from core.states import ANSWERED_JOBS
 from models import lineage, queries
 from models.lineage import Earlier
 from models.plan import NewJob
@@ -28,7 +28,6 @@ from tasks.submit import Submitted, continue_job
 
 SHAPES = ("each", "each_only", "schema")
 """Options of a job that a further question, which is answered in words, does not inherit."""
-ANSWERED = (JobStatus.COMPLETED, JobStatus.PARTIAL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +136,7 @@ def _ground(services: Services, job_id: str) -> Ground:
         rows = lineage.sources_of(connection, job_id)
         before = lineage.earlier(connection, job_id)
     assert job is not None, "callers have looked it up"
-    if job.status not in ANSWERED or before is None:
+    if job.status not in ANSWERED_JOBS or before is None:
         hint = "retry" if job.status.ended else "resume"
         raise WrongUsage(
             f"job {job_id} is {job.status} and has no answer to go on from:"

@@ -13,6 +13,7 @@ from core.errors import WrongUsage
 from core.estimate import ahead, habit_of
 from core.request import spoken
 from core.settings import Settings
+from core.states import ANSWERED_JOBS
 from models import lineage, queries, reporting
 from models.engine import Database
 from models.queries import JobRow
@@ -123,7 +124,7 @@ def _finished(
         return job
     say_ahead(settings, database, job, console, quiet)
     ran = serve(settings, job.id, console, quiet)
-    if ran.interrupted or ran.job.status not in followups.ANSWERED:
+    if ran.interrupted or ran.job.status not in ANSWERED_JOBS:
         Showing(console, settings, as_json=False).finish(ran)
     return ran.job
 
