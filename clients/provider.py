@@ -27,6 +27,7 @@ import httpcore2
 import httpx2
 import openai
 
+from clients.bodies import InlineBody, json_bytes, utf8
 from core.errors import (
     AccountPaused,
     FileGone,
@@ -41,6 +42,7 @@ from core.errors import (
 )
 from core.gauge import parse_429
 from core.reply import Reply, read_reply
+from core.request import Inline
 from core.settings import Settings
 
 CHAT = "/chat/completions"
@@ -98,15 +100,23 @@ class Provider:
     def __repr__(self) -> str:
         return f"Provider({self._url.host})"
 
-    def chat(self, body: dict[str, Any], timeout_seconds: float | None = None) -> Reply:
-        """The answer to one chat request, sent exactly as ``body`` (UTF-8 JSON).
+    def chat(
+        self,
+        body: dict[str, Any],
+        timeout_seconds: float | None = None,
+        inline: Mapping[str, Inline] | None = None,
+    ) -> Reply:
+        """The answer to one chat request, sent exactly as ``body`` (UTF-8 JSON), with the images
+        ``inline`` in the places of their URLs.
 
         ``timeout_seconds`` caps the whole call, a dripping reply included; without it the cap is
-        the settings' read timeout. Raises also FileGone, and ReplyUnusable or RequestRefused with
-        ``.reply`` set where a reply was paid for and cannot be used.
+        the settings' read timeout. Raises also FileGone, BytesGone and ServiceAway for an image
+        inline, and ReplyUnusable or RequestRefused with ``.reply`` set where a reply was paid for
+        and cannot be used.
         """
         seconds = timeout_seconds or self._settings.read_timeout_seconds
-        response = self._send("POST", CHAT, seconds, content=_json_bytes(body))
+        content = InlineBody(body, inline) if inline else json_bytes(body)
+        response = self._send("POST", CHAT, seconds, content=content)
         reply = read_reply(self._object(response), response.headers.get("x-trace-id"))
         if reply.finish_reason == "content_filter":
             message = "the answer did not pass the provider's moderation"
@@ -118,7 +128,7 @@ class Provider:
 
         Raises also FileStoreFull, and ReplyUnusable if the reply holds no id.
         """
-        form = _Form.of(_sendable(name) or "image", data, mime)
+        form = _Form.of(utf8(name).decode() or "image", data, mime)
         response = self._send("POST", "/files", SIDE_CALL_SECONDS, form=form)
         identifier = self._object(response).get("id")
         if not isinstance(identifier, str) or not identifier:
@@ -165,7 +175,7 @@ class Provider:
         method: str,
         path: str,
         seconds: float,
-        content: bytes | None = None,
+        content: bytes | InlineBody | None = None,
         form: _Form | None = None,
     ) -> httpx2.Response:
         """One request and its whole response, or one of our errors."""
@@ -176,7 +186,8 @@ class Provider:
         except openai.APIStatusError as refusal:
             error = self._refusal(method, path, refusal.response)
         except (openai.OpenAIError, httpx2.HTTPError, OSError, *_FAILURES) as failure:
-            error = self._outage(failure)
+            cause = failure.__cause__  # of ours: a request that was given up while it was sent
+            error = cause if isinstance(cause, OverstoryError) else self._outage(failure)
         else:
             if response.is_success:
                 return response
@@ -188,7 +199,7 @@ class Provider:
         method: str,
         path: str,
         timeout: httpx2.Timeout,
-        content: bytes | None,
+        content: bytes | InlineBody | None,
         form: _Form | None,
     ) -> httpx2.Response:
         """Through the SDK's door for paths it has no method for.
@@ -199,8 +210,12 @@ class Provider:
         if method == "GET":
             return self._api.get(path, cast_to=httpx2.Response, options={"timeout": timeout})
         if content is not None:
+            size = content.size if isinstance(content, InlineBody) else len(content)
             return self._api.post(
-                path, cast_to=httpx2.Response, content=content, options={"timeout": timeout}
+                path,
+                cast_to=httpx2.Response,
+                content=content,
+                options={"timeout": timeout, "headers": {"Content-Length": str(size)}},
             )
         return self._file_request(method, path, timeout, form)
 
@@ -471,20 +486,6 @@ class _Form:
 
 _QUOTED = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
 """What a file name in a form is written with (WHATWG HTML, multipart form data)."""
-
-
-def _json_bytes(body: Mapping[str, Any]) -> bytes:
-    text = json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return _utf8(text)
-
-
-def _sendable(name: str) -> str:
-    return _utf8(name).decode()
-
-
-def _utf8(text: str) -> bytes:
-    """A file name that is no UTF-8 arrives as lone surrogates, which no JSON can carry: now ?."""
-    return text.encode("utf-8", "replace")
 
 
 # --- what comes back ---------------------------------------------------------------------------

@@ -161,6 +161,10 @@ class FileGone(OverstoryError):
         return self.message or "A file id is no longer known to the provider."
 
 
+class BytesGone(OverstoryError):
+    """Prepared bytes are no longer in the blob store: the image must be prepared again."""
+
+
 class FileStoreFull(OverstoryError):
     """The provider's file store holds as many files as the account may keep."""
 

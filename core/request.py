@@ -7,7 +7,7 @@ same thing (file ids, the account's key).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -34,6 +34,25 @@ class Ask:
     shaping: Shaping | None = None  # None: words alone are asked for
     history: tuple[tuple[str, str], ...] = ()  # questions asked before, and their answers
     prompts: Own = field(default_factory=dict)  # texts of the job's own
+
+
+@dataclass(frozen=True, slots=True)
+class Inline:
+    """An image that goes inside its request, read while that is sent: a hundred requests on their
+    way hold a hundred pictures in memory, not six thousand. ``read`` gives ``size`` bytes."""
+
+    mime: str
+    size: int
+    read: Callable[[], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Sendable:
+    """A body as it goes over the wire, but for the images ``inline`` in it: they stand there under
+    these URLs, and are sent as data URLs in their places."""
+
+    body: Body
+    inline: Mapping[str, Inline] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,6 +71,7 @@ class Settings(BaseSettings):
     rpm: int | None = Field(None, ge=1)
     tpm: int | None = Field(None, ge=1)
     files_max: int = Field(1000, ge=1)
+    inline_when_full: bool = False  # what finds no place among them goes inside its request
     limit_window_seconds: float = Field(60.0, gt=0)  # shorter only in time-scaled benchmarks
 
     # the services

@@ -57,6 +57,7 @@ class Claim(StrEnum):
     LOST = "lost"  # the same, but the worker before was lost in it: it may be there already
     BUSY = "busy"  # somebody else is uploading it, or its old file is being deleted
     FULL = "full"  # make room first
+    INLINE = "inline"  # none of this: it goes inside its request
 
 
 @dataclass(frozen=True, slots=True)

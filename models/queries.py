@@ -308,6 +308,19 @@ def at_work(connection: Connection, job_id: str) -> bool:
     return bool(connection.execute(select(or_(call, node))).scalar())
 
 
+def upload_waits_for(connection: Connection, job_id: str) -> str | None:
+    """Why prepared images of a job are not uploaded yet, where that was said."""
+    return connection.execute(
+        select(Image.error)
+        .where(
+            Image.job_id == job_id,
+            Image.status == ImageStatus.PREPARED,
+            Image.error.is_not(None),
+        )
+        .limit(1)
+    ).scalar()
+
+
 def trouble(connection: Connection, job_id: str) -> str | None:
     """Why something of a running job waits to be tried again; None when nothing does."""
     node = (

@@ -288,19 +288,6 @@ def levels(connection: Connection, job_id: str) -> list[list[NodeStatus]]:
     return list(found.values())
 
 
-def upload_waits_for(connection: Connection, job_id: str) -> str | None:
-    """Why prepared images of a job are not uploaded yet, where that was said."""
-    return connection.execute(
-        select(Image.error)
-        .where(
-            Image.job_id == job_id,
-            Image.status == ImageStatus.PREPARED,
-            Image.error.is_not(None),
-        )
-        .limit(1)
-    ).scalar()
-
-
 def calls(connection: Connection, job_id: str, failed: bool = False) -> list[CallLine]:
     """A job's requests, oldest first; ``failed``: those that brought no reply."""
     names = [name for name in CallLine.__dataclass_fields__ if name != "kind"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from clients.limiter import AccountState, Hold
 from core.errors import LimitKind, ServiceAway
 from tasks.services import Services
+from tasks.upload import STORE_FULL
 
 BINDS: dict[LimitKind | Hold, str] = {
     LimitKind.CONCURRENCY: "calls in flight, all the account may have",
@@ -32,3 +33,13 @@ def held_by(state: AccountState | None) -> str:
     if state.paused:
         return f"held by: the account is paused ({state.paused})"
     return "" if state.binds is None else f"held by: {BINDS[state.binds]}"
+
+
+def held_by_store(upload_waits: str | None) -> str:
+    """Where images wait for a place in the provider's file store, and what to do about it."""
+    if upload_waits != STORE_FULL:
+        return ""
+    return (
+        "held by: the file store, full of images that are asked about now;"
+        " OVERSTORY_INLINE_WHEN_FULL=true goes past it"
+    )

@@ -25,7 +25,7 @@ from models import queries, repair, state
 from models.engine import Connection
 from models.queries import JobRow
 from models.state import Moved
-from overstory.binding import account_state, held_by
+from overstory.binding import account_state, held_by, held_by_store
 from overstory.crew import Crew, begin, may_trace
 from overstory.embedded import Embedded, prepare_home
 from overstory.progress import Display, counts_of, display
@@ -316,6 +316,7 @@ def look(services: Services, job_id: str, shown: Display, counting: bool) -> boo
             leaf_images = sum(n for s, n in standing.images.items() if s != "duplicate")
             paused = f"paused: {reason}" if status == JobStatus.PAUSED else ""
             note = paused or _trouble(connection, job_id) or held_by(account_state(services))
+            note = note or held_by_store(queries.upload_waits_for(connection, job_id))
             shown.show(counts_of(standing, leaf_images), note)
         spent = is_spent(status, reason) and not queries.at_work(connection, job_id)
     return status.ended or spent

@@ -19,7 +19,7 @@ from celery import shared_task
 from core.ask import asks_above
 from core.packing import Budget, Weight, cut, fits, halves
 from core.reply import Reply
-from core.request import FIRST, Ask, Body, Variant, read_body
+from core.request import FIRST, Ask, Body, Sendable, Variant, read_body
 from core.shaping import Shaping, whole_of
 from core.states import NodeKind
 from core.tokens import text_tokens_estimate
@@ -79,8 +79,8 @@ class Reading:
     def body(self, form: Variant) -> Body:
         return read_body(self.ask, self.texts, self.images(form), self.whole, form)
 
-    def sendable(self, services: Services, form: Variant) -> Body:
-        return self.body(form)
+    def sendable(self, services: Services, form: Variant) -> Sendable:
+        return Sendable(self.body(form))
 
     def composed(self) -> str:
         """The answers of all images, as they stand in the leaves' texts."""

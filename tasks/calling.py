@@ -16,6 +16,7 @@ from clients.limiter import Admitted, Hold, Wait
 from clients.spool import Spooled
 from core.errors import (
     AccountPaused,
+    BytesGone,
     FileGone,
     KeyRefused,
     ProviderDown,
@@ -61,9 +62,9 @@ def send(services: Services, stage: CallStage, admission: Admission) -> str:
     """Send the paid call and record what came of it."""
     lease, node = admission.lease, admission.node
     try:
-        body = admission.question.sendable(services, admission.variant)
+        asked = admission.question.sendable(services, admission.variant)
         sent_at = time.monotonic()
-        reply = services.provider.chat(body)
+        reply = services.provider.chat(asked.body, inline=asked.inline)
     except SlowDown as error:
         end(services.limiter.slow_down, lease.token, error)
         close(services, admission, CallStatus.FAILED, error, 429)
@@ -82,9 +83,10 @@ def send(services: Services, stage: CallStage, admission: Admission) -> str:
         end(services.limiter.settle, lease.token, 0)
         close(services, admission, CallStatus.FAILED, error, 401)
         stop_job(services, admission, str(error))
-    except FileGone as error:
+    except (FileGone, BytesGone) as error:  # of a request with BytesGone, only a part was sent
         end(services.limiter.settle, lease.token, 0)
-        close(services, admission, CallStatus.FAILED, error, 400)
+        http_status = 400 if isinstance(error, FileGone) else None
+        close(services, admission, CallStatus.FAILED, error, http_status)
         heal(services, stage, admission, error)
     except RequestRefused as error:
         usage = error.reply.usage if error.reply else None
@@ -95,8 +97,8 @@ def send(services: Services, stage: CallStage, admission: Admission) -> str:
         usage = error.reply.usage if error.reply else None
         end(services.limiter.settle, lease.token, total(usage))
         unusable(services, stage, admission, error)
-    except ServiceAway as error:  # the blob store, before anything was sent
-        end(services.limiter.cancel, lease.token)
+    except ServiceAway as error:  # the blob store, before all was sent
+        end(services.limiter.settle, lease.token, 0)
         close(services, admission, CallStatus.FAILED, error)
         postpone(services, admission, 5.0, error, costs_attempt=False)
     else:

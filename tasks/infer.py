@@ -7,8 +7,7 @@ its images (included). May raise ServiceAway (the leaf is asked later).
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -16,10 +15,10 @@ from celery import shared_task
 
 from core import citations
 from core.each import FORMS_MAX, Form, Leaf
-from core.errors import ServiceAway
+from core.errors import BytesGone
 from core.packing import Weight, cut, fits, halves
 from core.reply import Reply
-from core.request import FIRST, Ask, Body, Variant, look_body
+from core.request import FIRST, Ask, Body, Inline, Sendable, Variant, look_body
 from core.shape import base64_bytes
 from core.states import NodeKind
 from core.verdict import VARIANTS_MAX, Again, Usable
@@ -33,6 +32,9 @@ from tasks.base import StageTask
 from tasks.question import Remedy, ask_of, judged
 from tasks.services import Services
 
+INLINE = "inline:"
+"""What stands for an image that goes inside its request, before the hash of its bytes."""
+
 
 @dataclass(frozen=True)
 class Looking:
@@ -40,7 +42,7 @@ class Looking:
 
     ask: Ask
     shown: Sequence[LookImage]
-    files: dict[str, str]  # sha256 -> file id, where the provider stores files
+    files: dict[str, str]  # sha256 -> file id, of those that the provider stores
     whole: bool
     remedy: Remedy
 
@@ -51,12 +53,22 @@ class Looking:
     def overestimated(self) -> int:
         return 0
 
-    def _url(self, services: Services, image: LookImage) -> str:
+    def _sendable(
+        self,
+        services: Services,
+        images: Sequence[LookImage],
+        body: Callable[[Sequence[str]], Body],
+    ) -> Sendable:
+        """``body`` with the URLs of ``images``, of which those without a file go inside it."""
+        named = [(self._url(image), image) for image in images]
+        inline = {url: inlined(services, image) for url, image in named if url.startswith(INLINE)}
+        return Sendable(body([url for url, _ in named]), inline)
+
+    def _url(self, image: LookImage) -> str:
         if not image.prepared_bytes:
             return image.location
-        if services.profile.file_store:
-            return f"stepfile://{self.files[image.sha256]}"
-        return data_url(services, image)
+        file_id = self.files.get(image.sha256)
+        return f"{INLINE}{image.sha256}" if file_id is None else f"stepfile://{file_id}"
 
 
 class Look(Looking):
@@ -82,9 +94,10 @@ class Look(Looking):
     def body(self, form: Variant) -> Body:
         return look_body(self.ask, contents(self.shown), self.whole, form)
 
-    def sendable(self, services: Services, form: Variant) -> Body:
-        urls = [self._url(services, image) for image in self.shown]
-        return look_body(self.ask, urls, self.whole, form)
+    def sendable(self, services: Services, form: Variant) -> Sendable:
+        return self._sendable(
+            services, self.shown, lambda urls: look_body(self.ask, urls, self.whole, form)
+        )
 
 
 class LookEach(Looking):
@@ -109,8 +122,8 @@ class LookEach(Looking):
     def body(self, form: Form) -> Body:
         return self.leaf.body(form, contents(self._of(form)))
 
-    def sendable(self, services: Services, form: Form) -> Body:
-        return self.leaf.body(form, [self._url(services, image) for image in self._of(form)])
+    def sendable(self, services: Services, form: Form) -> Sendable:
+        return self._sendable(services, self._of(form), lambda urls: self.leaf.body(form, urls))
 
     def judge(self, reply: Reply, form: Form) -> Usable | Again:
         return self.leaf.judge(form, reply)
@@ -128,11 +141,17 @@ def contents(shown: Sequence[LookImage]) -> list[str]:
     return [f"sha256:{image.sha256}" for image in shown]
 
 
-def data_url(services: Services, image: LookImage) -> str:
-    data = services.blobs.get(image.sha256)
-    if data is None:
-        raise ServiceAway("prepared bytes have vanished from the blob store")
-    return f"data:{image.mime};base64,{base64.b64encode(data).decode()}"
+def inlined(services: Services, image: LookImage) -> Inline:
+    """The image, to be read from the blob store when its turn comes."""
+
+    def read() -> bytes:
+        data = services.blobs.get(image.sha256)
+        if data is None:
+            raise BytesGone("prepared bytes have vanished from the blob store")
+        return data
+
+    assert image.prepared_bytes, "what is not prepared has a URL of its own"
+    return Inline(image.mime or "image/jpeg", image.prepared_bytes, read)
 
 
 class Infer:
@@ -202,7 +221,7 @@ class Infer:
             return {}
         shas = {image.sha256 for image in shown if image.prepared_bytes}
         files = filestore.ids_of(connection, services.account, shas)
-        return files if shas == set(files) else None
+        return files if services.settings.inline_when_full or shas == set(files) else None
 
 
 def numbered(ask: Ask, shown: Sequence[LookImage]) -> Ask:

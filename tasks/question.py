@@ -11,7 +11,7 @@ from core.ask import make_ask
 from core.each import Form
 from core.errors import RefusalCode
 from core.reply import Reply
-from core.request import Ask, Body, Variant
+from core.request import Ask, Body, Sendable, Variant
 from core.states import NodeKind
 from core.verdict import VARIANTS_MAX, Again, Unusable, Usable, judge
 from models import state
@@ -60,7 +60,7 @@ class Question(Protocol):
     def body(self, form: Any) -> Body:
         """The body with every image named by its content: what the key hashes."""
 
-    def sendable(self, services: Services, form: Any) -> Body:
+    def sendable(self, services: Services, form: Any) -> Sendable:
         """The body as it goes over the wire."""
 
     def judge(self, reply: Reply, form: Any) -> Usable | Again:
@@ -108,7 +108,7 @@ class CallStage(Protocol):
         gone: set[str],
         moved: Moved,
     ) -> None:
-        """Send the images behind file ids (all that are missing when empty) back to upload."""
+        """Send the images behind file ids (all that have none when empty) back to upload."""
 
 
 @dataclass(frozen=True, slots=True)

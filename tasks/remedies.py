@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import structlog
 
 from core.errors import (
+    BytesGone,
     FileGone,
     OverstoryError,
     ProviderDown,
@@ -159,13 +160,19 @@ def stop_job(services: Services, admission: Admission, reason: str) -> None:
     announce(services, admission.node.job_id, moved)
 
 
-def heal(services: Services, stage: CallStage, admission: Admission, error: FileGone) -> None:
-    """A file id the provider no longer knows: find out which, and upload those images again."""
+def heal(
+    services: Services, stage: CallStage, admission: Admission, error: FileGone | BytesGone
+) -> None:
+    """What the node shows is no longer there: a file id the provider does not know, which is found
+    out and uploaded again; or bytes that were to go inside, whose images go back to upload."""
     if admission.node.attempts >= services.settings.attempts_max:
-        reason = f"its files keep vanishing at the provider: {error}"
+        reason = f"its images keep vanishing: {error}"
         fail_or_halve(services, stage, admission, RefusalCode.UPLOAD_FAILED, reason)
         return
-    gone = {error.file_id} if error.file_id else _missing_files(services, admission)
+    if isinstance(error, BytesGone):
+        gone: set[str] = set()
+    else:
+        gone = {error.file_id} if error.file_id else _missing_files(services, admission)
     moved = Moved()
     with services.database.write() as connection:
         stage.upload_again(services, connection, admission.node, admission.lease.token, gone, moved)
@@ -175,7 +182,7 @@ def heal(services: Services, stage: CallStage, admission: Admission, error: File
 
 def _missing_files(services: Services, admission: Admission) -> set[str]:
     """File ids the node uses that the provider does not list; all of them if it cannot say."""
-    used = set(_file_ids(admission.question.sendable(services, admission.variant)))
+    used = set(_file_ids(admission.question.sendable(services, admission.variant).body))
     try:
         listed = {file.id for file in services.provider.files()}
     except OverstoryError:

@@ -53,7 +53,7 @@ SENDS = 3
 """Times an upload is sent at once before it counts as a failed attempt: 5 attempts alone would
 fail one image in 400 where 3 of 10 requests get lost."""
 TRIAL_SECONDS = 30.0
-"""How long the others wait for the one that tries, at most."""
+"""How long the others wait for the one that tries, at most; and go inline without trying."""
 EVICTED_AT_ONCE, EVICTED_SHARE = 16, 20
 """Files deleted when there is no room, at least: so many, or that part of a large store. A few more
 than needed spare the next a search; a small store emptied at once fills with halves of leaves."""
@@ -69,7 +69,7 @@ class Pace:
         self._lock = threading.Lock()
         self._slow = False
         self._refusals = 0
-        self._rest_until = self._trial_until = self._refused_until = 0.0
+        self._rest_until = self._trial_until = self._refused_until = self._inline_until = 0.0
 
     def start(self) -> bool:
         """Whether a slice may start now."""
@@ -91,6 +91,15 @@ class Pace:
     def full(self) -> None:
         with self._lock:
             self._slow, self._rest_until = True, time.monotonic() + ROOM_SECONDS
+
+    def full_elsewhere(self) -> None:
+        """The provider has no place for a file, though we know of one: do without for a while."""
+        with self._lock:
+            self._inline_until = time.monotonic() + TRIAL_SECONDS
+
+    def is_full_elsewhere(self) -> bool:
+        with self._lock:
+            return time.monotonic() < self._inline_until
 
     def refused(self, at_least: float) -> None:
         """Rest; what is refused at the same moment in several threads counts as one refusal."""
@@ -133,6 +142,7 @@ class Uploaded:
     """``file_id`` is a new file's; None where the content was there or goes inline."""
 
     file_id: str | None = None
+    refused: bool = False  # by a store that is full of others' files: it goes inline
 
 
 def work(services: Services, images: Sequence[ImageWork]) -> list[Outcome[Uploaded]]:
@@ -161,6 +171,8 @@ def claim_with_room(
 ) -> dict[str, Claim]:
     """The claims of a slice, after room was made for what found none."""
     claimed = claim_contents(services, images, lease)
+    if services.settings.inline_when_full:  # a deletion and an upload each would cost more
+        return {sha: Claim.INLINE if c is Claim.FULL else c for sha, c in claimed.items()}
     full = [image for image in images if claimed.get(image.sha256 or "") is Claim.FULL]
     if full and make_room(services, full[0], len(full)):
         claimed |= claim_contents(services, full, lease)
@@ -172,11 +184,12 @@ def claim_with_room(
 def claim_contents(
     services: Services, images: Sequence[ImageWork], lease: Lease
 ) -> dict[str, Claim]:
-    """What to do about each distinct content; empty where there is no file store."""
-    if not services.profile.file_store:
-        return {}
+    """What to do about each distinct content that we have prepared."""
     sizes = {image.sha256 or "": image.prepared_bytes for image in images if image.prepared_bytes}
+    if not services.profile.file_store:
+        return dict.fromkeys(sizes, Claim.INLINE)
     account, ours = services.account, {image.position for image in images}
+    files_max = 0 if _paces[account].is_full_elsewhere() else services.settings.files_max
     with services.database.write() as connection:
         before = filestore.owed(connection, account, images[0].job_id, images[-1].position)
         others = [position for position in before if position not in ours]
@@ -189,7 +202,7 @@ def claim_contents(
             account,
             sizes,
             lease,
-            services.settings.files_max,
+            files_max,
             reserved,
             images[0].job_id,
         )
@@ -208,6 +221,12 @@ def upload_one(
             return Postpone(BUSY_SECONDS, "another worker is uploading the same content")
         case Claim.FULL:
             return Postpone(0.0, STORE_FULL)  # due at once, so that the first in order are first
+        case Claim.INLINE if services.blobs.size(image.sha256 or "") is None:
+            return _vanished(services, image)
+        case Claim.INLINE:
+            return Done(Uploaded())
+        case Claim.MINE | Claim.LOST if _paces[services.account].is_full_elsewhere():
+            return Done(Uploaded(refused=True))
         case Claim.MINE | Claim.LOST if _paces[services.account].is_refused():
             return Postpone(SLOW_SECONDS, "uploads rest after a refusal")
         case Claim.MINE | Claim.LOST:
@@ -221,14 +240,14 @@ def give_back(
     token: str,
 ) -> None:
     """Free the places of contents that were claimed and not uploaded."""
-    failed = {
+    without = {
         image.sha256 or ""
         for image, outcome in zip(images, outcomes, strict=True)
-        if not isinstance(outcome, Done)
+        if not isinstance(outcome, Done) or outcome.value.refused
     }
-    if failed and services.profile.file_store:
+    if without and services.profile.file_store:
         with services.database.write() as connection:
-            filestore.abandoned(connection, services.account, failed, token)
+            filestore.abandoned(connection, services.account, without, token)
 
 
 def make_room(services: Services, image: ImageWork, places: int = 1) -> int:
@@ -262,6 +281,9 @@ def _sent(services: Services, image: ImageWork, sha256: str) -> Outcome[Uploaded
         return Stop(str(error))
     except FileStoreFull as error:  # of more than we know of: uploads that were never recorded
         log.warning("store.refused", error=str(error))
+        if services.settings.inline_when_full:
+            _paces[services.account].full_elsewhere()
+            return Done(Uploaded(refused=True))
         reconcile_files(services, time.time())
         make_room(services, image)
         _paces[services.account].full()

@@ -2,11 +2,11 @@
 
     python -m benchmarks.pipeline [--full] [--rows 600-V0,60-V4] [--latency 4] [--side 4000]
 
-Rows are named IMAGES-TIER, those of small pictures IMAGES-TIER-small; beside them ``noop`` and
-``growth``. The short form ends within ``--minutes`` (9.5), once the pictures are made: rows for
-which no time is left are named and left out, and so are those whose pictures the disk has no room
-for. Writes results.json and plot.svg into benchmarks/out; exit status 1 when an image was not
-included.
+Rows are named IMAGES-TIER, those of small pictures IMAGES-TIER-small, those that go past the file
+quota IMAGES-TIER-inline; beside them ``noop`` and ``growth``. The short form ends within
+``--minutes`` (9.5), once the pictures are made: rows for which no time is left are named and left
+out, and so are those whose pictures the disk has no room for. Writes results.json and plot.svg into
+benchmarks/out; exit status 1 when an image was not included.
 """
 
 from __future__ import annotations

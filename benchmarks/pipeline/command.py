@@ -27,6 +27,7 @@ RUN_SECONDS = 600.0
 class Scene:
     """A set and an account; ``tier`` as in core.limits. ``side`` is the pictures' width in pixels;
     ``small`` ones are a row of their own beside those of a phone. The window is that of the limits.
+    ``inline``: what finds no place among the files goes inside its request.
     """
 
     images: int
@@ -35,6 +36,7 @@ class Scene:
     window_seconds: float
     side: int
     small: bool = False
+    inline: bool = False
 
     @property
     def limits(self) -> Limits:
@@ -42,13 +44,14 @@ class Scene:
 
     @property
     def tier_in_words(self) -> str:
-        """The tier, and its window where that is not a minute."""
+        """The tier, its window where that is not a minute, and whether images may go inline."""
         minute = self.window_seconds == 60.0
-        return self.tier if minute else f"{self.tier}, {self.window_seconds:g} s windows"
+        words = self.tier if minute else f"{self.tier}, {self.window_seconds:g} s windows"
+        return f"{words}, inline" if self.inline else words
 
     @property
     def name(self) -> str:
-        return f"{self.images}-{self.tier}{'-small' if self.small else ''}"
+        return f"{self.images}-{self.tier}{'-small' * self.small}{'-inline' * self.inline}"
 
 
 @dataclass(slots=True)
@@ -121,6 +124,7 @@ def environment(scene: Scene, home: Path, endpoint: SandboxProcess) -> dict[str,
         "OVERSTORY_BASE_URL": endpoint.base_url,
         "OVERSTORY_TIER": scene.tier,
         "OVERSTORY_LIMIT_WINDOW_SECONDS": str(scene.window_seconds),
+        "OVERSTORY_INLINE_WHEN_FULL": str(scene.inline),
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,6 +22,7 @@ from clients.limiter import Admitted
 from clients.spool import Spool
 from core.outcomes import Done, Outcome
 from core.reply import Reply, Usage
+from core.request import Inline
 from core.settings import load
 from core.spec import JobSpec
 from models.claims import ImageWork
@@ -55,7 +56,7 @@ class Endpoint:
         self.uploads += 1
         return f"file-{self.uploads}"
 
-    def chat(self, body: dict[str, Any]) -> Reply:
+    def chat(self, body: dict[str, Any], inline: Mapping[str, Inline]) -> Reply:
         return Reply("All of it is green [1].", "", "stop", Usage(1_000, 0, 20), None, "m")
 
     def close(self) -> None:

@@ -24,7 +24,7 @@ from core.states import JobStatus, NodeStatus
 from models import queries, reporting
 from models.engine import Database
 from models.queries import JobRow, Progress
-from overstory.binding import account_state, held_by
+from overstory.binding import account_state, held_by, held_by_store
 from overstory.commands.choosing import job_argument
 from overstory.commands.control import find, home_option
 from overstory.progress import STAGES, Counts, Lines, Rate, counts_of, line
@@ -129,7 +129,7 @@ class Eyes:
                 queries.progress(connection, job.id),
                 reporting.levels(connection, job.id),
                 state,
-                reporting.upload_waits_for(connection, job.id),
+                queries.upload_waits_for(connection, job.id),
                 queries.trouble(connection, job.id),
             )
 
@@ -178,7 +178,7 @@ def holds_back(seen: Seen) -> str:
         return held_by(state)
     leaves = seen.levels[0] if seen.levels else []
     if NodeStatus.RUNNING in leaves or NodeStatus.READY in leaves:
-        return "held by: the model's answers"
+        return held_by_store(seen.upload_waits) or "held by: the model's answers"
     if seen.upload_waits:
         return f"held by: uploads ({seen.upload_waits})"
     if images.get("pending"):

@@ -116,6 +116,23 @@ def test_an_endpoint_without_a_file_store_gets_the_images_inline(
     check_books(result, house)
 
 
+def test_a_set_above_the_file_quota_goes_on_inline_and_is_paid_once(
+    person: Person, house: House, make_images
+):
+    person.settings |= {"OVERSTORY_FILES_MAX": "20", "OVERSTORY_INLINE_WHEN_FULL": "true"}
+    house.process.configure(max_files=20)
+    photos = make_images(150)
+    result = check(person.run(photos, "--json"))
+    assert result["coverage"]["included"] == 150
+    assert house.image_counts() == [50, 50, 50, 0]
+    check_books(result, house)
+    seen = house.stats()
+    assert 15 <= seen["uploads"] == seen["distinct_uploads"] <= 20
+    assert seen["files"] == 0
+    assert person.run(photos, "--json").result == result
+    assert house.stats()["paid"] == seen["paid"]
+
+
 # --- what people point at
 
 

@@ -11,6 +11,7 @@ import socket
 import threading
 import time
 import traceback
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from PIL import Image
 from clients.provider import Provider, RemoteFile
 from core.errors import (
     AccountPaused,
+    BytesGone,
     FileGone,
     FileStoreFull,
     KeyRefused,
@@ -30,10 +32,12 @@ from core.errors import (
     ProviderDown,
     ReplyUnusable,
     RequestRefused,
+    ServiceAway,
     SlowDown,
     WrongUsage,
 )
 from core.reply import Usage
+from core.request import Inline
 from core.settings import load
 from overstory.sandbox.process import SandboxProcess
 from tests.fake_endpoint import Answer, FakeEndpoint
@@ -128,6 +132,57 @@ def test_a_name_that_is_no_utf8_is_sent_with_question_marks() -> None:
         provider.upload(broken, b"x", "image/png")
     assert json.loads(endpoint.received[0].body)["user"] == "caf?.png"
     assert b'filename="caf?.png"' in endpoint.received[1].body
+
+
+IMAGE = bytes(range(256)) * 1000
+QUOTED = 'say "url":"inline:a" and \\"url\\":\\"inline:a\\"'
+
+
+def showing(*urls: str) -> dict[str, Any]:
+    parts = [{"type": "image_url", "image_url": {"url": url, "detail": "low"}} for url in urls]
+    content = [*parts, {"type": "text", "text": QUOTED}]
+    return {**BODY, "messages": [{"role": "user", "content": content}]}
+
+
+def test_images_inline_take_the_places_of_their_urls_and_are_read_as_they_are_sent() -> None:
+    sizes: list[int] = []
+
+    def read() -> bytes:
+        sizes.append(len(IMAGE))
+        return IMAGE
+
+    inline = {"inline:a": Inline("image/jpeg", len(IMAGE), read)}
+    with scripted(Answer(body=REPLY)) as (endpoint, provider):
+        reply = provider.chat(showing("inline:a", "stepfile://f", "inline:a"), inline=inline)
+    request = endpoint.received[0]
+    data = f"data:image/jpeg;base64,{b64encode(IMAGE).decode()}"
+    assert json.loads(request.body) == showing(data, "stepfile://f", data)
+    assert request.headers["content-length"] == str(len(request.body))
+    assert "transfer-encoding" not in request.headers
+    assert (reply.text, len(sizes)) == ("two", 2)
+
+
+@pytest.mark.parametrize(
+    ("fails", "kind"),
+    [(BytesGone("vanished"), BytesGone), (ServiceAway("no disk"), ServiceAway), (b"x", BytesGone)],
+)
+def test_an_image_that_cannot_be_read_ends_its_request_and_the_client_goes_on(
+    fails: Exception | bytes, kind: type[OverstoryError]
+) -> None:
+    def read() -> bytes:
+        if isinstance(fails, Exception):
+            raise fails
+        return fails
+
+    inline = {
+        "inline:a": Inline("image/jpeg", len(IMAGE), lambda: IMAGE),
+        "inline:b": Inline("image/jpeg", 9, read),
+    }
+    with scripted(Answer(body=REPLY)) as (endpoint, provider):
+        with pytest.raises(kind):
+            provider.chat(showing("inline:a", "inline:b"), inline=inline)
+        assert endpoint.received == []
+        provider.chat(BODY)
 
 
 def test_only_our_key_goes_out_whatever_the_environment_holds(

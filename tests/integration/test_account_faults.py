@@ -17,7 +17,7 @@ from core.states import JobStatus
 from models import filestore, state
 from models.state import Moved
 from overstory.sandbox.process import SandboxProcess
-from tasks import files, pipeline, preprocess
+from tasks import files, pipeline, preprocess, upload
 from tasks.files import FILE_PREFIX
 from tests.conftest import draw_image
 from tests.integration.account import UPLOADERS, Account
@@ -82,6 +82,27 @@ def test_what_a_job_prepared_itself_and_does_not_find_fails_with_that_reason(
     assert events(account, job, 2) == ["prepared", "failed"]
 
 
+def prepare_and_upload(account: Account, job: str) -> None:
+    """The two stages of images, one slice after the other."""
+    while account.statuses(job)["pending"]:
+        pipeline.run_slice(account.services, preprocess.STAGE)
+    while account.statuses(job)["prepared"]:
+        upload.run(account.services)
+
+
+def uploads_of(account: Account) -> list[float]:
+    """When the account asked to store a file, from now on."""
+    asked: list[float] = []
+    send = account.services.provider.upload
+
+    def spy(*words: Any) -> str:
+        asked.append(time.time())
+        return send(*words)
+
+    account.services.provider.upload = spy  # type: ignore[method-assign]
+    return asked
+
+
 def drop_blob(account: Account, job: str, position: int) -> None:
     """The prepared bytes of an image are lost."""
     words = "SELECT sha256 FROM images WHERE job_id = :job AND position = :position"
@@ -126,14 +147,7 @@ def test_while_everything_is_refused_one_probe_a_second_is_sent_and_no_image_fai
 def test_uploads_that_are_refused_for_being_early_do_not_hammer(open_account, make_images):
     account = open_account()
     account.house.configure(faults_on=["files"], rates={"429": 1.0})
-    asked: list[float] = []
-    send = account.services.provider.upload
-
-    def spy(*words: Any) -> str:
-        asked.append(time.time())
-        return send(*words)
-
-    account.services.provider.upload = spy
+    asked = uploads_of(account)
     job = account.submit(make_images(60))
     eventually(lambda: asked)
     time.sleep(3.0)
@@ -325,6 +339,62 @@ def test_orphans_that_fill_the_store_do_not_stop_the_uploads(
     account.start()
     [ended] = account.ended(account.submit(make_images(12, "set", start=30)))
     assert ended.status == JobStatus.COMPLETED
+
+
+def test_what_finds_no_place_goes_inside_its_request_where_that_is_wished(
+    open_account, make_images
+):
+    """The store is as full as it may be, nobody waits for it, and keys are those of file ids."""
+    account = open_account(start=False, files_max=12, inline_when_full=True)
+    account.house.configure(max_files=12)
+    photos = make_images(60)
+    job = account.submit(photos)
+    prepare_and_upload(account, job)
+    assert account.statuses(job) == {"uploaded": 60}
+    account.start()
+    [ended] = account.ended(job)
+    assert ended.status == JobStatus.COMPLETED
+    assert account.statuses(job) == {"included": 60}
+    seen = account.house.stats()
+    assert 9 <= seen["uploads"] <= 12  # a job that fills the store leaves others a quarter of it
+    check_files(account.house, 12)
+    eventually(lambda: account.house.stats()["files"] == 0)
+    [again] = account.ended(account.submit(photos, key="again"))
+    assert again.id != job
+    assert account.house.stats()["paid"] == seen["paid"]
+
+
+def test_a_store_that_others_have_filled_is_asked_now_and_then(open_account, make_images):
+    account = open_account(start=False, files_max=50, inline_when_full=True)
+    account.house.configure(max_files=1)
+    jpeg = draw_image(make_images(0) / "x.jpg", 9).read_bytes()
+    account.services.provider.upload("holiday.jpg", jpeg, "image/jpeg")
+    asked = uploads_of(account)
+    account.start()
+    job = account.submit(make_images(60, "set", start=30))
+    [ended] = account.ended(job)
+    assert ended.status == JobStatus.COMPLETED
+    assert account.statuses(job) == {"included": 60}
+    assert 1 <= len(asked) <= UPLOADERS
+    assert [file.filename for file in account.services.provider.files()] == ["holiday.jpg"]
+    with account.services.database.read() as connection:
+        assert filestore.counts(connection, account.services.account) == (0, 0)
+
+
+@pytest.mark.parametrize("settings", [{"provider": "openai"}, {"inline_when_full": True}])
+def test_bytes_that_vanish_before_they_went_inside_a_request_fail_that_image_alone(
+    open_account, make_images, settings
+):
+    account = open_account(start=False, files_max=1, **settings)
+    job = account.submit(make_images(6))
+    prepare_and_upload(account, job)
+    drop_blob(account, job, 3)
+    account.start()
+    [ended] = account.ended(job)
+    assert ended.status == JobStatus.PARTIAL
+    assert account.statuses(job) == {"included": 5, "failed": 1}
+    assert events(account, job, 3) == ["prepared", "uploaded", "prepared", "failed"]
+    assert account.house.stats()["repeated_paid"] == 0
 
 
 def test_two_accounts_side_by_side_keep_their_own_limits_and_files(open_account, make_images):

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from core.reply import Reply, Usage
 from core.states import CallStatus, ImageStatus, JobStatus, NodeKind, NodeStatus
-from models import ledger, reporting, state
+from models import ledger, queries, reporting, state
 from models.engine import Database
 from models.ledger import NewCall
 from models.state import Moved
@@ -140,7 +140,7 @@ def test_why_uploads_wait_is_told(database: Database) -> None:
         (image,) = jobs.rows(connection, jobs.Image, job)
         token = jobs.hold(connection, jobs.Image, image.id)
         assert jobs.record_prepared(connection, image.id, token, Moved())
-        assert reporting.upload_waits_for(connection, job) is None
+        assert queries.upload_waits_for(connection, job) is None
         token = jobs.hold(connection, jobs.Image, image.id)
         state.images_postponed(connection, [image.id], token, 2.0, "the file store is full", False)
-        assert reporting.upload_waits_for(connection, job) == "the file store is full"
+        assert queries.upload_waits_for(connection, job) == "the file store is full"
