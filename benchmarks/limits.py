@@ -14,10 +14,9 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import select, update
 
@@ -235,7 +234,7 @@ def quota_row(bench: Bench, inline: bool = False) -> Figures:
         stage.figures.notes |= {
             "uploads": seen["uploads"],
             "contents": seen["distinct_uploads"],
-            "most files at once": most_files(lines),
+            "most files at once": judge.most_files(lines),
             "included": judge.count(stage.services.database, "images", "status = 'included'"),
             "uploads refused": uploads_refused(stage),
         }
@@ -306,14 +305,6 @@ def refusals(stage: Scene) -> list[float]:
     """When the endpoint answered 429."""
     lines = stage.endpoint.ledger()
     return [x["time"] for x in lines if x["event"] == "reply" and x["status"] == 429]
-
-
-def most_files(lines: Sequence[dict[str, Any]]) -> int:
-    held = most = 0
-    for line in lines:
-        held += (line["event"] == "upload") - (line["event"] == "delete")
-        most = max(most, held)
-    return most
 
 
 def uploads_refused(stage: Scene) -> int:

@@ -70,6 +70,15 @@ def paid(ledger: Sequence[Mapping[str, Any]]) -> Paid:
     )
 
 
+def most_files(ledger: Sequence[Mapping[str, Any]]) -> int:
+    """The most files that the endpoint held at once."""
+    held = most = 0
+    for line in ledger:
+        held += (line["event"] == "upload") - (line["event"] == "delete")
+        most = max(most, held)
+    return most
+
+
 def started_by(database: Database, pid: int) -> int:
     """Calls on the ledger that process ``pid`` has begun and not settled."""
     return _number(

@@ -34,6 +34,7 @@ CRASHES = (
     Fault("image_uploaded", nth=2),
     Fault("prepare", nth=3),
 )
+FEW_FILES = 24
 PAID_AGAIN = 2  # the call in flight, and the reply that nobody had written down yet
 
 
@@ -55,6 +56,28 @@ def calling_workers(stage: Scene) -> None:
             break
     stage.finish(120)
     stage.judge()
+
+
+@row(
+    "inline",
+    "room for 24 files, else inline; kill -9 of uploading and calling workers",
+    Plan(
+        sandbox={"max_files": FEW_FILES},
+        settings={"files_max": FEW_FILES, "inline_when_full": True},
+    ),
+)
+def inline(stage: Scene) -> None:
+    stage.submit(stage.bench.scaled(900, 240))
+    stage.until_calls(4)
+    for turn in range(stage.bench.scaled(8, 4)):
+        stage.kill(stage.random.choice(stage.fleet.named(("infer", "upload")[turn % 2])))
+        if stage.pace(stage.random.uniform(1.0, 3.0)):
+            break
+    stage.finish(120)
+    stage.judge()
+    most = judge.most_files(stage.endpoint.ledger())
+    stage.figures.notes["most files"] = most
+    stage.figures.expect(0 < most <= FEW_FILES, f"{most} files were stored at once")
 
 
 @row(
