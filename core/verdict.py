@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,9 @@ from core.request import Variant
 
 VARIANTS_MAX = 3
 """A request is asked in at most this many forms: as planned, and changed twice."""
+FORMS_ALONE = 6
+"""The same of what cannot be divided any further, where all replies were empty: one image or a pair
+of notes. Each form has twice the room of the one before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,8 @@ def judge(
 
     ``known`` are the numbers the node may cite; ``positions`` translates them into positions of
     the job where the request had numbers of its own. One nudge is spent on false citations and
-    the request is widened while it falls short; after that the best of the last reply is kept.
+    the request is widened while it falls short; after that the best of the last reply is kept, or,
+    where that is empty, of one before it (``salvage``).
     """
     if not reply.text.strip():
         return Unusable("length" if reply.finish_reason == "length" else "empty")
@@ -58,5 +62,25 @@ def judge(
     checked = citations.check(reply.text, known)
     if checked.refused and "citation" not in variant.nudges and not last:
         return Unusable("citation")
+    return _usable(checked, positions)
+
+
+def salvage(
+    replies: Sequence[Reply], known: Collection[int], positions: Mapping[int, int] | None
+) -> Usable | None:
+    """The best text among the replies to the forms of a request so far, of which none was usable: a
+    whole one before one that was cut short, a late one before an early one. None while there are
+    forms to try (VARIANTS_MAX), or where all are empty."""
+    if len(replies) < VARIANTS_MAX:
+        return None
+    latest_first = replies[::-1]
+    for reply in sorted(latest_first, key=lambda reply: reply.finish_reason == "length"):
+        found = _usable(citations.check(reply.text, known), positions)
+        if found.text:
+            return found
+    return None
+
+
+def _usable(checked: citations.Checked, positions: Mapping[int, int] | None) -> Usable:
     text = checked.text if positions is None else citations.translate(checked.text, positions)
     return Usable(text.strip(), checked.refused)

@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 from celery import shared_task
 
@@ -23,7 +23,7 @@ from core.request import FIRST, Ask, Body, Sendable, Variant, read_body
 from core.shaping import Shaping, whole_of
 from core.states import NodeKind
 from core.tokens import text_tokens_estimate
-from core.verdict import VARIANTS_MAX, Again, Unusable, Usable
+from core.verdict import FORMS_ALONE, VARIANTS_MAX, Again, Unusable, Usable, salvage
 from core.whole import judge_words, summary_body, words_body
 from core.written import note_tokens
 from models import queries, state
@@ -41,6 +41,9 @@ LEVELS_MAX = 16
 more each time."""
 NOTES_MAX = 1_000
 """Notes one branch may read, far above any context: the budget's tokens bind first."""
+PAIR = 2
+"""So few notes are not halved for want of a reply: each by itself would say no more."""
+AS_THEY_ARE = "No reply put these notes together; they are given as they are."
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,9 @@ class Reading:
     whole: bool
     remedy: Remedy
 
-    forms_max: ClassVar[int] = VARIANTS_MAX
+    @property
+    def forms_max(self) -> int:
+        return VARIANTS_MAX if len(self.notes) > PAIR else FORMS_ALONE
 
     def first(self) -> Variant:
         return FIRST
@@ -71,6 +76,14 @@ class Reading:
 
     def judge(self, reply: Reply, form: Variant) -> Usable | Again:
         return judged(reply, form, self.known, None)
+
+    def salvaged(self, replies: Sequence[Reply]) -> Usable | None:
+        """A pair of notes stands for itself where no reply says anything of it: what is known of
+        their images is not lost for a summary's sake. More of them are halved first."""
+        found = salvage(replies, self.known, None)
+        if found is not None or len(self.notes) > PAIR or len(replies) < self.forms_max:
+            return found
+        return Usable("\n\n".join([*([AS_THEY_ARE] if self.whole else []), *self.texts]), 0)
 
     @property
     def texts(self) -> list[str]:
@@ -109,6 +122,9 @@ class Folding(Reading):
         if isinstance(found, Unusable):
             return Again(found.reason, form.after(found.reason))
         return found
+
+    def salvaged(self, replies: Sequence[Reply]) -> Usable | None:
+        return None if self.whole else super().salvaged(replies)
 
     def composed(self) -> str:
         if not self.whole:

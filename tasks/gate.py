@@ -97,7 +97,7 @@ def replay(
     services: Services, stage: CallStage, node: NodeWork, question: Question
 ) -> AnyForm | None:
     """The form to ask now, by what the ledger says was asked before. None: the node is settled."""
-    form = question.first()
+    form, replies = question.first(), []
     for _ in range(question.forms_max):
         key = key_of(node.endpoint, question.body(form))
         with services.database.read() as connection:
@@ -109,6 +109,10 @@ def replay(
             record_without_call(services, node, verdict)
             return None
         form = verdict.form
+        replies.append(reply)
+        if (saved := question.salvaged(replies)) is not None:
+            record_without_call(services, node, saved)
+            return None
     give_up(services, stage, node, "no form of the request got a usable reply")
     return None
 

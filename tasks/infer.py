@@ -21,7 +21,7 @@ from core.reply import Reply
 from core.request import FIRST, Ask, Body, Inline, Sendable, Variant, look_body
 from core.shape import base64_bytes
 from core.states import NodeKind
-from core.verdict import VARIANTS_MAX, Again, Usable
+from core.verdict import FORMS_ALONE, VARIANTS_MAX, Again, Usable, salvage
 from models import filestore, queries, state
 from models.claims import NodeWork
 from models.engine import Connection
@@ -74,7 +74,9 @@ class Looking:
 class Look(Looking):
     """A leaf that is asked for notes, or for the answer."""
 
-    forms_max = VARIANTS_MAX
+    @property
+    def forms_max(self) -> int:
+        return VARIANTS_MAX if len(self.shown) > 1 else FORMS_ALONE
 
     def first(self) -> Variant:
         return FIRST
@@ -87,6 +89,9 @@ class Look(Looking):
 
     def judge(self, reply: Reply, form: Variant) -> Usable | Again:
         return judged(reply, form, self.positions.keys(), self.positions)
+
+    def salvaged(self, replies: Sequence[Reply]) -> Usable | None:
+        return salvage(replies, self.positions.keys(), self.positions)
 
     def composed(self) -> str:
         raise AssertionError("a leaf looks at its images")
@@ -127,6 +132,9 @@ class LookEach(Looking):
 
     def judge(self, reply: Reply, form: Form) -> Usable | Again:
         return self.leaf.judge(form, reply)
+
+    def salvaged(self, replies: Sequence[Reply]) -> Usable | None:
+        return None  # what could be used of each is in the next form already
 
     def composed(self) -> str:
         raise AssertionError("a leaf looks at its images")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
@@ -65,6 +65,10 @@ class Question(Protocol):
 
     def judge(self, reply: Reply, form: Any) -> Usable | Again:
         """What a reply to ``form`` is worth: a text to record, or the form to ask next."""
+
+    def salvaged(self, replies: Sequence[Reply]) -> Usable | None:
+        """What is recorded where the replies so far are these, and none is usable as it is. None:
+        the next form is asked, if there is one."""
 
     def composed(self) -> str:
         """The text of a node whose remedy is COMPOSE."""

@@ -17,8 +17,9 @@ from core.states import JobStatus
 from models import filestore, state
 from models.state import Moved
 from overstory.sandbox.process import SandboxProcess
-from tasks import files, pipeline, preprocess, upload
+from tasks import aggregate, asking, files, infer, pipeline, preprocess, upload
 from tasks.files import FILE_PREFIX
+from tasks.question import CallStage
 from tests.conftest import draw_image
 from tests.integration.account import UPLOADERS, Account
 from tests.waiting import eventually
@@ -120,6 +121,57 @@ def events(account: Account, job: str, position: int) -> list[str]:
     with account.services.database.read() as connection:
         rows = connection.execute(text(words), {"job": job, "position": position})
         return [name.removeprefix("image.") for name in rows.scalars()]
+
+
+# --- replies that are no use
+
+
+def test_what_an_earlier_form_was_paid_for_is_kept_where_the_last_gets_nothing(
+    open_account, make_images
+):
+    account = open_account(start=False)
+    job = account.submit(make_images(7))
+    prepare_and_upload(account, job)
+    asked: list[tuple[CallStage, dict[str, Any]]] = [
+        (infer.STAGE, {"false_citations": True}),
+        (infer.STAGE, {"false_citations": False, "rates": {"empty": 1.0}}),
+        (infer.STAGE, {}),
+        (infer.STAGE, {"rates": {}}),
+        (aggregate.STAGE, {"false_citations": True}),
+        (aggregate.STAGE, {"false_citations": False, "rates": {"empty": 1.0}}),
+        (aggregate.STAGE, {}),
+    ]
+    for stage, house in asked:
+        account.house.configure(**house)
+        asking.run(account.services, stage)
+    paid = account.house.stats()["paid"]
+    for stage in (infer.STAGE, aggregate.STAGE):
+        asking.run(account.services, stage)
+    assert account.statuses(job) == {"included": 7}
+    assert account.job(job).status == JobStatus.COMPLETED
+    assert account.house.stats()["paid"] == paid == len(asked)
+    with account.services.database.read() as connection:
+        texts = connection.execute(text("SELECT text FROM nodes")).scalars().all()
+    assert len(texts) == 3
+    assert all(words and "9999" not in words for words in texts)
+
+
+def test_a_tree_whose_branches_get_no_word_at_all_answers_with_its_notes(open_account, make_images):
+    account = open_account(start=False, context_tokens=4096)
+    job = account.submit(make_images(30))
+    prepare_and_upload(account, job)
+    while account.statuses(job)["uploaded"]:
+        asking.run(account.services, infer.STAGE)
+    account.house.configure(rates={"empty": 1.0})
+    account.start()
+    [ended] = account.ended(job)
+    assert ended.status == JobStatus.COMPLETED
+    assert account.statuses(job) == {"included": 30}
+    assert ended.answer is not None
+    assert ended.answer.startswith(aggregate.AS_THEY_ARE)
+    with account.services.database.read() as connection:
+        notes = connection.execute(text("SELECT text FROM nodes WHERE kind = 'leaf'")).scalars()
+        assert all(note in ended.answer for note in notes)
 
 
 # --- refused for being early

@@ -6,7 +6,7 @@ import pytest
 
 from core.reply import Reply, Usage
 from core.request import FIRST, Variant
-from core.verdict import VARIANTS_MAX, Unusable, Usable, judge
+from core.verdict import VARIANTS_MAX, Unusable, Usable, judge, salvage
 
 WIDENED = Variant(widened=1)
 NUDGED = Variant(nudges=("citation",))
@@ -40,6 +40,24 @@ def reply(text: str, finish: str = "stop") -> Reply:
 )
 def test_a_reply_is_judged_by_its_words_and_by_what_was_tried(text, finish, variant, verdict):
     assert judge(reply(text, finish), variant, KNOWN, None) == verdict
+
+
+@pytest.mark.parametrize(
+    ("replies", "kept"),
+    [
+        ([("", "stop"), ("", "length"), (" ", "stop")], None),
+        ([("A cat [1]. A ghost [9].", "stop"), ("", "stop")], None),  # a form is left
+        (
+            [("A cat. A ghost [9].", "stop"), ("", "stop"), ("", "stop")],
+            Usable("A cat.", 1),
+        ),
+        ([("One.", "stop"), ("Two.", "stop"), ("", "stop")], Usable("Two.", 0)),
+        ([("One.", "stop"), ("Tw", "length"), ("", "stop")], Usable("One.", 0)),
+        ([("", "stop"), ("Tw", "length"), ("", "stop")], Usable("Tw", 0)),
+    ],
+)
+def test_where_the_last_form_got_nothing_the_best_reply_before_is_kept(replies, kept):
+    assert salvage([reply(*each) for each in replies], KNOWN, None) == kept
 
 
 def test_numbers_of_the_request_are_recorded_as_positions_of_the_job():
