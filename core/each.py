@@ -19,9 +19,9 @@ from core.prompts import Nudge, shaped
 from core.reply import Reply
 from core.request import FIRST, Ask, Body, Variant, make_body, read_body
 from core.shaping import TEXT, WHOLE, Shaping, reply_schema, whole_of
-from core.verdict import VARIANTS_MAX, Again, Unusable, Usable, judge
+from core.verdict import FORMS_ALONE, VARIANTS_MAX, Again, Unusable, Usable, judge
 
-FORMS_MAX = 2 * VARIANTS_MAX
+FORMS_MAX = FORMS_ALONE + VARIANTS_MAX
 """Forms that show images, and then forms over the answers."""
 
 
@@ -83,7 +83,8 @@ class Leaf:
         said = entries(reply.text)
         kept, refused = self._kept(form, said)
         missing = tuple(number for number in form.shown if number not in kept)
-        if missing and form.turn + 1 < VARIANTS_MAX:
+        turns = VARIANTS_MAX if reply.text.strip() else FORMS_ALONE  # silence is no image's fault
+        if missing and form.turn + 1 < turns:
             stuck = reply.finish_reason == "length" or missing == form.shown
             widened = form.widened + stuck
             reason = f"{len(missing)} of {len(form.shown)} images have no usable answer"

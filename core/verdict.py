@@ -12,9 +12,10 @@ from core.request import Variant
 
 VARIANTS_MAX = 3
 """A request is asked in at most this many forms: as planned, and changed twice."""
-FORMS_ALONE = 6
-"""The same of what cannot be divided any further, where all replies were empty: one image or a pair
-of notes. Each form has twice the room of the one before."""
+FORMS_ALONE = 5
+"""The same where replies are empty and nothing is divided for it: of one image, a pair of notes, or
+of images that are asked one by one. Each form has twice the room of the one before; the next would
+have all the context and be the same request."""
 
 
 @dataclass(frozen=True, slots=True)

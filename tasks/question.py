@@ -13,14 +13,14 @@ from core.errors import RefusalCode
 from core.reply import Reply
 from core.request import Ask, Body, Sendable, Variant
 from core.states import NodeKind
-from core.verdict import VARIANTS_MAX, Again, Unusable, Usable, judge
+from core.verdict import Again, Unusable, Usable, judge
 from models import state
 from models.claims import Lease, NodeWork
 from models.engine import Connection
 from models.state import Moved
 from tasks.services import Services
 
-UNANSWERED = f"no usable answer for it in {VARIANTS_MAX} forms of the request"
+UNANSWERED = "no form of the request got a usable answer for it"
 
 
 class Remedy(StrEnum):

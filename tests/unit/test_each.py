@@ -13,7 +13,7 @@ from core.reply import Reply, Usage
 from core.request import Body
 from core.settings import load
 from core.spec import JobSpec
-from core.verdict import Again, Usable
+from core.verdict import FORMS_ALONE, Again, Usable
 
 URLS = ["sha256:a", "sha256:b", "sha256:c"]
 POSITIONS = {1: 41, 2: 42, 3: 57}
@@ -91,19 +91,24 @@ def test_no_more_than_three_forms_show_images_and_what_is_missing_then_is_named(
         again = asked.judge(form, reply({"1": "red"} if form.turn == 0 else "sorry"))
         assert isinstance(again, Again)
         form = again.form
-    found = asked.judge(form, reply(""))
+    found = asked.judge(form, reply("sorry"))
     assert isinstance(found, Usable)
     assert (found.answers, found.missing) == ({41: "red"}, (42, 57))
 
 
-def test_every_form_is_a_request_of_its_own() -> None:
+def test_silence_is_asked_again_longer_and_every_form_is_a_request_of_its_own() -> None:
     asked = leaf(each="Which colour?")
     form, bodies = asked.first(), []
-    for _ in range(3):
+    for _ in range(FORMS_ALONE - 1):
         bodies.append(asked.body(form, URLS))
         again = asked.judge(form, reply("", "length"))
-        form = again.form if isinstance(again, Again) else form
-    assert len({json.dumps(body, sort_keys=True) for body in bodies}) == 3
+        assert isinstance(again, Again)
+        form = again.form
+    bodies.append(asked.body(form, URLS))
+    found = asked.judge(form, reply(""))
+    assert isinstance(found, Usable)
+    assert found.missing == (41, 42, 57)
+    assert len({json.dumps(body, sort_keys=True) for body in bodies}) == FORMS_ALONE
 
 
 def test_a_reply_that_was_cut_keeps_what_is_whole_and_widens_the_rest() -> None:
