@@ -18,6 +18,8 @@ app.conf.imports = ()
 
 @shared_task(name="overstory.preprocess")  # type: ignore[untyped-decorator]
 def noop(total: int, signal: str) -> None:
-    """The last of ``total`` says when it ran, in a file."""
+    """The last of ``total`` says when it ran, in a file that is whole as soon as it is there."""
     if next(_done) == total:
-        Path(signal).write_text(str(time.time()), encoding="utf-8")
+        part = Path(f"{signal}.part")
+        part.write_text(str(time.time()), encoding="utf-8")
+        part.replace(signal)
