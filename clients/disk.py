@@ -37,13 +37,9 @@ def read_ahead(path: Path) -> bool:
     read."""
     if not hasattr(os, "posix_fadvise"):
         return False
-    with suppress(OSError, ValueError):
-        descriptor = os.open(path, _FLAGS)
-        try:
-            held = _is_held(descriptor)
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
-        finally:
-            os.close(descriptor)
+    with suppress(OSError, ImageRefused), _at_hand(path) as descriptor:
+        held = _is_held(descriptor)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
         return not held
     return False
 
@@ -55,12 +51,8 @@ def let_go(path: Path) -> None:
     virtual machine (Docker Desktop, WSL, a cloud's) grow by all of them: there each first touch of
     memory is given by the host, 1 to 8 ms for a photograph of 1.5 MB.
     """
-    with suppress(OSError, ValueError):
-        descriptor = os.open(path, _FLAGS)
-        try:
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        finally:
-            os.close(descriptor)
+    with suppress(OSError, ImageRefused), _at_hand(path) as descriptor:
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _is_held(descriptor: int) -> bool:
@@ -83,15 +75,13 @@ def samples(path: Path, places: Sequence[int], length: int) -> list[bytes]:
 
     Raises ImageRefused: MISSING, UNREADABLE, EMPTY.
     """
-    descriptor = _descriptor(path)
-    try:
-        _size(descriptor)
-        return [os.pread(descriptor, length, place) for place in places]
-    except OSError as error:
-        reason = f"the file cannot be read ({error.strerror})"
-        raise ImageRefused(RefusalCode.UNREADABLE, reason) from None
-    finally:
-        os.close(descriptor)
+    with _at_hand(path) as descriptor:
+        try:
+            _size(descriptor)
+            return [os.pread(descriptor, length, place) for place in places]
+        except OSError as error:
+            reason = f"the file cannot be read ({error.strerror})"
+            raise ImageRefused(RefusalCode.UNREADABLE, reason) from None
 
 
 def _size(descriptor: int, max_bytes: int | None = None) -> int:
@@ -107,6 +97,16 @@ def _size(descriptor: int, max_bytes: int | None = None) -> int:
             " (OVERSTORY_MAX_FILE_BYTES)",
         )
     return status.st_size
+
+
+@contextmanager
+def _at_hand(path: Path) -> Iterator[int]:
+    """The file's descriptor, closed afterwards. Raises ImageRefused: MISSING, UNREADABLE."""
+    descriptor = _descriptor(path)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _descriptor(path: Path) -> int:

@@ -83,7 +83,8 @@ class Reading:
         found = salvage(replies, self.known, None)
         if found is not None or len(self.notes) > PAIR or len(replies) < self.forms_max:
             return found
-        return Usable("\n\n".join([*([AS_THEY_ARE] if self.whole else []), *self.texts]), 0)
+        before = [AS_THEY_ARE] if self.whole else []
+        return Usable("\n\n".join([*before, *self.texts]), 0)
 
     @property
     def texts(self) -> list[str]:

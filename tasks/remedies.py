@@ -169,9 +169,8 @@ def heal(
         reason = f"its images keep vanishing: {error}"
         fail_or_halve(services, stage, admission, RefusalCode.UPLOAD_FAILED, reason)
         return
-    if isinstance(error, BytesGone):
-        gone: set[str] = set()
-    else:
+    gone: set[str] = set()
+    if isinstance(error, FileGone):
         gone = {error.file_id} if error.file_id else _missing_files(services, admission)
     moved = Moved()
     with services.database.write() as connection:
