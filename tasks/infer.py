@@ -34,6 +34,10 @@ from tasks.services import Services
 
 INLINE = "inline:"
 """What stands for an image that goes inside its request, before the hash of its bytes."""
+INLINE_AFTER = 2
+"""Attempts after which a leaf goes with what has no file inside it. Its files were missing and its
+images went back to upload before: another program deletes them, or the workers there have
+OVERSTORY_INLINE_WHEN_FULL and this one has not."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +177,7 @@ class Infer:
     ) -> Look | LookEach:
         shown = queries.look_images(connection, node.id)
         ask = numbered(ask_of(services, node), shown)
-        files = self._files(services, connection, shown)
+        files = self._files(services, connection, node, shown)
         if files is None:
             remedy = Remedy.UPLOAD
         elif len(shown) > 1 and not fits(weights(shown), ask.shape.leaf):
@@ -222,14 +226,19 @@ class Infer:
             moved.ready(node.id, self.kind)
 
     def _files(
-        self, services: Services, connection: Connection, shown: Sequence[LookImage]
+        self,
+        services: Services,
+        connection: Connection,
+        node: NodeWork,
+        shown: Sequence[LookImage],
     ) -> dict[str, str] | None:
-        """File ids by content; None when one that is needed is missing."""
+        """File ids by content; None when one that is missing must be uploaded first."""
         if not services.profile.file_store:
             return {}
         shas = {image.sha256 for image in shown if image.prepared_bytes}
         files = filestore.ids_of(connection, services.account, shas)
-        return files if services.settings.inline_when_full or shas == set(files) else None
+        may_be_inside = services.settings.inline_when_full or node.attempts >= INLINE_AFTER
+        return files if may_be_inside or shas == set(files) else None
 
 
 def numbered(ask: Ask, shown: Sequence[LookImage]) -> Ask:

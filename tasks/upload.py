@@ -7,9 +7,7 @@ which counts its leaf down. May raise ServiceAway (the image waits).
 
 from __future__ import annotations
 
-import threading
 import time
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -35,6 +33,7 @@ from models.claims import ImageWork, Lease
 from models.engine import Connection
 from models.filestore import Claim
 from models.state import Moved
+from tasks import rests
 from tasks.account import pause_account
 from tasks.base import StageTask
 from tasks.files import FILE_PREFIX, delete_files, found_at_provider, reconcile_files
@@ -44,16 +43,11 @@ from tasks.services import Services
 log = structlog.get_logger()
 
 BUSY_SECONDS = 1.0
-ROOM_SECONDS = 0.5
 SLOW_SECONDS = 5.0
 """How long an image waits that could not be sent because uploads rest."""
-REST_SECONDS, REST_SECONDS_MAX = 0.5, 30.0
-"""How long uploads rest after a refusal: doubled while the next one is refused too."""
 SENDS = 3
 """Times an upload is sent at once before it counts as a failed attempt: 5 attempts alone would
 fail one image in 400 where 3 of 10 requests get lost."""
-TRIAL_SECONDS = 30.0
-"""How long the others wait for the one that tries, at most; and go inline without trying."""
 EVICTED_AT_ONCE, EVICTED_SHARE = 16, 20
 """Files deleted when there is no room, at least: so many, or that part of a large store. A few more
 than needed spare the next a search; a small store emptied at once fills with halves of leaves."""
@@ -61,79 +55,15 @@ than needed spare the next a search; a small store emptied at once fills with ha
 STORE_FULL = "the provider's file store is full: waiting for a leaf to be done"
 
 
-class Pace:
-    """Whether this process uploads an account's images. After a refusal, or when the store is full
-    of what is waited for, all rest; then one slice goes ahead to see, and the others follow it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._slow = False
-        self._refusals = 0
-        self._rest_until = self._trial_until = self._refused_until = self._inline_until = 0.0
-
-    def start(self) -> bool:
-        """Whether a slice may start now."""
-        with self._lock:
-            at = time.monotonic()
-            if at < max(self._rest_until, self._trial_until):
-                return False
-            self._trial_until = at + TRIAL_SECONDS if self._slow else 0.0
-            return True
-
-    def end(self) -> bool:
-        """The slice has ended: where it did not say more, the next one tries. True where it went
-        ahead alone, to see: whoever came meanwhile was sent away, and may come now."""
-        with self._lock:
-            alone = self._trial_until > 0.0
-            self._trial_until = 0.0
-            return alone and not self._slow
-
-    def full(self) -> None:
-        with self._lock:
-            self._slow, self._rest_until = True, time.monotonic() + ROOM_SECONDS
-
-    def full_elsewhere(self) -> None:
-        """The provider has no place for a file, though we know of one: do without for a while."""
-        with self._lock:
-            self._inline_until = time.monotonic() + TRIAL_SECONDS
-
-    def is_full_elsewhere(self) -> bool:
-        with self._lock:
-            return time.monotonic() < self._inline_until
-
-    def refused(self, at_least: float) -> None:
-        """Rest; what is refused at the same moment in several threads counts as one refusal."""
-        with self._lock:
-            at = time.monotonic()
-            if at < self._refused_until:
-                return
-            rest = min(REST_SECONDS * 2**self._refusals, REST_SECONDS_MAX)
-            self._slow, self._refusals = True, self._refusals + 1
-            self._rest_until = self._refused_until = at + max(rest, at_least)
-
-    def is_refused(self) -> bool:
-        """Whether what a slice has still to send must wait."""
-        with self._lock:
-            return time.monotonic() < self._refused_until
-
-    def go(self) -> None:
-        with self._lock:
-            self._slow, self._refusals = False, 0
-            self._rest_until = self._refused_until = 0.0
-
-
-_paces: defaultdict[str, Pace] = defaultdict(Pace)
-
-
 def run(services: Services) -> str:
     """Do one slice, unless uploads rest."""
-    pace = _paces[services.account]
-    if not pace.start():
+    rest = rests.of(services.account)
+    if not rest.start():
         return "uploads rest"
     try:
         return run_slice(services, STAGE)
     finally:
-        if pace.end():
+        if rest.end():
             services.send("upload")
 
 
@@ -162,7 +92,7 @@ def work(services: Services, images: Sequence[ImageWork]) -> list[Outcome[Upload
                 claimed[image.sha256 or ""] = Claim.STORED if there else Claim.BUSY
     give_back(services, images, outcomes, lease.token)
     if any(isinstance(outcome, Done) for outcome in outcomes):
-        _paces[services.account].go()
+        rests.of(services.account).go()
     return outcomes
 
 
@@ -177,7 +107,7 @@ def claim_with_room(
     if full and make_room(services, full[0], len(full)):
         claimed |= claim_contents(services, full, lease)
     if claimed and all(claim is Claim.FULL for claim in claimed.values()):
-        _paces[services.account].full()
+        rests.of(services.account).full()
     return claimed
 
 
@@ -189,7 +119,7 @@ def claim_contents(
     if not services.profile.file_store:
         return dict.fromkeys(sizes, Claim.INLINE)
     account, ours = services.account, {image.position for image in images}
-    files_max = 0 if _paces[account].is_full_elsewhere() else services.settings.files_max
+    files_max = 0 if rests.of(account).is_full_elsewhere() else services.settings.files_max
     with services.database.write() as connection:
         before = filestore.owed(connection, account, images[0].job_id, images[-1].position)
         others = [position for position in before if position not in ours]
@@ -225,9 +155,9 @@ def upload_one(
             return _vanished(services, image)
         case Claim.INLINE:
             return Done(Uploaded())
-        case Claim.MINE | Claim.LOST if _paces[services.account].is_full_elsewhere():
+        case Claim.MINE | Claim.LOST if rests.of(services.account).is_full_elsewhere():
             return Done(Uploaded(refused=True))
-        case Claim.MINE | Claim.LOST if _paces[services.account].is_refused():
+        case Claim.MINE | Claim.LOST if rests.of(services.account).is_refused():
             return Postpone(SLOW_SECONDS, "uploads rest after a refusal")
         case Claim.MINE | Claim.LOST:
             return _sent(services, image, image.sha256 or "")
@@ -282,11 +212,11 @@ def _sent(services: Services, image: ImageWork, sha256: str) -> Outcome[Uploaded
     except FileStoreFull as error:  # of more than we know of: uploads that were never recorded
         log.warning("store.refused", error=str(error))
         if services.settings.inline_when_full:
-            _paces[services.account].full_elsewhere()
+            rests.of(services.account).full_elsewhere()
             return Done(Uploaded(refused=True))
         reconcile_files(services, time.time())
         make_room(services, image)
-        _paces[services.account].full()
+        rests.of(services.account).full()
         return Postpone(0.0, STORE_FULL)
     except ProviderDown as error:
         if _is_down(services):  # an outage fails no image
@@ -319,8 +249,8 @@ def _send(services: Services, sha256: str, data: bytes, mime: str) -> str:
 
 
 def _rest(services: Services, at_least: float, reason: str) -> Outcome[Uploaded]:
-    _paces[services.account].refused(at_least)
-    return Postpone(max(at_least, REST_SECONDS), reason)
+    rests.of(services.account).refused(at_least)
+    return Postpone(max(at_least, rests.REST_SECONDS), reason)
 
 
 def _is_down(services: Services) -> bool:

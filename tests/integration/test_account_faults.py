@@ -416,6 +416,28 @@ def test_what_finds_no_place_goes_inside_its_request_where_that_is_wished(
     assert account.house.stats()["paid"] == seen["paid"]
 
 
+def test_leaves_go_with_their_images_inside_where_upload_says_so_and_infer_was_not_told(
+    open_account, make_images
+):
+    """OVERSTORY_INLINE_WHEN_FULL is set for the workers that upload alone."""
+    told = {"start": False, "files_max": 12, "api_key": "told-apart"}
+    uploads, infers = open_account(inline_when_full=True, **told), open_account(**told)
+    uploads.house.configure(max_files=12)
+    job = uploads.submit(make_images(36))
+
+    def has_ended() -> bool:
+        prepare_and_upload(uploads, job)
+        for stage in (infer.STAGE, aggregate.STAGE):
+            asking.run(infers.services, stage)
+        return infers.job(job).status.ended
+
+    eventually(has_ended)
+    assert infers.job(job).status == JobStatus.COMPLETED
+    assert infers.statuses(job) == {"included": 36}
+    check_files(uploads.house, 12)
+    assert uploads.house.stats()["repeated_paid"] == 0
+
+
 def test_a_store_that_others_have_filled_is_asked_now_and_then(open_account, make_images):
     account = open_account(start=False, files_max=50, inline_when_full=True)
     account.house.configure(max_files=1)
