@@ -109,7 +109,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
-        body = self.rfile.read(int(headers.get("content-length", 0)))
+        size = int(headers.get("content-length", 0))
+        body = self.rfile.read(size)
+        if len(body) < size:  # the client went away: a part of a request is none
+            self.close_connection = True
+            return
         answer = self.server.endpoint.take(Received(self.command, self.path, headers, body))
         if answer.hang_up:
             self.close_connection = True

@@ -1,4 +1,4 @@
-"""Decoding off the event loop, with what was seen remembered by content."""
+"""Decoding off the event loop (but for small images), with what was seen remembered by content."""
 
 from __future__ import annotations
 
@@ -12,15 +12,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TypeVar
 
-from overstory.sandbox.look import FORMATS, Look, look_at
+from overstory.sandbox.look import FORMATS, QUICK_BYTES, Look, is_quick, look_at
 from overstory.sandbox.refusal import wrong_input
 
 Given = TypeVar("Given")
 Made = TypeVar("Made")
 
 REMEMBERED = 20_000
-SMALL_BYTES = 256 * 1024
-"""Hashing so little takes less than handing it to a thread."""
 MEDIA_TYPES = {f"image/{name}": name for name in FORMATS.values()} | {"image/jpg": "jpeg"}
 
 
@@ -42,8 +40,8 @@ class Eyes:
 
     async def see(self, data: bytes) -> Picture:
         """The picture in ``data``. Raises Refusal 400 when it cannot be decoded."""
-        sha = _sha(data) if len(data) <= SMALL_BYTES else await self.sha(data)
-        look = self._recall(sha) or self._keep(sha, await self._away(look_at, data))
+        sha = _sha(data) if len(data) <= QUICK_BYTES else await self.sha(data)
+        look = self._recall(sha) or self._keep(sha, await self._looked(data))
         return Picture(sha, len(data), look)
 
     async def see_inline(self, url: str, strict_mime: bool) -> Picture:
@@ -67,6 +65,9 @@ class Eyes:
     def close(self) -> None:
         """Let the threads end."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _looked(self, data: bytes) -> Look:
+        return look_at(data) if is_quick(data) else await self._away(look_at, data)
 
     async def _away(self, work: Callable[[Given], Made], given: Given) -> Made:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, given)
