@@ -43,8 +43,11 @@ from workers.stack import database_url
 
 log = structlog.get_logger()
 
-POLL_SECONDS = 0.1
-"""One primary-key look-up this often, so that an answer is shown as soon as it is there."""
+POLL_SECONDS, FAR_SECONDS = 0.1, 0.5
+"""One primary-key look-up this often, so that an answer is shown as soon as it is there; less often
+while it is far."""
+FAR_IMAGES = 300
+"""The answer is far while more images than this have no leaf that was answered."""
 COUNT_SECONDS = 1.0
 TROUBLE_SHOWN = 120
 END_GRACE_SECONDS = 5.0
@@ -289,24 +292,36 @@ def watch(
     embedded: Embedded | None,
 ) -> None:
     """Show where the job stands until it ends or somebody asks to stop."""
-    next_count = 0.0
+    next_count, pause = 0.0, POLL_SECONDS
     while not stop.is_set():
         counting = time.monotonic() >= next_count
         try:
-            if look(services, job_id, shown, counting):
+            looked = look(services, job_id, shown, counting)
+            if looked.is_over:
                 return
+            if looked.left is not None:
+                pause = FAR_SECONDS if looked.left > FAR_IMAGES else POLL_SECONDS
         except ServiceAway as error:  # the workers wait for it too
             log.warning("watch.waits", error=str(error))
         if counting:
             next_count = time.monotonic() + COUNT_SECONDS
             if embedded is not None and embedded.revive():
                 log.warning("stack.revived", job=job_id)
-        stop.wait(POLL_SECONDS)
+        stop.wait(pause)
 
 
-def look(services: Services, job_id: str, shown: Display, counting: bool) -> bool:
-    """Whether the job has ended, or stands still for its budget with nothing in flight;
-    ``counting``: show where it stands, too."""
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """``is_over``: the job has ended, or stands still for its budget with nothing in flight.
+    ``left``: images without an answered leaf, where they were counted."""
+
+    is_over: bool
+    left: int | None
+
+
+def look(services: Services, job_id: str, shown: Display, counting: bool) -> Looked:
+    """How far the job is; ``counting``: count its images, and show where it stands."""
+    left = None
     with services.database.read() as connection:
         found = queries.job_standing(connection, job_id)
         assert found is not None, "a submitted job has a row"
@@ -317,9 +332,11 @@ def look(services: Services, job_id: str, shown: Display, counting: bool) -> boo
             paused = f"paused: {reason}" if status == JobStatus.PAUSED else ""
             note = paused or _trouble(connection, job_id) or held_by(account_state(services))
             note = note or held_by_store(queries.upload_waits_for(connection, job_id))
-            shown.show(counts_of(standing, leaf_images), note)
+            counts = counts_of(standing, leaf_images)
+            shown.show(counts, note)
+            left = counts.total[2] - counts.done[2]
         spent = is_spent(status, reason) and not queries.at_work(connection, job_id)
-    return status.ended or spent
+    return Looked(status.ended or spent, left)
 
 
 def _trouble(connection: Connection, job_id: str) -> str:
