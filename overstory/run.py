@@ -299,8 +299,8 @@ def watch(
             looked = look(services, job_id, shown, counting)
             if looked.is_over:
                 return
-            if looked.left is not None:
-                pause = FAR_SECONDS if looked.left > FAR_IMAGES else POLL_SECONDS
+            if looked.unanswered is not None:
+                pause = FAR_SECONDS if looked.unanswered > FAR_IMAGES else POLL_SECONDS
         except ServiceAway as error:  # the workers wait for it too
             log.warning("watch.waits", error=str(error))
         if counting:
@@ -313,15 +313,15 @@ def watch(
 @dataclass(frozen=True, slots=True)
 class Looked:
     """``is_over``: the job has ended, or stands still for its budget with nothing in flight.
-    ``left``: images without an answered leaf, where they were counted."""
+    ``unanswered``: images without an answered leaf, where they were counted."""
 
     is_over: bool
-    left: int | None
+    unanswered: int | None
 
 
 def look(services: Services, job_id: str, shown: Display, counting: bool) -> Looked:
     """How far the job is; ``counting``: count its images, and show where it stands."""
-    left = None
+    unanswered = None
     with services.database.read() as connection:
         found = queries.job_standing(connection, job_id)
         assert found is not None, "a submitted job has a row"
@@ -334,9 +334,9 @@ def look(services: Services, job_id: str, shown: Display, counting: bool) -> Loo
             note = note or held_by_store(queries.upload_waits_for(connection, job_id))
             counts = counts_of(standing, leaf_images)
             shown.show(counts, note)
-            left = counts.total[2] - counts.done[2]
+            unanswered = counts.total[2] - counts.done[2]
         spent = is_spent(status, reason) and not queries.at_work(connection, job_id)
-    return Looked(status.ended or spent, left)
+    return Looked(status.ended or spent, unanswered)
 
 
 def _trouble(connection: Connection, job_id: str) -> str:
