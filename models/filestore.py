@@ -43,6 +43,9 @@ from models.tables import File, Image, Job, Node
 
 DELETE_SECONDS = 150.0
 """How long a file that was given up is counted at most: longer than its deletion can take."""
+DELETED_SOON_SECONDS = 10.0
+"""How long its place is waited for before a leaf that lacks images gives its own: deletions take a
+fraction of a second, and one whose worker was lost frees nothing before ``DELETE_SECONDS``."""
 
 SPARE = 60
 """Places for other jobs in a store that one job fills: a small one behind it is looked at next, and
@@ -149,6 +152,7 @@ _HELD = select(func.count()).select_from(
     .limit(bindparam("at_most", type_=Integer))
     .subquery()
 )
+_RECORDED = and_(Image.status == ImageStatus.PREPARED, Image.lease_until > now())
 _COUNT = _counted()
 _TAKE = {"sqlite": _taking(sqlite), "postgresql": _taking(postgresql)}
 
@@ -298,6 +302,25 @@ def room_will_come(connection: Connection, account: str) -> bool:
     return bool(connection.execute(select(waiting)).scalar())
 
 
+def is_stuck(connection: Connection, account: str, files_max: int | None) -> bool:
+    """Whether the store stays full until a leaf gives way: no leaf has all its files, and none gets
+    them from a free place or from what is under way, which are uploads, deletions, and contents
+    being recorded. ``files_max``: its places; None where the provider has just refused a file,
+    so that neither a place that we count as free nor an upload helps."""
+    soon = File.used_at > now() - DELETED_SOON_SECONDS
+    kinds = [
+        [File.status == FileStatus.GONE, soon, File.lease_until > now()],
+        [File.status == FileStatus.STORED, exists().where(Image.sha256 == File.sha256, _RECORDED)],
+    ]
+    if files_max is not None:
+        if _count(connection, account) < files_max:
+            return False
+        kinds.append([File.status == FileStatus.UPLOADING, File.lease_until > now()])
+    under_way = or_(*(exists().where(File.account == account, *kind) for kind in kinds))
+    changes = connection.execute(select(under_way)).scalar()
+    return not changes and not room_will_come(connection, account)
+
+
 def deleted(connection: Connection, files: Collection[StoredFile]) -> None:
     """The provider has deleted these: their places are free."""
     connection.execute(
@@ -309,10 +332,9 @@ def deleted(connection: Connection, files: Collection[StoredFile]) -> None:
 
 def _waited_for(account: str, status: JobStatus) -> ColumnElement[bool]:
     """Whether an image in a job of ``status`` waits for the file, or is just being recorded."""
-    recorded = and_(Image.status == ImageStatus.PREPARED, Image.lease_until > now())
     return exists().where(
         Image.sha256 == File.sha256,
-        or_(Image.status == ImageStatus.UPLOADED, recorded),
+        or_(Image.status == ImageStatus.UPLOADED, _RECORDED),
         Image.job_id == Job.id,
         Job.account == account,
         Job.status == status,

@@ -180,16 +180,19 @@ def give_back(
             filestore.abandoned(connection, services.account, without, token)
 
 
-def make_room(services: Services, image: ImageWork, places: int = 1) -> int:
+def make_room(services: Services, image: ImageWork, places: int = 1, refused: bool = False) -> int:
     """Delete what has not been used for longest and nobody waits for; how many files went. Where
-    all that is stored belongs to leaves that still wait for files, the last of them gives way."""
-    account, share = services.account, services.settings.files_max // EVICTED_SHARE
-    count = max(places, EVICTED_AT_ONCE, share)
+    all that is stored belongs to leaves that still wait for files, and none is on its way or one
+    was ``refused`` by the provider, the last of them gives way."""
+    account, files_max = services.account, services.settings.files_max
+    count = max(places, EVICTED_AT_ONCE, files_max // EVICTED_SHARE)
     try:
         with services.database.write() as connection:
+            # asked before: what is under way and ends meanwhile is found by the next
+            stuck = filestore.is_stuck(connection, account, None if refused else files_max)
             files = filestore.evict(connection, account, count)
-            stuck = not files and not filestore.room_will_come(connection, account)
-            if stuck and state.unpin_later_leaf(connection, account, image.id, Moved()):
+            gives_way = stuck and not files
+            if gives_way and state.unpin_later_leaf(connection, account, image.id, Moved()):
                 files = filestore.evict(connection, account, count)
     except ServiceAway:  # or PostgreSQL chose this one of two that waited for each other
         return 0
@@ -215,7 +218,7 @@ def _sent(services: Services, image: ImageWork, sha256: str) -> Outcome[Uploaded
             rests.of(services.account).full_elsewhere()
             return Done(Uploaded(refused=True))
         reconcile_files(services, time.time())
-        make_room(services, image)
+        make_room(services, image, refused=True)
         rests.of(services.account).full()
         return Postpone(0.0, STORE_FULL)
     except ProviderDown as error:

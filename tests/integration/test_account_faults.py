@@ -308,6 +308,22 @@ def test_jobs_that_fill_a_small_store_together_all_end(open_account, make_images
     assert all(account.statuses(job) == {"included": 18} for job in jobs)
 
 
+def test_a_store_that_is_smaller_than_we_know_of_is_shared_by_leaves_in_turn(
+    open_account, make_images
+):
+    """The provider refuses what we thought had a place, while leaves hold half of their files."""
+    account = open_account(start=False, files_max=1000)
+    account.house.configure(max_files=8)
+    job = account.submit(make_images(24))
+    while account.statuses(job)["pending"]:
+        pipeline.run_slice(account.services, preprocess.STAGE)
+    account.start()  # eight upload at once
+    [ended] = account.ended(job)
+    assert ended.status == JobStatus.COMPLETED
+    assert account.statuses(job) == {"included": 24}
+    assert account.house.stats()["repeated_paid"] == 0
+
+
 def test_a_job_paused_by_a_person_does_not_keep_the_store_from_others(open_account, make_images):
     account = open_account(files_max=12, concurrency=1, rpm=1000)
     account.house.configure(max_files=12, latency_seconds=1.0, rpm=1000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import update
@@ -10,6 +11,7 @@ from sqlalchemy import update
 from core.states import ImageStatus
 from models import filestore
 from models.filestore import Claim
+from models.state import Moved
 from models.tables import File, Image
 from tests.integration import jobs
 
@@ -179,3 +181,77 @@ def test_a_job_that_fills_the_store_leaves_places_to_others(database, ready, who
         sizes = {SHA: 100}
         claims = filestore.claim_all(connection, jobs.ACCOUNT, sizes, jobs.lease(), 8, job_id=job)
     assert claims == {SHA: told}
+
+
+@pytest.fixture
+def halves(database):
+    """A store of two places, both with leaves that wait for more: nothing in it can go."""
+    job = jobs.submit(database, [2, 2])
+    first, second, third, fourth = jobs.look(database, Image, job)
+    moved = Moved()
+    with database.write() as connection:
+        for image in (first, second, third, fourth):
+            assert jobs.record_prepared(
+                connection, image.id, jobs.hold(connection, Image, image.id), moved
+            )
+    for image in (first, third):
+        store(database, f"sha-{image.id}", f"file-{image.id}")
+        with database.write() as connection:
+            held = jobs.hold(connection, Image, image.id)
+            assert jobs.record_uploaded(connection, image.id, held, moved)
+    return SimpleNamespace(job=job, second=second.id, third=third.id, fourth=fourth.id)
+
+
+def is_stuck(database, files_max=2):
+    with database.read() as connection:
+        return filestore.is_stuck(connection, jobs.ACCOUNT, files_max)
+
+
+def test_a_store_full_of_halves_is_stuck(database, halves):
+    assert evict(database, 9) == []
+    assert is_stuck(database)
+    assert is_stuck(database, None)
+    assert not is_stuck(database, files_max=3)  # a place is free: it is kept for an earlier image
+    assert is_stuck(database, None)  # unless the provider says there is none
+
+
+def test_a_leaf_that_waits_for_its_call_gives_its_places_back(database, halves):
+    with database.write() as connection:
+        held = jobs.hold(connection, Image, halves.second)
+        assert jobs.record_uploaded(connection, halves.second, held, Moved())
+    assert not is_stuck(database)
+    assert not is_stuck(database, None)
+
+
+def test_an_upload_on_its_way_may_make_a_leaf_whole(database, halves):
+    assert claim(database, f"sha-{halves.second}") is Claim.MINE
+    assert not is_stuck(database, files_max=3)
+    assert is_stuck(database, None)  # the provider refuses what is on its way as well
+
+
+def test_an_upload_whose_worker_is_lost_is_not_waited_for(database, halves):
+    assert claim(database, f"sha-{halves.second}", lease=jobs.lease(0.0)) is Claim.MINE
+    assert is_stuck(database)
+
+
+def test_a_content_that_is_there_and_about_to_be_recorded_may_make_a_leaf_whole(database, halves):
+    store(database, f"sha-{halves.second}", "file-2")
+    assert is_stuck(database)
+    with database.write() as connection:
+        jobs.hold(connection, Image, halves.second)
+    assert not is_stuck(database)
+    assert not is_stuck(database, None)
+
+
+@pytest.mark.parametrize("seconds", [0.0, filestore.DELETED_SOON_SECONDS + 1.0])
+def test_a_place_whose_file_is_being_deleted_is_waited_for_a_while(database, halves, seconds):
+    store(database, "old", "file-old")
+    with database.write() as connection:
+        [old] = filestore.evict(connection, jobs.ACCOUNT, 9)
+        given_up = update(File).where(File.sha256 == "old")
+        connection.execute(given_up.values(used_at=File.used_at - seconds))
+    assert claim(database, "new", files_max=3) is Claim.FULL  # it is counted either way
+    assert is_stuck(database, files_max=3) == (seconds > 0.0)
+    with database.write() as connection:
+        filestore.deleted(connection, [old])
+    assert not is_stuck(database, files_max=3)
