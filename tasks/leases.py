@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-import time
 from collections import deque
 from collections.abc import Iterator
 
@@ -22,6 +21,8 @@ DURATIONS = 50
 SLOT_MARGIN = 1.5
 RENEWALS = 4
 """Times a lease is renewed within its length: three may be lost before it lapses."""
+CLOSE_SECONDS = 5.0
+"""How long closing waits for a renewal that is under way, at most."""
 
 
 class LeaseKeeper:
@@ -37,6 +38,8 @@ class LeaseKeeper:
         self._durations: deque[float] = deque(maxlen=DURATIONS)
         self._held: dict[str, bool] = {}
         self._changed = threading.Condition()
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
         self._pid = 0
 
     @contextlib.contextmanager
@@ -51,6 +54,16 @@ class LeaseKeeper:
         finally:
             with self._changed:
                 self._held.pop(token, None)
+
+    def close(self) -> None:
+        """Renew nothing any more. A renewal under way ends first: it has a connection that would
+        otherwise stay open."""
+        self._closed.set()
+        with self._changed:
+            self._changed.notify()
+            thread = self._thread if self._pid == os.getpid() else None
+        if thread is not None:
+            thread.join(CLOSE_SECONDS)
 
     def slot_seconds(self) -> float:
         """How long an account slot is kept for a call nobody renews: as long as the call may still
@@ -76,13 +89,15 @@ class LeaseKeeper:
     def _start(self) -> None:
         if self._pid != os.getpid():  # threads do not survive a fork
             self._pid = os.getpid()
-            threading.Thread(target=self._run, name="leases", daemon=True).start()
+            self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
+            self._thread.start()
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._held)
-            time.sleep(self._seconds / RENEWALS)  # what ends meanwhile needs no renewal
+                self._changed.wait_for(lambda: self._held or self._closed.is_set())
+            if self._closed.wait(self._seconds / RENEWALS):  # what ends meanwhile needs no renewal
+                return
             with self._changed:
                 held = dict(self._held)
             if held:

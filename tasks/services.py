@@ -82,6 +82,7 @@ class Services:
                 self._deleting.shutdown()
             if self._provider is not None:
                 self._provider.close()
+        self.leases.close()
         self.limiter.close()
         self.database.dispose()
         self.traces.close()

@@ -91,9 +91,7 @@ class Account:
         self.services.stopping.set()
         for thread in self.threads:
             thread.join()
-        self.services.limiter.close()
-        self.services.provider.close()
-        self.services.database.dispose()
+        self.services.close()
 
     def submit(self, images: Path, ask: str | None = "What is there?", **spec: Any) -> str:
         spec_ = JobSpec(images=[str(images)], ask=ask, **spec)
