@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import update
@@ -184,22 +183,21 @@ def test_a_job_that_fills_the_store_leaves_places_to_others(database, ready, who
 
 
 @pytest.fixture
-def halves(database):
-    """A store of two places, both with leaves that wait for more: nothing in it can go."""
-    job = jobs.submit(database, [2, 2])
-    first, second, third, fourth = jobs.look(database, Image, job)
-    moved = Moved()
+def missing(database):
+    """A store of two places is full of two leaves' first halves, so nothing in it can go; the id of
+    the image that the first leaf lacks."""
+    job, moved = jobs.submit(database, [2, 2]), Moved()
+    images = [image.id for image in jobs.look(database, Image, job)]
     with database.write() as connection:
-        for image in (first, second, third, fourth):
-            assert jobs.record_prepared(
-                connection, image.id, jobs.hold(connection, Image, image.id), moved
-            )
-    for image in (first, third):
-        store(database, f"sha-{image.id}", f"file-{image.id}")
+        for image in images:
+            held = jobs.hold(connection, Image, image)
+            assert jobs.record_prepared(connection, image, held, moved)
+    for image in images[::2]:
+        store(database, f"sha-{image}", f"file-{image}")
         with database.write() as connection:
-            held = jobs.hold(connection, Image, image.id)
-            assert jobs.record_uploaded(connection, image.id, held, moved)
-    return SimpleNamespace(job=job, second=second.id, third=third.id, fourth=fourth.id)
+            held = jobs.hold(connection, Image, image)
+            assert jobs.record_uploaded(connection, image, held, moved)
+    return images[1]
 
 
 def is_stuck(database, files_max=2):
@@ -207,7 +205,7 @@ def is_stuck(database, files_max=2):
         return filestore.is_stuck(connection, jobs.ACCOUNT, files_max)
 
 
-def test_a_store_full_of_halves_is_stuck(database, halves):
+def test_a_store_full_of_halves_is_stuck(database, missing):
     assert evict(database, 9) == []
     assert is_stuck(database)
     assert is_stuck(database, None)
@@ -215,36 +213,36 @@ def test_a_store_full_of_halves_is_stuck(database, halves):
     assert is_stuck(database, None)  # unless the provider says there is none
 
 
-def test_a_leaf_that_waits_for_its_call_gives_its_places_back(database, halves):
+def test_a_leaf_that_waits_for_its_call_gives_its_places_back(database, missing):
     with database.write() as connection:
-        held = jobs.hold(connection, Image, halves.second)
-        assert jobs.record_uploaded(connection, halves.second, held, Moved())
+        held = jobs.hold(connection, Image, missing)
+        assert jobs.record_uploaded(connection, missing, held, Moved())
     assert not is_stuck(database)
     assert not is_stuck(database, None)
 
 
-def test_an_upload_on_its_way_may_make_a_leaf_whole(database, halves):
-    assert claim(database, f"sha-{halves.second}") is Claim.MINE
+def test_an_upload_on_its_way_may_make_a_leaf_whole(database, missing):
+    assert claim(database, f"sha-{missing}") is Claim.MINE
     assert not is_stuck(database, files_max=3)
     assert is_stuck(database, None)  # the provider refuses what is on its way as well
 
 
-def test_an_upload_whose_worker_is_lost_is_not_waited_for(database, halves):
-    assert claim(database, f"sha-{halves.second}", lease=jobs.lease(0.0)) is Claim.MINE
+def test_an_upload_whose_worker_is_lost_is_not_waited_for(database, missing):
+    assert claim(database, f"sha-{missing}", lease=jobs.lease(0.0)) is Claim.MINE
     assert is_stuck(database)
 
 
-def test_a_content_that_is_there_and_about_to_be_recorded_may_make_a_leaf_whole(database, halves):
-    store(database, f"sha-{halves.second}", "file-2")
+def test_a_content_that_is_there_and_about_to_be_recorded_may_make_a_leaf_whole(database, missing):
+    store(database, f"sha-{missing}", "file-2")
     assert is_stuck(database)
     with database.write() as connection:
-        jobs.hold(connection, Image, halves.second)
+        jobs.hold(connection, Image, missing)
     assert not is_stuck(database)
     assert not is_stuck(database, None)
 
 
 @pytest.mark.parametrize("seconds", [0.0, filestore.DELETED_SOON_SECONDS + 1.0])
-def test_a_place_whose_file_is_being_deleted_is_waited_for_a_while(database, halves, seconds):
+def test_a_place_whose_file_is_being_deleted_is_waited_for_a_while(database, missing, seconds):
     store(database, "old", "file-old")
     with database.write() as connection:
         [old] = filestore.evict(connection, jobs.ACCOUNT, 9)
