@@ -125,4 +125,4 @@ class Patient:
         if "provider" in opened:
             self.provider.close()
         if "services" in opened:
-            self.services.limiter.close()
+            self.services.close()
