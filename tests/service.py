@@ -17,9 +17,9 @@ from typing import Any
 
 import psycopg
 
+from benchmarks.ports import free_port
 from overstory.postgres import as_user, binaries, server_user
 from tests import compose
-from tests.ports import free_port
 
 HEALTHY_SECONDS = 60.0
 STOP_SECONDS = 30.0

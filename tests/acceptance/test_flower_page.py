@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.ports import free_port
 from core.settings import load
 from overstory.client import Client
 from tests.acceptance.conftest import House, Person, eventually
 from tests.browser import Browser, Page, find_chromium
-from tests.ports import free_port
 from workers.stack import read_stack
 
 pytestmark = [

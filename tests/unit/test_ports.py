@@ -1,0 +1,32 @@
+"""Ports for servers of ours: nobody else gets them before they listen."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from benchmarks import ports
+
+
+def test_two_runs_that_look_in_the_same_place_are_given_different_ports() -> None:
+    ours = [ports.free_port() for _ in range(3)]
+    script = (
+        "from benchmarks import ports;"
+        f"ports._looked_at = iter(range({ours[0]} - ports.FIRST, 1 << 20));"
+        "print(ports.free_port())"
+    )
+    theirs = int(
+        subprocess.run([sys.executable, "-c", script], check=True, capture_output=True).stdout
+    )
+    assert theirs not in ours
+    assert ports.FIRST <= theirs < ports.LAST
+
+
+def test_a_port_that_is_listened_on_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = ports.free_port()
+    monkeypatch.setattr(ports, "_looked_at", iter(range(port - ports.FIRST, 1 << 20)))
+    with socket.create_server(("127.0.0.1", port)):
+        assert ports.free_port() != port
