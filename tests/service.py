@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import psycopg
 
 from benchmarks.ports import free_port
@@ -116,14 +117,19 @@ class Stack:
         )
         return done.returncode == 0
 
-    def stop(self, name: str) -> int:
+    def stop(self, name: str, meanwhile: Callable[[], None] = lambda: None) -> int:
         """SIGTERM, as Compose stops a container; the exit status."""
         process = self.processes.pop(name)
         process.terminate()
         try:
+            meanwhile()
             return process.wait(STOP_SECONDS)
         finally:
             end_group(process)
+
+    def children(self, name: str) -> list[psutil.Process]:
+        """The processes of its pool."""
+        return psutil.Process(self.processes[name].pid).children()
 
     def close(self) -> None:
         for process in reversed(self.processes.values()):

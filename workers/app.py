@@ -29,6 +29,8 @@ STAGES = ("submit", "preprocess", "upload", "infer", "aggregate")
 PLAIN_QUEUE = "celery"
 """Where ``send_task`` of an app without any routing puts a message: the submit worker takes from
 it too, so that a plain app needs to know nothing but the task's name."""
+LAST_RESULT_SECONDS = 2.0
+"""A parent that still reads does so within milliseconds."""
 
 
 class OverstoryCelery(Celery):  # type: ignore[misc]
@@ -135,6 +137,18 @@ app = make_app(configuration.load())
 @signals.setup_logging.connect  # type: ignore[untyped-decorator]
 def _logs(**_: Any) -> None:
     configure_logs(configuration.load())
+
+
+@signals.worker_init.connect  # type: ignore[untyped-decorator]
+def _part_soon(**_: Any) -> None:
+    """A pool's child that ends waits for its parent to read its last result: up to half a minute,
+    and in vain where the parent was told to stop between giving it the task and hearing that it had
+    begun (Celery 5.7.0 then forgets the task and reads no more). No result of ours is read."""
+    from billiard import pool
+
+    pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = round(
+        LAST_RESULT_SECONDS / pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_INTERVAL
+    )
 
 
 @signals.worker_init.connect  # type: ignore[untyped-decorator]

@@ -174,6 +174,31 @@ def test_a_service_stops_when_asked(stack: Stack, name: str) -> None:
     stack.wait_healthy(name)
 
 
+def test_a_worker_stops_soon_with_a_task_that_it_has_just_handed_on(
+    stack: Stack, plain: Celery, make_images: Callable[..., Path]
+) -> None:
+    """Told to stop before it hears that a child began, it reads no result of that child any more;
+    the child must not wait for that (Celery: half a minute)."""
+    given = {"images": [str(make_images(2, folder="handed-on", start=900))], "ask": "What?"}
+    said = len(stack.log("preprocess"))
+    children = stack.children("preprocess")
+    assert len(children) == 2
+    for child in children:
+        child.suspend()
+    job = ready(plain.send_task("overstory.submit", kwargs=given)).result
+    until(lambda: "received" in stack.log("preprocess")[said:], lambda: stack.log("preprocess"))
+
+    def go_on() -> None:
+        until(lambda: "Warm shutdown" in stack.log("preprocess")[said:], lambda: "it goes on")
+        for child in children:
+            child.resume()
+
+    assert stack.stop("preprocess", go_on) == 0, stack.log("preprocess")
+    stack.start("preprocess")
+    stack.wait_healthy("preprocess")
+    assert ended(stack, job)[:3] == ("completed", 2, 2)
+
+
 # --- what issue 6 must show
 
 
