@@ -44,6 +44,7 @@ from core.gauge import parse_429
 from core.reply import Reply, read_reply
 from core.request import Inline
 from core.settings import Settings
+from core.storable import storable
 
 CHAT = "/chat/completions"
 QUESTION_SECONDS = 20.0  # balance, models: somebody waits for the answer
@@ -493,7 +494,7 @@ _QUOTED = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
 
 def _json_or_none(content: bytes) -> Any:
     try:
-        return json.loads(content)
+        return storable(json.loads(content))
     except (ValueError, RecursionError):
         return None
 
@@ -523,7 +524,8 @@ def _envelope(response: httpx2.Response) -> tuple[str, str, bool]:
     body = _json_or_none(response.content)
     error = body.get("error", body) if isinstance(body, dict) else body
     if not isinstance(error, dict):
-        text = error if isinstance(error, str) else re.sub(r"<[^>]*>|\s+", " ", response.text)
+        page = storable(response.text)
+        text = error if isinstance(error, str) else re.sub(r"<[^>]*>|\s+", " ", page)
         return (
             f"http_{response.status_code}",
             " ".join(text.split()) or response.reason_phrase,

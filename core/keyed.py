@@ -12,9 +12,14 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from core.storable import storable
+
 _KEY_GAP = re.compile(r"\s*:\s*")
 _NEXT = re.compile(r"\s*,?\s*")
 _TWICE = object()
+DIGITS_MAX = 300
+"""A longer whole number is none, as a float past 1e308 is none: nobody means it, and a sum of some
+could have more digits than Python writes (4,300)."""
 
 
 def entries(text: str) -> dict[str, Any]:
@@ -41,6 +46,7 @@ def _entry(text: str, at: int) -> tuple[str, Any, int] | None:
         if not isinstance(key, str) or gap is None:
             return None
         value, end = _DECODER.raw_decode(text, gap.end())
+        key, value = storable(key), storable(value)
     except (ValueError, RecursionError):
         return None
     # a number at the very end may have been cut in the middle
@@ -60,11 +66,17 @@ def _finite(text: str) -> float:
     return value
 
 
+def _short(text: str) -> int:
+    if len(text) > DIGITS_MAX:
+        raise ValueError(text[:DIGITS_MAX])
+    return int(text)
+
+
 def _no_constant(name: str) -> Any:
     raise ValueError(name)
 
 
-_DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(parse_float=_finite, parse_int=_short, parse_constant=_no_constant)
 
 
 def line_of(value: Any) -> str:

@@ -10,11 +10,14 @@ import contextlib
 import time
 from collections.abc import Mapping
 
+import structlog
+
 from clients.limiter import Admitted, Hold, Wait
 from core.errors import (
     RefusalCode,
     ServiceAway,
 )
+from core.outcomes import backoff_seconds
 from core.request import Body, key_of, reserve
 from core.verdict import Usable
 from models import claims, ledger, state
@@ -28,6 +31,8 @@ from tasks.pipeline import announce
 from tasks.question import Admission, AnyForm, Asked, CallStage, Question, Remedy, record
 from tasks.remedies import halve_or_fail
 from tasks.services import Services
+
+log = structlog.get_logger()
 
 TWIN_SECONDS = 1.0
 """How long a node waits for the same request of another job, which is in flight."""
@@ -80,7 +85,19 @@ def _hold(services: Services, wait: Wait, waited: dict[str, float]) -> None:
 
 
 def request_of(services: Services, stage: CallStage, node: NodeWork) -> Asked | None:
-    """What to ask for ``node`` now; None when it needed no call, or must be rearranged first."""
+    """What to ask for ``node`` now; None when it needed no call, must be rearranged first, or was
+    put off: whatever goes wrong with one node must not keep all others from being asked."""
+    try:
+        return _request_of(services, stage, node)
+    except ServiceAway:
+        raise
+    except Exception as error:
+        log.exception("node.unexpected", job=node.job_id, node=node.id)
+        put_off(services, stage, node, f"unexpected: {type(error).__name__}: {error}")
+        return None
+
+
+def _request_of(services: Services, stage: CallStage, node: NodeWork) -> Asked | None:
     with services.database.read() as connection:
         question = stage.question(services, connection, node)
     if question.remedy == Remedy.COMPOSE:
@@ -224,6 +241,19 @@ def record_without_call(services: Services, node: NodeWork, verdict: Usable) -> 
         if claims.claim_node(connection, node, lease, 0):
             record(connection, node, lease.token, verdict, moved)
     announce(services, node.job_id, moved)
+
+
+def put_off(services: Services, stage: CallStage, node: NodeWork, reason: str) -> None:
+    """A node that cannot be asked is looked at again later; after as many looks as it has attempts,
+    its halves are asked, or what is left alone fails."""
+    if node.attempts + 1 >= services.settings.call_attempts_max:
+        give_up(services, stage, node, reason)
+        return
+    lease = services.new_lease()
+    with services.database.write() as connection:
+        if claims.claim_node(connection, node, lease, 0):
+            seconds = backoff_seconds(node.attempts, services.draw())
+            state.node_postponed(connection, node.id, lease.token, seconds, reason, True)
 
 
 def give_up(services: Services, stage: CallStage, node: NodeWork, reason: str) -> None:

@@ -275,6 +275,15 @@ def test_a_reply_carries_text_usage_and_trace() -> None:
         assert provider.chat(BODY).trace == "aa11"
 
 
+def test_what_no_database_can_hold_is_replaced_in_replies_and_refusals() -> None:
+    raw = json.dumps(REPLY).replace('"two"', r'"a\u0000b \ud83d \ud83d\ude00"').encode()
+    refusal = json.dumps(envelope("no", "bad")).replace('"no"', r'"n\u0000o"').encode()
+    with scripted(Answer(body=raw), Answer(status=400, body=refusal)) as (_, provider):
+        assert provider.chat(BODY).text == "a\ufffdb \ufffd \U0001f600"
+        with pytest.raises(RequestRefused, match="n\ufffdo"):
+            provider.chat(BODY)
+
+
 def test_a_reply_without_json_content_type_is_read_all_the_same() -> None:
     with scripted(Answer(body=REPLY, headers={"Content-Type": "text/plain"})) as (_, provider):
         assert provider.chat(BODY).text == "two"

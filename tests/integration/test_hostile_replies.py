@@ -1,0 +1,89 @@
+"""Replies that were paid for and cannot be taken as they are: nobody pays twice, nobody waits."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Collection
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from core import citations
+from core.reply import Reply
+from core.states import JobStatus
+from models import queries
+from tasks import asking, infer, pipeline, preprocess, upload
+from tasks.maintenance import Reconciler
+from tests.integration.account import Account
+
+SIGNS = r'{"1": "a boat \ud83d", "2": "c", "3": "\u0000 d"}'
+
+
+def answers(account: Account, job: str) -> list[Any]:
+    with account.services.database.read() as connection:
+        return [image.answer for image in queries.images(connection, job)]
+
+
+def reply_with(account: Account, monkeypatch: pytest.MonkeyPatch, asked: str, said: str) -> None:
+    """Replies to requests that hold the words ``asked`` say ``said``."""
+    real = account.services.provider.chat
+
+    def chat(body: dict[str, Any], **more: Any) -> Reply:
+        reply = real(body, **more)
+        return replace(reply, text=said) if asked in str(body) else reply
+
+    monkeypatch.setattr(account.services.provider, "chat", chat)
+
+
+def test_an_answer_that_spells_what_no_text_can_hold_is_kept_and_paid_once(
+    open_account, make_images, monkeypatch
+):
+    account = open_account()
+    reply_with(account, monkeypatch, "sign say", SIGNS)
+    job = account.submit(make_images(3), ask=None, each="What does the sign say?")
+    (ended,) = account.ended(job)
+    assert ended.status == JobStatus.COMPLETED
+    assert answers(account, job) == ["a boat \ufffd", "c", "\ufffd d"]
+    assert account.house.stats()["paid"] == 1
+
+
+class Unforeseen(Exception):
+    """What no reply should be able to cause."""
+
+
+def test_a_job_whose_replies_cannot_be_judged_ends_and_keeps_no_other_waiting(
+    open_account, make_images, monkeypatch
+):
+    account = open_account(start=False, call_attempts_max=3)
+    services = account.services
+    reply_with(account, monkeypatch, "Fatal?", "[1] is fatal")
+    real = citations.check
+
+    def check(said: str, known: Collection[int]) -> citations.Checked:
+        if "fatal" in said:
+            raise Unforeseen
+        return real(said, known)
+
+    monkeypatch.setattr(citations, "check", check)
+    bad = account.submit(make_images(2), "Fatal?")
+    later = [account.submit(make_images(3, f"l{n}", 50 + 5 * n), key=f"l{n}") for n in range(3)]
+    for _ in range(8):
+        pipeline.run_slice(services, preprocess.STAGE)
+    for _ in range(8):
+        upload.run(services)
+    with services.database.write() as connection:  # the one whose turn always comes first
+        connection.execute(text("UPDATE jobs SET weight = 100 WHERE id = :job"), {"job": bad})
+    reconciler = Reconciler(services)
+    for _ in range(40):
+        with contextlib.suppress(Unforeseen):  # its worker goes on with the next message
+            asking.run(services, infer.STAGE)
+        with services.database.write() as connection:  # time passes
+            connection.execute(text("UPDATE nodes SET due_at = 0"))
+            lapsed = "UPDATE nodes SET lease_until = 0 WHERE status = 'running'"
+            connection.execute(text(lapsed))
+        reconciler.tick()
+    assert [account.job(job).status for job in later] == [JobStatus.COMPLETED] * 3
+    assert account.job(bad).status == JobStatus.FAILED
+    assert account.statuses(bad) == {"failed": 2}
