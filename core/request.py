@@ -8,11 +8,12 @@ same thing (file ids, the account's key).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 from core import prompts
 from core.prompts import Nudge, Own
+from core.reply import Reply, Usage
 from core.shape import Shape
 from core.shaping import Shaping
 from core.spec import content_key
@@ -112,6 +113,21 @@ def reserve(body: Body, image_tokens: int) -> int:
     """Tokens to reserve for a body: its images, its text, and all it may answer."""
     text = sum(text_tokens_estimate(words) for words in _texts(body))
     return image_tokens + text + int(body["max_tokens"])
+
+
+def with_usage(reply: Reply, body: Body, image_tokens: int) -> Reply:
+    """``reply`` to ``body``, with about as much used as it can have where it tells no usage, as some
+    servers of this protocol do: were that nothing, a budget and the account's tokens would be passed.
+    The prompt is counted as ``reserve`` does; the reply by its words, or, where it was cut short, as
+    all it was allowed.
+    """
+    if reply.usage.prompt_tokens:  # no request is without a prompt
+        return reply
+    most = int(body["max_tokens"])
+    prompt = reserve(body, image_tokens) - most
+    words = text_tokens_estimate(reply.text) + text_tokens_estimate(reply.reasoning)
+    written = most if reply.finish_reason == "length" else min(most, words)
+    return replace(reply, usage=Usage(prompt, 0, reply.usage.completion_tokens or written))
 
 
 def make_body(ask: Ask, messages: list[prompts.Message], max_tokens: int) -> Body:

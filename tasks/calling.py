@@ -28,6 +28,7 @@ from core.errors import (
 from core.outcomes import backoff_seconds
 from core.profiles import cost
 from core.reply import Reply
+from core.request import with_usage
 from core.states import CallStatus, NodeKind
 from core.verdict import Again
 from models import ledger
@@ -64,7 +65,11 @@ def send(services: Services, stage: CallStage, admission: Admission) -> str:
     try:
         asked = admission.question.sendable(services, admission.variant)
         sent_at = time.monotonic()
-        reply = services.provider.chat(asked.body, inline=asked.inline)
+        reply = with_usage(
+            services.provider.chat(asked.body, inline=asked.inline),
+            asked.body,
+            admission.question.image_tokens(admission.variant),
+        )
     except SlowDown as error:
         end(services.limiter.slow_down, lease.token, error)
         close(services, admission, CallStatus.FAILED, error, 429)

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from core import citations
-from core.reply import Reply
+from core.reply import Reply, Usage
 from core.states import JobStatus
 from models import queries
 from tasks import asking, infer, pipeline, preprocess, upload
@@ -87,3 +87,24 @@ def test_a_job_whose_replies_cannot_be_judged_ends_and_keeps_no_other_waiting(
     assert [account.job(job).status for job in later] == [JobStatus.COMPLETED] * 3
     assert account.job(bad).status == JobStatus.FAILED
     assert account.statuses(bad) == {"failed": 2}
+
+
+def test_a_reply_that_tells_no_usage_is_billed_as_if_it_did(open_account, make_images, monkeypatch):
+    account = open_account()
+    real, told = account.services.provider.chat, []
+
+    def chat(body: dict[str, Any], **more: Any) -> Reply:
+        reply = real(body, **more)
+        told.append(reply.usage)
+        return replace(reply, usage=Usage(0, 0, 0))
+
+    monkeypatch.setattr(account.services.provider, "chat", chat)
+    job = account.submit(make_images(4))
+    account.ended(job)
+    asked = "SELECT prompt_tokens, completion_tokens, cost FROM calls WHERE job_id = :job"
+    with account.services.database.read() as connection:
+        (call,) = connection.execute(text(asked), {"job": job})
+    (usage,) = told
+    assert usage.prompt_tokens <= call.prompt_tokens <= 1.2 * usage.prompt_tokens
+    assert usage.completion_tokens / 2 <= call.completion_tokens <= 3 * usage.completion_tokens
+    assert call.cost > 0
