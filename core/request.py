@@ -116,10 +116,10 @@ def reserve(body: Body, image_tokens: int) -> int:
 
 
 def with_usage(reply: Reply, body: Body, image_tokens: int) -> Reply:
-    """``reply`` to ``body``, with about as much used as it can have where it tells no usage, as some
-    servers of this protocol do: were that nothing, a budget and the account's tokens would be passed.
-    The prompt is counted as ``reserve`` does; the reply by its words, or, where it was cut short, as
-    all it was allowed.
+    """``reply`` to ``body``, with about as much used as it can have where it tells no usage, as
+    some servers of this protocol do: were that nothing, a budget and the account's tokens would be
+    passed. The prompt is counted as ``reserve`` does; the reply by its words, or, where it was cut
+    short, as all it was allowed.
     """
     if reply.usage.prompt_tokens:  # no request is without a prompt
         return reply
