@@ -45,11 +45,13 @@ class Bench:
     begun: float = 0.0
 
     def run(self) -> None:
-        """The pictures, before the clock runs; the floor; what grows; then the jobs, those first
-        that tell most, for as long as there is time."""
+        """The pictures are made before the clock runs; then the floor, what grows, and the jobs,
+        those first that tell most, for as long as there is time."""
         with self._timed("pictures"):
             found = self._with_pictures()
-        self.begun = time.monotonic()
+            self.begun = time.monotonic()
+            for folder in {self._set(scene) for scene in found}:
+                pictures.read(folder.iterdir())
         if self._due("noop", NOOP_SECONDS):
             with self._timed("noop"):
                 self.noop = baselines.noop()
@@ -73,10 +75,7 @@ class Bench:
                 self._set(scene)
             except pictures.NoRoom as error:
                 self.left_out[scene.name] = str(error)
-        found = [scene for scene in found if scene.name not in self.left_out]
-        for folder in {self._set(scene) for scene in found}:
-            pictures.read(folder.iterdir())
-        return found
+        return [scene for scene in found if scene.name not in self.left_out]
 
     def _run_growth(self, found: Sequence[Scene]) -> None:
         """What grows is the CPU of one process; beside it run the scripts that wait for calls."""

@@ -421,6 +421,8 @@ def test_a_job_served_elsewhere_is_watched_to_its_end(person: Person, house: Hou
 def test_prompts_are_estimated_from_headers_and_what_is_written_from_past_calls(
     person: Person, house: House, tmp_path: Path, detail: str
 ):
+    house.process.configure(tier="V4")  # so that no minute of tokens has to pass
+    person.settings["OVERSTORY_TIER"] = "V4"
     photos = tmp_path / "mixed"
     photos.mkdir()
     for n in range(130):
