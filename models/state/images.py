@@ -16,7 +16,14 @@ from core.states import (
 )
 from models.engine import now
 from models.state.fanin import count_down_leaf
-from models.state.moves import FREE, Moved, PreparedImage, image_events, move_image
+from models.state.moves import (
+    FREE,
+    Moved,
+    PreparedImage,
+    hold_job,
+    image_events,
+    move_image,
+)
 from models.tables import Image, Job, Node
 
 # Built once: these are run for every slice.
@@ -104,14 +111,25 @@ def image_to_prepare_again(connection: Connection, image_id: int, token: str, re
     return move_image(connection, image_id, ImageStatus.PENDING, token, error=reason)
 
 
-def images_to_upload_again(connection: Connection, image_ids: Collection[int]) -> None:
-    """uploaded -> prepared for images whose file is gone; their waiting leaf counts up again."""
-    for image_id in image_ids:
-        if move_image(connection, image_id, ImageStatus.PREPARED, None):
-            node_id = select(Image.node_id).where(Image.id == image_id).scalar_subquery()
-            connection.execute(
-                update(Node).where(Node.id == node_id).values(pending=Node.pending + 1)
-            )
+def images_to_upload_again(connection: Connection, node_id: int, image_ids: Collection[int]) -> int:
+    """uploaded -> prepared for images whose file is gone; their leaf, which is locked and waiting,
+    counts up again by as many. How many there were."""
+    again = connection.execute(
+        update(Image)
+        .where(
+            Image.id.in_(image_ids),
+            Image.node_id == node_id,
+            Image.status == ImageStatus.UPLOADED,
+        )
+        .values(status=ImageStatus.PREPARED, updated_at=now(), due_at=0.0, **FREE)
+        .returning(Image.id)
+    )
+    ids = again.scalars().all()
+    if ids:
+        image_events(connection, ids, ImageStatus.PREPARED)
+        more = update(Node).where(Node.id == node_id).values(pending=Node.pending + len(ids))
+        connection.execute(more)
+    return len(ids)
 
 
 def unpin_later_leaf(connection: Connection, account: str, image_id: int, moved: Moved) -> int:
@@ -122,7 +140,7 @@ def unpin_later_leaf(connection: Connection, account: str, image_id: int, moved:
     way. Leaves are ordered by their job's age and their place in it, and only a later one gives
     way, so the first always gets on.
     """
-    rank = (Job.created_at, Job.id, Node.first_position)
+    rank = (Job.created_at, Job.id.label("job_id"), Node.first_position)
     mine = connection.execute(
         select(*rank)
         .join(Node, Node.job_id == Job.id)
@@ -144,12 +162,23 @@ def unpin_later_leaf(connection: Connection, account: str, image_id: int, moved:
     ).first()
     if mine is None or last is None or tuple(last[1:]) <= tuple(mine):
         return 0
-    ids = connection.execute(
-        select(Image.id)
-        .where(Image.node_id == last.id, Image.status == ImageStatus.UPLOADED)
-        .order_by(Image.id)
-    ).scalars()
-    image_ids = list(ids)
-    images_to_upload_again(connection, image_ids)
-    moved.prepared += len(image_ids)
-    return len(image_ids)
+    hold_job(connection, last.job_id)
+    if not _still_waits(connection, last.id):  # its last image has just come: it gives room itself
+        return 0
+    uploaded = select(Image.id).where(
+        Image.node_id == last.id, Image.status == ImageStatus.UPLOADED
+    )
+    ids = connection.execute(uploaded).scalars().all()
+    sent_back = images_to_upload_again(connection, last.id, ids)
+    moved.prepared += sent_back
+    return sent_back
+
+
+def _still_waits(connection: Connection, node_id: int) -> bool:
+    """Whether a node waits for something; it is locked then, so that it goes on to."""
+    held = (
+        select(Node.id)
+        .where(Node.id == node_id, Node.status == NodeStatus.WAITING)
+        .with_for_update(key_share=True)
+    )
+    return connection.execute(held).first() is not None

@@ -15,7 +15,7 @@ from core.states import (
     NodeStatus,
 )
 from models.engine import now
-from models.tables import Event, Image, Node
+from models.tables import Event, Image, Job, Node
 
 FREE = {"lease_token": None, "lease_until": 0.0}
 """What a row looks like that nobody holds."""
@@ -56,6 +56,18 @@ class NodeRow:
     level: int
     first_position: int
     last_position: int
+
+
+def hold_job(connection: Connection, job_id: str) -> None:
+    """Lock a job's row until the transaction ends.
+
+    All lock in one order, or two transactions on PostgreSQL wait for each other: the job, where it
+    may end or its images are counted; then nodes that are ready or running; images by their ids;
+    nodes that wait. A slice that is done and a note that is not the root's need no job.
+    """
+    # beside the locks that foreign keys take on the row, which every event does
+    held = select(Job.id).where(Job.id == job_id).with_for_update(key_share=True)
+    connection.execute(held)
 
 
 def node_row(connection: Connection, node_id: int) -> NodeRow:

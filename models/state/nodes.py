@@ -90,8 +90,7 @@ def node_waits_again(
     """running -> waiting: images in ``gone`` must be uploaded again before it can be asked."""
     if not move_node(connection, node_id, NodeStatus.WAITING, token, pending=0):
         return False
-    images_to_upload_again(connection, gone)
-    moved.prepared += len(gone)
+    moved.prepared += images_to_upload_again(connection, node_id, gone)
     return True
 
 
