@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, and_, case, exists, func, or_, select, update
+from sqlalchemy import Case, Connection, and_, case, exists, func, or_, select, update
 from sqlalchemy import text as sql
 
 from core.errors import RefusalCode
@@ -45,15 +45,17 @@ def anything_expired(connection: Connection, attempts_max: int) -> bool:
 def reclaim_nodes(connection: Connection, attempts_max: int, moved: Moved) -> int:
     """Running nodes whose lease ran out are ready again; after ``attempts_max`` they fail."""
     rows = connection.execute(
-        select(Node.id, Node.kind, Node.attempts).where(
-            Node.status == NodeStatus.RUNNING, Node.lease_until <= now()
-        )
+        select(Node.id, Node.kind, Node.attempts, Node.lease_token)
+        .where(Node.status == NodeStatus.RUNNING, Node.lease_until <= now())
+        .order_by(Node.id)
+        .with_for_update(key_share=True, skip_locked=True)  # its late worker is recording it
     ).all()
     for row in rows:
         if row.attempts >= attempts_max:
             reason = f"its workers were lost {row.attempts} times"
-            state.node_failed(connection, row.id, RefusalCode.POISON, reason, moved)
-        elif state.node_reclaimed(connection, row.id):
+            code, token = RefusalCode.POISON, row.lease_token
+            state.node_failed(connection, row.id, code, reason, moved, token)
+        elif state.node_reclaimed(connection, row.id, row.lease_token):
             moved.ready(row.id, NodeKind(row.kind))
     return len(rows)
 
@@ -61,11 +63,14 @@ def reclaim_nodes(connection: Connection, attempts_max: int, moved: Moved) -> in
 def fail_poison(connection: Connection, attempts_max: int, moved: Moved) -> int:
     """Images that were tried too often, by workers that died or gave up on them, fail."""
     rows = connection.execute(
-        select(Image.id, Image.error).where(
+        select(Image.id, Image.error)
+        .where(
             TRIED,
             Image.attempts >= attempts_max,
             or_(Image.lease_token.is_(None), Image.lease_until <= now()),
         )
+        .order_by(Image.id)
+        .with_for_update(skip_locked=True)  # its late worker is recording it
     ).all()
     for row in rows:
         reason = row.error or f"its worker was lost {attempts_max} times while preparing it"
@@ -86,6 +91,38 @@ def recount(connection: Connection, moved: Moved) -> int:
     """Compare every waiting node's countdown with what it counts, and open those that wait for
     nothing. The countdown is kept in the transactions of the moves, so this finds nothing unless
     somebody edited rows by hand."""
+    found = (
+        select(Node.id)
+        .join(Job, Job.id == Node.job_id)
+        .where(
+            Job.status == JobStatus.RUNNING,
+            Node.status == NodeStatus.WAITING,
+            or_(Node.pending != _left(), Node.pending == 0),
+        )
+        .order_by(Node.id)
+    )
+    ids = connection.execute(found).scalars().all()
+    return sum(_recounted(connection, node_id, moved) for node_id in ids)
+
+
+def _recounted(connection: Connection, node_id: int, moved: Moved) -> bool:
+    """Whether a node still waits. It is counted under its lock, where nobody counts it down."""
+    held = select(Node.kind).where(Node.id == node_id, Node.status == NodeStatus.WAITING)
+    kind = connection.execute(held.with_for_update(key_share=True)).scalar()
+    if kind is None:
+        return False
+    left = connection.execute(
+        update(Node).where(Node.id == node_id).values(pending=_left()).returning(Node.pending)
+    ).scalar_one()
+    if left == 0 and kind == NodeKind.LEAF:
+        state.open_leaf(connection, node_id, moved)
+    elif left == 0:
+        state.open_branch(connection, node_id, moved)
+    return True
+
+
+def _left() -> Case[int]:
+    """What a node waits for."""
     images_left = (
         select(func.count())
         .where(Image.node_id == Node.id, Image.status.in_(UNSETTLED))
@@ -100,23 +137,7 @@ def recount(connection: Connection, moved: Moved) -> int:
         )
         .scalar_subquery()
     )
-    left = case((Node.kind == NodeKind.LEAF, images_left), else_=nodes_left)
-    rows = connection.execute(
-        select(Node.id, Node.kind, left.label("left"))
-        .join(Job, Job.id == Node.job_id)
-        .where(
-            Job.status == JobStatus.RUNNING,
-            Node.status == NodeStatus.WAITING,
-            or_(Node.pending != left, Node.pending == 0),
-        )
-    ).all()
-    for row in rows:
-        connection.execute(update(Node).where(Node.id == row.id).values(pending=row.left))
-        if row.left == 0 and row.kind == NodeKind.LEAF:
-            state.open_leaf(connection, row.id, moved)
-        elif row.left == 0:
-            state.open_branch(connection, row.id, moved)
-    return len(rows)
+    return case((Node.kind == NodeKind.LEAF, images_left), else_=nodes_left)
 
 
 def reopen(connection: Connection, job_id: str, moved: Moved) -> int:

@@ -30,9 +30,8 @@ def image_failed(
     token: str | None = None,
 ) -> bool:
     """Any unsettled state -> failed. A leaf that still waited for the image counts down."""
-    before = connection.execute(
-        select(Image.status, Image.node_id).where(Image.id == image_id)
-    ).one()
+    looked = select(Image.status, Image.node_id).where(Image.id == image_id)
+    before = connection.execute(looked.with_for_update()).one()  # a late worker may record it
     took = move_image(
         connection, image_id, ImageStatus.FAILED, token, error_code=code, error=reason
     )

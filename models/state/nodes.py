@@ -79,9 +79,9 @@ def node_postponed(
     )
 
 
-def node_reclaimed(connection: Connection, node_id: int) -> bool:
-    """running -> ready: its lease ran out. The attempt stays counted."""
-    return move_node(connection, node_id, NodeStatus.READY, None)
+def node_reclaimed(connection: Connection, node_id: int, token: str) -> bool:
+    """running -> ready: the lease ``token`` ran out. The attempt stays counted."""
+    return move_node(connection, node_id, NodeStatus.READY, token)
 
 
 def node_waits_again(

@@ -11,13 +11,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, text, update
 
+from core.errors import RefusalCode
 from core.states import ImageStatus, NodeStatus
-from models import state
+from models import repair, state
 from models.engine import Database
 from models.state import Moved
-from models.tables import Image
+from models.tables import Image, Node
 from tests.integration import jobs
 from tests.waiting import eventually
 
@@ -82,3 +83,66 @@ def test_a_leaf_whose_last_image_is_just_recorded_keeps_its_files(database, besi
     node = jobs.the_node(database, leaf)
     assert (node.status, node.pending) == (NodeStatus.READY, 0)
     assert jobs.statuses(database, Image, job)[1:] == [ImageStatus.UPLOADED] * 3
+
+
+def test_an_image_that_fails_while_it_is_recorded_counts_its_leaf_down_once(database, beside):
+    job = jobs.submit(database, [2, 1])
+    image, missing, _ = prepare_all(database, job)
+    with database.write() as connection:
+        upload(connection, image)
+        failing = (image, RefusalCode.POISON, "tried too often", Moved())
+        failed = beside(lambda c: state.image_failed(c, *failing))
+    assert failed.result()
+    leaf = jobs.look(database, Image, job)[0].node_id
+    assert jobs.the_node(database, leaf).pending == 1  # for the one that is missing
+    with database.write() as connection:
+        assert upload(connection, missing).leaves == [leaf]
+
+
+def expired_leaf(database: Database, job: str) -> tuple[int, str]:
+    """A leaf whose worker is late: its lease has run out and nobody has taken it back yet."""
+    leaf = jobs.upload_all(database, job).leaves[0]
+    token = jobs.run_node(database, leaf)
+    with database.write() as connection:
+        connection.execute(update(Node).where(Node.id == leaf).values(lease_until=0.0))
+    return leaf, token
+
+
+def test_a_leaf_that_its_late_worker_sends_back_is_not_taken_back_for_ready(database, beside):
+    job = jobs.submit(database, [3])
+    leaf, token = expired_leaf(database, job)
+    gone = [image.id for image in jobs.look(database, Image, job)][:2]
+    moved = Moved()
+    with database.write() as connection:
+        assert state.node_waits_again(connection, leaf, token, gone, Moved())
+        reclaimed = beside(lambda c: repair.reclaim_nodes(c, 5, moved))
+    reclaimed.result()
+    node = jobs.the_node(database, leaf)
+    assert (node.status, node.pending, moved) == (NodeStatus.WAITING, 2, Moved())
+    assert jobs.upload_all(database, job).leaves == [leaf]
+
+
+def test_an_image_that_its_late_worker_records_is_not_failed_for_its_attempts(database, beside):
+    job = jobs.submit(database, [1, 1])
+    image, _ = prepare_all(database, job)
+    with database.write() as connection:
+        spent = {"attempts": 5, "lease_until": 0.0}
+        connection.execute(update(Image).where(Image.id == image).values(**spent))
+    with database.write() as connection:
+        upload(connection, image)
+        poison = beside(lambda c: repair.fail_poison(c, 5, Moved()))
+    assert poison.result() == 0
+    assert jobs.statuses(database, Image, job)[0] == ImageStatus.UPLOADED
+
+
+def test_a_leaf_that_is_just_opened_is_not_counted_anew(database, beside):
+    job = jobs.submit(database, [2, 1])
+    _, last, _ = prepare_all(database, job)
+    leaf = jobs.look(database, Image, job)[0].node_id
+    with database.write() as connection:
+        connection.execute(update(Node).where(Node.id == leaf).values(pending=1))  # by hand
+    with database.write() as connection:
+        assert upload(connection, last).leaves == [leaf]
+        mended = beside(lambda c: repair.recount(c, Moved()))
+    assert mended.result() == 0
+    assert jobs.the_node(database, leaf).pending == 0

@@ -149,7 +149,8 @@ def test_who_lost_a_nodes_lease_can_record_nothing(database):
     (leaf,) = jobs.upload_all(database, job).leaves
     lost, moved = jobs.run_node(database, leaf), Moved()
     with database.write() as connection:
-        assert state.node_reclaimed(connection, leaf)
+        assert state.node_reclaimed(connection, leaf, lost)
+        assert not state.node_reclaimed(connection, leaf, lost)
     jobs.run_node(database, leaf)
     before, groups = jobs.the_node(database, leaf), [[1], [2]]
     with database.write() as connection:
@@ -158,6 +159,7 @@ def test_who_lost_a_nodes_lease_can_record_nothing(database):
         assert not state.split_leaf(connection, leaf, lost, groups, moved)
         assert not state.split_branch(connection, leaf, lost, groups, moved)
         assert not state.node_waits_again(connection, leaf, lost, [], moved)
+        assert not state.node_reclaimed(connection, leaf, lost)
         state.node_postponed(connection, leaf, lost, 60, "late", costs_attempt=True)
     assert jobs.the_node(database, leaf) == before
     assert moved == Moved()
