@@ -10,8 +10,8 @@ from sqlalchemy import Connection, bindparam, func, select, update
 
 from core.errors import RefusalCode
 from core.states import (
+    ENDED_JOBS,
     ImageStatus,
-    JobStatus,
     NodeKind,
     NodeStatus,
 )
@@ -43,11 +43,12 @@ def image_failed(
 
 
 def _end_if_hopeless(connection: Connection, image_id: int, moved: Moved) -> None:
-    """End a job as soon as a failed image breaks what it asked for, before more is paid."""
+    """End a job as soon as a failed image breaks what it asked for, before more is paid. A paused
+    one, too: its last calls come back, and nobody asks again when it goes on."""
     job = connection.execute(
         select(Job.id, Job.options, Job.submitted)
         .join(Image, Image.job_id == Job.id)
-        .where(Image.id == image_id, Job.status == JobStatus.RUNNING)
+        .where(Image.id == image_id, Job.status.not_in(ENDED_JOBS))
     ).first()
     if job is None:
         return

@@ -344,6 +344,19 @@ def test_a_job_that_is_paused_while_its_last_call_is_in_flight_ends_when_that_co
     assert moved.ended == [job]
 
 
+@pytest.mark.parametrize("asked", [{"fail_fast": True}, {"min_coverage": 0.9}])
+def test_a_job_that_is_paused_ends_by_the_image_that_it_could_not_do_without(database, asked):
+    job = jobs.submit(database, [2, 2], **asked)
+    leaf, _ = jobs.upload_all(database, job).leaves
+    token, moved = jobs.run_node(database, leaf), Moved()
+    with database.write() as connection:
+        assert state.job_moved(connection, job, JobStatus.PAUSED, "on request")
+    with database.write() as connection:
+        assert state.node_failed(connection, leaf, RefusalCode.BLOCKED, "no", moved, token)
+    assert jobs.the_job(database, job).status == JobStatus.FAILED
+    assert moved.ended == [job]
+
+
 def test_a_job_has_one_root(database):
     job = jobs.submit(database, [1, 1])
     with pytest.raises(IntegrityError), database.write() as connection:
