@@ -17,7 +17,7 @@ from core.states import (
 )
 from models.engine import now
 from models.state.jobs import coverage, finish, job_failed
-from models.state.moves import Moved, move_image, move_node, node_row
+from models.state.moves import Moved, hold_job, move_image, move_node, node_row
 from models.tables import Image, Job, Node
 
 
@@ -30,6 +30,8 @@ def image_failed(
     token: str | None = None,
 ) -> bool:
     """Any unsettled state -> failed. A leaf that still waited for the image counts down."""
+    job_id = connection.execute(select(Image.job_id).where(Image.id == image_id)).scalar_one()
+    hold_job(connection, job_id)  # of two that fail at once, the second counts the first
     looked = select(Image.status, Image.node_id).where(Image.id == image_id)
     before = connection.execute(looked.with_for_update()).one()  # a late worker may record it
     took = move_image(
@@ -73,6 +75,8 @@ def node_failed(
     token: str | None = None,
 ) -> bool:
     """Any open state -> failed, and every image below that was in it fails with it."""
+    node = node_row(connection, node_id)
+    hold_job(connection, node.job_id)
     if not move_node(
         connection,
         node_id,
@@ -83,7 +87,6 @@ def node_failed(
         finished_at=now(),
     ):
         return False
-    node = node_row(connection, node_id)
     below = select(Image.id).where(
         Image.job_id == node.job_id,
         Image.position.between(node.first_position, node.last_position),

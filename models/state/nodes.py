@@ -17,7 +17,7 @@ from core.states import (
 from models.engine import now
 from models.state.fanin import child_settled, image_failed
 from models.state.images import images_to_upload_again
-from models.state.moves import Moved, image_events, move_node, node_row
+from models.state.moves import Moved, hold_job, image_events, move_node, node_row
 from models.tables import Image, Node
 
 NOBODY: Mapping[int, str] = MappingProxyType({})
@@ -38,6 +38,9 @@ def node_done(
     ``answers`` of images go with them, by position; those ``unanswered`` fail, each for its reason.
     False when the lease was lost: the reply stays in the ledger and pays for the next try.
     """
+    node = node_row(connection, node_id)
+    if node.parent_id is None or unanswered:
+        hold_job(connection, node.job_id)
     if not move_node(
         connection,
         node_id,
@@ -45,13 +48,12 @@ def node_done(
         token,
         text=text,
         refused_citations=refused,
-        images=_images_below(connection, node_id) - len(unanswered),
+        images=_images_below(connection, node_id, node.kind) - len(unanswered),
         finished_at=now(),
         error=None,
         error_code=None,
     ):
         return False
-    node = node_row(connection, node_id)
     if node.kind == NodeKind.LEAF:
         _include(connection, node_id, answers, unanswered)
         _fail_unanswered(connection, node_id, unanswered, moved)
@@ -135,9 +137,8 @@ def _fail_unanswered(
         image_failed(connection, image_id, RefusalCode.NO_ANSWER, reason, moved)
 
 
-def _images_below(connection: Connection, node_id: int) -> int:
-    node = node_row(connection, node_id)
-    if node.kind == NodeKind.LEAF:
+def _images_below(connection: Connection, node_id: int, kind: str) -> int:
+    if kind == NodeKind.LEAF:
         counted = select(func.count()).where(
             Image.node_id == node_id, Image.status == ImageStatus.UPLOADED
         )

@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import Connection, text, update
 
 from core.errors import RefusalCode
-from core.states import ImageStatus, NodeStatus
+from core.states import ImageStatus, JobStatus, NodeStatus
 from models import repair, state
 from models.engine import Database
 from models.state import Moved
@@ -146,3 +146,15 @@ def test_a_leaf_that_is_just_opened_is_not_counted_anew(database, beside):
         mended = beside(lambda c: repair.recount(c, Moved()))
     assert mended.result() == 0
     assert jobs.the_node(database, leaf).pending == 0
+
+
+def test_two_images_that_fail_at_once_are_counted_together(database, beside):
+    job = jobs.submit(database, [2, 2], min_coverage=0.7)
+    one, _, another, _ = prepare_all(database, job)
+    why, moved = (RefusalCode.UPLOAD_FAILED, "no"), Moved()
+    with database.write() as connection:
+        assert state.image_failed(connection, one, *why, moved)
+        failed = beside(lambda c: state.image_failed(c, another, *why, moved))
+    assert failed.result()
+    assert jobs.the_job(database, job).status == JobStatus.FAILED  # 2 of 4
+    assert moved.ended == [job]
