@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from sqlalchemy import Connection, Double, Engine, create_engine, event
+from sqlalchemy import Connection, Double, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -22,6 +22,8 @@ SQLITE_BUSY_SECONDS = 60
 """A writer waits this long for another's transaction (a backup may hold the lock for 20 s)."""
 FIXED_IN = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 """SQLite versions with the WAL-reset bug (3.7.0 to 3.51.2) mended, newest first."""
+READ_ONLY = "25006"
+"""The SQLSTATE of a server that takes no writes: a standby, or one whose disk is full."""
 
 
 __all__ = ["Connection", "Database", "away_as_ours", "make_engine", "now", "sqlite_module"]
@@ -177,7 +179,7 @@ def _postgresql(url: str) -> Engine:
     driver_url = make_url(url)
     if driver_url.drivername == "postgresql":
         driver_url = driver_url.set(drivername="postgresql+psycopg")
-    return create_engine(
+    engine = create_engine(
         driver_url,
         pool_pre_ping=True,  # after a database restart no checkout fails (celery.md)
         pool_size=5,
@@ -185,3 +187,12 @@ def _postgresql(url: str) -> Engine:
         pool_recycle=1800,
         connect_args={"connect_timeout": 5},
     )
+
+    @event.listens_for(engine, "handle_error")
+    def _away_to_writers(context: ExceptionContext) -> None:
+        """The driver calls it an internal error, but it passes, like the server's being away. The
+        connection goes: one that began as read-only stays so when the server is not any more."""
+        if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
+            context.is_disconnect = True
+
+    return engine

@@ -168,7 +168,8 @@ def answered(services: Services, stage: CallStage, admission: Admission, reply: 
 
 
 def settle(services: Services, admission: Admission, reply: Reply) -> None:
-    """Write the paid reply to the ledger; while the database is away it waits on disk."""
+    """Write the paid reply to the ledger; what keeps it from there, it waits on disk. Where that is
+    the database's being away, this waits for it, too."""
     price = services.settings.price_of(admission.node.model)
     usage = reply.usage
     money = cost(price, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)
@@ -179,14 +180,14 @@ def settle(services: Services, admission: Admission, reply: Reply) -> None:
             with services.database.write() as connection:
                 ledger.settle(connection, admission.call_id, reply, money)
             break
-        except ServiceAway:
+        except Exception as error:
             spooled = spooled or spool(services, Spooled(admission.call_id, money, reply))
-            if spooled is not None and services.stopping.wait(
+            if spooled is None:  # neither on disk nor in the database: hold on to it
+                time.sleep(1.0)
+            elif not isinstance(error, ServiceAway) or services.stopping.wait(
                 backoff_seconds(attempt, services.draw(), 0.2, 5.0)
             ):
                 raise  # it is on disk: the reconciler settles it
-            if spooled is None:  # neither on disk nor in the database: hold on to it
-                time.sleep(1.0)
             attempt += 1
     if spooled is not None:
         services.spool.drop(spooled)

@@ -116,8 +116,11 @@ class LeaseKeeper:
 
     @contextlib.contextmanager
     def _tolerant(self, event: str) -> Iterator[None]:
-        """A renewal that fails is tried again a quarter of a lease later."""
+        """A renewal that fails, however, is tried again a quarter of a lease later: without this
+        thread all that the process has paid for is given to others."""
         try:
             yield
         except OverstoryError as error:
             log.warning(event, error=str(error))
+        except Exception:
+            log.exception(event)

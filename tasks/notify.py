@@ -54,6 +54,8 @@ class Notifier:
                 self.tick()
             except OverstoryError as error:
                 log.warning("notifier.waits", error=str(error))
+            except Exception:  # one end that cannot be told must not keep the others from it
+                log.exception("notifier.failed")
 
     def tick(self) -> int:
         """Tell whoever is due; how many there were."""

@@ -14,11 +14,12 @@ from sqlalchemy import text
 
 from clients.provider import Provider
 from core.states import JobStatus
-from models import filestore, state
+from models import filestore, ledger, state
 from models.state import Moved
 from overstory.sandbox.process import SandboxProcess
 from tasks import aggregate, asking, files, infer, pipeline, preprocess, upload
 from tasks.files import FILE_PREFIX
+from tasks.maintenance import Reconciler
 from tasks.question import CallStage
 from tests.conftest import draw_image
 from tests.integration.account import UPLOADERS, Account
@@ -172,6 +173,31 @@ def test_a_tree_whose_branches_get_no_word_at_all_answers_with_its_notes(open_ac
     with account.services.database.read() as connection:
         notes = connection.execute(text("SELECT text FROM nodes WHERE kind = 'leaf'")).scalars()
         assert all(note in ended.answer for note in notes)
+
+
+def test_a_paid_reply_that_the_ledger_does_not_take_is_settled_from_disk(
+    open_account, make_images, monkeypatch
+):
+    account = open_account(start=False)
+    job = account.submit(make_images(4))
+    prepare_and_upload(account, job)
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger, "settle", lambda *words: {}["a bug"])
+        with pytest.raises(KeyError):
+            asking.run(account.services, infer.STAGE)
+    lose_workers(account)
+    Reconciler(account.services).tick()
+    asking.run(account.services, infer.STAGE)
+    assert account.statuses(job) == {"included": 4}
+    assert account.house.stats()["paid"] == 1
+    assert not list(account.services.spool.waiting())
+
+
+def lose_workers(account: Account) -> None:
+    """Whoever held something is gone."""
+    with account.services.database.write() as connection:
+        for table in ("nodes", "calls"):
+            connection.execute(text(f"UPDATE {table} SET lease_until = 0"))
 
 
 # --- refused for being early

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from models.engine import Connection, Database
@@ -65,3 +65,22 @@ def test_what_holds_nothing_is_closed_at_once(database):
     keeper.close()
     assert set(threading.enumerate()) <= before
     watched.dispose()
+
+
+def test_a_renewal_that_fails_for_no_known_reason_is_not_the_last(database):
+    watched = Watched(database.url)
+    watched.go.set()
+    write, failures = watched.write, [KeyError("a bug")]
+
+    def failing() -> AbstractContextManager[Connection]:
+        if failures:
+            raise failures.pop()
+        return write()
+
+    watched.write = failing  # type: ignore[method-assign]
+    keeper = keeper_of(watched)
+    with keeper.hold("token"):
+        eventually(lambda: watched.renewed >= 2)
+    keeper.close()
+    watched.dispose()
+    assert not failures

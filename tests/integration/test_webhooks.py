@@ -20,10 +20,12 @@ from models import deliveries, repair, state
 from models.engine import Database
 from models.state import Moved
 from models.tables import Delivery
+from tasks import notify
 from tasks.notify import Notifier, messenger_of
 from tasks.services import Services
 from tasks.submit import submit
 from tests.integration import jobs
+from tests.waiting import eventually
 from workers.app import make_app
 from workers.services import build_services
 
@@ -176,6 +178,26 @@ def test_two_notifiers_tell_once(
     counts = jobs.at_once(lambda _: notifier.tick(), range(8), threads=4)
     assert sum(counts) == 6
     assert len(set(receiver.ids)) == len(receiver.ids) == 6
+
+
+def test_an_end_that_cannot_be_told_does_not_keep_the_others_from_it(
+    notifier: Notifier, database: Database, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notify, "TICK_SECONDS", 0.01)
+    end(database, told_of(database, receiver.url))
+    tick, failures = notifier.tick, [KeyError("a bug")]
+
+    def failing(self: Notifier) -> int:
+        if failures:
+            raise failures.pop()
+        return tick()
+
+    monkeypatch.setattr(Notifier, "tick", failing)
+    thread = notifier.start()
+    eventually(lambda: receiver.got)
+    notifier.services.stopping.set()
+    thread.join()
+    assert len(receiver.got) == 1
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.7", "169.254.169.254", "::1"])
