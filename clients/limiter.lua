@@ -1,7 +1,7 @@
 --[[
 The account limiter: one script, one atomic step a call. It is run by clients/limiter.py, which
 prepends the constants of core/gauge.py (REFUSED_MIN, REFUSED_SHARE, PROBE_US, PROBE_GROWTH,
-PROBE_US_MAX). Its twin in plain Python is tests/limiter_model.py; one suite holds both.
+PROBE_US_MAX, PROBE_IDLE_US). Its twin in plain Python is tests/limiter_model.py; one suite holds both.
 
 All times are integer microseconds of this server's TIME; no worker's clock is asked.
 
@@ -16,6 +16,7 @@ KEYS  (one hash tag, so one slot of a cluster)
                   gauge:<kind>: a learned limit, JSON of core.gauge.Gauge (seconds).
                   refused_at, refused, admitted: since the first refusal after a success.
                   probe_every, probe_at: while everything is refused.
+                  probing_since: since when it is, without a pause in the asking.
                   service: a call's mean duration.
   6 ended   ZSET  lease -> when it ended; kept 10 s, so that a renewal that crosses the end on the
                   wire does not take the slot again.
@@ -47,9 +48,9 @@ ARGV  1 command, 2 window, 3 guard, 4 clock ('' in production; a test's time oth
            hold; 0 somebody else was faster. kind '': the hold alone.
   pause    reason -> 1        resume -> 1        recovered -> 1
   state    concurrency rpm tpm
-           -> {now, in flight, requests, tokens, paused or '', probe_every or 0, what would keep
-           a call of the window's mean size waiting or '', the limits allowed now (3), their
-           gauges (3, JSON or '')}
+           -> {now, in flight, requests, tokens, paused or '', probe_every or 0, how long it has
+           been probing or 0, what would keep a call of the window's mean size waiting or '', the
+           limits allowed now (3), their gauges (3, JSON or '')}
   waited   [kind bucket us]... -> 1. Adds to waits what was waited for without an admission.
   waits    -> {field, value, ...} of waits
 
@@ -194,7 +195,7 @@ end
 
 local function read_state()
   return redis.call('HMGET', state, 'paused', 'hold', 'probe_every', 'probe_at', 'refused_at',
-    'service', 'gauge:concurrency', 'gauge:rpm', 'gauge:tpm')
+    'service', 'gauge:concurrency', 'gauge:rpm', 'gauge:tpm', 'probing_since')
 end
 
 local function stopped(paused, hold, probe_every, probe_at)
@@ -276,6 +277,9 @@ local function acquire(lease, tokens, ttl, configured)
     redis.call('HINCRBY', state, 'admitted', 1)
   end
   if s[3] then
+    if now - s[4] > PROBE_IDLE_US then
+      redis.call('HSET', state, 'probing_since', text(now))
+    end
     redis.call('HSET', state, 'probe_at', text(now + s[3]))
   end
   add_waits(11)
@@ -305,7 +309,8 @@ local function finish(lease, requests, tokens, sent)
 end
 
 local function end_refusals()
-  redis.call('HDEL', state, 'refused_at', 'refused', 'admitted', 'probe_every', 'probe_at')
+  redis.call('HDEL', state, 'refused_at', 'refused', 'admitted', 'probe_every', 'probe_at',
+    'probing_since')
 end
 
 local function succeeded(admitted)
@@ -337,7 +342,7 @@ end
 
 local function start_probing()
   redis.call('HSET', state, 'refused_at', text(now), 'refused', 0, 'admitted', 0,
-    'probe_every', PROBE_US, 'probe_at', text(now + PROBE_US))
+    'probe_every', PROBE_US, 'probe_at', text(now + PROBE_US), 'probing_since', text(now))
 end
 
 local function probe_less(every)
@@ -422,8 +427,9 @@ local function report(configured)
   local most = limits(s, configured)
   local in_flight, requests, tokens = usage()
   local no = waiting(s, most, tokens / math.max(1, requests))
-  return { now, in_flight, requests, tokens, s[1] or '', tonumber(s[3] or 0), no and no[3] or '',
-    most[1], most[2], most[3], s[7] or '', s[8] or '', s[9] or '' }
+  local probing_for = s[3] and now - (s[10] or s[5]) or 0
+  return { now, in_flight, requests, tokens, s[1] or '', tonumber(s[3] or 0), probing_for,
+    no and no[3] or '', most[1], most[2], most[3], s[7] or '', s[8] or '', s[9] or '' }
 end
 
 local function number(i)

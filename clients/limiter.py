@@ -81,6 +81,7 @@ class AccountState:
     probe_seconds: float | None  # between probes, while everything is refused
     binds: LimitKind | Hold | None
     window_seconds: float
+    outage_seconds: float | None = None  # how long everything has been refused
 
 
 class Limiter(Protocol):
@@ -289,6 +290,7 @@ def _script_text() -> str:
         "PROBE_US": _us(gauges.PROBE_SECONDS),
         "PROBE_GROWTH": gauges.PROBE_GROWTH,
         "PROBE_US_MAX": _us(gauges.PROBE_SECONDS_MAX),
+        "PROBE_IDLE_US": _us(gauges.PROBE_IDLE_SECONDS),
     }
     head = "".join(f"local {name} = {value}\n" for name, value in constants.items())
     return head + Path(__file__).with_name("limiter.lua").read_text()
@@ -316,7 +318,7 @@ def _gauge(text: str) -> Gauge | None:
 
 
 def _state(reply: list[Any], configured: Limits, window_seconds: float) -> AccountState:
-    in_flight, requests, tokens, paused, probe_every, binds, *rest = reply[1:]
+    in_flight, requests, tokens, paused, probe_every, outage, binds, *rest = reply[1:]
     learned = zip(KINDS, map(_gauge, rest[3:]), strict=True)
     return AccountState(
         in_flight=in_flight,
@@ -329,4 +331,5 @@ def _state(reply: list[Any], configured: Limits, window_seconds: float) -> Accou
         probe_seconds=probe_every / 1e6 or None,
         binds=_kind(binds) if binds else None,
         window_seconds=window_seconds,
+        outage_seconds=outage / 1e6 if probe_every else None,
     )

@@ -31,6 +31,10 @@ REFUSED_MIN, REFUSED_SHARE = 8, 0.75
 """Everything is refused: so many refusals since a success, this share of what was admitted."""
 PROBE_SECONDS, PROBE_GROWTH, PROBE_SECONDS_MAX = 1.0, 1.5, 15.0
 """While everything is refused: seconds between two probes, how they grow, and the longest."""
+PROBE_IDLE_SECONDS = 600.0
+"""A probe that comes so long after it might have begins the outage anew: jobs were paused or the
+service was off, and nobody knows what the provider did meanwhile. Above any pause between two tries
+of a lone call."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,19 +77,27 @@ def retry_or_give_up(
     services: Services, stage: CallStage, admission: Admission, error: ProviderDown
 ) -> None:
     """A call that failed on the way: later again. While the whole provider is down it costs no
-    attempt, so an outage fails nobody."""
-    with services.database.read() as connection:
-        silent = queries.seconds_since(connection, admission.node.started_at)
+    attempt, so an outage fails nobody; one that does not end, ends the job."""
+    outage = services.limiter.state().outage_seconds
+    silent = _silent_for(services, admission, outage)
     if silent > services.settings.outage_max_seconds:
         stop_job(services, admission, f"the provider has not answered for {silent / 3600:.1f} h")
         return
-    outage = services.limiter.state().probe_seconds is not None
     attempts = admission.node.attempts + 1
-    if not outage and attempts >= services.settings.call_attempts_max:
+    if outage is None and attempts >= services.settings.call_attempts_max:
         fail_or_halve(services, stage, admission, RefusalCode.POISON, str(error))
         return
     after = backoff_seconds(min(attempts, 6), services.draw())
-    postpone(services, admission, after, error, costs_attempt=not outage)
+    postpone(services, admission, after, error, costs_attempt=outage is None)
+
+
+def _silent_for(services: Services, admission: Admission, outage: float | None) -> float:
+    """How long the provider has been silent to this node. Its first try alone says nothing: since
+    then others were answered, the job was paused, or the service was off."""
+    if outage is None:
+        return 0.0
+    with services.database.read() as connection:
+        return min(outage, queries.seconds_since(connection, admission.node.started_at))
 
 
 def refused(

@@ -56,6 +56,7 @@ class Refusals:
     admitted: int = 0
     every: int = 0  # microseconds between probes; 0: not probing
     next_probe: int = 0
+    probing_since: int = 0
 
 
 @dataclass(slots=True)
@@ -186,6 +187,7 @@ class ModelLimiter:
             probe_seconds=self.refusals.every / 1e6 or None if self.refusals else None,
             binds=waiting.kind if waiting else None,
             window_seconds=self.window_seconds,
+            outage_seconds=self._probing_for(now),
         )
 
     def waited(self, waited: Mapping[str, float]) -> None:
@@ -265,9 +267,16 @@ class ModelLimiter:
         share = min(self.service / 20, self.service / in_flight)
         return math.floor(max(5_000, min(100_000, share))) / 1e6
 
+    def _probing_for(self, now: int) -> float | None:
+        if self.refusals is None or not self.refusals.every:
+            return None
+        return (now - self.refusals.probing_since) / 1e6
+
     def _count_admission(self, now: int) -> None:
         if self.refusals:
             self.refusals.admitted += 1
+            if now - self.refusals.next_probe > _us(gauges.PROBE_IDLE_SECONDS):
+                self.refusals.probing_since = now
             self.refusals.next_probe = now + self.refusals.every
 
     def _finish(
@@ -309,7 +318,7 @@ class ModelLimiter:
         enough = refusals.refused >= gauges.REFUSED_MIN
         if enough and refusals.refused >= gauges.REFUSED_SHARE * refusals.admitted:
             every = _us(gauges.PROBE_SECONDS)
-            self.refusals = Refusals(now, every=every, next_probe=now + every)
+            self.refusals = Refusals(now, 0, 0, every, next_probe=now + every, probing_since=now)
 
 
 def _us(seconds: float) -> int:

@@ -343,6 +343,25 @@ def test_the_first_success_ends_probing(make: Make, clock: Clock) -> None:
     take(limiter, 20, prefix="free")
 
 
+def test_an_outage_is_as_old_as_its_probing_and_begins_anew_where_nobody_asked_for_long(
+    make: Make, clock: Clock
+) -> None:
+    limiter = make(clock, WIDE)
+    take(limiter, 1, prefix="fine")
+    down(limiter, "fine-0")
+    assert limiter.state().outage_seconds is None
+    break_provider(limiter)
+    for n in range(60):
+        clock.now += 60
+        down(limiter, take(limiter, 1, prefix=f"probe {n}")[0])
+    assert limiter.state().outage_seconds == 3600
+    clock.now += 30_000
+    down(limiter, take(limiter, 1, prefix="the next day")[0])
+    assert limiter.state().outage_seconds == 0
+    limiter.recovered()
+    assert limiter.state().outage_seconds is None
+
+
 def test_a_success_sent_before_the_outage_does_not_end_probing(make: Make, clock: Clock) -> None:
     limiter = make(clock, WIDE)
     take(limiter, 1, prefix="old")

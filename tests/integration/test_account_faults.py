@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from clients.provider import Provider
+from core.errors import ProviderDown
 from core.states import JobStatus
 from models import filestore, ledger, state
 from models.state import Moved
@@ -234,6 +235,42 @@ def test_uploads_that_are_refused_for_being_early_do_not_hammer(open_account, ma
     [ended] = account.ended(job)
     assert account.statuses(job) == {"included": 60}
     assert ended.status == JobStatus.COMPLETED
+
+
+# --- an outage
+
+
+def break_provider(account: Account) -> None:
+    """So many calls fail that the account probes from now on."""
+    for n in range(9):
+        account.services.limiter.acquire(f"call {n}", 1, 60.0)
+        account.services.limiter.provider_down(f"call {n}", ProviderDown("503", True, 503))
+
+
+@pytest.mark.parametrize("outage", [True, False])
+@pytest.mark.parametrize("asked", ["long ago", "now"])
+def test_a_job_ends_where_the_provider_has_been_silent_since_it_was_first_asked(
+    open_account, make_images, asked, outage
+):
+    account = open_account(start=False, outage_max_seconds=1.0)
+    job = account.submit(make_images(4))
+    prepare_and_upload(account, job)
+    account.house.configure(rates={"503": 1.0})
+    asking.run(account.services, infer.STAGE)
+    if outage:
+        break_provider(account)
+        eventually(lambda: account.services.limiter.state().outage_seconds > 1.0)
+    with account.services.database.write() as connection:
+        age = 30_000.0 if asked == "long ago" else -1.0
+        words = "UPDATE nodes SET due_at = 0, started_at = started_at - :age"
+        connection.execute(text(words), {"age": age})
+    asking.run(account.services, infer.STAGE)
+    ended = account.job(job)
+    if asked == "long ago" and outage:
+        assert ended.status == JobStatus.FAILED
+        assert "has not answered" in (ended.reason or "")
+    else:
+        assert ended.status == JobStatus.RUNNING
 
 
 # --- the balance and the key
