@@ -24,6 +24,11 @@ TRIED = sql("images.attempts > 0 AND images.status IN ('pending', 'prepared')")
 """Word for word the condition of ix_images_tried, which SQLite uses only then."""
 
 
+def moment(connection: Connection) -> float:
+    """What the database's clock says: leases end by it."""
+    return float(connection.execute(select(now())).scalar_one())
+
+
 def anything_expired(connection: Connection, attempts_max: int) -> bool:
     """Whether a lease ran out or attempts are spent: one cheap look before a write transaction."""
     expired_image = and_(

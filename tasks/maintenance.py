@@ -42,6 +42,8 @@ class Reconciler:
     services: Services
     clock: Callable[[], float] = time.monotonic
     quiet_until: float = 0.0
+    ahead: float | None = None  # the database's clock of ours, at the last look
+    idle_since: float | None = None
     next_probe: float = 0.0
     next_recount: float = 0.0
     next_tidy: float = 0.0
@@ -62,6 +64,7 @@ class Reconciler:
         """One round. What is away is waited for."""
         try:
             self._settle_spooled()
+            self._look_at_clocks()
             if self.clock() >= self.quiet_until:
                 self._reclaim()
             else:
@@ -70,9 +73,13 @@ class Reconciler:
             self._top_up()
             self._tidy_files()
         except ServiceAway as error:
-            # leases could not be renewed while the database was away: give them one length
-            self.quiet_until = self.clock() + self.services.settings.lease_seconds
+            self._be_quiet()  # leases could not be renewed while the database was away
             log.warning("reconciler.waits", error=str(error))
+        self.idle_since = self.clock()
+
+    def _be_quiet(self) -> None:
+        """Give leases one length: whoever lives renews them meanwhile."""
+        self.quiet_until = self.clock() + self.services.settings.lease_seconds
 
     def _settle_spooled(self) -> None:
         for path, spooled in self.services.spool.waiting():
@@ -80,6 +87,19 @@ class Reconciler:
                 ledger.settle(connection, spooled.call_id, spooled.reply, spooled.cost)
             self.services.spool.drop(path)
             log.info("spool.settled", call=spooled.call_id)
+
+    def _look_at_clocks(self) -> None:
+        """Leases end by the database's clock, which may be set, and which goes on while a machine
+        sleeps: then they have ended before those who live could renew them. Our own clock stands
+        still in a sleep, or else shows how long this thread was kept from its next round."""
+        with self.services.database.read() as connection:
+            moment = repair.moment(connection)
+        before, self.ahead = self.ahead, moment - self.clock()
+        jump = 0.0 if before is None else self.ahead - before
+        slept = 0.0 if self.idle_since is None else self.clock() - self.idle_since - TICK_SECONDS
+        if max(abs(jump), slept) > self.services.settings.lease_seconds / RENEWALS:
+            self._be_quiet()
+            log.warning("reconciler.clock_jumped", seconds=round(jump, 1), slept=round(slept, 1))
 
     def _renew_nothing(self) -> None:
         """Write as those do who renew leases. A database may answer and take no writes, and then
@@ -97,8 +117,7 @@ class Reconciler:
             return
         with self.services.database.write() as connection:
             if self.clock() - begun > self.services.settings.lease_seconds / RENEWALS:
-                # everybody was kept waiting, those who renew leases too: let them go first
-                self.quiet_until = self.clock() + self.services.settings.lease_seconds
+                self._be_quiet()  # everybody was kept waiting, those who renew leases too
                 return
             if due:
                 self._reclaim_expired(connection, moved)

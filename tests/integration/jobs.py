@@ -88,6 +88,13 @@ def hold(connection: Any, table: Any, row_id: int, token: str | None = None) -> 
     return token
 
 
+def expire(database: Database, table: Any) -> None:
+    """Whoever holds a row of the table is gone."""
+    with database.write() as connection:
+        held = table.lease_token.is_not(None)
+        connection.execute(update(table).where(held).values(lease_until=0.0))
+
+
 def run_node(database: Database, node_id: int) -> str:
     """Claim a ready node, whatever its turn; the lease's token."""
     taken = lease()

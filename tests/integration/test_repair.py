@@ -26,12 +26,6 @@ def reclaim(database) -> tuple[bool, int, int, Moved]:
     return due, nodes, images, moved
 
 
-def expire(database, table) -> None:
-    with database.write() as connection:
-        held = table.lease_token.is_not(None)
-        connection.execute(update(table).where(held).values(lease_until=0.0))
-
-
 def claim_images(database, seconds=jobs.LONG):
     with database.write() as connection:
         return claims.claim_images(
@@ -63,10 +57,10 @@ def test_a_node_whose_worker_is_lost_is_ready_again_until_its_attempts_are_spent
     jobs.finish_node(database, other)
     for _ in range(ATTEMPTS_MAX - 1):
         jobs.run_node(database, leaf)
-        expire(database, Node)
+        jobs.expire(database, Node)
         assert reclaim(database) == (True, 1, 0, Moved(leaves=[leaf]))
     jobs.run_node(database, leaf)
-    expire(database, Node)
+    jobs.expire(database, Node)
     assert reclaim(database) == (True, 1, 0, Moved(branches=[jobs.root_of(database, job)]))
     assert jobs.covered(database, job) == {"failed": 2, "included": 1}
 
@@ -74,7 +68,7 @@ def test_a_node_whose_worker_is_lost_is_ready_again_until_its_attempts_are_spent
 def test_reconcilers_at_once_reclaim_a_node_once(database):
     (leaf,) = jobs.upload_all(database, jobs.submit(database, [1])).leaves
     jobs.run_node(database, leaf)
-    expire(database, Node)
+    jobs.expire(database, Node)
     rounds = jobs.at_once(lambda _: reclaim(database), range(8))
     assert sum(moved.leaves == [leaf] for _, _, _, moved in rounds) == 1
     assert jobs.the_node(database, leaf).attempts == 1
