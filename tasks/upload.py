@@ -217,10 +217,7 @@ def _sent(services: Services, image: ImageWork, sha256: str) -> Outcome[Uploaded
         if services.settings.inline_when_full:
             rests.of(services.account).full_elsewhere()
             return Done(Uploaded(refused=True))
-        reconcile_files(services, time.time())
-        make_room(services, image, refused=True)
-        rests.of(services.account).full()
-        return Postpone(0.0, STORE_FULL)
+        return _refused_a_place(services, image)
     except ProviderDown as error:
         if _is_down(services):  # an outage fails no image
             return _rest(services, 0.0, str(error))
@@ -228,6 +225,17 @@ def _sent(services: Services, image: ImageWork, sha256: str) -> Outcome[Uploaded
     except RequestRefused as error:
         code = RefusalCode.BLOCKED if error.moderation else RefusalCode.UPLOAD_FAILED
         return Reject(code, str(error))
+
+
+def _refused_a_place(services: Services, image: ImageWork) -> Outcome[Uploaded]:
+    """Look what else is there, and make room. A provider that does not say is asked by the next."""
+    try:
+        reconcile_files(services, time.time())
+    except OverstoryError as error:
+        log.warning("files.not_listed", error=str(error))
+    make_room(services, image, refused=True)
+    rests.of(services.account).full()
+    return Postpone(0.0, STORE_FULL)
 
 
 def _vanished(services: Services, image: ImageWork) -> Outcome[Uploaded]:

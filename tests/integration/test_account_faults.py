@@ -6,6 +6,7 @@ What happened is judged by the stand-in's own counts and ledger.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from clients.provider import Provider
-from core.errors import ProviderDown
+from core.errors import LimitKind, ProviderDown, SlowDown
 from core.states import JobStatus
 from models import filestore, ledger, state
 from models.state import Moved
@@ -470,6 +471,33 @@ def test_orphans_that_fill_the_store_do_not_stop_the_uploads(
     account.start()
     [ended] = account.ended(account.submit(make_images(12, "set", start=30)))
     assert ended.status == JobStatus.COMPLETED
+
+
+@pytest.mark.parametrize(
+    "error", [SlowDown(LimitKind.UNKNOWN, None, "429"), ProviderDown("503", True, 503)]
+)
+def test_a_full_store_that_cannot_be_listed_costs_no_image_an_attempt(
+    open_account, make_images, monkeypatch, error
+):
+    account = open_account(start=False)
+    account.house.configure(max_files=0)
+    monkeypatch.setattr(account.services.provider, "files", raising(error))
+    job = account.submit(make_images(1))
+    pipeline.run_slice(account.services, preprocess.STAGE)
+    upload.run(account.services)
+    with account.services.database.read() as connection:
+        words = "SELECT status, attempts, error FROM images WHERE job_id = :job"
+        row = connection.execute(text(words), {"job": job}).one()
+    assert row == ("prepared", 0, upload.STORE_FULL)
+
+
+def raising(error: Exception) -> Callable[..., Any]:
+    """What does nothing but raise ``error``."""
+
+    def fails(*words: Any, **more: Any) -> None:
+        raise error
+
+    return fails
 
 
 def test_what_finds_no_place_goes_inside_its_request_where_that_is_wished(
