@@ -28,6 +28,7 @@ from sqlalchemy import (
 
 from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
 from models.engine import now
+from models.state import hold_job
 from models.tables import File, Image, Job, Node
 
 
@@ -158,6 +159,7 @@ def claim_images(
     job = connection.execute(_NEXT_JOB, {"for_account": account, **free}).first()
     if job is None:
         return []
+    hold_job(connection, job.id)
     asked = {"of_job": job.id, **free}
     ids = connection.execute(_FRESH, {"at_most": limit, **asked}).scalars().all()
     if not ids:  # what was tried before comes last and alone: if it kills its worker, nobody pays
@@ -217,13 +219,12 @@ def next_node(
 
 def claim_node(connection: Connection, node: NodeWork, lease: Lease, tokens: int) -> bool:
     """Take ``node`` for a call of about ``tokens`` tokens; False when somebody else has it."""
+    runs = select(Job.id).where(Job.id == node.job_id, Job.status == JobStatus.RUNNING)
+    if connection.execute(runs.with_for_update(key_share=True)).first() is None:
+        return False
     claimed = connection.execute(
         update(Node)
-        .where(
-            Node.id == node.id,
-            Node.status == NodeStatus.READY,
-            exists().where(Job.id == Node.job_id, Job.status == JobStatus.RUNNING),
-        )
+        .where(Node.id == node.id, Node.status == NodeStatus.READY)
         .values(
             status=NodeStatus.RUNNING,
             lease_token=lease.token,
@@ -263,8 +264,15 @@ def renew_images(connection: Connection, tokens: Collection[str], seconds: float
 def renew_nodes(connection: Connection, tokens: Collection[str], seconds: float) -> None:
     """Prolong the nodes held under ``tokens``."""
     if tokens:
+        held = (
+            select(Node.id)
+            .where(Node.lease_token.in_(tokens))
+            .with_for_update(key_share=True, skip_locked=True)  # as of the images
+        )
         connection.execute(
-            update(Node).where(Node.lease_token.in_(tokens)).values(lease_until=now() + seconds)
+            update(Node)
+            .where(Node.id.in_(held.scalar_subquery()))
+            .values(lease_until=now() + seconds)
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import Case, Connection, and_, case, exists, func, or_, select, update
 from sqlalchemy import text as sql
 
@@ -22,6 +24,9 @@ from models.tables import Call, Image, Job, Node
 UNSETTLED = (ImageStatus.PENDING, ImageStatus.PREPARED)
 TRIED = sql("images.attempts > 0 AND images.status IN ('pending', 'prepared')")
 """Word for word the condition of ix_images_tried, which SQLite uses only then."""
+PASSING_OVER: dict[str, Any] = {"key_share": True, "skip_locked": True}
+"""What somebody holds is being moved, by a late worker perhaps, and is looked at again next time:
+the reconciler holds rows of many jobs, and would keep all that wait for one of them."""
 
 
 def moment(connection: Connection) -> float:
@@ -51,9 +56,10 @@ def reclaim_nodes(connection: Connection, attempts_max: int, moved: Moved) -> in
     """Running nodes whose lease ran out are ready again; after ``attempts_max`` they fail."""
     rows = connection.execute(
         select(Node.id, Node.kind, Node.attempts, Node.lease_token)
+        .join(Job, Job.id == Node.job_id)
         .where(Node.status == NodeStatus.RUNNING, Node.lease_until <= now())
         .order_by(Node.id)
-        .with_for_update(key_share=True, skip_locked=True)  # its late worker is recording it
+        .with_for_update(of=[Job.__table__, Node.__table__], **PASSING_OVER)
     ).all()
     for row in rows:
         if row.attempts >= attempts_max:
@@ -69,26 +75,23 @@ def fail_poison(connection: Connection, attempts_max: int, moved: Moved) -> int:
     """Images that were tried too often, by workers that died or gave up on them, fail."""
     rows = connection.execute(
         select(Image.id, Image.error)
+        .join(Job, Job.id == Image.job_id)
         .where(
             TRIED,
             Image.attempts >= attempts_max,
             or_(Image.lease_token.is_(None), Image.lease_until <= now()),
         )
         .order_by(Image.id)
-        .with_for_update(skip_locked=True)  # its late worker is recording it
+        .with_for_update(of=[Job.__table__, Image.__table__], **PASSING_OVER)
     ).all()
     for row in rows:
         reason = row.error or f"its worker was lost {attempts_max} times while preparing it"
         state.image_failed(connection, row.id, RefusalCode.POISON, reason, moved)
-    connection.execute(
-        update(Image)
-        .where(
-            TRIED,
-            Image.lease_token.is_not(None),
-            Image.lease_until <= now(),
-        )
-        .values(**FREE)
+    lapsed = select(Image.id).where(
+        TRIED, Image.lease_token.is_not(None), Image.lease_until <= now()
     )
+    free = lapsed.order_by(Image.id).with_for_update(**PASSING_OVER)
+    connection.execute(update(Image).where(Image.id.in_(free.scalar_subquery())).values(**FREE))
     return len(rows)
 
 
@@ -112,8 +115,13 @@ def recount(connection: Connection, moved: Moved) -> int:
 
 def _recounted(connection: Connection, node_id: int, moved: Moved) -> bool:
     """Whether a node still waits. It is counted under its lock, where nobody counts it down."""
-    held = select(Node.kind).where(Node.id == node_id, Node.status == NodeStatus.WAITING)
-    kind = connection.execute(held.with_for_update(key_share=True)).scalar()
+    held = (
+        select(Node.kind)
+        .join(Job, Job.id == Node.job_id)
+        .where(Node.id == node_id, Node.status == NodeStatus.WAITING)
+        .with_for_update(of=[Job.__table__, Node.__table__], **PASSING_OVER)
+    )
+    kind = connection.execute(held).scalar()
     if kind is None:
         return False
     left = connection.execute(

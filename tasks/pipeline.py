@@ -96,6 +96,8 @@ def keep(
         moved = Moved()
         try:
             with services.database.write() as connection:
+                if not all(isinstance(outcome, Done) for outcome in outcomes):
+                    state.hold_job(connection, images[0].job_id)  # before several statements' rows
                 record(connection, services, stage, images, outcomes, token, moved)
         except ServiceAway as error:
             log.warning("slice.waits", error=str(error))

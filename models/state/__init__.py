@@ -24,7 +24,7 @@ from models.state.jobs import (
     pause_running,
     resume_paused,
 )
-from models.state.moves import FREE, Moved, PreparedImage
+from models.state.moves import FREE, Moved, PreparedImage, hold_job
 from models.state.nodes import node_done, node_postponed, node_reclaimed, node_waits_again
 from models.state.splits import split_branch, split_leaf
 
@@ -36,6 +36,7 @@ __all__ = [
     "close_open_work",
     "coverage",
     "finish",
+    "hold_job",
     "image_failed",
     "image_to_prepare_again",
     "images_postponed",

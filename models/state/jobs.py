@@ -13,7 +13,7 @@ from core.states import (
     outcome_of_job,
 )
 from models.engine import now
-from models.state.moves import FREE, Moved, event
+from models.state.moves import FREE, Moved, event, hold_job
 from models.tables import Image, Job, Node
 
 LEFT_OUT_SHOWN = 10
@@ -55,7 +55,9 @@ def job_budgeted(connection: Connection, job_id: str, budget: float) -> bool:
     """Give a job a new budget in place of its old one. A job that is paused for the old one goes
     on; True then."""
     job = connection.execute(
-        select(Job.options, Job.status, Job.reason).where(Job.id == job_id).with_for_update()
+        select(Job.options, Job.status, Job.reason)
+        .where(Job.id == job_id)
+        .with_for_update(key_share=True)
     ).one()
     if job.options.get("budget") == budget:
         return False
@@ -73,7 +75,7 @@ def adopt(connection: Connection, job_id: str, account: str) -> None:
 def pause_running(connection: Connection, account: str, reason: str) -> int:
     """Pause every running job of an account for ``reason``; how many there were."""
     running = select(Job.id).where(Job.status == JobStatus.RUNNING, Job.account == account)
-    ids = connection.execute(running).scalars().all()
+    ids = connection.execute(running.order_by(Job.id)).scalars().all()
     return sum(job_moved(connection, job_id, JobStatus.PAUSED, reason) for job_id in ids)
 
 
@@ -90,12 +92,24 @@ def resume_paused(connection: Connection, account: str, reason: str) -> int:
     paused = select(Job.id).where(
         Job.status == JobStatus.PAUSED, Job.reason == reason, Job.account == account
     )
-    ids = connection.execute(paused).scalars().all()
+    ids = connection.execute(paused.order_by(Job.id)).scalars().all()
     return sum(job_moved(connection, job_id, JobStatus.RUNNING) for job_id in ids)
 
 
 def close_open_work(connection: Connection, job_id: str) -> None:
-    """Unsettled images are skipped, open nodes cancelled; whoever works on them loses the lease."""
+    """Unsettled images are skipped, open nodes cancelled; whoever works on them loses the lease.
+
+    An answer that is just being recorded comes first: it holds its node and takes its images, so
+    neither is locked here before it has ended. Nobody claims anything while the job is held.
+    """
+    hold_job(connection, job_id)
+    asked = (
+        select(Node.id)
+        .where(Node.job_id == job_id, Node.status.in_([NodeStatus.READY, NodeStatus.RUNNING]))
+        .order_by(Node.id)
+        .with_for_update(key_share=True)
+    )
+    connection.execute(asked)
     unsettled = (
         select(Image.id)
         .where(

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, text, update
+from sqlalchemy import Connection, select, text, update
 
 from core.errors import RefusalCode
 from core.states import ImageStatus, JobStatus, NodeStatus
@@ -146,6 +146,19 @@ def test_a_leaf_that_is_just_opened_is_not_counted_anew(database, beside):
         mended = beside(lambda c: repair.recount(c, Moved()))
     assert mended.result() == 0
     assert jobs.the_node(database, leaf).pending == 0
+
+
+def test_a_job_is_cancelled_while_an_answer_to_it_is_recorded(database, beside):
+    job = jobs.submit(database, [1, 1])
+    leaf, _ = jobs.upload_all(database, job).leaves
+    token = jobs.run_node(database, leaf)
+    with database.write() as connection:
+        moving = select(Node.id).where(Node.id == leaf).with_for_update(key_share=True)
+        connection.execute(moving)  # an answer takes its node, and then its images
+        cancelled = beside(lambda c: state.job_cancelled(c, job, Moved()))
+        assert state.node_done(connection, leaf, token, "notes", 0, Moved())
+    assert cancelled.result()
+    assert jobs.covered(database, job) == {"included": 1, "skipped": 1}
 
 
 def test_two_images_that_fail_at_once_are_counted_together(database, beside):
