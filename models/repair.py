@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 from sqlalchemy import Case, Connection, and_, case, exists, func, or_, select, update
@@ -18,10 +19,9 @@ from core.states import (
 )
 from models import state
 from models.engine import now
-from models.state import FREE, Moved
+from models.state import FREE, UNSETTLED, Moved
 from models.tables import Call, Image, Job, Node
 
-UNSETTLED = (ImageStatus.PENDING, ImageStatus.PREPARED)
 TRIED = sql("images.attempts > 0 AND images.status IN ('pending', 'prepared')")
 """Word for word the condition of ix_images_tried, which SQLite uses only then."""
 PASSING_OVER: dict[str, Any] = {"key_share": True, "skip_locked": True}
@@ -74,7 +74,7 @@ def reclaim_nodes(connection: Connection, attempts_max: int, moved: Moved) -> in
 def fail_poison(connection: Connection, attempts_max: int, moved: Moved) -> int:
     """Images that were tried too often, by workers that died or gave up on them, fail."""
     rows = connection.execute(
-        select(Image.id, Image.error)
+        select(Image.id, Image.job_id, Image.error)
         .join(Job, Job.id == Image.job_id)
         .where(
             TRIED,
@@ -84,9 +84,12 @@ def fail_poison(connection: Connection, attempts_max: int, moved: Moved) -> int:
         .order_by(Image.id)
         .with_for_update(of=[Job.__table__, Image.__table__], **PASSING_OVER)
     ).all()
+    failures: defaultdict[str, dict[int, tuple[RefusalCode, str]]] = defaultdict(dict)
     for row in rows:
         reason = row.error or f"its worker was lost {attempts_max} times while preparing it"
-        state.image_failed(connection, row.id, RefusalCode.POISON, reason, moved)
+        failures[row.job_id][row.id] = (RefusalCode.POISON, reason)
+    for job_id, of_job in failures.items():
+        state.images_failed(connection, job_id, of_job, moved)
     lapsed = select(Image.id).where(
         TRIED, Image.lease_token.is_not(None), Image.lease_until <= now()
     )

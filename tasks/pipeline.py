@@ -15,7 +15,7 @@ from typing import Generic, TypeVar, assert_never
 
 import structlog
 
-from core.errors import ImageRefused, ServiceAway
+from core.errors import ImageRefused, RefusalCode, ServiceAway
 from core.outcomes import Back, Done, Outcome, Postpone, Reject, Retry, Stop, backoff_seconds
 from core.states import ImageStatus
 from core.tempo import Tempo, looked_at, share
@@ -134,6 +134,7 @@ def record(
 ) -> None:
     """Write a slice's outcomes. An image is ours only while we hold the lease ``token``."""
     done: list[tuple[ImageWork, T]] = []
+    refused: dict[int, tuple[RefusalCode, str]] = {}
     later: defaultdict[tuple[float, str, bool], list[int]] = defaultdict(list)
     for image, outcome in zip(images, outcomes, strict=True):
         match outcome:
@@ -142,7 +143,7 @@ def record(
             case Back(reason):
                 state.image_to_prepare_again(connection, image.id, token, reason)
             case Reject(code, reason):
-                state.image_failed(connection, image.id, code, reason, moved, token)
+                refused[image.id] = code, reason
             case Retry(after, reason):
                 later[after, reason, True].append(image.id)
             case Postpone(after, reason):
@@ -151,6 +152,8 @@ def record(
                 state.job_failed(connection, image.job_id, reason, moved)
             case _:
                 assert_never(outcome)
+    slice_ = [image.id for image in images]
+    state.images_failed(connection, images[0].job_id, refused, moved, token, slice_)
     for (after, reason, costs_attempt), ids in later.items():
         state.images_postponed(connection, ids, token, after, reason, costs_attempt)
     if done:

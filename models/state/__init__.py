@@ -2,7 +2,7 @@
 causes, in the caller's transaction. What became ready is returned, to be sent after the commit.
 """
 
-from models.state.fanin import image_failed, node_failed, open_branch, open_leaf
+from models.state.fanin import UNSETTLED, images_failed, node_failed, open_branch, open_leaf
 from models.state.images import (
     image_to_prepare_again,
     images_postponed,
@@ -30,6 +30,7 @@ from models.state.splits import split_branch, split_leaf
 
 __all__ = [
     "FREE",
+    "UNSETTLED",
     "Moved",
     "PreparedImage",
     "adopt",
@@ -37,8 +38,8 @@ __all__ = [
     "coverage",
     "finish",
     "hold_job",
-    "image_failed",
     "image_to_prepare_again",
+    "images_failed",
     "images_postponed",
     "images_prepared",
     "images_to_upload_again",

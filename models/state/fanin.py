@@ -6,7 +6,10 @@ number of times counts once (reference: celery.md, fan-in).
 
 from __future__ import annotations
 
-from sqlalchemy import Connection, bindparam, func, select, update
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping
+
+from sqlalchemy import Connection, and_, bindparam, func, select, true, update
 
 from core.errors import RefusalCode
 from core.states import (
@@ -17,40 +20,64 @@ from core.states import (
 )
 from models.engine import now
 from models.state.jobs import coverage, finish, job_failed
-from models.state.moves import Moved, hold_job, move_image, move_node, node_row
+from models.state.moves import MAY_FAIL, Moved, fail_images, hold_job, move_node, node_row
 from models.tables import Image, Job, Node
 
+UNSETTLED = (ImageStatus.PENDING, ImageStatus.PREPARED)
+"""Images that their leaf waits for."""
 
-def image_failed(
+
+def images_failed(
     connection: Connection,
-    image_id: int,
-    code: RefusalCode,
-    reason: str,
+    job_id: str,
+    failures: Mapping[int, tuple[RefusalCode, str]],
     moved: Moved,
     token: str | None = None,
-) -> bool:
-    """Any unsettled state -> failed. A leaf that still waited for the image counts down."""
-    job_id = connection.execute(select(Image.job_id).where(Image.id == image_id)).scalar_one()
+    beside: Collection[int] = (),
+) -> set[int]:
+    """Any unsettled state -> failed for images of one job, each by its code and for its reason; the
+    ids that moved. Leaves that still waited for them count down. ``beside``: images whose leaves
+    the transaction counts down afterwards."""
+    if not failures:
+        return set()
     hold_job(connection, job_id)  # of two that fail at once, the second counts the first
-    looked = select(Image.status, Image.node_id).where(Image.id == image_id)
-    before = connection.execute(looked.with_for_update()).one()  # a late worker may record it
-    took = move_image(
-        connection, image_id, ImageStatus.FAILED, token, error_code=code, error=reason
+    held_by = Image.lease_token == token if token is not None else true()
+    # under their locks: a late worker may be recording them
+    looked = (
+        select(Image.id, Image.status, Image.node_id)
+        .where(Image.id.in_(failures), Image.status.in_(MAY_FAIL), held_by)
+        .order_by(Image.id)
+        .with_for_update()
     )
-    if took and before.status in (ImageStatus.PENDING, ImageStatus.PREPARED):
-        count_down_leaf(connection, before.node_id, 1, moved)
-    if took:
-        _end_if_hopeless(connection, image_id, moved)
-    return took
+    held = connection.execute(looked).all()
+    alike: defaultdict[tuple[RefusalCode, str], list[int]] = defaultdict(list)
+    for row in held:
+        alike[failures[row.id]].append(row.id)
+    for (code, reason), ids in alike.items():
+        fail_images(connection, Image.id.in_(ids), code, reason)
+    if held:  # before leaves are locked, which slices wait for that hold images
+        _end_if_hopeless(connection, job_id, moved)
+    _hold_leaves(connection, [*failures, *beside])
+    missing = Counter(row.node_id for row in held if row.status in UNSETTLED and row.node_id)
+    for node_id, count in sorted(missing.items()):
+        count_down_leaf(connection, node_id, count, moved)
+    return {row.id for row in held}
 
 
-def _end_if_hopeless(connection: Connection, image_id: int, moved: Moved) -> None:
-    """End a job as soon as a failed image breaks what it asked for, before more is paid. A paused
+def _hold_leaves(connection: Connection, image_ids: Collection[int]) -> None:
+    """In one order for all, as slices count them down."""
+    leaves = select(Image.node_id).where(Image.id.in_(image_ids))
+    held = select(Node.id).where(Node.id.in_(leaves), Node.status == NodeStatus.WAITING)
+    connection.execute(held.order_by(Node.id).with_for_update(key_share=True))
+
+
+def _end_if_hopeless(connection: Connection, job_id: str, moved: Moved) -> None:
+    """End a job as soon as failed images break what it asked for, before more is paid. A paused
     one, too: its last calls come back, and nobody asks again when it goes on."""
     job = connection.execute(
-        select(Job.id, Job.options, Job.submitted)
-        .join(Image, Image.job_id == Job.id)
-        .where(Image.id == image_id, Job.status.not_in(ENDED_JOBS))
+        select(Job.id, Job.options, Job.submitted).where(
+            Job.id == job_id, Job.status.not_in(ENDED_JOBS)
+        )
     ).first()
     if job is None:
         return
@@ -87,13 +114,15 @@ def node_failed(
         finished_at=now(),
     ):
         return False
-    below = select(Image.id).where(
+    below = and_(
         Image.job_id == node.job_id,
         Image.position.between(node.first_position, node.last_position),
         Image.status.in_([ImageStatus.UPLOADED, ImageStatus.INCLUDED]),
     )
-    for image_id in connection.execute(below).scalars().all():
-        image_failed(connection, image_id, code, reason, moved)
+    locked = select(Image.id).where(below).order_by(Image.id).with_for_update()
+    if connection.execute(locked).all():  # thousands, perhaps: so by condition, not by their ids
+        fail_images(connection, below, code, reason)
+        _end_if_hopeless(connection, node.job_id, moved)
     child_settled(connection, node_id, moved)
     return True
 

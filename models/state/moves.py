@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection, String, bindparam, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    String,
+    bindparam,
+    insert,
+    literal,
+    select,
+    update,
+)
 
+from core.errors import RefusalCode
 from core.states import (
     IMAGE_MOVES,
     NODE_MOVES,
@@ -19,6 +29,7 @@ from models.tables import Event, Image, Job, Node
 
 FREE = {"lease_token": None, "lease_until": 0.0}
 """What a row looks like that nobody holds."""
+MAY_FAIL = tuple(state for state, to in IMAGE_MOVES.items() if ImageStatus.FAILED in to)
 
 
 @dataclass(slots=True)
@@ -163,3 +174,27 @@ _IMAGE_EVENTS = insert(Event).from_select(
 def image_events(connection: Connection, image_ids: Collection[int], status: ImageStatus) -> None:
     """One event an image, in one statement."""
     connection.execute(_IMAGE_EVENTS, {"these": list(image_ids), "event": f"image.{status}"})
+
+
+def fail_images(
+    connection: Connection, which: ColumnElement[bool], code: RefusalCode, reason: str
+) -> None:
+    """Images that are locked and may fail -> failed, with an event each; two statements, however
+    many there are."""
+    told = select(
+        now(), Image.job_id, Image.id, literal(f"image.{ImageStatus.FAILED}"), literal(reason)
+    )
+    columns = ["at", "job_id", "image_id", "name", "detail"]
+    connection.execute(insert(Event).from_select(columns, told.where(which)))
+    connection.execute(
+        update(Image)
+        .where(which)
+        .values(
+            status=ImageStatus.FAILED,
+            error_code=code,
+            error=reason,
+            updated_at=now(),
+            due_at=0.0,
+            **FREE,
+        )
+    )

@@ -15,7 +15,7 @@ from core.states import (
     NodeStatus,
 )
 from models.engine import now
-from models.state.fanin import child_settled, image_failed
+from models.state.fanin import child_settled, images_failed
 from models.state.images import images_to_upload_again
 from models.state.moves import Moved, hold_job, image_events, move_node, node_row
 from models.tables import Image, Node
@@ -56,7 +56,7 @@ def node_done(
         return False
     if node.kind == NodeKind.LEAF:
         _include(connection, node_id, answers, unanswered)
-        _fail_unanswered(connection, node_id, unanswered, moved)
+        _fail_unanswered(connection, node_id, node.job_id, unanswered, moved)
     child_settled(connection, node_id, moved)
     return True
 
@@ -123,7 +123,7 @@ def _include(
 
 
 def _fail_unanswered(
-    connection: Connection, node_id: int, unanswered: Mapping[int, str], moved: Moved
+    connection: Connection, node_id: int, job_id: str, unanswered: Mapping[int, str], moved: Moved
 ) -> None:
     rows = connection.execute(
         select(Image.id, Image.position).where(
@@ -131,10 +131,9 @@ def _fail_unanswered(
             Image.status == ImageStatus.UPLOADED,
             Image.position.in_(list(unanswered)),
         )
-    ).all()
-    for image_id, position in rows:
-        reason = unanswered[position]
-        image_failed(connection, image_id, RefusalCode.NO_ANSWER, reason, moved)
+    )
+    why = {image_id: (RefusalCode.NO_ANSWER, unanswered[position]) for image_id, position in rows}
+    images_failed(connection, job_id, why, moved)
 
 
 def _images_below(connection: Connection, node_id: int, kind: str) -> int:

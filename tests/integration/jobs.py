@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import select, update
 
+from core.errors import RefusalCode
 from core.states import ImageStatus, NodeStatus
 from core.tree import plan_tree
 from models import claims, plan, state
@@ -66,6 +67,18 @@ def record_prepared(connection: Any, image_id: int, token: str, moved: Moved) ->
 
 def record_uploaded(connection: Any, image_id: int, token: str, moved: Moved) -> bool:
     return image_id in state.images_uploaded(connection, token, [image_id], moved)
+
+
+def fail_image(
+    connection: Any,
+    image_id: int,
+    code: RefusalCode,
+    reason: str,
+    moved: Moved,
+    token: str | None = None,
+) -> bool:
+    job = connection.execute(select(Image.job_id).where(Image.id == image_id)).scalar_one()
+    return bool(state.images_failed(connection, job, {image_id: (code, reason)}, moved, token))
 
 
 def upload_all(database: Database, job: str) -> Moved:

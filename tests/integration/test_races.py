@@ -91,7 +91,7 @@ def test_an_image_that_fails_while_it_is_recorded_counts_its_leaf_down_once(data
     with database.write() as connection:
         upload(connection, image)
         failing = (image, RefusalCode.POISON, "tried too often", Moved())
-        failed = beside(lambda c: state.image_failed(c, *failing))
+        failed = beside(lambda c: jobs.fail_image(c, *failing))
     assert failed.result()
     leaf = jobs.look(database, Image, job)[0].node_id
     assert jobs.the_node(database, leaf).pending == 1  # for the one that is missing
@@ -166,8 +166,8 @@ def test_two_images_that_fail_at_once_are_counted_together(database, beside):
     one, _, another, _ = prepare_all(database, job)
     why, moved = (RefusalCode.UPLOAD_FAILED, "no"), Moved()
     with database.write() as connection:
-        assert state.image_failed(connection, one, *why, moved)
-        failed = beside(lambda c: state.image_failed(c, another, *why, moved))
+        assert jobs.fail_image(connection, one, *why, moved)
+        failed = beside(lambda c: jobs.fail_image(c, another, *why, moved))
     assert failed.result()
     assert jobs.the_job(database, job).status == JobStatus.FAILED  # 2 of 4
     assert moved.ended == [job]

@@ -182,7 +182,7 @@ def test_the_failed_images_of_an_ended_job_get_a_new_turn(database, bad):
     with database.write() as connection:
         for image in jobs.rows(connection, Image, job):
             if image.position in bad:
-                state.image_failed(connection, image.id, RefusalCode.CORRUPT, "bad", Moved())
+                jobs.fail_image(connection, image.id, RefusalCode.CORRUPT, "bad", Moved())
     jobs.finish_all(database, jobs.upload_all(database, job))
     before = jobs.the_job(database, job)
     assert before.failed == len(bad)
@@ -234,7 +234,7 @@ def test_a_deepened_tree_is_taken_up_as_it_is(database):
         groups = [leaves[:2], leaves[2:4]]
         assert state.split_branch(connection, branches[0], token, groups, Moved())
         failed = jobs.rows(connection, Image, job)[0].id
-        state.image_failed(connection, failed, RefusalCode.BLOCKED, "no", Moved())
+        jobs.fail_image(connection, failed, RefusalCode.BLOCKED, "no", Moved())
     cancel(database, job)
     _, moved = reopen(database, job)
     assert recount(database) == (0, Moved())

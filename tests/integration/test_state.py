@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import event, update
 from sqlalchemy.exc import IntegrityError
 
 from core.errors import RefusalCode
@@ -56,7 +58,7 @@ def test_a_failure_replayed_three_times_counts_once(database):
     image, moved = jobs.look(database, Image, job)[0], Moved()
     with database.write() as connection:
         for _ in range(3):
-            state.image_failed(connection, image.id, POISON, "bad", moved)
+            jobs.fail_image(connection, image.id, POISON, "bad", moved)
     assert jobs.the_node(database, image.node_id).pending == 2
     assert jobs.events(database, job, "image.failed") == 1
 
@@ -137,7 +139,7 @@ def test_who_lost_an_images_lease_can_record_nothing(database):
     with database.write() as connection:
         jobs.hold(connection, Image, image.id, "the new one")
         assert not jobs.record_prepared(connection, image.id, "lost", moved)
-        assert not state.image_failed(connection, image.id, POISON, "bad", moved, "lost")
+        assert not jobs.fail_image(connection, image.id, POISON, "bad", moved, "lost")
         state.images_postponed(connection, [image.id], "lost", 60, "later", costs_attempt=True)
     held = {"lease_token": "the new one", "lease_until": 1e12}
     assert jobs.look(database, Image, job)[0]._asdict() == image._asdict() | held
@@ -173,6 +175,34 @@ def test_a_postponement_costs_an_attempt_only_where_it_says_so(database):
         with database.write() as connection:
             state.node_postponed(connection, leaf, token, 0, "later", costs)
         assert jobs.the_node(database, leaf).attempts == attempts
+
+
+@contextmanager
+def statements(database) -> Iterator[list[str]]:
+    """The statements that are run meanwhile."""
+    run: list[str] = []
+
+    def note(connection, cursor, statement, *rest) -> None:
+        run.append(statement)
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    yield run
+    event.remove(database.engine, "before_cursor_execute", note)
+
+
+@pytest.mark.parametrize("options", [{}, {"min_coverage": 0.1}])
+def test_a_node_fails_in_as_many_statements_however_many_images_are_below(database, options):
+    taken = []
+    for images in (2, 90):
+        job = jobs.submit(database, [images, 20], **options)
+        leaf, _ = jobs.upload_all(database, job).leaves
+        token = jobs.run_node(database, leaf)
+        with statements(database) as run, database.write() as connection:
+            assert state.node_failed(connection, leaf, POISON, "no", Moved(), token)
+        assert jobs.covered(database, job) == {"failed": images}
+        assert jobs.events(database, job, "image.failed") == images
+        taken.append(len(run))
+    assert taken[0] == taken[1]
 
 
 # --- splits
@@ -261,7 +291,7 @@ def test_a_leaf_without_a_usable_image_fails_and_the_rest_is_answered(database):
     job, moved = jobs.submit(database, [1, 1], duplicates=2), Moved()
     bad, good = jobs.look(database, Image, job)[:2]
     with database.write() as connection:
-        state.image_failed(connection, bad.id, RefusalCode.CORRUPT, "bad", moved)
+        jobs.fail_image(connection, bad.id, RefusalCode.CORRUPT, "bad", moved)
     assert jobs.the_node(database, bad.node_id).status == NodeStatus.FAILED
     jobs.finish_all(database, jobs.upload_all(database, job))
     assert jobs.the_job(database, job).status == JobStatus.PARTIAL
@@ -273,7 +303,7 @@ def test_a_job_without_a_usable_image_fails(database):
     job, moved = jobs.submit(database, [2, 1]), Moved()
     with database.write() as connection:
         for image in jobs.rows(connection, Image, job):
-            state.image_failed(connection, image.id, RefusalCode.CORRUPT, "bad", moved)
+            jobs.fail_image(connection, image.id, RefusalCode.CORRUPT, "bad", moved)
     done = jobs.the_job(database, job)
     assert (done.status, done.answer, moved.ended) == (JobStatus.FAILED, None, [job])
     assert done.reason
@@ -398,7 +428,7 @@ class Walk:
         with self.database.write() as connection:
             token = jobs.hold(connection, Image, image.id)
             if self.random.random() < 0.15:
-                state.image_failed(connection, image.id, POISON, "bad", Moved(), token)
+                jobs.fail_image(connection, image.id, POISON, "bad", Moved(), token)
             elif image.status == ImageStatus.PENDING:
                 jobs.record_prepared(connection, image.id, token, Moved())
             else:
