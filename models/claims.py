@@ -276,12 +276,13 @@ def renew_nodes(connection: Connection, tokens: Collection[str], seconds: float)
         )
 
 
-def least_served(connection: Connection) -> tuple[float, float]:
-    """Images and tokens that the least served running job has had: where a new job starts."""
+def least_served(connection: Connection, account: str) -> tuple[float, float]:
+    """Images and tokens that the account's least served running job has had: where its next job
+    starts."""
     row = connection.execute(
         select(
             func.min(Job.served_images / Job.weight), func.min(Job.served_tokens / Job.weight)
-        ).where(Job.status == JobStatus.RUNNING)
+        ).where(_served_by(account))
     ).one()
     return float(row[0] or 0.0), float(row[1] or 0.0)
 

@@ -145,7 +145,7 @@ def job_of_key(connection: Connection, key: str) -> str | None:
 
 def _insert_job_row(connection: Connection, job: NewJob, submitted: int) -> bool:
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    images, tokens = least_served(connection)
+    images, tokens = least_served(connection, job.account)
     row = connection.execute(
         dialect.insert(Job)
         .values(

@@ -148,6 +148,16 @@ def test_a_new_job_does_not_push_others_aside_for_what_they_have_had(database):
     assert turns.count(old) == 3
 
 
+def test_a_new_job_starts_level_with_the_jobs_of_its_own_account(database):
+    jobs.submit(database, [1], account="a key that was changed")  # it is never served again
+    old = jobs.submit(database, [1])
+    had = {"served_images": 9_000.0, "served_tokens": 5e6}
+    with database.write() as connection:
+        connection.execute(update(Job).where(Job.id == old).values(**had))
+    new = jobs.the_job(database, jobs.submit(database, [1]))
+    assert {name: getattr(new, name) for name in had} == had
+
+
 def test_a_job_of_twice_the_weight_is_served_twice_as_much(database):
     heavy = jobs.submit(database, [60], weight=2.0)
     light = jobs.submit(database, [60])
