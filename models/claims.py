@@ -234,13 +234,14 @@ def claim_node(connection: Connection, node: NodeWork, lease: Lease, tokens: int
             started_at=func.coalesce(Node.started_at, now()),
         )
     ).rowcount
-    if claimed:
-        connection.execute(
-            update(Job)
-            .where(Job.id == node.job_id)
-            .values(served_tokens=Job.served_tokens + tokens)
-        )
     return bool(claimed)
+
+
+def served(connection: Connection, job_id: str | None, tokens: int) -> None:
+    """Count ``tokens`` as had by a job; negative ones were not had after all."""
+    connection.execute(
+        update(Job).where(Job.id == job_id).values(served_tokens=Job.served_tokens + tokens)
+    )
 
 
 def renew_images(connection: Connection, tokens: Collection[str], seconds: float) -> None:

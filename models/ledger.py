@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from core.budget import Money, Rest
 from core.reply import Reply, Usage
 from core.states import CallStatus, NodeStatus
-from models.claims import Lease
+from models.claims import Lease, served
 from models.engine import now
 from models.tables import Call, Job, Node
 
@@ -66,9 +66,10 @@ def answered(connection: Connection, key: str, only_job: str | None = None) -> R
 
 
 def open_call(connection: Connection, call: NewCall, lease: Lease) -> int | None:
-    """Write ``call`` as started and return its id; None while its twin is in flight elsewhere."""
+    """Write ``call`` as started and return its id; None while its twin is in flight elsewhere. Its
+    job has been served by it, and is not by waiting for a twin."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    return connection.execute(
+    call_id = connection.execute(
         dialect.insert(Call)
         .values(
             key=call.key,
@@ -88,11 +89,16 @@ def open_call(connection: Connection, call: NewCall, lease: Lease) -> int | None
         .on_conflict_do_nothing()
         .returning(Call.id)
     ).scalar()
+    if call_id is not None:
+        served(connection, call.job_id, call.reserved_tokens)
+    return call_id
 
 
 def withdraw(connection: Connection, call_id: int) -> None:
     """Forget a call that was written and will not be sent."""
-    connection.execute(delete(Call).where(Call.id == call_id))
+    forgotten = delete(Call).where(Call.id == call_id).returning(Call.job_id, Call.reserved_tokens)
+    call = connection.execute(forgotten).one()
+    served(connection, call.job_id, -call.reserved_tokens)
 
 
 def settle(connection: Connection, call_id: int, reply: Reply, cost: float) -> None:

@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import update
 
 from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
-from models import claims, queries, state
+from models import claims, ledger, queries, state
+from models.ledger import NewCall
 from models.state import Moved
 from models.tables import Image, Job, Node
 from tests.integration import jobs
@@ -26,6 +27,18 @@ def claim(database, limit=8, *, account=jobs.ACCOUNT, seconds=jobs.LONG, attempt
 def next_node(database, kind=NodeKind.LEAF, account=jobs.ACCOUNT):
     with database.read() as connection:
         return claims.next_node(connection, account, kind)
+
+
+def ask(database, node, key=None):
+    """Claim a node and write its call of 100 tokens; None where its twin is in flight."""
+    lease = jobs.lease()
+    call = NewCall(key or f"key-{node.id}", node.job_id, node.id, jobs.ACCOUNT, "m", 1, 100, "USD")
+    with database.write() as connection:
+        assert claims.claim_node(connection, node, lease, 100)
+        call_id = ledger.open_call(connection, call, lease)
+        if call_id is None:
+            state.node_postponed(connection, node.id, lease.token, 0.0, "its twin", False)
+    return call_id
 
 
 # --- images
@@ -127,14 +140,14 @@ def test_a_small_job_that_arrives_late_is_asked_next(database):
     large = jobs.submit(database, [1] * 20)
     jobs.upload_all(database, large)
     for _ in range(10):
-        jobs.run_node(database, next_node(database).id)
+        ask(database, next_node(database))
     late = jobs.submit(database, [1])
     jobs.upload_all(database, late)
     asked = []
     for _ in range(3):
         node = next_node(database)
         asked.append(node.job_id)
-        jobs.run_node(database, node.id)
+        ask(database, node)
     assert late in asked[:2]
     assert asked.count(large) == 2
 
@@ -156,6 +169,19 @@ def test_a_new_job_starts_level_with_the_jobs_of_its_own_account(database):
         connection.execute(update(Job).where(Job.id == old).values(**had))
     new = jobs.the_job(database, jobs.submit(database, [1]))
     assert {name: getattr(new, name) for name in had} == had
+
+
+def test_a_job_is_served_by_what_is_sent_for_it_and_not_by_waiting_for_its_twin(database):
+    first, twin = jobs.submit(database, [1]), jobs.submit(database, [1])
+    for job in (first, twin):
+        jobs.upload_all(database, job)
+    call = ask(database, next_node(database), "the same")
+    assert [ask(database, next_node(database), "the same") for _ in range(3)] == [None] * 3
+    served = [jobs.the_job(database, job).served_tokens for job in (first, twin)]
+    assert served == [100, 0]
+    with database.write() as connection:
+        ledger.withdraw(connection, call)
+    assert jobs.the_job(database, first).served_tokens == 0
 
 
 def test_a_job_of_twice_the_weight_is_served_twice_as_much(database):
@@ -191,7 +217,6 @@ def test_a_node_is_claimed_once_however_many_want_it(database):
 
     assert sum(jobs.at_once(take, range(16))) == 1
     assert jobs.the_node(database, node.id).attempts == 1
-    assert jobs.the_job(database, job).served_tokens == 10
 
 
 def test_a_node_of_a_job_that_was_paused_meanwhile_is_not_claimed(database):
