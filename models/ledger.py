@@ -135,12 +135,14 @@ def close(
 ) -> None:
     """The call ended without a reply worth keeping: refused, failed or unknown.
 
-    ``usage`` and ``cost`` are of a reply that was paid and withheld (content_filter).
+    ``usage`` and ``cost`` are of a reply that was paid and withheld (content_filter): a call given
+    up as unknown takes them late.
     """
     spent = usage or Usage(0, 0, 0)
+    takes = [CallStatus.STARTED] if usage is None else [CallStatus.STARTED, CallStatus.UNKNOWN]
     connection.execute(
         update(Call)
-        .where(Call.id == call_id, Call.status == CallStatus.STARTED)
+        .where(Call.id == call_id, Call.status.in_(takes))
         .values(
             status=status,
             error=error,

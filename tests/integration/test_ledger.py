@@ -103,6 +103,24 @@ def test_a_reply_that_comes_late_is_kept_and_answers(database, job):
     assert answered(database).text == "an answer"
 
 
+def test_a_paid_reply_that_is_withheld_and_comes_late_is_counted_once(database, job):
+    late = open_call(database, job, seconds=0.0)
+    with database.write() as connection:
+        ledger.expire_all(connection)
+        ledger.close(connection, late, CallStatus.FAILED, "no usage, so nothing new is known")
+    assert calls(database, job) == [("unknown", None)]
+    for _ in range(2):
+        with database.write() as connection:
+            told = ("withheld", 200, Usage(1000, 0, 100), 0.25)
+            ledger.close(connection, late, CallStatus.REFUSED, *told)
+    with database.read() as connection:
+        used = queries.used(connection, job)
+        assert ledger.money(connection, job).spent == 0.25
+    assert (used.requests, used.prompt_tokens, used.cost) == (1, 1000, 0.25)
+    settle(database, late)
+    assert calls(database, job) == [("refused", None)]
+
+
 def test_a_late_reply_settles_beside_its_twin_in_flight_and_after_it(database, job):
     late = open_call(database, job, seconds=0.0)
     with database.write() as connection:
