@@ -9,7 +9,18 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, case, delete, func, or_, select, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    case,
+    delete,
+    func,
+    or_,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.budget import Money, Rest
@@ -18,6 +29,13 @@ from core.states import CallStatus, NodeStatus
 from models.claims import Lease, served
 from models.engine import now
 from models.tables import Call, Job, Node
+
+SENT: ColumnElement[bool] = or_(
+    Call.status.not_in([CallStatus.STARTED, CallStatus.FAILED]),
+    and_(Call.status == CallStatus.FAILED, Call.http_status.is_not(None)),
+)
+"""Calls that have reached the provider, or may have: what failed without a word from it was too
+late, broke off before all was sent, or found nobody."""
 
 
 @dataclass(frozen=True, slots=True)

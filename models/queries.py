@@ -9,6 +9,7 @@ from sqlalchemy import Connection, bindparam, case, exists, func, or_, select
 
 from core.states import CallStatus, ImageStatus, JobStatus, NodeKind, NodeStatus
 from models.engine import now
+from models.ledger import SENT
 from models.tables import Call, Event, Image, Job, Node
 
 
@@ -188,7 +189,7 @@ def used(connection: Connection, job_id: str) -> Used:
     """Requests that were sent for the job, and the tokens and money of those that were paid."""
     row = connection.execute(
         select(
-            func.count(),
+            func.count(case((SENT, 1))),
             func.coalesce(func.sum(Call.prompt_tokens), 0),
             func.coalesce(func.sum(Call.cached_tokens), 0),
             func.coalesce(func.sum(Call.completion_tokens), 0),

@@ -10,7 +10,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Integer, cast, func, select
+from sqlalchemy import Connection, Integer, case, cast, func, select
 
 from core.estimate import OpenNode, PastCall
 from core.states import (
@@ -22,6 +22,7 @@ from core.states import (
     NodeStatus,
 )
 from models.engine import now
+from models.ledger import SENT
 from models.tables import Call, Event, Image, Job, Node
 
 WAITING_IMAGES = (ImageStatus.PENDING, ImageStatus.PREPARED, ImageStatus.UPLOADED)
@@ -182,7 +183,7 @@ def _spent(connection: Connection, ids: Collection[str]) -> dict[str, Any]:
     rows = connection.execute(
         select(
             Call.job_id,
-            func.count().label("requests"),
+            func.count(case((SENT, 1))).label("requests"),
             func.sum(Call.cost).label("cost"),
             func.max(Call.currency).label("currency"),
         )
@@ -230,7 +231,7 @@ def nodes(connection: Connection, job_id: str) -> list[NodeLine]:
     spent = (
         select(
             Call.node_id,
-            func.count().label("requests"),
+            func.count(case((SENT, 1))).label("requests"),
             func.sum(Call.prompt_tokens + Call.completion_tokens).label("tokens"),
             func.sum(Call.cost).label("cost"),
         )

@@ -7,7 +7,7 @@ from sqlalchemy import func, select, update
 
 from core.reply import Reply, Usage
 from core.states import CallStatus
-from models import ledger, queries
+from models import ledger, queries, reporting
 from models.ledger import NewCall
 from models.tables import Call
 from tests.integration import jobs
@@ -157,6 +157,27 @@ def test_use_is_the_sum_over_a_jobs_calls(database, job):
         assert queries.settled_and_refused(connection, job) == (2, 1)
     assert (used.requests, used.cost, used.currency) == (3, 1.25, "USD")
     assert (used.prompt_tokens, used.cached_tokens, used.completion_tokens) == (207, 20, 13)
+
+
+@pytest.mark.parametrize(
+    ("status", "http_status", "sent"),
+    [
+        (CallStatus.FAILED, None, 0),  # its turn had passed, or nobody took it
+        (CallStatus.FAILED, 429, 1),
+        (CallStatus.UNKNOWN, None, 1),
+        (CallStatus.REFUSED, 451, 1),
+    ],
+)
+def test_a_request_is_counted_if_it_may_have_reached_the_provider(
+    database, job, status, http_status, sent
+):
+    call = open_call(database, job)
+    with database.write() as connection:
+        ledger.close(connection, call, status, "no", http_status)
+    with database.read() as connection:
+        assert queries.used(connection, job).requests == sent
+        assert reporting.job_line(connection, job).requests == sent
+        assert [node.requests for node in reporting.nodes(connection, job)] == [sent]
 
 
 def test_racing_retries_of_lost_calls_leave_one_in_flight(database, job):
