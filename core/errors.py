@@ -70,6 +70,11 @@ class ImageRefused(OverstoryError):
         return self.reason
 
 
+CONTENT_STATUSES = frozenset({400, 413, 415, 422, 451})
+"""With these an endpoint refuses what is in a request. Any other status (a redirect, 404, 405, 407)
+is of its address, a proxy or a portal, and would meet every request."""
+
+
 class RequestRefused(OverstoryError):
     """The provider refused this request as it stands; sending it again would be refused again.
 
@@ -91,6 +96,11 @@ class RequestRefused(OverstoryError):
         self.message = message
         self.moderation = moderation
         self.reply = reply
+
+    @property
+    def of_content(self) -> bool:
+        """Whether what was sent is to blame: then a part of it alone may be."""
+        return self.moderation or self.status in CONTENT_STATUSES
 
     def __str__(self) -> str:
         return f"the provider refused the request ({self.status} {self.kind}): {self.message}"

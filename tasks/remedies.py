@@ -106,7 +106,7 @@ def refused(
     """A request refused as it stands: find the image that is to blame, or see that none is."""
     with services.database.read() as connection:
         settled, refusals = queries.settled_and_refused(connection, admission.node.job_id)
-    concerns_all = error.status == 404 or (
+    concerns_all = not error.of_content or (
         settled == 0 and refusals >= REFUSALS_WITHOUT_ANSWER and not error.moderation
     )
     if concerns_all:

@@ -223,8 +223,14 @@ def _sent(services: Services, image: ImageWork, sha256: str) -> Outcome[Uploaded
             return _rest(services, 0.0, str(error))
         return Retry(backoff_seconds(image.attempts + 2, services.draw()), str(error))
     except RequestRefused as error:
-        code = RefusalCode.BLOCKED if error.moderation else RefusalCode.UPLOAD_FAILED
-        return Reject(code, str(error))
+        return _refused(error)
+
+
+def _refused(error: RequestRefused) -> Outcome[Uploaded]:
+    if not error.of_content:
+        return Stop(str(error))
+    code = RefusalCode.BLOCKED if error.moderation else RefusalCode.UPLOAD_FAILED
+    return Reject(code, str(error))
 
 
 def _refused_a_place(services: Services, image: ImageWork) -> Outcome[Uploaded]:

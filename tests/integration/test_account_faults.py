@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from clients.provider import Provider
-from core.errors import LimitKind, ProviderDown, SlowDown
+from core.errors import LimitKind, ProviderDown, RefusalCode, RequestRefused, SlowDown
 from core.states import JobStatus
 from models import filestore, ledger, state
 from models.state import Moved
@@ -333,6 +333,32 @@ def test_a_refused_key_stops_the_job_with_a_sentence(open_account, make_images, 
     assert "API key was refused" in (ended.reason or "")
     assert "OVERSTORY_API_KEY" in (ended.reason or "")
     assert sum(account.statuses(job).values()) == 60
+
+
+@pytest.mark.parametrize("status", [302, 404, 405, 407])
+@pytest.mark.parametrize("at", ["the upload", "the call"])
+def test_an_answer_that_is_of_no_image_fails_none_and_stops_the_job(
+    open_account, make_images, monkeypatch, at, status
+):
+    """A captive portal or a proxy in the middle of a job."""
+    account = open_account(start=False)
+    job = account.submit(make_images(12))
+    answer = raising(RequestRefused(status, f"http_{status}", "sign in to go on"))
+    if at == "the call":
+        prepare_and_upload(account, job)
+        asking.run(account.services, infer.STAGE)
+        monkeypatch.setattr(account.services.provider, "chat", answer)
+        asking.run(account.services, infer.STAGE)
+    else:
+        monkeypatch.setattr(account.services.provider, "upload", answer)
+        pipeline.run_slice(account.services, preprocess.STAGE)
+        upload.run(account.services)
+    ended = account.job(job)
+    assert ended.status == JobStatus.FAILED
+    assert "sign in to go on" in (ended.reason or "")
+    with account.services.database.read() as connection:
+        codes = connection.execute(text("SELECT error_code FROM images")).scalars()
+        assert set(codes) <= {None, RefusalCode.JOB_FAILED}
 
 
 @pytest.mark.parametrize("kind", ["451", "content_filter"])

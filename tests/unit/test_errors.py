@@ -7,7 +7,7 @@ import pickle
 import pytest
 
 from core import errors
-from core.errors import LimitKind, OverstoryError, RefusalCode
+from core.errors import LimitKind, OverstoryError, RefusalCode, RequestRefused
 from core.reply import Reply, Usage
 
 REPLY = Reply("text", "", "stop", Usage(1, 2, 3), "trace", "m")
@@ -40,3 +40,16 @@ def test_an_error_survives_pickling_with_all_it_carries(kind):
 def test_an_error_without_words_shows_its_docstring(kind):
     assert str(kind()) == kind.__doc__.strip().splitlines()[0]
     assert str(kind("in short")) == "in short"
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 404, 405, 407, 410, 426, 431])
+def test_a_status_that_any_request_would_get_blames_no_content(status):
+    assert not RequestRefused(status, "", "").of_content
+
+
+@pytest.mark.parametrize(
+    ("status", "moderation"),
+    [(400, False), (413, False), (415, False), (422, False), (451, True), (200, True)],
+)
+def test_a_status_that_is_about_what_was_sent_blames_it(status, moderation):
+    assert RequestRefused(status, "", "", moderation).of_content
