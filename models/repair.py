@@ -52,6 +52,12 @@ def anything_expired(connection: Connection, attempts_max: int) -> bool:
     return bool(connection.execute(found).scalar())
 
 
+def is_call(connection: Connection, call_id: int, key: str | None) -> bool:
+    """Whether there is a call of this number, and for the request ``key``; None: any request."""
+    found = connection.execute(select(Call.key).where(Call.id == call_id)).scalar()
+    return found is not None and key in (None, found)
+
+
 def reclaim_nodes(connection: Connection, attempts_max: int, moved: Moved) -> int:
     """Running nodes whose lease ran out are ready again; after ``attempts_max`` they fail."""
     rows = connection.execute(

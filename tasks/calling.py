@@ -28,7 +28,7 @@ from core.errors import (
 from core.outcomes import backoff_seconds
 from core.profiles import cost
 from core.reply import Reply
-from core.request import with_usage
+from core.request import key_of, with_usage
 from core.states import CallStatus, NodeKind
 from core.verdict import Again
 from models import ledger
@@ -181,7 +181,7 @@ def settle(services: Services, admission: Admission, reply: Reply) -> None:
                 ledger.settle(connection, admission.call_id, reply, money)
             break
         except Exception as error:
-            spooled = spooled or spool(services, Spooled(admission.call_id, money, reply))
+            spooled = spooled or spool(services, admission, money, reply)
             if spooled is None:  # neither on disk nor in the database: hold on to it
                 time.sleep(1.0)
             elif not isinstance(error, ServiceAway) or services.stopping.wait(
@@ -194,10 +194,11 @@ def settle(services: Services, admission: Admission, reply: Reply) -> None:
     call_ended(services.traces, admission, CallStatus.SETTLED, usage, 200)
 
 
-def spool(services: Services, spooled: Spooled) -> Path | None:
+def spool(services: Services, admission: Admission, money: float, reply: Reply) -> Path | None:
     """Put a reply on disk; None where the disk does not take it, which is tried again."""
+    key = key_of(admission.node.endpoint, admission.question.body(admission.variant))
     try:
-        return services.spool.keep(spooled)
+        return services.spool.keep(Spooled(admission.call_id, money, reply, key))
     except OSError as error:
-        log.warning("spool.full", call=spooled.call_id, error=str(error))
+        log.warning("spool.full", call=admission.call_id, error=str(error))
         return None

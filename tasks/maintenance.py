@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import structlog
 
+from clients.spool import Spooled
 from core.errors import ServiceAway
 from core.tempo import HINTS
 from models import claims, ledger, repair, state
@@ -47,6 +49,7 @@ class Reconciler:
     next_probe: float = 0.0
     next_recount: float = 0.0
     next_tidy: float = 0.0
+    left_spooled: set[Path] = field(default_factory=set)  # that could not be settled
 
     def run(self) -> None:
         """Tick until the services are stopping."""
@@ -83,10 +86,33 @@ class Reconciler:
 
     def _settle_spooled(self) -> None:
         for path, spooled in self.services.spool.waiting():
-            with self.services.database.write() as connection:
-                ledger.settle(connection, spooled.call_id, spooled.reply, spooled.cost)
-            self.services.spool.drop(path)
-            log.info("spool.settled", call=spooled.call_id)
+            try:
+                settled = self._settle(spooled)
+            except ServiceAway:
+                raise
+            except Exception as error:  # it is kept, and the others must not wait for it
+                self._tell_left(path, "spool.unsettled", f"{type(error).__name__}: {error}")
+                continue
+            if settled:
+                self.services.spool.drop(path)
+                log.info("spool.settled", call=spooled.call_id)
+            else:
+                self._tell_left(path, "spool.foreign", "it is to no call of this database")
+
+    def _tell_left(self, path: Path, event: str, error: str) -> None:
+        """Once a file: they are tried every second."""
+        if path not in self.left_spooled:
+            self.left_spooled.add(path)
+            log.error(event, file=str(path), error=error)
+
+    def _settle(self, spooled: Spooled) -> bool:
+        """False where the reply is to no call of this database: two may share a home."""
+        with self.services.database.read() as connection:
+            if not repair.is_call(connection, spooled.call_id, spooled.key):
+                return False
+        with self.services.database.write() as connection:
+            ledger.settle(connection, spooled.call_id, spooled.reply, spooled.cost)
+        return True
 
     def _look_at_clocks(self) -> None:
         """Leases end by the database's clock, which may be set, and which goes on while a machine

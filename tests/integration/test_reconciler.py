@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import shutil
+from dataclasses import asdict, dataclass
 
 import pytest
 
-from core.states import NodeStatus
-from models import repair
-from models.tables import Node
+from clients.spool import Spooled
+from core.states import CallStatus, NodeStatus
+from models import ledger, repair
+from models.engine import Database
+from models.tables import Call, Node
 from tasks.maintenance import Reconciler
 from tests.integration import jobs
+from tests.integration.test_ledger import answered, open_call, reply
 
 LEASE = 20.0
 
@@ -69,3 +74,83 @@ def test_leases_that_end_as_they_should_are_reclaimed_at_once(open_account, data
     jobs.expire(database, Node)
     reconciler.tick()
     assert jobs.the_node(database, leaf).status == NodeStatus.READY
+
+
+# --- paid replies on disk
+
+
+def spooled(services, name: str, content: object) -> None:
+    services.spool.folder.mkdir(parents=True, exist_ok=True)
+    written = content if isinstance(content, str) else json.dumps(content)
+    (services.spool.folder / name).write_text(written)
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", {"call_id": 1}, {"reply": {"usage": {"x": 1}}}])
+def test_a_file_that_cannot_be_read_is_kept_and_keeps_nobody_waiting(
+    open_account, database, content
+):
+    services = open_account(start=False).services
+    job = jobs.submit(database, [1])
+    call, expired = open_call(database, job), open_call(database, job, "x", seconds=0.0)
+    spooled(services, "call-0.json", content)
+    services.spool.keep(Spooled(call, 0.1, reply(), "k" * 64))
+    Reconciler(services).tick()
+    assert dict(zip((call, expired), jobs.statuses(database, Call, job), strict=True)) == {
+        call: CallStatus.SETTLED,
+        expired: CallStatus.UNKNOWN,
+    }
+    assert [path.name for path in services.spool.folder.iterdir()] == ["call-0.json"]
+
+
+def test_a_reply_is_settled_by_the_database_whose_call_it_is(
+    open_account, tmp_path, migrated_sqlite, database
+):
+    """Two with one home, as a production and a trial on one machine may be."""
+    shutil.copy(migrated_sqlite, tmp_path / "trial.db")
+    trial = Database(f"sqlite:///{tmp_path / 'trial.db'}")
+    ours = open_account(start=False).services
+    theirs = open_account(start=False, database_url=trial.url).services
+    calls = [
+        open_call(each, jobs.submit(each, [1]), key)
+        for each, key in ((database, "ours"), (trial, "theirs"))
+    ]
+    assert calls[0] == calls[1]
+    theirs.spool.keep(Spooled(calls[1], 0.1, reply("to theirs"), "theirs"))
+    ours.spool.keep(Spooled(calls[0], 0.1, reply("to ours"), "ours"))
+    Reconciler(ours).tick()
+    assert answered(database, "ours").text == "to ours"
+    assert answered(trial, "theirs") is None
+    Reconciler(theirs).tick()
+    assert answered(trial, "theirs").text == "to theirs"
+    assert not list(ours.spool.waiting())
+    trial.dispose()
+
+
+def test_a_reply_that_cannot_be_settled_keeps_nobody_waiting(open_account, database, monkeypatch):
+    services = open_account(start=False).services
+    job = jobs.submit(database, [1])
+    refused, call = (open_call(database, job, key) for key in ("refused", "taken"))
+    settle = ledger.settle
+
+    def settling(connection, call_id, *words):
+        if call_id == refused:
+            raise ValueError("what no database takes")
+        settle(connection, call_id, *words)
+
+    monkeypatch.setattr(ledger, "settle", settling)
+    for call_id, key in ((refused, "refused"), (call, "taken")):
+        services.spool.keep(Spooled(call_id, 0.1, reply(), key))
+    Reconciler(services).tick()
+    assert answered(database, "taken") is not None
+    assert [left.key for _, left in services.spool.waiting()] == ["refused"]
+
+
+def test_a_reply_from_before_keys_were_kept_is_settled_by_its_number(open_account, database):
+    services = open_account(start=False).services
+    call = open_call(database, jobs.submit(database, [1]), "k")
+    old = asdict(Spooled(call, 0.1, reply("an old one")))
+    del old["key"]
+    spooled(services, f"call-{call}.json", old)
+    Reconciler(services).tick()
+    assert answered(database, "k").text == "an old one"
+    assert not list(services.spool.waiting())
