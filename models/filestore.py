@@ -1,13 +1,14 @@
 """Files at the provider, counted here: one upload a content, room made by least recent use.
 
 A file is pinned while an image that needs it waits to be looked at (its status is uploaded), or
-soon will (a worker has found the content stored). A file that is given up keeps its place in the
-count until the provider has deleted it, so that nobody is sent to a store that is still full.
+soon will (a worker has found the content stored). A file that is given up keeps its id and its
+place in the count until the provider has deleted it, so that nobody is sent to a store that is
+still full, and a deletion that failed is made again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -43,6 +44,9 @@ from models.tables import File, Image, Job, Node
 
 DELETE_SECONDS = 150.0
 """How long a file that was given up is counted at most: longer than its deletion can take."""
+DELETE_AGAIN_SECONDS = 86_400.0
+"""How long after the last try a deletion that failed is still found, among all that are long gone;
+each try begins that anew."""
 DELETED_SOON_SECONDS = 10.0
 """How long its place is waited for before a leaf that lacks images gives its own: deletions take a
 fraction of a second, and one whose worker was lost frees nothing before ``DELETE_SECONDS``."""
@@ -57,7 +61,7 @@ class Claim(StrEnum):
 
     STORED = "stored"  # it is there: use it
     MINE = "mine"  # upload it, then say so
-    LOST = "lost"  # the same, but the worker before was lost in it: it may be there already
+    LOST = "lost"  # the same, but what came of the one before is not known: it may be there
     BUSY = "busy"  # somebody else is uploading it, or its old file is being deleted
     FULL = "full"  # make room first
     INLINE = "inline"  # none of this: it goes inside its request
@@ -85,9 +89,12 @@ class FileRow:
 
 # Built once: these are run for every slice.
 _OF = File.account == bindparam("of")
-_KNOWN = select(File.sha256, File.status, (File.lease_until > now()).label("alive")).where(
-    _OF, File.sha256.in_(bindparam("shas", expanding=True))
-)
+_KNOWN = select(
+    File.sha256,
+    File.status,
+    (File.lease_until > now()).label("alive"),
+    or_(File.status == FileStatus.UPLOADING, File.file_id.is_not(None)).label("maybe_there"),
+).where(_OF, File.sha256.in_(bindparam("shas", expanding=True)))
 _OWED = select(Image.position).where(
     Image.job_id == bindparam("of_job"),
     Image.status == ImageStatus.PREPARED,
@@ -118,7 +125,11 @@ def _counted() -> Select[int]:
     kinds = (
         [File.status == FileStatus.STORED],
         [File.status == FileStatus.UPLOADING, File.lease_until > now()],
-        [File.status == FileStatus.GONE, deleting, File.lease_until > now()],
+        [
+            File.status == FileStatus.GONE,
+            deleting,
+            or_(File.lease_until > now(), File.file_id.is_not(None)),
+        ],
     )
     total: ColumnElement[int] = literal_column("0")
     for kind in kinds:
@@ -173,7 +184,7 @@ def claim_all(
     rows = connection.execute(_KNOWN, {"of": account, "shas": list(sizes)}).all()
     claims = {row.sha256: c for row in rows if (c := _taken_by(row.status, row.alive))}
     _touch(connection, account, [sha for sha, claim in claims.items() if claim is Claim.STORED])
-    lost = {row.sha256 for row in rows if row.status == FileStatus.UPLOADING and not row.alive}
+    lost = {row.sha256 for row in rows if row.maybe_there}
     wanted = [sha for sha in sizes if sha not in claims]
     room = files_max - _count(connection, account) if wanted else 0
     if job_id is not None and wanted and room < SPARE + len(wanted):
@@ -239,6 +250,21 @@ def abandoned(connection: Connection, account: str, shas: Collection[str], token
             File.status == FileStatus.UPLOADING,
         )
         .values(status=FileStatus.GONE, lease_token=None, lease_until=0.0)
+    )
+
+
+def unknown(connection: Connection, account: str, shas: Collection[str], token: str) -> None:
+    """These uploads may have happened: their places are free, and the next to claim one looks for
+    it at the provider (LOST)."""
+    connection.execute(
+        update(File)
+        .where(
+            File.account == account,
+            File.sha256.in_(shas),
+            File.lease_token == token,
+            File.status == FileStatus.UPLOADING,
+        )
+        .values(lease_token=None, lease_until=0.0)
     )
 
 
@@ -323,11 +349,45 @@ def is_stuck(connection: Connection, account: str, files_max: int | None) -> boo
 
 def deleted(connection: Connection, files: Collection[StoredFile]) -> None:
     """The provider has deleted these: their places are free."""
+    _given_up(connection, files, deleted_at=now(), lease_until=0.0, file_id=None)
+
+
+def not_deleted(connection: Connection, files: Collection[StoredFile]) -> None:
+    """The provider has not deleted these: it is asked again."""
+    _given_up(connection, files, lease_until=0.0)
+
+
+def _given_up(connection: Connection, files: Collection[StoredFile], **values: object) -> None:
+    """Only of those that were not uploaded anew meanwhile."""
     connection.execute(
         update(File)
-        .where(File.id.in_([file.id for file in files]), File.status == FileStatus.GONE)
-        .values(deleted_at=now(), lease_until=0.0)
+        .where(
+            File.id.in_([file.id for file in files]),
+            File.file_id.in_([file.file_id for file in files]),
+            File.status == FileStatus.GONE,
+        )
+        .values(**values)
     )
+
+
+def any_undeleted(connection: Connection, account: str) -> bool:
+    """Whether a deletion failed, or its worker was lost: one look before a write transaction."""
+    return bool(connection.execute(select(exists().where(*_undeleted(account)))).scalar())
+
+
+def undeleted(connection: Connection, account: str, limit: int) -> list[StoredFile]:
+    """Up to ``limit`` files that were given up and are still there; they are to be deleted now."""
+    return _to_delete(connection, _undeleted(account), limit)
+
+
+def _undeleted(account: str) -> list[ColumnElement[bool]]:
+    return [
+        File.account == account,
+        File.status == FileStatus.GONE,
+        File.used_at > now() - DELETE_AGAIN_SECONDS,
+        File.file_id.is_not(None),
+        File.lease_until <= now(),
+    ]
 
 
 def _waited_for(account: str, status: JobStatus) -> ColumnElement[bool]:
@@ -347,9 +407,16 @@ def _give_up(
     which: ColumnElement[bool],
     limit: int,
 ) -> list[StoredFile]:
+    stored = [File.account == account, File.status == FileStatus.STORED, which]
+    return _to_delete(connection, stored, limit)
+
+
+def _to_delete(
+    connection: Connection, which: Sequence[ColumnElement[bool]], limit: int
+) -> list[StoredFile]:
     rows = connection.execute(
         select(File.id, File.file_id, File.sha256, File.bytes)
-        .where(File.account == account, File.status == FileStatus.STORED, which)
+        .where(*which)
         .order_by(File.used_at)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -360,7 +427,6 @@ def _give_up(
         .where(File.id.in_([file.id for file in chosen]))
         .values(
             status=FileStatus.GONE,
-            file_id=None,
             deleted_at=now(),
             used_at=now(),
             lease_until=now() + DELETE_SECONDS,
@@ -379,6 +445,28 @@ def unneeded(connection: Connection, account: str, limit: int) -> list[StoredFil
         or_(Job.status.not_in(ENDED_JOBS), Job.options["keep_files"].as_boolean()),
     )
     return _give_up(connection, account, ~needed, limit)
+
+
+def unclaimed(connection: Connection, account: str, seconds: float) -> list[int]:
+    """Uploads of which nobody knows what came, and that nobody has claimed for ``seconds``."""
+    rows = connection.execute(
+        select(File.id).where(
+            File.account == account,
+            File.status == FileStatus.UPLOADING,
+            File.used_at <= now() - seconds,
+            File.lease_until <= now(),
+        )
+    )
+    return list(rows.scalars())
+
+
+def never_came(connection: Connection, ids: Collection[int]) -> None:
+    """These uploads are not at the provider: there is nothing to look for any more."""
+    connection.execute(
+        update(File)
+        .where(File.id.in_(ids), File.status == FileStatus.UPLOADING, File.lease_until <= now())
+        .values(status=FileStatus.GONE)
+    )
 
 
 def counts(connection: Connection, account: str) -> tuple[int, int]:

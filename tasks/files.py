@@ -1,12 +1,14 @@
 """The provider's file store as a whole: deleting, tidying after jobs, finding orphans.
 
 Reads: the files rows, the provider's own list. Writes: files rows. A row is given up before its
-file is deleted, so that nobody can rely on a file that is about to go; a deletion that fails
-leaves an orphan, which ``reconcile_files`` finds by its name.
+file is deleted, so that nobody can rely on a file that is about to go; it keeps the file's id until
+then, so a deletion that fails is made again. What is in no row ``reconcile_files`` finds by its
+name.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -27,13 +29,15 @@ YOUNG_SECONDS = 600.0
 
 
 def delete_files(services: Services, files: Sequence[StoredFile]) -> int:
-    """Delete at the provider; how many went. What cannot be deleted now is an orphan for later."""
+    """Delete at the provider; how many went. What cannot be deleted now is tidied up later."""
     if not files:
         return 0
     went = list(services.deleting.map(lambda file: _delete(services, file.file_id), files))
     gone = [file for file, is_gone in zip(files, went, strict=True) if is_gone]
+    left = [file for file, is_gone in zip(files, went, strict=True) if not is_gone]
     with services.database.write() as connection:
         filestore.deleted(connection, gone)
+        filestore.not_deleted(connection, left)
     return len(gone)
 
 
@@ -48,13 +52,44 @@ def room_came(services: Services) -> None:
 
 
 def tidy(services: Services) -> int:
-    """Delete files no open job needs, a batch of them; how many there were."""
+    """Delete files no open job needs, a batch of them, and what was not deleted before; how many
+    went."""
     if not services.profile.file_store:
         return 0
     with services.database.write() as connection:
         files = filestore.unneeded(connection, services.account, TIDY_AT_ONCE)
-    delete_files(services, files)
-    return len(files)
+    went = delete_files(services, files)
+    if went == len(files):  # else the provider has just said that it deletes nothing now
+        went += _delete_again(services)
+        _look_for_lost(services)
+    return went
+
+
+def _delete_again(services: Services) -> int:
+    """One first, to see whether it can be done now; how many went."""
+    went = 0
+    for batch in (1, TIDY_AT_ONCE):
+        with services.database.read() as connection:
+            if not filestore.any_undeleted(connection, services.account):
+                break
+        with services.database.write() as connection:
+            files = filestore.undeleted(connection, services.account, batch)
+        done = delete_files(services, files)
+        went += done
+        if done < len(files):
+            break
+    return went
+
+
+def _look_for_lost(services: Services) -> None:
+    """Uploads that were lost, and that no image asks for any more: what is there of them comes into
+    the count, and so to be deleted."""
+    with services.database.read() as connection:
+        lost = filestore.unclaimed(connection, services.account, YOUNG_SECONDS)
+    if lost:
+        reconcile_files(services, time.time())
+        with services.database.write() as connection:
+            filestore.never_came(connection, lost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +130,8 @@ def reconcile_files(services: Services, now_seconds: float) -> Reconciled:
 
 def found_at_provider(services: Services, shas: Collection[str]) -> dict[str, str]:
     """sha256 -> file id of contents that are at the provider, whatever our rows say: uploads whose
-    worker was lost before it could say so. Empty where the provider cannot be asked."""
+    reply, or worker, was lost, and files whose deletion failed. Empty where the provider cannot be
+    asked."""
     try:
         listed = services.provider.files()
     except OverstoryError as error:

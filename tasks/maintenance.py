@@ -175,7 +175,7 @@ class Reconciler:
         """Delete what ended jobs left at the provider, while no call waits for this thread."""
         if self.clock() < self.next_tidy or self.services.limiter.paused():
             return
-        full = tidy(self.services) == TIDY_AT_ONCE
+        full = tidy(self.services) >= TIDY_AT_ONCE
         self.next_tidy = self.clock() + (0.0 if full else TIDY_SECONDS)
 
     def _top_up(self) -> None:

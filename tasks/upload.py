@@ -22,6 +22,7 @@ from core.errors import (
     OverstoryError,
     ProviderDown,
     RefusalCode,
+    ReplyUnusable,
     RequestRefused,
     ServiceAway,
     SlowDown,
@@ -82,15 +83,17 @@ def work(services: Services, images: Sequence[ImageWork]) -> list[Outcome[Upload
         claimed = claim_with_room(services, images, lease)
         lost = {sha for sha, claim in claimed.items() if claim is Claim.LOST}
         found = found_at_provider(services, lost) if lost else {}
+        unknown = lost.copy()  # until they are stored: the look may have got no answer
         outcomes = []
         for image in images:
-            claim = claimed.get(image.sha256 or "", Claim.STORED)
-            upload = partial(upload_one, services, image, claim, found.get(image.sha256 or ""))
+            sha = image.sha256 or ""
+            claim = claimed.get(sha, Claim.STORED)
+            upload = partial(upload_one, services, image, claim, found.get(sha), unknown)
             outcomes.append(attempt(services, image, upload))
             if claim in (Claim.MINE, Claim.LOST):  # a second image of the content finds it stored
                 there = isinstance(outcomes[-1], Done)
-                claimed[image.sha256 or ""] = Claim.STORED if there else Claim.BUSY
-    give_back(services, images, outcomes, lease.token)
+                claimed[sha] = Claim.STORED if there else Claim.BUSY
+    give_back(services, images, outcomes, unknown, lease.token)
     if any(isinstance(outcome, Done) for outcome in outcomes):
         rests.of(services.account).go()
     return outcomes
@@ -139,9 +142,10 @@ def claim_contents(
 
 
 def upload_one(
-    services: Services, image: ImageWork, claim: Claim, found: str | None
+    services: Services, image: ImageWork, claim: Claim, found: str | None, unknown: set[str]
 ) -> Outcome[Uploaded]:
-    """``found``: the id under which a content whose upload was lost is at the provider."""
+    """``found``: the id under which a content whose upload was lost is at the provider. Contents
+    that may have got there without our being told are added to ``unknown``."""
     match claim:
         case Claim.LOST if found is not None:
             return Done(Uploaded(found))
@@ -160,16 +164,17 @@ def upload_one(
         case Claim.MINE | Claim.LOST if rests.of(services.account).is_refused():
             return Postpone(SLOW_SECONDS, "uploads rest after a refusal")
         case Claim.MINE | Claim.LOST:
-            return _sent(services, image, image.sha256 or "")
+            return _sent(services, image, image.sha256 or "", unknown)
 
 
 def give_back(
     services: Services,
     images: Sequence[ImageWork],
     outcomes: Sequence[Outcome[Uploaded]],
+    unknown: set[str],
     token: str,
 ) -> None:
-    """Free the places of contents that were claimed and not uploaded."""
+    """Free the places of contents that were claimed and not uploaded, as far as we know."""
     without = {
         image.sha256 or ""
         for image, outcome in zip(images, outcomes, strict=True)
@@ -177,7 +182,8 @@ def give_back(
     }
     if without and services.profile.file_store:
         with services.database.write() as connection:
-            filestore.abandoned(connection, services.account, without, token)
+            filestore.abandoned(connection, services.account, without - unknown, token)
+            filestore.unknown(connection, services.account, without & unknown, token)
 
 
 def make_room(services: Services, image: ImageWork, places: int = 1, refused: bool = False) -> int:
@@ -199,12 +205,14 @@ def make_room(services: Services, image: ImageWork, places: int = 1, refused: bo
     return delete_files(services, files)
 
 
-def _sent(services: Services, image: ImageWork, sha256: str) -> Outcome[Uploaded]:
+def _sent(
+    services: Services, image: ImageWork, sha256: str, unknown: set[str]
+) -> Outcome[Uploaded]:
     data = services.blobs.get(sha256)
     if data is None:
         return _vanished(services, image)
     try:
-        return Done(Uploaded(_send(services, sha256, data, image.mime or "image/jpeg")))
+        return Done(Uploaded(_send(services, sha256, data, image.mime or "image/jpeg", unknown)))
     except SlowDown as error:
         return _rest(services, error.retry_after or 0.0, str(error))
     except AccountPaused as error:
@@ -254,15 +262,30 @@ def _vanished(services: Services, image: ImageWork) -> Outcome[Uploaded]:
     return Back("its prepared bytes are no longer in the blob store")
 
 
-def _send(services: Services, sha256: str, data: bytes, mime: str) -> str:
-    """The new file's id. A request that gets lost is sent again at once, SENDS times in all."""
-    name = f"{FILE_PREFIX}{sha256}.{mime.rpartition('/')[2].replace('jpeg', 'jpg')}"
+def _send(services: Services, sha256: str, data: bytes, mime: str, unknown: set[str]) -> str:
+    """The new file's id. A request that gets lost is sent again at once, SENDS times in all; where
+    it may have arrived, only if its file is not there: it would be a second, that nobody knows."""
     for tries in range(SENDS - 1):
         try:
-            return services.provider.upload(name, data, mime)
+            return _send_once(services, sha256, data, mime, unknown)
         except ProviderDown:
             services.stopping.wait(backoff_seconds(tries, services.draw(), base=0.2, cap=2.0))
-    return services.provider.upload(name, data, mime)
+        if sha256 in unknown and (found := found_at_provider(services, {sha256})):
+            return found[sha256]
+    return _send_once(services, sha256, data, mime, unknown)
+
+
+def _send_once(services: Services, sha256: str, data: bytes, mime: str, unknown: set[str]) -> str:
+    name = f"{FILE_PREFIX}{sha256}.{mime.rpartition('/')[2].replace('jpeg', 'jpg')}"
+    try:
+        return services.provider.upload(name, data, mime)
+    except ProviderDown as error:
+        if error.sent:
+            unknown.add(sha256)
+        raise
+    except ReplyUnusable:
+        unknown.add(sha256)
+        raise
 
 
 def _rest(services: Services, at_least: float, reason: str) -> Outcome[Uploaded]:

@@ -17,6 +17,7 @@ from clients.provider import Provider
 from core.errors import LimitKind, ProviderDown, RefusalCode, RequestRefused, SlowDown
 from core.states import JobStatus
 from models import filestore, ledger, state
+from models.claims import Lease
 from models.state import Moved
 from overstory.sandbox.process import SandboxProcess
 from tasks import aggregate, asking, files, infer, pipeline, preprocess, upload
@@ -524,6 +525,62 @@ def raising(error: Exception) -> Callable[..., Any]:
         raise error
 
     return fails
+
+
+@pytest.mark.parametrize("sends", [upload.SENDS, 1])
+def test_an_upload_whose_reply_is_lost_is_looked_for_before_it_is_sent_again(
+    open_account, make_images, monkeypatch, sends
+):
+    """By whoever has sent it, or who tries later."""
+    monkeypatch.setattr(upload, "SENDS", sends)
+    account = open_account(start=False)
+    send, lost = account.services.provider.upload, [ProviderDown("it broke", True)] * 2
+
+    def losing(*words: Any) -> str:
+        stored = send(*words)
+        if lost:
+            raise lost.pop()
+        return stored
+
+    monkeypatch.setattr(account.services.provider, "upload", losing)
+    job = account.submit(make_images(3))
+    account.start()
+    account.ended(job)
+    assert account.statuses(job) == {"included": 3}
+    seen = account.house.stats()
+    assert (seen["uploads"], seen["distinct_uploads"]) == (3, 3)
+    eventually(lambda: account.house.stats()["files"] == 0)
+
+
+def test_a_deletion_that_fails_is_made_again(open_account, make_images, monkeypatch):
+    account = open_account(start=False)
+    delete, down = account.services.provider.delete_file, [ProviderDown("503", True, 503)] * 3
+
+    def failing(file_id: str) -> bool:
+        if down:
+            raise down.pop()
+        return delete(file_id)
+
+    monkeypatch.setattr(account.services.provider, "delete_file", failing)
+    account.start()
+    account.ended(account.submit(make_images(4)))
+    eventually(lambda: not down and account.house.stats()["files"] == 0)
+
+
+def test_a_lost_upload_that_no_image_asks_for_any_more_is_tidied_up(
+    open_account, make_images, monkeypatch
+):
+    monkeypatch.setattr(files, "YOUNG_SECONDS", -1.0)
+    services = open_account(start=False).services
+    jpeg = draw_image(make_images(0) / "x.jpg", 9).read_bytes()
+    with services.database.write() as connection:
+        sizes = {"a" * 64: 100, "b" * 64: 100}
+        filestore.claim_all(connection, services.account, sizes, Lease("lost", 0.0), 10)
+    services.provider.upload(f"{FILE_PREFIX}{'a' * 64}.jpg", jpeg, "image/jpeg")
+    assert [files.tidy(services) for _ in range(3)] == [0, 1, 0]
+    assert services.provider.files() == []
+    monkeypatch.setattr(services.provider, "files", raising(AssertionError("nothing is lost")))
+    assert files.tidy(services) == 0
 
 
 def test_what_finds_no_place_goes_inside_its_request_where_that_is_wished(

@@ -124,6 +124,33 @@ def test_a_full_store_says_so_and_an_eviction_makes_room(database):
     assert claim(database, "c", files_max=2) is Claim.MINE
 
 
+def test_a_file_that_was_not_deleted_keeps_its_place_and_is_to_be_deleted_again(database):
+    store(database, "a", "file-a")
+    with database.write() as connection:
+        files = filestore.evict(connection, jobs.ACCOUNT, 1)
+        assert not filestore.any_undeleted(connection, jobs.ACCOUNT)  # it is being deleted
+        filestore.not_deleted(connection, files)
+        assert filestore.any_undeleted(connection, jobs.ACCOUNT)
+    assert claim(database, "b", files_max=1) is Claim.FULL
+    with database.write() as connection:
+        assert filestore.undeleted(connection, jobs.ACCOUNT, 9) == files
+        assert filestore.undeleted(connection, jobs.ACCOUNT, 9) == []
+        filestore.deleted(connection, files)
+        assert not filestore.any_undeleted(connection, jobs.ACCOUNT)
+    assert claim(database, "b", files_max=1) is Claim.MINE
+
+
+def test_a_content_whose_file_was_not_deleted_is_looked_for_before_it_is_uploaded(database):
+    store(database)
+    with database.write() as connection:
+        files = filestore.evict(connection, jobs.ACCOUNT, 1)
+        filestore.not_deleted(connection, files)
+    assert claim(database) is Claim.LOST
+    with database.write() as connection:
+        filestore.deleted(connection, files)  # by somebody who was slow
+    assert claim(database) is Claim.BUSY
+
+
 def test_the_least_recently_used_files_go_first(database):
     for number, name in enumerate("abc"):
         store(database, name, f"file-{name}")
