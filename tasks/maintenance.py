@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import structlog
 
 from clients.spool import Spooled
-from core.errors import ServiceAway
+from core.errors import OverstoryError, ServiceAway
 from core.tempo import HINTS
 from models import claims, ledger, repair, state
 from models.engine import Connection
@@ -49,6 +50,7 @@ class Reconciler:
     next_probe: float = 0.0
     next_recount: float = 0.0
     next_tidy: float = 0.0
+    tidying: Future[None] | None = None
     left_spooled: set[Path] = field(default_factory=set)  # that could not be settled
 
     def run(self) -> None:
@@ -172,11 +174,23 @@ class Reconciler:
             probe_account(self.services)
 
     def _tidy_files(self) -> None:
-        """Delete what ended jobs left at the provider, while no call waits for this thread."""
-        if self.clock() < self.next_tidy or self.services.limiter.paused():
+        """Delete what ended jobs left at the provider. In a thread of its own: deletions may hang
+        for minutes, and what lost its owner must not wait for them."""
+        under_way = self.tidying is not None and not self.tidying.done()
+        if under_way or self.clock() < self.next_tidy or self.services.limiter.paused():
             return
-        full = tidy(self.services) >= TIDY_AT_ONCE
-        self.next_tidy = self.clock() + (0.0 if full else TIDY_SECONDS)
+        self.next_tidy = self.clock() + TIDY_SECONDS
+        self.tidying = self.services.deleting.submit(self._tidy)
+
+    def _tidy(self) -> None:
+        try:
+            if tidy(self.services) >= TIDY_AT_ONCE:
+                self.next_tidy = 0.0  # there are more
+        except OverstoryError as error:
+            log.warning("reconciler.tidies_later", error=str(error))
+        except Exception:
+            if not self.services.stopping.is_set():  # which lets go of what has not begun
+                log.exception("reconciler.failed")
 
     def _top_up(self) -> None:
         """Send messages for what is due, up to a window: a wiped queue is as it was in a tick."""

@@ -78,10 +78,11 @@ class Services:
     def close(self) -> None:
         """Let go of every connection; the services cannot be used after it."""
         with self._provider_lock:
-            if self._deleting is not None:
-                self._deleting.shutdown()
-            if self._provider is not None:
-                self._provider.close()
+            deleting, provider = self._deleting, self._provider
+        if deleting is not None:  # not under the lock: what it is at asks for the provider
+            deleting.shutdown(cancel_futures=True)
+        if provider is not None:
+            provider.close()
         self.leases.close()
         self.limiter.close()
         self.database.dispose()

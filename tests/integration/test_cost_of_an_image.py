@@ -80,7 +80,10 @@ def test_whoever_waits_touches_the_database_as_often_for_many_images_as_for_few(
         with whole(tmp_path / f"home-{images}", empty_url) as job:
             job_id = job.submit(make_files(tmp_path / f"files-{images}", images))
             job.stage = "waiting"
-            Reconciler(job.services, clock=lambda: 1.0).tick()
+            rounds = Reconciler(job.services, clock=lambda: 1.0)
+            rounds.tick()
+            assert rounds.tidying is not None
+            rounds.tidying.result()
             for counting in (False, True):
                 run.look(job.services, job_id, Silent(), counting)
             counts.add(job.statements["waiting"])

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from dataclasses import asdict, dataclass
 
 import pytest
 
 from clients.spool import Spooled
 from core.states import CallStatus, NodeStatus
-from models import ledger, repair
+from models import filestore, ledger, repair
 from models.engine import Database
 from models.tables import Call, Node
 from tasks.maintenance import Reconciler
@@ -154,3 +155,33 @@ def test_a_reply_from_before_keys_were_kept_is_settled_by_its_number(open_accoun
     Reconciler(services).tick()
     assert answered(database, "k").text == "an old one"
     assert not list(services.spool.waiting())
+
+
+# --- tidying
+
+
+def test_a_deletion_that_hangs_keeps_nobody_waiting(open_account, database, monkeypatch):
+    services = open_account(start=False).services
+    (leaf,) = jobs.upload_all(database, jobs.submit(database, [1])).leaves
+    jobs.run_node(database, leaf)
+    came, go = threading.Event(), threading.Event()
+
+    def hang(file_id: str) -> bool:
+        came.set()
+        return go.wait(20.0)
+
+    monkeypatch.setattr(services.provider, "delete_file", hang)
+    with database.write() as connection:
+        filestore.adopt(connection, services.account, "a" * 64, "file-1", 100)
+    reconciler = Reconciler(services)
+    reconciler.tick()
+    assert came.wait(10.0)
+    jobs.expire(database, Node)
+    reconciler.tick()
+    assert jobs.the_node(database, leaf).status == NodeStatus.READY
+    go.set()
+    assert reconciler.tidying is not None
+    reconciler.tidying.result(10.0)
+    with database.read() as connection:
+        assert filestore.counts(connection, services.account) == (0, 0)
+        assert not filestore.any_undeleted(connection, services.account)
