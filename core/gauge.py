@@ -121,9 +121,13 @@ def cool_down(window: float, retry_after: float | None = None) -> float:
 
     The provider's own word if it gave one (at most a minute), else a second of a 60 s window.
     """
-    if retry_after is not None:
-        return min(max(retry_after, 0.0), COOL_DOWN_SECONDS_MAX)
-    return min(1.0, window / 60)
+    return min(1.0, window / 60) if retry_after is None else asked_for(retry_after)
+
+
+def asked_for(retry_after: float | None) -> float:
+    """Seconds to wait because a 429 said so: at most a minute, for what some gateways send is a
+    point in time, or a day."""
+    return min(max(retry_after or 0.0, 0.0), COOL_DOWN_SECONDS_MAX)
 
 
 def _already_answered(gauge: Gauge, refusal: Refusal) -> bool:

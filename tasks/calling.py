@@ -25,6 +25,7 @@ from core.errors import (
     ServiceAway,
     SlowDown,
 )
+from core.gauge import asked_for
 from core.outcomes import backoff_seconds
 from core.profiles import cost
 from core.reply import Reply
@@ -73,7 +74,7 @@ def send(services: Services, stage: CallStage, admission: Admission) -> str:
     except SlowDown as error:
         end(services.limiter.slow_down, lease.token, error)
         close(services, admission, CallStatus.FAILED, error, 429)
-        postpone(services, admission, error.retry_after or 0.0, error, costs_attempt=False)
+        postpone(services, admission, asked_for(error.retry_after), error, costs_attempt=False)
     except ProviderDown as error:
         end(services.limiter.provider_down, lease.token, error)
         status = CallStatus.UNKNOWN if error.sent else CallStatus.FAILED

@@ -27,6 +27,7 @@ from core.errors import (
     ServiceAway,
     SlowDown,
 )
+from core.gauge import asked_for
 from core.outcomes import Back, Done, Outcome, Postpone, Reject, Retry, Stop, backoff_seconds
 from core.states import ImageStatus
 from models import filestore, queries, state
@@ -214,7 +215,7 @@ def _sent(
     try:
         return Done(Uploaded(_send(services, sha256, data, image.mime or "image/jpeg", unknown)))
     except SlowDown as error:
-        return _rest(services, error.retry_after or 0.0, str(error))
+        return _rest(services, asked_for(error.retry_after), str(error))
     except AccountPaused as error:
         pause_account(services, error)
         return _rest(services, SLOW_SECONDS, str(error))

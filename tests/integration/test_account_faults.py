@@ -11,14 +11,16 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 
 from clients.provider import Provider
 from core.errors import LimitKind, ProviderDown, RefusalCode, RequestRefused, SlowDown
 from core.states import JobStatus
 from models import filestore, ledger, state
 from models.claims import Lease
+from models.engine import now
 from models.state import Moved
+from models.tables import Image, Node
 from overstory.sandbox.process import SandboxProcess
 from tasks import aggregate, asking, files, infer, pipeline, preprocess, upload
 from tasks.files import FILE_PREFIX
@@ -237,6 +239,28 @@ def test_uploads_that_are_refused_for_being_early_do_not_hammer(open_account, ma
     [ended] = account.ended(job)
     assert account.statuses(job) == {"included": 60}
     assert ended.status == JobStatus.COMPLETED
+
+
+@pytest.mark.parametrize("at", ["the upload", "the call"])
+@pytest.mark.parametrize(("told", "kept"), [(7.0, 7.0), (86_400.0, 60.0), (1_795_766_000.0, 60.0)])
+def test_no_row_waits_longer_than_a_minute_because_a_429_said_so(
+    open_account, make_images, monkeypatch, at, told, kept
+):
+    account = open_account(start=False)
+    answer = raising(SlowDown(LimitKind.RPM, None, "429", told))
+    name = "upload" if at == "the upload" else "chat"
+    monkeypatch.setattr(account.services.provider, name, answer)
+    job = account.submit(make_images(2))
+    if at == "the upload":
+        pipeline.run_slice(account.services, preprocess.STAGE)
+        upload.run(account.services)
+    else:
+        prepare_and_upload(account, job)
+        asking.run(account.services, infer.STAGE)
+    table = Image if at == "the upload" else Node
+    with account.services.database.read() as connection:
+        waits = connection.execute(select(func.max(table.due_at) - now())).scalar_one()
+    assert kept - 5.0 < waits <= kept
 
 
 # --- an outage
