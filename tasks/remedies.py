@@ -179,7 +179,7 @@ def heal(
         return
     gone: set[str] = set()
     if isinstance(error, FileGone):
-        gone = {error.file_id} if error.file_id else _missing_files(services, admission)
+        gone = _missing_files(services, admission, error.file_id)
     moved = Moved()
     with services.database.write() as connection:
         stage.upload_again(services, connection, admission.node, admission.lease.token, gone, moved)
@@ -187,14 +187,16 @@ def heal(
     announce(services, admission.node.job_id, moved)
 
 
-def _missing_files(services: Services, admission: Admission) -> set[str]:
-    """File ids the node uses that the provider does not list; all of them if it cannot say."""
+def _missing_files(services: Services, admission: Admission, named: str | None) -> set[str]:
+    """File ids the node uses that the provider does not list, and the one it ``named``: it names
+    one of all that are gone. Where neither says anything, all of them."""
     used = set(_file_ids(admission.question.sendable(services, admission.variant).body))
+    gone = {named} if named else set()
     try:
         listed = {file.id for file in services.provider.files()}
     except OverstoryError:
-        return used
-    return used - listed or used
+        return gone or used
+    return gone | (used - listed) or used
 
 
 def _file_ids(body: Body) -> Sequence[str]:

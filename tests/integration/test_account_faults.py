@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import func, select, text
 
 from clients.provider import Provider
-from core.errors import LimitKind, ProviderDown, RefusalCode, RequestRefused, SlowDown
+from core.errors import FileGone, LimitKind, ProviderDown, RefusalCode, RequestRefused, SlowDown
 from core.states import JobStatus
 from models import filestore, ledger, state
 from models.claims import Lease
@@ -468,6 +468,37 @@ def test_files_that_vanish_are_uploaded_again(open_account, make_images):
     assert ended.status == JobStatus.COMPLETED
     assert account.statuses(job) == {"included": 18}
     assert account.house.stats()["repeated_paid"] == 0
+
+
+def test_a_store_that_was_wiped_is_found_out_by_one_refusal(open_account, make_images):
+    account = open_account(start=False, images_per_request=20)
+    job = account.submit(make_images(20))
+    prepare_and_upload(account, job)
+    for file in account.services.provider.files():
+        account.services.provider.delete_file(file.id)
+    asking.run(account.services, infer.STAGE)
+    assert account.statuses(job) == {"prepared": 20}
+    prepare_and_upload(account, job)
+    asking.run(account.services, infer.STAGE)
+    assert account.statuses(job) == {"included": 20}
+    with account.services.database.read() as connection:
+        calls = connection.execute(text("SELECT status FROM calls ORDER BY id")).scalars().all()
+    assert calls == ["failed", "settled"]
+
+
+@pytest.mark.parametrize("named", ["file-1", None])
+def test_a_file_that_is_gone_is_known_by_its_name_where_the_store_cannot_be_listed(
+    open_account, make_images, monkeypatch, named
+):
+    account = open_account(start=False)
+    job = account.submit(make_images(3))
+    prepare_and_upload(account, job)
+    stored = [file.id for file in account.services.provider.files()]
+    provider, name = account.services.provider, named and stored[0]
+    monkeypatch.setattr(provider, "files", raising(ProviderDown("503", True, 503)))
+    monkeypatch.setattr(provider, "chat", raising(FileGone("no such file", name)))
+    asking.run(account.services, infer.STAGE)
+    assert account.statuses(job)["prepared"] == (1 if named else 3)
 
 
 @pytest.mark.parametrize("keep", [True, False])
