@@ -103,6 +103,11 @@ def postponed(
     )
 
 
+def let_go(connection: Connection, work: DeliveryWork) -> None:
+    """The end it was claimed for is none any more; the next one is claimed anew."""
+    _record(connection, work)
+
+
 def given_up(
     connection: Connection, work: DeliveryWork, error: str, http_status: int | None = None
 ) -> None:

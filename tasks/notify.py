@@ -63,6 +63,8 @@ class Notifier:
             due = deliveries.claim(connection, LEASE_SECONDS, AT_ONCE)
         for work in due:
             answer = self._tell(work)
+            if answer is None:
+                continue
             self._record(work, answer)
             log.info(
                 "webhook.sent",
@@ -73,15 +75,23 @@ class Notifier:
             )
         return len(due)
 
-    def _tell(self, work: DeliveryWork) -> Answer:
+    def _tell(self, work: DeliveryWork) -> Answer | None:
+        """None where there is no such end any more: the job was taken up again meanwhile, and is
+        told of when it ends anew."""
+        body = self._body(work)
+        if body is None:
+            with self.services.database.write() as connection:
+                deliveries.let_go(connection, work)
+            return None
         at = datetime.fromtimestamp(self.clock(), UTC)
-        return self.messenger.post(work.url, work.message_id, self._body(work), at)
+        return self.messenger.post(work.url, work.message_id, body, at)
 
-    def _body(self, work: DeliveryWork) -> str:
+    def _body(self, work: DeliveryWork) -> str | None:
         with self.services.database.read() as connection:
             job = queries.job(connection, work.job_id)
             counts = state.coverage(connection, work.job_id)
-        assert job is not None, "a delivery goes with its job"
+        if job is None or not job.status.ended or job.finished_at != work.event_at:
+            return None
         ended = datetime.fromtimestamp(work.event_at, UTC)
         data = {
             "job": job.id,

@@ -12,11 +12,12 @@ import pytest
 from sqlalchemy import select, update
 from standardwebhooks import Webhook
 
-from clients.webhooks import Messenger
+from clients.webhooks import Answer, Messenger
 from core.errors import WrongUsage
 from core.settings import load
 from core.spec import parse_spec
 from models import deliveries, repair, state
+from models.deliveries import DeliveryWork
 from models.engine import Database
 from models.state import Moved
 from models.tables import Delivery
@@ -168,6 +169,37 @@ def test_a_job_that_ends_anew_is_told_anew(
     end(database, job)
     assert (notifier.tick(), notifier.tick()) == (1, 0)
     assert len(set(receiver.ids)) == 2
+
+
+@pytest.mark.parametrize("ends_again", [False, True])
+def test_a_job_that_was_taken_up_before_it_was_its_turn_is_told_of_its_next_end(
+    notifier: Notifier,
+    database: Database,
+    receiver: Receiver,
+    monkeypatch: pytest.MonkeyPatch,
+    ends_again: bool,
+) -> None:
+    job = told_of(database, receiver.url)
+    end(database, job)
+    tell = Notifier._tell
+
+    def taken_up(self: Notifier, work: DeliveryWork) -> Answer | None:
+        with database.write() as connection:
+            repair.reopen(connection, job, Moved())
+        if ends_again:
+            end(database, job)
+        return tell(self, work)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Notifier, "_tell", taken_up)
+        notifier.tick()
+    assert receiver.got == []
+    if not ends_again:
+        assert notifier.tick() == 0
+        end(database, job)
+    assert (notifier.tick(), notifier.tick()) == (1, 0)
+    assert [told["type"] for told in receiver.got] == ["job.cancelled"]
+    assert row(database).attempts == 1
 
 
 def test_two_notifiers_tell_once(
