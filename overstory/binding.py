@@ -5,7 +5,7 @@ from __future__ import annotations
 from clients.limiter import AccountState, Hold
 from core.errors import LimitKind, ServiceAway
 from tasks.services import Services
-from tasks.upload import STORE_FULL
+from tasks.upload import STORE_FULL, STORE_REFUSES
 
 BINDS: dict[LimitKind | Hold, str] = {
     LimitKind.CONCURRENCY: "calls in flight, all the account may have",
@@ -37,6 +37,11 @@ def held_by(state: AccountState | None) -> str:
 
 def held_by_store(upload_waits: str | None) -> str:
     """Where images wait for a place in the provider's file store, and what to do about it."""
+    if upload_waits == STORE_REFUSES:
+        return (
+            "held by: the file store, full of more than our jobs' files (overstory files gc);"
+            " OVERSTORY_INLINE_WHEN_FULL=true goes past it"
+        )
     if upload_waits != STORE_FULL:
         return ""
     return (

@@ -14,6 +14,9 @@ REST_SECONDS, REST_SECONDS_MAX = 0.5, 30.0
 """How long uploads rest after a refusal: doubled while the next one is refused too."""
 ROOM_SECONDS = 0.5
 """How long they rest where the store is full of what is waited for."""
+NO_ROOM_SECONDS_MAX = 8.0
+"""The longest rest where the provider has no place and nothing of ours could go: a leaf may be
+answered any time, but each try is a refusal, and a look at all that is stored."""
 TRIAL_SECONDS = 30.0
 """How long the others wait for the one that tries, at most; and go inline without trying."""
 
@@ -57,13 +60,13 @@ class Rest:
         with self._lock:
             return time.monotonic() < self._inline_until
 
-    def refused(self, at_least: float) -> None:
+    def refused(self, at_least: float, at_most: float = REST_SECONDS_MAX) -> None:
         """Rest; what is refused at the same moment in several threads counts as one refusal."""
         with self._lock:
             at = time.monotonic()
             if at < self._refused_until:
                 return
-            rest = min(REST_SECONDS * 2**self._refusals, REST_SECONDS_MAX)
+            rest = min(REST_SECONDS * 2**self._refusals, at_most)
             self._slow, self._refusals = True, self._refusals + 1
             self._rest_until = self._refused_until = at + max(rest, at_least)
 

@@ -55,6 +55,10 @@ EVICTED_AT_ONCE, EVICTED_SHARE = 16, 20
 than needed spare the next a search; a small store emptied at once fills with halves of leaves."""
 
 STORE_FULL = "the provider's file store is full: waiting for a leaf to be done"
+STORE_REFUSES = (
+    "the provider's file store is full, of files we do not know of too: waiting for room"
+    " (overstory files gc)"
+)
 
 
 def run(services: Services) -> str:
@@ -248,9 +252,12 @@ def _refused_a_place(services: Services, image: ImageWork) -> Outcome[Uploaded]:
         reconcile_files(services, time.time())
     except OverstoryError as error:
         log.warning("files.not_listed", error=str(error))
-    make_room(services, image, refused=True)
-    rests.of(services.account).full()
-    return Postpone(0.0, STORE_FULL)
+    rest = rests.of(services.account)
+    if make_room(services, image, refused=True):
+        rest.full()
+    else:
+        rest.refused(0.0, rests.NO_ROOM_SECONDS_MAX)
+    return Postpone(0.0, STORE_REFUSES)
 
 
 def _vanished(services: Services, image: ImageWork) -> Outcome[Uploaded]:

@@ -570,7 +570,23 @@ def test_a_full_store_that_cannot_be_listed_costs_no_image_an_attempt(
     with account.services.database.read() as connection:
         words = "SELECT status, attempts, error FROM images WHERE job_id = :job"
         row = connection.execute(text(words), {"job": job}).one()
-    assert row == ("prepared", 0, upload.STORE_FULL)
+    assert row == ("prepared", 0, upload.STORE_REFUSES)
+
+
+def test_a_store_full_of_what_we_do_not_know_refuses_one_upload_of_a_slice(
+    open_account, make_images, monkeypatch
+):
+    account = open_account(start=False)
+    account.house.configure(max_files=0)
+    account.submit(make_images(5))
+    while pipeline.run_slice(account.services, preprocess.STAGE) != "nothing was due":
+        pass
+    looked = []
+    real = account.services.provider.files
+    monkeypatch.setattr(account.services.provider, "files", lambda: looked.append(1) or real())
+    assert "5 of 5" not in upload.run(account.services)
+    assert upload.run(account.services) == "uploads rest"
+    assert len(looked) == 1
 
 
 def raising(error: Exception) -> Callable[..., Any]:

@@ -14,7 +14,7 @@ from core.states import JobStatus, NodeStatus
 from models.queries import JobRow, Progress, Used
 from overstory.commands.watch import Patience, Seen, cells, holds_back, picture, told
 from overstory.progress import Rate
-from tasks.upload import STORE_FULL
+from tasks.upload import STORE_FULL, STORE_REFUSES
 
 LIMITS = Limits(5, 100, 500_000)
 STATE = AccountState(0, 0, 0, LIMITS, LIMITS, {}, None, None, None, 60.0)
@@ -48,6 +48,7 @@ def seen(
         (seen({"prepared": 2}, waits="the file store is full"), "the file store is full"),
         (seen(levels=[[RUNNING, WAITING]]), "the model's answers"),
         (seen(levels=[[RUNNING, WAITING]], waits=STORE_FULL), "OVERSTORY_INLINE_WHEN_FULL=true"),
+        (seen({"prepared": 2}, waits=STORE_REFUSES), "overstory files gc"),
         (seen({"included": 4}, [[DONE], [RUNNING]]), "the model's answers"),
         (seen(state=replace(STATE, binds=LimitKind.RPM)), "requests a minute"),
         (seen(state=replace(STATE, binds=LimitKind.TPM)), "tokens a minute"),
