@@ -2,7 +2,8 @@
 
 Runs with the same home share one broker and one sandbox; each brings workers of its own. Whoever
 leaves last stops what is shared. A killed run leaves the shared part behind for the next run to
-take over, and its workers stop by themselves when their parent is gone.
+take over, and its workers stop by themselves when their parent is gone. What is shared is in
+``run/stack.json`` before it runs, so whenever a run is killed the next one finds it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,6 +29,7 @@ from urllib.parse import urlsplit
 from clients.redis import RedisServer
 from core.errors import ServiceAway
 from core.settings import SANDBOX, Settings
+from overstory import processes
 from overstory.crew import Crew, Process
 from overstory.valkey import program
 from workers.services import account_of
@@ -132,7 +134,7 @@ class Embedded:
             self.start_workers()
         dead = self.dead_workers()
         stack = read_stack(self.settings.home)
-        if stack is None or not (is_ours(stack.broker_pid) and _sandbox_lives(stack)):
+        if stack is None or not self._lives(stack):
             self._revive_shared()
         for worker in dead:
             number = self.workers.index(worker)
@@ -197,14 +199,8 @@ class Embedded:
             process.wait()
 
     def _stop_shared(self) -> None:
-        stack = read_stack(self.settings.home)
-        if stack is not None:
-            stack_file(self.settings.home).unlink(missing_ok=True)
-            _shut_down(stack.socket)
-            for pid in (stack.sandbox_pid, stack.broker_pid):
-                if pid is not None and is_ours(pid):
-                    _terminate(pid)
-        self._end_launched()  # what came up while another did not is in no stack
+        end_shared(self.settings.home)
+        self._end_launched()  # as children, which are to be waited for
 
     # ---- the shared parts
 
@@ -233,27 +229,38 @@ class Embedded:
         return stack is not None and stack.service_account == account_of(self.settings)
 
     def _broker(self, stack: Stack | None) -> Stack:
-        if stack is not None and _answers(stack.socket):
+        stack = stack or _unrecorded(self.settings.home)
+        if stack is not None and _comes_up(self.settings.home, stack):
             return stack
         before = stack or Stack("", 0)
-        folder = self.settings.home / "broker"
+        folder = _broker_folder(self.settings.home)
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         socket = before.socket or _socket_path(self.settings.home)
         config = folder / "valkey.conf"
         config.write_text(VALKEY.format(socket=socket, folder=folder), encoding="utf-8")
         log = folder / "valkey.log"
-        process = self._launched([str(program()), str(config)], log)
+
+        def record(pid: int) -> None:
+            write_stack(self.settings.home, replace(before, socket=socket, broker_pid=pid))
+
+        process = self._launched([str(program()), str(config)], log, record)
         _wait(lambda: _answers(socket), process, f"the embedded Valkey did not start: see {log}")
         return replace(before, socket=socket, broker_pid=process.pid)
 
     def _sandbox(self, stack: Stack) -> Stack:
-        if stack.sandbox_pid is not None and is_ours(stack.sandbox_pid):
-            return stack
+        if _sandbox_lives(self.settings.home, stack):
+            if stack.sandbox_url is not None:
+                return stack
+            _end_sandbox(self.settings.home, stack)  # its run was killed before it knew where it is
         log = self.log_file("sandbox")
         words = [sys.executable, "-m", "overstory.sandbox"]
-        words += ["--ledger", str(log.with_suffix(".jsonl")), "--port", _port(stack.sandbox_url)]
-        words += _limits_of_sandbox(self.settings)
-        process = self._launched(words, log, stdout=subprocess.PIPE)
+        words += ["--ledger", _sandbox_ledger(self.settings.home)]
+        words += ["--port", _port(stack.sandbox_url), *_limits_of_sandbox(self.settings)]
+
+        def record(pid: int) -> None:
+            write_stack(self.settings.home, replace(stack, sandbox_pid=pid))
+
+        process = self._launched(words, log, record, stdout=subprocess.PIPE)
         assert process.stdout is not None
         line = process.stdout.readline()
         process.stdout.close()
@@ -262,20 +269,24 @@ class Embedded:
         return replace(stack, sandbox_url=json.loads(line)["base_url"], sandbox_pid=process.pid)
 
     def _launched(
-        self, words: list[str], log: Path, stdout: int | None = None
+        self,
+        words: list[str],
+        log: Path,
+        record: Callable[[int], None],
+        stdout: int | None = None,
     ) -> subprocess.Popen[bytes]:
         """A shared part, out of reach of Ctrl-C: that is for the command, which stops it when it
         is due."""
         with log.open("ab") as out:
-            process = subprocess.Popen(
-                words,
-                start_new_session=True,
-                stdin=subprocess.DEVNULL,
-                stdout=out if stdout is None else stdout,
-                stderr=out,
-            )
+            process = processes.recorded(words, record, out if stdout is None else stdout, out)
         self._shared.append(process)
         return process
+
+    def _lives(self, stack: Stack) -> bool:
+        home = self.settings.home
+        return _broker_lives(home, stack) and (
+            stack.sandbox_pid is None or _sandbox_lives(home, stack)
+        )
 
     # ---- the workers
 
@@ -331,9 +342,29 @@ class Embedded:
 def served_by(home: Path) -> int | None:
     """The process id of the service that is up for ``home``, if one is."""
     stack = read_stack(home)
-    if stack is None or stack.service_pid is None or not is_ours(stack.service_pid):
-        return None
-    return stack.service_pid
+    return stack.service_pid if stack is not None and is_service(stack.service_pid) else None
+
+
+def is_service(pid: int | None) -> bool:
+    """Whether ``pid`` is the supervisor of a service."""
+    return processes.lives(pid, "overstory up")
+
+
+def end_shared(home: Path) -> list[str]:
+    """End the broker and the sandbox that ``home`` has on record; the names of what there was.
+    The record goes last, for who is killed over this has ended nothing that it names."""
+    stack = read_stack(home)
+    if stack is None:
+        return []
+    found = []
+    if _broker_lives(home, stack) or _answers(stack.socket):
+        found.append("Valkey")
+        _shut_down(stack.socket)
+        processes.end(stack.broker_pid, *_broker_marks(home, stack))
+    if _end_sandbox(home, stack):
+        found.append("the sandbox")
+    stack_file(home).unlink(missing_ok=True)
+    return found
 
 
 def planned_workers(settings: Settings) -> list[Worker]:
@@ -388,8 +419,58 @@ def _limits_of_sandbox(settings: Settings) -> list[str]:
     return [*words, "--tpm", str(limits.tpm)]
 
 
-def _sandbox_lives(stack: Stack) -> bool:
-    return stack.sandbox_pid is None or is_ours(stack.sandbox_pid)
+def _broker_folder(home: Path) -> Path:
+    return home / "broker"
+
+
+def _broker_marks(home: Path, stack: Stack) -> tuple[str, str]:
+    """A Valkey that is up names its socket, one that has just been started its configuration."""
+    return stack.socket, str(_broker_folder(home))
+
+
+def _broker_lives(home: Path, stack: Stack) -> bool:
+    return processes.lives(stack.broker_pid, *_broker_marks(home, stack))
+
+
+def _sandbox_ledger(home: Path) -> str:
+    return str((home / "logs" / "sandbox.jsonl").resolve())
+
+
+def _sandbox_lives(home: Path, stack: Stack) -> bool:
+    return processes.lives(stack.sandbox_pid, _sandbox_ledger(home))
+
+
+def _end_sandbox(home: Path, stack: Stack) -> bool:
+    return processes.end(stack.sandbox_pid, _sandbox_ledger(home))
+
+
+def _unrecorded(home: Path) -> Stack | None:
+    """A broker that answers where one of this home would, and is in no record: an earlier version's
+    run was killed as it started. Two over the same files would spoil them."""
+    socket = home / "run" / "valkey.sock"
+    if not socket.exists() or not _answers(str(socket)):
+        return None
+    server = RedisServer(f"unix://{socket}", timeout_seconds=1.0)
+    try:
+        told = str(server.script("return redis.call('INFO', 'server')")([], []))
+    finally:
+        server.close()
+    facts = dict(line.split(":", 1) for line in told.splitlines() if ":" in line)
+    return Stack(str(socket), int(facts["process_id"]))
+
+
+def _comes_up(home: Path, stack: Stack) -> bool:
+    """Whether the broker on record answers, be it in a moment; one that does not is ended, for two
+    over the same files would spoil them."""
+    deadline = time.monotonic() + START_SECONDS
+    while not _answers(stack.socket):
+        if not _broker_lives(home, stack):
+            return False
+        if time.monotonic() > deadline:
+            processes.end(stack.broker_pid, *_broker_marks(home, stack))
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def _socket_path(home: Path) -> str:
@@ -439,32 +520,6 @@ def _nobody_else(file: IO[str]) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def is_ours(pid: int) -> bool:
-    """Whether ``pid`` is alive and one of the programs we start, not a later process of that id."""
-    try:
-        os.kill(pid, 0)
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except ProcessLookupError:
-        return False
-    except (PermissionError, FileNotFoundError):
-        return Path("/proc").exists() is False
-    return b"valkey" in command or b"overstory" in command
-
-
-def _terminate(pid: int) -> None:
-    """End a process that may not be our child, politely first."""
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, sign)
-        deadline = time.monotonic() + 5.0
-        while time.monotonic() < deadline:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
-            if not is_ours(pid):
-                return
-            time.sleep(0.01)
 
 
 def _end_group(process: Process) -> None:

