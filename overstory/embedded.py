@@ -350,6 +350,15 @@ def is_service(pid: int | None) -> bool:
     return processes.lives(pid, "overstory up")
 
 
+def end_unused(home: Path) -> list[str] | None:
+    """``end_shared``, where no run and no service holds it; None where one does."""
+    with (
+        _locked(home / "run" / "start.lock"),
+        (home / "run" / "users.lock").open("w") as users,
+    ):
+        return end_shared(home) if _nobody_else(users) else None
+
+
 def end_shared(home: Path) -> list[str]:
     """End the broker and the sandbox that ``home`` has on record; the names of what there was.
     The record goes last, for who is killed over this has ended nothing that it names."""

@@ -94,6 +94,11 @@ def answers(home: Path) -> bool:
     return subprocess.run(words, check=False).returncode == 0
 
 
+def is_left(home: Path) -> bool:
+    """Whether a server of ``home`` is up. The wheel is not asked for where there never was one."""
+    return (data_folder(home) / "postmaster.pid").exists() and answers(home)
+
+
 def stop_stray(home: Path) -> None:
     """Stop a server that nobody supervises any more: a fast shutdown, waited for."""
     words = [str(binaries() / "pg_ctl"), "-D", str(data_folder(home)), "-w", "-m", "fast", "stop"]

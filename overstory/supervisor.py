@@ -4,8 +4,8 @@
     PostgreSQL (--postgres), workers, reconciler, Flower   ours: started again when they die
 
 Every part writes OVERSTORY_HOME/logs/<part>.log. A part that dies young is started again after
-1, 2, 4 ... 30 s. When the supervisor itself is killed, its parts end by themselves, the database
-and the broker stay, and the next ``up`` takes them over.
+1, 2, 4 ... 30 s. When the supervisor itself is killed, its parts end by themselves but database,
+broker and sandbox: the next ``up`` takes these over, or ``down`` ends them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,13 @@ import migrations
 from core.errors import ServiceAway, WrongUsage
 from core.settings import Settings
 from overstory import postgres
-from overstory.embedded import SERVICE, Embedded, prepare_home, worker_environment
+from overstory.embedded import (
+    SERVICE,
+    Embedded,
+    end_unused,
+    prepare_home,
+    worker_environment,
+)
 from workers.stack import database_file, database_url
 
 log = structlog.get_logger()
@@ -155,8 +161,7 @@ class Supervisor:
 
     def _start_postgres(self) -> None:
         home = self.settings.home
-        if postgres.answers(home):  # a killed supervisor left it behind
-            postgres.stop_stray(home)
+        _end_postgres(home)  # a killed supervisor left it behind
         postgres.make_cluster(home)
         user = postgres.server_user()
         words = postgres.server_words(home)
@@ -225,6 +230,27 @@ class Supervisor:
         for part in self.parts:
             if part.name == name:
                 part.stop(PART_STOP_SECONDS)
+
+
+def end_left(home: Path) -> list[str]:
+    """End what a killed supervisor left of its service; the names of what there was. Raises
+    WrongUsage where a service is about to be up, ServiceAway where somebody uses what is left."""
+    with only_one(home):
+        ended = end_unused(home)
+        if ended is None and postgres.is_left(home):
+            raise ServiceAway(
+                "no service is up, and a run uses the PostgreSQL that one left: it goes on;"
+                " 'overstory down' again when the run has ended"
+            )
+        return [*(["PostgreSQL"] if _end_postgres(home) else []), *(ended or [])]
+
+
+def _end_postgres(home: Path) -> bool:
+    """End a PostgreSQL that nobody supervises; whether there was one."""
+    found = postgres.is_left(home)
+    if found:
+        postgres.stop_stray(home)
+    return found
 
 
 def free_port(wanted: int) -> int:

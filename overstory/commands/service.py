@@ -19,7 +19,7 @@ from core.settings import Settings, load
 from models.engine import Database
 from overstory.commands.control import home_option
 from overstory.embedded import is_service, prepare_home, served_by
-from overstory.supervisor import FLOWER_PORT, Supervisor
+from overstory.supervisor import FLOWER_PORT, Supervisor, end_left
 from tasks.maintenance import TICK_SECONDS, Reconciler
 from tasks.notify import notifier_of
 from workers.app import make_app
@@ -87,11 +87,17 @@ def _up_detached(settings: Settings, postgres: bool, flower_port: int | None) ->
 @click.option("--now", is_flag=True, help="Do not wait for calls in flight; they are paid again.")
 @home_option
 def down(now: bool, home: Path | None) -> None:
-    """Stop the service of this state folder; what is not done goes on with the next one."""
+    """Stop the service of this state folder; what is not done goes on with the next one.
+
+    Where its process was killed, what that left running is ended.
+    """
     settings = _settings(home)
     pid = served_by(settings.home)
     if pid is None:
-        click.echo("no service is up")
+        left = end_left(settings.home)
+        click.echo(
+            "no service is up" + (f"; ended what was left: {', '.join(left)}" if left else "")
+        )
         return
     os.kill(pid, signal.SIGTERM)
     if not _ends(pid, NOW_SECONDS if now else settings.soft_shutdown_seconds + DOWN_SECONDS):

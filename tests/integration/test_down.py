@@ -1,0 +1,78 @@
+"""``overstory down`` beside a service whose supervisor was killed."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from core.errors import ServiceAway
+from core.settings import load
+from overstory import postgres, processes
+from overstory.commands.service import down
+from overstory.embedded import Embedded
+from overstory.supervisor import end_left
+from tests.waiting import eventually, lives
+from workers.stack import Stack, read_stack
+
+SUPERVISOR = """
+from core.settings import load
+from overstory.embedded import SERVICE, Embedded, prepare_home
+from overstory.supervisor import Supervisor, only_one
+settings = load()
+prepare_home(settings.home)
+with only_one(settings.home):
+    Supervisor(settings, with_postgres=True)._start_postgres()
+    embedded = Embedded(settings, name=SERVICE)
+    embedded.start()
+    embedded.become_service(None)
+    print("up", flush=True)
+    input()
+"""
+
+
+def said() -> str:
+    done = CliRunner().invoke(down, [], catch_exceptions=False)
+    assert done.exit_code == 0
+    return done.output
+
+
+@pytest.fixture
+def left(home: Path) -> Iterator[Stack]:
+    """What a service with a PostgreSQL and a sandbox had started when it was killed."""
+    words = [sys.executable, "-c", SUPERVISOR]
+    with subprocess.Popen(words, stdin=-1, stdout=-1, text=True) as supervisor:
+        assert supervisor.stdout is not None
+        assert supervisor.stdout.readline() == "up\n"
+        stack = read_stack(home)
+        assert stack is not None
+        supervisor.kill()
+    yield stack
+    for pid in (stack.broker_pid, stack.sandbox_pid):
+        processes.end(pid, str(home))
+    if postgres.is_left(home):
+        postgres.stop_stray(home)
+
+
+def test_what_a_killed_service_left_is_ended_and_named(left: Stack, home: Path) -> None:
+    assert said() == "no service is up; ended what was left: PostgreSQL, Valkey, the sandbox\n"
+    assert not postgres.answers(home)
+    eventually(lambda: not lives(left.broker_pid))
+    assert not processes.lives(left.sandbox_pid, str(home))
+    assert read_stack(home) is None
+    assert said() == "no service is up\n"
+
+
+def test_what_a_run_uses_of_it_goes_on(left: Stack, home: Path) -> None:
+    run = Embedded(load())
+    run.start()
+    with pytest.raises(ServiceAway, match="again when the run has ended"):
+        end_left(home)
+    assert postgres.answers(home)
+    assert lives(left.broker_pid)
+    run.stop()
+    assert said() == "no service is up; ended what was left: PostgreSQL\n"
