@@ -25,6 +25,7 @@ from models import queries, repair, state
 from models.engine import Connection
 from models.queries import JobRow
 from models.state import Moved
+from overstory.addresses import wrong_password
 from overstory.binding import account_state, held_by, held_by_store
 from overstory.crew import Crew, begin, may_trace
 from overstory.embedded import Embedded, prepare_home
@@ -182,10 +183,15 @@ def serve(
 
 
 def check_broker(settings: Settings) -> None:
-    """Raises ServiceAway when nobody answers at the configured broker."""
+    """Raises ServiceAway when nobody answers at the configured broker, WrongUsage when that is no
+    address."""
+    if wrong := wrong_password(settings.broker_url or ""):
+        raise WrongUsage(f"OVERSTORY_BROKER_URL: {wrong}")
     try:
         with make_app(settings).connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, timeout=3)
+    except (ValueError, LookupError, ImportError) as error:
+        raise WrongUsage(f"OVERSTORY_BROKER_URL is no address of a broker: {error}") from None
     except (KombuError, OSError) as error:
         raise ServiceAway(
             f"the broker at OVERSTORY_BROKER_URL does not answer ({error}): start it, or unset the"

@@ -9,9 +9,9 @@ from difflib import get_close_matches
 from pydantic import AliasChoices, SecretStr
 
 from core.settings import Settings
+from overstory.addresses import masked
 from overstory.doctor.finding import Finding, failed, ok, warning
 from overstory.doctor.patient import Patient
-from overstory.doctor.secrets import masked
 
 OURS = "OVERSTORY_"
 INTERNAL = frozenset(

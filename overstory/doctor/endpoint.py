@@ -23,9 +23,9 @@ from core.errors import (
 )
 from core.profiles import MODELS, PROVIDERS, UNKNOWN_MODEL, currency_of
 from core.settings import SANDBOX, Settings
+from overstory.addresses import masked
 from overstory.doctor.finding import Finding, failed, ok, warning
 from overstory.doctor.patient import Patient
-from overstory.doctor.secrets import masked
 
 BASE_URL = "correct OVERSTORY_BASE_URL: the address before /chat/completions, most end in /v1"
 NO_KEY = "set OVERSTORY_API_KEY for real answers"

@@ -12,9 +12,9 @@ import migrations
 from clients.limiter import AccountState
 from clients.redis import RedisServer
 from core.errors import ServiceAway, WrongUsage
+from overstory.addresses import masked, wrong_password
 from overstory.doctor.finding import Finding, failed, ok, warning
 from overstory.doctor.patient import Patient
-from overstory.doctor.secrets import masked
 from overstory.valkey import program
 from workers.stack import database_url, limiter_url
 
@@ -29,6 +29,8 @@ def database(patient: Patient) -> Finding:
     """The database answers and has this version's tables."""
     url = database_url(patient.settings)
     shown = masked(url)
+    if wrong := wrong_password(url):
+        return failed(f"{shown}: {wrong}", "correct OVERSTORY_DATABASE_URL")
     if url.startswith(SQLITE_FILE) and not Path(url.removeprefix(SQLITE_FILE)).exists():
         return ok(f"{shown}; it is made by the first run")
     try:
@@ -69,6 +71,8 @@ def broker(patient: Patient) -> Finding:
     url = patient.settings.broker_url
     if url is None:
         return _embedded(patient)
+    if wrong := wrong_password(url):
+        return failed(f"{masked(url)}: {wrong}", "correct OVERSTORY_BROKER_URL")
     if patient.broker_answers is not None:
         return failed(
             f"{masked(url)} does not answer: {patient.broker_answers}",
@@ -118,6 +122,8 @@ def limiter(patient: Patient) -> Finding | None:
     if not patient.settings.limiter_url and not is_up(patient):
         return ok(says) if patient.settings.broker_url is None else None
     url = limiter_url(patient.settings)
+    if wrong := wrong_password(url):
+        return failed(f"{masked(url)}: {wrong}", "correct OVERSTORY_LIMITER_URL")
     try:
         state = patient.services.limiter.state()
     except (ServiceAway, ValueError) as error:

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import unquote
 
 from core.settings import Settings
+from overstory.addresses import HIDDEN, secrets_in
 from workers.stack import database_url
 
-HIDDEN = "•••"
 SECRET_MIN = 4
 """Shorter ones are hidden where they stand in a URL, but not hunted for in every sentence."""
 KEYS = ("OVERSTORY_API_KEY", "STEPFUN_API_KEY")
-_PASSWORD = re.compile(r"(://[^:/?#@]*:)([^/?#]+)(@)")
-_PARAMETER = re.compile(r"([?&][^=&]*(?:pass|secret|key|token)[^=&]*=)([^&#]+)()", re.IGNORECASE)
-
-
-def masked(url: str) -> str:
-    """``url`` with its password hidden, and what its query calls a secret."""
-    for pattern in (_PASSWORD, _PARAMETER):
-        url = pattern.sub(rf"\g<1>{HIDDEN}\g<3>", url)
-    return url
 
 
 def secrets_of(environ: Mapping[str, str], settings: Settings | None) -> tuple[str, ...]:
@@ -33,7 +23,7 @@ def secrets_of(environ: Mapping[str, str], settings: Settings | None) -> tuple[s
     if settings is not None:
         texts.append(database_url(settings))  # a home's own PostgreSQL has a password too
     for value in texts:
-        hidden = [match[2] for p in (_PASSWORD, _PARAMETER) for match in p.finditer(value)]
+        hidden = set(secrets_in(value))
         found |= {*hidden, *map(unquote, hidden)}
     return tuple(sorted((word for word in found if len(word) >= SECRET_MIN), key=len, reverse=True))
 

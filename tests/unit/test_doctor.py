@@ -22,7 +22,8 @@ from core.errors import (
 )
 from core.limits import Limits
 from core.settings import load
-from overstory.doctor import checks, command, configuration, endpoint, machine, parts, secrets
+from overstory import addresses
+from overstory.doctor import checks, command, configuration, endpoint, machine, parts
 from overstory.doctor.checks import Check
 from overstory.doctor.finding import Finding, Level, failed, ok, warning
 from overstory.doctor.patient import Patient
@@ -109,13 +110,53 @@ def test_each_setting_says_where_it_comes_from(monkeypatch: pytest.MonkeyPatch) 
         ("redis://:hunter2@host:6379/0", "redis://:•••@host:6379/0"),
         ("postgresql://u:p%40ss@host/db", "postgresql://u:•••@host/db"),
         ("redis://:odd@word@host/0", "redis://:•••@host/0"),
+        ("redis://:ab/cd+e@host:6379/0", "redis://:•••@host:6379/0"),
+        ("redis://:ab?cd#e@host:6379/0", "redis://:•••@host:6379/0"),
+        ("postgresql://u:p@ss/w@host/x", "postgresql://u:•••@host/x"),
+        ("postgresql://u/v:p:ss@host/x", "postgresql://u/v:•••@host/x"),
         ("redis://host/0?password=hunter2&db=1", "redis://host/0?password=•••&db=1"),
         ("sqlite:////tmp/a.db", "sqlite:////tmp/a.db"),
         ("unix:///run/valkey.sock?db=1", "unix:///run/valkey.sock?db=1"),
     ],
 )
 def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
-    assert secrets.masked(url) == shown
+    assert addresses.masked(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("url", "wrong"),
+    [
+        ("redis://:ab/cd+e@host:6379/0", True),
+        ("redis://:12/cd@host:6379/0", False),  # a host with a port, as far as anybody can tell
+        ("postgresql://u:p@ss/w@host/x", True),
+        ("postgresql://u:p%2Fw@host/x", False),
+        ("redis://:odd@word@host/0", False),
+        ("redis://host:6379/0?client=a@b", False),
+        ("postgresql://u:p@host/x?client=a@b", False),
+        ("sqlite:////home/me@work/a.db", False),
+    ],
+)
+def test_a_password_that_its_url_cuts_short_is_noticed(url: str, wrong: bool) -> None:
+    assert (addresses.wrong_password(url) is not None) is wrong
+
+
+@pytest.mark.parametrize("check", [parts.broker, parts.database])
+def test_a_password_that_is_cut_short_is_told_and_neither_part_is_shown(
+    monkeypatch: pytest.MonkeyPatch, check: Any
+) -> None:
+    patient = examined(
+        monkeypatch,
+        OVERSTORY_BROKER_URL="redis://:begin/ending@127.0.0.1:1/0",
+        OVERSTORY_DATABASE_URL="postgresql://u:beg@in/ending@127.0.0.1/x",
+    )
+    finding = checks.made(Check("check", check), patient)
+    assert finding is not None
+    assert "%2F" in finding.says
+    assert "beg" not in finding.says
+    assert "ending" not in finding.says
+    loud = failed("invalid port 'begin', no host 'ending'", "ending")
+    shown = checks.made(Check("loud", lambda _: loud), patient)
+    assert shown == failed("invalid port '•••', no host '•••'", "•••")
 
 
 def test_no_finding_holds_a_key_or_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
