@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 
 import click
 from rich.console import Console
 
-from core.errors import OverstoryError, WrongUsage
+from core.errors import OverstoryError, ServiceAway, WrongUsage
 from overstory import __version__
 from workers.loading import loaded
 
@@ -44,6 +46,10 @@ COMMANDS = {
 }
 """Name -> where it is. Loaded when called, so that no command pays for another's imports."""
 
+STDOUT = 1
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EPIPE)
+KEPT = "free space or send it elsewhere; what was answered is kept, and shown by the same command"
+
 
 class Commands(click.Group):
     """A group that imports a command when it is named."""
@@ -68,7 +74,10 @@ def cli() -> None:
 def main() -> None:
     """Entry point: our errors become one line and an exit status."""
     try:
-        cli.main(standalone_mode=False)
+        try:
+            cli.main(standalone_mode=False)
+        finally:
+            sys.stdout.flush()
     except click.exceptions.Abort:
         sys.exit(130)
     except click.ClickException as error:
@@ -79,6 +88,13 @@ def main() -> None:
         sys.exit(2)
     except OverstoryError as error:
         _complain(error)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)  # what is left would be tried again
+        if error.errno != errno.EPIPE:  # the reader has seen enough
+            _complain(ServiceAway(f"the output cannot be written: {error.strerror}; {KEPT}"))
         sys.exit(1)
 
 

@@ -410,6 +410,11 @@ def prepare_home(home: Path) -> None:
             (home / name).mkdir(exist_ok=True)
         with tempfile.TemporaryFile(dir=home / "run"):
             pass
+    except (FileExistsError, NotADirectoryError) as error:
+        raise ServiceAway(
+            f"the state folder {home} cannot be made: {error.filename} is no folder; move that"
+            " away, or set OVERSTORY_HOME"
+        ) from error
     except OSError as error:
         raise ServiceAway(
             f"the state folder {home} cannot be written: {error.strerror}; set OVERSTORY_HOME"

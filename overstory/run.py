@@ -14,7 +14,6 @@ from kombu.exceptions import KombuError
 from rich.console import Console
 from rich.panel import Panel
 
-import migrations
 from clients.reach import is_reached
 from core.budget import is_spent
 from core.errors import KeyRefused, OverstoryError, ProviderDown, ServiceAway, WrongUsage
@@ -30,6 +29,7 @@ from overstory.binding import account_state, held_by, held_by_store
 from overstory.crew import Crew, begin, may_trace
 from overstory.embedded import Embedded, prepare_home
 from overstory.progress import Display, counts_of, display
+from overstory.store import bring_up_to_date
 from tasks import submit as submitting
 from tasks.files import tidy
 from tasks.maintenance import Reconciler
@@ -40,7 +40,6 @@ from tasks.submit import Submitted
 from workers.app import make_app
 from workers.logs import configure_logs
 from workers.services import build_services
-from workers.stack import database_url
 
 log = structlog.get_logger()
 
@@ -125,7 +124,7 @@ def prepare(settings: Settings) -> None:
     prepare_home(settings.home)
     log_file = (settings.home / "logs" / "command.log").open("a", encoding="utf-8")
     configure_logs(settings, log_file)  # stderr is for progress
-    migrations.upgrade(database_url(settings))
+    bring_up_to_date(settings)
 
 
 def run(

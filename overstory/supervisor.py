@@ -25,7 +25,6 @@ from pathlib import Path
 
 import structlog
 
-import migrations
 from core.errors import ServiceAway, WrongUsage
 from core.settings import Settings
 from overstory import postgres
@@ -36,6 +35,7 @@ from overstory.embedded import (
     prepare_home,
     worker_environment,
 )
+from overstory.store import bring_up_to_date
 from workers.stack import database_file, database_url
 
 log = structlog.get_logger()
@@ -125,7 +125,7 @@ class Supervisor:
             if self._uses_postgres():
                 stack.callback(self._stop_part, "postgres")
                 self._start_postgres()
-            migrations.upgrade(database_url(self.settings))
+            bring_up_to_date(self.settings)
             embedded = Embedded(self.settings, name=SERVICE)
             self.settings = embedded.start()
             stack.callback(embedded.stop)

@@ -23,6 +23,7 @@ from overstory.sandbox.process import SandboxProcess
 OURS = ("OVERSTORY_", "STEPFUN_")
 TEMPLATE = "overstory_template"
 NUMBERS = count()
+NOBODY = 65534
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +34,26 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("OVERSTORY_HOME", str(folder))
     return folder
+
+
+@pytest.fixture
+def nobodys() -> Iterator[Path]:
+    """A folder whose subfolder ``closed``, with a picture ``0.jpg`` in it, may not be looked into:
+    root may everything, so as root the test runs as somebody else meanwhile."""
+    with tempfile.TemporaryDirectory(prefix="overstory-") as name:
+        folder, closed = Path(name), Path(name) / "closed"
+        draw_image(closed / "0.jpg", 0)
+        folder.chmod(0o755)
+        closed.chmod(0)
+        root = os.geteuid() == 0
+        if root:
+            os.seteuid(NOBODY)
+        try:
+            yield folder
+        finally:
+            if root:
+                os.seteuid(0)
+            closed.chmod(0o700)
 
 
 # --- databases

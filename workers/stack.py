@@ -10,6 +10,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from core.errors import ServiceAway
 from core.settings import Settings
 
 NOWHERE = "redis://127.0.0.1:6379/0"
@@ -37,11 +38,14 @@ def stack_file(home: Path) -> Path:
 
 
 def read_stack(home: Path) -> Stack | None:
-    """The stack that ``home`` says is up; whether it answers is for the caller to find out."""
+    """The stack that ``home`` says is up; whether it answers is for the caller to find out. Raises
+    ServiceAway where the folder may not be looked into."""
     try:
         return Stack(**json.loads(stack_file(home).read_text("utf-8")))
-    except (FileNotFoundError, ValueError, TypeError):
+    except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
         return None
+    except OSError as error:
+        raise _closed(home, error) from None
 
 
 def write_stack(home: Path, stack: Stack) -> None:
@@ -77,18 +81,28 @@ def embedded_url(home: Path, number: int) -> str | None:
 
 def database_url(settings: Settings) -> str:
     """The database: what the settings say, else the home's own. A home that was once served by
-    its own PostgreSQL (``overstory up --postgres``) keeps to it, for its jobs are there."""
+    its own PostgreSQL (``overstory up --postgres``) keeps to it, for its jobs are there. Raises
+    ServiceAway where the folder may not be looked into."""
     if settings.database_url:
         return settings.database_url
     try:
         return database_file(settings.home).read_text("utf-8").strip()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return f"sqlite:///{settings.home / 'overstory.db'}"
+    except OSError as error:
+        raise _closed(settings.home, error) from None
 
 
 def database_file(home: Path) -> Path:
     """Names the home's own database where that is no SQLite file."""
     return home / "database.url"
+
+
+def _closed(home: Path, error: OSError) -> ServiceAway:
+    return ServiceAway(
+        f"the state folder {home} cannot be read: {error.strerror}; set OVERSTORY_HOME to a folder"
+        " of yours, or mend the permissions"
+    )
 
 
 def _with_database(url: str, number: int) -> str:

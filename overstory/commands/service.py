@@ -19,6 +19,7 @@ from core.settings import Settings, load
 from models.engine import Database
 from overstory.commands.control import home_option
 from overstory.embedded import is_service, prepare_home, served_by
+from overstory.store import bring_up_to_date
 from overstory.supervisor import FLOWER_PORT, Supervisor, end_left
 from tasks.maintenance import TICK_SECONDS, Reconciler
 from tasks.notify import notifier_of
@@ -123,17 +124,16 @@ def migrate(home: Path | None) -> None:
     """Bring the database up to this version's tables and views; safe to run twice at once."""
     settings = _settings(home)
     configure_logs(settings)
-    url = database_url(settings)
     deadline = time.monotonic() + MIGRATE_SECONDS
     while True:
         try:
-            migrations.upgrade(url)
+            bring_up_to_date(settings)
             break
         except ServiceAway:
             if time.monotonic() > deadline:
                 raise
             time.sleep(1.0)
-    database = Database(url)
+    database = Database(database_url(settings))
     try:
         click.echo(f"the database is at revision {migrations.revision(database)}")
     finally:

@@ -117,7 +117,15 @@ def blobs(patient: Patient) -> Finding | None:
 def nearest_existing(folder: Path) -> Path:
     """``folder``, or the first of its parents that is there."""
     folder = folder.absolute()
-    return next(path for path in (folder, *folder.parents) if path.exists())
+    return next(path for path in (folder, *folder.parents) if _is_there(path))
+
+
+def _is_there(path: Path) -> bool:
+    """False, too, where nobody may look: then what forbids it is the first that is there."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
 
 
 def cannot_write(folder: Path) -> str | None:

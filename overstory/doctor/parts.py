@@ -11,10 +11,11 @@ from alembic.script import ScriptDirectory
 import migrations
 from clients.limiter import AccountState
 from clients.redis import RedisServer
-from core.errors import ServiceAway, WrongUsage
+from core.errors import OverstoryError, ServiceAway, WrongUsage
 from overstory.addresses import masked, wrong_password
 from overstory.doctor.finding import Finding, failed, ok, warning
 from overstory.doctor.patient import Patient
+from overstory.store import remedy
 from overstory.valkey import program
 from workers.stack import database_url, limiter_url
 
@@ -36,7 +37,10 @@ def database(patient: Patient) -> Finding:
     try:
         revision = migrations.revision(patient.database)
     except (ServiceAway, WrongUsage) as error:
-        return failed(f"{shown}: {error}", "start it, or correct OVERSTORY_DATABASE_URL")
+        return failed(f"{shown}: {error}", remedy(patient.settings))
+    except OverstoryError as error:
+        says, _, do = str(error).partition("; ")
+        return failed(f"{shown}: {says}", do)
     return standing(shown, revision, _revisions(url))
 
 
@@ -57,7 +61,7 @@ def standing(shown: str, revision: str | None, known: Collection[str]) -> Findin
         )
     return failed(
         f"{shown} is at revision {revision}, which this version does not know",
-        "it was used by a newer Overstory: install that version, or name another database",
+        migrations.NEWER,
     )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from urllib.parse import unquote
 
+from core.errors import ServiceAway
 from core.settings import Settings
 from overstory.addresses import HIDDEN, secrets_in
 from workers.stack import database_url
@@ -21,7 +23,8 @@ def secrets_of(environ: Mapping[str, str], settings: Settings | None) -> tuple[s
         found.add(settings.api_key.get_secret_value().strip())
     texts = [value for name, value in environ.items() if name.upper().startswith("OVERSTORY_")]
     if settings is not None:
-        texts.append(database_url(settings))  # a home's own PostgreSQL has a password too
+        with suppress(ServiceAway):  # the folder is closed to us: a check of its own
+            texts.append(database_url(settings))  # a home's own PostgreSQL has a password too
     for value in texts:
         hidden = set(secrets_in(value))
         found |= {*hidden, *map(unquote, hidden)}

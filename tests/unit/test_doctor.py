@@ -385,6 +385,15 @@ def test_a_state_folder_below_a_file_fails(monkeypatch: pytest.MonkeyPatch, tmp_
     assert machine.home(patient).level == Level.FAILED
 
 
+def test_a_state_folder_that_is_closed_to_us_fails(nobodys: Path) -> None:
+    patient = Patient.examine({}, nobodys / "closed" / "home")
+    for check in (machine.home, machine.sqlite, parts.database):
+        finding = checks.made(Check("check", check), patient)
+        assert finding is not None
+        assert "Permission denied" in finding.says
+        assert "bug" not in (finding.do or "")
+
+
 @pytest.mark.parametrize(
     ("free", "level"),
     [(2 * 2**30, Level.OK), (2**29, Level.WARNING), (2**20, Level.FAILED)],

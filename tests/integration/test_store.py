@@ -1,0 +1,90 @@
+"""The database of a command that cannot be used, and the folder it lies in: one line says why."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from core.errors import OverstoryError, ServiceAway
+from core.settings import load
+from models.engine import Database
+from overstory import cli, postgres, store
+from overstory.doctor import parts
+from overstory.doctor.finding import Level
+from overstory.doctor.patient import Patient
+from overstory.embedded import prepare_home
+from workers.stack import database_file, database_url, read_stack
+
+
+def newer(home: Path) -> None:
+    store.bring_up_to_date(load())
+    database = Database(database_url(load()))
+    with database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0999'")
+    database.dispose()
+
+
+def no_database(home: Path) -> None:
+    (home / "overstory.db").write_text("shopping list: " + "bread, " * 100)
+
+
+def stopped(home: Path) -> None:
+    database_file(home).write_text(postgres.url(home))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words", "remedy"),
+    [
+        (newer, "revision 0999", "install that version"),
+        (no_database, "not a database", "restore it from a backup"),
+        (stopped, "does not answer", "overstory up"),
+    ],
+)
+def test_a_database_that_is_of_no_use_is_told_alike_by_commands_and_doctor(
+    home: Path, spoil: Callable[[Path], None], words: str, remedy: str
+) -> None:
+    prepare_home(home)
+    spoil(home)
+    with pytest.raises(OverstoryError) as told:
+        store.bring_up_to_date(load())
+    assert words in str(told.value)
+    assert remedy in str(told.value)
+    assert str(home) in str(told.value)
+    patient = Patient.examine({})
+    finding = parts.database(patient)
+    patient.close()
+    assert finding.level == Level.FAILED
+    assert words in finding.says
+    assert remedy in (finding.do or "")
+
+
+def test_a_database_that_is_away_is_told_with_its_address_and_without_its_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OVERSTORY_DATABASE_URL", "postgresql://me:hunter22@127.0.0.1:1/db")
+    with pytest.raises(ServiceAway) as told:
+        store.bring_up_to_date(load())
+    assert "postgresql://me:•••@127.0.0.1:1/db" in str(told.value)
+    assert "hunter22" not in str(told.value)
+
+
+def test_a_state_folder_that_is_a_file_is_one_line(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    home.write_text("")
+    monkeypatch.setattr(sys, "argv", ["overstory", "jobs"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert ended.value.code == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert f"{home} is no folder" in line
+
+
+def test_a_state_folder_that_is_closed_to_us_is_one_line(nobodys: Path) -> None:
+    settings = load(home=nobodys / "closed" / "home")
+    for look in (lambda: read_stack(settings.home), lambda: database_url(settings)):
+        with pytest.raises(ServiceAway, match="cannot be read: Permission denied; set OVERSTORY"):
+            look()
