@@ -39,6 +39,8 @@ __all__ = [
 SAMPLE_BYTES = 16 * 1024
 """Scans and bursts come in files of one size: thousands of them are told apart by this much."""
 READERS = 8
+SYSTEM_FOLDERS = frozenset({"lost+found", "System Volume Information", "$RECYCLE.BIN"})
+"""Closed to people at the root of a disk, and of no concern to them."""
 PAGED_ENDINGS = (".pdf", ".tif", ".tiff")
 BYTES_SCHEME = "file-bytes:"
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -72,7 +74,7 @@ class Expansion:
 def expand(inputs: Sequence[str], limits: ImageLimits) -> Expansion:
     """Every image the inputs stand for, in input order, folders in natural order.
 
-    Raises WrongUsage naming the input that is missing, empty or without images.
+    Raises WrongUsage naming the input that is missing, out of reach, empty or without images.
     """
     if not inputs:
         raise WrongUsage("no images: name files, folders, patterns like 'photos/*.jpg', or URLs")
@@ -88,6 +90,11 @@ def _expand_one(text: str, limits: ImageLimits) -> Expansion:
     if is_url(text):
         return Expansion([Source(_url_name(text), text)])
     path = Path(text)
+    if text and (barred := _barred(path)):
+        raise WrongUsage(
+            f"{_printable(text)!r} cannot be reached ({barred}): mend the permissions of the"
+            " folders above it, or name another place"
+        )
     if text and path.is_dir():
         return _expand_folder(path, limits)
     if text and _exists(path):
@@ -110,6 +117,9 @@ def _expand_folder(folder: Path, limits: ImageLimits) -> Expansion:
     root = os.path.abspath(folder)  # noqa: PTH100 - resolve() would follow the links we check
     for path, inner, remark in _walk(Path(root)):
         seen_any = True
+        if remark is None:
+            found.sources.append(_unlisted(path, inner, root))
+            continue
         status = None if remark else _status(path)
         if remark or not _is_image(path, status):
             found.ignored.append(_printable(inner) + remark)
@@ -126,10 +136,11 @@ def _expand_folder(folder: Path, limits: ImageLimits) -> Expansion:
     )
 
 
-def _walk(root: Path) -> Iterator[tuple[Path, str, str]]:
+def _walk(root: Path) -> Iterator[tuple[Path, str, str | None]]:
     """(path, path inside the root, remark) of everything in a folder, naturally ordered.
 
-    A remark names a folder that is not entered. Each real folder is entered once.
+    A remark names a folder that is not entered; None: one that may not be looked into. Each real
+    folder is entered once. Raises WrongUsage where that is ``root``.
     """
     entered: set[tuple[int, int]] = set()
     stack = [(root, "", "", True)]
@@ -143,7 +154,10 @@ def _walk(root: Path) -> Iterator[tuple[Path, str, str]]:
             with os.scandir(path) as entries:
                 below = [entry for entry in entries if not entry.name.startswith(".")]
         except OSError as error:
-            yield path, inner + "/", f" ({error.strerror})"
+            if path == root:
+                raise _closed(root, error) from None
+            passed = isinstance(error, FileNotFoundError) or path.name in SYSTEM_FOLDERS
+            yield path, inner + "/", f" ({error.strerror})" if passed else None
             continue
         if (status.st_dev, status.st_ino) in entered:
             continue
@@ -160,6 +174,19 @@ def _step(root: Path, entry: os.DirEntry[str], above: str) -> tuple[Path, str, s
     if is_folder and entry.is_symlink() and not _inside(os.path.realpath(path), root):
         return path, inner + "/", " (a link out of the folder)", is_folder
     return path, inner, "", is_folder
+
+
+def _closed(folder: Path, error: OSError) -> WrongUsage:
+    return WrongUsage(
+        f"the folder {_printable(str(folder))!r} cannot be looked into ({error.strerror}): mend its"
+        " permissions, or name another"
+    )
+
+
+def _unlisted(folder: Path, inner: str, root: str | None) -> Source:
+    """Stands for the images of a folder that nobody may look into: it fails as a file does that
+    nobody may read, so that they are not left out in silence."""
+    return Source(_printable(inner), _location(folder), root=root)
 
 
 def _natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
@@ -182,9 +209,33 @@ def _expand_pattern(pattern: str, limits: ImageLimits) -> Expansion:
             found.sources.extend(_images_of(path, status, inner, None, limits))
         else:
             found.ignored.append(_printable(inner))
+    for folder in _closed_folders(pattern):
+        inner = folder.relative_to(base).as_posix() if base else folder.as_posix()
+        found.sources.append(_unlisted(folder, inner + "/", None))
     if not found.sources:
         raise WrongUsage(f"the pattern {_printable(pattern)!r} matches no images: try it with ls")
     return found
+
+
+def _closed_folders(pattern: str) -> Iterator[Path]:
+    """Folders that a pattern leads through and nobody may look into, which ``glob`` passes over in
+    silence. Raises WrongUsage where one is named by the pattern itself."""
+    parts, base = Path(pattern).parts, _fixed_part(pattern)
+    if parts[-1] != "**":
+        parts = parts[:-1]
+    depths = range(len(base.parts) if base else 1, len(parts) + 1)
+    folders = (f"{Path(*parts[:depth])}{os.sep}" for depth in depths)
+    below = (glob(folder, recursive=True) for folder in folders)  # noqa: PTH207 - as above
+    for folder in sorted({Path(name) for names in below for name in names}):
+        try:
+            os.scandir(folder).close()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            if folder == base:
+                raise _closed(folder, error) from None
+            if folder.name not in SYSTEM_FOLDERS:
+                yield folder
 
 
 def _fixed_part(pattern: str) -> Path | None:
@@ -244,6 +295,17 @@ def _pages(path: Path, limits: ImageLimits) -> int | None:
         return None
     single = pages == 1 and path.suffix.lower() != ".pdf"
     return None if single or not 1 <= pages <= limits.max_pages else pages
+
+
+def _barred(path: Path) -> str | None:
+    """Why nobody can tell whether there is such a path; None where one can."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    except OSError as error:
+        return error.strerror
+    return None
 
 
 def _exists(path: Path) -> bool:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from clients import sources
+from clients import disk, sources
 from clients.sources import Source, check_local, content_twins, expand, local_path
 from core.errors import ImageRefused, RefusalCode, WrongUsage
 from core.images import ImageLimits
@@ -48,6 +48,26 @@ def test_a_folder_gives_its_images_in_the_order_people_count(tmp_path: Path) -> 
     assert names(tmp_path) == [
         "a/z.webp", "b/2.png", "b/10.png", "IMG1.jpeg", "img2.JPG", "img10.jpg",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("inner", ["closed", "closed/0.jpg", "closed/*.jpg", "closed/a/*/b.jpg"])
+def test_what_nobody_may_look_into_is_told_by_name_and_permission(
+    nobodys: Path, inner: str
+) -> None:
+    with pytest.raises(WrongUsage, match=r"closed.*Permission denied"):
+        expand([str(nobodys / inner)], LIMITS)
+
+
+@pytest.mark.parametrize("inner", ["", "*/*.jpg", "**/*.jpg", "**"])
+def test_a_closed_folder_among_others_fails_as_a_file_does_that_nobody_may_read(
+    nobodys: Path, inner: str
+) -> None:
+    expansion = expand([str(nobodys / inner)], LIMITS)
+    closed = next(s for s in expansion.sources if s.name == "closed/")
+    assert "closed/" not in expansion.ignored
+    with pytest.raises(ImageRefused) as refused, disk.opened(check_local(closed)):
+        pass
+    assert refused.value.code == RefusalCode.UNREADABLE
 
 
 def test_hidden_files_are_skipped_and_others_are_told(tmp_path: Path) -> None:
