@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 
-from standardwebhooks import Webhook
+from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
 from clients.download import check_address, parse, system_resolver
 from core.errors import ImageRefused, WrongUsage
@@ -71,7 +71,7 @@ class Messenger:
                 Webhook(word).sign(msg_id=message_id, timestamp=at, data=body)
                 for word in self.secrets.split()
             ]
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError, EmptyWebhookSecretError) as error:
             raise WrongUsage(
                 f"OVERSTORY_WEBHOOK_SECRET is no whsec_ secret in base64: {error}"
             ) from None

@@ -32,6 +32,7 @@ CHECKS = (
     Check("broker", parts.broker),
     Check("limits", parts.limiter),
     Check("workers", parts.workers),
+    Check("webhooks", configuration.webhooks),
     Check("endpoint", endpoint.endpoint),
     Check("key", endpoint.key),
     Check("model", endpoint.model),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from difflib import get_close_matches
 
 from pydantic import AliasChoices, SecretStr
 
+from core.errors import WrongUsage
 from core.settings import Settings
 from overstory.addresses import masked
 from overstory.doctor.finding import Finding, failed, ok, warning
@@ -22,6 +25,11 @@ INTERNAL = frozenset(
 )
 """Ours, and no settings."""
 SIMILAR = 0.75
+FRESH = "set one as .env.example has it, and tell the receivers"
+_SECRET = re.compile(
+    r"whsec_(?=.{32,88}$)(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
+)
+"""As Standard Webhooks has it; the library takes less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +58,30 @@ def check(patient: Patient) -> Finding:
         )
     total = len(Settings.model_fields)
     return ok(f"{len(shown)} of {total} are set, every value is understood", *details)
+
+
+def webhooks(patient: Patient) -> Finding | None:
+    """The secret that webhooks are signed with can sign, and is not to be guessed."""
+    secret = patient.settings.webhook_secret
+    if secret is None:
+        return None
+    from clients.webhooks import Messenger
+
+    words = secret.get_secret_value()
+    try:
+        Messenger(words).headers("doctor", "", datetime.now(UTC))
+    except WrongUsage as error:
+        return failed(str(error), FRESH)
+    if not words.split():
+        return failed("OVERSTORY_WEBHOOK_SECRET is empty: receivers could not trust it", FRESH)
+    weak = [word for word in words.split() if _SECRET.fullmatch(word) is None]
+    if weak:
+        return warning(
+            "OVERSTORY_WEBHOOK_SECRET is not whsec_ and 24 to 64 bytes in base64: it can be"
+            " guessed, or receivers refuse it",
+            FRESH,
+        )
+    return ok("OVERSTORY_WEBHOOK_SECRET can sign")
 
 
 def settings_of(patient: Patient) -> Iterator[Setting]:

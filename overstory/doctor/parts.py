@@ -14,6 +14,7 @@ from clients.redis import RedisServer
 from core.errors import OverstoryError, ServiceAway, WrongUsage
 from overstory.addresses import masked, wrong_password
 from overstory.doctor.finding import Finding, failed, ok, warning
+from overstory.doctor.machine import cannot_write, nearest_existing
 from overstory.doctor.patient import Patient
 from overstory.store import remedy
 from overstory.valkey import program
@@ -32,8 +33,11 @@ def database(patient: Patient) -> Finding:
     shown = masked(url)
     if wrong := wrong_password(url):
         return failed(f"{shown}: {wrong}", "correct OVERSTORY_DATABASE_URL")
-    if url.startswith(SQLITE_FILE) and not Path(url.removeprefix(SQLITE_FILE)).exists():
-        return ok(f"{shown}; it is made by the first run")
+    try:
+        if url.startswith(SQLITE_FILE) and not (file := sqlite_file(url)).exists():
+            return _to_be_made(file, shown, patient.settings.home)
+    except OSError as error:
+        return failed(f"{shown} cannot be reached: {error.strerror}", remedy(patient.settings))
     try:
         revision = migrations.revision(patient.database)
     except (ServiceAway, WrongUsage) as error:
@@ -42,6 +46,21 @@ def database(patient: Patient) -> Finding:
         says, _, do = str(error).partition("; ")
         return failed(f"{shown}: {says}", do)
     return standing(shown, revision, _revisions(url))
+
+
+def sqlite_file(url: str) -> Path:
+    return Path(url.removeprefix(SQLITE_FILE).partition("?")[0])
+
+
+def _to_be_made(file: Path, shown: str, home: Path) -> Finding:
+    """Whether the first run can make a SQLite file; it makes no folder but the state folder."""
+    problem = cannot_write(nearest_existing(home) if file.parent == home else file.parent)
+    if problem:
+        return failed(
+            f"{shown} cannot be made in {file.parent}: {problem}",
+            "make that folder, mend its permissions, or correct OVERSTORY_DATABASE_URL",
+        )
+    return ok(f"{shown}; it is made by the first run")
 
 
 def standing(shown: str, revision: str | None, known: Collection[str]) -> Finding:

@@ -19,6 +19,7 @@ KEYS = ("OVERSTORY_API_KEY", "STEPFUN_API_KEY")
 def secrets_of(environ: Mapping[str, str], settings: Settings | None) -> tuple[str, ...]:
     """Every key and password that the environment and the settings hold, the longest first."""
     found = {environ[name].strip() for name in KEYS if name in environ}
+    found |= set(environ.get("OVERSTORY_WEBHOOK_SECRET", "").split())
     if settings is not None and settings.api_key is not None:
         found.add(settings.api_key.get_secret_value().strip())
     texts = [value for name, value in environ.items() if name.upper().startswith("OVERSTORY_")]

@@ -376,6 +376,41 @@ def test_a_database_that_is_not_there_yet_is_not_made(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_database_that_the_first_run_cannot_make_fails(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    for folder, level in (("nope", "failed"), ("file", "failed"), ("", "ok")):
+        url = f"sqlite:///{tmp_path / folder / 'x.db'}"
+        finding = parts.database(examined(monkeypatch, OVERSTORY_DATABASE_URL=url))
+        assert (finding.level, str(tmp_path) in finding.says) == (level, True)
+
+
+LONG = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+
+
+@pytest.mark.parametrize(
+    ("secret", "level"),
+    [
+        (LONG, Level.OK),
+        (f"{LONG} {LONG}", Level.OK),
+        ("abc", Level.WARNING),
+        (f"{LONG} whsec_abcd", Level.WARNING),
+        (LONG.removeprefix("whsec_"), Level.WARNING),
+        ("whsec_", Level.FAILED),
+        ("abcde", Level.FAILED),
+        (" ", Level.FAILED),
+    ],
+)
+def test_a_webhook_secret_by_what_it_can_sign(
+    monkeypatch: pytest.MonkeyPatch, secret: str, level: Level
+) -> None:
+    finding = configuration.webhooks(examined(monkeypatch, OVERSTORY_WEBHOOK_SECRET=secret))
+    assert finding is not None
+    assert finding.level == level
+    assert LONG not in f"{finding.says} {finding.do}"
+
+
 # --- the machine
 
 
