@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Collection, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from alembic.script import ScriptDirectory
@@ -13,7 +15,7 @@ from clients.limiter import AccountState
 from clients.redis import RedisServer
 from core.errors import OverstoryError, ServiceAway, WrongUsage
 from overstory.addresses import masked, wrong_password
-from overstory.doctor.finding import Finding, failed, ok, warning
+from overstory.doctor.finding import Finding, Level, failed, ok, warning
 from overstory.doctor.machine import cannot_write, nearest_existing
 from overstory.doctor.patient import Patient
 from overstory.store import remedy
@@ -24,6 +26,7 @@ PING_SECONDS = 1.5
 """How long workers have to answer; one that is busy with images answers from its main thread."""
 VERSION_SECONDS = 10.0
 SQLITE_FILE = "sqlite:///"
+NAMES = "start each with a name of its own, like -n infer@%h"
 MEMORY_SCRIPT = "return redis.call('INFO', 'memory')"
 
 
@@ -192,19 +195,35 @@ def workers(patient: Patient) -> Finding | None:
     """Somebody takes the messages of every stage. Embedded workers live with their run."""
     if not is_up(patient):
         return None
-    answers = patient.app.control.inspect(timeout=PING_SECONDS).active_queues() or {}
-    taken = {name: {queue["name"] for queue in queues} for name, queues in answers.items()}
-    return manned(taken, embedded=patient.settings.broker_url is None)
+    # inspect() keeps one answer of a name, with a warning of its own on stderr
+    answers = patient.app.control.broadcast("active_queues", reply=True, timeout=PING_SECONDS)
+    taken: defaultdict[str, set[str]] = defaultdict(set)
+    answered: Counter[str] = Counter()
+    for name, queues in (pair for answer in answers or () for pair in answer.items()):
+        taken[name] |= {queue["name"] for queue in queues}
+        answered[name] += 1
+    shared = [name for name, times in answered.items() if times > 1]
+    found = manned(taken, patient.settings.broker_url is None, answered.total())
+    return namesakes(shared, found) if shared else found
 
 
-def manned(taken: Mapping[str, Collection[str]], embedded: bool) -> Finding:
+def namesakes(shared: Sequence[str], finding: Finding) -> Finding:
+    """What it means that workers share a name, where ``finding`` would be all else there is to say
+    about them."""
+    says = f"several workers go by the name {', '.join(sorted(shared))}: Flower takes them for one"
+    if finding.level == Level.FAILED:
+        return replace(finding, details=(*finding.details, f"{says}, {NAMES}"))
+    return warning(f"{finding.says}; {says}", NAMES, *finding.details)
+
+
+def manned(taken: Mapping[str, Collection[str]], embedded: bool, answers: int) -> Finding:
     """What it means that these workers take from these queues."""
     from workers.app import STAGES
 
     missing = [stage for stage in STAGES if not any(stage in queues for queues in taken.values())]
     names = tuple(f"{name}: {', '.join(sorted(queues))}" for name, queues in sorted(taken.items()))
     if not missing:
-        return ok(f"{len(taken)} answer, every queue is taken from", *names)
+        return ok(f"{answers} answer, every queue is taken from", *names)
     says = (
         f"nobody takes from {', '.join(missing)}" if taken else "none answers: submitted jobs wait"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -338,7 +339,34 @@ def test_a_database_by_its_revision(revision: str | None, level: Level) -> None:
     ],
 )
 def test_every_queue_needs_somebody(taken: Any, embedded: bool, level: Level) -> None:
-    assert parts.manned(taken, embedded).level == level
+    assert parts.manned(taken, embedded, len(taken)).level == level
+
+
+def answering(*queues: str) -> list[dict[str, list[dict[str, str]]]]:
+    """What one worker answers, and the next, all of one name."""
+    return [{"celery@x": [{"name": name} for name in words.split(",")]} for words in queues]
+
+
+@pytest.mark.parametrize(
+    ("answers", "level", "word"),
+    [
+        (answering("preprocess", "submit,upload", "infer,aggregate"), Level.WARNING, "3 answer"),
+        (answering("submit,upload", "infer,aggregate"), Level.FAILED, "nobody takes from prep"),
+    ],
+)
+def test_workers_of_one_name_are_each_heard_and_told_to_have_their_own(
+    monkeypatch: pytest.MonkeyPatch, answers: Any, level: Level, word: str
+) -> None:
+    patient = examined(monkeypatch, OVERSTORY_BROKER_URL="redis://127.0.0.1:1/0")
+    control = SimpleNamespace(broadcast=lambda *_, **__: answers)
+    patient.__dict__["app"] = SimpleNamespace(control=control)
+    monkeypatch.setattr(parts, "is_up", lambda patient: True)
+    finding = parts.workers(patient)
+    assert finding is not None
+    assert (finding.level, word in finding.says) == (level, True)
+    said = " ".join([finding.says, finding.do or "", *finding.details])
+    assert "celery@x: Flower takes them for one" in said
+    assert "-n infer@%h" in said
 
 
 def account_state(paused: str | None = None, learned: int = 5) -> AccountState:
