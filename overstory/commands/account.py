@@ -32,10 +32,7 @@ DAY = 86_400.0
 def account(as_json: bool, home: Path | None) -> None:
     """Show what the account uses, its limits, and what was learned about them."""
     services = _services(home)
-    try:
-        state: AccountState | None = services.limiter.state()
-    except ServiceAway:
-        state = None  # no stack is up: nothing is in flight
+    state = _state(services)
     found = {
         "account": services.account,
         "endpoint": services.settings.endpoint,
@@ -48,6 +45,19 @@ def account(as_json: bool, home: Path | None) -> None:
         click.echo(json.dumps(found, ensure_ascii=False))
         return
     _print_account(services, state, found["balance"])
+
+
+def _state(services: Services) -> AccountState | None:
+    """None where no stack is up: nothing is in flight. Raises ServiceAway where the server that
+    keeps the limits is one of its own, for then others may be using the account."""
+    settings = services.settings
+    try:
+        return services.limiter.state()
+    except ServiceAway as error:
+        if not (settings.broker_url or settings.limiter_url):
+            return None
+        name = "OVERSTORY_LIMITER_URL" if settings.limiter_url else "OVERSTORY_BROKER_URL"
+        raise ServiceAway(f"{error}; start it, or correct {name}") from error
 
 
 def _balance(services: Services) -> float | None:
