@@ -105,6 +105,7 @@ class Supervisor:
     settings: Settings
     with_postgres: bool = False
     flower_port: int | None = FLOWER_PORT
+    any_port: bool = True  # for Flower, where the one above is taken
     parts: list[Part] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
     _finishing: bool = False
@@ -122,6 +123,9 @@ class Supervisor:
         prepare_home(self.settings.home)
         with contextlib.ExitStack() as stack:
             stack.enter_context(only_one(self.settings.home))
+            port = self.flower_port
+            if port is not None:  # before anything is started for it
+                port = flower_port(port, self.any_port)
             if self._uses_postgres():
                 stack.callback(self._stop_part, "postgres")
                 self._start_postgres()
@@ -131,7 +135,7 @@ class Supervisor:
             stack.callback(embedded.stop)
             stack.callback(self._stop_rest, embedded)
             embedded.start_workers()
-            flower_url = self._start_helpers()
+            flower_url = self._start_helpers(port)
             embedded.become_service(flower_url)
             stack.callback(embedded.resign_service)
             log.info("service.up", flower=flower_url, database=database_url(self.settings))
@@ -140,13 +144,12 @@ class Supervisor:
 
     # ---- its parts
 
-    def _start_helpers(self) -> str | None:
+    def _start_helpers(self, port: int | None) -> str | None:
         environment = {**os.environ, **worker_environment(self.settings)}
         words = [sys.executable, "-m", "overstory", "reconciler"]
         self._add(Part("reconciler", words, environment))
-        if self.flower_port is None:
+        if port is None:
             return None
-        port = free_port(self.flower_port)
         configuration = Path(__file__).parent.parent / "workers" / "flower.py"
         words = [sys.executable, "-m", "celery", "-A", "workers.app", "flower"]
         words += [f"--conf={configuration}", "--address=127.0.0.1", f"--port={port}"]
@@ -253,17 +256,29 @@ def _end_postgres(home: Path) -> bool:
     return found
 
 
-def free_port(wanted: int) -> int:
-    """``wanted`` on the loopback, or another one where that is taken."""
-    for port in (wanted, 0):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return int(probe.getsockname()[1])
-    raise ServiceAway("no port is free on the loopback")
+def flower_port(wanted: int, any_port: bool) -> int:
+    """``wanted`` on the loopback, or another one where that is taken. Raises WrongUsage where no
+    other will do."""
+    port = _bound(wanted)
+    if port is not None:
+        return port
+    if not any_port:
+        raise WrongUsage(f"--flower-port: {wanted} is taken: name another, or 0 for any")
+    port = _bound(0)
+    if port is None:
+        raise ServiceAway("no port is free on the loopback")
+    log.warning("service.port_taken", part="flower", wanted=wanted, instead=port)
+    return port
+
+
+def _bound(port: int) -> int | None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return None
+        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager

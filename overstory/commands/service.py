@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 
@@ -41,11 +42,17 @@ SILENT_SECONDS = 30.0
 
 @click.command()
 @click.option("--postgres", is_flag=True, help="With a PostgreSQL of its own, in the state folder.")
-@click.option("--flower-port", type=int, default=FLOWER_PORT, show_default=True)
+@click.option(
+    "--flower-port",
+    type=click.IntRange(0, 65535),
+    help=f"The dashboard's; 0 for any.  [default: {FLOWER_PORT}, or any where that is taken]",
+)
 @click.option("--no-flower", is_flag=True, help="Without the dashboard.")
 @click.option("--detach", "-d", is_flag=True, help="Return when it is up; ``down`` stops it.")
 @home_option
-def up(postgres: bool, flower_port: int, no_flower: bool, detach: bool, home: Path | None) -> None:
+def up(
+    postgres: bool, flower_port: int | None, no_flower: bool, detach: bool, home: Path | None
+) -> None:
     """Run the whole service on this machine and keep it running, without Docker.
 
     Broker, workers, reconciler and Flower, each started again when it dies, each with its log in
@@ -53,19 +60,24 @@ def up(postgres: bool, flower_port: int, no_flower: bool, detach: bool, home: Pa
     """
     settings = _settings(home)
     if detach:
-        _up_detached(settings, postgres, None if no_flower else flower_port)
+        _up_detached(settings, postgres, no_flower, flower_port)
         return
     configure_logs(settings)
-    supervisor = Supervisor(settings, postgres, None if no_flower else flower_port)
+    wanted = FLOWER_PORT if flower_port is None else flower_port
+    any_port = flower_port is None
+    supervisor = Supervisor(settings, postgres, None if no_flower else wanted, any_port)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, supervisor.ask_to_stop)
     supervisor.run()
 
 
-def _up_detached(settings: Settings, postgres: bool, flower_port: int | None) -> None:
+def _up_detached(
+    settings: Settings, postgres: bool, no_flower: bool, flower_port: int | None
+) -> None:
     words = [sys.executable, "-m", "overstory", "up", "--home", str(settings.home)]
     words += ["--postgres"] if postgres else []
-    words += ["--no-flower"] if flower_port is None else ["--flower-port", str(flower_port)]
+    words += ["--no-flower"] if no_flower else []
+    words += [] if flower_port is None else ["--flower-port", str(flower_port)]
     log = settings.home / "logs" / "service.log"
     begin = log.stat().st_size if log.exists() else 0
     with log.open("ab") as out:
@@ -81,7 +93,8 @@ def _up_detached(settings: Settings, postgres: bool, flower_port: int | None) ->
     stack = read_stack(settings.home)
     click.echo(f"up: process {process.pid}, logs in {log.parent}")
     if stack is not None and stack.flower_url:
-        click.echo(f"Flower: {stack.flower_url}")
+        another = flower_port is None and urlsplit(stack.flower_url).port != FLOWER_PORT
+        click.echo(f"Flower: {stack.flower_url}" + (f" ({FLOWER_PORT} is taken)" * another))
 
 
 @click.command()

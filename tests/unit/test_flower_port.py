@@ -1,0 +1,35 @@
+"""Which port the dashboard of ``overstory up`` gets."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from click.testing import CliRunner
+
+from core.errors import WrongUsage
+from core.settings import load
+from overstory.commands.service import up
+from overstory.supervisor import Supervisor, flower_port
+
+
+def test_a_port_that_was_asked_for_and_is_taken_is_refused_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Supervisor, "_start_postgres", lambda _: pytest.fail("something started"))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(WrongUsage, match=f"{port} is taken"):
+            Supervisor(load(), with_postgres=True, flower_port=port, any_port=False).run()
+
+
+def test_another_port_is_given_where_nobody_asked_for_one() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert flower_port(port, any_port=True) not in (0, port)
+
+
+def test_a_number_that_is_no_port_is_wrong_usage() -> None:
+    done = CliRunner().invoke(up, ["--flower-port", "99999"])
+    assert done.exit_code == 2
+    assert "99999 is not in the range" in done.output
