@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,16 +12,13 @@ import pytest
 from click.testing import CliRunner
 
 from core.errors import ServiceAway
-from core.settings import load
 from overstory import postgres, processes
 from overstory.commands.service import down
-from overstory.embedded import Embedded
 from overstory.supervisor import end_left
 from tests.waiting import eventually, lives
 from workers.stack import Stack, read_stack
 
 SUPERVISOR = """
-from core.settings import load
 from overstory.embedded import SERVICE, Embedded, prepare_home
 from overstory.supervisor import Supervisor, only_one
 settings = load()
@@ -58,21 +56,18 @@ def left(home: Path) -> Iterator[Stack]:
         postgres.stop_stray(home)
 
 
-def test_what_a_killed_service_left_is_ended_and_named(left: Stack, home: Path) -> None:
+def test_what_a_killed_service_left_is_ended_and_named_once_no_run_uses_it(
+    left: Stack, home: Path
+) -> None:
+    with (home / "run" / "users.lock").open() as run:
+        fcntl.flock(run, fcntl.LOCK_SH)
+        with pytest.raises(ServiceAway, match="again when the run has ended"):
+            end_left(home)
+    assert postgres.answers(home)
+    assert lives(left.broker_pid)
     assert said() == "no service is up; ended what was left: PostgreSQL, Valkey, the sandbox\n"
     assert not postgres.answers(home)
     eventually(lambda: not lives(left.broker_pid))
     assert not processes.lives(left.sandbox_pid, str(home))
     assert read_stack(home) is None
     assert said() == "no service is up\n"
-
-
-def test_what_a_run_uses_of_it_goes_on(left: Stack, home: Path) -> None:
-    run = Embedded(load())
-    run.start()
-    with pytest.raises(ServiceAway, match="again when the run has ended"):
-        end_left(home)
-    assert postgres.answers(home)
-    assert lives(left.broker_pid)
-    run.stop()
-    assert said() == "no service is up; ended what was left: PostgreSQL\n"
