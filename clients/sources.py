@@ -92,8 +92,8 @@ def _expand_one(text: str, limits: ImageLimits) -> Expansion:
     path = Path(text)
     if text and (barred := _barred(path)):
         raise WrongUsage(
-            f"{_printable(text)!r} cannot be reached ({barred}): mend the permissions of the"
-            " folders above it, or name another place"
+            f"{_printable(text)!r} cannot be reached ({barred}): mend the folders above it,"
+            " or name another place"
         )
     if text and path.is_dir():
         return _expand_folder(path, limits)

@@ -29,4 +29,6 @@ def remedy(settings: Settings) -> str:
     """What to do about a database that is away."""
     if settings.database_url is None and database_file(settings.home).exists():
         return "it is this home's own PostgreSQL: 'overstory up' starts it"
+    if database_url(settings).startswith("sqlite"):
+        return "see that its folder is there and can be written, or correct OVERSTORY_DATABASE_URL"
     return "start it, or correct OVERSTORY_DATABASE_URL"
