@@ -21,7 +21,7 @@ from overstory import processes, valkey
 from overstory.embedded import Embedded, prepare_home
 from overstory.run import Interrupts, ends_cleanly
 from tests.waiting import eventually, lives
-from workers.stack import Stack, embedded_url, read_stack, write_stack
+from workers.stack import Stack, embedded_url, read_stack, stack_file, write_stack
 
 KEY = "a-key-of-somebody"
 """With a key no sandbox is started; nobody is asked anything here."""
@@ -183,6 +183,30 @@ def test_a_signal_while_the_job_is_planned_stops_what_was_begun(
     assert "run the same command again" in said
     assert not lives(broker)
     assert read_stack(home) is None
+
+
+def test_a_broker_that_no_record_names_is_taken_over(embedded: Embedded, home: Path) -> None:
+    embedded.start()
+    stack_file(home).unlink()
+    second = Embedded(load(api_key=KEY))
+    second.start()
+    second.stop()
+    assert launched(second) == []
+    stack = read_stack(home)
+    assert stack is not None
+    assert [stack.broker_pid] == launched(embedded)
+
+
+def test_a_sandbox_whose_address_nobody_learned_gives_way(embedded: Embedded, home: Path) -> None:
+    embedded.settings = load()
+    ledger = str(home / "logs" / "sandbox.jsonl")
+    with subprocess.Popen([sys.executable, "-c", "input()", ledger], stdin=-1) as silent:
+        write_stack(home, Stack(str(home / "run" / "valkey.sock"), 0, sandbox_pid=silent.pid))
+        embedded.start()
+        assert not lives(silent.pid)
+    stack = read_stack(home)
+    assert stack is not None
+    assert stack.sandbox_url is not None
 
 
 def test_what_nohup_has_ignored_stays_ignored() -> None:
