@@ -11,7 +11,6 @@ import hashlib
 import os
 import re
 import stat
-import unicodedata
 import urllib.parse
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -22,6 +21,7 @@ from pathlib import Path
 
 from clients import disk, imaging
 from clients.download import FetchRules, fetch
+from clients.names import printable_name
 from core.errors import ImageRefused, RefusalCode, WrongUsage
 from core.images import IMAGE_ENDINGS, SNIFF_BYTES, ImageLimits, sniff
 
@@ -43,7 +43,6 @@ SYSTEM_FOLDERS = frozenset({"lost+found", "System Volume Information", "$RECYCLE
 """Closed to people at the root of a disk, and of no concern to them."""
 PAGED_ENDINGS = (".pdf", ".tif", ".tiff")
 BYTES_SCHEME = "file-bytes:"
-_BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +100,8 @@ def _expand_one(text: str, limits: ImageLimits) -> Expansion:
         return Expansion(list(_images_of(path, _status(path), path.name, None, limits)))
     if has_magic(text):
         return _expand_pattern(text, limits)
-    raise WrongUsage(f"{_printable(text)!r} does not exist: check the path and the current folder")
+    shown = printable_name(text)
+    raise WrongUsage(f"{shown!r} does not exist: check the path and the current folder")
 
 
 def is_url(text: str) -> bool:
@@ -122,12 +122,12 @@ def _expand_folder(folder: Path, limits: ImageLimits) -> Expansion:
             continue
         status = None if remark else _status(path)
         if remark or not _is_image(path, status):
-            found.ignored.append(_printable(inner) + remark)
+            found.ignored.append(printable_name(inner) + remark)
         else:
             found.sources.extend(_images_of(path, status, inner, root, limits))
     if found.sources:
         return found
-    shown = _printable(str(folder))
+    shown = printable_name(str(folder))
     if not seen_any:
         raise WrongUsage(f"the folder {shown!r} is empty: name one that holds images")
     raise WrongUsage(
@@ -208,12 +208,14 @@ def _expand_pattern(pattern: str, limits: ImageLimits) -> Expansion:
         if _is_image(path, status):
             found.sources.extend(_images_of(path, status, inner, None, limits))
         else:
-            found.ignored.append(_printable(inner))
+            found.ignored.append(printable_name(inner))
     for folder in _closed_folders(pattern):
         inner = folder.relative_to(base).as_posix() if base else folder.as_posix()
         found.sources.append(_unlisted(folder, inner + "/", None))
     if not found.sources:
-        raise WrongUsage(f"the pattern {_printable(pattern)!r} matches no images: try it with ls")
+        raise WrongUsage(
+            f"the pattern {printable_name(pattern)!r} matches no images: try it with ls"
+        )
     return found
 
 
@@ -278,7 +280,7 @@ def _images_of(
     path: Path, status: os.stat_result | None, inner: str, root: str | None, limits: ImageLimits
 ) -> Iterator[Source]:
     """The file's pages as sources, or the file where it has one image or cannot be read."""
-    name, location = _printable(inner), _location(path)
+    name, location = printable_name(inner), _location(path)
     size, changed = (status.st_size, status.st_mtime_ns) if status is not None else (None, None)
     pages = _pages(path, limits) if path.suffix.lower() in PAGED_ENDINGS else None
     if pages is None:
@@ -369,29 +371,13 @@ def _is_below(real: str, folder: str) -> bool:
 # --- names
 
 
-def _printable(text: str) -> str:
-    """Text as UTF-8 can hold it and a terminal may show it; the rest as backslash escapes."""
-    text = os.fsencode(text).decode("utf-8", "backslashreplace")
-    if text.isprintable():
-        return text
-    return "".join(_escaped(c) if _is_control(c) else c for c in text)
-
-
-def _is_control(char: str) -> bool:
-    return char in _BIDI_CONTROLS or unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp")
-
-
-def _escaped(char: str) -> str:
-    return char.encode("unicode_escape").decode()
-
-
 def _url_name(url: str) -> str:
     """Host and path: queries hold signatures and secrets."""
     try:
         parts = urllib.parse.urlsplit(url)
-        return _printable(f"{parts.hostname}{urllib.parse.unquote(parts.path)}".rstrip("/"))
+        return printable_name(f"{parts.hostname}{urllib.parse.unquote(parts.path)}".rstrip("/"))
     except ValueError:
-        return _printable(url)
+        return printable_name(url)
 
 
 def _distinct(sources: list[Source]) -> list[Source]:
@@ -420,7 +406,7 @@ def _told_apart(name: str, locations: Iterable[str]) -> dict[str, str]:
 def _parents(location: str, name: str) -> list[str]:
     if is_url(location):
         return []
-    parts = [_printable(p) for p in local_path(location).parts[1:]]
+    parts = [printable_name(p) for p in local_path(location).parts[1:]]
     return parts[: len(parts) - 1 - name.count("/")]
 
 

@@ -14,6 +14,7 @@ from core.states import ImageStatus
 from core.totals import value_at
 from models.queries import ImageRow, JobRow
 from overstory.answers import Shape
+from overstory.terminal import safe
 
 ROWS_SHOWN = 200
 
@@ -28,11 +29,11 @@ def answer_text(job: JobRow, shape: Shape | None) -> str:
 
 def print_table(console: Console, job: JobRow, shape: Shape, images: Sequence[ImageRow]) -> None:
     """The first rows; the rest is a matter of ``overstory export``."""
-    table = Table(title=Text(shape.each or ""), title_justify="left", title_style="dim")
+    table = Table(title=Text(safe(shape.each or "")), title_justify="left", title_style="dim")
     table.add_column("", justify="right", style="dim")
     table.add_column("image", overflow="fold")
     for path in shape.columns:
-        table.add_column(Text(".".join(path) or "answer"), overflow="fold")
+        table.add_column(Text(safe(".".join(path)) or "answer"), overflow="fold")
     for image in images[:ROWS_SHOWN]:
         table.add_row(str(image.position), Text(image.name), *_cells(shape, image))
     console.print(table)
@@ -44,7 +45,7 @@ def print_table(console: Console, job: JobRow, shape: Shape, images: Sequence[Im
 def _cells(shape: Shape, image: ImageRow) -> list[Text]:
     if image.status != ImageStatus.INCLUDED or image.answer is None:
         why = f"as [{image.duplicate_of}]" if image.duplicate_of else image.error or image.status
-        return [Text(str(why), "dim")]
+        return [Text(safe(str(why)), "dim")]
     answer = shape.ordered(image.answer, image.position)
     values = [value_at(answer, path) for path in shape.columns]
-    return [Text("" if value is None else line_of(value)) for value in values]
+    return [Text("" if value is None else safe(line_of(value))) for value in values]

@@ -99,5 +99,5 @@ def main() -> None:
 
 
 def _complain(error: OverstoryError) -> None:
-    console = Console(stderr=True)
-    console.print(f"overstory: {error}", markup=False, highlight=False, soft_wrap=True)
+    console, safe = Console(stderr=True), loaded("overstory.terminal").safe
+    console.print(safe(f"overstory: {error}"), markup=False, highlight=False, soft_wrap=True)

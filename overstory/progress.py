@@ -21,6 +21,7 @@ from rich.text import Text
 
 from models.queries import Progress as Standing
 from models.queries import Used
+from overstory.terminal import safe_line
 
 PLAIN_SECONDS = 5.0
 """A plain line at most this often, so that a log of a long job stays readable."""
@@ -86,6 +87,7 @@ class Rate:
 
 def line(counts: Counts, rate: Rate, note: str = "") -> str:
     """``12.3 images/s · 4 requests · 21,034 tokens · 0.0087 USD · about 40 s left``."""
+    note = safe_line(note)
     if not counts.images:
         return note or "starting the workers"
     used = counts.used
@@ -193,7 +195,10 @@ class Lines:
             if total
         )
         self._console.print(
-            f"{stages} · {line(counts, self._rate, note)}", highlight=False, soft_wrap=True
+            f"{stages} · {line(counts, self._rate, note)}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
         )
 
 

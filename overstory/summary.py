@@ -19,6 +19,7 @@ from overstory.answers import shape_of_job, shaped
 from overstory.answers_table import answer_text, print_table
 from overstory.result import EXIT_STATUS, INTERRUPTED, result
 from overstory.run import Ran
+from overstory.terminal import for_stdout, safe
 from workers.stack import database_url
 
 FAILED_SHOWN = 10
@@ -69,7 +70,7 @@ def print_answer(database: Database, job: JobRow) -> None:
     table = shape is not None and shape.each is not None and sys.stdout.isatty()
     lines_only = bool(job.options.get("each_only"))
     if job.answer and not (table and lines_only):
-        sys.stdout.write(answer_text(job, shape) + "\n")
+        sys.stdout.write(for_stdout(answer_text(job, shape)) + "\n")
     if table and shape is not None:
         with database.read() as connection:
             images = queries.images(connection, job.id)
@@ -112,4 +113,4 @@ def print_summary(console: Console, database: Database, job: JobRow) -> None:
 
 
 def _line(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(safe(text), markup=False, highlight=False, soft_wrap=True)

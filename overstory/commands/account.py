@@ -11,6 +11,7 @@ from typing import Any
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from clients.limiter import AccountState
 from core.errors import OverstoryError, ServiceAway
@@ -19,6 +20,7 @@ from core.settings import load
 from models import filestore
 from overstory.commands.control import home_option
 from overstory.run import planning_services, prepare
+from overstory.terminal import safe_line
 from tasks.files import reconcile_files, tidy
 from tasks.services import Services
 
@@ -94,7 +96,7 @@ def _print_account(services: Services, state: AccountState | None, balance: obje
     if balance is not None:
         console.print(f"balance {balance:.2f}")
     if state is not None and state.paused:
-        console.print(f"[bold]paused: {state.paused}[/]")
+        console.print(Text(f"paused: {safe_line(state.paused)}", "bold"))
     if state is not None and state.binds is not None:
         console.print(f"binding now: {state.binds}")
 

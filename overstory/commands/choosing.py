@@ -9,6 +9,7 @@ from core.errors import OverstoryError
 from core.settings import load
 from models import reporting
 from models.engine import Database
+from overstory.terminal import safe_line
 from workers.stack import database_url
 
 
@@ -27,7 +28,7 @@ def complete_job(
         database.dispose()
     except OverstoryError:
         return []
-    return [CompletionItem(job_id, help=" ".join(ask.split())[:60]) for job_id, ask in found]
+    return [CompletionItem(job_id, help=safe_line(ask)[:60]) for job_id, ask in found]
 
 
 job_argument = click.argument("job", shell_complete=complete_job)

@@ -33,6 +33,7 @@ from overstory.commands.prompts import prompts_option
 from overstory.commands.specs import spec_of
 from overstory.progress import duration
 from overstory.run import prepare
+from overstory.terminal import safe
 from tasks.arrange import place
 from tasks.preprocess import limits_of
 from workers.stack import database_url
@@ -216,6 +217,6 @@ def _print(
         grid.add_row(Text(term, "dim"), Text(value))
     console.print(grid)
     for name, why in measured.unusable[:SHOWN]:
-        console.print(f"  {name}: {why}", markup=False, highlight=False, soft_wrap=True)
+        console.print(safe(f"  {name}: {why}"), markup=False, highlight=False, soft_wrap=True)
     if len(measured.unusable) > SHOWN:
         console.print(f"  and {len(measured.unusable) - SHOWN} more")

@@ -6,6 +6,7 @@ Each prints a table, or with ``--json`` one JSON value for programs.
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -31,6 +32,7 @@ from overstory.commands.control import find, home_option
 from overstory.progress import duration
 from overstory.result import result
 from overstory.run import prepare
+from overstory.terminal import for_stdout, safe, safe_line
 from workers.stack import database_url
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
@@ -79,8 +81,7 @@ def jobs(
 def _jobs_table(found: Sequence[JobLine]) -> Table:
     table = _table("job", "status", "=images", "=failed", "=cost", "=took", "began", "question")
     for job in found:
-        ask = " ".join(job.ask.split())
-        named = f"[{job.label}] {ask}" if job.label else ask
+        named = safe_line(f"[{job.label}] {job.ask}" if job.label else job.ask)
         table.add_row(
             job.id,
             _status(job.status),
@@ -111,7 +112,7 @@ def show(job: str, as_json: bool, home: Path | None) -> None:
     _print_facts(console, row, line, found)
     if row.answer:
         console.print()
-        click.echo(row.answer)
+        sys.stdout.write(for_stdout(row.answer) + "\n")
     hint = f"overstory report {row.id}  writes it as a page with the images"
     console.print(f"\n[dim]{hint}[/]", soft_wrap=True)
 
@@ -126,9 +127,9 @@ def _print_facts(console: Console, row: JobRow, line: JobLine, found: dict[str, 
     rows: list[tuple[str, Any]] = [
         ("job", row.id),
         ("status", _status(row.status)),
-        ("question", Text(row.ask)),
-        ("label", Text(line.label or "")),
-        ("reason", Text(row.reason or "")),
+        ("question", Text(safe(row.ask))),
+        ("label", Text(safe(line.label or ""))),
+        ("reason", Text(safe(row.reason or ""))),
         ("images", ", ".join(coverage)),
         ("tree", f"{tree['leaves']:,} leaves, {tree['nodes']:,} nodes, depth {tree['depth']}"),
         ("requests", f"{usage['requests']:,}; {tokens:,} tokens{cached}"),
@@ -185,7 +186,7 @@ def _node_label(node: NodeLine) -> Text:
     name = "answer" if node.parent_id is None else str(node.kind)
     span = f"images {node.first_position} to {node.last_position}"
     facts = [f"{node.requests} requests, {node.tokens:,} tokens"] if node.requests else []
-    says = node.error or _short(" ".join((node.text or "").split()), TEXT_SHOWN)
+    says = safe(node.error or "") or _short(safe_line(node.text or ""), TEXT_SHOWN)
     return Text.assemble(
         (name, "bold" if node.kind == NodeKind.BRANCH or node.parent_id is None else ""),
         f" {node.id} · {span} · ",
@@ -234,7 +235,7 @@ def images(job: str, statuses: tuple[str, ...], as_json: bool, home: Path | None
 def _reason(image: ImageLine) -> str:
     if image.duplicate_of:
         return f"same as {image.duplicate_of}"
-    return image.error or image.remarks or ""
+    return safe(image.error or image.remarks or "")
 
 
 @click.command()
@@ -273,7 +274,9 @@ def _calls_table(found: Iterable[CallLine]) -> Table:
             f"{call.completion_tokens:,}",
             f"{call.cost:.5f}",
             "" if took is None else f"{took:.1f} s",
-            Text(f"{call.http_status or ''} {call.error}{trace}".strip() if call.error else ""),
+            Text(
+                safe(f"{call.http_status or ''} {call.error}{trace}".strip() if call.error else "")
+            ),
         )
     return table
 

@@ -17,6 +17,7 @@ from models import retention
 from models.retention import OldJob
 from overstory.commands.control import home_option
 from overstory.run import planning_services, prepare
+from overstory.terminal import safe_line
 from tasks.prune import FRESH_SECONDS, Pruned
 from tasks.prune import prune as prune_jobs
 
@@ -92,7 +93,7 @@ def prune(
 
 
 def _line(job: OldJob) -> str:
-    label = f" ({job.label})" if job.label else ""
+    label = f" ({safe_line(job.label)})" if job.label else ""
     return f"job {job.id}{label}: {job.status} {_day(job.finished_at)}, {job.images:,} images"
 
 

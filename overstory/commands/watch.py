@@ -30,6 +30,7 @@ from overstory.commands.control import find, home_option
 from overstory.progress import STAGES, Counts, Lines, Rate, counts_of, line
 from overstory.run import Ran, planning_services
 from overstory.summary import Showing
+from overstory.terminal import safe_line
 from tasks.services import Services
 
 LOOK_SECONDS = 1.0
@@ -163,6 +164,10 @@ class Patience:
 
 def holds_back(seen: Seen) -> str:
     """What binds now, in words; empty where nothing is known to."""
+    return safe_line(_holds_back(seen))
+
+
+def _holds_back(seen: Seen) -> str:
     job, state, images = seen.job, seen.state, seen.progress.images
     if job.status.ended:
         return ""
@@ -261,5 +266,5 @@ def told(seen: Seen) -> str:
 
 
 def _short(text: str) -> str:
-    words = " ".join(text.split())
+    words = safe_line(text)
     return words if len(words) < 70 else words[:69] + "…"

@@ -20,6 +20,7 @@ from overstory.commands.control import home_option
 from overstory.result import INTERRUPTED
 from overstory.run import run
 from overstory.summary import Showing
+from overstory.terminal import safe
 from tasks.preprocess import limits_of
 
 
@@ -106,6 +107,6 @@ def _say_once(console: Console, quiet: bool) -> Callable[[str], None]:
     def say(words: str) -> None:
         if not quiet and words not in said:
             said.add(words)
-            console.print(words, markup=False, highlight=False, soft_wrap=True)
+            console.print(safe(words), markup=False, highlight=False, soft_wrap=True)
 
     return say

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from overstory.export.parquet import write_parquet
 from overstory.export.rows import Export
 from overstory.export.writers import ORDER_MARK, WRITERS
 from overstory.report.command import check_writable
+from overstory.terminal import Screen, safe
 
 SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet"}
 SUFFIXES |= {".md": "markdown", ".markdown": "markdown"}
@@ -42,7 +44,7 @@ def export(job: str, kind: str | None, out: Path | None, home: Path | None) -> N
         return
     check_writable(out, "export")
     _to_file(made, kind, out)
-    said = f"export: {out} ({row.submitted:,} images)"
+    said = safe(f"export: {out} ({row.submitted:,} images)")
     Console(stderr=True).print(said, markup=False, highlight=False, soft_wrap=True)
 
 
@@ -58,10 +60,10 @@ def _format_of(out: Path | None) -> str:
 
 
 def _to_stdout(made: Export, kind: str) -> None:
-    stream = open(  # noqa: SIM115 -- the descriptor stays open
-        sys.stdout.fileno(), "w", encoding="utf-8", errors="backslashreplace", newline="",
-        closefd=False,
-    )  # fmt: skip
+    # JSON escapes by itself what a terminal would obey
+    writer = Screen if sys.stdout.isatty() and kind != "jsonl" else io.TextIOWrapper
+    raw = open(sys.stdout.fileno(), "wb", closefd=False)  # noqa: SIM115 -- it stays open
+    stream = writer(raw, encoding="utf-8", errors="backslashreplace", newline="")
     try:
         WRITERS[kind](made, stream)
         stream.flush()

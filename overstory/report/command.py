@@ -19,6 +19,7 @@ from overstory.commands.choosing import job_argument
 from overstory.commands.control import find, home_option
 from overstory.report.data import report_data
 from overstory.report.page import page
+from overstory.terminal import safe
 from tasks.preprocess import limits_of
 
 
@@ -85,4 +86,5 @@ def write_report(settings: Settings, database: Database, job: JobRow, path: Path
 
 def say_written(console: Console, path: Path) -> None:
     size = path.stat().st_size / 1e6
-    console.print(f"report: {path} ({size:.1f} MB)", markup=False, highlight=False, soft_wrap=True)
+    said = safe(f"report: {path} ({size:.1f} MB)")
+    console.print(said, markup=False, highlight=False, soft_wrap=True)

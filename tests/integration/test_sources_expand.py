@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from clients import disk, sources
+from clients.names import printable_name
 from clients.sources import Source, check_local, content_twins, expand, local_path
 from core.errors import ImageRefused, RefusalCode, WrongUsage
 from core.images import ImageLimits
@@ -212,7 +213,7 @@ def test_every_name_survives_storage(raw: bytes) -> None:
     if path.name in ("", ".", ".."):
         return
     assert local_path(sources._location(path)) == path
-    shown = sources._printable(path.name)
+    shown = printable_name(path.name)
     assert shown.encode()
     assert "\n" not in shown
 

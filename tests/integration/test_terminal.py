@@ -1,0 +1,97 @@
+"""What a model or a person wrote cannot give orders to somebody's terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+
+import migrations
+from core.settings import load
+from core.states import JobStatus
+from models import state
+from models.engine import Database
+from models.tables import Image, Job, Node
+from tests.integration import jobs
+from workers.stack import database_url
+
+SPELL = "\x1b]0;owned\x07\x1b[31mred\x9b2J\r\nsecond\tline\u202e"
+TOLD = "\\x1b]0;owned\\x07\\x1b[31mred\\x9b2J"
+ORDERS = re.compile(r"\x1b(?!\[[?\d;]*[mhlAK])|\x1b\[31m|[\x07\x9b\u202e]")
+"""What no line of ours sends: it shows colours, and redraws itself."""
+COMMANDS = [
+    ["show", "JOB"], ["jobs"], ["tree", "JOB"], ["images", "JOB"], ["watch", "JOB"],
+    ["export", "JOB", "--format", "csv"], ["show", SPELL],
+]  # fmt: skip
+EACH = """
+import contextlib, json, sys
+from overstory.cli import main
+for words in json.loads(sys.argv[1]):
+    sys.argv = ["overstory", *words]
+    with contextlib.suppress(SystemExit):
+        main()
+    print("=====", flush=True)
+"""
+"""One process for all commands: starting it is nearly all it takes."""
+
+
+@pytest.fixture
+def job(home: Path) -> str:
+    """An ended job whose every text is a spell."""
+    home.mkdir()
+    url = database_url(load())
+    migrations.upgrade(url)
+    database = Database(url)
+    name = jobs.submit(database)
+    with database.write() as connection:
+        state.job_failed(connection, name, SPELL, state.Moved())
+        connection.execute(update(Image).values(error=SPELL))
+        connection.execute(update(Node).values(text=SPELL))
+        connection.execute(
+            update(Job).values(ask=SPELL, label=SPELL, answer=SPELL, status=JobStatus.PARTIAL)
+        )
+    database.dispose()
+    return name
+
+
+def on_a_terminal(*commands: list[str]) -> list[str]:
+    """What a terminal is sent by each command, lines as they were written."""
+    ours, theirs = pty.openpty()
+    words = [sys.executable, "-c", EACH, json.dumps(commands)]
+    shown = {**os.environ, "TERM": "xterm", "COLUMNS": "150"}
+    with subprocess.Popen(words, stdin=theirs, stdout=theirs, stderr=theirs, env=shown):
+        os.close(theirs)
+        found = b""
+        while more := _read(ours):
+            found += more
+    os.close(ours)
+    return found.decode().replace("\r\n", "\n").split("=====\n")[:-1]
+
+
+def _read(descriptor: int) -> bytes:
+    try:
+        return os.read(descriptor, 65_536)
+    except OSError:  # nobody writes any more
+        return b""
+
+
+def test_no_text_of_others_gives_orders_to_a_terminal(job: str) -> None:
+    commands = [[word.replace("JOB", job) for word in words] for words in COMMANDS]
+    seen = on_a_terminal(*commands)
+    assert len(seen) == len(COMMANDS)
+    for words, text in zip(COMMANDS, seen, strict=True):
+        assert ORDERS.search(text) is None, (words, text)
+        assert "\\x1b]0;owned" in text, words
+    assert f"{TOLD}\nsecond\tline\\u202e\n" in seen[0]  # an answer keeps its lines and tabs
+
+
+def test_a_pipe_gets_the_answer_as_it_is(job: str) -> None:
+    command = [sys.executable, "-m", "overstory", "show", job]
+    assert SPELL.encode() in subprocess.run(command, capture_output=True, check=True).stdout
