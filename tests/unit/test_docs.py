@@ -71,6 +71,15 @@ def test_the_page_on_prompts_names_every_text_and_placeholder() -> None:
         assert all(f"`${placeholder}`" in row for placeholder in placeholders(name))
 
 
+def test_workers_started_by_hand_are_told_apart() -> None:
+    """Without names Celery calls all of a machine ``celery@host``, and monitors see one node."""
+    started = re.findall(r"^ +celery .* worker .*", (ROOT / "README.md").read_text("utf-8"), re.M)
+    names = [re.findall(r"-n (\w+@%h)", line) for line in started]
+    assert len(names) > 1
+    assert all(names)
+    assert len({name for (name,) in names}) == len(names)
+
+
 def test_the_picture_of_the_tree_is_small_sound_and_made_for_both_modes() -> None:
     picture = DOCS / "tree.svg"
     ElementTree.parse(picture)
