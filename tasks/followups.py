@@ -80,6 +80,9 @@ def ask(
     notes are read, and the leaves over ``look`` (positions) are looked at again. The question
     that was asked last is not asked twice. ``instead_of``: a turn that this one replaces.
     """
+    question = question.strip()
+    if not question:
+        raise WrongUsage("the question must have at least 1 character")
     ground = _ground(services, base_of(services, job_id))
     with services.database.read() as connection:
         turns = [queries.job(connection, turn) for turn in lineage.turns(connection, ground.job.id)]

@@ -1,0 +1,65 @@
+"""Further questions about an answered job, before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import migrations
+from core.errors import WrongUsage
+from core.settings import load
+from core.spec import parse_spec
+from models.tables import Job
+from overstory.run import planning_services
+from tasks import followups, submit
+from tasks.services import Services
+from tests.integration import jobs
+from workers.stack import database_url
+
+
+@pytest.fixture
+def services(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
+    """Enough to plan: no broker, and leaves of two images."""
+    home.mkdir()
+    monkeypatch.setenv("OVERSTORY_IMAGES_PER_REQUEST", "2")
+    settings = load()
+    migrations.upgrade(database_url(settings))
+    made = planning_services(settings)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def job(services: Services, make_images: Callable[..., Path]) -> str:
+    """An answered job of two leaves."""
+    spec = parse_spec({"images": [str(make_images(4))], "ask": "What?"})
+    made = submit.submit(services, spec).job_id
+    answer(services, made)
+    return made
+
+
+def answer(services: Services, job: str) -> None:
+    jobs.finish_all(services.database, jobs.upload_all(services.database, job))
+
+
+def count(services: Services) -> int:
+    with services.database.read() as connection:
+        return len(connection.execute(Job.__table__.select()).all())
+
+
+@pytest.mark.parametrize("question", ["", " ", "\n\t"])
+def test_a_further_question_without_words_is_refused_and_planned_by_nobody(
+    services: Services, job: str, question: str
+) -> None:
+    with pytest.raises(WrongUsage, match="must have at least 1 character"):
+        followups.ask(services, job, question)
+    assert count(services) == 1
+
+
+def test_space_around_a_further_question_makes_it_no_other_one(
+    services: Services, job: str
+) -> None:
+    asked = followups.ask(services, job, "Which?")
+    assert followups.ask(services, job, " Which?\n").job_id == asked.job_id
