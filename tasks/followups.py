@@ -78,7 +78,8 @@ def ask(
 
     A set that fits one request is shown again, with the conversation so far. Of a larger one the
     notes are read, and the leaves over ``look`` (positions) are looked at again. The question
-    that was asked last is not asked twice. ``instead_of``: a turn that this one replaces.
+    that was asked last is not asked twice; an answer that came of looking is one to it from the
+    notes, too. ``instead_of``: a turn that this one replaces.
     """
     question = question.strip()
     if not question:
@@ -88,7 +89,7 @@ def ask(
         turns = [queries.job(connection, turn) for turn in lineage.turns(connection, ground.job.id)]
     earlier = [turn for turn in turns if turn is not None and turn.id != instead_of]
     shown = sorted(look)
-    if earlier and (earlier[-1].ask, earlier[-1].options.get("look")) == (question, shown):
+    if earlier and earlier[-1].ask == question and shown in ([], looked_at(earlier[-1])):
         return Submitted(earlier[-1].id, created=False)
     waiting = [turn.id for turn in earlier if not turn.status.ended]
     if waiting:
@@ -116,6 +117,11 @@ def base_of(services: Services, job_id: str) -> str:
 def is_turn(job: JobRow) -> bool:
     """Whether a job is a further question about another one's images."""
     return "history" in job.options
+
+
+def looked_at(turn: JobRow) -> list[int]:
+    """The positions whose leaves a turn looks at again; none where it reads the notes alone."""
+    return list(turn.options.get("look", ()))
 
 
 def fits_one_request(ground: Earlier) -> bool:

@@ -47,7 +47,7 @@ def ask(job: str, question: str, look: bool, as_json: bool, quiet: bool, home: P
     services = planning_services(settings)
     console = Console(stderr=True)
     turn = followups.ask(services, row.id, question)
-    if look and not _shows_all(database, followups.base_of(services, row.id)):
+    if look and not _looks(database, turn, followups.base_of(services, row.id)):
         notes = _finished(settings, database, turn, console, quiet)
         turn = _look_again(services, row.id, question, notes, console)
     _show(settings, database, turn, console, as_json, quiet)
@@ -97,9 +97,13 @@ def _numbers(texts: Iterable[str]) -> Iterable[int]:
         yield from range(int(first), int(last or first) + 1)
 
 
-def _shows_all(database: Database, job_id: str) -> bool:
+def _looks(database: Database, turn: Submitted, base: str) -> bool:
+    """Whether a turn shows the model images: it looked when it was asked before, or all images of
+    ``base`` fit one request."""
+    if followups.looked_at(_row(database, turn.job_id)):
+        return True
     with database.read() as connection:
-        ground = lineage.earlier(connection, job_id)
+        ground = lineage.earlier(connection, base)
     return ground is not None and followups.fits_one_request(ground)
 
 

@@ -103,7 +103,11 @@ def test_a_large_set_answers_from_its_notes_and_looks_again_where_they_point(
     assert looked["job"] != notes["job"]
     assert house.image_counts()[: 3 + len(again)] == sorted([44, 43, 43, *again], reverse=True)
     assert "over 130 images" in said.err or len(again) < 3  # the price comes first
-    assert done(person.say("ask", job, SECOND, "--look", "--json")) == looked
+    paid = house.stats()["calls"]
+    for _ in range(2):
+        assert done(person.say("ask", job, SECOND, "--look", "--json")) == looked
+    assert house.stats()["calls"] == paid
+    assert len(done(person.say("jobs", "--json"))) == 3
 
 
 def test_every_turn_is_in_the_report(person: Person, make_images):

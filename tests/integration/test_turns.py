@@ -11,7 +11,8 @@ import migrations
 from core.errors import WrongUsage
 from core.settings import load
 from core.spec import parse_spec
-from models.tables import Job
+from core.states import NodeStatus
+from models.tables import Job, Node
 from overstory.run import planning_services
 from tasks import followups, submit
 from tasks.services import Services
@@ -41,7 +42,10 @@ def job(services: Services, make_images: Callable[..., Path]) -> str:
 
 
 def answer(services: Services, job: str) -> None:
-    jobs.finish_all(services.database, jobs.upload_all(services.database, job))
+    database = services.database
+    jobs.upload_all(database, job)
+    while ready := [n for n in jobs.look(database, Node, job) if n.status == NodeStatus.READY]:
+        jobs.finish_node(database, ready[0].id)
 
 
 def count(services: Services) -> int:
@@ -56,6 +60,23 @@ def test_a_further_question_without_words_is_refused_and_planned_by_nobody(
     with pytest.raises(WrongUsage, match="must have at least 1 character"):
         followups.ask(services, job, question)
     assert count(services) == 1
+
+
+def test_a_question_that_was_looked_at_is_not_asked_of_the_notes_again(
+    services: Services, job: str
+) -> None:
+    notes = followups.ask(services, job, "Which?").job_id
+    answer(services, notes)
+    looked = followups.ask(services, job, "Which?", frozenset({3}), instead_of=notes).job_id
+    answer(services, looked)
+    for look in (frozenset[int](), frozenset({3})):
+        assert followups.ask(services, job, "Which?", look).job_id == looked
+    assert count(services) == 3
+    elsewhere = followups.ask(services, job, "Which?", frozenset({1}))
+    assert elsewhere.created
+    answer(services, elsewhere.job_id)
+    answer(services, followups.ask(services, job, "Why?").job_id)
+    assert followups.ask(services, job, "Which?").created
 
 
 def test_space_around_a_further_question_makes_it_no_other_one(
