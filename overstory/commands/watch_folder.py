@@ -15,8 +15,9 @@ from clients import sources
 from clients.sources import Source
 from core.errors import WrongUsage
 from core.settings import Settings, load
-from core.spec import JobSpec, parse_spec
+from core.spec import JobSpec
 from overstory.commands.control import home_option
+from overstory.commands.specs import spec_of
 from overstory.result import INTERRUPTED
 from overstory.run import run
 from overstory.summary import Showing
@@ -49,8 +50,7 @@ def watch_folder(
     looks in a row find the same, so that a file is not taken while it is being copied. Ctrl-C ends.
     """
     settings = load(**({"home": home} if home else {}))
-    given = {name: value for name, value in options.items() if value is not None}
-    spec = parse_spec({"images": [str(folder)], "ask": ask, **given})
+    spec = spec_of([str(folder)], {"ask": ask, **options})
     console = Console(stderr=True)
     seen: list[Source] = []
     try:

@@ -1,0 +1,45 @@
+"""What a command's options ask for, and how a wrong one is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from overstory.commands.specs import spec_of
+
+GIVEN = {"ask": "What?", "each": None, "fetch": False, "weight": None, "min_coverage": None}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"weight": 0.0}, "--weight must be greater than 0"),
+        ({"weight": -1.0}, "--weight must be greater than 0"),
+        ({"weight": 1001.0}, "--weight must be less than or equal to 1000"),
+        ({"ask": ""}, "--ask must have at least 1 character"),
+        ({"ask": None, "each": " \n"}, "--each must have at least 1 character"),
+        ({"label": "l" * 256}, "--label must have at most 255 characters"),
+        ({"ask": "", "weight": 0.0}, "--ask must have at least 1 character; --weight must be"),
+        ({"ask": None}, "nothing is asked: give --ask"),
+    ],
+)
+def test_a_wrong_option_is_refused_by_the_name_that_was_typed(
+    wrong: dict[str, Any], said: str
+) -> None:
+    with pytest.raises(click.UsageError) as refused:
+        spec_of(["a.jpg"], GIVEN | wrong)
+    assert said in refused.value.message
+    assert "overstory.submit" not in refused.value.message
+
+
+def test_a_text_of_ones_own_is_refused_by_its_name(tmp_path: Path) -> None:
+    (tmp_path / "leaf.txt").write_text("Look.")
+    with pytest.raises(click.UsageError, match=r"^--prompts: leaf.txt lacks the placeholder"):
+        spec_of(["a.jpg"], GIVEN | {"prompts": tmp_path})
+
+
+def test_an_option_of_zero_is_one_that_was_given() -> None:
+    assert spec_of(["a.jpg"], GIVEN | {"min_coverage": 0.0}).min_coverage == 0.0
