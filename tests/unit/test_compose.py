@@ -16,6 +16,16 @@ EXAMPLE = compose.env_file(compose.ROOT / ".env.example")
 SERVICES = compose.services(EXAMPLE)
 OURS = [name for name, s in SERVICES.items() if s.raw["image"].startswith("overstory:")]
 LASTING = [name for name in SERVICES if name != "migrate"]
+NOT_HANDED_ON = {
+    "accelerator",  # needs packages that the image has not
+    "limit_window_seconds",  # for benchmarks alone
+    # what the file decides itself: processes, threads, ports, and grace periods that fit them
+    *("cpu_workers", "infer_processes", "upload_threads", "metrics_host", "metrics_port"),
+    *("read_timeout_seconds", "child_memory_kib", "soft_shutdown_seconds"),
+    # how the processes of one version take turns
+    *("lease_seconds", "slot_seconds", "slice_images", "gate_wait_seconds"),
+}
+"""Settings without a place in docker-compose.yml."""
 
 
 def test_the_file_passes_the_compose_schema() -> None:
@@ -53,6 +63,12 @@ def test_every_queue_has_its_worker() -> None:
 def test_our_settings_exist() -> None:
     names = {name for s in SERVICES.values() for name in s.environment if "OVERSTORY_" in name}
     assert {name.removeprefix("OVERSTORY_").lower() for name in names} <= set(Settings.model_fields)
+
+
+def test_every_setting_reaches_the_service_or_is_known_not_to() -> None:
+    handed_on = set(compose.load()["x-environment"])
+    known = {f"OVERSTORY_{name.upper()}" for name in Settings.model_fields}
+    assert known - handed_on == {f"OVERSTORY_{name.upper()}" for name in NOT_HANDED_ON}
 
 
 @pytest.mark.parametrize("name", LASTING)
