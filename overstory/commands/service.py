@@ -29,7 +29,7 @@ from workers.logs import configure_logs
 from workers.metrics import export
 from workers.parent import end_with_parent
 from workers.services import build_services
-from workers.stack import database_url, read_stack
+from workers.stack import broker_url, database_url, read_stack
 
 MIGRATE_SECONDS = 60.0
 """How long ``migrate`` waits for a database that is still starting."""
@@ -95,6 +95,8 @@ def _up_detached(
     if stack is not None and stack.flower_url:
         another = flower_port is None and urlsplit(stack.flower_url).port != FLOWER_PORT
         click.echo(f"Flower: {stack.flower_url}" + (f" ({FLOWER_PORT} is taken)" * another))
+    if not settings.broker_url:  # one of its own may hold a password, and is known to who set it
+        click.echo(f"broker, for apps of this user on this machine: {broker_url(settings)}")
 
 
 @click.command()

@@ -14,9 +14,11 @@ from pathlib import Path
 
 import psutil
 import pytest
+from celery import Celery
 
+from core.settings import load
 from overstory.embedded import served_by
-from workers.stack import read_stack
+from workers.stack import broker_url, read_stack
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
 
@@ -42,6 +44,7 @@ def up(request: pytest.FixtureRequest, home: Path) -> Iterator[psutil.Process]:
     words = ["--postgres"] if request.param == "postgresql" else []
     done = overstory("up", "--detach", *words)
     assert done.returncode == 0, done.stderr
+    assert broker_url(load()) in done.stdout
     pid = served_by(home)
     assert pid is not None
     process = psutil.Process(pid)
@@ -87,6 +90,12 @@ def test_a_service_lives_and_ends(
     workers = {path.name for path in (home / "logs").glob("*-*-*.log")}
     assert workers
     assert all("-service-" in name for name in workers)
+
+    # another app reaches it with Celery alone, through the socket
+    with Celery(broker=broker_url(load()), backend=broker_url(load())) as shop:
+        sent = shop.send_task("overstory.submit", kwargs={"images": [folder], "ask": "Who?"})
+        until(sent.ready)
+        assert sent.state == "SUCCESS"
 
     # what dies is started again, and works
     family = set(up.children(recursive=True))
