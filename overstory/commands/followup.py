@@ -81,7 +81,8 @@ def remove(
 ) -> None:
     """Take images out of a job's set, by position or range: 17 20-25.
 
-    Only their leaves and what is above them are asked again.
+    A job that has been continued is refused, and the newest of its line named: positions may
+    differ. Only their leaves and what is above them are asked again.
     """
     settings, database, row = find(job, home)
     console = Console(stderr=True)
