@@ -80,6 +80,13 @@ def test_workers_started_by_hand_are_told_apart() -> None:
     assert len({name for (name,) in names}) == len(names)
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_sample_blocks_in_get(page: Path) -> None:
+    """It races the arrival of the result, as docs/service.md says."""
+    samples = FENCE.findall(page.read_text("utf-8"))
+    assert not [sample for sample in samples if ".get(timeout" in sample]
+
+
 def test_the_picture_of_the_tree_is_small_sound_and_made_for_both_modes() -> None:
     picture = DOCS / "tree.svg"
     ElementTree.parse(picture)
