@@ -33,6 +33,7 @@ __all__ = [
     "content_twins",
     "expand",
     "fetch",
+    "is_url",
     "local_path",
 ]
 
@@ -43,6 +44,7 @@ SYSTEM_FOLDERS = frozenset({"lost+found", "System Volume Information", "$RECYCLE
 """Closed to people at the root of a disk, and of no concern to them."""
 PAGED_ENDINGS = (".pdf", ".tif", ".tiff")
 BYTES_SCHEME = "file-bytes:"
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ def expand(inputs: Sequence[str], limits: ImageLimits) -> Expansion:
 
 def _expand_one(text: str, limits: ImageLimits) -> Expansion:
     if is_url(text):
-        return Expansion([Source(_url_name(text), text)])
+        return Expansion([Source(_url_name(text), _url(text))])
     path = Path(text)
     if text and (barred := _barred(path)):
         raise WrongUsage(
@@ -98,15 +100,33 @@ def _expand_one(text: str, limits: ImageLimits) -> Expansion:
         return _expand_folder(path, limits)
     if text and _exists(path):
         return Expansion(list(_images_of(path, _status(path), path.name, None, limits)))
+    shown = printable_name(text)
+    if _SCHEME.match(text):
+        raise WrongUsage(
+            f"{shown!r} cannot be fetched: URLs begin with http:// or https://, and files are named"
+            " by their paths"
+        )
     if has_magic(text):
         return _expand_pattern(text, limits)
-    shown = printable_name(text)
     raise WrongUsage(f"{shown!r} does not exist: check the path and the current folder")
 
 
 def is_url(text: str) -> bool:
     """Whether an input or location is to be fetched rather than opened."""
     return text[:8].lower().startswith(("http://", "https://"))
+
+
+def _url(text: str) -> str:
+    """A URL with its scheme in small letters, as all who are sent it know it."""
+    try:
+        host = urllib.parse.urlsplit(text).hostname
+    except ValueError:
+        host = None
+    if not host:
+        shown = printable_name(text)
+        raise WrongUsage(f"{shown!r} names no host: a URL is like https://host/photo.jpg")
+    scheme, _, rest = text.partition(":")
+    return f"{scheme.lower()}:{rest}"
 
 
 # --- folders and patterns

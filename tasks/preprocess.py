@@ -17,6 +17,7 @@ from pathlib import Path
 from celery import shared_task
 
 from clients import disk, imaging, sources
+from clients.sources import is_url
 from core.images import ImageLimits
 from core.outcomes import Done, Outcome
 from core.settings import Settings
@@ -89,10 +90,6 @@ def passed_through(url: str, detail: Detail) -> PreparedImage:
         tokens=expected_tokens(detail),
         remarks="fetched by the provider",
     )
-
-
-def is_url(location: str) -> bool:
-    return location.startswith(("http://", "https://"))
 
 
 @contextlib.contextmanager

@@ -206,6 +206,29 @@ def test_names_that_are_no_text_are_shown_and_opened(tmp_path: Path) -> None:
     assert check_local(source).read_bytes() == JPEG
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("http://", "names no host"),
+        ("https:///x.jpg", "names no host"),
+        ("http://[::1/x.jpg", "names no host"),
+        ("ftp://x/y.jpg", "URLs begin with http:// or https://"),
+        ("s3://bucket/*.jpg", "URLs begin with http:// or https://"),
+        ("file:///x.jpg", "files are named by their paths"),
+    ],
+)
+def test_a_url_that_nobody_can_fetch_is_refused_before_anything_is_sent(
+    wrong: str, said: str
+) -> None:
+    with pytest.raises(WrongUsage, match=said):
+        expand([wrong], LIMITS)
+
+
+def test_a_url_is_one_in_capitals_too() -> None:
+    (found,) = expand(["HTTPS://U.example/X.jpg?Sig=A:B"], LIMITS).sources
+    assert found.location == "https://U.example/X.jpg?Sig=A:B"
+
+
 @linux_only
 @given(st.binary(min_size=1, max_size=30).filter(lambda b: b"\0" not in b and b"/" not in b))
 def test_every_name_survives_storage(raw: bytes) -> None:
