@@ -21,6 +21,7 @@ from rich.text import Text
 
 from models.queries import Progress as Standing
 from models.queries import Used
+from overstory.many import many
 from overstory.terminal import safe_line
 
 PLAIN_SECONDS = 5.0
@@ -91,7 +92,7 @@ def line(counts: Counts, rate: Rate, note: str = "") -> str:
     if not counts.images:
         return note or "starting the workers"
     used = counts.used
-    words = [f"{rate.per_second():.1f} images/s", f"{used.requests:,} requests"]
+    words = [f"{rate.per_second():.1f} images/s", many(used.requests, "request")]
     words.append(f"{used.prompt_tokens + used.completion_tokens:,} tokens")
     words.append(f"{used.cost:.4f} {used.currency}")
     eta = rate.eta_seconds(counts.left)

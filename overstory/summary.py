@@ -17,6 +17,7 @@ from models.queries import JobRow
 from models.state import coverage
 from overstory.answers import shape_of_job, shaped
 from overstory.answers_table import answer_text, print_table
+from overstory.many import many
 from overstory.result import EXIT_STATUS, INTERRUPTED, result
 from overstory.run import Ran
 from overstory.terminal import for_stdout, safe
@@ -85,19 +86,19 @@ def print_summary(console: Console, database: Database, job: JobRow) -> None:
         taken_over = queries.taken_over(connection, job.id)
         images = queries.images(connection, job.id)
     failed = [image for image in images if image.status == ImageStatus.FAILED]
-    parts = [f"{job.submitted} submitted"]
-    parts += [f"{number} {name}" for name, number in counts.items() if number]
+    parts = [f"{many(job.submitted, 'image')} submitted"]
+    parts += [f"{number:,} {name}" for name, number in counts.items() if number]
     tokens = used.prompt_tokens + used.completion_tokens
-    nodes = (
-        "1 request" if shape.nodes == 1 else f"tree of {shape.leaves} leaves, {shape.nodes} nodes"
-    )
+    tree = f"tree of {many(shape.leaves, 'leaf', 'leaves')}, {many(shape.nodes, 'node')}"
     charged = " (not charged: sandbox)" if job.endpoint == SANDBOX else ""
     left = job.submitted - sum(counts.values()) if is_spent(job.status, job.reason) else 0
-    covered = f"{', '.join(parts)} images" + (f", {left} not looked at yet" if left else "")
-    _line(console, f"\njob {job.id} {job.status}: {covered}; {nodes};")
+    parts += [f"{left:,} not looked at yet"] if left else []
+    parts[-1] += ";" if shape.nodes == 1 else f"; {tree};"
+    _line(console, f"\njob {job.id} {job.status}: {', '.join(parts)}")
     _line(
         console,
-        f"{used.requests} requests, {tokens:,} tokens, {used.cost:.4f} {used.currency}{charged}",
+        f"{many(used.requests, 'request')} sent, {many(tokens, 'token')},"
+        f" {used.cost:.4f} {used.currency}{charged}",
     )
     wrong = shaped(job, images).get("data_error")
     if wrong:
@@ -109,7 +110,7 @@ def print_summary(console: Console, database: Database, job: JobRow) -> None:
     for image in failed[:FAILED_SHOWN]:
         _line(console, f"  [{image.position}] {image.name}: {image.error}")
     if len(failed) > FAILED_SHOWN:
-        _line(console, f"  and {len(failed) - FAILED_SHOWN} more")
+        _line(console, f"  and {len(failed) - FAILED_SHOWN:,} more")
 
 
 def _line(console: Console, text: str) -> None:

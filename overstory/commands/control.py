@@ -18,6 +18,7 @@ from models import queries, repair, state
 from models.engine import Database
 from models.queries import JobRow
 from models.state import Moved
+from overstory.many import many
 from overstory.run import prepare, serve
 from overstory.summary import Showing
 from tasks.budget import check_budget
@@ -88,7 +89,7 @@ def retry(job: str, as_json: bool, quiet: bool, home: Path | None) -> None:
     if row.status.ended:
         with database.write() as connection:
             again = repair.reopen(connection, row.id, Moved())
-        Console(stderr=True).print(f"trying {again} images again", highlight=False)
+        Console(stderr=True).print(f"trying {many(again, 'image')} again", highlight=False)
     stay(settings, row, as_json, quiet)
 
 

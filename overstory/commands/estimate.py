@@ -31,6 +31,7 @@ from models.engine import Database
 from overstory.commands.control import home_option
 from overstory.commands.prompts import prompts_option
 from overstory.commands.specs import spec_of
+from overstory.many import many
 from overstory.progress import duration
 from overstory.run import prepare
 from overstory.terminal import safe
@@ -186,11 +187,14 @@ def _print(
     limits = settings.limits
     images = [f"{measured.images:,} to look at"]
     if measured.duplicates:
-        images.append(f"{measured.duplicates:,} duplicates, which cost nothing")
+        images.append(f"{many(measured.duplicates, 'duplicate')}, free of charge")
     if measured.unusable:
         images.append(f"{len(measured.unusable):,} unusable")
-    shape = f" ({made.leaves:,} leaves, depth {made.depth})" if made.nodes > 1 else ""
-    guess = f"from {past} past calls" if past else "a guess: no past call of this model here"
+    leaves = many(made.leaves, "leaf", "leaves")
+    shape = f" ({leaves}, depth {made.depth})" if made.nodes > 1 else ""
+    guess = (
+        f"from {many(past, 'past call')}" if past else "a guess: no past call of this model here"
+    )
     charged = ", not charged: sandbox" if settings.uses_sandbox else ""
     known = _prices_as_of(settings, ask.model)
     prices = f", prices of {known}" if known else ", no price known: set OVERSTORY_PRICES"
@@ -211,7 +215,7 @@ def _print(
         ),
     ]
     if measured.urls:
-        rows.insert(1, ("", f"{measured.urls:,} URLs, counted as the largest image there is"))
+        rows.insert(1, ("", f"{many(measured.urls, 'URL')}, counted as the largest image there is"))
     grid = Table.grid(padding=(0, 2))
     for term, value in rows:
         grid.add_row(Text(term, "dim"), Text(value))

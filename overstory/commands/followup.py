@@ -19,6 +19,7 @@ from models.engine import Database
 from models.queries import JobRow
 from overstory.commands.choosing import job_argument
 from overstory.commands.control import find, home_option
+from overstory.many import many
 from overstory.run import planning_services, serve
 from overstory.summary import Showing
 from tasks import followups
@@ -161,19 +162,15 @@ def say_ahead(
         past = reporting.past_calls(connection, job.model, settings.endpoint)
     price = settings.price_of(job.model)
     taken = ahead(nodes, spoken(job.ask, job.options), habit_of(past), price)
-    images = f" over {taken.images:,} images" if taken.images else ""
+    images = f" over {many(taken.images, 'image')}" if taken.images else ""
     charged = " (not charged: sandbox)" if settings.uses_sandbox else ""
     console.print(
-        f"job {job.id}: at most {_requests(taken.requests)}{images}, about {taken.tokens:,} tokens,"
-        f" {taken.cost:.4f} {taken.currency}{charged}",
+        f"job {job.id}: at most {many(taken.requests, 'request')}{images},"
+        f" about {taken.tokens:,} tokens, {taken.cost:.4f} {taken.currency}{charged}",
         markup=False,
         highlight=False,
         soft_wrap=True,
     )
-
-
-def _requests(count: int) -> str:
-    return "1 request" if count == 1 else f"{count:,} requests"
 
 
 def _row(database: Database, job_id: str) -> JobRow:

@@ -29,6 +29,7 @@ from models.queries import JobRow
 from models.reporting import CallLine, ImageLine, JobLine, NodeLine
 from overstory.commands.choosing import job_argument
 from overstory.commands.control import find, home_option
+from overstory.many import many
 from overstory.progress import duration
 from overstory.result import result
 from overstory.run import prepare
@@ -121,6 +122,7 @@ def _print_facts(console: Console, row: JobRow, line: JobLine, found: dict[str, 
     usage, tree = found["usage"], found["tree"]
     coverage = [f"{n:,} {name}" for name, n in found["coverage"].items() if n]
     tokens = usage["prompt_tokens"] + usage["completion_tokens"]
+    leaves = many(tree["leaves"], "leaf", "leaves")
     cached = f", {usage['cached_tokens']:,} from the cache" if usage["cached_tokens"] else ""
     charged = " (not charged: sandbox)" if row.endpoint == SANDBOX else ""
     limit = f" of at most {plain(found['budget'])}" if found["budget"] else ""
@@ -131,8 +133,8 @@ def _print_facts(console: Console, row: JobRow, line: JobLine, found: dict[str, 
         ("label", Text(safe(line.label or ""))),
         ("reason", Text(safe(row.reason or ""))),
         ("images", ", ".join(coverage)),
-        ("tree", f"{tree['leaves']:,} leaves, {tree['nodes']:,} nodes, depth {tree['depth']}"),
-        ("requests", f"{usage['requests']:,}; {tokens:,} tokens{cached}"),
+        ("tree", f"{leaves}, {many(tree['nodes'], 'node')}, depth {tree['depth']}"),
+        ("requests", f"{usage['requests']:,} sent; {many(tokens, 'token')}{cached}"),
         ("cost", f"{usage['cost']:.4f} {usage['currency']}{limit}{charged}"),
         ("began", f"{_clock(line.created_at)}, took {duration(line.seconds)}"),
         ("model", f"{row.model} at {row.endpoint}, {row.detail} detail"),
@@ -185,7 +187,8 @@ def _grow(
 def _node_label(node: NodeLine) -> Text:
     name = "answer" if node.parent_id is None else str(node.kind)
     span = f"images {node.first_position} to {node.last_position}"
-    facts = [f"{node.requests} requests, {node.tokens:,} tokens"] if node.requests else []
+    sent = f"{many(node.requests, 'request')}, {many(node.tokens, 'token')}"
+    facts = [sent] if node.requests else []
     says = safe(node.error or "") or _short(safe_line(node.text or ""), TEXT_SHOWN)
     return Text.assemble(
         (name, "bold" if node.kind == NodeKind.BRANCH or node.parent_id is None else ""),

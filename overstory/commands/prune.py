@@ -16,6 +16,7 @@ from core.settings import load
 from models import retention
 from models.retention import OldJob
 from overstory.commands.control import home_option
+from overstory.many import many
 from overstory.run import planning_services, prepare
 from overstory.terminal import safe_line
 from tasks.prune import FRESH_SECONDS, Pruned
@@ -94,31 +95,27 @@ def prune(
 
 def _line(job: OldJob) -> str:
     label = f" ({safe_line(job.label)})" if job.label else ""
-    return f"job {job.id}{label}: {job.status} {_day(job.finished_at)}, {job.images:,} images"
+    return f"job {job.id}{label}: {job.status} {_day(job.finished_at)}, {many(job.images, 'image')}"
 
 
 def summary(pruned: Pruned, before: float, dry_run: bool) -> str:
     """What went, in one or two sentences."""
-    left = _many(pruned.calls, "paid reply", "paid replies")
+    left = many(pruned.calls, "paid reply", "paid replies")
     left += " would leave the ledger" if dry_run else " left the ledger"
     if not pruned.jobs:
         said = f"no job ended before {_day(before)}"
         return f"{said}; {left}" if pruned.calls else f"nothing to prune: {said}"
     verb = "would prune" if dry_run else "pruned"
     said = (
-        f"{verb} {_many(pruned.jobs, 'job')} that ended before {_day(before)}:"
-        f" {_many(pruned.images, 'image row')}, {_many(pruned.nodes, 'node')},"
-        f" {_many(pruned.events, 'event')};"
-        f" {_many(pruned.blobs, 'prepared image')}, {pruned.blob_bytes / 1e6:.1f} MB"
+        f"{verb} {many(pruned.jobs, 'job')} that ended before {_day(before)}:"
+        f" {many(pruned.images, 'image row')}, {many(pruned.nodes, 'node')},"
+        f" {many(pruned.events, 'event')};"
+        f" {many(pruned.blobs, 'prepared image')}, {pruned.blob_bytes / 1e6:.1f} MB"
     )
     if pruned.calls:
         return f"{said}\n{left}"
-    kept = _many(pruned.kept_calls, "call")
+    kept = many(pruned.kept_calls, "call")
     return f"{said}\n{kept} kept in the ledger: the same requests cost nothing later"
-
-
-def _many(count: int, one: str, more: str = "") -> str:
-    return f"{count:,} {one if count == 1 else more or one + 's'}"
 
 
 def _day(at: float) -> str:

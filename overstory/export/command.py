@@ -16,6 +16,7 @@ from overstory.commands.control import find, home_option
 from overstory.export.parquet import write_parquet
 from overstory.export.rows import Export
 from overstory.export.writers import ORDER_MARK, WRITERS
+from overstory.many import many
 from overstory.report.command import check_writable
 from overstory.terminal import Screen, safe
 
@@ -44,7 +45,7 @@ def export(job: str, kind: str | None, out: Path | None, home: Path | None) -> N
         return
     check_writable(out, "export")
     _to_file(made, kind, out)
-    said = safe(f"export: {out} ({row.submitted:,} images)")
+    said = safe(f"export: {out} ({many(row.submitted, 'image')})")
     Console(stderr=True).print(said, markup=False, highlight=False, soft_wrap=True)
 
 

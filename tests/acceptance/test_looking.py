@@ -452,7 +452,7 @@ def test_an_estimate_reads_like_a_sentence_and_sends_nothing(
 ):
     ran = person.say("estimate", spoiled(tmp_path / "photos"), "--ask", "What is there?")
     assert ran.status == 0, ran.err
-    for words in ("9 to look at", "1 duplicates", "1 unusable", "USD", "held by", "text.jpg: "):
+    for words in ("9 to look at", "1 duplicate, ", "1 unusable", "USD", "held by", "text.jpg: "):
         assert words in ran.out
     assert house.stats()["calls"] == house.stats()["uploads"] == 0
 
