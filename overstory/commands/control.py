@@ -66,6 +66,8 @@ def pause(job: str, home: Path | None) -> None:
 def resume(job: str, as_json: bool, quiet: bool, budget: float | None, home: Path | None) -> None:
     """Let a paused or interrupted job go on, and stay with it to its end."""
     settings, database, row = find(job, home)
+    if row.status == JobStatus.COMPLETED:
+        raise WrongUsage(f"job {row.id} is completed: there is nothing to resume")
     if row.status.ended:
         raise WrongUsage(f"job {row.id} has ended ({row.status}): use 'overstory retry {row.id}'")
     check_budget(settings, row.model, budget)

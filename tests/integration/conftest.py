@@ -1,5 +1,25 @@
 """What the integration tests share."""
 
-from tests.integration.account import open_account, valkey
+from collections.abc import Iterator
+from pathlib import Path
 
-__all__ = ["open_account", "valkey"]
+import pytest
+
+import migrations
+from core.settings import load
+from models.engine import Database
+from tests.integration.account import open_account, valkey
+from workers.stack import database_url
+
+__all__ = ["open_account", "own", "valkey"]
+
+
+@pytest.fixture
+def own(home: Path) -> Iterator[Database]:
+    """The database that a command of this state folder finds."""
+    home.mkdir()
+    url = database_url(load())
+    migrations.upgrade(url)
+    database = Database(url)
+    yield database
+    database.dispose()

@@ -8,19 +8,15 @@ import pty
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from sqlalchemy import update
 
-import migrations
-from core.settings import load
 from core.states import JobStatus
 from models import state
 from models.engine import Database
 from models.tables import Image, Job, Node
-from tests.integration import jobs
-from workers.stack import database_url
+from tests.integration import jobs, shell
 
 SPELL = "\x1b]0;owned\x07\x1b[31mred\x9b2J\r\nsecond\tline\u202e"
 TOLD = "\\x1b]0;owned\\x07\\x1b[31mred\\x9b2J"
@@ -43,21 +39,16 @@ for words in json.loads(sys.argv[1]):
 
 
 @pytest.fixture
-def job(home: Path) -> str:
+def job(own: Database) -> str:
     """An ended job whose every text is a spell."""
-    home.mkdir()
-    url = database_url(load())
-    migrations.upgrade(url)
-    database = Database(url)
-    name = jobs.submit(database)
-    with database.write() as connection:
+    name = jobs.submit(own)
+    with own.write() as connection:
         state.job_failed(connection, name, SPELL, state.Moved())
         connection.execute(update(Image).values(error=SPELL))
         connection.execute(update(Node).values(text=SPELL))
         connection.execute(
             update(Job).values(ask=SPELL, label=SPELL, answer=SPELL, status=JobStatus.PARTIAL)
         )
-    database.dispose()
     return name
 
 
@@ -93,5 +84,4 @@ def test_no_text_of_others_gives_orders_to_a_terminal(job: str) -> None:
 
 
 def test_a_pipe_gets_the_answer_as_it_is(job: str) -> None:
-    command = [sys.executable, "-m", "overstory", "show", job]
-    assert SPELL.encode() in subprocess.run(command, capture_output=True, check=True).stdout
+    assert SPELL in shell.say("show", job).stdout

@@ -7,27 +7,23 @@ from pathlib import Path
 
 import pytest
 
-import migrations
 from core.errors import WrongUsage
 from core.settings import load
 from core.spec import parse_spec
 from core.states import NodeStatus
+from models.engine import Database
 from models.tables import Job, Node
 from overstory.run import planning_services
 from tasks import followups, submit
 from tasks.services import Services
 from tests.integration import jobs
-from workers.stack import database_url
 
 
 @pytest.fixture
-def services(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
+def services(own: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
     """Enough to plan: no broker, and leaves of two images."""
-    home.mkdir()
     monkeypatch.setenv("OVERSTORY_IMAGES_PER_REQUEST", "2")
-    settings = load()
-    migrations.upgrade(database_url(settings))
-    made = planning_services(settings)
+    made = planning_services(load())
     yield made
     made.close()
 
