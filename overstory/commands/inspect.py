@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
@@ -44,6 +46,10 @@ COLOURS = {
     **dict.fromkeys(("duplicate", "prepared", "uploaded"), "cyan"),
 }
 ASK_SHOWN, TEXT_SHOWN = 60, 90
+ASK_LEAST = 40
+"""Room that a question is worth a column with."""
+JOB_COLUMNS = ("job", "status", "images", "failed", "cost", "took", "began")
+GAP = "  "
 KEPT_WHOLE = ("job", "status", "began")
 PIPE_WIDTH = 180
 
@@ -72,28 +78,80 @@ def jobs(
     if as_json:
         print_json([asdict(job) for job in found])
     elif found:
-        _console().print(_jobs_table(found))
+        console = _console()
+        console.print(jobs_drawn(found, console.width))
     elif statuses or label is not None:
         click.echo("no job matches: leave out --status and --label to see all")
     else:
         click.echo("no job yet: overstory run PATH --ask 'a question' makes the first")
 
 
-def _jobs_table(found: Sequence[JobLine]) -> Table:
-    table = _table("job", "status", "=images", "=failed", "=cost", "=took", "began", "question")
-    for job in found:
-        named = safe_line(f"[{job.label}] {job.ask}" if job.label else job.ask)
-        table.add_row(
-            job.id,
-            _status(job.status),
-            f"{job.included:,}/{job.submitted:,}",
-            f"{job.failed:,}" if job.failed else "",
-            f"{job.cost:.4f} {job.currency}",
-            duration(job.seconds),
-            _clock(job.created_at),
-            Text(_short(named, ASK_SHOWN)),
+def jobs_drawn(found: Sequence[JobLine], width: int) -> RenderableType:
+    """Questions stand beside the rest where there is room for them, else each under its job; where
+    not even the rest fits a line, each job is a few."""
+    rows = [_job_cells(job) for job in found]
+    widths = [max(map(cell_len, column)) for column in zip(JOB_COLUMNS, *rows, strict=True)]
+    needed = sum(widths) + len(GAP) * (len(widths) - 1)
+    if needed + ASK_LEAST <= width:
+        return _jobs_table(found, rows)
+    if needed > width:
+        return Group(*(_job_paragraph(job, width) for job in found))
+    lines: list[RenderableType] = [Text(GAP.join(_justified(JOB_COLUMNS, widths)), "dim")]
+    for job, cells in zip(found, rows, strict=True):
+        name, status, *rest = _justified(cells, widths)
+        lines.append(
+            Text.assemble(f"{name}{GAP}", (status, _colour(job.status)), GAP, GAP.join(rest))
         )
+        lines.append(_job_question(job, width))
+    return Group(*lines)
+
+
+def _jobs_table(found: Sequence[JobLine], rows: Sequence[Sequence[str]]) -> Table:
+    table = _table("job", "status", "=images", "=failed", "=cost", "=took", "began", "question")
+    for job, (name, _, *rest) in zip(found, rows, strict=True):
+        table.add_row(name, _status(job.status), *rest, Text(_short(_named(job), ASK_SHOWN)))
     return table
+
+
+def _job_cells(job: JobLine) -> tuple[str, ...]:
+    """What JOB_COLUMNS hold."""
+    return (
+        job.id,
+        str(job.status),
+        f"{job.included:,}/{job.submitted:,}",
+        f"{job.failed:,}" if job.failed else "",
+        f"{job.cost:.4f} {job.currency}",
+        duration(job.seconds),
+        _clock(job.created_at),
+    )
+
+
+def _justified(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
+    """``cells`` in columns: words at their left, numbers at their right."""
+    return [
+        cell.ljust(width) if name in KEPT_WHOLE else cell.rjust(width)
+        for name, cell, width in zip(JOB_COLUMNS, cells, widths, strict=True)
+    ]
+
+
+def _job_paragraph(job: JobLine, width: int) -> RenderableType:
+    name, _, images, failed, *rest = _job_cells(job)
+    facts = [f"{images} images", *([f"{failed} failed"] if failed else []), *rest]
+    return Group(
+        Text.assemble(f"{name}{GAP}", _status(job.status)),
+        Padding(Text(", ".join(facts)), (0, 0, 0, len(GAP))),
+        _job_question(job, width),
+    )
+
+
+def _job_question(job: JobLine, width: int) -> RenderableType:
+    """Under its job: a line of it, or two of a narrow screen."""
+    said = _short(_named(job), max(ASK_SHOWN, width - len(GAP)))
+    return Padding(Text(said, "dim"), (0, 0, 0, len(GAP)))
+
+
+def _named(job: JobLine) -> str:
+    return safe_line(f"[{job.label}] {job.ask}" if job.label else job.ask)
 
 
 @click.command()
@@ -309,7 +367,11 @@ def _table(*columns: str) -> Table:
 
 
 def _status(status: str) -> Text:
-    return Text(str(status), style=COLOURS.get(status, "dim"))
+    return Text(str(status), style=_colour(status))
+
+
+def _colour(status: str) -> str:
+    return COLOURS.get(status, "dim")
 
 
 def _clock(at: float) -> str:
