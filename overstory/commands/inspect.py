@@ -50,6 +50,8 @@ ASK_LEAST = 40
 """Room that a question is worth a column with."""
 JOB_COLUMNS = ("job", "status", "images", "failed", "cost", "took", "began")
 GAP = "  "
+COST_DIGITS = 10
+"""A price of a million tokens has four decimals, so what a token costs has ten."""
 KEPT_WHOLE = ("job", "status", "began")
 PIPE_WIDTH = 180
 
@@ -76,7 +78,7 @@ def jobs(
     with database.read() as connection:
         found = reporting.jobs(connection, statuses, label, limit)
     if as_json:
-        print_json([asdict(job) for job in found])
+        print_json([values(job) for job in found])
     elif found:
         console = _console()
         console.print(jobs_drawn(found, console.width))
@@ -216,7 +218,7 @@ def tree(job: str, with_images: bool, as_json: bool, home: Path | None) -> None:
         nodes = reporting.nodes(connection, row.id)
         images = reporting.images(connection, row.id) if with_images else []
     if as_json:
-        print_json([asdict(node) for node in nodes])
+        print_json([values(node) for node in nodes])
         return
     below: dict[int | None, list[NodeLine]] = {}
     for node in nodes:
@@ -310,7 +312,7 @@ def calls(job: str, failed: bool, as_json: bool, home: Path | None) -> None:
     with database.read() as connection:
         found = reporting.calls(connection, row.id, failed)
     if as_json:
-        print_json([asdict(call) for call in found])
+        print_json([values(call) for call in found])
     elif found:
         _console().print(_calls_table(found))
     else:
@@ -340,6 +342,13 @@ def _calls_table(found: Iterable[CallLine]) -> Table:
             ),
         )
     return table
+
+
+def values(line: JobLine | NodeLine | CallLine) -> dict[str, Any]:
+    """A line for programs, its cost as a sum of decimals: floats have added 0.1 and 0.2 to
+    0.30000000000000004."""
+    found = asdict(line)
+    return found | {"cost": round(found["cost"], COST_DIGITS)}
 
 
 def print_json(value: object) -> None:

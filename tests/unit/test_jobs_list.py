@@ -10,7 +10,7 @@ from rich.console import Console
 
 from core.states import JobStatus
 from models.reporting import JobLine
-from overstory.commands.inspect import jobs_drawn
+from overstory.commands.inspect import jobs_drawn, values
 
 ASK = "Which of these need repair, and how soon?"
 JOB = JobLine(
@@ -59,3 +59,11 @@ def test_at_40_columns_nothing_is_cut() -> None:
 def test_a_job_too_wide_for_a_line_keeps_its_id_and_status() -> None:
     wide = replace(JOB, submitted=40_000, included=39_998, cost=10.8596, seconds=4_000.0)
     assert lines(80, [wide])[0] == "2f357c4b6ba3  completed"
+
+
+@pytest.mark.parametrize(
+    ("summed", "cost"),
+    [(0.1 + 0.2, 0.3), (0.0005794000000000001, 0.0005794), (1e-10, 1e-10), (0.0, 0.0)],
+)
+def test_programs_are_told_a_cost_as_a_sum_of_decimals(summed: float, cost: float) -> None:
+    assert values(replace(JOB, cost=summed))["cost"] == cost
