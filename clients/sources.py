@@ -93,7 +93,7 @@ def _expand_one(text: str, limits: ImageLimits) -> Expansion:
     path = Path(text)
     if text and (barred := _barred(path)):
         raise WrongUsage(
-            f"{_printable(text)!r} cannot be reached ({barred}): mend the folders above it,"
+            f"{printable_name(text)!r} cannot be reached ({barred}): mend the folders above it,"
             " or name another place"
         )
     if text and path.is_dir():
@@ -198,15 +198,15 @@ def _step(root: Path, entry: os.DirEntry[str], above: str) -> tuple[Path, str, s
 
 def _closed(folder: Path, error: OSError) -> WrongUsage:
     return WrongUsage(
-        f"the folder {_printable(str(folder))!r} cannot be looked into ({error.strerror}): mend its"
-        " permissions, or name another"
+        f"the folder {printable_name(str(folder))!r} cannot be looked into ({error.strerror}):"
+        " mend its permissions, or name another"
     )
 
 
 def _unlisted(folder: Path, inner: str, root: str | None) -> Source:
     """Stands for the images of a folder that nobody may look into: it fails as a file does that
     nobody may read, so that they are not left out in silence."""
-    return Source(_printable(inner), _location(folder), root=root)
+    return Source(printable_name(inner), _location(folder), root=root)
 
 
 def _natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
