@@ -183,7 +183,9 @@ def claim_all(
     _one_at_a_time(connection, account)
     rows = connection.execute(_KNOWN, {"of": account, "shas": list(sizes)}).all()
     claims = {row.sha256: c for row in rows if (c := _taken_by(row.status, row.alive))}
-    _touch(connection, account, [sha for sha, claim in claims.items() if claim is Claim.STORED])
+    stored = [sha for sha, claim in claims.items() if claim is Claim.STORED]
+    kept = _touch(connection, account, stored)
+    claims |= {sha: Claim.BUSY for sha in stored if sha not in kept}  # just given up
     lost = {row.sha256 for row in rows if row.maybe_there}
     wanted = [sha for sha in sizes if sha not in claims]
     room = files_max - _count(connection, account) if wanted else 0
@@ -527,11 +529,21 @@ def _count(connection: Connection, account: str) -> int:
     return connection.execute(_COUNT, {"of": account}).scalar_one()
 
 
-def _touch(connection: Connection, account: str, shas: Collection[str]) -> None:
-    if shas:
-        connection.execute(
-            update(File).where(File.account == account, File.sha256.in_(shas)).values(used_at=now())
+def _touch(connection: Connection, account: str, shas: Collection[str]) -> set[str]:
+    """Those of these contents that are stored still: they are used."""
+    if not shas:
+        return set()
+    used = connection.execute(
+        update(File)
+        .where(
+            File.account == account,
+            File.sha256.in_(shas),
+            File.status == FileStatus.STORED,
         )
+        .values(used_at=now())
+        .returning(File.sha256)
+    )
+    return set(used.scalars())
 
 
 def _take_all(
