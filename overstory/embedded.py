@@ -45,11 +45,11 @@ SOCKET_PATH_MAX = 100
 
 VALKEY = """\
 port 0
-unixsocket {socket}
+unixsocket "{socket}"
 unixsocketperm 700
-dir {folder}
+dir "{folder}"
 daemonize no
-logfile {folder}/valkey.log
+logfile "{folder}/valkey.log"
 # messages and account windows survive a kill; a lost second of them is healed from the database
 appendonly yes
 appendfsync everysec

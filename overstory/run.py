@@ -28,6 +28,7 @@ from overstory.addresses import wrong_password
 from overstory.binding import account_state, held_by, held_by_store
 from overstory.crew import Crew, begin, may_trace
 from overstory.embedded import Embedded, prepare_home
+from overstory.many import many
 from overstory.progress import Display, counts_of, display
 from overstory.store import bring_up_to_date
 from tasks import submit as submitting
@@ -228,8 +229,7 @@ def _say_ignored(console: Console, submitted: Submitted, quiet: bool) -> None:
     if submitted.ignored and not quiet:
         names = ", ".join(submitted.ignored[:3]) + (" ..." if len(submitted.ignored) > 3 else "")
         console.print(
-            f"{len(submitted.ignored)} files in the folders are no images and were left out:"
-            f" {names}",
+            f"left out, for they are no images: {many(len(submitted.ignored), 'file')} ({names})",
             markup=False,
             highlight=False,
             soft_wrap=True,
