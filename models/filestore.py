@@ -449,10 +449,11 @@ def unneeded(connection: Connection, account: str, limit: int) -> list[StoredFil
     return _give_up(connection, account, ~needed, limit)
 
 
-def unclaimed(connection: Connection, account: str, seconds: float) -> list[int]:
-    """Uploads of which nobody knows what came, and that nobody has claimed for ``seconds``."""
+def unclaimed(connection: Connection, account: str, seconds: float) -> list[str]:
+    """Contents of whose upload nobody knows what came, and that nobody has claimed for
+    ``seconds``."""
     rows = connection.execute(
-        select(File.id).where(
+        select(File.sha256).where(
             File.account == account,
             File.status == FileStatus.UPLOADING,
             File.used_at <= now() - seconds,
@@ -462,11 +463,16 @@ def unclaimed(connection: Connection, account: str, seconds: float) -> list[int]
     return list(rows.scalars())
 
 
-def never_came(connection: Connection, ids: Collection[int]) -> None:
-    """These uploads are not at the provider: there is nothing to look for any more."""
+def never_came(connection: Connection, account: str, shas: Collection[str]) -> None:
+    """These are not at the provider: there is nothing to look for any more."""
     connection.execute(
         update(File)
-        .where(File.id.in_(ids), File.status == FileStatus.UPLOADING, File.lease_until <= now())
+        .where(
+            File.account == account,
+            File.sha256.in_(shas),
+            File.status == FileStatus.UPLOADING,
+            File.lease_until <= now(),
+        )
         .values(status=FileStatus.GONE)
     )
 

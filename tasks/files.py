@@ -8,7 +8,6 @@ name.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
@@ -83,13 +82,18 @@ def _delete_again(services: Services) -> int:
 
 def _look_for_lost(services: Services) -> None:
     """Uploads that were lost, and that no image asks for any more: what is there of them comes into
-    the count, and so to be deleted."""
+    the count, and so to be deleted. No others: they may be of another database."""
+    account = services.account
     with services.database.read() as connection:
-        lost = filestore.unclaimed(connection, services.account, YOUNG_SECONDS)
-    if lost:
-        reconcile_files(services, time.time())
-        with services.database.write() as connection:
-            filestore.never_came(connection, lost)
+        lost = filestore.unclaimed(connection, account, YOUNG_SECONDS)
+    if not lost:
+        return
+    named = {content_of(file.filename): file for file in services.provider.files()}
+    with services.database.write() as connection:
+        for sha in lost:
+            if (file := named.get(sha)) is not None:
+                filestore.adopt(connection, account, sha, file.id, file.bytes)
+        filestore.never_came(connection, account, lost)
 
 
 @dataclass(frozen=True, slots=True)

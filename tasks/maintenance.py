@@ -80,7 +80,8 @@ class Reconciler:
         except ServiceAway as error:
             self._be_quiet()  # leases could not be renewed while the database was away
             log.warning("reconciler.waits", error=str(error))
-        self.idle_since = self.clock()
+        finally:
+            self.idle_since = self.clock()
 
     def _be_quiet(self) -> None:
         """Give leases one length: whoever lives renews them meanwhile."""

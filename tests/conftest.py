@@ -31,7 +31,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A state folder of the test's own, and no setting from outside."""
     for name in [name for name in os.environ if name.startswith(OURS)]:
         monkeypatch.delenv(name)
-    folder = tmp_path / "home"
+    folder = tmp_path / "my home"
     monkeypatch.setenv("OVERSTORY_HOME", str(folder))
     return folder
 

@@ -647,9 +647,10 @@ def test_a_lost_upload_that_no_image_asks_for_any_more_is_tidied_up(
     with services.database.write() as connection:
         sizes = {"a" * 64: 100, "b" * 64: 100}
         filestore.claim_all(connection, services.account, sizes, Lease("lost", 0.0), 10)
-    services.provider.upload(f"{FILE_PREFIX}{'a' * 64}.jpg", jpeg, "image/jpeg")
+    for sha in ("a" * 64, "c" * 64):
+        services.provider.upload(f"{FILE_PREFIX}{sha}.jpg", jpeg, "image/jpeg")
     assert [files.tidy(services) for _ in range(3)] == [0, 1, 0]
-    assert services.provider.files() == []
+    assert [files.content_of(file.filename) for file in services.provider.files()] == ["c" * 64]
     monkeypatch.setattr(services.provider, "files", raising(AssertionError("nothing is lost")))
     assert files.tidy(services) == 0
 
