@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tests.waiting import eventually, lives
 from workers.stack import Stack, read_stack
 
 SUPERVISOR = """
+from core.settings import load
 from overstory.embedded import SERVICE, Embedded, prepare_home
 from overstory.supervisor import Supervisor, only_one
 settings = load()
@@ -37,6 +39,14 @@ def said() -> str:
     done = CliRunner().invoke(down, [], catch_exceptions=False)
     assert done.exit_code == 0
     return done.output
+
+
+@pytest.fixture
+def home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Not under pytest's own folder: as root the server runs as a user who may not enter there."""
+    with tempfile.TemporaryDirectory(prefix="overstory-", ignore_cleanup_errors=True) as folder:
+        monkeypatch.setenv("OVERSTORY_HOME", folder)
+        yield Path(folder)
 
 
 @pytest.fixture
