@@ -52,7 +52,7 @@ def test_a_database_that_is_of_no_use_is_told_alike_by_commands_and_doctor(
         store.bring_up_to_date(load())
     assert words in str(told.value)
     assert remedy in str(told.value)
-    assert str(home) in str(told.value)
+    assert database_url(load()) in str(told.value)
     patient = Patient.examine({})
     finding = parts.database(patient)
     patient.close()
