@@ -19,6 +19,7 @@ from sqlalchemy import (
     Double,
     Integer,
     Select,
+    Update,
     and_,
     bindparam,
     exists,
@@ -243,31 +244,23 @@ def stored_all(connection: Connection, account: str, file_ids: Mapping[str, str]
 
 def abandoned(connection: Connection, account: str, shas: Collection[str], token: str) -> None:
     """These uploads did not happen: their places are free again."""
-    connection.execute(
-        update(File)
-        .where(
-            File.account == account,
-            File.sha256.in_(shas),
-            File.lease_token == token,
-            File.status == FileStatus.UPLOADING,
-        )
-        .values(status=FileStatus.GONE, lease_token=None, lease_until=0.0)
-    )
+    connection.execute(_let_go(account, shas, token).values(status=FileStatus.GONE))
 
 
 def unknown(connection: Connection, account: str, shas: Collection[str], token: str) -> None:
     """These uploads may have happened: their places are free, and the next to claim one looks for
     it at the provider (LOST)."""
-    connection.execute(
-        update(File)
-        .where(
-            File.account == account,
-            File.sha256.in_(shas),
-            File.lease_token == token,
-            File.status == FileStatus.UPLOADING,
-        )
-        .values(lease_token=None, lease_until=0.0)
+    connection.execute(_let_go(account, shas, token))
+
+
+def _let_go(account: str, shas: Collection[str], token: str) -> Update:
+    held = (
+        File.account == account,
+        File.sha256.in_(shas),
+        File.lease_token == token,
+        File.status == FileStatus.UPLOADING,
     )
+    return update(File).where(*held).values(lease_token=None, lease_until=0.0)
 
 
 def gone(connection: Connection, account: str, file_ids: Collection[str]) -> None:

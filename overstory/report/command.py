@@ -53,6 +53,8 @@ def check_writable(path: Path, what: str = "report") -> None:
     folder = path.parent
     if path.is_dir():
         raise WrongUsage(f"the {what} {str(path)!r} is a folder: name a file in it")
+    if path.exists() and not path.is_file():  # a file takes its place, once it is written
+        raise WrongUsage(f"the {what} {str(path)!r} is a device or a pipe: name a file")
     if not folder.is_dir():
         raise WrongUsage(
             f"the {what} {str(path)!r} cannot be written: there is no folder {str(folder)!r}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import re
 
 import pytest
@@ -102,12 +103,18 @@ def test_a_lane_a_stage_in_which_anything_happened() -> None:
 
 @pytest.mark.parametrize(
     ("name", "sentence"),
-    [("", "is a folder"), ("nowhere/r.html", "there is no folder"), ("file/r.html", "no folder")],
+    [
+        ("", "is a folder"),
+        ("nowhere/r.html", "there is no folder"),
+        ("file/r.html", "no folder"),
+        ("pipe", "is a device or a pipe"),
+    ],
 )
 def test_a_place_that_cannot_be_written_is_named_before_anything_is_paid(
     tmp_path, name, sentence
 ) -> None:
     (tmp_path / "file").write_text("")
+    os.mkfifo(tmp_path / "pipe")
     with pytest.raises(WrongUsage, match=sentence):
         check_writable(tmp_path / name)
 
