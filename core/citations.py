@@ -13,6 +13,9 @@ from dataclasses import dataclass
 _CITATION = re.compile(r"\[\s*(\d{1,9}(?:\s*(?:,|;|-|–|—|to)\s*\d{1,9})*)\s*\]")
 _TOKEN = re.compile(r"\d+|,|;|-|–|—|to")
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？;；])\s+|\n+")
+_GONE = "\0"
+"""Stands where a citation was, until the space before it has gone, too; it is in no stored text."""
+_AROUND_GONE = re.compile(rf"[ \t]*{_GONE}|[ \t]+(?=[.,;:!?])")
 RANGE_MAX = 100_000
 """A longer range is no citation but a claim about a set that cannot exist here."""
 
@@ -75,9 +78,9 @@ def translate(text: str, numbers: Mapping[int, int]) -> str:
         new = [numbers[number] for number in old]
         if new == old and len(old) == sum(map(len, spans)):
             return match.group(0)
-        return format_numbers(new) if new else ""
+        return format_numbers(new) if new else _GONE
 
-    return re.sub(r"[ \t]+([.,;:!?])", r"\1", _CITATION.sub(replace, text))
+    return _AROUND_GONE.sub("", _CITATION.sub(replace, text))
 
 
 def format_numbers(numbers: Collection[int]) -> str:

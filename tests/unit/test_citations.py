@@ -64,6 +64,7 @@ def test_what_cites_unknown_numbers_alone_goes(text, kept, cited, refused):
         ("[1-3]", {1: 5, 2: 40, 3: 41}, "[5, 40, 41]"),
         ("[1, 9]", {1: 5}, "[5]"),
         ("gone [9].", {1: 5}, "gone."),
+        ("all is [9] gone [8] [9].", {1: 5}, "all is gone."),
         ("[2] [1]", {1: 2, 2: 1}, "[1] [2]"),  # at once, not one after the other
         ("[1]", {1: 1}, "[1]"),
     ],
