@@ -19,6 +19,7 @@ from PIL import Image
 import migrations
 from models.engine import Database
 from overstory.sandbox.process import SandboxProcess
+from tests.forked_sandbox import ForkedSandbox
 
 OURS = ("OVERSTORY_", "STEPFUN_")
 TEMPLATE = "overstory_template"
@@ -178,7 +179,7 @@ def _opened(url: str) -> Iterator[Database]:
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
     """A sandbox in a process of its own, with its ledger; ``configure`` changes it."""
-    with SandboxProcess(tmp_path / "ledger.jsonl") as process:
+    with ForkedSandbox(tmp_path / "ledger.jsonl") as process:
         yield process
 
 

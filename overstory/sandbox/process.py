@@ -9,9 +9,10 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import IO, Any, Protocol, Self
 
 from core.errors import ServiceAway
 from overstory.sandbox.command import PARENT_VARIABLE
@@ -19,6 +20,17 @@ from overstory.sandbox.command import PARENT_VARIABLE
 START_SECONDS = 30.0
 STOP_SECONDS = 5.0
 ADMIN_SECONDS = 10.0
+
+
+class Begun(Protocol):
+    """What of ``subprocess.Popen`` is needed of a process: ``stdout`` is its, as bytes."""
+
+    pid: int
+    stdout: IO[bytes] | None
+
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
 
 
 class SandboxProcess:
@@ -33,17 +45,15 @@ class SandboxProcess:
         self._ledger = ledger or Path(self._folder.name) / "ledger.jsonl"
         self._config = config
         self._port = port
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Begun | None = None
         self.base_url = ""
 
     def start(self) -> Self:
         """Start it and wait until it takes requests. Raises ServiceAway when it does not."""
         config = Path(self._folder.name) / "config.json"
         config.write_text(json.dumps(self._config), encoding="utf-8")
-        words = [sys.executable, "-m", "overstory.sandbox", "--config", str(config)]
-        words += ["--port", str(self._port), "--ledger", str(self._ledger)]
-        environment = os.environ | {PARENT_VARIABLE: str(os.getpid())}
-        self._process = subprocess.Popen(words, stdout=subprocess.PIPE, env=environment)
+        words = ["--config", str(config), "--port", str(self._port), "--ledger", str(self._ledger)]
+        self._process = self.begin(words, os.environ | {PARENT_VARIABLE: str(os.getpid())})
         assert self._process.stdout is not None
         line = _first_line(self._process.stdout)
         if not line:
@@ -51,6 +61,11 @@ class SandboxProcess:
             raise ServiceAway("the sandbox did not start")
         self.base_url = json.loads(line)["base_url"]
         return self
+
+    def begin(self, words: list[str], environment: Mapping[str, str]) -> Begun:
+        """The process of ``overstory sandbox`` with these words, just started."""
+        command = [sys.executable, "-m", "overstory.sandbox", *words]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
 
     @property
     def pid(self) -> int:
