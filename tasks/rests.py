@@ -14,7 +14,7 @@ REST_SECONDS, REST_SECONDS_MAX = 0.5, 30.0
 """How long uploads rest after a refusal: doubled while the next one is refused too."""
 ROOM_SECONDS = 0.5
 """How long they rest where the store is full of what is waited for."""
-NO_ROOM_SECONDS_MAX = 2.0
+NO_ROOM_SECONDS_MAX = 1.0
 """The longest rest where the provider has no place and nothing of ours could go: a leaf may be
 answered any time, but each try is a refusal, and a look at all that is stored."""
 TRIAL_SECONDS = 30.0

@@ -37,6 +37,10 @@ WINDOW = 2.0
 UPLOADERS = 8
 
 
+on_one_database = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+"""For what takes its time at the limiter, whichever database there is."""
+
+
 @pytest.fixture(scope="module")
 def valkey() -> Iterator[ValkeyServer]:
     with ValkeyServer(free_port(), config={"save": ""}) as server:

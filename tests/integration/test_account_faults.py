@@ -27,7 +27,7 @@ from tasks.files import FILE_PREFIX
 from tasks.maintenance import Reconciler
 from tasks.question import CallStage
 from tests.conftest import draw_image
-from tests.integration.account import UPLOADERS, Account
+from tests.integration.account import UPLOADERS, Account, on_one_database
 from tests.waiting import eventually
 
 
@@ -208,6 +208,7 @@ def lose_workers(account: Account) -> None:
 # --- refused for being early
 
 
+@on_one_database
 def test_while_everything_is_refused_one_probe_a_second_is_sent_and_no_image_fails(
     open_account, make_images
 ):
@@ -227,6 +228,7 @@ def test_while_everything_is_refused_one_probe_a_second_is_sent_and_no_image_fai
     assert account.attempts() <= 1
 
 
+@on_one_database
 def test_uploads_that_are_refused_for_being_early_do_not_hammer(open_account, make_images):
     account = open_account()
     account.house.configure(faults_on=["files"], rates={"429": 1.0})
@@ -302,6 +304,7 @@ def test_a_job_ends_where_the_provider_has_been_silent_since_it_was_first_asked(
 # --- the balance and the key
 
 
+@on_one_database
 def test_an_empty_balance_pauses_the_job_and_a_probe_resumes_it(open_account, make_images):
     account = open_account(concurrency=2)
     account.house.configure(latency_seconds=0.3)
@@ -319,6 +322,7 @@ def test_an_empty_balance_pauses_the_job_and_a_probe_resumes_it(open_account, ma
     assert account.house.stats()["repeated_paid"] == 0
 
 
+@on_one_database
 def test_a_job_that_comes_while_the_balance_is_empty_is_shown_as_paused(open_account, make_images):
     account = open_account()
     account.house.configure(no_balance=True)
@@ -330,6 +334,7 @@ def test_a_job_that_comes_while_the_balance_is_empty_is_shown_as_paused(open_acc
     assert {job.status for job in account.ended(first, second)} == {JobStatus.COMPLETED}
 
 
+@on_one_database
 def test_a_pause_that_redis_forgets_still_ends(open_account, make_images, valkey):
     account = open_account()
     account.house.configure(no_balance=True)
@@ -429,13 +434,13 @@ def test_a_store_that_is_smaller_than_we_know_of_is_shared_by_leaves_in_turn(
     """The provider refuses what we thought had a place, while leaves hold half of their files."""
     account = open_account(start=False, files_max=1000)
     account.house.configure(max_files=8)
-    job = account.submit(make_images(24))
+    job = account.submit(make_images(18))
     while account.statuses(job)["pending"]:
         pipeline.run_slice(account.services, preprocess.STAGE)
     account.start()  # eight upload at once
     [ended] = account.ended(job)
     assert ended.status == JobStatus.COMPLETED
-    assert account.statuses(job) == {"included": 24}
+    assert account.statuses(job) == {"included": 18}
     assert account.house.stats()["repeated_paid"] == 0
 
 
@@ -733,6 +738,7 @@ def test_bytes_that_vanish_before_they_went_inside_a_request_fail_that_image_alo
     assert account.house.stats()["repeated_paid"] == 0
 
 
+@on_one_database
 def test_two_accounts_side_by_side_keep_their_own_limits_and_files(open_account, make_images):
     one = open_account(rpm=20)
     two = open_account(rpm=20, concurrency=2)  # 21 requests each: the last waits for the window

@@ -19,7 +19,7 @@ from models.state import Moved
 from models.tables import Call
 from overstory.sandbox.process import SandboxProcess
 from tasks import submit as submitting
-from tests.integration.account import Account
+from tests.integration.account import Account, on_one_database
 from tests.integration.jobs import submit
 from tests.waiting import eventually
 
@@ -88,6 +88,7 @@ def test_with_more_money_the_job_goes_on_and_pays_for_nothing_twice(open_account
     assert account.house.stats()["repeated_paid"] == 0
 
 
+@on_one_database
 def test_another_job_goes_first_while_the_money_of_one_is_in_flight(open_account, make_images):
     account = open_account(concurrency=10, gate_wait_seconds=30.0)
     account.house.configure(concurrency=10, latency_seconds=1.5, reasoning_tokens=0)
@@ -123,6 +124,7 @@ def test_a_call_whose_worker_was_lost_counts_with_the_most_it_may_have_cost(data
         assert ledger.money(connection, job) == ledger.Money(0.5, 0.25, 0.5)
 
 
+@on_one_database
 def test_a_paused_account_and_a_spent_budget_are_told_apart(open_account, make_images):
     account = open_account(concurrency=1)
     account.house.configure(reasoning_tokens=DEAR)
