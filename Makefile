@@ -37,8 +37,8 @@ $(PHOTOS): | $(VENV)/.stamp-run
 
 # --- checks -------------------------------------------------------------------------------------
 
-# Acceptance runs real worker processes, which mostly wait for each other: a file at a time on each
-# core, for the stacks that a file's tests share. What measures how much of a limit four processes use
+# Acceptance runs real worker processes, which mostly wait for each other: three files at a time on two
+# cores, whole for the stacks that their tests share. What measures how much of a limit four processes use
 # has the cores to itself.
 RINGS := unit contract integration migration
 ALONE := tests/integration/test_limiter_processes.py
@@ -47,7 +47,7 @@ ALONE := tests/integration/test_limiter_processes.py
 test: $(VENV)/.stamp-dev ## every test: unit, contract, integration, migration, then acceptance
 	@$(BIN)/pytest -q -n 2 --dist worksteal $(RINGS:%=tests/%) --ignore=$(ALONE) $(ARGS)
 	@$(BIN)/pytest -q $(ALONE) $(ARGS)
-	@$(BIN)/pytest -q -n 2 --dist loadfile tests/acceptance $(ARGS)
+	@$(BIN)/pytest -q -n 3 --dist loadfile tests/acceptance $(ARGS)
 
 test-%: $(VENV)/.stamp-dev ## one ring: make test-unit, test-contract, ...
 	@$(BIN)/pytest -q tests/$* $(ARGS)

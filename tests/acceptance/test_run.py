@@ -314,7 +314,7 @@ def test_a_kill_loses_nothing_and_only_what_was_in_flight_is_paid_again(
 def test_workers_are_processes_of_their_own_that_celery_can_inspect(
     person: Person, house: House, make_images
 ):
-    house.process.configure(latency_seconds=6.0)
+    house.process.configure(latency_seconds=12.0)
     process = person.start(make_images(2), "--json")
     eventually(house.in_flight)
     assert process.pid not in {p.pid for p in person.processes(of="celery")}
