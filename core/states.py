@@ -63,7 +63,7 @@ class CallStatus(StrEnum):
 class FileStatus(StrEnum):
     UPLOADING = "uploading"  # leased to a worker; owner: its lease
     STORED = "stored"  # the provider has it under ``file_id``
-    GONE = "gone"  # deleted, or lost by the provider
+    GONE = "gone"  # deleted, or lost by the provider; with a ``file_id``: to be deleted
 
 
 class DeliveryStatus(StrEnum):

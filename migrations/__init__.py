@@ -93,18 +93,19 @@ def newest() -> str:
 
 
 def is_current(database: Database) -> bool:
-    """True when the database is at the newest revision."""
-    return revision(database) == newest()
+    """True when the database is at the newest revision. Raises OverstoryError where it is of a
+    newer version, or no database."""
+    found = revision(database)
+    if found is not None and found not in known():
+        raise OverstoryError(
+            f"the database is at revision {found}, which this version does not know; {NEWER}"
+        )
+    return found == newest()
 
 
 def _is_current(url: str) -> bool:
     database = Database(url)
     try:
-        found = revision(database)
-        if found is not None and found not in known():
-            raise OverstoryError(
-                f"the database is at revision {found}, which this version does not know; {NEWER}"
-            )
-        return found == newest()
+        return is_current(database)
     finally:
         database.dispose()

@@ -344,15 +344,15 @@ def is_stuck(connection: Connection, account: str, files_max: int | None) -> boo
 
 def deleted(connection: Connection, files: Collection[StoredFile]) -> None:
     """The provider has deleted these: their places are free."""
-    _given_up(connection, files, deleted_at=now(), lease_until=0.0, file_id=None)
+    _of_given_up(connection, files, deleted_at=now(), lease_until=0.0, file_id=None)
 
 
 def not_deleted(connection: Connection, files: Collection[StoredFile]) -> None:
     """The provider has not deleted these: it is asked again."""
-    _given_up(connection, files, lease_until=0.0)
+    _of_given_up(connection, files, lease_until=0.0)
 
 
-def _given_up(connection: Connection, files: Collection[StoredFile], **values: object) -> None:
+def _of_given_up(connection: Connection, files: Collection[StoredFile], **values: object) -> None:
     """Only of those that were not uploaded anew meanwhile."""
     connection.execute(
         update(File)

@@ -143,7 +143,8 @@ def _logs(**_: Any) -> None:
 def _part_soon(**_: Any) -> None:
     """A pool's child that ends waits for its parent to read its last result: up to half a minute,
     and in vain where the parent was told to stop between giving it the task and hearing that it had
-    begun (Celery 5.7.0 then forgets the task and reads no more). No result of ours is read."""
+    begun (Celery 5.7.0 then forgets the task and reads no more). Nothing of ours hangs on it: what
+    a task does is in the database, and the one result there is the child has sent by then."""
     from billiard import pool
 
     pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = round(
