@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import colorsys
 import re
-from functools import lru_cache
 
 COLOURS = (
     "black",
@@ -45,7 +44,6 @@ _HUES = (
 )
 
 
-@lru_cache(maxsize=32_768)
 def colour_name(red: int, green: int, blue: int) -> str:
     """The word for an sRGB colour of 0..255 a channel."""
     hue, saturation, value = colorsys.rgb_to_hsv(red / 255, green / 255, blue / 255)
@@ -55,6 +53,14 @@ def colour_name(red: int, green: int, blue: int) -> str:
         return "white" if value > 0.88 else "grey"
     name = next(name for edge, name in _HUES if hue * 360 <= edge)
     return _muted(name, saturation, value)
+
+
+class Names(dict[tuple[int, int, int], str]):
+    """The words for colours, each found once. Whoever asks sees to it that they are few."""
+
+    def __missing__(self, rgb: tuple[int, int, int]) -> str:
+        name = self[rgb] = colour_name(*rgb)
+        return name
 
 
 def _muted(name: str, saturation: float, value: float) -> str:

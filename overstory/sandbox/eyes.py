@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TypeVar
 
-from overstory.sandbox.look import FORMATS, QUICK_BYTES, Look, is_quick, look_at
+from overstory.sandbox.look import FORMATS, QUICK_BYTES, Look, look_at, quick_look
 from overstory.sandbox.refusal import wrong_input
 
 Given = TypeVar("Given")
@@ -67,7 +67,8 @@ class Eyes:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _looked(self, data: bytes) -> Look:
-        return look_at(data) if is_quick(data) else await self._away(look_at, data)
+        look = quick_look(data)
+        return await self._away(look_at, data) if look is None else look
 
     async def _away(self, work: Callable[[Given], Made], given: Given) -> Made:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, given)

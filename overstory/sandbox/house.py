@@ -65,7 +65,10 @@ class House:
         if scheme.lower() != "bearer" or not key or not listed or config.refuse_keys:
             self.unauthorized += 1
             raise bad_key()
-        return self._accounts.setdefault(key, Account(key))
+        account = self._accounts.get(key)
+        if account is None:
+            account = self._accounts[key] = Account(key)
+        return account
 
     def check_open(self, paid: bool = False) -> None:
         """Raises Refusal while a switch closes the house: outage; for paid calls no balance too."""

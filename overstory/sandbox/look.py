@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import io
 import math
-from collections import Counter
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from operator import mul
+from operator import itemgetter, mul
 from typing import Any
 
 from PIL import Image, ImageChops, ImageFilter
 
-from overstory.sandbox.colours import colour_name
+from overstory.sandbox.colours import Names
 from overstory.sandbox.refusal import Refusal, wrong_input
 
 FORMATS = {"JPEG": "jpeg", "PNG": "png", "GIF": "gif", "WEBP": "webp"}
@@ -22,6 +23,7 @@ PIXELS_MAX = 178_956_970
 LEVELS = range(256)
 SQUARES = [level * level for level in LEVELS]
 COARSE = bytes(level & 0xF8 | 4 for level in LEVELS)  # eight shades as one
+NAMES = Names()  # of coarse colours: 32,768 at most
 GLANCE = 64  # pixels a side of the copy that is described
 QUICK_BYTES, QUICK_PIXELS = 256 * 1024, 1_000_000
 """Looking at so little takes a millisecond at most, and handing it to a thread a third of one."""
@@ -79,25 +81,30 @@ class Look:
 
 def look_at(data: bytes) -> Look:
     """Decode and describe an image. Raises Refusal 400 for what the API would not take."""
+    with _opened(data) as image:
+        return _describe(image)
+
+
+def quick_look(data: bytes) -> Look | None:
+    """The same for an image so small that nobody needs to wait for it elsewhere, else None."""
+    if len(data) > QUICK_BYTES:
+        return None
+    with _opened(data) as image:
+        return _describe(image) if image.width * image.height <= QUICK_PIXELS else None
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[Image.Image]:
+    """The image, past the checks that need no pixel. Raises Refusal 400, also for what fails
+    inside the block."""
     try:
         with Image.open(io.BytesIO(data), formats=tuple(FORMATS)) as image:
             _check(image)
-            return _describe(image)
+            yield image
     except Refusal:
         raise
     except Exception as error:  # decoders raise whatever they like on broken data
         raise wrong_input(f"image cannot be decoded: {type(error).__name__}") from error
-
-
-def is_quick(data: bytes) -> bool:
-    """Whether an image is so small that nobody needs to wait for it elsewhere."""
-    if len(data) > QUICK_BYTES:
-        return False
-    try:
-        with Image.open(io.BytesIO(data), formats=tuple(FORMATS)) as image:
-            return image.width * image.height <= QUICK_PIXELS
-    except Exception:  # decoders raise whatever they like; whoever looks tells what is wrong
-        return True
 
 
 def _check(image: Image.Image) -> None:
@@ -148,11 +155,12 @@ def _on_black(image: Image.Image) -> Image.Image:
 
 def _shares(small: Image.Image) -> tuple[tuple[str, float], ...]:
     """Colour names by share, those of at least 3 %, largest first."""
-    counts: Counter[str] = Counter()
+    counts: defaultdict[str, int] = defaultdict(int)
     coarse = Image.frombytes("RGB", small.size, small.tobytes().translate(COARSE))
     found: Any = coarse.getcolors(GLANCE * GLANCE) or ()
     for count, pixel in found:
-        counts[colour_name(*pixel)] += count
-    total = counts.total()
-    shares = tuple((name, count / total) for name, count in counts.most_common())
+        counts[NAMES[pixel]] += count
+    total = sum(counts.values())
+    largest_first = sorted(counts.items(), key=itemgetter(1), reverse=True)
+    shares = tuple((name, count / total) for name, count in largest_first)
     return tuple(pair for pair in shares if pair[1] >= 0.03) or shares[:1]

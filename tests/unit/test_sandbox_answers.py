@@ -13,7 +13,7 @@ from overstory.sandbox import answer, liar, markers, sight
 from overstory.sandbox.colours import colour_name
 from overstory.sandbox.config import FaultKind, SandboxConfig
 from overstory.sandbox.filler import fill
-from overstory.sandbox.look import look_at
+from overstory.sandbox.look import QUICK_PIXELS, look_at, quick_look
 from overstory.sandbox.refusal import Refusal
 from overstory.sandbox.reply import Reply, Usage, spend, spoiled
 from overstory.sandbox.schema import wanted_schema
@@ -78,6 +78,12 @@ def test_an_image_is_described_from_its_pixels(image, said):
 def test_the_four_formats_are_read(kind):
     look = look_at(encoded(plain(), kind))
     assert (look.width, look.height, look.format) == (40, 30, kind.lower())
+
+
+@pytest.mark.parametrize(("width", "quick"), [(QUICK_PIXELS // 500, True), (2_001, False)])
+def test_only_a_small_picture_is_looked_at_where_it_arrives(width, quick):
+    data = encoded(plain("navy", (width, 500)), "JPEG")
+    assert quick_look(data) == (look_at(data) if quick else None)
 
 
 ANIMATED = encoded(plain("red"), "GIF", save_all=True, append_images=[plain("blue")])
