@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from sqlalchemy import insert, text, update
 
-from models import views
+from models import queries, views
 from models.engine import Database
 from models.tables import Call, Delivery, Image, Job, Node
 
@@ -120,6 +120,23 @@ def test_times_are_times(told: Database) -> None:
         assert row["created_at"] == expected
     assert row["seconds"] == 90
     assert str(ask(told, "SELECT day FROM v_usage_daily")[0]["day"]) == "2026-09-21"
+
+
+def test_views_count_the_requests_that_the_command_counts(told: Database) -> None:
+    """Those that were sent: not what failed before a byte left, nor what is still under way."""
+    call = {"job_id": "job-1", "account": "a", "model": "m", "images": 2, "currency": "USD"}
+    call |= {"reserved_tokens": 1, "lease_token": "t", "lease_until": 0.0, "started_at": AT}
+    ends = [("failed", None), ("failed", 503), ("started", None), ("refused", 400)]
+    with told.write() as connection:
+        for key, (status, code) in enumerate(ends, 3):
+            connection.execute(
+                insert(Call).values(**call, key=str(key), status=status, http_status=code)
+            )
+        counted = queries.used(connection, "job-1").requests
+    assert counted == 4  # with the fixture's two
+    assert ask(told, "SELECT requests FROM v_jobs") == [{"requests": counted}]
+    found = ask(told, "SELECT requests, settled, refused, failed FROM v_usage_daily")
+    assert found == [{"requests": counted, "settled": 1, "refused": 1, "failed": 3}]
 
 
 def test_coverage_of_a_running_job_is_counted(told: Database) -> None:
