@@ -98,6 +98,7 @@ local function count(leaves, requests, tokens)
   redis.call('ZADD', ticks, at, at)
 end
 
+-- Returns the requests and tokens that they held.
 local function drop_ticks(gone)
   local fields = {}
   for i, at in ipairs(gone) do
@@ -113,6 +114,32 @@ local function drop_ticks(gone)
   redis.call('HINCRBY', window, 't', text(0 - tokens))
   redis.call('HDEL', window, unpack(fields))
   redis.call('ZREM', ticks, unpack(gone))
+  return requests, tokens
+end
+
+-- Moments that lie further ahead than any can: the server's clock was set back, and an account with a
+-- full window would wait until it is there again. What they hold counts as if it had begun now.
+local function pull_back()
+  local latest, leaves = now + 2 * (span + guard), leaving(now + guard + span)
+  local far = redis.call('ZRANGEBYSCORE', ticks, '(' .. text(latest), '+inf', 'LIMIT', 0, 100)
+  if #far == 0 then
+    return
+  end
+  while #far > 0 do
+    count(leaves, drop_ticks(far))
+    far = redis.call('ZRANGEBYSCORE', ticks, '(' .. text(latest), '+inf', 'LIMIT', 0, 100)
+  end
+  local held = redis.call('HGETALL', calls)
+  for i = 1, #held, 2 do
+    local left, reserved = held[i + 1]:match('%d+ (%d+) (%d+)')
+    if tonumber(left) > latest then
+      redis.call('HSET', calls, held[i], text(now) .. ' ' .. text(leaves) .. ' ' .. reserved)
+    end
+  end
+  local hold = redis.call('HGET', state, 'hold')
+  if hold and tonumber(hold) > latest then
+    redis.call('HSET', state, 'hold', text(leaves))
+  end
 end
 
 -- What has left the window; each tick is touched once in its life.
@@ -142,6 +169,7 @@ end
 
 local function tidy()
   slide()
+  pull_back()
   expire()
   redis.call('ZREMRANGEBYSCORE', ended, '-inf', text(now - ENDED_US))
 end

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, Double, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.engine import make_url
@@ -22,6 +22,16 @@ SQLITE_BUSY_SECONDS = 60
 """A writer waits this long for another's transaction (a backup may hold the lock for 20 s)."""
 FIXED_IN = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 """SQLite versions with the WAL-reset bug (3.7.0 to 3.51.2) mended, newest first."""
+AWAY_AT_LAST: Final = {
+    "connect_timeout": 5,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,  # ms
+}
+"""When a connection to PostgreSQL counts as broken. Where a route is gone without a word (a NAT's
+table, a moved address) Linux itself waits two hours for a reply, and a quarter of one for an
+acknowledgement: longer than a lease."""
 READ_ONLY = "25006"
 """The SQLSTATE of a server that takes no writes: a standby, or one whose disk is full."""
 
@@ -185,7 +195,7 @@ def _postgresql(url: str) -> Engine:
         pool_size=5,
         max_overflow=20,
         pool_recycle=1800,
-        connect_args={"connect_timeout": 5},
+        connect_args={k: v for k, v in AWAY_AT_LAST.items() if k not in driver_url.query},
     )
 
     @event.listens_for(engine, "handle_error")

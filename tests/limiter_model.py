@@ -215,7 +215,21 @@ class ModelLimiter:
         self.entries = [entry for entry in self.entries if entry.leaves > now]
         self.calls = {lease: call for lease, call in self.calls.items() if call.expires > now}
         self.ended = {lease: at for lease, at in self.ended.items() if at > now - ENDED_US}
+        self._pull_back(now)
         return now
+
+    def _pull_back(self, now: int) -> None:
+        """After the clock was set back: what is far ahead counts as if it had begun now."""
+        guard = _us(self.arrival_guard_seconds)
+        latest, leaves = now + 2 * (_us(self.window_seconds) + guard), self._leaving(now + guard)
+        far = [entry for entry in self.entries if entry.leaves > latest]
+        for call in self.calls.values():
+            if any(call.entry is entry for entry in far):
+                call.admitted = now
+        for entry in far:
+            entry.leaves = leaves
+        if far and self.hold > latest:
+            self.hold = leaves
 
     def _used(self) -> tuple[int, int, int]:
         requests = sum(entry.requests for entry in self.entries)

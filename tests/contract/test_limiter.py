@@ -226,6 +226,25 @@ def test_a_renewal_that_crosses_the_end_takes_no_slot(make: Make, clock: Clock) 
     assert limiter.state().in_flight == 0
 
 
+def test_a_clock_that_is_set_back_keeps_a_full_window_waiting_for_a_window_at_most(
+    make: Make, clock: Clock
+) -> None:
+    limiter = make(clock, Limits(10, 3, 1_000))
+    first, second, _ = take(limiter, 3, 10)
+    limiter.slow_down(first, SlowDown(RPM, None, "slow down", retry_after=30))
+    clock.now -= 3_600
+    wait = limiter.acquire("one more", 10, 300)
+    assert isinstance(wait, Wait)
+    assert wait.seconds <= WINDOW + GUARD + TICK
+    limiter.settle(second, 10)
+    assert (limiter.state().requests, limiter.state().in_flight) == (3, 1)
+    clock.now += WINDOW - TICK
+    assert limiter.state().requests == 3  # the window is kept from where the clock stands now
+    clock.now += GUARD + 3 * TICK
+    assert limiter.state().requests == 0
+    assert limiter.acquire("one more", 10, 300) == Admitted("one more")
+
+
 def test_a_call_larger_than_the_whole_limit_goes_alone(make: Make, clock: Clock) -> None:
     limiter = make(clock, Limits(10, 10, 1_000))
     take(limiter, 1, 10)
