@@ -14,7 +14,6 @@ import stat
 import urllib.parse
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from glob import glob, has_magic
 from pathlib import Path
@@ -39,7 +38,6 @@ __all__ = [
 
 SAMPLE_BYTES = 16 * 1024
 """Scans and bursts come in files of one size: thousands of them are told apart by this much."""
-READERS = 8
 SYSTEM_FOLDERS = frozenset({"lost+found", "System Volume Information", "$RECYCLE.BIN"})
 """Closed to people at the root of a disk, and of no concern to them."""
 PAGED_ENDINGS = (".pdf", ".tif", ".tiff")
@@ -475,16 +473,13 @@ def _contents(sources: Sequence[Source]) -> dict[str, str]:
 
 
 def _looks(samples: dict[str, list[int]]) -> dict[str, str | None]:
-    """location -> hash of its samples. A disk answers many at once, and one waits for each."""
-    found: dict[str, str | None] = {}
-
-    def look(locations: Sequence[str]) -> None:
-        for at in locations:
-            found[at] = _sampled(at, samples[at])
-
-    with ThreadPoolExecutor(READERS) as pool:
-        list(pool.map(look, (list(samples)[one::READERS] for one in range(READERS))))
-    return {at: found[at] for at in samples}
+    """location -> hash of its samples; None where they cannot be read."""
+    wanted = [(local_path(at), places) for at, places in samples.items()]
+    read = disk.samples(wanted, SAMPLE_BYTES)
+    return {
+        at: None if pieces is None else hashlib.sha256(b"".join(pieces)).hexdigest()
+        for at, pieces in zip(samples, read, strict=True)
+    }
 
 
 def _head(size: int) -> list[int]:
@@ -495,15 +490,6 @@ def _head(size: int) -> list[int]:
 def _middle_and_end(size: int) -> list[int]:
     last = max(size - SAMPLE_BYTES, 0)
     return [last // 2, last]
-
-
-def _sampled(location: str, places: Sequence[int]) -> str | None:
-    """Hash of the samples at ``places``; None where they cannot be read."""
-    try:
-        pieces = disk.samples(local_path(location), places, SAMPLE_BYTES)
-    except ImageRefused:
-        return None
-    return hashlib.sha256(b"".join(pieces)).hexdigest()
 
 
 def _hash(location: str) -> str | None:

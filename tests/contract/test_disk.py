@@ -11,17 +11,44 @@ from clients import disk
 from models.claims import ImageWork
 from tasks import preprocess
 
+UNREADABLE = ("missing", "folder", "pipe", "empty")
 
-@pytest.mark.parametrize("kind", ["missing", "folder", "pipe", "empty"])
-def test_reading_ahead_waits_for_nothing_and_raises_nothing(tmp_path: Path, kind: str) -> None:
-    path = tmp_path / kind
+
+def _unreadable(folder: Path, kind: str) -> Path:
+    path = folder / kind
     if kind == "folder":
         path.mkdir()
     elif kind == "pipe":
         os.mkfifo(path)
     elif kind == "empty":
         path.touch()
-    disk.read_ahead(path)
+    return path
+
+
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_reading_ahead_waits_for_nothing_and_raises_nothing(tmp_path: Path, kind: str) -> None:
+    disk.read_ahead(_unreadable(tmp_path, kind))
+
+
+@pytest.mark.parametrize("ahead", [True, False])
+def test_samples_are_those_of_each_file_in_order_and_none_where_there_is_nothing_to_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead: bool
+) -> None:
+    if not ahead:  # as on a Mac
+        monkeypatch.delattr(os, "posix_fadvise")
+    wanted: list[tuple[Path, list[int]]] = [
+        (_unreadable(tmp_path, kind), [0]) for kind in UNREADABLE
+    ]
+    for n in range(2 * disk.SAMPLED_AT_ONCE):
+        path = tmp_path / f"{n}"
+        path.write_bytes(b"%04d" % n * 3)
+        wanted.append((path, [0, 10]))
+    before = {path.name for path in Path("/dev/fd").iterdir()}
+    found = list(disk.samples(wanted, 6))
+    assert found[: len(UNREADABLE)] == [None] * len(UNREADABLE)
+    expected = [[b"%04d%02d" % (n, n // 100), b"%02d" % (n % 100)] for n in range(len(found) - 4)]
+    assert found[len(UNREADABLE) :] == expected
+    assert {path.name for path in Path("/dev/fd").iterdir()} == before
 
 
 def test_the_disk_is_at_the_next_file_while_one_is_prepared(

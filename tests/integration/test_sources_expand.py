@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -277,17 +277,19 @@ def test_only_files_of_one_size_are_looked_into_and_only_those_alike_are_read(
     put(tmp_path, "5.jpg", data=long + b"!")
     looked: list[str] = []
     read: list[str] = []
-    sampled, hashed = sources._sampled, sources._hash
+    sampled, hashed = disk.samples, sources._hash
 
-    def look(at: str, places: Sequence[int]) -> str | None:
-        looked.append(Path(at).name)
-        return sampled(at, places)
+    def look(
+        wanted: Sequence[tuple[Path, Sequence[int]]], length: int
+    ) -> Iterator[list[bytes] | None]:
+        looked.extend(path.name for path, _ in wanted)
+        return sampled(wanted, length)
 
     def hash_whole(at: str) -> str | None:
         read.append(Path(at).name)
         return hashed(at)
 
-    monkeypatch.setattr(sources, "_sampled", look)
+    monkeypatch.setattr(disk, "samples", look)
     monkeypatch.setattr(sources, "_hash", hash_whole)
     assert content_twins(expand([str(tmp_path)], LIMITS).sources) == {1: 0}
     assert sorted(looked[:4]) == ["1.jpg", "2.jpg", "3.jpg", "4.jpg"]
