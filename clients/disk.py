@@ -75,7 +75,7 @@ def _is_held(descriptor: int) -> bool:
 
 
 def samples(
-    wanted: Sequence[tuple[Path, Sequence[int]]], length: int
+    wanted: Sequence[tuple[str | Path, Sequence[int]]], length: int
 ) -> Iterator[list[bytes] | None]:
     """At most ``length`` bytes of regular files, at each of the places named beside them, in order;
     None for a file that cannot be read."""
@@ -84,7 +84,7 @@ def samples(
 
 
 def _samples(
-    wanted: Sequence[tuple[Path, Sequence[int]]], length: int
+    wanted: Sequence[tuple[str | Path, Sequence[int]]], length: int
 ) -> Iterator[list[bytes] | None]:
     """All are asked for before the first is read."""
     asked: list[int | None] = []
@@ -99,7 +99,7 @@ def _samples(
                 os.close(descriptor)
 
 
-def _asked_for(path: Path, places: Sequence[int], length: int) -> int | None:
+def _asked_for(path: str | Path, places: Sequence[int], length: int) -> int | None:
     """The descriptor of a file that the system has begun to read; None where there is none."""
     try:
         descriptor = _descriptor(path)
@@ -145,7 +145,7 @@ def _at_hand(path: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _descriptor(path: Path) -> int:
+def _descriptor(path: str | Path) -> int:
     try:
         return os.open(path, _FLAGS)
     except (FileNotFoundError, NotADirectoryError, ValueError):

@@ -348,9 +348,15 @@ def _location(path: Path) -> str:
 
 def local_path(location: str) -> Path:
     """The file a non-URL location stands for, also when its name is not valid UTF-8."""
+    return Path(_place(location))
+
+
+def _place(location: str) -> str:
+    """The same as the system takes it: planning asks for it twice a file, and a Path takes longer
+    to make than to use."""
     if location.startswith(BYTES_SCHEME):
-        return Path(os.fsdecode(urllib.parse.unquote_to_bytes(location.removeprefix(BYTES_SCHEME))))
-    return Path(location)
+        return os.fsdecode(urllib.parse.unquote_to_bytes(location.removeprefix(BYTES_SCHEME)))
+    return location
 
 
 def check_local(source: Source) -> Path:
@@ -372,9 +378,9 @@ def check_local(source: Source) -> Path:
 
 
 def _stays_inside(source: Source) -> bool:
-    path = local_path(source.location)
-    linked = source.root is not None and path.is_symlink()
-    return not linked or _inside(os.path.realpath(path), source.root or "")
+    place = _place(source.location)
+    linked = source.root is not None and os.path.islink(place)  # noqa: PTH114 - see _place
+    return not linked or _inside(os.path.realpath(place), source.root or "")
 
 
 def _inside(real: str, root: str | Path) -> bool:
@@ -474,7 +480,7 @@ def _contents(sources: Sequence[Source]) -> dict[str, str]:
 
 def _looks(samples: dict[str, list[int]]) -> dict[str, str | None]:
     """location -> hash of its samples; None where they cannot be read."""
-    wanted = [(local_path(at), places) for at, places in samples.items()]
+    wanted = [(_place(at), places) for at, places in samples.items()]
     read = disk.samples(wanted, SAMPLE_BYTES)
     return {
         at: None if pieces is None else hashlib.sha256(b"".join(pieces)).hexdigest()

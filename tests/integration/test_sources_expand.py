@@ -280,9 +280,9 @@ def test_only_files_of_one_size_are_looked_into_and_only_those_alike_are_read(
     sampled, hashed = disk.samples, sources._hash
 
     def look(
-        wanted: Sequence[tuple[Path, Sequence[int]]], length: int
+        wanted: Sequence[tuple[str, Sequence[int]]], length: int
     ) -> Iterator[list[bytes] | None]:
-        looked.extend(path.name for path, _ in wanted)
+        looked.extend(Path(at).name for at, _ in wanted)
         return sampled(wanted, length)
 
     def hash_whole(at: str) -> str | None:
