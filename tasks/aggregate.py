@@ -64,7 +64,7 @@ class Reading:
         return FIRST
 
     def images(self, form: Variant) -> int:
-        return sum(note.images for note in self.notes)
+        return 0
 
     def image_tokens(self, form: Variant) -> int:
         return 0
@@ -91,7 +91,8 @@ class Reading:
         return [note.text for note in self.notes]
 
     def body(self, form: Variant) -> Body:
-        return read_body(self.ask, self.texts, self.images(form), self.whole, form)
+        below = sum(note.images for note in self.notes)
+        return read_body(self.ask, self.texts, below, self.whole, form)
 
     def sendable(self, services: Services, form: Variant) -> Sendable:
         return Sendable(self.body(form))

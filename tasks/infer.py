@@ -123,7 +123,7 @@ class LookEach(Looking):
         return self.leaf.first()
 
     def images(self, form: Form) -> int:
-        return len(form.kept) if form.reading else len(form.shown)
+        return len(self._of(form))
 
     def image_tokens(self, form: Form) -> int:
         return sum(image.tokens for image in self._of(form))

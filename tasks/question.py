@@ -49,7 +49,7 @@ class Question(Protocol):
     def first(self) -> AnyForm: ...
 
     def images(self, form: Any) -> int:
-        """How many images the form shows, or reads notes on."""
+        """How many images the form shows: none where it reads notes."""
 
     def image_tokens(self, form: Any) -> int:
         """What the images it shows cost."""

@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from sqlalchemy import insert, text, update
 
+from benchmarks.pipeline.inprocess import make_files, whole
 from models import queries, views
 from models.engine import Database
 from models.tables import Call, Delivery, Image, Job, Node
@@ -137,6 +138,19 @@ def test_views_count_the_requests_that_the_command_counts(told: Database) -> Non
     assert ask(told, "SELECT requests FROM v_jobs") == [{"requests": counted}]
     found = ask(told, "SELECT requests, settled, refused, failed FROM v_usage_daily")
     assert found == [{"requests": counted, "settled": 1, "refused": 1, "failed": 3}]
+
+
+def test_a_day_counts_an_image_once_however_many_notes_are_read_of_it(
+    tmp_path: Path, empty_url: str
+) -> None:
+    with whole(tmp_path / "home", empty_url, images_per_request=4, context_tokens=4096) as job:
+        job.submit(make_files(tmp_path / "files", 20))
+        while job.step():
+            pass
+        database = job.services.database
+        assert ask(database, "SELECT images FROM v_usage_daily") == [{"images": 20}]
+        notes = "SELECT DISTINCT c.images FROM v_calls c JOIN v_nodes n ON n.node = c.node"
+        assert ask(database, f"{notes} WHERE n.kind = 'branch'") == [{"images": 0}]
 
 
 def test_coverage_of_a_running_job_is_counted(told: Database) -> None:

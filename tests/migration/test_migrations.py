@@ -15,8 +15,10 @@ from sqlalchemy import inspect
 import migrations
 from core.errors import ServiceAway
 from migrations import snapshot
+from models import ledger
 from models.engine import Database
-from models.tables import Base
+from models.ledger import NewCall
+from models.tables import Base, Call, Node
 from tests.integration import jobs
 
 CONTRACT = {"jobs", "images", "nodes", "calls", "files", "events"}
@@ -107,6 +109,24 @@ def test_each_migration_can_be_taken_back_and_done_again(empty):
         command.downgrade(migrations.configuration(empty.url), "-1")
         migrations.upgrade(empty.url, revision)
     assert differences(empty) == []
+
+
+def test_calls_of_branches_come_to_have_shown_no_image(empty):
+    migrations.upgrade(empty.url)
+    job = jobs.submit(empty, [2, 1])
+    jobs.finish_all(empty, jobs.upload_all(empty, job))
+    root = jobs.root_of(empty, job)
+    with empty.write() as connection:
+        for node in jobs.rows(connection, Node, job):
+            new = NewCall(f"key-{node.id}", job, node.id, "a", "m", node.images, 9, "USD")
+            assert ledger.open_call(connection, new, jobs.lease())
+    config = migrations.configuration(empty.url)
+    for revision, of_root in (("0009", 3), ("0010", 0), ("0009", 3)):
+        way = command.downgrade if revision == "0009" else command.upgrade
+        way(config, revision)
+        shown = {call.node_id: call.images for call in jobs.look(empty, Call, job)}
+        assert shown.pop(root) == of_root
+        assert sorted(shown.values()) == [1, 2]
 
 
 def test_there_is_one_line_of_numbered_migrations(home):
