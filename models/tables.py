@@ -280,7 +280,7 @@ class Call(Base):
     account = _column(String(32))
     model = _column(String(128))
     status = _column(String(16))
-    images = _column(Integer)
+    images = _column(Integer)  # that it shows: none where it reads notes
     reserved_tokens = _column(Integer)
     # the most it may cost, held back from a budget while it is in flight
     reserved_cost = _column(Seconds, server_default=sql("0"))

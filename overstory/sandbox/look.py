@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import math
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from operator import itemgetter, mul
+from operator import mul
 from typing import Any
 
 from PIL import Image, ImageChops, ImageFilter
@@ -155,12 +155,11 @@ def _on_black(image: Image.Image) -> Image.Image:
 
 def _shares(small: Image.Image) -> tuple[tuple[str, float], ...]:
     """Colour names by share, those of at least 3 %, largest first."""
-    counts: defaultdict[str, int] = defaultdict(int)
+    counts: Counter[str] = Counter()
     coarse = Image.frombytes("RGB", small.size, small.tobytes().translate(COARSE))
     found: Any = coarse.getcolors(GLANCE * GLANCE) or ()
     for count, pixel in found:
         counts[NAMES[pixel]] += count
-    total = sum(counts.values())
-    largest_first = sorted(counts.items(), key=itemgetter(1), reverse=True)
-    shares = tuple((name, count / total) for name, count in largest_first)
+    total = counts.total()
+    shares = tuple((name, count / total) for name, count in counts.most_common())
     return tuple(pair for pair in shares if pair[1] >= 0.03) or shares[:1]

@@ -1,4 +1,4 @@
-"""Reading ahead: a hint to the system, which must never cost more than it saves."""
+"""Reading ahead, a hint to the system which must never cost more than it saves, and samples."""
 
 from __future__ import annotations
 

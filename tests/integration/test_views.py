@@ -30,6 +30,8 @@ VALUES = {
     "words": "two apples",
 }
 AT = 1_790_000_000.25  # 2026-09-21 14:13:20.25 UTC
+CALL = {"job_id": "job-1", "account": "a", "model": "m", "images": 2, "currency": "USD"}
+CALL |= {"reserved_tokens": 1, "lease_token": "t", "lease_until": 0.0, "started_at": AT}
 EMPTY_IS_RIGHT = ("status IN ('running', 'paused')",)
 
 
@@ -56,8 +58,6 @@ def told(database: Database) -> Database:
     counts = {"submitted": 4, "included": 2, "failed": 1, "duplicate": 1}
     node = {"job_id": "job-1", "first_position": 1, "last_position": 3, "pending": 0}
     node |= {"status": "done", "started_at": AT, "finished_at": AT + 5}
-    call = {"job_id": "job-1", "account": "a", "model": "m", "images": 2, "currency": "USD"}
-    call |= {"reserved_tokens": 1, "lease_token": "t", "lease_until": 0.0, "started_at": AT}
     with database.write() as connection:
         connection.execute(
             insert(Job).values(**job, **counts, **times, status="partial", options={}, answer="[2]")
@@ -84,7 +84,7 @@ def told(database: Database) -> Database:
         for key, status in (("1", "settled"), ("2", "unknown")):
             connection.execute(
                 insert(Call).values(
-                    **call, key=key, node_id=leaf, status=status, prompt_tokens=100,
+                    **CALL, key=key, node_id=leaf, status=status, prompt_tokens=100,
                     completion_tokens=10, cost=0.5, settled_at=AT + 2, trace="trace-1",
                 )
             )  # fmt: skip
@@ -125,13 +125,11 @@ def test_times_are_times(told: Database) -> None:
 
 def test_views_count_the_requests_that_the_command_counts(told: Database) -> None:
     """Those that were sent: not what failed before a byte left, nor what is still under way."""
-    call = {"job_id": "job-1", "account": "a", "model": "m", "images": 2, "currency": "USD"}
-    call |= {"reserved_tokens": 1, "lease_token": "t", "lease_until": 0.0, "started_at": AT}
     ends = [("failed", None), ("failed", 503), ("started", None), ("refused", 400)]
     with told.write() as connection:
         for key, (status, code) in enumerate(ends, 3):
             connection.execute(
-                insert(Call).values(**call, key=str(key), status=status, http_status=code)
+                insert(Call).values(**CALL, key=str(key), status=status, http_status=code)
             )
         counted = queries.used(connection, "job-1").requests
     assert counted == 4  # with the fixture's two
