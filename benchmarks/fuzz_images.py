@@ -28,9 +28,9 @@ from pathlib import Path
 from typing import Any
 
 from clients.imaging import page_count, prepare
+from core.catalog.tokens import Detail
 from core.errors import ImageRefused
-from core.images import Accelerator, ImageLimits
-from core.tokens import Detail
+from core.images.sizing import Accelerator, ImageLimits
 from tests import corpus
 
 HANG_SECONDS = 60.0

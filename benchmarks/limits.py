@@ -25,9 +25,9 @@ from benchmarks.gauntlet.judge import Figures
 from benchmarks.gauntlet.photos import make_photos
 from benchmarks.gauntlet.scene import Bench, Plan, Scene, scene
 from benchmarks.gauntlet.servers import Postgres, until
-from core.limits import Limits, tier
+from core.catalog.tiers import AccountLimits, tier
 from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
-from core.tree import plan_tree
+from core.tree.plan import plan_tree
 from models import filestore, plan
 from models.claims import Lease
 from models.plan import NewImage, NewJob
@@ -53,7 +53,7 @@ class Load:
     processes: int = 8
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> AccountLimits:
         return tier(f"b:{self.tier}")
 
     def plan(self) -> Plan:
@@ -214,7 +214,7 @@ def quota_row(bench: Bench, inline: bool = False) -> Figures:
     """A set five times the file quota; ``inline``: what finds no place goes inside its request."""
     images, quota = bench.scaled(5000, 1000), bench.scaled(1000, 200)
     design = Plan(
-        limits=Limits(40, 6000, 10**9),
+        limits=AccountLimits(40, 6000, 10**9),
         images_per_request=60,
         infer_processes=1,
         latency_seconds=1.0,

@@ -64,10 +64,12 @@ async def serve() -> None:
 
 
 def body() -> dict[str, Any]:
-    from core.request import Ask, look_body
-    from core.shape import shape_of
+    from core.requests.request import RequestContext, look_body
+    from core.tree.capacity import capacity_of
 
-    ask = Ask("What is there?", "step-3.7-flash", "e", "low", shape_of("m", "stepfun", "?"))
+    ask = RequestContext(
+        "What is there?", "step-3.7-flash", "e", "low", capacity_of("m", "stepfun", "?")
+    )
     return look_body(ask, [f"stepfile://file-{n:010}" for n in range(IMAGES)], False)
 
 
@@ -102,7 +104,7 @@ def asyncios(url: str, in_flight: int, calls: int) -> list[float]:
     import httpx2
     import openai
 
-    from core.reply import read_reply
+    from clients.replies_ import read_reply
 
     async def run() -> list[float]:
         limits = httpx2.Limits(max_connections=in_flight, max_keepalive_connections=in_flight)

@@ -28,8 +28,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from clients.imaging import prepare
-from core.images import ImageLimits, plan_resize
-from core.tokens import Detail
+from core.catalog.tokens import Detail
+from core.images.sizing import ImageLimits, plan_resize
 
 LANCZOS = Image.Resampling.LANCZOS
 WIDTH, HEIGHT = 4000, 3000

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from core.errors import BytesGone
-from core.request import Inline
-from core.shape import base64_bytes
+from core.requests.request import Inline
+from core.tree.capacity import base64_bytes
 
 _URL = re.compile(r'(?<="url":")[^"\\]+(?=")')
 """A URL's place. Nobody's words hold one: quotation marks inside a JSON text are escaped."""

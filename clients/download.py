@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import ImageRefused, RefusalCode
-from core.images import SNIFF_BYTES, sniff
+from core.images.formats import SNIFF_BYTES, sniff
 
 Resolver = Callable[[str, int], Sequence[str]]
 Clock = Callable[[], float]

@@ -16,10 +16,11 @@ from typing import Final
 
 from clients import disk, documents, pixels, vips
 from clients.pixels import Picture, Pixels, Size
-from core import containers
+from core.catalog.tokens import Detail
 from core.errors import ImageRefused, RefusalCode
-from core.images import (
-    SNIFF_BYTES,
+from core.images import headers
+from core.images.formats import SNIFF_BYTES, sniff
+from core.images.sizing import (
     Accelerator,
     ImageLimits,
     check_page,
@@ -27,9 +28,7 @@ from core.images import (
     may_stay,
     pad_plan,
     plan_resize,
-    sniff,
 )
-from core.tokens import Detail
 
 MAX_SCANS = 200
 """Progressive photos have about 10; thousands over a large frame keep a decoder busy for hours."""
@@ -195,7 +194,7 @@ def _accelerated(picture: Picture, planned: Size, job: _Job) -> bytes | None:
         return None
     with _place_kept(job.file):
         data = job.file.read()
-    return vips.shrunk(data, job.kind, planned) if containers.ends_plainly(data, job.kind) else None
+    return vips.shrunk(data, job.kind, planned) if headers.ends_plainly(data, job.kind) else None
 
 
 def _finished(
@@ -233,7 +232,7 @@ def _untouched(picture: Picture, planned: Size, job: _Job) -> bytes | None:
         return None
     with _place_kept(job.file):
         data = job.file.read()
-    return data if containers.is_plain(data, job.kind) else None
+    return data if headers.is_plain(data, job.kind) else None
 
 
 # --- opening and choosing
@@ -242,7 +241,7 @@ def _untouched(picture: Picture, planned: Size, job: _Job) -> bytes | None:
 def _open(job: _Job) -> Picture:
     if job.kind == "webp":  # its decoder reserves the canvas when it is opened
         with _place_kept(job.file):
-            declared = containers.webp_size(job.file.read(64))
+            declared = headers.webp_size(job.file.read(64))
         check_size(*(declared or (1, 1)), job.limits)
     return pixels.opened(job.file, job.kind)
 
@@ -272,14 +271,14 @@ def _frames(picture: Picture, job: _Job) -> int | None:
         return 1
     if job.kind == "gif":
         with _place_kept(job.file):
-            return containers.gif_frames(job.file)
+            return headers.gif_frames(job.file)
     return pixels.frame_count(picture)
 
 
 def _check_scans(job: _Job) -> None:
     if job.kind == "jpeg":
         with _place_kept(job.file):
-            scans = containers.jpeg_scans(job.file, MAX_SCANS)
+            scans = headers.jpeg_scans(job.file, MAX_SCANS)
         if scans > MAX_SCANS:
             raise ImageRefused(RefusalCode.CORRUPT, f"a JPEG of more than {MAX_SCANS} scans")
 
@@ -307,6 +306,6 @@ def _is_short(words: str, job: _Job) -> bool:
     if "truncated" in words.lower() or "end of file" in words.lower():
         return True
     try:
-        return containers.ends_early(job.file, job.kind, job.file_bytes)
+        return headers.ends_early(job.file, job.kind, job.file_bytes)
     except (OSError, ValueError):
         return False

@@ -1,6 +1,6 @@
 --[[
 The account limiter: one script, one atomic step a call. It is run by clients/limiter.py, which
-prepends the constants of core/gauge.py (REFUSED_MIN, REFUSED_SHARE, PROBE_US, PROBE_GROWTH,
+prepends the constants of core/account/adaptive_limit.py (REFUSED_MIN, REFUSED_SHARE, PROBE_US, PROBE_GROWTH,
 PROBE_US_MAX, PROBE_IDLE_US). Its twin in plain Python is tests/limiter_model.py; one suite holds both.
 
 All times are integer microseconds of this server's TIME; no worker's clock is asked.
@@ -13,7 +13,7 @@ KEYS  (one hash tag, so one slot of a cluster)
   4 window  HASH  "r", "t": requests and tokens in the window now;
                   "r<tick>", "t<tick>": how many of them leave at that tick.
   5 state   HASH  paused: why, while paused.       hold: nothing is admitted before (cool-down).
-                  gauge:<kind>: a learned limit, JSON of core.gauge.Gauge (seconds).
+                  gauge:<kind>: a learned limit, JSON of core.account.adaptive_limit.Gauge (seconds).
                   refused_at, refused, admitted: since the first refusal after a success.
                   probe_every, probe_at: while everything is refused.
                   probing_since: since when it is, without a pause in the asking.
@@ -21,7 +21,7 @@ KEYS  (one hash tag, so one slot of a cluster)
   6 ended   ZSET  lease -> when it ended; kept 10 s, so that a renewal that crosses the end on the
                   wire does not take the slot again.
   7 waits   HASH  "<kind>:<bucket>": calls that waited so long for kind (none: for nothing);
-                  "<kind>:us": how long in all. Buckets: core/waits.py. Counters, for metrics.
+                  "<kind>:us": how long in all. Buckets: core/account/wait_histogram.py. Counters, for metrics.
   All keys expire a day after their last use.
 
 MEMORY  A moment of leaving is rounded up to the next 1/10,000 of the window: never early, at most
@@ -180,7 +180,7 @@ local function keep_a_day()
   end
 end
 
--- core.gauge.effective
+-- core.account.adaptive_limit.effective
 local function allowed(gauge, configured)
   if not gauge then
     return configured

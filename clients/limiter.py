@@ -29,11 +29,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from clients.redis import RedisServer
-from core import gauge as gauges
+from core.account import adaptive_limit as gauges
+from core.account.adaptive_limit import AdaptiveLimit, Refusal
+from core.account.wait_histogram import WaitHistogram, observations, read
+from core.catalog.tiers import AccountLimits
 from core.errors import LimitKind, ProviderDown, SlowDown
-from core.gauge import Gauge, Refusal
-from core.limits import Limits
-from core.waits import Waits, observations, read
 
 KINDS = (LimitKind.CONCURRENCY, LimitKind.RPM, LimitKind.TPM)
 """The order of every triple here and in the Lua."""
@@ -74,8 +74,8 @@ class AccountState:
     in_flight: int
     requests: int
     tokens: int
-    configured: Limits
-    learned: Limits
+    configured: AccountLimits
+    learned: AccountLimits
     ceilings: dict[LimitKind, int]
     paused: str | None
     probe_seconds: float | None  # between probes, while everything is refused
@@ -156,7 +156,7 @@ class Limiter(Protocol):
     def waited(self, waited: Mapping[str, float]) -> None:
         """Count waits (seconds, by what held) that came to no admission."""
 
-    def waits(self) -> dict[str, Waits]:
+    def waits(self) -> dict[str, WaitHistogram]:
         """All waits that were counted, by what held the calls; ``none`` are calls that nothing
         held. Counters of the whole account; they begin anew after a day without calls."""
 
@@ -183,7 +183,7 @@ class RedisLimiter:
         self,
         url: str,
         account: str,
-        limits: Limits,
+        limits: AccountLimits,
         window_seconds: float = 60.0,
         arrival_guard_seconds: float = 1.0,
         clock: Callable[[], float] | None = None,
@@ -259,7 +259,7 @@ class RedisLimiter:
     def waited(self, waited: Mapping[str, float]) -> None:
         self._do("waited", *_added(waited))
 
-    def waits(self) -> dict[str, Waits]:
+    def waits(self) -> dict[str, WaitHistogram]:
         fields = iter(self._do("waits"))
         return read({field: int(value) for field, value in zip(fields, fields, strict=True)})
 
@@ -283,7 +283,7 @@ class RedisLimiter:
 
 
 def _script_text() -> str:
-    """The Lua with the constants it shares with core.gauge, so that they are written once."""
+    """The Lua script with the constants that it shares with core.account.adaptive_limit."""
     constants = {
         "REFUSED_MIN": gauges.REFUSED_MIN,
         "REFUSED_SHARE": gauges.REFUSED_SHARE,
@@ -305,7 +305,7 @@ def _added(waited: Mapping[str, float]) -> list[str | int]:
     return [word for kind, n, s in observations(waited) for word in (kind, n, _us(s))]
 
 
-def _of(limits: Limits, kind: LimitKind) -> int:
+def _of(limits: AccountLimits, kind: LimitKind) -> int:
     return (limits.concurrency, limits.rpm, limits.tpm)[KINDS.index(kind)]
 
 
@@ -313,11 +313,11 @@ def _kind(word: str) -> LimitKind | Hold:
     return Hold(word) if word in set(Hold) else LimitKind(word)
 
 
-def _gauge(text: str) -> Gauge | None:
-    return Gauge(**json.loads(text)) if text else None
+def _gauge(text: str) -> AdaptiveLimit | None:
+    return AdaptiveLimit(**json.loads(text)) if text else None
 
 
-def _state(reply: list[Any], configured: Limits, window_seconds: float) -> AccountState:
+def _state(reply: list[Any], configured: AccountLimits, window_seconds: float) -> AccountState:
     in_flight, requests, tokens, paused, probe_every, outage, binds, *rest = reply[1:]
     learned = zip(KINDS, map(_gauge, rest[3:]), strict=True)
     return AccountState(
@@ -325,7 +325,7 @@ def _state(reply: list[Any], configured: Limits, window_seconds: float) -> Accou
         requests=requests,
         tokens=tokens,
         configured=configured,
-        learned=Limits(*rest[:3]),
+        learned=AccountLimits(*rest[:3]),
         ceilings={kind: int(gauge.ceiling) for kind, gauge in learned if gauge and gauge.named},
         paused=paused or None,
         probe_seconds=probe_every / 1e6 or None,

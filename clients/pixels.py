@@ -45,7 +45,7 @@ TURNS: Final = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# core.images.check_size decides by the same declared sizes, and refuses with a code
+# core.images.sizing.check_size decides by the same declared sizes, and refuses with a code
 Image.MAX_IMAGE_PIXELS = None
 # two blocks of up to 16 MB are kept for the next image: fresh pages cost 3 ms a 12-megapixel JPEG
 Image.core.set_blocks_max(2)  # type: ignore[attr-defined]

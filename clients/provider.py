@@ -28,6 +28,8 @@ import httpx2
 import openai
 
 from clients.bodies import InlineBody, json_bytes, utf8
+from clients.limit_texts_ import parse_429
+from clients.replies_ import read_reply
 from core.errors import (
     AccountPaused,
     FileGone,
@@ -40,11 +42,10 @@ from core.errors import (
     SlowDown,
     WrongUsage,
 )
-from core.gauge import parse_429
-from core.reply import Reply, read_reply
-from core.request import Inline
+from core.reply import Reply
+from core.requests.request import Inline
 from core.settings import Settings
-from core.storable import storable
+from core.text.sanitize import storable
 
 CHAT = "/chat/completions"
 QUESTION_SECONDS = 20.0  # balance, models: somebody waits for the answer

@@ -20,9 +20,10 @@ from pathlib import Path
 
 from clients import disk, imaging
 from clients.download import FetchRules, fetch
-from clients.names import printable_name
 from core.errors import ImageRefused, RefusalCode, WrongUsage
-from core.images import IMAGE_ENDINGS, SNIFF_BYTES, ImageLimits, sniff
+from core.images.formats import IMAGE_ENDINGS, SNIFF_BYTES, sniff
+from core.images.sizing import ImageLimits
+from core.text.printable import printable_name
 
 __all__ = [
     "Expansion",

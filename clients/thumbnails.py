@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import BufferedReader, BytesIO
 
 from clients import pixels
-from core.images import SNIFF_BYTES, sniff
+from core.images.formats import SNIFF_BYTES, sniff
 
 
 def thumbnail(data: bytes, longest: int, quality: int) -> bytes | None:

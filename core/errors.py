@@ -8,10 +8,8 @@ between worker processes.
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from core.reply import Reply
+from core.reply import Reply
 
 
 class OverstoryError(Exception):

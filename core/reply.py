@@ -7,12 +7,7 @@ does I/O. Shapes: StepFun's API fact sheet, 2.2; OpenAI's chat completion object
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from core.errors import ReplyUnusable
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,76 +33,3 @@ class Reply:
     usage: Usage
     trace: str | None
     model: str
-
-
-def read_reply(body: Mapping[str, Any], trace: str | None) -> Reply:
-    """The reply in ``body``, a chat.completion object; ``trace`` is the X-Trace-Id header if sent.
-
-    Raises ReplyUnusable("error_in_reply" | "no_choices") with ``.reply`` set, so that the usage
-    of a reply that was paid and cannot be used is still recorded.
-    """
-    choice = _choice(body)
-    reply = _reply(body, choice, trace)
-    if choice:
-        return reply
-    if body.get("error"):
-        raise ReplyUnusable("error_in_reply", f"200 with an error: {_error_text(body)}", reply)
-    raise ReplyUnusable("no_choices", "the provider's reply has no choices", reply)
-
-
-def read_usage(usage: object) -> Usage:
-    """The usage object of a reply; whatever is missing or is no number counts as 0.
-
-    Cached tokens stand in one of three places: ``cached_tokens``, ``cached_token``, or inside
-    ``prompt_tokens_details``. The largest is taken, for some replies fill one and zero another.
-    """
-    fields = _object(usage)
-    details = _object(fields.get("prompt_tokens_details"))
-    places = (fields.get("cached_tokens"), fields.get("cached_token"), details.get("cached_tokens"))
-    prompt = _count(fields.get("prompt_tokens"))
-    cached = min(prompt, max(_count(place) for place in places))
-    return Usage(prompt, cached, _count(fields.get("completion_tokens")))
-
-
-def _reply(body: Mapping[str, Any], choice: Mapping[str, Any], trace: str | None) -> Reply:
-    message = _object(choice.get("message"))
-    text = _text(message.get("content"))
-    reasoning = _text(message.get("reasoning_content")) or _text(message.get("reasoning"))
-    finish = str(choice.get("finish_reason") or ("stop" if text else ""))
-    usage = read_usage(body.get("usage"))
-    return Reply(
-        text, reasoning, finish, usage, trace or _trace(body), str(body.get("model") or "")
-    )
-
-
-def _choice(body: Mapping[str, Any]) -> Mapping[str, Any]:
-    choices = body.get("choices")
-    return _object(choices[0]) if isinstance(choices, list) and choices else {}
-
-
-def _text(content: object) -> str:
-    """Content is a string, null, or a list of parts of which only text parts are words."""
-    if isinstance(content, list):
-        return "".join(_text(_object(part).get("text") or "") for part in content)
-    return content if isinstance(content, str) else ""
-
-
-def _trace(body: Mapping[str, Any]) -> str | None:
-    """StepFun's ids are ``<trace>.<32 hex>``; elsewhere the whole id is the best there is."""
-    identifier = body.get("id")
-    return identifier.partition(".")[0] or None if isinstance(identifier, str) else None
-
-
-def _error_text(body: Mapping[str, Any]) -> str:
-    error = body["error"]
-    return str(_object(error).get("message") or error)[:500]
-
-
-def _object(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _count(value: object) -> int:
-    if isinstance(value, float) and not math.isfinite(value):
-        return 0
-    return max(0, int(value)) if isinstance(value, int | float) else 0

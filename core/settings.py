@@ -21,12 +21,12 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
+from core.catalog.models import Price, Structured, price_of
+from core.catalog.prices import PriceList, find_price, parse_prices
+from core.catalog.tiers import AccountLimits, tier
+from core.catalog.tokens import Detail
 from core.errors import WrongUsage
-from core.images import Accelerator
-from core.limits import Limits, tier
-from core.prices import PriceList, find_price, parse_prices
-from core.profiles import Price, Structured, price_of
-from core.tokens import Detail
+from core.images.sizing import Accelerator
 
 DEFAULT_BASE_URL = "https://api.stepfun.ai/v1"
 SANDBOX = "sandbox"
@@ -62,7 +62,9 @@ class Settings(BaseSettings):
     images_per_request: int | None = Field(None, ge=1)  # None: what the model's profile says
     context_tokens: int | None = Field(None, ge=4096)
     detail: Detail = "low"
-    prices: Annotated[PriceList | None, NoDecode] = None  # a JSON file or JSON: core/prices.py
+    prices: Annotated[PriceList | None, NoDecode] = (
+        None  # a JSON file or JSON: core/catalog/prices.py
+    )
     structured: Structured | None = None  # how JSON is asked for; None: as the model can
 
     # the account
@@ -168,10 +170,10 @@ class Settings(BaseSettings):
         return name
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> AccountLimits:
         """The account's limits: the tier's, each overridden by its own setting."""
         base = tier(self.tier)
-        return Limits(
+        return AccountLimits(
             self.concurrency or base.concurrency, self.rpm or base.rpm, self.tpm or base.tpm
         )
 

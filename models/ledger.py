@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from core.budget import Money, Rest
+from core.account.budget import Money, Rest
 from core.reply import Reply, Usage
 from core.states import CallStatus, NodeStatus
 from models.claims import Lease, served

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, select
 
-from core.replan import OldNode
 from core.states import ANSWERED_JOBS, ImageStatus, NodeKind, NodeStatus
+from core.tree.replan import OldNode
 from models.tables import Image, Job, Node
 
 Identity = tuple[str, int | None, int | None, int | None]

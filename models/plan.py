@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
-from core.tree import PlannedNode
+from core.tree.plan import PlannedNode
 from models import state
 from models.claims import least_served
 from models.engine import now
@@ -72,7 +72,7 @@ def insert_job(
 ) -> bool:
     """Write the whole job; False when its key exists, and nothing is written then.
 
-    ``images`` are in order: the first has position 1. ``tree`` is core.tree's plan, root last.
+    ``images`` are in order: the first has position 1. ``tree`` is core.tree.plan's plan, root last.
     ``kept`` is parallel to it: texts that are taken over from an earlier job, citing positions of
     this one. What needs nothing more is opened or ended at once; see ``moved``.
     """

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Integer, case, cast, func, select
 
-from core.estimate import OpenNode, PastCall
+from core.account.estimate import OpenNode, PastCall
 from core.states import (
     SETTLED_NODES,
     CallStatus,

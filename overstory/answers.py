@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from core.fill import filled
-from core.shaping import faults
+from core.answers.json_schema import fill_positions
+from core.answers.spec import faults
+from core.answers.totals import fields, totals
 from core.states import ImageStatus
-from core.totals import fields, totals
 from models.queries import ImageRow, JobRow
 
 
@@ -35,7 +35,7 @@ class Shape:
         """An answer with its properties as the schema has them: columns may lose the order."""
         if answer is None or self.schema is None:
             return answer
-        return filled(self.schema, self.schema, answer, position)
+        return fill_positions(self.schema, self.schema, answer, position)
 
 
 def shape_of_job(job: JobRow) -> Shape | None:

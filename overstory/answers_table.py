@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from core.keyed import line_of
+from core.answers.totals import value_at
 from core.states import ImageStatus
-from core.totals import value_at
+from core.text.json_replies import line_of
 from models.queries import ImageRow, JobRow
 from overstory.answers import Shape
 from overstory.terminal import safe

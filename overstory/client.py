@@ -23,10 +23,10 @@ from typing import Any, Self
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from core.budget import is_spent
+from core.account.budget import is_spent
 from core.errors import ServiceAway, WrongUsage
+from core.jobs import JobSpec, parse_spec
 from core.settings import Settings, load
-from core.spec import JobSpec, parse_spec
 from core.states import JobStatus
 from models import plan, queries, state
 from models.engine import Connection, Database

@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.panel import Panel
 
 from clients.reach import is_reached
-from core.budget import is_spent
+from core.account.budget import is_spent
 from core.errors import KeyRefused, OverstoryError, ProviderDown, ServiceAway, WrongUsage
+from core.jobs import JobSpec
 from core.settings import SANDBOX, Settings
-from core.spec import JobSpec
 from core.states import ANSWERED_JOBS, JobStatus
 from models import queries, repair, state
 from models.engine import Connection

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from core.budget import is_spent
+from core.account.budget import is_spent
 from core.settings import SANDBOX, Settings
 from core.states import ImageStatus, JobStatus
 from models import queries

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import sys
 
-from clients.names import printable
+from core.text.printable import printable
 
 
 def safe(text: str) -> str:

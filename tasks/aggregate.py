@@ -16,16 +16,23 @@ from typing import Any
 
 from celery import shared_task
 
-from core.ask import asks_above
-from core.packing import Budget, Weight, cut, fits, halves
+from core.account.reservations import note_tokens
+from core.answers.spec import AnswerSpec, whole_of
+from core.catalog.tokens import text_tokens_estimate
 from core.reply import Reply
-from core.request import FIRST, Ask, Body, Sendable, Variant, read_body
-from core.shaping import Shaping, whole_of
+from core.requests.request import (
+    FIRST,
+    Body,
+    RequestContext,
+    Sendable,
+    Variant,
+    asks_above,
+    read_body,
+)
+from core.requests.review import ATTEMPTS_ALONE, ATTEMPTS_MAX, Accepted, AskAgain, Rejected, salvage
+from core.requests.set_summary import judge_words, summary_body, words_body
 from core.states import NodeKind
-from core.tokens import text_tokens_estimate
-from core.verdict import FORMS_ALONE, VARIANTS_MAX, Again, Unusable, Usable, salvage
-from core.whole import judge_words, summary_body, words_body
-from core.written import note_tokens
+from core.tree.packing import Budget, Weight, cut, fits, halves
 from models import queries, state
 from models.claims import NodeWork
 from models.engine import Connection
@@ -50,7 +57,7 @@ AS_THEY_ARE = "No reply put these notes together; they are given as they are."
 class Reading:
     """The request of one branch. Notes cite positions of the job, and so does the reply."""
 
-    ask: Ask
+    ask: RequestContext
     notes: Sequence[Note]
     known: frozenset[int]
     whole: bool
@@ -58,7 +65,7 @@ class Reading:
 
     @property
     def forms_max(self) -> int:
-        return VARIANTS_MAX if len(self.notes) > PAIR else FORMS_ALONE
+        return ATTEMPTS_MAX if len(self.notes) > PAIR else ATTEMPTS_ALONE
 
     def first(self) -> Variant:
         return FIRST
@@ -74,17 +81,17 @@ class Reading:
         known = zip(bounds, self.notes, strict=True)
         return sum(bound - note_tokens(bound, note.written) for bound, note in known)
 
-    def judge(self, reply: Reply, form: Variant) -> Usable | Again:
+    def judge(self, reply: Reply, form: Variant) -> Accepted | AskAgain:
         return judged(reply, form, self.known, None)
 
-    def salvaged(self, replies: Sequence[Reply]) -> Usable | None:
+    def salvaged(self, replies: Sequence[Reply]) -> Accepted | None:
         """A pair of notes stands for itself where no reply says anything of it: what is known of
         their images is not lost for a summary's sake. More of them are halved first."""
         found = salvage(replies, self.known, None)
         if found is not None or len(self.notes) > PAIR or len(replies) < self.forms_max:
             return found
         before = [AS_THEY_ARE] if self.whole else []
-        return Usable("\n\n".join([*before, *self.texts]), 0)
+        return Accepted("\n\n".join([*before, *self.texts]), 0)
 
     @property
     def texts(self) -> list[str]:
@@ -109,7 +116,7 @@ class Folding(Reading):
     records: Sequence[tuple[int, Any]]  # (position, record) of every included image below
 
     @cached_property
-    def shaping(self) -> Shaping:
+    def shaping(self) -> AnswerSpec:
         assert self.ask.shaping is not None, "only a shaped job folds"
         return self.ask.shaping
 
@@ -117,15 +124,15 @@ class Folding(Reading):
         build = words_body if self.whole else summary_body
         return build(self.ask, self.shaping, self.texts, self._values, form)
 
-    def judge(self, reply: Reply, form: Variant) -> Usable | Again:
+    def judge(self, reply: Reply, form: Variant) -> Accepted | AskAgain:
         if not self.whole:
             return super().judge(reply, form)
         found = judge_words(self.shaping, reply, form, self.texts, self.records, self.known)
-        if isinstance(found, Unusable):
-            return Again(found.reason, form.after(found.reason))
+        if isinstance(found, Rejected):
+            return AskAgain(found.reason, form.after(found.reason))
         return found
 
-    def salvaged(self, replies: Sequence[Reply]) -> Usable | None:
+    def salvaged(self, replies: Sequence[Reply]) -> Accepted | None:
         return None if self.whole else super().salvaged(replies)
 
     def composed(self) -> str:
@@ -206,7 +213,7 @@ def weights(notes: Sequence[Note]) -> list[Weight]:
     return [Weight(0, text_tokens_estimate(note.text)) for note in notes]
 
 
-def budget(ask: Ask) -> Budget:
+def budget(ask: RequestContext) -> Budget:
     return Budget(NOTES_MAX, 1, ask.shape.branch_tokens)
 
 

@@ -13,16 +13,15 @@ from dataclasses import dataclass, replace
 
 from clients import sources
 from clients.sources import Source
-from core import citations
-from core.ask import fan_in_of, make_ask
+from core.catalog.tokens import Detail
 from core.errors import RefusalCode
-from core.packing import Weight, pack
-from core.replan import Replanned, replan
-from core.request import Ask
-from core.shape import Shape, base64_bytes, expected_bytes, expected_tokens
+from core.requests.request import RequestContext, fan_in_of, request_context
 from core.states import ImageStatus
-from core.tokens import Detail
-from core.tree import PlannedNode, plan_tree
+from core.text import citations
+from core.tree.capacity import RequestCapacity, base64_bytes, expected_bytes, expected_tokens
+from core.tree.packing import Weight, pack
+from core.tree.plan import PlannedNode, plan_tree
+from core.tree.replan import Replanned, replan
 from models.lineage import Earlier, Identity, KeptNode, KnownImage
 from models.plan import NewImage, NewJob
 from tasks.services import Services
@@ -67,7 +66,7 @@ def arrange(
     """Every source at its place, going on from ``before`` as far as it serves. Without it images
     that are ``prepared`` begin so."""
     detail: Detail = "high" if job.detail == "high" else "low"
-    ask = make_ask(
+    ask = request_context(
         services.settings,
         question=job.ask,
         model=job.model,
@@ -84,7 +83,9 @@ def arrange(
     return _continued(services, ask, found, before, keep)
 
 
-def place(found: Sequence[Source], shape: Shape, detail: Detail) -> tuple[list[NewImage], int]:
+def place(
+    found: Sequence[Source], shape: RequestCapacity, detail: Detail
+) -> tuple[list[NewImage], int]:
     """Every source at its place: its leaf, or the first one it is a duplicate of; and the number
     of leaves. Leaves are planned over distinct images, by what they are expected to weigh."""
     twins = sources.content_twins(found)
@@ -94,7 +95,7 @@ def place(found: Sequence[Source], shape: Shape, detail: Detail) -> tuple[list[N
 
 
 def _continued(
-    services: Services, ask: Ask, found: Sequence[Source], before: Earlier, keep: Keep
+    services: Services, ask: RequestContext, found: Sequence[Source], before: Earlier, keep: Keep
 ) -> Arranged:
     twins = sources.content_twins(found)
     distinct = [index for index in range(len(found)) if index not in twins]
@@ -192,7 +193,7 @@ def _there(services: Services, known: Collection[KnownImage]) -> set[str]:
         return {sha for part in parts for sha in part}
 
 
-def _moved(ask: Ask, known: KnownImage, positions: dict[int, int]) -> KnownImage:
+def _moved(ask: RequestContext, known: KnownImage, positions: dict[int, int]) -> KnownImage:
     """An image whose answer is taken over, with the positions it names."""
     if ask.shaping is None or known.answer is None:
         return known

@@ -6,10 +6,10 @@ are counted one after the other; on SQLite every writer waits for its turn anyho
 
 from __future__ import annotations
 
-from core.budget import Room, most_cost, reason, room_for
+from core.account.budget import Room, most_cost, reason, room_for
+from core.catalog.prices import EXAMPLE
 from core.errors import WrongUsage
-from core.prices import EXAMPLE
-from core.request import Body, reserve
+from core.requests.request import Body, reserve
 from core.settings import Settings
 from core.states import JobStatus
 from models import ledger, state

@@ -14,6 +14,8 @@ import structlog
 
 from clients.limiter import Admitted, Hold, Wait
 from clients.spool import Spooled
+from core.account.adaptive_limit import asked_for
+from core.catalog.models import cost
 from core.errors import (
     AccountPaused,
     BytesGone,
@@ -25,13 +27,11 @@ from core.errors import (
     ServiceAway,
     SlowDown,
 )
-from core.gauge import asked_for
 from core.outcomes import backoff_seconds
-from core.profiles import cost
 from core.reply import Reply
-from core.request import key_of, with_usage
+from core.requests.request import key_of, with_usage
+from core.requests.review import AskAgain
 from core.states import CallStatus, NodeKind
-from core.verdict import Again
 from models import ledger
 from models.state import Moved
 from tasks.account import pause_account
@@ -155,7 +155,7 @@ def answered(services: Services, stage: CallStage, admission: Admission, reply: 
     """A paid reply that is on the ledger: judge it, record it."""
     node = admission.node
     verdict = admission.question.judge(reply, admission.variant)
-    if isinstance(verdict, Again):
+    if isinstance(verdict, AskAgain):
         postpone(services, admission, 0.0, f"unusable reply: {verdict.reason}", False)
         services.send(stage.name, job=node.job_id, node=node.id)
         return f"job {node.job_id}: {span(node)}: {verdict.reason}, asked again"

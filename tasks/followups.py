@@ -15,8 +15,8 @@ from typing import Any
 from clients import sources
 from clients.sources import Source
 from core.errors import WrongUsage
-from core.spec import content_key
 from core.states import ANSWERED_JOBS
+from core.text.hashing import content_key
 from models import lineage, queries
 from models.lineage import Earlier
 from models.plan import NewJob

@@ -18,8 +18,8 @@ from core.errors import (
     ServiceAway,
 )
 from core.outcomes import backoff_seconds
-from core.request import Body, key_of, reserve
-from core.verdict import Usable
+from core.requests.request import Body, key_of, reserve
+from core.requests.review import Accepted
 from models import claims, ledger, state
 from models.claims import Lease, NodeWork
 from models.engine import Connection
@@ -101,7 +101,7 @@ def _request_of(services: Services, stage: CallStage, node: NodeWork) -> Asked |
     with services.database.read() as connection:
         question = stage.question(services, connection, node)
     if question.remedy == Remedy.COMPOSE:
-        record_without_call(services, node, Usable(question.composed(), 0))
+        record_without_call(services, node, Accepted(question.composed(), 0))
         return None
     if question.remedy != Remedy.ASK:
         settle_without_call(services, stage, node, question)
@@ -122,7 +122,7 @@ def replay(
         if reply is None:
             return form
         verdict = question.judge(reply, form)
-        if isinstance(verdict, Usable):
+        if isinstance(verdict, Accepted):
             record_without_call(services, node, verdict)
             return None
         form = verdict.form
@@ -233,7 +233,7 @@ def settle_without_call(
     announce(services, node.job_id, moved)
 
 
-def record_without_call(services: Services, node: NodeWork, verdict: Usable) -> None:
+def record_without_call(services: Services, node: NodeWork, verdict: Accepted) -> None:
     """Somebody has paid for this before, or code has written it: record it without a call."""
     lease = services.new_lease()
     moved = Moved()

@@ -13,15 +13,15 @@ from functools import cached_property
 
 from celery import shared_task
 
-from core import citations
-from core.each import FORMS_MAX, Form, Leaf
 from core.errors import BytesGone
-from core.packing import Weight, cut, fits, halves
 from core.reply import Reply
-from core.request import FIRST, Ask, Body, Inline, Sendable, Variant, look_body
-from core.shape import base64_bytes
+from core.requests.per_image import ATTEMPTS_MAX_EACH, Form, Leaf
+from core.requests.request import FIRST, Body, Inline, RequestContext, Sendable, Variant, look_body
+from core.requests.review import ATTEMPTS_ALONE, ATTEMPTS_MAX, Accepted, AskAgain, salvage
 from core.states import NodeKind
-from core.verdict import FORMS_ALONE, VARIANTS_MAX, Again, Usable, salvage
+from core.text import citations
+from core.tree.capacity import base64_bytes
+from core.tree.packing import Weight, cut, fits, halves
 from models import filestore, queries, state
 from models.claims import NodeWork
 from models.engine import Connection
@@ -44,7 +44,7 @@ OVERSTORY_INLINE_WHEN_FULL and this one has not."""
 class Looking:
     """What the requests of one leaf have in common. Images are numbered from 1 in the request."""
 
-    ask: Ask
+    ask: RequestContext
     shown: Sequence[LookImage]
     files: dict[str, str]  # sha256 -> file id, of those that the provider stores
     whole: bool
@@ -80,7 +80,7 @@ class Look(Looking):
 
     @property
     def forms_max(self) -> int:
-        return VARIANTS_MAX if len(self.shown) > 1 else FORMS_ALONE
+        return ATTEMPTS_MAX if len(self.shown) > 1 else ATTEMPTS_ALONE
 
     def first(self) -> Variant:
         return FIRST
@@ -91,10 +91,10 @@ class Look(Looking):
     def image_tokens(self, form: Variant) -> int:
         return sum(image.tokens for image in self.shown)
 
-    def judge(self, reply: Reply, form: Variant) -> Usable | Again:
+    def judge(self, reply: Reply, form: Variant) -> Accepted | AskAgain:
         return judged(reply, form, self.positions.keys(), self.positions)
 
-    def salvaged(self, replies: Sequence[Reply]) -> Usable | None:
+    def salvaged(self, replies: Sequence[Reply]) -> Accepted | None:
         return salvage(replies, self.positions.keys(), self.positions)
 
     def composed(self) -> str:
@@ -110,9 +110,9 @@ class Look(Looking):
 
 
 class LookEach(Looking):
-    """A leaf that is asked for a value an image (core.each has its forms)."""
+    """A leaf that is asked for a value an image (core.requests.per_image has its forms)."""
 
-    forms_max = FORMS_MAX
+    forms_max = ATTEMPTS_MAX_EACH
 
     @cached_property
     def leaf(self) -> Leaf:
@@ -134,10 +134,10 @@ class LookEach(Looking):
     def sendable(self, services: Services, form: Form) -> Sendable:
         return self._sendable(services, self._of(form), lambda urls: self.leaf.body(form, urls))
 
-    def judge(self, reply: Reply, form: Form) -> Usable | Again:
+    def judge(self, reply: Reply, form: Form) -> Accepted | AskAgain:
         return self.leaf.judge(form, reply)
 
-    def salvaged(self, replies: Sequence[Reply]) -> Usable | None:
+    def salvaged(self, replies: Sequence[Reply]) -> Accepted | None:
         return None  # what could be used of each is in the next form already
 
     def composed(self) -> str:
@@ -241,7 +241,7 @@ class Infer:
         return files if may_be_inside or shas == set(files) else None
 
 
-def numbered(ask: Ask, shown: Sequence[LookImage]) -> Ask:
+def numbered(ask: RequestContext, shown: Sequence[LookImage]) -> RequestContext:
     """``ask`` with earlier answers citing the numbers that images have in this request."""
     numbers = {image.position: n for n, image in enumerate(shown, start=1)}
     history = [(asked, citations.translate(answer, numbers)) for asked, answer in ask.history]

@@ -16,7 +16,7 @@ import structlog
 
 from clients.spool import Spooled
 from core.errors import OverstoryError, ServiceAway
-from core.tempo import HINTS
+from core.slice_size import WAKE_UPS
 from models import claims, ledger, repair, state
 from models.engine import Connection
 from models.state import Moved
@@ -199,6 +199,6 @@ class Reconciler:
         with self.services.database.read() as connection:
             waiting = claims.waiting_work(connection, self.services.account, calls)
         for stage, units in waiting.items():
-            window = HINTS if stage in {"preprocess", "upload"} else calls
+            window = WAKE_UPS if stage in {"preprocess", "upload"} else calls
             for _ in range(min(units, window) - self.services.queued(stage)):
                 self.services.send(stage)

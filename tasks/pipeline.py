@@ -17,8 +17,8 @@ import structlog
 
 from core.errors import ImageRefused, RefusalCode, ServiceAway
 from core.outcomes import Back, Done, Outcome, Postpone, Reject, Retry, Stop, backoff_seconds
+from core.slice_size import SliceSize, looked_at, share
 from core.states import ImageStatus
-from core.tempo import Tempo, looked_at, share
 from models import claims, state
 from models.claims import ImageWork
 from models.engine import Connection
@@ -34,7 +34,7 @@ AWAY_SECONDS = 5.0
 """How long an image waits when a service it needs is away: no attempt is spent."""
 
 
-_tempos: defaultdict[str, Tempo] = defaultdict(Tempo)
+_tempos: defaultdict[str, SliceSize] = defaultdict(SliceSize)
 """Of this process, by stage."""
 
 

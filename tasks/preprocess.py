@@ -18,12 +18,12 @@ from celery import shared_task
 
 from clients import disk, imaging, sources
 from clients.sources import is_url
-from core.images import ImageLimits
+from core.catalog.tokens import Detail, image_tokens
+from core.images.sizing import ImageLimits
 from core.outcomes import Done, Outcome
 from core.settings import Settings
-from core.shape import expected_tokens
 from core.states import ImageStatus
-from core.tokens import Detail, image_tokens
+from core.tree.capacity import expected_tokens
 from models import state
 from models.claims import ImageWork
 from models.engine import Connection

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from core.ask import make_ask
-from core.each import Form
 from core.errors import RefusalCode
 from core.reply import Reply
-from core.request import Ask, Body, Sendable, Variant
+from core.requests.per_image import Form
+from core.requests.request import Body, RequestContext, Sendable, Variant, request_context
+from core.requests.review import Accepted, AskAgain, Rejected, judge
 from core.states import NodeKind
-from core.verdict import Again, Unusable, Usable, judge
 from models import state
 from models.claims import Lease, NodeWork
 from models.engine import Connection
@@ -63,10 +62,10 @@ class Question(Protocol):
     def sendable(self, services: Services, form: Any) -> Sendable:
         """The body as it goes over the wire."""
 
-    def judge(self, reply: Reply, form: Any) -> Usable | Again:
+    def judge(self, reply: Reply, form: Any) -> Accepted | AskAgain:
         """What a reply to ``form`` is worth: a text to record, or the form to ask next."""
 
-    def salvaged(self, replies: Sequence[Reply]) -> Usable | None:
+    def salvaged(self, replies: Sequence[Reply]) -> Accepted | None:
         """What is recorded where the replies so far are these, and none is usable as it is. None:
         the next form is asked, if there is one."""
 
@@ -76,11 +75,11 @@ class Question(Protocol):
 
 def judged(
     reply: Reply, form: Variant, known: Collection[int], positions: Mapping[int, int] | None
-) -> Usable | Again:
-    """What a reply in words is worth (core.verdict.judge)."""
+) -> Accepted | AskAgain:
+    """What a reply in words is worth (core.requests.review.judge)."""
     verdict = judge(reply, form, known, positions)
-    if isinstance(verdict, Unusable):
-        return Again(verdict.reason, form.after(verdict.reason))
+    if isinstance(verdict, Rejected):
+        return AskAgain(verdict.reason, form.after(verdict.reason))
     return verdict
 
 
@@ -137,9 +136,9 @@ class Admission:
     admitted_at: float  # time.monotonic(): the limiter counts from what is sent, not admitted
 
 
-def ask_of(services: Services, node: NodeWork) -> Ask:
+def ask_of(services: Services, node: NodeWork) -> RequestContext:
     """What stays the same over the requests of a node's job."""
-    return make_ask(
+    return request_context(
         services.settings,
         question=node.ask,
         model=node.model,
@@ -151,7 +150,7 @@ def ask_of(services: Services, node: NodeWork) -> Ask:
 
 
 def record(
-    connection: Connection, node: NodeWork, token: str, verdict: Usable, moved: Moved
+    connection: Connection, node: NodeWork, token: str, verdict: Accepted, moved: Moved
 ) -> bool:
     """Write a node's text and, where each was asked, its images' answers; False when somebody
     else holds the node. A leaf without any answer has failed."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from core.catalog.models import cost
 from core.errors import (
     BytesGone,
     FileGone,
@@ -16,9 +17,8 @@ from core.errors import (
     RequestRefused,
 )
 from core.outcomes import backoff_seconds
-from core.profiles import cost
 from core.reply import Usage
-from core.request import Body
+from core.requests.request import Body
 from core.states import CallStatus, NodeKind
 from models import ledger, queries, state
 from models.claims import NodeWork

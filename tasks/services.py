@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from clients.blobs import Blobs
 from clients.limiter import Limiter
 from clients.spool import Spool
-from core.profiles import PROVIDERS, ProviderProfile
+from core.account.reservations import Reservations
+from core.catalog.models import PROVIDERS, ProviderProfile
 from core.settings import Settings
-from core.written import Written
 from models.claims import Lease
 from models.engine import Database
 from tasks.leases import LeaseKeeper
@@ -52,7 +52,7 @@ class Services:
     stopping: threading.Event = field(default_factory=threading.Event)
     draw: Callable[[], float] = random.random
     traces: Traces = field(default_factory=NoTraces)
-    written: Written = field(default_factory=Written)
+    written: Reservations = field(default_factory=Reservations)
 
     _provider: Provider | None = None
     _provider_lock: threading.Lock = field(default_factory=threading.Lock)

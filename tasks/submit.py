@@ -20,12 +20,13 @@ from celery.exceptions import Ignore
 from clients import sources
 from clients.sources import Source
 from core import prompts
+from core.catalog.tokens import Detail
 from core.errors import ServiceAway, WrongUsage
+from core.jobs import JobSpec, parse_spec
 from core.outcomes import backoff_seconds
-from core.spec import JobSpec, content_key, parse_spec
+from core.slice_size import WAKE_UPS
 from core.states import ImageStatus
-from core.tempo import HINTS
-from core.tokens import Detail
+from core.text.hashing import content_key
 from models import deliveries, lineage, plan, queries, state
 from models.lineage import Earlier, Identity, KnownImage
 from models.plan import NewJob
@@ -120,7 +121,7 @@ def _write(
 def start(services: Services, job_id: str, images: Mapping[str, int]) -> None:
     """Send the first messages of a job; ``images``: how many there are, by status."""
     for stage, status in (("preprocess", ImageStatus.PENDING), ("upload", ImageStatus.PREPARED)):
-        for _ in range(min(images.get(status, 0), HINTS)):
+        for _ in range(min(images.get(status, 0), WAKE_UPS)):
             services.send(stage, job=job_id)
 
 

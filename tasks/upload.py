@@ -15,6 +15,7 @@ from functools import partial
 import structlog
 from celery import shared_task
 
+from core.account.adaptive_limit import asked_for
 from core.errors import (
     AccountPaused,
     FileStoreFull,
@@ -27,7 +28,6 @@ from core.errors import (
     ServiceAway,
     SlowDown,
 )
-from core.gauge import asked_for
 from core.outcomes import Back, Done, Outcome, Postpone, Reject, Retry, Stop, backoff_seconds
 from core.states import ImageStatus
 from models import filestore, queries, state

@@ -19,11 +19,11 @@ from clients.limiter import (
     Hold,
     Wait,
 )
-from core import gauge as gauges
+from core.account import adaptive_limit as gauges
+from core.account.adaptive_limit import AdaptiveLimit, Refusal
+from core.account.wait_histogram import WaitHistogram, observations, read
+from core.catalog.tiers import AccountLimits
 from core.errors import LimitKind, ProviderDown, SlowDown
-from core.gauge import Gauge, Refusal
-from core.limits import Limits
-from core.waits import Waits, observations, read
 
 ENDED_US = 10_000_000
 TICKS_LOOKED_AT = 200
@@ -63,14 +63,14 @@ class Refusals:
 class ModelLimiter:
     """clients.limiter.Limiter for one thread; ``clock`` in seconds."""
 
-    limits: Limits
+    limits: AccountLimits
     window_seconds: float
     arrival_guard_seconds: float
     clock: Callable[[], float]
     calls: dict[str, Call] = field(default_factory=dict)
     ended: dict[str, int] = field(default_factory=dict)
     entries: list[Entry] = field(default_factory=list)
-    gauges: dict[LimitKind, Gauge | None] = field(default_factory=dict)
+    gauges: dict[LimitKind, AdaptiveLimit | None] = field(default_factory=dict)
     refusals: Refusals | None = None
     reason: str | None = None
     hold: int = 0
@@ -195,7 +195,7 @@ class ModelLimiter:
             for name, more in ((f"{kind}:{bucket}", 1), (f"{kind}:us", _us(seconds))):
                 self.fields[name] = self.fields.get(name, 0) + more
 
-    def waits(self) -> dict[str, Waits]:
+    def waits(self) -> dict[str, WaitHistogram]:
         return read(self.fields)
 
     def close(self) -> None:
@@ -247,8 +247,8 @@ class ModelLimiter:
             return Wait((self.refusals.next_probe - now) / 1e6, Hold.REFUSED)
         return None
 
-    def _allowed(self, now: int) -> Limits:
-        return Limits(
+    def _allowed(self, now: int) -> AccountLimits:
+        return AccountLimits(
             *(
                 gauges.effective(self.gauges.get(kind), getattr(self.limits, kind), now / 1e6)
                 for kind in KINDS

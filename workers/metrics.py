@@ -37,8 +37,8 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from core.account.wait_histogram import BUCKETS, WaitHistogram
 from core.errors import ServiceAway
-from core.waits import BUCKETS, Waits
 from models import claims, views
 from tasks.services import Services
 
@@ -117,7 +117,7 @@ def _usage(usage: list[views.ModelUsage]) -> Iterator[Metric]:
     yield from (calls, tokens, cost)
 
 
-def _waits(waits: dict[str, Waits]) -> HistogramMetricFamily:
+def _waits(waits: dict[str, WaitHistogram]) -> HistogramMetricFamily:
     histogram = HistogramMetricFamily(
         "overstory_limiter_wait_seconds", "how long gates were held", labels=["limit"]
     )

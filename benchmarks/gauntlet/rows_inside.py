@@ -19,7 +19,7 @@ from benchmarks.gauntlet import judge
 from benchmarks.gauntlet.judge import Figures
 from benchmarks.gauntlet.scene import ON_POSTGRES, ROWS, Bench, Run
 from benchmarks.gauntlet.servers import SqliteStore, migrate
-from core.tree import plan_tree
+from core.tree.plan import plan_tree
 from models import plan, state
 from models.engine import Database
 from models.plan import NewImage, NewJob

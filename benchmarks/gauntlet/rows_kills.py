@@ -11,9 +11,9 @@ from benchmarks.gauntlet import crashpoints, judge
 from benchmarks.gauntlet.crashpoints import Fault
 from benchmarks.gauntlet.scene import Plan, Scene, row
 from benchmarks.gauntlet.servers import until
-from core.limits import Limits
+from core.catalog.tiers import AccountLimits
 
-ONE_AT_A_TIME = Limits(1, 60_000, 1_000_000_000)
+ONE_AT_A_TIME = AccountLimits(1, 60_000, 1_000_000_000)
 POISON = "00005.jpg"
 KILLING_SECONDS = 480.0  # a busy machine starts workers slower than they are killed
 CRASHES = (

@@ -18,10 +18,10 @@ from benchmarks.gauntlet.fleet import Child, Fleet
 from benchmarks.gauntlet.judge import Figures
 from benchmarks.gauntlet.photos import make_photos
 from benchmarks.gauntlet.servers import Broker, Postgres, SqliteStore, Store, migrate, until
+from core.catalog.tiers import AccountLimits
 from core.errors import ServiceAway
-from core.limits import Limits
+from core.jobs import JobSpec
 from core.settings import Settings, load
-from core.spec import JobSpec
 from models import queries
 from overstory.sandbox.process import SandboxProcess
 from tasks import submit as submitting
@@ -34,7 +34,7 @@ KEY = "gauntlet-key-0123456789"
 TICK_SECONDS = 0.1
 LEASE_SECONDS = 5.0
 CALM = Weather()
-LIMITS = Limits(16, 60_000, 1_000_000_000)
+LIMITS = AccountLimits(16, 60_000, 1_000_000_000)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Plan:
     """What a row needs. Small requests make many nodes of few images."""
 
     postgres: bool = False
-    limits: Limits = LIMITS
+    limits: AccountLimits = LIMITS
     images_per_request: int = 4
     lease_seconds: float = LEASE_SECONDS
     infer_processes: int = 2

@@ -12,7 +12,7 @@ from pathlib import Path
 from benchmarks.pipeline.photographs import MODELS
 from benchmarks.pipeline.pictures import forget
 from clients import imaging
-from core.images import ImageLimits
+from core.images.sizing import ImageLimits
 
 LIMITS = ImageLimits()
 ROUNDS = 3

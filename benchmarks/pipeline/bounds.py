@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
-from core.limits import Limits
+from core.catalog.tiers import AccountLimits
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,11 @@ class Bound:
 
 
 def bound(
-    image_seconds: float, tree: Tree, limits: Limits, window_seconds: float, latency_seconds: float
+    image_seconds: float,
+    tree: Tree,
+    limits: AccountLimits,
+    window_seconds: float,
+    latency_seconds: float,
 ) -> Bound:
     """``image_seconds``: bare decoding, resizing and encoding of all images on all cores.
 
@@ -95,7 +99,11 @@ class Start:
 
 
 def schedule(
-    image_seconds: float, tree: Tree, limits: Limits, window_seconds: float, latency_seconds: float
+    image_seconds: float,
+    tree: Tree,
+    limits: AccountLimits,
+    window_seconds: float,
+    latency_seconds: float,
 ) -> Schedule:
     """The end of the best schedule: pictures, calls at once, and both windows bind together.
 
@@ -122,7 +130,7 @@ def schedule(
 def _starts(
     ready: Sequence[float],
     tokens: Sequence[int],
-    limits: Limits,
+    limits: AccountLimits,
     window_seconds: float,
     latency_seconds: float,
 ) -> list[Start]:

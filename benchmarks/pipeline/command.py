@@ -15,7 +15,7 @@ from benchmarks.pipeline.bounds import Tree
 from benchmarks.pipeline.measure import Ended, cpu_of, machine, watched
 from benchmarks.pipeline.pictures import forget, mean_bytes
 from benchmarks.pipeline.timeline import Timeline, timeline
-from core.limits import Limits, tier
+from core.catalog.tiers import AccountLimits, tier
 from overstory.sandbox.process import SandboxProcess
 
 ASK = "What is in these pictures, and which stand out?"
@@ -25,8 +25,9 @@ RUN_SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A set and an account; ``tier`` as in core.limits. ``side`` is the pictures' width in pixels;
-    ``small`` ones are a row of their own beside those of a phone. The window is that of the limits.
+    """A set and an account; ``tier`` as in core.catalog.tiers. ``side`` is the pictures' width in
+    pixels; ``small`` ones are a row of their own beside those of a phone. The window is that of
+    the limits.
     ``inline``: what finds no place among the files goes inside its request.
     """
 
@@ -39,7 +40,7 @@ class Scene:
     inline: bool = False
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> AccountLimits:
         return tier(self.tier)
 
     @property

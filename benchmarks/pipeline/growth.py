@@ -27,7 +27,7 @@ import structlog
 from PIL import Image
 
 from benchmarks.pipeline.inprocess import Shelf, Whole, make_files, whole
-from core.images import ImageLimits
+from core.images.sizing import ImageLimits
 from models import queries
 from overstory.report.data import report_data
 from overstory.report.page import page

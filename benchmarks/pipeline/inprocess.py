@@ -20,11 +20,11 @@ from sqlalchemy import event
 import migrations
 from clients.limiter import Admitted
 from clients.spool import Spool
+from core.jobs import JobSpec
 from core.outcomes import Done, Outcome
 from core.reply import Reply, Usage
-from core.request import Inline
+from core.requests.request import Inline
 from core.settings import load
-from core.spec import JobSpec
 from models.claims import ImageWork
 from models.engine import Database
 from models.state import PreparedImage

@@ -16,7 +16,7 @@ from string import Template
 from types import MappingProxyType
 from typing import Any, Literal
 
-from core.tokens import Detail
+from core.catalog.tokens import Detail
 
 TEXTS = (
     *("system", "direct", "followup", "leaf", "branch", "root"),

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from string import Template
 from typing import Any
 
+from core.catalog.tokens import Detail
 from core.prompts import OURS, Message, Nudge, Own, inside, numbered, said, system, with_nudges
-from core.tokens import Detail
 
 _FRAME = re.compile(r"<(\s*/?\s*(?:schema|totals)\b)", re.IGNORECASE)
 KINDS = {True: ", an object that follows the JSON schema", False: ", as one text"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Connection, exists, func, select, update
 
-from core.budget import is_spent
+from core.account.budget import is_spent
 from core.states import (
     JOB_MOVES,
     ImageStatus,

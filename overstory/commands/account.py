@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from clients.limiter import AccountState
+from core.catalog.models import STORAGE_PRICE_GB_DAY, currency_of
 from core.errors import OverstoryError, ServiceAway
-from core.profiles import STORAGE_PRICE_GB_DAY, currency_of
 from core.settings import load
 from models import filestore
 from overstory.commands.control import home_option

@@ -10,8 +10,8 @@ from typing import NoReturn
 
 from rich.console import Console
 
+from core.jobs import JobSpec
 from core.settings import Settings
-from core.spec import JobSpec
 from models.engine import Database
 from overstory.crew import Crew
 from overstory.run import run

@@ -16,16 +16,15 @@ from rich.text import Text
 
 from clients import imaging, sources
 from clients.sources import Source
-from core import estimate as core_estimate
-from core.ask import make_ask
+from core.account import estimate as core_estimate
+from core.account.estimate import Estimate, habit_of, tokens_of_size
+from core.catalog.tokens import Detail
 from core.errors import ImageRefused
-from core.estimate import Estimate, habit_of, tokens_of_size
-from core.images import ImageLimits
-from core.request import Ask
+from core.images.sizing import ImageLimits
+from core.jobs import JobSpec
+from core.requests.request import RequestContext, request_context
 from core.settings import Settings, load
-from core.shape import expected_tokens
-from core.spec import JobSpec
-from core.tokens import Detail
+from core.tree.capacity import expected_tokens
 from models import reporting
 from models.engine import Database
 from overstory.commands.control import home_option
@@ -98,7 +97,7 @@ def estimate(inputs: tuple[str, ...], as_json: bool, home: Path | None, **option
         _print(Console(), settings, measured, asked, made, len(past))
 
 
-def measure(settings: Settings, spec: JobSpec) -> tuple[Measured, Ask]:
+def measure(settings: Settings, spec: JobSpec) -> tuple[Measured, RequestContext]:
     """Expand the inputs and read every header. Raises WrongUsage as ``overstory run`` would."""
     ask = _ask(settings, spec)
     limits = limits_of(settings)
@@ -131,8 +130,8 @@ def _tokens(source: Source, limits: ImageLimits, detail: Detail) -> int | str:
     return tokens_of_size(*size, detail)
 
 
-def _ask(settings: Settings, spec: JobSpec) -> Ask:
-    return make_ask(
+def _ask(settings: Settings, spec: JobSpec) -> RequestContext:
+    return request_context(
         settings,
         question=spec.question,
         model=spec.model or settings.model,
@@ -155,7 +154,7 @@ def _prices_as_of(settings: Settings, model: str) -> str | None:
 
 
 def _value(
-    settings: Settings, measured: Measured, ask: Ask, made: Estimate, past: int
+    settings: Settings, measured: Measured, ask: RequestContext, made: Estimate, past: int
 ) -> dict[str, Any]:
     return {
         "images": measured.submitted,
@@ -182,7 +181,12 @@ def _value(
 
 
 def _print(
-    console: Console, settings: Settings, measured: Measured, ask: Ask, made: Estimate, past: int
+    console: Console,
+    settings: Settings,
+    measured: Measured,
+    ask: RequestContext,
+    made: Estimate,
+    past: int,
 ) -> None:
     limits = settings.limits
     images = [f"{measured.images:,} to look at"]

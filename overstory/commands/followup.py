@@ -8,12 +8,12 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from core.citations import cited_numbers
+from core.account.estimate import ahead, habit_of
 from core.errors import WrongUsage
-from core.estimate import ahead, habit_of
-from core.request import spoken
+from core.requests.request import spoken
 from core.settings import Settings
 from core.states import ANSWERED_JOBS
+from core.text.citations import cited_numbers
 from models import lineage, queries, reporting
 from models.engine import Database
 from models.queries import JobRow

@@ -22,7 +22,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.tree import Tree
 
-from core.budget import plain
+from core.account.budget import plain
 from core.settings import SANDBOX, load
 from core.states import ImageStatus, JobStatus, NodeKind
 from models import reporting

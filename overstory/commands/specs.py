@@ -10,7 +10,7 @@ import click
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from core.spec import JobSpec
+from core.jobs import JobSpec
 from overstory.commands.prompts import read_folder
 from overstory.schemas import load_schema
 

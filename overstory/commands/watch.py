@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from clients.limiter import AccountState
-from core.budget import is_spent
+from core.account.budget import is_spent
 from core.settings import Settings
 from core.states import JobStatus, NodeStatus
 from models import queries, reporting

@@ -14,8 +14,8 @@ from rich.console import Console
 from clients import sources
 from clients.sources import Source
 from core.errors import WrongUsage
+from core.jobs import JobSpec
 from core.settings import Settings, load
-from core.spec import JobSpec
 from overstory.commands.control import home_option
 from overstory.commands.specs import spec_of
 from overstory.result import INTERRUPTED

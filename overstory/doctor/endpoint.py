@@ -11,6 +11,7 @@ from collections.abc import Collection
 from difflib import get_close_matches
 from urllib.parse import urlsplit
 
+from core.catalog.models import MODELS, PROVIDERS, UNKNOWN_MODEL, currency_of
 from core.errors import (
     AccountPaused,
     KeyRefused,
@@ -21,7 +22,6 @@ from core.errors import (
     SlowDown,
     WrongUsage,
 )
-from core.profiles import MODELS, PROVIDERS, UNKNOWN_MODEL, currency_of
 from core.settings import SANDBOX, Settings
 from overstory.addresses import masked
 from overstory.doctor.finding import Finding, failed, ok, warning

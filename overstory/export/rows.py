@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from core.schema import kind_of
-from core.totals import fields, value_at
+from core.answers.json_schema import kind_of
+from core.answers.totals import fields, value_at
 from models.engine import Database
 from models.exporting import ImageExport, pages
 from models.queries import JobRow

@@ -8,10 +8,10 @@ from dataclasses import asdict
 from typing import Any
 
 from clients.blobs import Blobs
-from core.citations import cited_numbers
-from core.images import ImageLimits
+from core.images.sizing import ImageLimits
+from core.requests.set_summary import texts_of
 from core.states import NodeKind
-from core.words import texts_of
+from core.text.citations import cited_numbers
 from models import lineage, queries, reporting
 from models.engine import Database
 from models.queries import JobRow, Used

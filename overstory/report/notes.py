@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from core.citations import cited_numbers
+from core.text.citations import cited_numbers
 
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s+")
 _OWN_LINE = re.compile(

@@ -12,7 +12,7 @@ from clients import imaging, sources
 from clients.blobs import Blobs
 from clients.thumbnails import thumbnail
 from core.errors import ImageRefused, ServiceAway
-from core.images import ImageLimits
+from core.images.sizing import ImageLimits
 from models.reporting import ImageLine
 
 THREADS = 4

@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from core.keyed import line_of
+from core.answers.totals import value_at
 from core.states import ImageStatus
-from core.totals import value_at
+from core.text.json_replies import line_of
 from overstory.answers import Shape
 from overstory.report import words
 from overstory.report.words import Block, Span

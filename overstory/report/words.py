@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from core.citations import parted
+from core.text.citations import parted
 
 Span = str | list[object]
 """``"words"``, ``["b", spans]``, ``["i", spans]``, ``["code", text]``, ``["c", runs]``."""

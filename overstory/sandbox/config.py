@@ -7,8 +7,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from core.limits import Limits, tier
-from core.tokens import Detail
+from core.catalog.tiers import AccountLimits, tier
+from core.catalog.tokens import Detail
 
 Seconds = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -117,10 +117,10 @@ class SandboxConfig(BaseModel):
         return self
 
     @property
-    def limits(self) -> Limits:
+    def limits(self) -> AccountLimits:
         """The account's limits: the tier's, each overridden by its own setting."""
         base = tier(self.tier)
-        return Limits(
+        return AccountLimits(
             self.concurrency or base.concurrency, self.rpm or base.rpm, self.tpm or base.tpm
         )
 

@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from core.limits import Limits
+from core.catalog.tiers import AccountLimits
 from overstory.sandbox.config import SandboxConfig
 from overstory.sandbox.eyes import Eyes
 from overstory.sandbox.faults import Faults, crowded
@@ -137,7 +137,7 @@ class House:
         self.ledger.close()
 
     @property
-    def _limits(self) -> Limits | None:
+    def _limits(self) -> AccountLimits | None:
         return self.config.limits if self.config.enforce_limits else None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
-from core.limits import Limits
+from core.catalog.tiers import AccountLimits
 from overstory.sandbox.refusal import rate_limited
 
 
@@ -48,7 +48,7 @@ class Meter:
         self._tokens = RollingSum()
 
     def enter(
-        self, now: float, window: float, limits: Limits | None, rejected_count: bool = True
+        self, now: float, window: float, limits: AccountLimits | None, rejected_count: bool = True
     ) -> None:
         """Take a place for a call that arrived at ``now``; ``leave`` gives it back.
 
@@ -72,7 +72,7 @@ class Meter:
         """The reply has ended, or the client is gone."""
         self.in_flight -= 1
 
-    def charge(self, now: float, window: float, tokens: int, limits: Limits | None) -> None:
+    def charge(self, now: float, window: float, tokens: int, limits: AccountLimits | None) -> None:
         """Count a call's prompt tokens. Raises Refusal 429, and then counts nothing."""
         current = self._tokens.at(now, window) + tokens
         if limits and current > limits.tpm:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import Any
 
-from core.tokens import image_tokens
+from core.catalog.tokens import image_tokens
 from overstory.sandbox.eyes import Picture
 from overstory.sandbox.prefix import Segment, text_segment
 from overstory.sandbox.refusal import wrong_param

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from core.tokens import Detail
+from core.catalog.tokens import Detail
 from overstory.sandbox.refusal import wrong_param
 
 ROLES = ("system", "user", "assistant", "tool")

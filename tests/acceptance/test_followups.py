@@ -7,7 +7,7 @@ import signal
 
 import pytest
 
-from core.citations import cited_numbers
+from core.text.citations import cited_numbers
 from tests.acceptance.conftest import ASK, House, Person, eventually
 from tests.conftest import draw_image
 

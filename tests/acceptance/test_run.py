@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from core.citations import cited_numbers
+from core.text.citations import cited_numbers
 from models import queries
 from models.engine import Database
 from tests.acceptance.conftest import House, Person, Ran, eventually, interrupt

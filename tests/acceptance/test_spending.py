@@ -9,7 +9,7 @@ import signal
 
 import pytest
 
-from core.profiles import Price, cost
+from core.catalog.models import Price, cost
 from tests.acceptance.conftest import House, Person, eventually
 from tests.acceptance.test_looking import parsed
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
+from core.jobs import parse_spec
 from core.settings import load
-from core.spec import parse_spec
 from overstory.client import Client
 from overstory.run import planning_services
 from tasks.submit import submit

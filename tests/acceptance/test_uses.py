@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from core.citations import cited_numbers
+from core.text.citations import cited_numbers
 from tests.acceptance.conftest import Person
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]

@@ -19,7 +19,7 @@ from PIL import Image
 
 from clients.imaging import Prepared, page_count, prepare
 from core.errors import ImageRefused, RefusalCode
-from core.images import ImageLimits
+from core.images.sizing import ImageLimits
 from tests import corpus
 
 LIMITS = ImageLimits()
@@ -211,7 +211,7 @@ import sys
 from pathlib import Path
 from clients.imaging import prepare
 from core.errors import ImageRefused
-from core.images import ImageLimits
+from core.images.sizing import ImageLimits
 for name in sys.argv[1:]:
     try:
         prepare(Path(name), detail="low", limits=ImageLimits())

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from clients.imaging import Prepared, prepare
+from core.catalog.tokens import Detail
 from core.errors import ImageRefused
-from core.images import Accelerator, ImageLimits, plan_resize
-from core.tokens import Detail
+from core.images.sizing import Accelerator, ImageLimits, plan_resize
 from tests.corpus import Array, Bad, Good, build
 
 LIMITS = ImageLimits()

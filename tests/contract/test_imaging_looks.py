@@ -11,7 +11,7 @@ from PIL import Image
 from clients.imaging import measure, prepare
 from clients.thumbnails import thumbnail
 from core.errors import ImageRefused
-from core.images import ImageLimits
+from core.images.sizing import ImageLimits
 from tests.corpus import Bad, Good, build
 
 LIMITS = ImageLimits()

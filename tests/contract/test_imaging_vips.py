@@ -16,11 +16,11 @@ from PIL import Image
 
 from clients import vips
 from clients.imaging import Prepared, prepare
-from core.containers import ends_plainly
+from core.catalog.tokens import Detail
 from core.errors import ImageRefused, RefusalCode, WrongUsage
-from core.images import Accelerator, ImageLimits
+from core.images.headers import ends_plainly
+from core.images.sizing import Accelerator, ImageLimits
 from core.settings import load
-from core.tokens import Detail
 from tests import corpus
 
 LIMITS = ImageLimits()
@@ -158,7 +158,7 @@ import os, sys
 from pathlib import Path
 from clients import vips
 from clients.imaging import prepare
-from core.images import ImageLimits
+from core.images.sizing import ImageLimits
 
 def made():
     asked = vips.shrunk(Path(sys.argv[1]).read_bytes(), "png", (728, 531)) is not None
@@ -195,7 +195,7 @@ def test_a_process_forked_after_the_first_use_goes_without(tmp_path: Path) -> No
 def test_without_the_setting_pyvips_is_never_imported(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from clients.imaging import prepare;"
-        "from core.images import ImageLimits;"
+        "from core.images.sizing import ImageLimits;"
         f"prepare(Path({str(pictured(tmp_path / 'a.png'))!r}), detail='low', limits=ImageLimits());"
         "sys.exit('pyvips' in sys.modules)"
     )

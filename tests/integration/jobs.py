@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 
 from core.errors import RefusalCode
 from core.states import ImageStatus, NodeStatus
-from core.tree import plan_tree
+from core.tree.plan import plan_tree
 from models import claims, plan, state
 from models.claims import Lease
 from models.engine import Database

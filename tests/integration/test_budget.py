@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from core.budget import is_spent
+from core.account.budget import is_spent
+from core.catalog.models import Price, cost
 from core.errors import WrongUsage
-from core.profiles import Price, cost
-from core.spec import JobSpec
+from core.jobs import JobSpec
 from core.states import CallStatus, JobStatus
 from models import ledger, queries, state
 from models.claims import Lease

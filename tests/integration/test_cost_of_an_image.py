@@ -41,7 +41,7 @@ def statements(tmp_path: Path, url: str, images: int) -> tuple[Counter[str], Cou
 @pytest.fixture(autouse=True)
 def _whole_slices(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slices as long as they may be: their length follows the clock, and a test does not."""
-    monkeypatch.setattr("core.tempo.SLICE_SECONDS", 1e9)
+    monkeypatch.setattr("core.slice_size.SLICE_SECONDS", 1e9)
 
 
 @pytest.fixture

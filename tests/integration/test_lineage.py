@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from core.states import JobStatus
-from core.tree import plan_tree
+from core.tree.plan import plan_tree
 from models import lineage, plan
 from models.engine import Database
 from models.plan import NewImage, NewJob

@@ -22,8 +22,8 @@ SMALL_TREE = {"images_per_request": 4, "context_tokens": 4096, "slice_images": 4
 
 @pytest.fixture
 def job(tmp_path: Path, empty_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Whole]:
-    monkeypatch.setattr("core.tempo.SHARES", 1)  # a slice is a leaf, to the last,
-    monkeypatch.setattr("core.tempo.SLICE_SECONDS", 1e9)  # however slow this machine is
+    monkeypatch.setattr("core.slice_size.SHARES", 1)  # a slice is a leaf, to the last,
+    monkeypatch.setattr("core.slice_size.SLICE_SECONDS", 1e9)  # however slow this machine is
     with whole(tmp_path / "home", empty_url, **SMALL_TREE) as made:
         made.submit(make_files(tmp_path / "files", IMAGES))
         yield made

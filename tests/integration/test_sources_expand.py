@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from clients import disk, sources
-from clients.names import printable_name
 from clients.sources import Source, check_local, content_twins, expand, local_path
 from core.errors import ImageRefused, RefusalCode, WrongUsage
-from core.images import ImageLimits
+from core.images.sizing import ImageLimits
+from core.text.printable import printable_name
 from tests import corpus
 
 LIMITS = ImageLimits()

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from core.errors import WrongUsage
+from core.jobs import parse_spec
 from core.settings import load
-from core.spec import parse_spec
 from core.states import NodeStatus
 from models.engine import Database
 from models.tables import Job, Node

@@ -14,8 +14,8 @@ from standardwebhooks import Webhook
 
 from clients.webhooks import Answer, Messenger
 from core.errors import WrongUsage
+from core.jobs import parse_spec
 from core.settings import load
-from core.spec import parse_spec
 from models import deliveries, repair, state
 from models.deliveries import DeliveryWork
 from models.engine import Database

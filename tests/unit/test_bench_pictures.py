@@ -12,7 +12,7 @@ from PIL import Image
 
 from benchmarks.pipeline import bare, photographs, pictures, restarts
 from clients import imaging
-from core.images import ImageLimits
+from core.images.sizing import ImageLimits
 
 SIDE, HEIGHT = 1600, 1208  # no whole number of rows of blocks, like 3000
 

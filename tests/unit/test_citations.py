@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from core.citations import RANGE_MAX, check, cited_numbers, format_numbers, translate
+from core.text.citations import RANGE_MAX, check, cited_numbers, format_numbers, translate
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from clients.limiter import AccountState
+from core.catalog.tiers import AccountLimits
 from core.errors import (
     AccountPaused,
     KeyRefused,
@@ -21,7 +22,6 @@ from core.errors import (
     SlowDown,
     WrongUsage,
 )
-from core.limits import Limits
 from core.settings import load
 from overstory import addresses
 from overstory.doctor import checks, command, configuration, endpoint, machine, parts
@@ -374,8 +374,8 @@ def account_state(paused: str | None = None, learned: int = 5) -> AccountState:
         in_flight=2,
         requests=10,
         tokens=3000,
-        configured=Limits(5, 100, 500_000),
-        learned=Limits(learned, 100, 500_000),
+        configured=AccountLimits(5, 100, 500_000),
+        learned=AccountLimits(learned, 100, 500_000),
         ceilings={},
         paused=paused,
         probe_seconds=None,

@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
-from core.ask import make_ask
-from core.each import Form, Leaf
+from core.jobs import JobSpec
 from core.reply import Reply, Usage
-from core.request import Body
+from core.requests.per_image import Form, Leaf
+from core.requests.request import Body, request_context
+from core.requests.review import ATTEMPTS_ALONE, Accepted, AskAgain
 from core.settings import load
-from core.spec import JobSpec
-from core.verdict import FORMS_ALONE, Again, Usable
 
 URLS = ["sha256:a", "sha256:b", "sha256:c"]
 POSITIONS = {1: 41, 2: 42, 3: 57}
@@ -26,7 +25,7 @@ COUNT = {
 
 def leaf(root: bool = False, model: str = "step-3.7-flash", **asked: Any) -> Leaf:
     spec = JobSpec(images=["x"], **asked)
-    ask = make_ask(
+    ask = request_context(
         load(), question=spec.question, model=model, provider="stepfun", endpoint="e",
         detail="low", options=spec.shape_options,
     )  # fmt: skip
@@ -47,7 +46,7 @@ def said(body: Body) -> str:
 def test_answers_are_stored_under_positions_of_the_job() -> None:
     asked = leaf(each="Which colour?")
     found = asked.judge(asked.first(), reply({"1": "[1] red", "2": "blue, unlike [1]", "3": "-"}))
-    assert found == Usable(
+    assert found == Accepted(
         "[41] red\n[42] blue, unlike [41]\n[57] -",
         0,
         {41: "red", 42: "blue, unlike [41]", 57: "-"},
@@ -58,7 +57,7 @@ def test_words_of_the_schema_are_no_citations() -> None:
     sizes = {"type": "object", "properties": {"size": {"enum": ["[10]", "[20]"]}}}
     asked = leaf(each="Which size?", schema=sizes)
     found = asked.judge(asked.first(), reply({key: {"size": "[20]"} for key in "123"}))
-    assert isinstance(found, Usable)
+    assert isinstance(found, Accepted)
     assert found.answers == {key: {"size": "[20]"} for key in (41, 42, 57)}
 
 
@@ -66,7 +65,7 @@ def test_a_key_or_citation_of_no_image_is_refused() -> None:
     asked = leaf(each="Which colour?")
     told = {"1": "red", "2": "as [9].", "3": "blue [2]. Like [9].", "4": "x", "9": "x"}
     found = asked.judge(asked.first(), reply(told))
-    assert isinstance(found, Usable)
+    assert isinstance(found, Accepted)
     assert found.answers == {41: "red", 42: "as.", 57: "blue [42]."}
     assert found.refused == 2
 
@@ -74,13 +73,13 @@ def test_a_key_or_citation_of_no_image_is_refused() -> None:
 def test_what_is_missing_is_shown_again_alone_and_numbered_anew() -> None:
     asked = leaf(each="Which colour?")
     again = asked.judge(asked.first(), reply({"1": "red", "2": ""}))
-    assert isinstance(again, Again)
+    assert isinstance(again, AskAgain)
     assert again.form == Form((2, 3), 1, 0, {1: "red"})
     body = asked.body(again.form, URLS[1:])
     assert '"1" to "2"' in said(body)
     assert "no usable value" in said(body)
     done = asked.judge(again.form, reply({"1": "green", "2": "blue"}))
-    assert isinstance(done, Usable)
+    assert isinstance(done, Accepted)
     assert done.answers == {41: "red", 42: "green", 57: "blue"}
 
 
@@ -89,32 +88,32 @@ def test_no_more_than_three_forms_show_images_and_what_is_missing_then_is_named(
     form = asked.first()
     for _ in range(2):
         again = asked.judge(form, reply({"1": "red"} if form.turn == 0 else "sorry"))
-        assert isinstance(again, Again)
+        assert isinstance(again, AskAgain)
         form = again.form
     found = asked.judge(form, reply("sorry"))
-    assert isinstance(found, Usable)
+    assert isinstance(found, Accepted)
     assert (found.answers, found.missing) == ({41: "red"}, (42, 57))
 
 
 def test_silence_is_asked_again_longer_and_every_form_is_a_request_of_its_own() -> None:
     asked = leaf(each="Which colour?")
     form, bodies = asked.first(), []
-    for _ in range(FORMS_ALONE - 1):
+    for _ in range(ATTEMPTS_ALONE - 1):
         bodies.append(asked.body(form, URLS))
         again = asked.judge(form, reply("", "length"))
-        assert isinstance(again, Again)
+        assert isinstance(again, AskAgain)
         form = again.form
     bodies.append(asked.body(form, URLS))
     found = asked.judge(form, reply(""))
-    assert isinstance(found, Usable)
+    assert isinstance(found, Accepted)
     assert found.missing == (41, 42, 57)
-    assert len({json.dumps(body, sort_keys=True) for body in bodies}) == FORMS_ALONE
+    assert len({json.dumps(body, sort_keys=True) for body in bodies}) == ATTEMPTS_ALONE
 
 
 def test_a_reply_that_was_cut_keeps_what_is_whole_and_widens_the_rest() -> None:
     asked = leaf(each="Which colour?")
     again = asked.judge(asked.first(), reply('{"1": "red", "2": "bl', "length"))
-    assert isinstance(again, Again)
+    assert isinstance(again, AskAgain)
     assert again.form == Form((2, 3), 1, 1, {1: "red"})
 
 
@@ -123,9 +122,9 @@ def test_one_reply_answers_each_and_all() -> None:
     records = {str(n): {"receipts": n, "summary": "a café"} for n in (1, 2, 3)}
     whole = {"summary": "All 6 are from cafés [1-3].", "receipts": 999}
     wrong = asked.judge(asked.first(), reply(records | {"whole": whole}))
-    assert isinstance(wrong, Again)  # totals are not the model's to give
+    assert isinstance(wrong, AskAgain)  # totals are not the model's to give
     right = asked.judge(asked.first(), reply(records | {"whole": {"summary": whole["summary"]}}))
-    assert isinstance(right, Usable)
+    assert isinstance(right, Accepted)
     data = json.loads(right.text)
     assert data == {"receipts": 6, "summary": "All 6 are from cafés [41, 42, 57]."}
 
@@ -136,14 +135,14 @@ def test_words_about_images_that_were_missing_are_asked_anew_over_the_answers() 
     first = asked.judge(
         asked.first(), reply({"1": record, "2": record, "whole": {"summary": "Tea."}})
     )
-    assert isinstance(first, Again)
+    assert isinstance(first, AskAgain)
     second = asked.judge(first.form, reply({"1": record}))
-    assert isinstance(second, Again)
+    assert isinstance(second, AskAgain)
     body = asked.body(second.form, [])
     assert '"receipts": 3' in said(body)
     assert "[57] receipts: 1; summary: tea" in said(body)
     last = asked.judge(second.form, reply({"summary": "Tea [41], [57]."}))
-    assert isinstance(last, Usable)
+    assert isinstance(last, Accepted)
     assert json.loads(last.text) == {"receipts": 3, "summary": "Tea [41], [57]."}
 
 
@@ -153,11 +152,11 @@ def test_words_that_never_fit_are_stood_in_for_by_the_records(bad: str) -> None:
     record = {"receipts": 1, "summary": "tea"}
     found = asked.judge(asked.first(), reply(dict.fromkeys("123", record)))
     for _ in range(2):
-        assert isinstance(found, Again)
+        assert isinstance(found, AskAgain)
         found = asked.judge(found.form, reply(bad))
-    assert isinstance(found, Again)
+    assert isinstance(found, AskAgain)
     found = asked.judge(found.form, reply(bad))
-    assert isinstance(found, Usable)
+    assert isinstance(found, Accepted)
     assert json.loads(found.text) == {
         "receipts": 3,
         "summary": "[41] tea; [42] tea; [57] tea",

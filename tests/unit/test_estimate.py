@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.estimate import (
+from core.account.estimate import (
     CALL_SECONDS,
     Habit,
     PastCall,
@@ -14,17 +14,17 @@ from core.estimate import (
     tokens_of_size,
     usual_tokens,
 )
-from core.limits import Limits
-from core.profiles import Price
-from core.request import Ask
-from core.shape import shape_of
+from core.catalog.models import Price
+from core.catalog.tiers import AccountLimits
+from core.requests.request import RequestContext
 from core.states import NodeKind
+from core.tree.capacity import capacity_of
 
-ASK = Ask(
-    "What is there?", "step-3.7-flash", "e", "low", shape_of("step-3.7-flash", "stepfun", "?")
+ASK = RequestContext(
+    "What is there?", "step-3.7-flash", "e", "low", capacity_of("step-3.7-flash", "stepfun", "?")
 )
 PRICE = Price("USD", 0.2, 0.04, 1.15)
-LIMITS = Limits(5, 100, 500_000)
+LIMITS = AccountLimits(5, 100, 500_000)
 
 
 @pytest.mark.parametrize(

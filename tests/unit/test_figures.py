@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.figures import numbers_in, unbacked, without_unbacked
+from core.text.numbers import numbers_in, unbacked, without_unbacked
 
 GIVEN = numbers_in('{"total": 1234.56, "count": 12, "share": 0.3333, "year": 2026}')
 

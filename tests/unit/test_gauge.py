@@ -6,16 +6,9 @@ import dataclasses
 
 import pytest
 
+from clients.limit_texts_ import parse_429
+from core.account.adaptive_limit import AdaptiveLimit, Refusal, blamed, cool_down, cut, effective
 from core.errors import LimitKind
-from core.gauge import (
-    Gauge,
-    Refusal,
-    blamed,
-    cool_down,
-    cut,
-    effective,
-    parse_429,
-)
 
 CONCURRENCY, RPM, TPM, UNKNOWN = LimitKind
 
@@ -51,8 +44,8 @@ def refusal(
     return Refusal(100, used, named, admitted, now, window=60)
 
 
-def after(*refusals: Refusal) -> Gauge:
-    gauge: Gauge | None = None
+def after(*refusals: Refusal) -> AdaptiveLimit:
+    gauge: AdaptiveLimit | None = None
     for each in refusals:
         gauge = cut(gauge, each) or gauge
     assert gauge
@@ -121,7 +114,7 @@ def test_a_named_limit_that_holds_is_felt_for_ever_more_rarely() -> None:
     assert pauses == [5, 10, 20, 40, 60, 60]
 
 
-def after_one_more(gauge: Gauge, said: Refusal) -> Gauge:
+def after_one_more(gauge: AdaptiveLimit, said: Refusal) -> AdaptiveLimit:
     again = cut(gauge, said)
     assert again
     return again
@@ -176,4 +169,4 @@ def test_an_unknown_kind_is_answered_by_fewer_calls_in_flight(
 
 def test_a_gauge_is_a_plain_value() -> None:
     gauge = after(refusal())
-    assert Gauge(**dataclasses.asdict(gauge)) == gauge
+    assert AdaptiveLimit(**dataclasses.asdict(gauge)) == gauge

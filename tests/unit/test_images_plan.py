@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import containers
+from core.catalog.tokens import Detail
 from core.errors import ImageRefused, RefusalCode
-from core.images import (
+from core.images import headers
+from core.images.formats import sniff
+from core.images.sizing import (
     MIN_SIDE,
     ImageLimits,
     check_page,
@@ -19,9 +21,7 @@ from core.images import (
     may_stay,
     pad_plan,
     plan_resize,
-    sniff,
 )
-from core.tokens import Detail
 
 SIDES = st.integers(1, 60_000)
 DETAILS = st.sampled_from(["low", "high"])
@@ -172,9 +172,9 @@ def test_formats_are_told_by_content(head: bytes, kind: str | None) -> None:
 
 @given(st.binary(max_size=200), st.sampled_from(["jpeg", "png", "webp"]))
 def test_no_bytes_upset_the_container_readers(data: bytes, kind: str) -> None:
-    assert not containers.is_plain(data, kind)
-    containers.webp_size(data)
-    containers.jpeg_scans(io.BytesIO(data), 5)
-    containers.gif_frames(io.BytesIO(data))
+    assert not headers.is_plain(data, kind)
+    headers.webp_size(data)
+    headers.jpeg_scans(io.BytesIO(data), 5)
+    headers.gif_frames(io.BytesIO(data))
     for any_kind in ("webp", "heic", "png", "jpeg"):
-        containers.ends_early(io.BytesIO(data), any_kind, len(data))
+        headers.ends_early(io.BytesIO(data), any_kind, len(data))

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.fill import filled
-from core.keyed import entries, line_of
+from core.answers.json_schema import fill_positions
+from core.text.json_replies import entries, line_of
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_positions_are_filled_in_wherever_the_schema_has_them() -> None:
         "$defs": {"I": item},
     }
     said = {"items": [{"label": "a", "image": 999}, {"label": "b"}], "at": 999}
-    assert filled(root, root, said, 17) == {
+    assert fill_positions(root, root, said, 17) == {
         "at": 17,
         "items": [{"image": 17, "label": "a"}, {"image": 17, "label": "b"}],
     }

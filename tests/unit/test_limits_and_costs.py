@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from core.catalog.models import Price, cost, currency_of, model_profile, price_of
+from core.catalog.tiers import TABLE_A, TABLE_B, tier
 from core.errors import WrongUsage
-from core.limits import TABLE_A, TABLE_B, tier
-from core.profiles import Price, cost, currency_of, model_profile, price_of
 
 AI, COM = "https://api.stepfun.ai/v1", "https://api.stepfun.com/v1"
 

@@ -8,11 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.answers.json_schema import validator
+from core.answers.merge import computed, merged, record_schema, rule_of, words_schema
 from core.errors import WrongUsage
-from core.merge import merged, rule_of
-from core.records import computed, record_schema, words_schema
-from core.schema import validator
-from core.spec import JobSpec
+from core.jobs import JobSpec
 
 INTEGER = {"type": "integer"}
 NUMBER = {"type": "number"}

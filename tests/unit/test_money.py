@@ -6,10 +6,20 @@ import json
 
 import pytest
 
-from core.budget import Money, Rest, Room, enough, is_spent, most_cost, plain, reason, room_for
+from core.account.budget import (
+    Money,
+    Rest,
+    Room,
+    enough,
+    is_spent,
+    most_cost,
+    plain,
+    reason,
+    room_for,
+)
+from core.catalog.models import PRICES_AS_OF, Price
+from core.catalog.prices import parse_prices
 from core.errors import WrongUsage
-from core.prices import parse_prices
-from core.profiles import PRICES_AS_OF, Price
 from core.settings import load
 
 

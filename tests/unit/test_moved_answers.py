@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from core.shaping import parts_of
+from core.answers.spec import parts_of
 
 FIND = {
     "type": "object",

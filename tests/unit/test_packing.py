@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.packing import Budget, Weight, balanced, cut, fits, halves, pack
+from core.tree.packing import Budget, Weight, balanced, cut, fits, halves, pack
 
 ROOMY = Budget(60, 20_000_000, 200_000)
 SMALL = Weight(1_000, 171)

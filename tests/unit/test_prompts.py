@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from core import prompts
 from core.errors import WrongUsage
+from core.jobs import parse_spec
 from core.prompts.own import CHARACTERS_MAX, check_own, placeholders
-from core.request import Ask, look_body, read_body
-from core.shape import shape_of
-from core.spec import parse_spec
+from core.requests.request import RequestContext, look_body, read_body
+from core.tree.capacity import capacity_of
 
 URLS = ["stepfile://a", "stepfile://b"]
 ATTACKS = [
@@ -104,11 +104,13 @@ def test_a_question_in_any_language_stands_in_every_request_word_for_word(questi
 
 # --- texts of a job's own
 
-ASK = Ask("Why?", "step-3.7-flash", "e", "low", shape_of("step-3.7-flash", "stepfun", "Why?"))
+ASK = RequestContext(
+    "Why?", "step-3.7-flash", "e", "low", capacity_of("step-3.7-flash", "stepfun", "Why?")
+)
 
 
 def bodies(own):
-    ask = Ask(ASK.question, ASK.model, ASK.endpoint, ASK.detail, ASK.shape, prompts=own)
+    ask = RequestContext(ASK.question, ASK.model, ASK.endpoint, ASK.detail, ASK.shape, prompts=own)
     asked = [look_body(ask, URLS, whole) for whole in (True, False)]
     return [*asked, *(read_body(ask, ["n [1]"], 1, whole) for whole in (True, False))]
 

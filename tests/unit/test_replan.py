@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core.packing import Budget, Weight, pack
-from core.replan import OldNode, replan
-from core.tree import plan_tree
+from core.tree.packing import Budget, Weight, pack
+from core.tree.plan import plan_tree
+from core.tree.replan import OldNode, replan
 
 BUDGET = Budget(items=60, bytes=20_000_000, tokens=200_000)
 FAN_IN = 58

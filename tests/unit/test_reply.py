@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from clients.replies_ import read_reply, read_usage
 from core.errors import ReplyUnusable
-from core.reply import Reply, Usage, read_reply, read_usage
+from core.reply import Reply, Usage
 
 
 def body(**changes: Any) -> dict[str, Any]:

@@ -9,12 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.request import FIRST, Ask, Variant, key_of, look_body, read_body, reserve
-from core.shape import shape_of
+from core.requests.request import (
+    FIRST,
+    RequestContext,
+    Variant,
+    key_of,
+    look_body,
+    read_body,
+    reserve,
+)
+from core.tree.capacity import capacity_of
 
 ENDPOINT = "https://api.stepfun.ai/v1"
-SHAPE = shape_of("step-3.7-flash", "stepfun", "?")
-ASK = Ask("What is there?", "step-3.7-flash", ENDPOINT, "low", SHAPE)
+SHAPE = capacity_of("step-3.7-flash", "stepfun", "?")
+ASK = RequestContext("What is there?", "step-3.7-flash", ENDPOINT, "low", SHAPE)
 IMAGES = ["sha256:a", "sha256:b", "sha256:c"]
 
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from core.limits import Limits
+from core.catalog.tiers import AccountLimits
 from overstory.sandbox.meter import Meter, RollingSum
 from overstory.sandbox.prefix import PrefixCache, Segment, text_segment, text_tokens
 from overstory.sandbox.refusal import Refusal
 
-WIDE = Limits(1_000, 1_000, 1_000_000)
+WIDE = AccountLimits(1_000, 1_000, 1_000_000)
 WINDOW = 60.0
 
 
@@ -47,20 +47,20 @@ def refused(meter, times, limits, rejected_count=True):
 
 
 def test_the_sixth_call_in_flight_is_refused_in_the_known_words():
-    said = refused(Meter(), [0.0] * 6, Limits(5, 100, 100))
+    said = refused(Meter(), [0.0] * 6, AccountLimits(5, 100, 100))
     assert said == [""] * 5 + ["concurrency reached, current: 6, limit: 5"]
 
 
 def test_a_call_that_left_makes_room():
     meter = Meter()
-    refused(meter, [0.0] * 5, Limits(5, 100, 100))
+    refused(meter, [0.0] * 5, AccountLimits(5, 100, 100))
     meter.leave()
-    assert refused(meter, [0.1], Limits(5, 100, 100)) == [""]
+    assert refused(meter, [0.1], AccountLimits(5, 100, 100)) == [""]
 
 
 @pytest.mark.parametrize(("rejected_count", "at_60"), [(True, 11), (False, 0)])
 def test_rejected_calls_use_up_the_minute_when_they_count(rejected_count, at_60):
-    meter, limits = Meter(), Limits(1_000, 10, 100)
+    meter, limits = Meter(), AccountLimits(1_000, 10, 100)
     said = refused(meter, [0.0] * 10 + [30.0] * 10, limits, rejected_count)
     assert said[10] == "request limited RPM reached, current: 11, limit: 10"
     (late,) = refused(meter, [60.0], limits, rejected_count)
@@ -68,7 +68,7 @@ def test_rejected_calls_use_up_the_minute_when_they_count(rejected_count, at_60)
 
 
 def test_tokens_past_the_limit_are_refused_and_not_counted():
-    meter, limits = Meter(), Limits(5, 100, 500_000)
+    meter, limits = Meter(), AccountLimits(5, 100, 500_000)
     meter.charge(0.0, WINDOW, 400_000, limits)
     with pytest.raises(Refusal, match="TPM reached, current: 559755, limit: 500000"):
         meter.charge(1.0, WINDOW, 159_755, limits)
@@ -78,7 +78,7 @@ def test_tokens_past_the_limit_are_refused_and_not_counted():
 
 def test_completion_tokens_count_when_they_are_spent():
     meter = Meter()
-    meter.charge(0.0, WINDOW, 90, Limits(5, 100, 100))
+    meter.charge(0.0, WINDOW, 90, AccountLimits(5, 100, 100))
     meter.settle(1.0, WINDOW, 20)
     assert meter.seen()["max_tokens_window"] == 110
 

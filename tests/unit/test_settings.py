@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from core.catalog.tiers import AccountLimits, tier
 from core.errors import WrongUsage
-from core.limits import Limits, tier
 from core.settings import DEFAULT_BASE_URL, load
 
 
@@ -89,9 +89,9 @@ def test_without_key_and_endpoint_the_sandbox_is_used(monkeypatch, environment, 
     ("given", "limits"),
     [
         ({}, tier("V0")),
-        ({"tier": "a:V5"}, Limits(10_000, 200_000, 100_000_000)),
-        ({"rpm": 7}, Limits(5, 7, 500_000)),
-        ({"tier": "V1", "concurrency": 2, "tpm": 9}, Limits(2, 400, 9)),
+        ({"tier": "a:V5"}, AccountLimits(10_000, 200_000, 100_000_000)),
+        ({"rpm": 7}, AccountLimits(5, 7, 500_000)),
+        ({"tier": "V1", "concurrency": 2, "tpm": 9}, AccountLimits(2, 400, 9)),
     ],
 )
 def test_a_limit_of_ones_own_comes_before_the_tiers(given, limits):

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import pytest
 
-from core.profiles import MODELS
-from core.shape import base64_bytes, expected_bytes, expected_tokens, note_tokens, shape_of
+from core.catalog.models import MODELS
+from core.tree.capacity import (
+    base64_bytes,
+    capacity_of,
+    expected_bytes,
+    expected_tokens,
+    note_tokens,
+)
 
 
 @pytest.mark.parametrize("model", [*MODELS, "somebody-elses-model"])
 @pytest.mark.parametrize("provider", ["stepfun", "openai"])
 def test_the_budgets_of_a_model_leave_room_for_its_answer(model, provider):
-    shape = shape_of(model, provider, "What is there?")
+    shape = capacity_of(model, provider, "What is there?")
     assert shape.leaf.items == 60
     assert shape.leaf.bytes == 20_000_000
     assert shape.fan_in >= 2
@@ -32,13 +38,13 @@ def test_the_budgets_of_a_model_leave_room_for_its_answer(model, provider):
     ],
 )
 def test_so_many_images_fit_the_context(model, detail, images):
-    shape = shape_of(model, "stepfun", "?")
+    shape = capacity_of(model, "stepfun", "?")
     assert min(shape.leaf.items, shape.leaf.tokens // expected_tokens(detail)) == images
 
 
 @pytest.mark.parametrize(("model", "fan_in"), [("step-3.7-flash", 59), ("step-1o-turbo-vision", 5)])
 def test_the_fan_in_follows_from_the_context(model, fan_in):
-    shape = shape_of(model, "stepfun", "?")
+    shape = capacity_of(model, "stepfun", "?")
     assert shape.fan_in == pytest.approx(fan_in, abs=2)
     assert shape.fan_in * note_tokens(60) <= shape.branch_tokens
 
@@ -52,18 +58,18 @@ def test_the_fan_in_follows_from_the_context(model, fan_in):
     ],
 )
 def test_settings_come_before_the_profile(given, items, context):
-    shape = shape_of("step-3.7-flash", "stepfun", "?", **given)
+    shape = capacity_of("step-3.7-flash", "stepfun", "?", **given)
     assert (shape.leaf.items, shape.context_tokens) == (items, context)
 
 
 def test_a_question_takes_its_room_and_the_longest_still_leaves_some():
-    short, long = (shape_of("step-3.7-flash", "stepfun", "?" * n) for n in (1, 10_001))
+    short, long = (capacity_of("step-3.7-flash", "stepfun", "?" * n) for n in (1, 10_001))
     assert short.leaf.tokens - long.leaf.tokens == 5_000
-    assert shape_of("step-1o-turbo-vision", "stepfun", "?" * 100_000).leaf.tokens >= 1_000
+    assert capacity_of("step-1o-turbo-vision", "stepfun", "?" * 100_000).leaf.tokens >= 1_000
 
 
 def test_an_answer_that_fell_short_gets_twice_the_room():
-    shape = shape_of("step-3.7-flash", "stepfun", "?")
+    shape = capacity_of("step-3.7-flash", "stepfun", "?")
     assert shape.leaf_max_tokens(10, 1) == 2 * shape.leaf_max_tokens(10)
 
 
@@ -95,6 +101,6 @@ def test_an_image_is_expected_to_be_no_larger_than_its_file(source, detail, expe
     ],
 )
 def test_a_leaf_asks_for_no_more_answers_than_one_reply_holds(model, tokens, images):
-    shape = shape_of(model, "stepfun", "?", tokens_an_image=tokens)
+    shape = capacity_of(model, "stepfun", "?", tokens_an_image=tokens)
     assert shape.leaf.items == images
     assert shape.leaf.tokens + shape.leaf_max_tokens(images) <= shape.context_tokens

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.packing import Budget, fits
-from core.tokens import text_tokens_estimate
+from core.catalog.tokens import text_tokens_estimate
+from core.tree.packing import Budget, fits
 from models.queries import Note
 from tasks.aggregate import NOTES_MAX, smaller_groups, weights
 

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import WrongUsage
-from core.spec import content_key, parse_spec
+from core.jobs import parse_spec
+from core.text.hashing import content_key
 
 GOOD = {"images": ["a.jpg"], "ask": "What is there?"}
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from core.tempo import FIRST_IMAGES, LAST_IMAGES, Tempo, looked_at, share
+from core.slice_size import FIRST_IMAGES, LAST_IMAGES, SliceSize, looked_at, share
 
 
 def test_the_first_slice_is_small() -> None:
-    assert Tempo().images(32) == FIRST_IMAGES
+    assert SliceSize().images(32) == FIRST_IMAGES
 
 
 @pytest.mark.parametrize(
@@ -22,26 +22,26 @@ def test_the_first_slice_is_small() -> None:
     ],
 )
 def test_slices_are_as_long_as_half_a_second(seconds: float, images: int, next_images: int) -> None:
-    tempo = Tempo()
+    tempo = SliceSize()
     tempo.took(seconds, images)
     assert tempo.images(32) == next_images
 
 
 def test_slices_that_shrink_near_the_end_are_longer_before_it() -> None:
-    tempo = Tempo()
+    tempo = SliceSize()
     tempo.took(0.1, 4)
     assert tempo.images(32, shrinks=True) == 30
 
 
 def test_one_slow_slice_is_half_forgotten_with_the_next() -> None:
-    tempo = Tempo()
+    tempo = SliceSize()
     tempo.took(4.0, 4)
     tempo.took(0.0, 4)
     assert tempo.seconds_each == 0.5
 
 
 def test_a_setting_of_one_is_kept() -> None:
-    tempo = Tempo()
+    tempo = SliceSize()
     tempo.took(0.0, 4)
     assert tempo.images(1) == 1
 

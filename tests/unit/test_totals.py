@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from core.answers.totals import totals
 from core.errors import WrongUsage
-from core.totals import totals
 from overstory.schemas import load_schema, schema_of
 
 SCHEMA = {

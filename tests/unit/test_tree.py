@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.tree import PlannedNode, plan_tree
+from core.tree.plan import PlannedNode, plan_tree
 
 
 def widths(tree: list[PlannedNode]) -> list[int]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from core.reply import Reply, Usage
-from core.request import FIRST, Variant
-from core.verdict import VARIANTS_MAX, Unusable, Usable, judge, salvage
+from core.requests.request import FIRST, Variant
+from core.requests.review import ATTEMPTS_MAX, Accepted, Rejected, judge, salvage
 
 WIDENED = Variant(widened=1)
 NUDGED = Variant(nudges=("citation",))
@@ -21,21 +21,21 @@ def reply(text: str, finish: str = "stop") -> Reply:
 @pytest.mark.parametrize(
     ("text", "finish", "variant", "verdict"),
     [
-        ("A cat [1].", "stop", FIRST, Usable("A cat [1].", 0)),
-        ("  A cat [1].\n", "stop", FIRST, Usable("A cat [1].", 0)),
-        ("No citation at all", "stop", FIRST, Usable("No citation at all", 0)),
-        ("", "stop", FIRST, Unusable("empty")),
-        (" \n", "stop", LAST, Unusable("empty")),
-        ("", "length", FIRST, Unusable("length")),
-        ("", "length", LAST, Unusable("length")),
-        ("A cat [1", "length", FIRST, Unusable("length")),
-        ("A cat [1", "length", WIDENED, Usable("A cat [1", 0)),
-        ("A cat [1", "length", NUDGED, Unusable("length")),
-        ("A cat [1", "length", LAST, Usable("A cat [1", 0)),
-        ("A cat [1]. A ghost [9].", "stop", FIRST, Unusable("citation")),
-        ("A cat [1]. A ghost [9].", "stop", WIDENED, Unusable("citation")),
-        ("A cat [1]. A ghost [9].", "stop", NUDGED, Usable("A cat [1].", 1)),
-        ("A cat [1]. A ghost [9].", "stop", LAST, Usable("A cat [1].", 1)),
+        ("A cat [1].", "stop", FIRST, Accepted("A cat [1].", 0)),
+        ("  A cat [1].\n", "stop", FIRST, Accepted("A cat [1].", 0)),
+        ("No citation at all", "stop", FIRST, Accepted("No citation at all", 0)),
+        ("", "stop", FIRST, Rejected("empty")),
+        (" \n", "stop", LAST, Rejected("empty")),
+        ("", "length", FIRST, Rejected("length")),
+        ("", "length", LAST, Rejected("length")),
+        ("A cat [1", "length", FIRST, Rejected("length")),
+        ("A cat [1", "length", WIDENED, Accepted("A cat [1", 0)),
+        ("A cat [1", "length", NUDGED, Rejected("length")),
+        ("A cat [1", "length", LAST, Accepted("A cat [1", 0)),
+        ("A cat [1]. A ghost [9].", "stop", FIRST, Rejected("citation")),
+        ("A cat [1]. A ghost [9].", "stop", WIDENED, Rejected("citation")),
+        ("A cat [1]. A ghost [9].", "stop", NUDGED, Accepted("A cat [1].", 1)),
+        ("A cat [1]. A ghost [9].", "stop", LAST, Accepted("A cat [1].", 1)),
     ],
 )
 def test_a_reply_is_judged_by_its_words_and_by_what_was_tried(text, finish, variant, verdict):
@@ -49,11 +49,11 @@ def test_a_reply_is_judged_by_its_words_and_by_what_was_tried(text, finish, vari
         ([("A cat [1]. A ghost [9].", "stop"), ("", "stop")], None),  # a form is left
         (
             [("A cat. A ghost [9].", "stop"), ("", "stop"), ("", "stop")],
-            Usable("A cat.", 1),
+            Accepted("A cat.", 1),
         ),
-        ([("One.", "stop"), ("Two.", "stop"), ("", "stop")], Usable("Two.", 0)),
-        ([("One.", "stop"), ("Tw", "length"), ("", "stop")], Usable("One.", 0)),
-        ([("", "stop"), ("Tw", "length"), ("", "stop")], Usable("Tw", 0)),
+        ([("One.", "stop"), ("Two.", "stop"), ("", "stop")], Accepted("Two.", 0)),
+        ([("One.", "stop"), ("Tw", "length"), ("", "stop")], Accepted("One.", 0)),
+        ([("", "stop"), ("Tw", "length"), ("", "stop")], Accepted("Tw", 0)),
     ],
 )
 def test_where_the_last_form_got_nothing_the_best_reply_before_is_kept(replies, kept):
@@ -62,22 +62,22 @@ def test_where_the_last_form_got_nothing_the_best_reply_before_is_kept(replies, 
 
 def test_numbers_of_the_request_are_recorded_as_positions_of_the_job():
     verdict = judge(reply("A cat [1], dogs [1, 2]."), FIRST, KNOWN, {1: 31, 2: 40})
-    assert verdict == Usable("A cat [31], dogs [31, 40].", 0)
+    assert verdict == Accepted("A cat [31], dogs [31, 40].", 0)
 
 
 @pytest.mark.parametrize("text", ["", "A ghost [9].", "A cat [1"])
 @pytest.mark.parametrize("finish", ["stop", "length"])
 def test_asking_again_ends_after_three_forms(text, finish):
     variant, verdicts = FIRST, []
-    while len(verdicts) < VARIANTS_MAX:
+    while len(verdicts) < ATTEMPTS_MAX:
         verdict = judge(reply(text, finish), variant, KNOWN, None)
         verdicts.append(verdict)
-        if isinstance(verdict, Usable):
+        if isinstance(verdict, Accepted):
             break
         after = variant.after(verdict.reason)
         assert after != variant
         variant = after
-    assert isinstance(verdicts[-1], Usable) or not text
+    assert isinstance(verdicts[-1], Accepted) or not text
 
 
 def test_each_form_differs_from_the_one_before():

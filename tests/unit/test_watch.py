@@ -8,15 +8,15 @@ import pytest
 from rich.console import Console
 
 from clients.limiter import AccountState, Hold
+from core.catalog.tiers import AccountLimits
 from core.errors import LimitKind
-from core.limits import Limits
 from core.states import JobStatus, NodeStatus
 from models.queries import JobRow, Progress, Used
 from overstory.commands.watch import Patience, Seen, cells, holds_back, picture, told
 from overstory.progress import Rate
 from tasks.upload import STORE_FULL, STORE_REFUSES
 
-LIMITS = Limits(5, 100, 500_000)
+LIMITS = AccountLimits(5, 100, 500_000)
 STATE = AccountState(0, 0, 0, LIMITS, LIMITS, {}, None, None, None, 60.0)
 WAITING, READY, RUNNING, DONE, FAILED = (
     NodeStatus.WAITING, NodeStatus.READY, NodeStatus.RUNNING, NodeStatus.DONE, NodeStatus.FAILED,

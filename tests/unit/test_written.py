@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from core.written import ENOUGH, KEPT, Written, note_tokens
+from core.account.reservations import ENOUGH, KEPT, Reservations, note_tokens
 
 LEAF, BRANCH = ("model", "leaf"), ("model", "branch")
 
@@ -23,14 +23,14 @@ LEAF, BRANCH = ("model", "leaf"), ("model", "branch")
 def test_a_call_reserves_somewhat_more_than_the_longest_reply_of_late(
     replies: list[int], reserved: int
 ) -> None:
-    written = Written()
+    written = Reservations()
     for tokens in replies:
         written.add(LEAF, tokens)
     assert written.likely(LEAF, 8_000) == reserved
 
 
 def test_branches_learn_nothing_from_leaves() -> None:
-    written = Written()
+    written = Reservations()
     for _ in range(ENOUGH):
         written.add(LEAF, 100)
     assert written.likely(BRANCH, 8_000) == 8_000

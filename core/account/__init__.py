@@ -1,0 +1,1 @@
+"""The account: adaptive limits, budgets, token reservations, waits, estimates."""

@@ -1,0 +1,1 @@
+"""Structured answers: JSON Schemas, records of images merged in code, totals."""

@@ -1,0 +1,54 @@
+"""Account limits: the tiers of both published tables as data.
+
+Source: fact sheet section 5. Table A is the older one (.com, June 2026), table B the newest
+(.ai, from September 2026). A bare name means the newest table that has it; ``a:V0`` names a
+table. Limits may change at any time: a tier is configuration, never a constant.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.errors import WrongUsage
+
+
+@dataclass(frozen=True, slots=True)
+class AccountLimits:
+    """What one account may do: calls in flight, requests and tokens in any rolling 60 s."""
+
+    concurrency: int
+    rpm: int
+    tpm: int
+
+
+TABLE_A = {
+    "V0": AccountLimits(5, 10, 5_000_000),
+    "V1": AccountLimits(100, 1_000, 20_000_000),
+    "V2": AccountLimits(200, 5_000, 30_000_000),
+    "V3": AccountLimits(400, 10_000, 40_000_000),
+    "V4": AccountLimits(1_000, 20_000, 50_000_000),
+    "V5": AccountLimits(10_000, 200_000, 100_000_000),
+}
+TABLE_B = {
+    "V0": AccountLimits(5, 100, 500_000),
+    "V1": AccountLimits(20, 400, 2_000_000),
+    "V2": AccountLimits(30, 600, 3_000_000),
+    "V3": AccountLimits(40, 800, 4_000_000),
+    "V4": AccountLimits(130, 2_600, 13_000_000),
+}
+TABLES = {"a": TABLE_A, "b": TABLE_B}
+NEWEST_FIRST = (TABLE_B, TABLE_A)
+
+
+def tier(name: str) -> AccountLimits:
+    """The limits of a tier: ``V0``, ``b:V0``, ``a:V5``.
+
+    Raises WrongUsage for a name in no table.
+    """
+    table, _, level = name.rpartition(":")
+    tables = (TABLES[table.lower()],) if table.lower() in TABLES else NEWEST_FIRST
+    for candidate in tables if not table or table.lower() in TABLES else ():
+        if level.upper() in candidate:
+            return candidate[level.upper()]
+    known = ", ".join(f"{key}:{level}" for key, levels in TABLES.items() for level in levels)
+    raise WrongUsage(f"unknown tier {name!r}: use a name like V0 (newest table) or one of {known}")

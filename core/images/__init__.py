@@ -1,0 +1,1 @@
+"""Images as decisions: formats, headers, sizes. No decoder is imported here."""

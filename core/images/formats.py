@@ -1,0 +1,67 @@
+"""File formats: what a file is, by its first bytes; and the endings that make a file an image."""
+
+from __future__ import annotations
+
+IMAGE_ENDINGS = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".tif", ".tiff"}
+    | {".bmp", ".dib", ".heic", ".heif", ".hif", ".avif", ".pdf"}
+)
+
+
+"""Endings (lower case) that make a file in a folder an image whatever its bytes are."""
+
+
+SNIFF_BYTES = 1024
+
+
+"""How much of a file ``sniff`` wants to see: a PDF may hide its mark that far in."""
+
+
+def sniff(head: bytes) -> str | None:
+    """The format the first bytes (up to SNIFF_BYTES) speak of, whatever the file's ending says.
+
+    One of jpeg, png, webp, gif, tiff, bmp, heic, avif, pdf; None for anything else.
+    """
+    for mark, name in _MARKS:
+        if head.startswith(mark):
+            return name
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webp"
+    if head[4:8] == b"ftyp":
+        return _sniff_brands(head)
+    if head[:2] == b"BM" and head[6:10] == b"\0\0\0\0":
+        return "bmp"
+    return "pdf" if b"%PDF-" in head[:SNIFF_BYTES] else None
+
+
+_MARKS = (
+    (b"\xff\xd8\xff", "jpeg"),
+    (b"\x89PNG\r\n\x1a\n", "png"),
+    (b"GIF87a", "gif"),
+    (b"GIF89a", "gif"),
+    (b"II*\0", "tiff"),
+    (b"MM\0*", "tiff"),
+    (b"II+\0", "tiff"),
+    (b"MM\0+", "tiff"),
+)
+
+
+_AVIF_BRANDS = {b"avif", b"avis"}
+
+
+_HEIC_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"}
+
+
+_ANY_BRANDS = {b"mif1", b"msf1", b"mif2", b"miaf"}
+
+
+def _sniff_brands(head: bytes) -> str | None:
+    """AVIF and HEIC share a container; the major brand speaks first, then the compatible ones."""
+    end = min(int.from_bytes(head[:4], "big"), len(head))
+    brands = [head[8:12], *(head[i : i + 4] for i in range(16, end - 3, 4))]
+    for brand in brands:
+        if brand in _AVIF_BRANDS:
+            return "avif"
+        if brand in _HEIC_BRANDS:
+            return "heic"
+    return "heic" if _ANY_BRANDS.intersection(brands) else None

@@ -1,0 +1,104 @@
+"""A job as it is asked for: by the command, by a message of another app, by a client."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Self
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from core.answers.json_schema import check
+from core.answers.spec import parts_of
+from core.catalog.tokens import Detail
+from core.errors import WrongUsage
+from core.prompts.own import check_own
+
+Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100_000)]
+Hook = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2_000)]
+
+
+NOTHING_ASKED = "ask: nothing is asked: give ask (of the set), each (of every image), or both"
+
+
+class JobSpec(BaseModel):
+    """What ``overstory.submit`` takes. Unknown names are refused: a typing error is seen."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_by_name=True, serialize_by_alias=True
+    )
+
+    images: Annotated[list[str], Field(min_length=1, description="files, folders, globs, URLs")]
+    ask: Words | None = None  # of the set; may be left out where each image is asked
+    each: Words | None = None  # asked of every image by itself
+    schema_: dict[str, Any] | None = Field(None, alias="schema")  # JSON Schema of the answers
+    key: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
+    label: Annotated[str, StringConstraints(max_length=255)] | None = None
+    detail: Detail | None = None
+    model: str | None = None
+    fetch: bool = False  # URLs are fetched here rather than by the provider
+    fresh: bool = False  # ask again what other jobs have paid for
+    keep_files: bool = False  # leave the files at the provider for a later question
+    fail_fast: bool = False  # end at the first image that fails
+    min_coverage: Annotated[float, Field(ge=0, le=1)] | None = None  # end when it is out of reach
+    budget: Annotated[float, Field(gt=0, le=1e9)] | None = None  # the most it may cost
+    prompts: dict[str, str] | None = None  # texts in the place of ours, by their names
+    webhook: Hook | None = None  # told, signed, when the job has ended
+    weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
+
+    @field_validator("prompts")
+    @classmethod
+    def _check_prompts(cls, own: dict[str, str] | None) -> dict[str, str] | None:
+        try:
+            return (check_own(own) or None) if own else None
+        except WrongUsage as error:
+            raise ValueError(str(error)) from None
+
+    @model_validator(mode="after")
+    def _asks_something(self) -> Self:
+        if self.ask is None and self.each is None:
+            raise WrongUsage(NOTHING_ASKED)
+        if self.schema_ is not None:
+            check(self.schema_)
+            parts_of(self.schema_text, folds=self.each is None)
+        return self
+
+    @property
+    def question(self) -> str:
+        """What the job is called by: its question about the set, else the one about each image."""
+        return self.ask or self.each or ""
+
+    @property
+    def schema_text(self) -> str | None:
+        """The schema with its properties in their order, which JSON columns do not keep."""
+        return None if self.schema_ is None else json.dumps(self.schema_, ensure_ascii=False)
+
+    @property
+    def shape_options(self) -> dict[str, Any]:
+        """What a job keeps of the shape it was asked for; empty where words alone are wanted."""
+        given = {"each": self.each, "schema": self.schema_text}
+        kept = {name: value for name, value in given.items() if value is not None}
+        return kept | ({"each_only": True} if self.ask is None else {})
+
+    @property
+    def prompt_options(self) -> dict[str, Any]:
+        """What a job keeps of prompts of its own; empty where it has none."""
+        return {"prompts": self.prompts} if self.prompts else {}
+
+
+def parse_spec(values: dict[str, Any]) -> JobSpec:
+    """A JobSpec from a message's arguments. Raises WrongUsage naming each wrong field."""
+    try:
+        return JobSpec(**values)
+    except ValidationError as error:
+        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        if values.get("ask") is None and values.get("each") is None:
+            lines.append(NOTHING_ASKED)
+        raise WrongUsage("overstory.submit refused its arguments: " + "; ".join(lines)) from None

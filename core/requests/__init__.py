@@ -1,0 +1,1 @@
+"""Requests as values: their bodies, their keys, and how replies are reviewed."""

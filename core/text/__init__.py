@@ -1,0 +1,1 @@
+"""Text: citations, numbers, JSON in replies, what may be stored or shown, hashes."""

@@ -1,0 +1,13 @@
+"""One hash for values that must be recognised later: canonical JSON, then SHA-256."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+
+
+def content_key(parts: Sequence[object]) -> str:
+    """sha256 of the canonical JSON of ``parts``, in hex."""
+    canonical = json.dumps(parts, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,0 +1,90 @@
+"""Replies keyed by image number: what of them can be kept.
+
+A reply may come in a code fence, with words around it, or cut short: every entry that is whole is
+read, nothing is guessed. A key that says two different things says nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from core.text.sanitize import storable
+
+_KEY_GAP = re.compile(r"\s*:\s*")
+_NEXT = re.compile(r"\s*,?\s*")
+_TWICE = object()
+DIGITS_MAX = 300
+"""A longer whole number is none, as a float past 1e308 is none: nobody means it, and a sum of some
+could have more digits than Python writes (4,300)."""
+
+
+def entries(text: str) -> dict[str, Any]:
+    """The whole entries of the first JSON object in ``text``; keys lose brackets and spaces."""
+    found: dict[str, Any] = {}
+    at = text.find("{") + 1
+    if at == 0:
+        return {}
+    while True:
+        entry = _entry(text, _skip(_NEXT, text, at))
+        if entry is None:
+            break
+        key, value, at = entry
+        key = key.strip(" []")
+        found[key] = value if key not in found or found[key] == value else _TWICE
+    return {key: value for key, value in found.items() if value is not _TWICE}
+
+
+def _entry(text: str, at: int) -> tuple[str, Any, int] | None:
+    """Key, value and where it ends; None where no whole entry stands."""
+    try:
+        key, at = _DECODER.raw_decode(text, at)
+        gap = _KEY_GAP.match(text, at)
+        if not isinstance(key, str) or gap is None:
+            return None
+        value, end = _DECODER.raw_decode(text, gap.end())
+        key, value = storable(key), storable(value)
+    except (ValueError, RecursionError):
+        return None
+    # a number at the very end may have been cut in the middle
+    whole = end < len(text) or not isinstance(value, int | float)
+    return (key, value, end) if whole else None
+
+
+def _skip(pattern: re.Pattern[str], text: str, at: int) -> int:
+    match = pattern.match(text, at)
+    return match.end() if match else at
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def _short(text: str) -> int:
+    if len(text) > DIGITS_MAX:
+        raise ValueError(text[:DIGITS_MAX])
+    return int(text)
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(name)
+
+
+_DECODER = json.JSONDecoder(parse_float=_finite, parse_int=_short, parse_constant=_no_constant)
+
+
+def line_of(value: Any) -> str:
+    """An answer as one readable line: ``total: 12.5; shop: Corner Café``."""
+    if isinstance(value, Mapping):
+        return "; ".join(f"{name}: {line_of(each)}" for name, each in value.items())
+    if isinstance(value, list):
+        return ", ".join(f"({line_of(v)})" if isinstance(v, Mapping) else line_of(v) for v in value)
+    if isinstance(value, str):
+        return " ".join(value.split())
+    return json.dumps(value)

@@ -1,0 +1,1 @@
+"""The summary tree: packing, planning, planning a changed set, capacity of requests."""

@@ -1,0 +1,89 @@
+"""How much goes into one request: budgets of leaves and branches for a model and a provider."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from core.catalog.models import PROVIDERS, model_profile
+from core.catalog.tokens import HIGH_TOKENS_MAX, LOW_TOKENS, Detail, text_tokens_estimate
+from core.tree.packing import Budget
+
+NOTE_TOKENS_BASE = 256
+NOTE_TOKENS_PER_IMAGE = 64
+"""About 45 English words an image: enough for what one question needs of it."""
+REASONING_ALLOWANCE = 8_192
+"""Reasoning is drawn from max_tokens first; a small cap comes back empty (fact sheet 2.2)."""
+PROMPT_TOKENS = 2_048
+"""Room for our own instructions, far above what core/prompts needs."""
+PREPARED_BYTES = {"low": 110_000, "high": 1_500_000}
+"""Typical size of a prepared image, to plan with before it is prepared; the exact size decides."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCapacity:
+    """Budgets of one job's requests."""
+
+    leaf: Budget
+    fan_in: int
+    branch_tokens: int  # what the notes below one branch may take together
+    context_tokens: int
+    tokens_an_image: int = NOTE_TOKENS_PER_IMAGE  # of what is written
+
+    def leaf_max_tokens(self, images: int, widened: int = 0) -> int:
+        """max_tokens of a request with ``images`` images, doubled for each time it fell short."""
+        wanted = note_tokens(images, self.tokens_an_image) + REASONING_ALLOWANCE
+        wanted *= 2**widened
+        return min(int(wanted), self.context_tokens // (4 if widened == 0 else 2))
+
+    def branch_max_tokens(self, widened: int = 0) -> int:
+        """max_tokens of a request over notes."""
+        return self.leaf_max_tokens(self.leaf.items, widened)
+
+
+def _answers_max(context: int, tokens_an_image: int) -> int:
+    """Images whose answers fit into one reply, beside the reasoning before it."""
+    output = context // 4
+    room = output - min(REASONING_ALLOWANCE, output // 2) - NOTE_TOKENS_BASE
+    return max(1, room // tokens_an_image)
+
+
+def note_tokens(images: int, each: int = NOTE_TOKENS_PER_IMAGE) -> int:
+    """Tokens that the notes on ``images`` images should take."""
+    return NOTE_TOKENS_BASE + each * images
+
+
+def capacity_of(
+    model: str,
+    provider: str,
+    question: str,
+    images_per_request: int | None = None,
+    context_tokens: int | None = None,
+    tokens_an_image: int = NOTE_TOKENS_PER_IMAGE,
+) -> RequestCapacity:
+    """Budgets by the binding limits: images, bytes, context and output of ``model``."""
+    profile = model_profile(model)
+    context = context_tokens or profile.context_tokens
+    items = images_per_request or profile.images_per_request
+    if tokens_an_image != NOTE_TOKENS_PER_IMAGE:  # what JSON leaves out costs another call
+        items = min(items, _answers_max(context, tokens_an_image))
+    notes = note_tokens(items, tokens_an_image)
+    output = min(notes + REASONING_ALLOWANCE, context // 4)
+    room = max(context - output - PROMPT_TOKENS - text_tokens_estimate(question), 1_024)
+    leaf = Budget(items, PROVIDERS[provider].request_image_bytes, room)
+    return RequestCapacity(leaf, max(2, room // notes), room, context, tokens_an_image)
+
+
+def expected_bytes(source_bytes: int | None, detail: Detail) -> int:
+    """A guess at the base64 size of an image that is not prepared yet."""
+    typical = PREPARED_BYTES[detail]
+    return base64_bytes(min(source_bytes or typical, typical))
+
+
+def expected_tokens(detail: Detail) -> int:
+    """The most one image costs at ``detail``."""
+    return LOW_TOKENS if detail == "low" else HIGH_TOKENS_MAX
+
+
+def base64_bytes(raw: int) -> int:
+    """Size of ``raw`` bytes in base64. The 20 MB a request may hold are counted this way (3.1)."""
+    return -(-raw // 3) * 4
