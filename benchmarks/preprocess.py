@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from clients.imaging import prepare
+from clients.images.prepare import prepare
 from core.catalog.tokens import Detail
 from core.images.sizing import ImageLimits, plan_resize
 

@@ -1,30 +1,25 @@
 """Webhooks: one signed POST to a receiver that another app named.
 
-Signed as Standard Webhooks has it (webhook-id, webhook-timestamp, webhook-signature). A name may
-not lead into our own network unless the operator has named its host, and the connection goes to
-the address that was checked, as for images that are fetched. Redirects are not followed.
+Signed as Standard Webhooks defines it (webhook-id, webhook-timestamp, webhook-signature). A host
+may lead into our own network only if the operator lists it (OVERSTORY_WEBHOOK_HOSTS). Redirects are
+not followed.
 """
 
 from __future__ import annotations
 
 import http.client
-import socket
-import ssl
-from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
 
 from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
-from clients.download import check_address, parse, system_resolver
+from clients import guarded_http
+from clients.guarded_http import Deadline, Resolver, system_resolver
 from core.errors import ImageRefused, WrongUsage
 
 ANSWER_BYTES_MAX = 1_000
 """So much of an unwelcoming answer is kept for the person who looks why."""
-
-Resolver = Callable[[str, int], Sequence[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +43,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Messenger:
-    """Signs and sends. ``secrets`` are whsec_ words; two, by a space, while one is replaced."""
+    """Signs and sends. ``secrets`` are whsec_ words; two, separated by a space, during rotation."""
 
     secrets: str
     hosts: tuple[str, ...] = ()
@@ -61,11 +56,13 @@ class Messenger:
             return self._send(url, self.headers(message_id, body, at), body.encode())
         except ImageRefused as error:
             return Answer(None, error.reason)
+        except TimeoutError:
+            return Answer(None, f"it took longer than {self.timeout_seconds:g} s")
         except (OSError, http.client.HTTPException, ValueError) as error:
             return Answer(None, " ".join(str(error).split()) or type(error).__name__)
 
     def headers(self, message_id: str, body: str, at: datetime) -> dict[str, str]:
-        """Raises WrongUsage for a secret that is none."""
+        """Raises WrongUsage for an invalid secret."""
         try:
             signed = [
                 Webhook(word).sign(msg_id=message_id, timestamp=at, data=body)
@@ -73,7 +70,7 @@ class Messenger:
             ]
         except (ValueError, RuntimeError, EmptyWebhookSecretError) as error:
             raise WrongUsage(
-                f"OVERSTORY_WEBHOOK_SECRET is no whsec_ secret in base64: {error}"
+                f"OVERSTORY_WEBHOOK_SECRET is not a whsec_ secret in base64: {error}"
             ) from None
         return {
             "Content-Type": "application/json",
@@ -84,36 +81,17 @@ class Messenger:
         }
 
     def _send(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
-        hop = parse(url)
-        with closing(self._connect(hop.scheme, hop.host, hop.port)) as connected:
-            connection = http.client.HTTPConnection(hop.host, hop.port)
-            connection.sock = connected
-            connection.request("POST", hop.target, body, headers)
-            reply = connection.getresponse()
+        target = guarded_http.parse(url)
+        with guarded_http.request(
+            "POST",
+            target,
+            headers,
+            Deadline(self.timeout_seconds),
+            body=body,
+            resolve=self.resolve,
+            may_be_private=target.host in self.hosts,
+        ) as reply:
             said = reply.read(ANSWER_BYTES_MAX).decode("utf-8", "replace")
         taken = HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES
         error = None if taken else f"{reply.status} {reply.reason}: {said}".strip(": ")
         return Answer(reply.status, error)
-
-    def _connect(self, scheme: str, host: str, port: int) -> socket.socket:
-        addresses = self.resolve(host, port)
-        if host not in self.hosts:
-            for address in addresses:
-                check_address(address, host)
-        failure: OSError = OSError(f"{host} has no address")
-        for address in addresses:
-            try:
-                raw = socket.create_connection((address, port), timeout=self.timeout_seconds)
-            except OSError as error:
-                failure = error
-                continue
-            return raw if scheme == "http" else _secured(raw, host)
-        raise failure
-
-
-def _secured(raw: socket.socket, host: str) -> socket.socket:
-    try:
-        return ssl.create_default_context().wrap_socket(raw, server_hostname=host)
-    except BaseException:
-        raw.close()
-        raise

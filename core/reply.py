@@ -1,9 +1,4 @@
-"""Reading a chat reply: the provider's JSON object in, one value of our own out.
-
-Tolerant where providers differ (where cached tokens stand, which field holds the reasoning, an
-empty finish reason), strict where guessing would cost money or truth (no choices). Nothing here
-does I/O. Shapes: StepFun's API fact sheet, 2.2; OpenAI's chat completion object.
-"""
+"""What a model answered and what it was billed for, as values."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from clients.limiter import AccountState, Hold
+from clients.limiter.limiter import AccountState, Hold
 from core.errors import LimitKind, ServiceAway
 from tasks.services import Services
 from tasks.upload import STORE_FULL, STORE_REFUSES

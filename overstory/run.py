@@ -14,7 +14,7 @@ from kombu.exceptions import KombuError
 from rich.console import Console
 from rich.panel import Panel
 
-from clients.reach import is_reached
+from clients.provider.reach import is_reached
 from core.account.budget import is_spent
 from core.errors import KeyRefused, OverstoryError, ProviderDown, ServiceAway, WrongUsage
 from core.jobs import JobSpec
@@ -125,7 +125,7 @@ def _nothing(job: JobRow) -> None:
     return None
 
 
-def prepare(settings: Settings) -> None:
+def prepare_stack(settings: Settings) -> None:
     """The state folder, the log and the database, ready for a command."""
     prepare_home(settings.home)
     log_file = (settings.home / "logs" / "command.log").open("a", encoding="utf-8")
@@ -156,7 +156,7 @@ def run(
             stack.callback(embedded.stop)
             stack.callback(ending.set)
             embedded.begin()  # while the job is planned
-        prepare(settings)
+        prepare_stack(settings)
         services = planning_services(settings)
         submitted = submitting.submit(services, spec, natural=True)
         _say_ignored(console, submitted, quiet)

@@ -11,8 +11,8 @@ from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from clients import sources
-from clients.sources import Source
+from clients.sources import duplicates
+from clients.sources.location import Source
 from core.catalog.tokens import Detail
 from core.errors import RefusalCode
 from core.requests.request import RequestContext, fan_in_of, request_context
@@ -88,7 +88,7 @@ def place(
 ) -> tuple[list[NewImage], int]:
     """Every source at its place: its leaf, or the first one it is a duplicate of; and the number
     of leaves. Leaves are planned over distinct images, by what they are expected to weigh."""
-    twins = sources.content_twins(found)
+    twins = duplicates.content_twins(found)
     distinct = [index for index in range(len(found)) if index not in twins]
     sizes = pack([_expected(found[index], detail) for index in distinct], shape.leaf)
     return _seated(found, twins, distinct, sizes), len(sizes)
@@ -97,7 +97,7 @@ def place(
 def _continued(
     services: Services, ask: RequestContext, found: Sequence[Source], before: Earlier, keep: Keep
 ) -> Arranged:
-    twins = sources.content_twins(found)
+    twins = duplicates.content_twins(found)
     distinct = [index for index in range(len(found)) if index not in twins]
     identities = [identity_of(found[index]) for index in distinct]
     weights = [

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from clients.limiter import Admitted, Hold, Wait
+from clients.limiter.limiter import Admitted, Hold, Wait
 from clients.spool import Spooled
 from core.account.adaptive_limit import asked_for
 from core.catalog.models import cost

@@ -12,8 +12,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from clients import sources
-from clients.sources import Source
+from clients.sources.expand import expand
+from clients.sources.location import Source
 from core.errors import WrongUsage
 from core.states import ANSWERED_JOBS
 from core.text.hashing import content_key
@@ -43,7 +43,7 @@ def add(services: Services, job_id: str, inputs: Sequence[str]) -> Submitted:
     """The question of ``job_id`` (or what has followed it) with more images. Those that are there
     already are looked at again only if they have changed."""
     ground = _newest(services, job_id)
-    found = sources.expand(inputs, limits_of(services.settings))
+    found = expand(inputs, limits_of(services.settings))
     fresh = {(each.location, each.page): each for each in found.sources}
     there = [fresh.pop((each.location, each.page), each) for each in ground.sources]
     submitted = _changed(services, ground, [*there, *fresh.values()])

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from clients.limiter import Admitted, Hold, Wait
+from clients.limiter.limiter import Admitted, Hold, Wait
 from core.errors import (
     RefusalCode,
     ServiceAway,

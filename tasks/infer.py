@@ -13,6 +13,7 @@ from functools import cached_property
 
 from celery import shared_task
 
+from clients.provider.body import file_url
 from core.errors import BytesGone
 from core.reply import Reply
 from core.requests.per_image import ATTEMPTS_MAX_EACH, Form, Leaf
@@ -72,7 +73,7 @@ class Looking:
         if not image.prepared_bytes:
             return image.location
         file_id = self.files.get(image.sha256)
-        return f"{INLINE}{image.sha256}" if file_id is None else f"stepfile://{file_id}"
+        return f"{INLINE}{image.sha256}" if file_id is None else file_url(file_id)
 
 
 class Look(Looking):

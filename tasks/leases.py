@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 import structlog
 
-from clients.limiter import Limiter
+from clients.limiter.limiter import Limiter
 from core.errors import OverstoryError
 from models import claims, ledger
 from models.engine import Database

@@ -16,8 +16,11 @@ from pathlib import Path
 
 from celery import shared_task
 
-from clients import disk, imaging, sources
-from clients.sources import is_url
+from clients import local_files
+from clients.images.prepare import prepare
+from clients.sources import location
+from clients.sources.download import FetchRules, fetch
+from clients.sources.location import is_url
 from core.catalog.tokens import Detail, image_tokens
 from core.images.sizing import ImageLimits
 from core.outcomes import Done, Outcome
@@ -40,23 +43,25 @@ def work(services: Services, images: Sequence[ImageWork]) -> list[Outcome[Prepar
     ahead = _read_ahead(images[0])
     for image, following in zip_longest(images, images[1:]):
         passing, ahead = ahead, following is not None and _read_ahead(following)
-        outcomes.append(attempt(services, image, partial(prepare, services, image)))
+        outcomes.append(attempt(services, image, partial(prepared_image, services, image)))
         if passing and (following is None or following.location != image.location):
-            disk.let_go(sources.local_path(image.location))
+            local_files.let_go(location.local_path(image.location))
     return outcomes
 
 
 def _read_ahead(image: ImageWork) -> bool:
     """Whether its file comes from the disk for this image alone."""
-    return not is_url(image.location) and disk.read_ahead(sources.local_path(image.location))
+    return not is_url(image.location) and local_files.read_ahead(
+        location.local_path(image.location)
+    )
 
 
-def prepare(services: Services, image: ImageWork) -> Outcome[PreparedImage]:
+def prepared_image(services: Services, image: ImageWork) -> Outcome[PreparedImage]:
     detail: Detail = "high" if image.detail == "high" else "low"
     if is_url(image.location) and not image.options.get("fetch"):
         return Done(passed_through(image.location, detail))
     with local_file(services.settings, image) as path:
-        made = imaging.prepare(
+        made = prepare(
             path,
             detail=detail,
             limits=limits_of(services.settings),
@@ -95,18 +100,18 @@ def passed_through(url: str, detail: Detail) -> PreparedImage:
 @contextlib.contextmanager
 def local_file(settings: Settings, image: ImageWork) -> Iterator[Path]:
     """The image's file; a fetched one is gone again after the block."""
-    source = sources.Source(image.name, image.location, image.page, None, image.root)
+    source = location.Source(image.name, image.location, image.page, None, image.root)
     if not is_url(image.location):
-        yield sources.check_local(source)
+        yield location.check_local(source)
         return
-    rules = sources.FetchRules(
+    rules = FetchRules(
         allow_hosts=settings.fetch_allow_hosts,
         timeout_seconds=settings.fetch_timeout_seconds,
         max_bytes=settings.max_file_bytes,
         max_redirects=settings.fetch_max_redirects,
     )
     with tempfile.TemporaryDirectory(prefix="overstory-") as folder:
-        yield sources.fetch(image.location, into=Path(folder) / "source", rules=rules)
+        yield fetch(image.location, into=Path(folder) / "source", rules=rules)
 
 
 def limits_of(settings: Settings) -> ImageLimits:

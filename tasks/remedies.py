@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import structlog
 
+from clients.provider.body import file_id_of
 from core.catalog.models import cost
 from core.errors import (
     BytesGone,
@@ -202,7 +203,7 @@ def _missing_files(services: Services, admission: Admission, named: str | None) 
 def _file_ids(body: Body) -> Sequence[str]:
     content = body["messages"][-1]["content"]
     urls = [part["image_url"]["url"] for part in content if part["type"] == "image_url"]
-    return [url.removeprefix("stepfile://") for url in urls if url.startswith("stepfile://")]
+    return [file_id for url in urls if (file_id := file_id_of(url)) is not None]
 
 
 def total(usage: Usage | None) -> int:

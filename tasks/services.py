@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from clients.blobs import Blobs
-from clients.limiter import Limiter
+from clients.limiter.limiter import Limiter
 from clients.spool import Spool
 from core.account.reservations import Reservations
 from core.catalog.models import PROVIDERS, ProviderProfile
@@ -22,7 +22,7 @@ from tasks.leases import LeaseKeeper
 from tasks.tracing import NoTraces, Traces
 
 if TYPE_CHECKING:  # the SDK takes a third of a worker's start: only who calls it loads it
-    from clients.provider import Provider
+    from clients.provider.client import Provider
 
 
 DELETES_AT_ONCE = 8

@@ -17,8 +17,8 @@ import structlog
 from celery import shared_task
 from celery.exceptions import Ignore
 
-from clients import sources
-from clients.sources import Source
+from clients.sources.expand import expand
+from clients.sources.location import Source
 from core import prompts
 from core.catalog.tokens import Detail
 from core.errors import ServiceAway, WrongUsage
@@ -64,7 +64,7 @@ def submit(services: Services, spec: JobSpec, natural: bool = False) -> Submitte
         return _again(services, known, spec)
     if spec.webhook and services.settings.webhook_secret is None:
         raise WrongUsage("webhook: the service has no OVERSTORY_WEBHOOK_SECRET to sign it with")
-    expansion = sources.expand(spec.images, limits_of(services.settings))
+    expansion = expand(spec.images, limits_of(services.settings))
     ignored = tuple(expansion.ignored)
     key = spec.key or (_natural_key(services, spec, expansion.sources) if natural else None)
     known = _known(services, key)

@@ -12,13 +12,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from clients.limiter import (
-    KINDS,
-    AccountState,
-    Admitted,
-    Hold,
-    Wait,
-)
+from clients.limiter.limiter import KINDS, AccountState, Admitted, Hold, Wait
 from core.account import adaptive_limit as gauges
 from core.account.adaptive_limit import AdaptiveLimit, Refusal
 from core.account.wait_histogram import WaitHistogram, observations, read

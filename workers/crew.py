@@ -43,9 +43,9 @@ WORKERS = (
     "tasks.infer",
     "tasks.aggregate",
     "clients.blobs",
-    "clients.imaging",
+    "clients.images.prepare",
 )
-PROVIDER = "clients.provider"
+PROVIDER = "clients.provider.client"
 """The SDK takes a quarter of the time, and only who speaks to the provider needs it."""
 COMM = Path("/proc/self/comm")
 ORDERS, ANSWERS, ERRORS = 0, 1, 2

@@ -9,7 +9,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from clients.blobs import open_blobs
-from clients.limiter import RedisLimiter, account_id
+from clients.limiter.limiter import RedisLimiter, account_id
 from clients.spool import Spool
 from core.errors import KeyRefused
 from core.settings import Settings
@@ -20,7 +20,7 @@ from workers.stack import database_url, limiter_url
 from workers.traces import open_traces
 
 if TYPE_CHECKING:
-    from clients.provider import Provider
+    from clients.provider.client import Provider
 
 log = structlog.get_logger()
 
@@ -51,7 +51,7 @@ def build_services(settings: Settings, app: Celery) -> Services:
 
 
 def _provider(settings: Settings) -> Provider:
-    from clients.provider import Provider
+    from clients.provider.client import Provider
 
     if settings.uses_sandbox:  # nothing of anybody's is sent to a real endpoint without a key
         raise KeyRefused(

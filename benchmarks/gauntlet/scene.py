@@ -185,7 +185,7 @@ class Scene:
 
     def judge(self, limit_factor: int = 1) -> None:
         """The five invariants, once what was in flight has come to rest. ``limit_factor``: 2 where
-        the limiter's memory was wiped, which may let one more helping through (clients.limiter)."""
+        the limiter's memory was wiped, which may let one more window's calls through."""
         figures, database = self.figures, self.services.database
         figures.images = judge.count(database, "images")
         figures.nodes = judge.count(database, "nodes", "status = 'done'")

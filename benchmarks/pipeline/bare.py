@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.pipeline.photographs import MODELS
 from benchmarks.pipeline.pictures import forget
-from clients import imaging
+from clients.images.prepare import prepare
 from core.images.sizing import ImageLimits
 
 LIMITS = ImageLimits()
@@ -45,7 +45,7 @@ def _warm(files: Sequence[Path]) -> None:
 def _work(path: Path) -> float:
     """CPU seconds of this process for one file."""
     begun = time.process_time()
-    imaging.prepare(path, detail="low", limits=LIMITS)
+    prepare(path, detail="low", limits=LIMITS)
     return time.process_time() - begun
 
 

@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import event
 
 import migrations
-from clients.limiter import Admitted
+from clients.limiter.limiter import Admitted
 from clients.spool import Spool
 from core.jobs import JobSpec
 from core.outcomes import Done, Outcome

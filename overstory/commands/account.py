@@ -13,13 +13,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from clients.limiter import AccountState
+from clients.limiter.limiter import AccountState
 from core.catalog.models import STORAGE_PRICE_GB_DAY, currency_of
 from core.errors import OverstoryError, ServiceAway
 from core.settings import load
 from models import filestore
 from overstory.commands.control import home_option
-from overstory.run import planning_services, prepare
+from overstory.run import planning_services, prepare_stack
 from overstory.terminal import safe_line
 from tasks.files import reconcile_files, tidy
 from tasks.services import Services
@@ -154,5 +154,5 @@ def gc(home: Path | None) -> None:
 
 def _services(home: Path | None) -> Services:
     settings = load(**({"home": home} if home else {}))
-    prepare(settings)
+    prepare_stack(settings)
     return planning_services(settings)

@@ -19,7 +19,7 @@ from models.engine import Database
 from models.queries import JobRow
 from models.state import Moved
 from overstory.many import many
-from overstory.run import prepare, serve
+from overstory.run import prepare_stack, serve
 from overstory.summary import Showing
 from tasks.budget import check_budget
 from workers.stack import database_url
@@ -98,7 +98,7 @@ def retry(job: str, as_json: bool, quiet: bool, home: Path | None) -> None:
 def find(job: str, home: Path | None) -> tuple[Settings, Database, JobRow]:
     """The job called ``job`` (an id or the start of one). Raises WrongUsage when there is none."""
     settings = load(**({"home": home} if home else {}))
-    prepare(settings)
+    prepare_stack(settings)
     database = Database(database_url(settings))
     with database.read() as connection:
         ids = queries.jobs_called(connection, job)

@@ -14,8 +14,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from clients import imaging, sources
-from clients.sources import Source
+from clients.images import prepare
+from clients.sources import location
+from clients.sources.expand import expand
+from clients.sources.location import Source
 from core.account import estimate as core_estimate
 from core.account.estimate import Estimate, habit_of, tokens_of_size
 from core.catalog.tokens import Detail
@@ -32,7 +34,7 @@ from overstory.commands.prompts import prompts_option
 from overstory.commands.specs import spec_of
 from overstory.many import many
 from overstory.progress import duration
-from overstory.run import prepare
+from overstory.run import prepare_stack
 from overstory.terminal import safe
 from tasks.arrange import place
 from tasks.preprocess import limits_of
@@ -81,7 +83,7 @@ def estimate(inputs: tuple[str, ...], as_json: bool, home: Path | None, **option
     """
     settings = load(**({"home": home} if home else {}))
     spec = spec_of(inputs, options)
-    prepare(settings)
+    prepare_stack(settings)
     measured, asked = measure(settings, spec)
     past = _past(settings, asked.model)
     made = core_estimate.estimate(
@@ -101,7 +103,7 @@ def measure(settings: Settings, spec: JobSpec) -> tuple[Measured, RequestContext
     """Expand the inputs and read every header. Raises WrongUsage as ``overstory run`` would."""
     ask = _ask(settings, spec)
     limits = limits_of(settings)
-    found = sources.expand(spec.images, limits).sources
+    found = expand(spec.images, limits).sources
     placed, leaves = place(found, ask.shape, ask.detail)
     distinct = [index for index, image in enumerate(placed) if image.leaf is not None]
     measured = Measured(len(found), len(found) - len(distinct))
@@ -110,7 +112,7 @@ def measure(settings: Settings, spec: JobSpec) -> tuple[Measured, RequestContext
         tokens = pool.map(lambda index: _tokens(found[index], limits, ask.detail), distinct)
     for index, each in zip(distinct, tokens, strict=True):
         leaf = placed[index].leaf
-        measured.urls += sources.is_url(found[index].location)
+        measured.urls += location.is_url(found[index].location)
         if isinstance(each, str) or leaf is None:
             measured.unusable.append((found[index].name, str(each)))
         else:
@@ -121,10 +123,10 @@ def measure(settings: Settings, spec: JobSpec) -> tuple[Measured, RequestContext
 
 def _tokens(source: Source, limits: ImageLimits, detail: Detail) -> int | str:
     """Prompt tokens of one image, or why it will fail. A URL counts as the largest image."""
-    if sources.is_url(source.location):
+    if location.is_url(source.location):
         return expected_tokens(detail)
     try:
-        size = imaging.measure(sources.check_local(source), limits, source.page)
+        size = prepare.measure(location.check_local(source), limits, source.page)
     except ImageRefused as refusal:
         return refusal.reason
     return tokens_of_size(*size, detail)

@@ -34,7 +34,7 @@ from overstory.commands.control import find, home_option
 from overstory.many import many
 from overstory.progress import duration
 from overstory.result import result
-from overstory.run import prepare
+from overstory.run import prepare_stack
 from overstory.terminal import for_stdout, safe, safe_line
 from workers.stack import database_url
 
@@ -73,7 +73,7 @@ def jobs(
 ) -> None:
     """List jobs, the newest first."""
     settings = load(**({"home": home} if home else {}))
-    prepare(settings)
+    prepare_stack(settings)
     database = Database(database_url(settings))
     with database.read() as connection:
         found = reporting.jobs(connection, statuses, label, limit)

@@ -17,7 +17,7 @@ from models import retention
 from models.retention import OldJob
 from overstory.commands.control import home_option
 from overstory.many import many
-from overstory.run import planning_services, prepare
+from overstory.run import planning_services, prepare_stack
 from overstory.terminal import safe_line
 from tasks.prune import FRESH_SECONDS, Pruned
 from tasks.prune import prune as prune_jobs
@@ -72,7 +72,7 @@ def prune(
     them go too.
     """
     settings = load(**({"home": home} if home else {}))
-    prepare(settings)
+    prepare_stack(settings)
     services = planning_services(settings)
     with services.database.read() as connection:
         before = retention.cutoff(connection, older_than)

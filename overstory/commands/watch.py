@@ -17,7 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from clients.limiter import AccountState
+from clients.limiter.limiter import AccountState
 from core.account.budget import is_spent
 from core.settings import Settings
 from core.states import JobStatus, NodeStatus

@@ -11,8 +11,8 @@ from typing import Any
 import click
 from rich.console import Console
 
-from clients import sources
-from clients.sources import Source
+from clients.sources.expand import expand
+from clients.sources.location import Source
 from core.errors import WrongUsage
 from core.jobs import JobSpec
 from core.settings import Settings, load
@@ -96,7 +96,7 @@ def settled_folder(
 
 def _look(settings: Settings, folder: Path) -> list[Source]:
     try:
-        return sources.expand([str(folder)], limits_of(settings)).sources
+        return expand([str(folder)], limits_of(settings)).sources
     except WrongUsage:  # empty for now, or gone for a moment
         return []
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from alembic.script import ScriptDirectory
 
 import migrations
-from clients.limiter import AccountState
+from clients.limiter.limiter import AccountState
 from clients.redis import RedisServer
 from core.errors import OverstoryError, ServiceAway, WrongUsage
 from overstory.addresses import masked, wrong_password

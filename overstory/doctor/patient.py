@@ -18,7 +18,7 @@ from overstory.doctor.secrets import secrets_of
 from workers.stack import Stack, database_url, read_stack
 
 if TYPE_CHECKING:  # importing workers.app reads the settings, which may be what is wrong
-    from clients.provider import Provider
+    from clients.provider.client import Provider
     from tasks.services import Services
     from workers.app import OverstoryCelery
 
@@ -80,7 +80,7 @@ class Patient:
 
     @cached_property
     def provider(self) -> Provider:
-        from clients.provider import Provider
+        from clients.provider.client import Provider
 
         return Provider(self.reached, max_connections=1)
 

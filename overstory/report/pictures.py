@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from clients import imaging, sources
 from clients.blobs import Blobs
-from clients.thumbnails import thumbnail
+from clients.images.pillow import thumbnail
+from clients.images.prepare import prepare
+from clients.sources import location
 from core.errors import ImageRefused, ServiceAway
 from core.images.sizing import ImageLimits
 from models.reporting import ImageLine
@@ -88,12 +89,12 @@ def _prepared(image: ImageLine, blobs: Blobs, limits: ImageLimits) -> bytes | No
         data = blobs.get(image.sha256 or "")
     except ServiceAway:
         data = None
-    if data is not None or sources.is_url(image.location):
+    if data is not None or location.is_url(image.location):
         return data
-    source = sources.Source(image.name, image.location, image.page, None, image.root)
+    source = location.Source(image.name, image.location, image.page, None, image.root)
     try:
-        path: Path = sources.check_local(source)
-        made = imaging.prepare(path, detail="low", limits=limits, page=image.page)
+        path: Path = location.check_local(source)
+        made = prepare(path, detail="low", limits=limits, page=image.page)
     except ImageRefused:
         return None
     return made.data if made.source_sha256 == image.source_sha256 else None

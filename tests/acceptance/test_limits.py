@@ -14,7 +14,7 @@ import pytest
 from benchmarks import limits
 from benchmarks.gauntlet.scene import Bench
 from benchmarks.gauntlet.servers import Postgres
-from clients.provider import Provider
+from clients.provider.client import Provider
 from core.settings import load
 from tests.acceptance.conftest import House, Person, eventually
 from tests.conftest import draw_image

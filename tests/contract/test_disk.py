@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from clients import disk
+from clients import local_files
 from models.claims import ImageWork
 from tasks import preprocess
 
@@ -27,7 +27,7 @@ def _unreadable(folder: Path, kind: str) -> Path:
 
 @pytest.mark.parametrize("kind", UNREADABLE)
 def test_reading_ahead_waits_for_nothing_and_raises_nothing(tmp_path: Path, kind: str) -> None:
-    disk.read_ahead(_unreadable(tmp_path, kind))
+    local_files.read_ahead(_unreadable(tmp_path, kind))
 
 
 @pytest.mark.parametrize("ahead", [True, False])
@@ -39,12 +39,12 @@ def test_samples_are_those_of_each_file_in_order_and_none_where_there_is_nothing
     wanted: list[tuple[Path, list[int]]] = [
         (_unreadable(tmp_path, kind), [0]) for kind in UNREADABLE
     ]
-    for n in range(2 * disk.SAMPLED_AT_ONCE):
+    for n in range(2 * local_files.SAMPLED_AT_ONCE):
         path = tmp_path / f"{n}"
         path.write_bytes(b"%04d" % n * 3)
         wanted.append((path, [0, 10]))
     before = {path.name for path in Path("/dev/fd").iterdir()}
-    found = list(disk.samples(wanted, 6))
+    found = list(local_files.samples(wanted, 6))
     assert found[: len(UNREADABLE)] == [None] * len(UNREADABLE)
     expected = [[b"%04d%02d" % (n, n // 100), b"%02d" % (n % 100)] for n in range(len(found) - 4)]
     assert found[len(UNREADABLE) :] == expected
@@ -81,12 +81,12 @@ def test_the_system_is_asked_whether_it_holds_a_file(tmp_path: Path) -> None:
     if not any(_tells(each) for each in _on_disk(tmp_path, "probe")):
         pytest.skip("this file system cannot tell, so nothing is ever let go")
     photos = _on_disk(tmp_path, "photo")
-    assert not any(disk.read_ahead(each) for each in photos)
+    assert not any(local_files.read_ahead(each) for each in photos)
     for each in photos:
-        disk.let_go(each)
-    assert any(disk.read_ahead(each) for each in photos)
+        local_files.let_go(each)
+    assert any(local_files.read_ahead(each) for each in photos)
     assert all(len(each.read_bytes()) == each.stat().st_size for each in photos)
-    assert not any(disk.read_ahead(each) for each in photos)
+    assert not any(local_files.read_ahead(each) for each in photos)
 
 
 def _on_disk(folder: Path, name: str) -> list[Path]:
@@ -105,7 +105,7 @@ def _tells(path: Path) -> bool:
     Of a file of its own: a read that is refused makes the system begin to read, so what is asked
     after it depends on how fast the disk is.
     """
-    disk.let_go(path)
+    local_files.let_go(path)
     with path.open("rb") as file:
         try:
             os.preadv(file.fileno(), [bytearray(1)], 625_000, getattr(os, "RWF_NOWAIT", 0))
@@ -124,8 +124,8 @@ def _in_order(monkeypatch: pytest.MonkeyPatch, from_disk: set[str]) -> list[str]
         order.append(f"ahead {path.name}")
         return path.name in from_disk
 
-    monkeypatch.setattr(disk, "read_ahead", ahead)
-    monkeypatch.setattr(disk, "let_go", lambda path: order.append(f"let go {path.name}"))
+    monkeypatch.setattr(local_files, "read_ahead", ahead)
+    monkeypatch.setattr(local_files, "let_go", lambda path: order.append(f"let go {path.name}"))
     monkeypatch.setattr(
         preprocess, "attempt", lambda services, image, work: order.append(f"prepare {image.name}")
     )

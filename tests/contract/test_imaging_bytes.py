@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clients.imaging import Prepared, page_count, prepare
+from clients.images.prepare import Prepared, page_count, prepare
 from core.errors import ImageRefused, RefusalCode
 from core.images.sizing import ImageLimits
 from tests import corpus
@@ -209,7 +209,7 @@ def test_previews_and_masks_of_a_tiff_are_not_pages(tmp_path: Path) -> None:
 BOMB = """
 import sys
 from pathlib import Path
-from clients.imaging import prepare
+from clients.images.prepare import prepare
 from core.errors import ImageRefused
 from core.images.sizing import ImageLimits
 for name in sys.argv[1:]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clients.imaging import Prepared, prepare
+from clients.images.prepare import Prepared, prepare
 from core.catalog.tokens import Detail
 from core.errors import ImageRefused
 from core.images.sizing import Accelerator, ImageLimits, plan_resize

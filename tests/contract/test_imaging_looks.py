@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from clients.imaging import measure, prepare
-from clients.thumbnails import thumbnail
+from clients.images.pillow import thumbnail
+from clients.images.prepare import measure, prepare
 from core.errors import ImageRefused
 from core.images.sizing import ImageLimits
 from tests.corpus import Bad, Good, build

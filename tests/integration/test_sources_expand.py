@@ -12,8 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from clients import disk, sources
-from clients.sources import Source, check_local, content_twins, expand, local_path
+from clients import local_files
+from clients.sources import duplicates, location
+from clients.sources.duplicates import content_twins
+from clients.sources.expand import expand
+from clients.sources.location import Source, check_local, local_path
 from core.errors import ImageRefused, RefusalCode, WrongUsage
 from core.images.sizing import ImageLimits
 from core.text.printable import printable_name
@@ -66,7 +69,7 @@ def test_a_closed_folder_among_others_fails_as_a_file_does_that_nobody_may_read(
     expansion = expand([str(nobodys / inner)], LIMITS)
     closed = next(s for s in expansion.sources if s.name == "closed/")
     assert "closed/" not in expansion.ignored
-    with pytest.raises(ImageRefused) as refused, disk.opened(check_local(closed)):
+    with pytest.raises(ImageRefused) as refused, local_files.opened(check_local(closed)):
         pass
     assert refused.value.code == RefusalCode.UNREADABLE
 
@@ -235,7 +238,7 @@ def test_every_name_survives_storage(raw: bytes) -> None:
     path = Path("/root-folder", os.fsdecode(raw))
     if path.name in ("", ".", ".."):
         return
-    assert local_path(sources._location(path)) == path
+    assert local_path(location.location_of(path)) == path
     shown = printable_name(path.name)
     assert shown.encode()
     assert "\n" not in shown
@@ -270,14 +273,14 @@ def test_pages_are_twins_of_the_same_page_of_a_copy_only(tmp_path: Path) -> None
 def test_only_files_of_one_size_are_looked_into_and_only_those_alike_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    long = JPEG + bytes(5 * sources.SAMPLE_BYTES)
+    long = JPEG + bytes(5 * duplicates.SAMPLE_BYTES)
     put(tmp_path, "1.jpg", "2.jpg", data=long)
     put(tmp_path, "3.jpg", data=long[:-1] + b"!")
     put(tmp_path, "4.jpg", data=JPEG.replace(b"photo", b"PHOTO") + long[len(JPEG) :])
     put(tmp_path, "5.jpg", data=long + b"!")
     looked: list[str] = []
     read: list[str] = []
-    sampled, hashed = disk.samples, sources._hash
+    sampled, hashed = local_files.samples, duplicates._hash
 
     def look(
         wanted: Sequence[tuple[str, Sequence[int]]], length: int
@@ -289,8 +292,8 @@ def test_only_files_of_one_size_are_looked_into_and_only_those_alike_are_read(
         read.append(Path(at).name)
         return hashed(at)
 
-    monkeypatch.setattr(disk, "samples", look)
-    monkeypatch.setattr(sources, "_hash", hash_whole)
+    monkeypatch.setattr(local_files, "samples", look)
+    monkeypatch.setattr(duplicates, "_hash", hash_whole)
     assert content_twins(expand([str(tmp_path)], LIMITS).sources) == {1: 0}
     assert sorted(looked[:4]) == ["1.jpg", "2.jpg", "3.jpg", "4.jpg"]
     assert sorted(looked[4:]) == ["1.jpg", "2.jpg", "3.jpg"]

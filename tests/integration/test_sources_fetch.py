@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clients.download import FetchRules, check_address, fetch, parse
+from clients.guarded_http import check_address, parse
+from clients.sources.download import FetchRules, fetch
 from core.errors import ImageRefused, RefusalCode
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(5000)
@@ -245,7 +246,7 @@ def test_a_redirect_to_a_private_address_is_refused(
         assert address[0] == "93.184.215.14"
         return plain(("127.0.0.1", server.port), timeout)
 
-    monkeypatch.setattr("clients.download.socket.create_connection", routed)
+    monkeypatch.setattr("clients.guarded_http.socket.create_connection", routed)
     addresses = {"outside.example": ["93.184.215.14"], "inside.example": ["192.168.0.7"]}
     answer = refused(
         server.url("/1", "outside.example"), tmp_path, CLOSED, resolve=lambda h, _: addresses[h]
@@ -272,7 +273,7 @@ def test_a_name_that_changes_its_mind_is_not_asked_again(
         connected.append(address[0])
         return plain(("127.0.0.1", server.port), timeout)
 
-    monkeypatch.setattr("clients.download.socket.create_connection", routed)
+    monkeypatch.setattr("clients.guarded_http.socket.create_connection", routed)
     url = server.url("/x", "rebind.example")
     assert fetch(url, into=tmp_path, rules=CLOSED, resolve=rebinding).read_bytes() == JPEG
     assert asked == ["rebind.example"]
@@ -294,9 +295,9 @@ def test_only_plain_http_urls_are_fetched(tmp_path: Path, url: str) -> None:
 @pytest.mark.parametrize("bad", ["\r\nX: y", " x", "\x00", "\t", "é\n"])
 def test_a_url_cannot_smuggle_headers(bad: str) -> None:
     hop = parse(f"http://a.example/x{bad}?q={bad}")
-    assert hop.target.isascii()
-    assert hop.target.isprintable()
-    assert " " not in hop.target
+    assert hop.path.isascii()
+    assert hop.path.isprintable()
+    assert " " not in hop.path
 
 
 def test_an_allow_list_shuts_out_the_rest() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
@@ -266,3 +269,25 @@ def _now() -> Any:
     from datetime import UTC, datetime
 
     return datetime.now(UTC)
+
+
+def test_a_receiver_that_drips_its_reply_is_given_up_in_time():
+    """One deadline covers the whole exchange, so one slow receiver cannot hold up the others."""
+
+    def drip() -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+            while not given_up.wait(0.01):
+                connection.sendall(b"a")
+
+    given_up = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        dripping = threading.Thread(target=drip)
+        dripping.start()
+        messenger = Messenger(NEW, hosts=("127.0.0.1",), timeout_seconds=0.3)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        answer = messenger.post(url, "id", "{}", datetime.now(UTC))
+        given_up.set()
+        dripping.join()
+    assert answer == Answer(None, "it took longer than 0.3 s")

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.pipeline import bare, photographs, pictures, restarts
-from clients import imaging
+from clients.images.prepare import prepare
 from core.images.sizing import ImageLimits
 
 SIDE, HEIGHT = 1600, 1208  # no whole number of rows of blocks, like 3000
@@ -55,7 +55,7 @@ def test_a_number_is_there_in_light_and_dark_blocks(copies: list[Path]) -> None:
 
 
 def test_copies_differ_after_they_are_prepared(copies: list[Path]) -> None:
-    prepared = [imaging.prepare(path, detail="low", limits=ImageLimits()) for path in copies]
+    prepared = [prepare(path, detail="low", limits=ImageLimits()) for path in copies]
     assert len({one.sha256 for one in prepared}) == len(copies)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from clients.limiter import AccountState
+from clients.limiter.limiter import AccountState
 from core.catalog.tiers import AccountLimits
 from core.errors import (
     AccountPaused,

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from clients.limit_texts_ import parse_429
+from clients.provider.errors import parse_429
 from core.account.adaptive_limit import AdaptiveLimit, Refusal, blamed, cool_down, cut, effective
 from core.errors import LimitKind
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from clients.replies_ import read_reply, read_usage
+from clients.provider.replies import read_reply, read_usage
 from core.errors import ReplyUnusable
 from core.reply import Reply, Usage
 

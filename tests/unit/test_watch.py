@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from clients.limiter import AccountState, Hold
+from clients.limiter.limiter import AccountState, Hold
 from core.catalog.tiers import AccountLimits
 from core.errors import LimitKind
 from core.states import JobStatus, NodeStatus

@@ -7,60 +7,27 @@ fails that image alone.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import stat
 import urllib.parse
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from glob import glob, has_magic
 from pathlib import Path
 
-from clients import disk, imaging
-from clients.download import FetchRules, fetch
-from core.errors import ImageRefused, RefusalCode, WrongUsage
+from clients.images.prepare import page_count
+from clients.sources.location import Source, is_inside, is_url, location_of
+from clients.sources.names import url_name, with_distinct_names
+from core.errors import ImageRefused, WrongUsage
 from core.images.formats import IMAGE_ENDINGS, SNIFF_BYTES, sniff
 from core.images.sizing import ImageLimits
 from core.text.printable import printable_name
 
-__all__ = [
-    "Expansion",
-    "FetchRules",
-    "Source",
-    "check_local",
-    "content_twins",
-    "expand",
-    "fetch",
-    "is_url",
-    "local_path",
-]
-
-SAMPLE_BYTES = 16 * 1024
-"""Scans and bursts come in files of one size: thousands of them are told apart by this much."""
 SYSTEM_FOLDERS = frozenset({"lost+found", "System Volume Information", "$RECYCLE.BIN"})
 """Closed to people at the root of a disk, and of no concern to them."""
 PAGED_ENDINGS = (".pdf", ".tif", ".tiff")
-BYTES_SCHEME = "file-bytes:"
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """One image of a job: ``name`` for people, ``location`` for ``local_path`` or ``fetch``.
-
-    ``page`` counts from 1 and is None for files of one image; ``bytes`` is the file's size and
-    ``changed_ns`` the time of its last change, None for URLs and missing files; ``root`` is the
-    given folder, which a symlink may not leave.
-    """
-
-    name: str
-    location: str
-    page: int | None = None
-    bytes: int | None = None
-    root: str | None = None
-    changed_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +50,12 @@ def expand(inputs: Sequence[str], limits: ImageLimits) -> Expansion:
         one = _expand_one(text, limits)
         found.sources.extend(one.sources)
         found.ignored.extend(one.ignored)
-    return Expansion(_distinct(found.sources), found.ignored)
+    return Expansion(with_distinct_names(found.sources), found.ignored)
 
 
 def _expand_one(text: str, limits: ImageLimits) -> Expansion:
     if is_url(text):
-        return Expansion([Source(_url_name(text), _url(text))])
+        return Expansion([Source(url_name(text), _url(text))])
     path = Path(text)
     if text and (barred := _barred(path)):
         raise WrongUsage(
@@ -108,11 +75,6 @@ def _expand_one(text: str, limits: ImageLimits) -> Expansion:
     if has_magic(text):
         return _expand_pattern(text, limits)
     raise WrongUsage(f"{shown!r} does not exist: check the path and the current folder")
-
-
-def is_url(text: str) -> bool:
-    """Whether an input or location is to be fetched rather than opened."""
-    return text[:8].lower().startswith(("http://", "https://"))
 
 
 def _url(text: str) -> str:
@@ -190,7 +152,7 @@ def _step(root: Path, entry: os.DirEntry[str], above: str) -> tuple[Path, str, s
     link leads to takes a call more."""
     path, inner = Path(entry.path), above + entry.name
     is_folder = path.is_dir() if entry.is_symlink() else entry.is_dir()
-    if is_folder and entry.is_symlink() and not _inside(os.path.realpath(path), root):
+    if is_folder and entry.is_symlink() and not is_inside(os.path.realpath(path), root):
         return path, inner + "/", " (a link out of the folder)", is_folder
     return path, inner, "", is_folder
 
@@ -205,7 +167,7 @@ def _closed(folder: Path, error: OSError) -> WrongUsage:
 def _unlisted(folder: Path, inner: str, root: str | None) -> Source:
     """Stands for the images of a folder that nobody may look into: it fails as a file does that
     nobody may read, so that they are not left out in silence."""
-    return Source(printable_name(inner), _location(folder), root=root)
+    return Source(printable_name(inner), location_of(folder), root=root)
 
 
 def _natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
@@ -299,7 +261,7 @@ def _images_of(
     path: Path, status: os.stat_result | None, inner: str, root: str | None, limits: ImageLimits
 ) -> Iterator[Source]:
     """The file's pages as sources, or the file where it has one image or cannot be read."""
-    name, location = printable_name(inner), _location(path)
+    name, location = printable_name(inner), location_of(path)
     size, changed = (status.st_size, status.st_mtime_ns) if status is not None else (None, None)
     pages = _pages(path, limits) if path.suffix.lower() in PAGED_ENDINGS else None
     if pages is None:
@@ -311,7 +273,7 @@ def _images_of(
 def _pages(path: Path, limits: ImageLimits) -> int | None:
     """None where the file is one image, or none at all: then it fails later, with its reason."""
     try:
-        pages = imaging.page_count(path, limits)
+        pages = page_count(path, limits)
     except ImageRefused:
         return None
     single = pages == 1 and path.suffix.lower() != ".pdf"
@@ -337,172 +299,7 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _location(path: Path) -> str:
-    """An absolute path as text that a database takes; ``local_path`` reads it back."""
-    text = os.path.abspath(path)  # noqa: PTH100 - resolve() would follow the links we check
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return BYTES_SCHEME + urllib.parse.quote_from_bytes(os.fsencode(text))
-    return text
-
-
-def local_path(location: str) -> Path:
-    """The file a non-URL location stands for, also when its name is not valid UTF-8."""
-    return Path(_place(location))
-
-
-def _place(location: str) -> str:
-    """The same as the system takes it: planning asks for it twice a file, and a Path takes longer
-    to make than to use."""
-    if location.startswith(BYTES_SCHEME):
-        return os.fsdecode(urllib.parse.unquote_to_bytes(location.removeprefix(BYTES_SCHEME)))
-    return location
-
-
-def check_local(source: Source) -> Path:
-    """The real file behind a source, which may be none that can be read: who opens it finds out.
-
-    Raises ImageRefused: MISSING, UNREADABLE, OUTSIDE_FOLDER.
-    """
-    try:
-        real = os.path.realpath(local_path(source.location), strict=True)
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        raise ImageRefused(RefusalCode.MISSING, "there is no such file (any more)") from None
-    except (OSError, RuntimeError) as error:
-        reason = f"the file cannot be reached ({getattr(error, 'strerror', error)})"
-        raise ImageRefused(RefusalCode.UNREADABLE, reason) from None
-    if source.root is not None and not _inside(real, source.root):
-        reason = "it is a link that leaves the given folder"
-        raise ImageRefused(RefusalCode.OUTSIDE_FOLDER, reason)
-    return Path(real)
-
-
-def _stays_inside(source: Source) -> bool:
-    place = _place(source.location)
-    linked = source.root is not None and os.path.islink(place)  # noqa: PTH114 - see _place
-    return not linked or _inside(os.path.realpath(place), source.root or "")
-
-
-def _inside(real: str, root: str | Path) -> bool:
-    """Whether a file is in a folder; ``real``: its path without links."""
-    return _is_below(real, str(root)) or _is_below(real, os.path.realpath(root))
-
-
-def _is_below(real: str, folder: str) -> bool:
-    return real == folder or real.startswith(folder.rstrip(os.sep) + os.sep)
-
-
 # --- names
 
 
-def _url_name(url: str) -> str:
-    """Host and path: queries hold signatures and secrets."""
-    try:
-        parts = urllib.parse.urlsplit(url)
-        return printable_name(f"{parts.hostname}{urllib.parse.unquote(parts.path)}".rstrip("/"))
-    except ValueError:
-        return printable_name(url)
-
-
-def _distinct(sources: list[Source]) -> list[Source]:
-    """Different files under one name get as many parent folders in front as tell them apart."""
-    locations: defaultdict[str, set[str]] = defaultdict(set)
-    for source in sources:
-        locations[source.name].add(source.location)
-    shared = {name for name, where in locations.items() if len(where) > 1}
-    if not shared:
-        return sources
-    longer = {name: _told_apart(name, locations[name]) for name in shared}
-    return [replace(s, name=longer[s.name][s.location]) if s.name in shared else s for s in sources]
-
-
-def _told_apart(name: str, locations: Iterable[str]) -> dict[str, str]:
-    """location -> a name of its own."""
-    where = sorted(locations)
-    parents = {at: _parents(at, name) for at in where}
-    for depth in range(1, 1 + max(len(p) for p in parents.values())):
-        names = {at: "/".join((*parents[at][-depth:], name)) for at in where}
-        if max(Counter(names.values()).values()) == 1:
-            return names
-    return {at: f"{name}#{number}" for number, at in enumerate(where, 1)}
-
-
-def _parents(location: str, name: str) -> list[str]:
-    if is_url(location):
-        return []
-    parts = [printable_name(p) for p in local_path(location).parts[1:]]
-    return parts[: len(parts) - 1 - name.count("/")]
-
-
 # --- twins
-
-
-def content_twins(sources: Sequence[Source]) -> dict[int, int]:
-    """index -> index of the first source with the same bytes and page.
-
-    Of files of equal size a sample is read, then two more, then the whole, as long as they are
-    alike; a file that cannot be read is no twin.
-    """
-    first: dict[tuple[str, int | None], int] = {}
-    twins: dict[int, int] = {}
-    contents = _contents(sources)
-    for index, source in enumerate(sources):
-        content = contents.get(source.location)
-        if content is None:
-            continue
-        earlier = first.setdefault((content, source.page), index)
-        if earlier != index:
-            twins[index] = earlier
-    return twins
-
-
-def _contents(sources: Sequence[Source]) -> dict[str, str]:
-    """location -> what stands for its bytes: the URL, the location where no other file is like it,
-    else the hash. Files that are going to be refused have none: a good file must not be the
-    duplicate of one that fails.
-    """
-    contents = {s.location: s.location for s in sources if is_url(s.location)}
-    sizes = {s.location: s.bytes for s in sources if not is_url(s.location) and _stays_inside(s)}
-    alike: dict[str, object] = {at: size for at, size in sizes.items() if size is not None}
-    for samples in (_head, _middle_and_end):
-        crowd = Counter(alike.values())
-        contents |= {at: at for at, look in alike.items() if crowd[look] == 1}
-        rest = [at for at, look in alike.items() if crowd[look] > 1]
-        looks = _looks({at: samples(sizes[at] or 0) for at in rest})
-        alike = {at: (alike[at], look) for at, look in looks.items() if look is not None}
-    crowd = Counter(alike.values())
-    for at, look in alike.items():
-        content = _hash(at) if crowd[look] > 1 else at
-        if content is not None:
-            contents[at] = content
-    return contents
-
-
-def _looks(samples: dict[str, list[int]]) -> dict[str, str | None]:
-    """location -> hash of its samples; None where they cannot be read."""
-    wanted = [(_place(at), places) for at, places in samples.items()]
-    read = disk.samples(wanted, SAMPLE_BYTES)
-    return {
-        at: None if pieces is None else hashlib.sha256(b"".join(pieces)).hexdigest()
-        for at, pieces in zip(samples, read, strict=True)
-    }
-
-
-def _head(size: int) -> list[int]:
-    """Where to read SAMPLE_BYTES first: cameras write the time there, and a small picture."""
-    return [0]
-
-
-def _middle_and_end(size: int) -> list[int]:
-    last = max(size - SAMPLE_BYTES, 0)
-    return [last // 2, last]
-
-
-def _hash(location: str) -> str | None:
-    """Of the whole file; None where it cannot be read."""
-    try:
-        with disk.opened(local_path(location)) as (file, _):
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except (ImageRefused, OSError):
-        return None

@@ -1,11 +1,13 @@
-"""A chat body as bytes, with the images inside it put in while it is sent."""
+"""Bodies as bytes: chat requests with their inline images, upload forms, file URLs."""
 
 from __future__ import annotations
 
 import json
 import re
+import secrets
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from core.errors import BytesGone
@@ -14,6 +16,19 @@ from core.tree.capacity import base64_bytes
 
 _URL = re.compile(r'(?<="url":")[^"\\]+(?=")')
 """A URL's place. Nobody's words hold one: quotation marks inside a JSON text are escaped."""
+
+
+STEPFILE = "stepfile://"
+
+
+def file_url(file_id: str) -> str:
+    """The URL under which a request refers to a stored file."""
+    return STEPFILE + file_id
+
+
+def file_id_of(url: str) -> str | None:
+    """The id of the stored file that ``url`` refers to; None for any other URL."""
+    return url.removeprefix(STEPFILE) if url.startswith(STEPFILE) else None
 
 
 def json_bytes(body: Mapping[str, Any]) -> bytes:
@@ -61,3 +76,29 @@ def _encoded(image: Inline) -> bytes:
     if len(data) != image.size:
         raise BytesGone(f"prepared bytes have changed: {len(data)} where {image.size} were")
     return b64encode(data)
+
+
+@dataclass(frozen=True, slots=True)
+class UploadForm:
+    """A multipart/form-data body (RFC 7578) in one piece: one file for storage."""
+
+    content_type: str
+    content: bytes
+
+    @classmethod
+    def of(cls, name: str, data: bytes, mime: str) -> UploadForm:
+        boundary = f"overstory-{secrets.token_hex(16)}"
+        quoted = name.translate(_QUOTED)
+        head = (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nstorage\r\n'
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{quoted}"\r\n'
+            f"Content-Type: {mime}\r\n\r\n"
+        )
+        content = b"".join((head.encode(), data, f"\r\n--{boundary}--\r\n".encode()))
+        return cls(f"multipart/form-data; boundary={boundary}", content)
+
+
+_QUOTED = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
+
+
+"""What a file name in a form is written with (WHATWG HTML, multipart form data)."""

@@ -1,8 +1,8 @@
 """libvips: an optional, faster decoder for plain pictures. The one door to pyvips.
 
-It decodes and shrinks, no more. What is accepted or refused, colours, orientation, padding and
-encoding stay where they are (``clients.imaging``, ``clients.pixels``), so both ways give the same
-picture. Whatever it cannot do, or finds odd, is None here: Pillow then reads the file, and decides.
+It only decodes and shrinks. Colours, orientation, padding and encoding stay in ``prepare`` and
+``pillow``, so both decoders give the same picture. It returns None for whatever it cannot read or
+finds unusual: Pillow then reads the file and decides.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 
-from clients.pixels import OVERVIEW, Size
+from clients.images.pillow import OVERVIEW, Size
 
 MIN_PIXELS = 400_000
 """Below, starting libvips costs as much as it saves."""

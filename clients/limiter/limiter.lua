@@ -1,5 +1,5 @@
 --[[
-The account limiter: one script, one atomic step a call. It is run by clients/limiter.py, which
+The account limiter: one script, one atomic step a call. It is run by clients/limiter/limiter.py, which
 prepends the constants of core/account/adaptive_limit.py (REFUSED_MIN, REFUSED_SHARE, PROBE_US, PROBE_GROWTH,
 PROBE_US_MAX, PROBE_IDLE_US). Its twin in plain Python is tests/limiter_model.py; one suite holds both.
 

@@ -2,7 +2,7 @@
 
 A JPEG is decoded at a reduced scale while it is read; other formats are decoded once and shrunk
 in strips, so the peak is the decoded image (4 bytes a pixel) and a strip. Functions here raise
-whatever the decoders raise; ``clients.imaging`` turns that into refusals.
+whatever the decoders raise; ``clients.images.prepare`` turns that into refusals.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ import io
 import math
 import warnings
 from collections.abc import Callable
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from typing import Final
 
 from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
 
-from clients.documents import Raster
+from clients.images.pdf import Raster
+from core.images.formats import SNIFF_BYTES, sniff
 
 Size = tuple[int, int]
 Picture = ImageFile.ImageFile
@@ -353,3 +354,21 @@ def _lab_to_srgb(pixels: Pixels) -> Pixels:
     return ImageCms.applyTransform(
         pixels, ImageCms.buildTransform(lab, _srgb(), "LAB", "RGB")
     ) or pixels.convert("RGB")
+
+
+def thumbnail(data: bytes, longest: int, quality: int) -> bytes | None:
+    """A JPEG of ``data``, a prepared image, with its longest side at most ``longest`` pixels.
+
+    None where ``data`` is no longer an image: a report leaves that picture out.
+    """
+    kind = sniff(data[:SNIFF_BYTES])
+    if kind is None or kind == "pdf":
+        return None
+    try:
+        with opened(BufferedReader(BytesIO(data)), kind) as picture:
+            scale = min(1.0, longest / max(picture.size))
+            size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+            small, _ = upright(picture, size, kind)
+            return encoded(small, quality)
+    except (OSError, ValueError, SyntaxError):
+        return None

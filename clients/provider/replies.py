@@ -1,13 +1,21 @@
-"""TODO"""
+"""Reading replies: the provider's JSON object in, one value of our own out.
+
+Tolerant where providers differ (where cached tokens stand, which field holds the reasoning, an
+empty finish reason), strict where guessing would cost money or truth (no choices). Shapes:
+StepFun's API fact sheet, 2.2; OpenAI's chat completion object.
+"""
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from core.errors import ReplyUnusable
 from core.reply import Reply, Usage
+from core.text.sanitize import storable
 
 
 def read_reply(body: Mapping[str, Any], trace: str | None) -> Reply:
@@ -81,3 +89,36 @@ def _count(value: object) -> int:
     if isinstance(value, float) and not math.isfinite(value):
         return 0
     return max(0, int(value)) if isinstance(value, int | float) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file in the provider's store. ``created_at`` is in Unix seconds, 0 if not sent."""
+
+    id: str
+    bytes: int
+    created_at: int
+    filename: str
+    purpose: str
+
+
+def json_or_none(content: bytes) -> Any:
+    try:
+        return storable(json.loads(content))
+    except (ValueError, RecursionError):
+        return None
+
+
+def list_entries(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+    data = body.get("data")
+    return [entry for entry in data if isinstance(entry, dict)] if isinstance(data, list) else []
+
+
+def remote_file(entry: Mapping[str, Any]) -> RemoteFile:
+    return RemoteFile(
+        id=str(entry.get("id") or ""),
+        bytes=int(entry.get("bytes") or 0),
+        created_at=int(entry.get("created_at") or 0),
+        filename=str(entry.get("filename") or ""),
+        purpose=str(entry.get("purpose") or ""),
+    )

@@ -1,7 +1,7 @@
 """Any image file to the bytes the provider takes best.
 
 Whatever is on disk, ``prepare`` returns a Prepared or raises ImageRefused. Work is ordered by
-cost: stat, first bytes, declared size, and only then pixels (``clients.pixels``).
+cost: stat, first bytes, declared size, and only then pixels (``clients.images.pillow``).
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Final
 
-from clients import disk, documents, pixels, vips
-from clients.pixels import Picture, Pixels, Size
+from clients import local_files
+from clients.images import pdf, pillow, vips
+from clients.images.pillow import Picture, Pixels, Size
 from core.catalog.tokens import Detail
 from core.errors import ImageRefused, RefusalCode
 from core.images import headers
@@ -92,7 +93,7 @@ def page_count(path: Path, limits: ImageLimits) -> int:
     """
     with _job(path, limits) as job:
         if job.kind == "pdf":
-            with documents.opened(job.file) as document:
+            with pdf.opened(job.file) as document:
                 return min(document.pages, limits.max_pages + 1)
         return len(_pages(_open(job), job))
 
@@ -104,13 +105,13 @@ def measure(path: Path, limits: ImageLimits, page: int | None = None) -> Size:
     """
     with _job(path, limits, page=page) as job:
         if job.kind == "pdf":
-            with documents.opened(job.file) as document:
+            with pdf.opened(job.file) as document:
                 check_page(page, document.pages, limits)
                 full = document.size(page or 1)
         else:
             picture = _open(job)
             _choose(picture, job)
-            full = pixels.upright_size(picture, job.kind)
+            full = pillow.upright_size(picture, job.kind)
         check_size(*full, limits)
         return full
 
@@ -124,7 +125,7 @@ def _job(
     accelerator: Accelerator = "none",
 ) -> Iterator[_Job]:
     """Every failure in here becomes an ImageRefused; decoders raise whatever they like."""
-    with disk.opened(path, limits.max_file_bytes) as (file, file_bytes):
+    with local_files.opened(path, limits.max_file_bytes) as (file, file_bytes):
         job = _Job(file, file_bytes, _kind(file), limits, detail, page, accelerator)
         try:
             yield job
@@ -160,15 +161,15 @@ def _prepare(job: _Job, digest: str) -> Prepared:
     planned = plan_resize(*picture.size, job.detail)
     untouched = None if remarks else _untouched(picture, planned, job)
     if untouched is not None:
-        pixels.prove_whole(picture)
+        pillow.prove_whole(picture)
         return _made(job, digest, untouched, planned, planned, ())
     decoded = None if remarks else _accelerated(picture, planned, job)
-    upright, full = pixels.upright(picture, planned, job.kind, decoded)
+    upright, full = pillow.upright(picture, planned, job.kind, decoded)
     return _finished(job, digest, upright, full, remarks)
 
 
 def _prepare_pdf(job: _Job, digest: str) -> Prepared:
-    with documents.opened(job.file) as document:
+    with pdf.opened(job.file) as document:
         check_page(job.page, document.pages, job.limits)
         page = job.page or 1
         full = document.size(page)
@@ -176,7 +177,7 @@ def _prepare_pdf(job: _Job, digest: str) -> Prepared:
         planned = plan_resize(*full, job.detail)
         raster = document.render(page, planned)
     remarks = _first_of(document.pages, "pages") if job.page is None else ()
-    return _finished(job, digest, pixels.from_raster(raster, planned), full, remarks)
+    return _finished(job, digest, pillow.from_raster(raster, planned), full, remarks)
 
 
 def _accelerated(picture: Picture, planned: Size, job: _Job) -> bytes | None:
@@ -188,7 +189,7 @@ def _accelerated(picture: Picture, planned: Size, job: _Job) -> bytes | None:
     if (
         job.accelerator == "none"
         or not vips.wins(job.kind, picture.size, planned)
-        or not pixels.is_plain_rgb(picture)
+        or not pillow.is_plain_rgb(picture)
         or job.file_bytes > 4 * width * height
     ):
         return None
@@ -204,8 +205,8 @@ def _finished(
     canvas = pad_plan(*upright.size)
     if canvas != upright.size:
         remarks += (f"padded with white from {upright.width} x {upright.height}",)
-        upright = pixels.centred(upright, canvas)
-    return _made(job, digest, pixels.encoded(upright), upright.size, full, remarks)
+        upright = pillow.centred(upright, canvas)
+    return _made(job, digest, pillow.encoded(upright), upright.size, full, remarks)
 
 
 def _made(
@@ -228,7 +229,7 @@ def _made(
 def _untouched(picture: Picture, planned: Size, job: _Job) -> bytes | None:
     """The file's own bytes, where nothing about them needs a change."""
     fits = planned == picture.size == pad_plan(*picture.size)
-    if not fits or not may_stay(job.file_bytes, *picture.size) or not pixels.is_srgb(picture):
+    if not fits or not may_stay(job.file_bytes, *picture.size) or not pillow.is_srgb(picture):
         return None
     with _place_kept(job.file):
         data = job.file.read()
@@ -243,11 +244,11 @@ def _open(job: _Job) -> Picture:
         with _place_kept(job.file):
             declared = headers.webp_size(job.file.read(64))
         check_size(*(declared or (1, 1)), job.limits)
-    return pixels.opened(job.file, job.kind)
+    return pillow.opened(job.file, job.kind)
 
 
 def _pages(picture: Picture, job: _Job) -> list[int]:
-    return pixels.tiff_pages(picture, job.limits.max_pages + 1) if job.kind == "tiff" else [0]
+    return pillow.tiff_pages(picture, job.limits.max_pages + 1) if job.kind == "tiff" else [0]
 
 
 def _choose(picture: Picture, job: _Job) -> tuple[str, ...]:
@@ -272,7 +273,7 @@ def _frames(picture: Picture, job: _Job) -> int | None:
     if job.kind == "gif":
         with _place_kept(job.file):
             return headers.gif_frames(job.file)
-    return pixels.frame_count(picture)
+    return pillow.frame_count(picture)
 
 
 def _check_scans(job: _Job) -> None:

@@ -1,0 +1,1 @@
+"""The account limiter: Lua in Redis, and its Python side."""

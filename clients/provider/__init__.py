@@ -1,0 +1,1 @@
+"""The vision API: client, transport, bodies, replies, errors. Vendor quirks live here."""

@@ -1,0 +1,157 @@
+"""HTTP connections with one deadline for a whole call, from connecting to the last byte."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+import threading
+import time
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+import httpcore2
+import httpx2
+
+from core.settings import Settings
+
+KEEPALIVE_SECONDS = 30.0  # below the 60 s after which common load balancers hang up
+
+
+WRITE_PIECE_BYTES = 256 * 1024  # the deadline is looked at between pieces
+
+
+NEVER_SENT = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.ProxyError,
+    httpx2.UnsupportedProtocol,
+    httpcore2.ConnectError,
+    httpcore2.ConnectTimeout,
+    httpcore2.PoolTimeout,
+    httpcore2.ProxyError,
+    httpcore2.UnsupportedProtocol,
+)
+
+
+TRANSPORT_FAILURES = (
+    httpcore2.NetworkError,
+    httpcore2.ProtocolError,
+    httpcore2.ProxyError,
+    httpcore2.TimeoutException,
+    httpcore2.UnsupportedProtocol,
+)
+
+
+"""What a pool of connections raises; they have no base of their own."""
+
+
+class CallClock(threading.local):
+    """The call that this thread is making: when it must end, and whether a byte of it went out."""
+
+    def __init__(self) -> None:
+        self.deadline = float("inf")
+        self.wrote = False
+
+    def start(self, seconds: float) -> None:
+        self.deadline = time.monotonic() + seconds
+        self.wrote = False
+
+    def left(self, timeout: float | None, error: type[Exception]) -> float:
+        """Seconds the next wait may take. Raises ``error`` if the deadline has passed."""
+        remaining = self.deadline - time.monotonic()
+        if remaining <= 0:
+            raise error("the call's time is up")
+        return remaining if timeout is None else min(timeout, remaining)
+
+
+class _TimedStream(httpcore2.NetworkStream):
+    def __init__(self, inner: httpcore2.NetworkStream, call: CallClock) -> None:
+        self._inner = inner
+        self._call = call
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._inner.read(max_bytes, self._call.left(timeout, httpcore2.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        for start in range(0, len(buffer), WRITE_PIECE_BYTES):
+            left = self._call.left(timeout, httpcore2.WriteTimeout)
+            self._call.wrote = True
+            self._inner.write(buffer[start : start + WRITE_PIECE_BYTES], left)
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(
+        self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore2.NetworkStream:
+        left = self._call.left(timeout, httpcore2.ConnectTimeout)
+        return _TimedStream(self._inner.start_tls(ssl_context, server_hostname, left), self._call)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+
+class _TimedBackend(httpcore2.NetworkBackend):
+    def __init__(self, inner: httpcore2.NetworkBackend, call: CallClock) -> None:
+        self._inner = inner
+        self._call = call
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[Any] | None = None,
+    ) -> httpcore2.NetworkStream:
+        left = self._call.left(timeout, httpcore2.ConnectTimeout)
+        stream = self._inner.connect_tcp(host, port, left, local_address, socket_options)
+        return _TimedStream(stream, self._call)
+
+
+@cache
+def authorities() -> ssl.SSLContext:
+    """Whose certificates are believed: the system's, or those of SSL_CERT_FILE and SSL_CERT_DIR.
+    Reading them takes 25 ms, so once for all clients, and for processes forked after it."""
+    return httpx2.create_ssl_context()
+
+
+def http_client(
+    settings: Settings, url: httpx2.URL, connections: int, call: CallClock
+) -> httpx2.Client:
+    client = httpx2.Client(
+        verify=authorities(),
+        timeout=settings.read_timeout_seconds,
+        limits=httpx2.Limits(
+            max_connections=connections,
+            max_keepalive_connections=connections,
+            keepalive_expiry=KEEPALIVE_SECONDS,
+        ),
+        follow_redirects=False,  # the key would go along to wherever the redirect points
+        trust_env=not is_loopback(url.host),  # a company proxy cannot reach our own sandbox
+    )
+    for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001
+        if isinstance(transport, httpx2.HTTPTransport):
+            # httpx2 has no argument for httpcore2's public network_backend; a transport of our
+            # own would lose the proxies of the environment.
+            pool = transport._pool  # noqa: SLF001
+            pool._network_backend = _TimedBackend(pool._network_backend, call)  # noqa: SLF001
+    return client
+
+
+def pool_for(
+    client: httpx2.Client, url: httpx2.URL
+) -> httpcore2.ConnectionPool | httpcore2.HTTPProxy | httpcore2.SOCKSProxy:
+    """The connections (or the proxy's) that ``client`` would take for ``url``."""
+    transport = client._transport_for_url(url)  # noqa: SLF001 - as above
+    assert isinstance(transport, httpx2.HTTPTransport)
+    return transport._pool  # noqa: SLF001
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,1 @@
+"""What people point at, as a list of single images."""

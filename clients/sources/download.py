@@ -1,0 +1,124 @@
+"""Fetching an image that somebody named by URL, through ``clients.guarded_http``."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import time
+import urllib.parse
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+
+from clients import guarded_http
+from clients.guarded_http import Clock, Deadline, Resolver, system_resolver
+from core.errors import ImageRefused, RefusalCode
+from core.images.formats import SNIFF_BYTES, sniff
+
+CHUNK = 1 << 16
+REDIRECTS = (301, 302, 303, 307, 308)
+HEADERS = {
+    "Accept": "image/*, application/pdf;q=0.9, */*;q=0.1",
+    "Accept-Encoding": "identity",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FetchRules:
+    """What may be fetched. ``allow_hosts`` empty: any public host; an entry covers subdomains.
+
+    ``timeout_seconds`` runs over all redirects together; ``allow_private`` is for tests.
+    """
+
+    allow_hosts: tuple[str, ...] = ()
+    timeout_seconds: float = 60.0
+    max_bytes: int = 512_000_000
+    max_redirects: int = 5
+    allow_private: bool = False
+
+
+def fetch(
+    url: str,
+    *,
+    into: Path,
+    rules: FetchRules,
+    resolve: Resolver = system_resolver,
+    clock: Clock = time.monotonic,
+) -> Path:
+    """Download one image into a new file in the folder ``into`` and return its path.
+
+    Raises ImageRefused: URL_REFUSED (scheme, host, address), URL_FAILED, TOO_LARGE_FILE,
+    NOT_AN_IMAGE.
+    """
+    file = into / hashlib.sha256(url.encode(errors="replace")).hexdigest()
+    try:
+        return _follow(url, file, rules, resolve, Deadline(rules.timeout_seconds, clock))
+    except ImageRefused:
+        raise
+    except TimeoutError:
+        raise _failed(f"it took longer than {rules.timeout_seconds:g} s") from None
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise _failed(" ".join(str(error).split()) or type(error).__name__) from None
+
+
+def _follow(url: str, file: Path, rules: FetchRules, resolve: Resolver, deadline: Deadline) -> Path:
+    """Follow redirects, each address checked anew."""
+    for _ in range(rules.max_redirects + 1):
+        target = guarded_http.parse(url, rules.allow_hosts)
+        with guarded_http.request(
+            "GET",
+            target,
+            HEADERS,
+            deadline,
+            resolve=resolve,
+            may_be_private=rules.allow_private,
+        ) as response:
+            if response.status not in REDIRECTS:
+                return _save(response, file, rules)
+            url = urllib.parse.urljoin(url, response.getheader("Location") or "")
+    raise _failed(f"it redirects more than {rules.max_redirects} times")
+
+
+def _save(response: http.client.HTTPResponse, file: Path, rules: FetchRules) -> Path:
+    if response.status != HTTPStatus.OK:
+        raise _failed(f"the server answered {response.status} {response.reason}")
+    if response.length is not None and response.length > rules.max_bytes:
+        raise _too_large(rules)
+    head = response.read(SNIFF_BYTES)
+    if sniff(head) is None:
+        raise ImageRefused(
+            RefusalCode.NOT_AN_IMAGE, "the content of the URL is not an image format we read"
+        )
+    partial = file.with_name(f"{file.name}.{os.urandom(4).hex()}")
+    try:
+        _stream(response, head, partial, rules)
+        return partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _stream(
+    response: http.client.HTTPResponse, head: bytes, partial: Path, rules: FetchRules
+) -> None:
+    got = 0
+    with partial.open("xb") as file:
+        chunk = head
+        while chunk:
+            got += file.write(chunk)
+            if got > rules.max_bytes:
+                raise _too_large(rules)
+            chunk = response.read(CHUNK)
+    if response.length:
+        raise _failed(f"the download ended {response.length} bytes early")
+
+
+def _too_large(rules: FetchRules) -> ImageRefused:
+    return ImageRefused(
+        RefusalCode.TOO_LARGE_FILE,
+        f"the download has more than {rules.max_bytes} bytes (OVERSTORY_MAX_FILE_BYTES)",
+    )
+
+
+def _failed(reason: str) -> ImageRefused:
+    return ImageRefused(RefusalCode.URL_FAILED, f"the download failed: {reason}")

@@ -1,0 +1,50 @@
+"""Names of images for people: distinct within a job."""
+
+from __future__ import annotations
+
+import urllib.parse
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+
+from clients.sources.location import Source, is_url, local_path
+from core.text.printable import printable_name
+
+
+def url_name(url: str) -> str:
+    """Host and path: queries hold signatures and secrets."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        return printable_name(f"{parts.hostname}{urllib.parse.unquote(parts.path)}".rstrip("/"))
+    except ValueError:
+        return printable_name(url)
+
+
+def with_distinct_names(sources: list[Source]) -> list[Source]:
+    """Different files under one name get as many parent folders in front as tell them apart."""
+    locations: defaultdict[str, set[str]] = defaultdict(set)
+    for source in sources:
+        locations[source.name].add(source.location)
+    shared = {name for name, where in locations.items() if len(where) > 1}
+    if not shared:
+        return sources
+    longer = {name: _told_apart(name, locations[name]) for name in shared}
+    return [replace(s, name=longer[s.name][s.location]) if s.name in shared else s for s in sources]
+
+
+def _told_apart(name: str, locations: Iterable[str]) -> dict[str, str]:
+    """location -> a name of its own."""
+    where = sorted(locations)
+    parents = {at: _parents(at, name) for at in where}
+    for depth in range(1, 1 + max(len(p) for p in parents.values())):
+        names = {at: "/".join((*parents[at][-depth:], name)) for at in where}
+        if max(Counter(names.values()).values()) == 1:
+            return names
+    return {at: f"{name}#{number}" for number, at in enumerate(where, 1)}
+
+
+def _parents(location: str, name: str) -> list[str]:
+    if is_url(location):
+        return []
+    parts = [printable_name(p) for p in local_path(location).parts[1:]]
+    return parts[: len(parts) - 1 - name.count("/")]
