@@ -28,9 +28,9 @@ from benchmarks.gauntlet.servers import Postgres, until
 from core.catalog.tiers import AccountLimits, tier
 from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
 from core.tree.plan import plan_tree
-from models import filestore, plan
+from models import new_job, provider_files
 from models.claims import Lease
-from models.plan import NewImage, NewJob
+from models.new_job import NewImage, NewJob
 from models.tables import Image, Job, Node
 
 POOL = 60
@@ -351,8 +351,8 @@ def fill_store(stage: Scene) -> list[str]:
         ids[sha] = stage.services.provider.upload(f"pool-{sha}.jpg", data, "image/jpeg")
     account, lease = stage.services.account, Lease("prefill", 60.0)
     with stage.services.database.write() as connection:
-        filestore.claim_all(connection, account, dict.fromkeys(ids, 600), lease, 1000)
-        filestore.stored_all(connection, account, ids)
+        provider_files.claim_all(connection, account, dict.fromkeys(ids, 600), lease, 1000)
+        provider_files.stored_all(connection, account, ids)
     return list(ids)
 
 
@@ -362,7 +362,7 @@ def insert_ready(
     """A job as it stands when all its images are uploaded. Leaf n shows the pool from its n-th
     picture on, so that no two requests of a job are the same."""
     with stage.services.database.write() as connection:
-        plan.insert_job(connection, job, images, plan_tree(leaves, 60))
+        new_job.insert_job(connection, job, images, plan_tree(leaves, 60))
         places = connection.execute(
             select(Image.id, Image.position).where(Image.job_id == job.id)
         ).all()

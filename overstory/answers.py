@@ -11,7 +11,7 @@ from core.answers.json_schema import fill_positions
 from core.answers.spec import faults
 from core.answers.totals import fields, totals
 from core.states import ImageStatus
-from models.queries import ImageRow, JobRow
+from models.reads.pipeline import ImageRow, JobRow
 
 
 @dataclass(frozen=True, slots=True)

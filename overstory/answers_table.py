@@ -12,7 +12,7 @@ from rich.text import Text
 from core.answers.totals import value_at
 from core.states import ImageStatus
 from core.text.json_replies import line_of
-from models.queries import ImageRow, JobRow
+from models.reads.pipeline import ImageRow, JobRow
 from overstory.answers import Shape
 from overstory.terminal import safe
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from clients.limiter.limiter import AccountState, Hold
 from core.errors import LimitKind, ServiceAway
-from tasks.services import Services
+from tasks.runtime.services import Services
 from tasks.upload import STORE_FULL, STORE_REFUSES
 
 BINDS: dict[LimitKind | Hold, str] = {

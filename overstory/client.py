@@ -28,13 +28,14 @@ from core.errors import ServiceAway, WrongUsage
 from core.jobs import JobSpec, parse_spec
 from core.settings import Settings, load
 from core.states import JobStatus
-from models import plan, queries, state
+from models import new_job, state
 from models.engine import Connection, Database
-from models.queries import EventRow, JobRow
+from models.reads import pipeline
+from models.reads.pipeline import EventRow, JobRow
 from models.state import Moved
 from overstory.result import result as result_of
 from overstory.schemas import schema_of
-from workers.stack import broker_url, database_url
+from workers.endpoints import broker_url, database_url
 
 SUBMIT = "overstory.submit"
 SUBMIT_SECONDS = 60.0
@@ -155,7 +156,7 @@ class Client:
         for _ in self._polls(None):
             with self._database.read() as connection:
                 over = _over(connection, job)
-                fresh = queries.events(connection, job, highest - SEEN_BACK)
+                fresh = pipeline.events(connection, job, highest - SEEN_BACK)
             for event in fresh:
                 if event.id not in seen:
                     yield event
@@ -186,14 +187,14 @@ class Client:
 
     def _row(self, job: str) -> JobRow:
         with self._database.read() as connection:
-            row = queries.job(connection, job)
+            row = pipeline.job(connection, job)
         if row is None:
             raise WrongUsage(f"there is no job {job!r}")
         return row
 
     def _job_of(self, key: str) -> str | None:
         with self._database.read() as connection:
-            return plan.job_of_key(connection, key)
+            return new_job.job_of_key(connection, key)
 
     def _polls(self, seconds: float | None) -> Iterator[None]:
         """Turns to look, at once and then ever more rarely, until ``seconds`` have passed."""
@@ -209,12 +210,12 @@ class Client:
 
 def _over(connection: Connection, job_id: str) -> bool:
     """Whether a job has ended, or stands still for its budget with nothing in flight."""
-    status = queries.job_status(connection, job_id)
+    status = pipeline.job_status(connection, job_id)
     if status != JobStatus.PAUSED:
         return status is None or status.ended
-    row = queries.job(connection, job_id)
+    row = pipeline.job(connection, job_id)
     spent = row is not None and is_spent(row.status, row.reason)
-    return spent and not queries.at_work(connection, job_id)
+    return spent and not pipeline.at_work(connection, job_id)
 
 
 def _placed(image: str | Path) -> str:

@@ -1,4 +1,4 @@
-"""The crew as its command sees it: processes that fork workers (workers.crew), and their forks."""
+"""The fork server as its command sees it: processes that fork workers, and their forks."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from functools import partial
 from typing import IO, Any, Protocol
 
 from core.settings import Settings
-from workers import crew
+from workers import forkserver
+from workers.endpoints import read_stack
 from workers.loading import loaded
-from workers.stack import read_stack
 
 
 class Process(Protocol):
@@ -102,7 +102,7 @@ class Crew:
         self._preparing, self._calling = preparing, calling
 
     def fork(self, order: Mapping[str, Any]) -> Fork | None:
-        """A worker by ``order`` (workers.crew has the fields); None where the crew is gone."""
+        """A worker by ``order`` (see workers.forkserver); None where the fork server is gone."""
         member = self._preparing if order.get("queues") == "preprocess" else self._calling
         return member.fork(order)
 
@@ -119,12 +119,12 @@ def split(settings: Settings) -> Crew | None:
         return begin(settings)  # a fork would find locked for ever what another thread holds
     if not _is_wanted(settings):
         return None
-    loaded(*crew.SHARED)
+    loaded(*forkserver.SHARED)
     return Crew(_forked(provider=False), _forked(provider=True))
 
 
 def _forked(provider: bool) -> Member:
-    pid, orders, answers = crew.split(provider)
+    pid, orders, answers = forkserver.split(provider)
     wait = partial(os.waitpid, pid, 0)
     return Member(pid, os.fdopen(orders, "wb"), os.fdopen(answers, "rb"), wait)
 
@@ -134,7 +134,7 @@ def begin(settings: Settings) -> Crew | None:
     if not _is_wanted(settings):
         return None
     process = subprocess.Popen(
-        [sys.executable, "-m", "workers.crew"],
+        [sys.executable, "-m", "workers.forkserver"],
         start_new_session=True,  # Ctrl-C is for the command
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -32,8 +32,8 @@ from core.settings import SANDBOX, Settings
 from overstory import processes
 from overstory.crew import Crew, Process
 from overstory.valkey import program
+from workers.endpoints import Stack, read_stack, stack_file, write_stack
 from workers.services import account_of
-from workers.stack import Stack, read_stack, stack_file, write_stack
 
 SERVICE = "service"
 """The name of the stack that ``overstory up`` serves; that of a run is its own."""

@@ -19,8 +19,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from models.queries import Progress as Standing
-from models.queries import Used
+from models.reads.pipeline import Progress as Standing
+from models.reads.pipeline import Used
 from overstory.many import many
 from overstory.terminal import safe_line
 

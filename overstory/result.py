@@ -6,9 +6,9 @@ from typing import Any
 
 from core.settings import SANDBOX
 from core.states import JobStatus
-from models import queries
 from models.engine import Database
-from models.queries import JobRow
+from models.reads import pipeline
+from models.reads.pipeline import JobRow
 from models.state import coverage
 from overstory.answers import shape_of_job, shaped
 
@@ -27,9 +27,9 @@ def result(database: Database, job: JobRow) -> dict[str, Any]:
     """The JSON object of ``overstory run --json``. Names and shapes are a contract."""
     with database.read() as connection:
         counts = coverage(connection, job.id)
-        images = queries.images(connection, job.id)
-        tree = queries.tree_shape(connection, job.id)
-        used = queries.used(connection, job.id)
+        images = pipeline.images(connection, job.id)
+        tree = pipeline.tree_shape(connection, job.id)
+        used = pipeline.used(connection, job.id)
     shape = shape_of_job(job)
     return {
         "job": job.id,

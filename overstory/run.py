@@ -20,9 +20,10 @@ from core.errors import KeyRefused, OverstoryError, ProviderDown, ServiceAway, W
 from core.jobs import JobSpec
 from core.settings import SANDBOX, Settings
 from core.states import ANSWERED_JOBS, JobStatus
-from models import queries, repair, state
+from models import repair, state
 from models.engine import Connection
-from models.queries import JobRow
+from models.reads import pipeline
+from models.reads.pipeline import JobRow
 from models.state import Moved
 from overstory.addresses import wrong_password
 from overstory.binding import account_state, held_by, held_by_store
@@ -32,12 +33,12 @@ from overstory.many import many
 from overstory.progress import Display, counts_of, display
 from overstory.store import bring_up_to_date
 from tasks import submit as submitting
-from tasks.files import tidy
-from tasks.maintenance import Reconciler
-from tasks.notify import notifier_of
-from tasks.pipeline import announce
-from tasks.services import Services
+from tasks.file_store import tidy
+from tasks.image_slices import announce
+from tasks.runtime.services import Services
 from tasks.submit import Submitted
+from tasks.upkeep.reconciler import Reconciler
+from tasks.upkeep.webhooks import notifier_of
 from workers.app import make_app
 from workers.logs import configure_logs
 from workers.services import build_services
@@ -238,7 +239,7 @@ def _say_ignored(console: Console, submitted: Submitted, quiet: bool) -> None:
 
 def _job(services: Services, job_id: str) -> JobRow:
     with services.database.read() as connection:
-        job = queries.job(connection, job_id)
+        job = pipeline.job(connection, job_id)
     assert job is not None, "a submitted job has a row"
     return job
 
@@ -308,12 +309,12 @@ def take_up(services: Services, job_id: str) -> None:
     moved = Moved()
     with services.database.write() as connection:
         state.adopt(connection, job_id, services.account)
-        status = queries.job_status(connection, job_id)
+        status = pipeline.job_status(connection, job_id)
         if status == JobStatus.PAUSED:
             state.job_moved(connection, job_id, JobStatus.RUNNING)
         elif status in (JobStatus.FAILED, JobStatus.CANCELLED):
             repair.reopen(connection, job_id, moved)
-        images = queries.unsettled(connection, job_id)
+        images = pipeline.unsettled(connection, job_id)
     submitting.start(services, job_id, images)
     announce(services, job_id, moved)
 
@@ -357,25 +358,25 @@ def look(services: Services, job_id: str, shown: Display, counting: bool) -> Loo
     """How far the job is; ``counting``: count its images, and show where it stands."""
     unanswered = None
     with services.database.read() as connection:
-        found = queries.job_standing(connection, job_id)
+        found = pipeline.job_standing(connection, job_id)
         assert found is not None, "a submitted job has a row"
         status, reason = found
         if counting:
-            standing = queries.progress(connection, job_id)
+            standing = pipeline.progress(connection, job_id)
             leaf_images = sum(n for s, n in standing.images.items() if s != "duplicate")
             paused = f"paused: {reason}" if status == JobStatus.PAUSED else ""
             note = paused or _trouble(connection, job_id) or held_by(account_state(services))
-            note = note or held_by_store(queries.upload_waits_for(connection, job_id))
+            note = note or held_by_store(pipeline.upload_waits_for(connection, job_id))
             counts = counts_of(standing, leaf_images)
             shown.show(counts, note)
             unanswered = counts.total[2] - counts.done[2]
-        spent = is_spent(status, reason) and not queries.at_work(connection, job_id)
+        spent = is_spent(status, reason) and not pipeline.at_work(connection, job_id)
     return Looked(status.ended or spent, unanswered)
 
 
 def _trouble(connection: Connection, job_id: str) -> str:
     """What has to be tried again, in a few words."""
-    trouble = queries.trouble(connection, job_id)
+    trouble = pipeline.trouble(connection, job_id)
     return f"tried again: {trouble[:TROUBLE_SHOWN]}" if trouble else ""
 
 
@@ -403,8 +404,8 @@ def preflight(services: Services, job_id: str) -> None:
 
 def _stop_workers(embedded: Embedded, services: Services, job_id: str, console: Console) -> None:
     with services.database.read() as connection:
-        calls = queries.calls_in_flight(connection, job_id)
-        idle = not queries.anyone_prepares(connection) and not may_trace(services.settings)
+        calls = pipeline.calls_in_flight(connection, job_id)
+        idle = not pipeline.anyone_prepares(connection) and not may_trace(services.settings)
     grace = services.settings.soft_shutdown_seconds if calls else END_GRACE_SECONDS
     if calls:
         console.print("stopping: calls in flight are finished; Ctrl-C again to stop at once")

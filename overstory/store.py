@@ -6,7 +6,7 @@ import migrations
 from core.errors import OverstoryError, ServiceAway, WrongUsage
 from core.settings import Settings
 from overstory.addresses import masked, wrong_password
-from workers.stack import database_file, database_url
+from workers.endpoints import database_file, database_url
 
 
 def bring_up_to_date(settings: Settings) -> None:

@@ -11,9 +11,9 @@ from rich.console import Console
 from core.account.budget import is_spent
 from core.settings import SANDBOX, Settings
 from core.states import ImageStatus, JobStatus
-from models import queries
 from models.engine import Database
-from models.queries import JobRow
+from models.reads import pipeline
+from models.reads.pipeline import JobRow
 from models.state import coverage
 from overstory.answers import shape_of_job, shaped
 from overstory.answers_table import answer_text, print_table
@@ -21,7 +21,7 @@ from overstory.many import many
 from overstory.result import EXIT_STATUS, INTERRUPTED, result
 from overstory.run import Ran
 from overstory.terminal import for_stdout, safe
-from workers.stack import database_url
+from workers.endpoints import database_url
 
 FAILED_SHOWN = 10
 
@@ -74,17 +74,17 @@ def print_answer(database: Database, job: JobRow) -> None:
         sys.stdout.write(for_stdout(answer_text(job, shape)) + "\n")
     if table and shape is not None:
         with database.read() as connection:
-            images = queries.images(connection, job.id)
+            images = pipeline.images(connection, job.id)
         print_table(Console(), job, shape, images)
 
 
 def print_summary(console: Console, database: Database, job: JobRow) -> None:
     with database.read() as connection:
         counts = coverage(connection, job.id)
-        shape = queries.tree_shape(connection, job.id)
-        used = queries.used(connection, job.id)
-        taken_over = queries.taken_over(connection, job.id)
-        images = queries.images(connection, job.id)
+        shape = pipeline.tree_shape(connection, job.id)
+        used = pipeline.used(connection, job.id)
+        taken_over = pipeline.taken_over(connection, job.id)
+        images = pipeline.images(connection, job.id)
     failed = [image for image in images if image.status == ImageStatus.FAILED]
     parts = [f"{many(job.submitted, 'image')} submitted"]
     parts += [f"{number:,} {name}" for name, number in counts.items() if number]

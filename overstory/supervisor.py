@@ -36,7 +36,7 @@ from overstory.embedded import (
     worker_environment,
 )
 from overstory.store import bring_up_to_date
-from workers.stack import database_file, database_url
+from workers.endpoints import database_file, database_url
 
 log = structlog.get_logger()
 

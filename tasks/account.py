@@ -6,7 +6,7 @@ import structlog
 
 from core.errors import AccountPaused, OverstoryError
 from models import state
-from tasks.services import Services
+from tasks.runtime.services import Services
 
 log = structlog.get_logger()
 

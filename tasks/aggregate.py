@@ -33,15 +33,16 @@ from core.requests.review import ATTEMPTS_ALONE, ATTEMPTS_MAX, Accepted, AskAgai
 from core.requests.set_summary import judge_words, summary_body, words_body
 from core.states import NodeKind
 from core.tree.packing import Budget, Weight, cut, fits, halves
-from models import queries, state
+from models import state
 from models.claims import NodeWork
 from models.engine import Connection
-from models.queries import Note
+from models.reads import pipeline
+from models.reads.pipeline import Note
 from models.state import Moved
-from tasks import asking
-from tasks.base import StageTask
-from tasks.question import Remedy, ask_of, judged
-from tasks.services import Services
+from tasks.calls.node_request import NextStep, ask_of, judged
+from tasks.calls.run import run
+from tasks.runtime.base import StageTask
+from tasks.runtime.services import Services
 
 LEVELS_MAX = 16
 """A tree over a million images has 4 levels; a root that is refused however it is divided grows one
@@ -61,7 +62,7 @@ class Reading:
     notes: Sequence[Note]
     known: frozenset[int]
     whole: bool
-    remedy: Remedy
+    remedy: NextStep
 
     @property
     def forms_max(self) -> int:
@@ -153,17 +154,17 @@ class Aggregate:
 
     def question(self, services: Services, connection: Connection, node: NodeWork) -> Reading:
         ask = ask_of(services, node)
-        notes = queries.notes(connection, node.id)
-        known = queries.included_positions(
+        notes = pipeline.notes(connection, node.id)
+        known = pipeline.included_positions(
             connection, node.job_id, node.first_position, node.last_position
         )
         shaping, root = ask.shaping, node.parent_id is None
-        remedy = Remedy.SPLIT if smaller_groups(notes, budget(ask)) else Remedy.ASK
+        remedy = NextStep.SPLIT if smaller_groups(notes, budget(ask)) else NextStep.ASK
         if not asks_above(ask):
-            remedy = Remedy.COMPOSE
+            remedy = NextStep.COMPOSE
         if shaping is None or not shaping.folds:
             return Reading(ask, notes, known, root, remedy)
-        records = queries.answers(connection, node.job_id, node.first_position, node.last_position)
+        records = pipeline.answers(connection, node.job_id, node.first_position, node.last_position)
         return Folding(ask, notes, known, root, remedy, records)
 
     def split(
@@ -175,7 +176,7 @@ class Aggregate:
         halve: bool,
         moved: Moved,
     ) -> bool:
-        notes = queries.notes(connection, node.id)
+        notes = pipeline.notes(connection, node.id)
         if len(notes) < 2:
             return False
         if halve:
@@ -223,4 +224,4 @@ STAGE = Aggregate()
 @shared_task(name="overstory.aggregate", base=StageTask, bind=True)  # type: ignore[untyped-decorator]
 def aggregate(self: StageTask, **shown: object) -> str:
     """A message says only that a branch may be due; which one is decided at admission."""
-    return asking.run(self.services, STAGE, self.show)
+    return run(self.services, STAGE, self.show)

@@ -17,13 +17,13 @@ from clients.sources.location import Source
 from core.errors import WrongUsage
 from core.states import ANSWERED_JOBS
 from core.text.hashing import content_key
-from models import lineage, queries
-from models.lineage import Earlier
-from models.plan import NewJob
-from models.queries import JobRow
-from tasks.arrange import Keep, identity_of
+from models.new_job import NewJob
+from models.reads import lineage, pipeline
+from models.reads.lineage import Earlier
+from models.reads.pipeline import JobRow
+from tasks.job_layout import Keep, identity_of
 from tasks.preprocess import limits_of
-from tasks.services import Services
+from tasks.runtime.services import Services
 from tasks.submit import Submitted, continue_job
 
 SHAPES = ("each", "each_only", "schema")
@@ -86,7 +86,9 @@ def ask(
         raise WrongUsage("the question must have at least 1 character")
     ground = _ground(services, base_of(services, job_id))
     with services.database.read() as connection:
-        turns = [queries.job(connection, turn) for turn in lineage.turns(connection, ground.job.id)]
+        turns = [
+            pipeline.job(connection, turn) for turn in lineage.turns(connection, ground.job.id)
+        ]
     earlier = [turn for turn in turns if turn is not None and turn.id != instead_of]
     shown = sorted(look)
     if earlier and earlier[-1].ask == question and shown in ([], looked_at(earlier[-1])):
@@ -109,7 +111,7 @@ def ask(
 def base_of(services: Services, job_id: str) -> str:
     """The job whose images a further question is about: of a turn, the one it began with."""
     with services.database.read() as connection:
-        job = queries.job(connection, job_id)
+        job = pipeline.job(connection, job_id)
     assert job is not None, "callers have looked it up"
     return job.follows if is_turn(job) and job.follows else job_id
 
@@ -141,7 +143,7 @@ def _newest(services: Services, job_id: str) -> Ground:
 
 def _ground(services: Services, job_id: str) -> Ground:
     with services.database.read() as connection:
-        job = queries.job(connection, job_id)
+        job = pipeline.job(connection, job_id)
         rows = lineage.sources_of(connection, job_id)
         before = lineage.earlier(connection, job_id)
     assert job is not None, "callers have looked it up"
@@ -189,4 +191,4 @@ def _like(job: JobRow, options: dict[str, Any]) -> NewJob:
 def _exchange(services: Services, job: JobRow) -> dict[str, str]:
     """A question and what was answered, without what we add about images that failed."""
     with services.database.read() as connection:
-        return {"ask": job.ask, "answer": queries.root_text(connection, job.id) or ""}
+        return {"ask": job.ask, "answer": pipeline.root_text(connection, job.id) or ""}

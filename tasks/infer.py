@@ -23,15 +23,16 @@ from core.states import NodeKind
 from core.text import citations
 from core.tree.capacity import base64_bytes
 from core.tree.packing import Weight, cut, fits, halves
-from models import filestore, queries, state
+from models import provider_files, state
 from models.claims import NodeWork
 from models.engine import Connection
-from models.queries import LookImage
+from models.reads import pipeline
+from models.reads.pipeline import LookImage
 from models.state import Moved
-from tasks import asking
-from tasks.base import StageTask
-from tasks.question import Remedy, ask_of, judged
-from tasks.services import Services
+from tasks.calls.node_request import NextStep, ask_of, judged
+from tasks.calls.run import run
+from tasks.runtime.base import StageTask
+from tasks.runtime.services import Services
 
 INLINE = "inline:"
 """What stands for an image that goes inside its request, before the hash of its bytes."""
@@ -49,7 +50,7 @@ class Looking:
     shown: Sequence[LookImage]
     files: dict[str, str]  # sha256 -> file id, of those that the provider stores
     whole: bool
-    remedy: Remedy
+    remedy: NextStep
 
     @cached_property
     def positions(self) -> dict[int, int]:
@@ -176,15 +177,15 @@ class Infer:
     def question(
         self, services: Services, connection: Connection, node: NodeWork
     ) -> Look | LookEach:
-        shown = queries.look_images(connection, node.id)
+        shown = pipeline.look_images(connection, node.id)
         ask = numbered(ask_of(services, node), shown)
         files = self._files(services, connection, node, shown)
         if files is None:
-            remedy = Remedy.UPLOAD
+            remedy = NextStep.UPLOAD
         elif len(shown) > 1 and not fits(weights(shown), ask.shape.leaf):
-            remedy = Remedy.SPLIT
+            remedy = NextStep.SPLIT
         else:
-            remedy = Remedy.ASK
+            remedy = NextStep.ASK
         kind = Look if ask.shaping is None else LookEach
         return kind(ask, shown, files or {}, node.parent_id is None, remedy)
 
@@ -197,7 +198,7 @@ class Infer:
         halve: bool,
         moved: Moved,
     ) -> bool:
-        shown = queries.look_images(connection, node.id)
+        shown = pipeline.look_images(connection, node.id)
         if len(shown) < 2:
             return False
         ids = [image.id for image in shown]
@@ -216,9 +217,9 @@ class Infer:
         gone: set[str],
         moved: Moved,
     ) -> None:
-        shown = queries.look_images(connection, node.id)
+        shown = pipeline.look_images(connection, node.id)
         shas = {image.sha256 for image in shown if image.prepared_bytes}
-        lost = filestore.lost(connection, services.account, shas, gone)
+        lost = provider_files.lost(connection, services.account, shas, gone)
         missing = [image.id for image in shown if image.sha256 in lost]
         if missing:
             state.node_waits_again(connection, node.id, token, missing, moved)
@@ -237,7 +238,7 @@ class Infer:
         if not services.profile.file_store:
             return {}
         shas = {image.sha256 for image in shown if image.prepared_bytes}
-        files = filestore.ids_of(connection, services.account, shas)
+        files = provider_files.ids_of(connection, services.account, shas)
         may_be_inside = services.settings.inline_when_full or node.attempts >= INLINE_AFTER
         return files if may_be_inside or shas == set(files) else None
 
@@ -259,4 +260,4 @@ STAGE = Infer()
 @shared_task(name="overstory.infer", base=StageTask, bind=True)  # type: ignore[untyped-decorator]
 def infer(self: StageTask, **shown: object) -> str:
     """A message says only that a leaf may be due; which one is decided when a call is admitted."""
-    return asking.run(self.services, STAGE, self.show)
+    return run(self.services, STAGE, self.show)

@@ -31,9 +31,9 @@ from models import state
 from models.claims import ImageWork
 from models.engine import Connection
 from models.state import Moved, PreparedImage
-from tasks.base import StageTask
-from tasks.pipeline import ImageStage, attempt, run_slice
-from tasks.services import Services
+from tasks.image_slices import ImageStage, attempt, run_slice
+from tasks.runtime.base import StageTask
+from tasks.runtime.services import Services
 
 
 def work(services: Services, images: Sequence[ImageWork]) -> list[Outcome[PreparedImage]]:

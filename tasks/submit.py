@@ -27,17 +27,18 @@ from core.outcomes import backoff_seconds
 from core.slice_size import WAKE_UPS
 from core.states import ImageStatus
 from core.text.hashing import content_key
-from models import deliveries, lineage, plan, queries, state
-from models.lineage import Earlier, Identity, KnownImage
-from models.plan import NewJob
+from models import deliveries, new_job, state
+from models.new_job import NewJob
+from models.reads import lineage, pipeline
+from models.reads.lineage import Earlier, Identity, KnownImage
 from models.state import Moved
-from tasks.arrange import Keep, arrange
-from tasks.base import StageTask
-from tasks.budget import check_budget
-from tasks.pipeline import announce
+from tasks.calls.budget import check_budget
+from tasks.image_slices import announce
+from tasks.job_layout import Keep, arrange
 from tasks.preprocess import limits_of
-from tasks.services import Services
-from tasks.tracing import Value
+from tasks.runtime.base import StageTask
+from tasks.runtime.services import Services
+from tasks.runtime.tracing import Value
 
 log = structlog.get_logger()
 
@@ -106,7 +107,7 @@ def _write(
     job = replace(job, follows=before.job_id if before is not None else job.follows)
     moved = Moved()
     with services.database.write() as connection:
-        created = plan.insert_job(connection, job, made.images, made.tree, made.kept, moved)
+        created = new_job.insert_job(connection, job, made.images, made.tree, made.kept, moved)
         if created and webhook:
             deliveries.open_delivery(connection, job.id, webhook)
     if not created:  # the same job was submitted twice at the same moment
@@ -129,7 +130,7 @@ def _known(services: Services, key: str | None) -> str | None:
     if key is None:
         return None
     with services.database.read() as connection:
-        return plan.job_of_key(connection, key)
+        return new_job.job_of_key(connection, key)
 
 
 def precedent(services: Services, job: NewJob, found: Sequence[Source]) -> Earlier | None:
@@ -159,7 +160,7 @@ def _again(
     if spec.budget is not None:
         with services.database.write() as connection:
             goes_on = state.job_budgeted(connection, job_id, spec.budget)
-            images = queries.unsettled(connection, job_id)
+            images = pipeline.unsettled(connection, job_id)
         if goes_on:
             start(services, job_id, images)
     return Submitted(job_id, created=False, ignored=ignored)

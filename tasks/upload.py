@@ -30,17 +30,18 @@ from core.errors import (
 )
 from core.outcomes import Back, Done, Outcome, Postpone, Reject, Retry, Stop, backoff_seconds
 from core.states import ImageStatus
-from models import filestore, queries, state
+from models import provider_files, state
 from models.claims import ImageWork, Lease
 from models.engine import Connection
-from models.filestore import Claim
+from models.provider_files import Claim
+from models.reads import pipeline
 from models.state import Moved
-from tasks import rests
+from tasks import upload_backoff
 from tasks.account import pause_account
-from tasks.base import StageTask
-from tasks.files import FILE_PREFIX, delete_files, found_at_provider, reconcile_files
-from tasks.pipeline import ImageStage, attempt, run_slice
-from tasks.services import Services
+from tasks.file_store import FILE_PREFIX, delete_files, found_at_provider, reconcile_files
+from tasks.image_slices import ImageStage, attempt, run_slice
+from tasks.runtime.base import StageTask
+from tasks.runtime.services import Services
 
 log = structlog.get_logger()
 
@@ -63,7 +64,7 @@ STORE_REFUSES = (
 
 def run(services: Services) -> str:
     """Do one slice, unless uploads rest."""
-    rest = rests.of(services.account)
+    rest = upload_backoff.of(services.account)
     if not rest.start():
         return "uploads rest"
     try:
@@ -100,7 +101,7 @@ def work(services: Services, images: Sequence[ImageWork]) -> list[Outcome[Upload
                 claimed[sha] = Claim.STORED if there else Claim.BUSY
     give_back(services, images, outcomes, unknown, lease.token)
     if any(isinstance(outcome, Done) for outcome in outcomes):
-        rests.of(services.account).go()
+        upload_backoff.of(services.account).go()
     return outcomes
 
 
@@ -115,7 +116,7 @@ def claim_with_room(
     if full and make_room(services, full[0], len(full)):
         claimed |= claim_contents(services, full, lease)
     if claimed and all(claim is Claim.FULL for claim in claimed.values()):
-        rests.of(services.account).full()
+        upload_backoff.of(services.account).full()
     return claimed
 
 
@@ -127,15 +128,15 @@ def claim_contents(
     if not services.profile.file_store:
         return dict.fromkeys(sizes, Claim.INLINE)
     account, ours = services.account, {image.position for image in images}
-    files_max = 0 if rests.of(account).is_full_elsewhere() else services.settings.files_max
+    files_max = 0 if upload_backoff.of(account).is_full_elsewhere() else services.settings.files_max
     with services.database.write() as connection:
-        before = filestore.owed(connection, account, images[0].job_id, images[-1].position)
+        before = provider_files.owed(connection, account, images[0].job_id, images[-1].position)
         others = [position for position in before if position not in ours]
         reserved = {
             image.sha256 or "": sum(position < image.position for position in others)
             for image in images
         }
-        return filestore.claim_all(
+        return provider_files.claim_all(
             connection,
             account,
             sizes,
@@ -164,9 +165,9 @@ def upload_one(
             return _vanished(services, image)
         case Claim.INLINE:
             return Done(Uploaded())
-        case Claim.MINE | Claim.LOST if rests.of(services.account).is_full_elsewhere():
+        case Claim.MINE | Claim.LOST if upload_backoff.of(services.account).is_full_elsewhere():
             return Done(Uploaded(refused=True))
-        case Claim.MINE | Claim.LOST if rests.of(services.account).is_refused():
+        case Claim.MINE | Claim.LOST if upload_backoff.of(services.account).is_refused():
             return Postpone(SLOW_SECONDS, "uploads rest after a refusal")
         case Claim.MINE | Claim.LOST:
             return _sent(services, image, image.sha256 or "", unknown)
@@ -187,8 +188,8 @@ def give_back(
     }
     if without and services.profile.file_store:
         with services.database.write() as connection:
-            filestore.abandoned(connection, services.account, without - unknown, token)
-            filestore.unknown(connection, services.account, without & unknown, token)
+            provider_files.abandoned(connection, services.account, without - unknown, token)
+            provider_files.unknown(connection, services.account, without & unknown, token)
 
 
 def make_room(services: Services, image: ImageWork, places: int = 1, refused: bool = False) -> int:
@@ -200,11 +201,11 @@ def make_room(services: Services, image: ImageWork, places: int = 1, refused: bo
     try:
         with services.database.write() as connection:
             # asked before: what is under way and ends meanwhile is found by the next
-            stuck = filestore.is_stuck(connection, account, None if refused else files_max)
-            files = filestore.evict(connection, account, count)
+            stuck = provider_files.is_stuck(connection, account, None if refused else files_max)
+            files = provider_files.evict(connection, account, count)
             gives_way = stuck and not files
             if gives_way and state.unpin_later_leaf(connection, account, image.id, Moved()):
-                files = filestore.evict(connection, account, count)
+                files = provider_files.evict(connection, account, count)
     except ServiceAway:  # or PostgreSQL chose this one of two that waited for each other
         return 0
     return delete_files(services, files)
@@ -228,7 +229,7 @@ def _sent(
     except FileStoreFull as error:  # of more than we know of: uploads that were never recorded
         log.warning("store.refused", error=str(error))
         if services.settings.inline_when_full:
-            rests.of(services.account).full_elsewhere()
+            upload_backoff.of(services.account).full_elsewhere()
             return Done(Uploaded(refused=True))
         return _refused_a_place(services, image)
     except ProviderDown as error:
@@ -252,11 +253,11 @@ def _refused_a_place(services: Services, image: ImageWork) -> Outcome[Uploaded]:
         reconcile_files(services, time.time())
     except OverstoryError as error:
         log.warning("files.not_listed", error=str(error))
-    rest = rests.of(services.account)
+    rest = upload_backoff.of(services.account)
     if make_room(services, image, refused=True):
         rest.full()
     else:
-        rest.refused(0.0, rests.NO_ROOM_SECONDS_MAX)
+        rest.refused(0.0, upload_backoff.NO_ROOM_SECONDS_MAX)
     return Postpone(0.0, STORE_REFUSES)
 
 
@@ -264,7 +265,7 @@ def _vanished(services: Services, image: ImageWork) -> Outcome[Uploaded]:
     """An earlier job had prepared it, and its bytes were pruned since: it is prepared again. Where
     this job has, our blob store is not the one that they were put into."""
     with services.database.read() as connection:
-        is_ours = queries.has_prepared(connection, image.job_id, image.id)
+        is_ours = pipeline.has_prepared(connection, image.job_id, image.id)
     if is_ours:
         return Reject(RefusalCode.MISSING, "its prepared bytes have vanished from the blob store")
     return Back("its prepared bytes are no longer in the blob store")
@@ -297,8 +298,8 @@ def _send_once(services: Services, sha256: str, data: bytes, mime: str, unknown:
 
 
 def _rest(services: Services, at_least: float, reason: str) -> Outcome[Uploaded]:
-    rests.of(services.account).refused(at_least)
-    return Postpone(max(at_least, rests.REST_SECONDS), reason)
+    upload_backoff.of(services.account).refused(at_least)
+    return Postpone(max(at_least, upload_backoff.REST_SECONDS), reason)
 
 
 def _is_down(services: Services) -> bool:
@@ -320,7 +321,7 @@ def record(
     moved: Moved,
 ) -> None:
     new = {image.sha256 or "": one.file_id for image, one in done if one.file_id is not None}
-    filestore.stored_all(connection, services.account, new)
+    provider_files.stored_all(connection, services.account, new)
     state.images_uploaded(connection, token, [image.id for image, _ in done], moved)
 
 

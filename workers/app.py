@@ -19,11 +19,11 @@ from clients.redis import RedisServer
 from core import settings as configuration
 from core.errors import ServiceAway
 from core.settings import Settings
-from tasks.services import Services
+from tasks.runtime.services import Services
+from workers.endpoints import broker_url, embedded_url
 from workers.logs import configure_logs
 from workers.parent import end_with_parent
 from workers.services import build_services
-from workers.stack import broker_url, embedded_url
 
 STAGES = ("submit", "preprocess", "upload", "infer", "aggregate")
 PLAIN_QUEUE = "celery"
@@ -99,7 +99,7 @@ def make_app(settings: Settings) -> OverstoryCelery:
         task_default_queue="submit",
         task_queues=[queue(name) for name in (*STAGES, PLAIN_QUEUE)],
         # events carry ids and positions, never what was asked
-        task_annotations={"*": {"Request": "workers.shown:Request"}},
+        task_annotations={"*": {"Request": "workers.redaction:Request"}},
         task_routes={f"overstory.{stage}": {"queue": stage} for stage in STAGES},
         imports=[f"tasks.{stage}" for stage in STAGES],
         worker_proc_alive_timeout=30,

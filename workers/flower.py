@@ -6,7 +6,7 @@ on the loopback unless told otherwise: whoever can reach it can stop workers.
 """
 
 from workers.parent import end_with_parent as _end_with_parent
-from workers.shown import shown as _shown
+from workers.redaction import redacted as _shown
 
 address = "127.0.0.1"
 tasks_columns = "name,kwargs,state,result,worker,received,runtime"

@@ -39,8 +39,9 @@ from prometheus_client.registry import Collector
 
 from core.account.wait_histogram import BUCKETS, WaitHistogram
 from core.errors import ServiceAway
-from models import claims, views
-from tasks.services import Services
+from models import claims
+from models.reads import views
+from tasks.runtime.services import Services
 
 QUEUES = ("submit", "preprocess", "upload", "infer", "aggregate")
 STAGES = QUEUES[1:]

@@ -14,9 +14,9 @@ from clients.spool import Spool
 from core.errors import KeyRefused
 from core.settings import Settings
 from models.engine import Database
-from tasks.leases import LeaseKeeper
-from tasks.services import Send, Services
-from workers.stack import database_url, limiter_url
+from tasks.runtime.leases import LeaseKeeper
+from tasks.runtime.services import Send, Services
+from workers.endpoints import database_url, limiter_url
 from workers.traces import open_traces
 
 if TYPE_CHECKING:

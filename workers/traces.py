@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from core.settings import Settings
-from tasks.tracing import NoTraces, Traces, Value
+from tasks.runtime.tracing import NoTraces, Traces, Value
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace.export import SpanExporter

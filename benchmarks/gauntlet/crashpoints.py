@@ -155,8 +155,10 @@ def _points() -> dict[str, Install]:
     from kombu.transport import redis as transport
 
     from clients import blobs, spool
-    from models import filestore, ledger, repair, state
-    from tasks import calling, gate, maintenance, preprocess
+    from models import ledger, provider_files, repair, state
+    from tasks import preprocess
+    from tasks.calls import admission, send
+    from tasks.upkeep import reconciler
     from workers import services as wiring
     from workers.app import OverstoryCelery
 
@@ -165,22 +167,22 @@ def _points() -> dict[str, Install]:
         "prepare": lambda traps: _before(preprocess, "prepare", traps, lambda _, image: image.name),
         "blob": lambda traps: _before(blobs.FolderBlobs, "_write", traps),
         "uploaded": lambda traps: _provider(wiring, "upload", traps, before=False),
-        "stored": lambda traps: _after(filestore, "stored_all", traps),
+        "stored": lambda traps: _after(provider_files, "stored_all", traps),
         "image_uploaded": lambda traps: _after(state, "images_uploaded", traps),
-        "claimed": lambda traps: _after(gate, "take", traps, lambda made: not _number(made)),
+        "claimed": lambda traps: _after(admission, "take", traps, lambda made: not _number(made)),
         "call": lambda traps: _provider(wiring, "chat", traps, before=True),
         "called": lambda traps: _provider(wiring, "chat", traps, before=False),
         "settle": lambda traps: _before(ledger, "settle", traps),
-        "settled": lambda traps: _before(calling, "answered", traps),
+        "settled": lambda traps: _before(send, "answered", traps),
         "spool": lambda traps: _before(spool.Spool, "keep", traps),
         "spooled": lambda traps: _after(spool.Spool, "keep", traps),
         "done": lambda traps: _after(state, "node_done", traps),
-        "committed": lambda traps: _before(calling, "announce", traps),
+        "committed": lambda traps: _before(send, "announce", traps),
         "publish": lambda traps: _before(
             OverstoryCelery, "send_task", traps, lambda _, name, *rest, **options: name
         ),
         "reclaimed": lambda traps: _after(repair, "reclaim_nodes", traps),
-        "reclaim_committed": lambda traps: _before(maintenance, "announce", traps),
+        "reclaim_committed": lambda traps: _before(reconciler, "announce", traps),
     }
 
 
@@ -234,7 +236,7 @@ def _number(value: object) -> bool:
 def _name_leases() -> None:
     """Put the process id into lease tokens: the judge counts what a killed process held."""
     from models.claims import Lease
-    from tasks.services import Services
+    from tasks.runtime.services import Services
 
     def new_lease(self: Services) -> Lease:
         return Lease(held_by(os.getpid()) + secrets.token_hex(8), self.settings.lease_seconds)

@@ -25,7 +25,7 @@ from benchmarks.gauntlet.servers import until
 from core.errors import ServiceAway
 from models.engine import Database
 from overstory.sandbox.process import SandboxProcess
-from workers.stack import read_stack
+from workers.endpoints import read_stack
 
 RUN_SECONDS = 90.0
 UNWRITABLE = "/proc/overstory"

@@ -20,9 +20,9 @@ from benchmarks.gauntlet.judge import Figures
 from benchmarks.gauntlet.scene import ON_POSTGRES, ROWS, Bench, Run
 from benchmarks.gauntlet.servers import SqliteStore, migrate
 from core.tree.plan import plan_tree
-from models import plan, state
+from models import new_job, state
 from models.engine import Database
-from models.plan import NewImage, NewJob
+from models.new_job import NewImage, NewJob
 from models.state import Moved
 
 THREADS, TIMES, CHILDREN = 12, 3, 4
@@ -66,7 +66,7 @@ def _race(database: Database, bench: Bench, figures: Figures) -> None:
     leaves = bench.scaled(600, 120) * CHILDREN
     images = [NewImage(f"{n}", f"{n}", None, None, 1, None, n) for n in range(leaves)]
     with database.write() as connection:
-        plan.insert_job(connection, JOB, images, plan_tree(leaves, CHILDREN))
+        new_job.insert_job(connection, JOB, images, plan_tree(leaves, CHILDREN))
         connection.execute(text("UPDATE images SET status = 'uploaded'"))
         ids = connection.execute(
             text(

@@ -22,10 +22,10 @@ from core.catalog.tiers import AccountLimits
 from core.errors import ServiceAway
 from core.jobs import JobSpec
 from core.settings import Settings, load
-from models import queries
+from models.reads import pipeline
 from overstory.sandbox.process import SandboxProcess
 from tasks import submit as submitting
-from tasks.services import Services
+from tasks.runtime.services import Services
 from workers.app import make_app
 from workers.services import build_services
 
@@ -102,7 +102,7 @@ class Scene:
 
     def status(self, job: str) -> str:
         with self.services.database.read() as connection:
-            return str(queries.job_status(connection, job))
+            return str(pipeline.job_status(connection, job))
 
     def ended(self) -> bool:
         """Whether every job has ended; the coverage of each is looked at on the way."""
@@ -111,7 +111,7 @@ class Scene:
                 whole = judge.coverage_holds(self.services.database, job)
                 self.figures.expect(whole, f"I1: an image of {job} was in no state at a tick")
             with self.services.database.read() as connection:
-                return all(_has_ended(queries.job_status(connection, job)) for job in self.jobs)
+                return all(_has_ended(pipeline.job_status(connection, job)) for job in self.jobs)
         return False
 
     def finish(self, seconds: float) -> None:

@@ -28,7 +28,7 @@ from PIL import Image
 
 from benchmarks.pipeline.inprocess import Shelf, Whole, make_files, whole
 from core.images.sizing import ImageLimits
-from models import queries
+from models.reads import pipeline
 from overstory.report.data import report_data
 from overstory.report.page import page
 
@@ -101,10 +101,10 @@ def _cost(job: Whole, files: Path, images: int) -> Cost:
             pass
     found.grown_bytes = psutil.Process().memory_info().rss - before
     with database.read() as connection:
-        row = queries.job(connection, job_id)
+        row = pipeline.job(connection, job_id)
         assert row is not None
         assert row.status.ended, row.status
-        found.micros["progress"] = _middle(lambda: queries.progress(connection, job_id), images)
+        found.micros["progress"] = _middle(lambda: pipeline.progress(connection, job_id), images)
     shelf = Thumbs()
     with _timed(found, "report"):
         page(report_data(database, row, shelf, ImageLimits(), 0.0))

@@ -28,9 +28,10 @@ from core.settings import load
 from models.claims import ImageWork
 from models.engine import Database
 from models.state import PreparedImage
-from tasks import aggregate, asking, infer, pipeline, preprocess, submit, upload
-from tasks.leases import LeaseKeeper
-from tasks.services import Services
+from tasks import aggregate, image_slices, infer, preprocess, submit, upload
+from tasks.calls.run import run
+from tasks.runtime.leases import LeaseKeeper
+from tasks.runtime.services import Services
 
 KEY = "bench-key-0123456789"
 IDLE = {"nothing was due", "uploads rest"}
@@ -98,9 +99,9 @@ class Whole:
     def step(self) -> bool:
         """One slice or call of each stage; False when nothing is left to do."""
         busy = False
-        for name, run in STAGES.items():
+        for name, work in STAGES.items():
             self.stage = name
-            busy |= run(self.services) not in IDLE
+            busy |= work(self.services) not in IDLE
         return busy
 
     def close(self) -> None:
@@ -118,10 +119,10 @@ def _made(image: ImageWork) -> PreparedImage:
 
 PREPROCESS = replace(preprocess.STAGE, work=_prepared)
 STAGES: dict[str, Any] = {
-    "preprocess": lambda services: pipeline.run_slice(services, PREPROCESS),
+    "preprocess": lambda services: image_slices.run_slice(services, PREPROCESS),
     "upload": upload.run,
-    "infer": lambda services: asking.run(services, infer.STAGE),
-    "aggregate": lambda services: asking.run(services, aggregate.STAGE),
+    "infer": lambda services: run(services, infer.STAGE),
+    "aggregate": lambda services: run(services, aggregate.STAGE),
 }
 
 

@@ -17,12 +17,12 @@ from clients.limiter.limiter import AccountState
 from core.catalog.models import STORAGE_PRICE_GB_DAY, currency_of
 from core.errors import OverstoryError, ServiceAway
 from core.settings import load
-from models import filestore
+from models import provider_files
 from overstory.commands.control import home_option
 from overstory.run import planning_services, prepare_stack
 from overstory.terminal import safe_line
-from tasks.files import reconcile_files, tidy
-from tasks.services import Services
+from tasks.file_store import reconcile_files, tidy
+from tasks.runtime.services import Services
 
 GB = 1e9
 DAY = 86_400.0
@@ -113,8 +113,8 @@ def list_files(as_json: bool, home: Path | None) -> None:
     """List stored files, the share of the quota they take, and what storage has cost."""
     services = _services(home)
     with services.database.read() as connection:
-        rows = filestore.listed(connection, services.account)
-        gb_days = filestore.byte_seconds(connection, services.account) / GB / DAY
+        rows = provider_files.listed(connection, services.account)
+        gb_days = provider_files.byte_seconds(connection, services.account) / GB / DAY
     currency = currency_of(services.settings.base_url)
     money = gb_days * STORAGE_PRICE_GB_DAY[currency]
     if as_json:

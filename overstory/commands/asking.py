@@ -16,8 +16,8 @@ from models.engine import Database
 from overstory.crew import Crew
 from overstory.run import run
 from overstory.summary import Showing
+from workers.endpoints import database_url
 from workers.loading import loaded
-from workers.stack import database_url
 
 
 def ask_and_show(

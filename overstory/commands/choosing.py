@@ -7,10 +7,10 @@ from click.shell_completion import CompletionItem
 
 from core.errors import OverstoryError
 from core.settings import load
-from models import reporting
 from models.engine import Database
+from models.reads import inspect
 from overstory.terminal import safe_line
-from workers.stack import database_url
+from workers.endpoints import database_url
 
 
 def complete_job(
@@ -24,7 +24,7 @@ def complete_job(
             return []
         database = Database(database_url(settings))
         with database.read() as connection:
-            found = reporting.job_ids(connection, incomplete)
+            found = inspect.job_ids(connection, incomplete)
         database.dispose()
     except OverstoryError:
         return []

@@ -14,15 +14,16 @@ from rich.console import Console
 from core.errors import WrongUsage
 from core.settings import Settings, load
 from core.states import JobStatus
-from models import queries, repair, state
+from models import repair, state
 from models.engine import Database
-from models.queries import JobRow
+from models.reads import pipeline
+from models.reads.pipeline import JobRow
 from models.state import Moved
 from overstory.many import many
 from overstory.run import prepare_stack, serve
 from overstory.summary import Showing
-from tasks.budget import check_budget
-from workers.stack import database_url
+from tasks.calls.budget import check_budget
+from workers.endpoints import database_url
 
 BY_REQUEST = "on request"
 
@@ -101,8 +102,8 @@ def find(job: str, home: Path | None) -> tuple[Settings, Database, JobRow]:
     prepare_stack(settings)
     database = Database(database_url(settings))
     with database.read() as connection:
-        ids = queries.jobs_called(connection, job)
-        row = queries.job(connection, ids[0]) if len(ids) == 1 else None
+        ids = pipeline.jobs_called(connection, job)
+        row = pipeline.job(connection, ids[0]) if len(ids) == 1 else None
     if row is None:
         known = "several jobs start with" if ids else "there is no job"
         raise WrongUsage(f"{known} {job!r}: 'overstory jobs' lists them")

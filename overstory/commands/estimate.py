@@ -27,8 +27,8 @@ from core.jobs import JobSpec
 from core.requests.request import RequestContext, request_context
 from core.settings import Settings, load
 from core.tree.capacity import expected_tokens
-from models import reporting
 from models.engine import Database
+from models.reads import inspect
 from overstory.commands.control import home_option
 from overstory.commands.prompts import prompts_option
 from overstory.commands.specs import spec_of
@@ -36,9 +36,9 @@ from overstory.many import many
 from overstory.progress import duration
 from overstory.run import prepare_stack
 from overstory.terminal import safe
-from tasks.arrange import place
+from tasks.job_layout import place
 from tasks.preprocess import limits_of
-from workers.stack import database_url
+from workers.endpoints import database_url
 
 THREADS = 8
 """Headers are read from the disk, which serves several readers at once."""
@@ -147,7 +147,7 @@ def _ask(settings: Settings, spec: JobSpec) -> RequestContext:
 def _past(settings: Settings, model: str) -> Sequence[core_estimate.PastCall]:
     database = Database(database_url(settings))
     with database.read() as connection:
-        return reporting.past_calls(connection, model, settings.endpoint)
+        return inspect.past_calls(connection, model, settings.endpoint)
 
 
 def _prices_as_of(settings: Settings, model: str) -> str | None:

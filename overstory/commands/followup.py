@@ -14,16 +14,16 @@ from core.requests.request import spoken
 from core.settings import Settings
 from core.states import ANSWERED_JOBS
 from core.text.citations import cited_numbers
-from models import lineage, queries, reporting
 from models.engine import Database
-from models.queries import JobRow
+from models.reads import inspect, lineage, pipeline
+from models.reads.pipeline import JobRow
 from overstory.commands.choosing import job_argument
 from overstory.commands.control import find, home_option
 from overstory.many import many
 from overstory.run import planning_services, serve
 from overstory.summary import Showing
 from tasks import followups
-from tasks.services import Services
+from tasks.runtime.services import Services
 from tasks.submit import Submitted
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
@@ -114,7 +114,7 @@ def _look_again(
 ) -> Submitted:
     """The turn that looks at what the answer from the notes cites; at all where it cites none."""
     with services.database.read() as connection:
-        cited = cited_numbers(queries.root_text(connection, notes.id) or "")
+        cited = cited_numbers(pipeline.root_text(connection, notes.id) or "")
         every = range(1, notes.submitted + 1)
     if not cited:
         console.print("the notes point to no image: looking at all of them", highlight=False)
@@ -158,8 +158,8 @@ def say_ahead(
     if quiet:
         return
     with database.read() as connection:
-        nodes = reporting.open_nodes(connection, job.id)
-        past = reporting.past_calls(connection, job.model, settings.endpoint)
+        nodes = inspect.open_nodes(connection, job.id)
+        past = inspect.past_calls(connection, job.model, settings.endpoint)
     price = settings.price_of(job.model)
     taken = ahead(nodes, spoken(job.ask, job.options), habit_of(past), price)
     images = f" over {many(taken.images, 'image')}" if taken.images else ""
@@ -175,6 +175,6 @@ def say_ahead(
 
 def _row(database: Database, job_id: str) -> JobRow:
     with database.read() as connection:
-        job = queries.job(connection, job_id)
+        job = pipeline.job(connection, job_id)
     assert job is not None, "a submitted job has a row"
     return job

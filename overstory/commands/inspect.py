@@ -25,10 +25,10 @@ from rich.tree import Tree
 from core.account.budget import plain
 from core.settings import SANDBOX, load
 from core.states import ImageStatus, JobStatus, NodeKind
-from models import reporting
 from models.engine import Database
-from models.queries import JobRow
-from models.reporting import CallLine, ImageLine, JobLine, NodeLine
+from models.reads import inspect
+from models.reads.inspect import CallLine, ImageLine, JobLine, NodeLine
+from models.reads.pipeline import JobRow
 from overstory.commands.choosing import job_argument
 from overstory.commands.control import find, home_option
 from overstory.many import many
@@ -36,7 +36,7 @@ from overstory.progress import duration
 from overstory.result import result
 from overstory.run import prepare_stack
 from overstory.terminal import for_stdout, safe, safe_line
-from workers.stack import database_url
+from workers.endpoints import database_url
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 COLOURS = {
@@ -76,7 +76,7 @@ def jobs(
     prepare_stack(settings)
     database = Database(database_url(settings))
     with database.read() as connection:
-        found = reporting.jobs(connection, statuses, label, limit)
+        found = inspect.jobs(connection, statuses, label, limit)
     if as_json:
         print_json([values(job) for job in found])
     elif found:
@@ -165,7 +165,7 @@ def show(job: str, as_json: bool, home: Path | None) -> None:
     _, database, row = find(job, home)
     found = result(database, row)
     with database.read() as connection:
-        line = reporting.job_line(connection, row.id)
+        line = inspect.job_line(connection, row.id)
     if as_json:
         print_json({**found, "ask": row.ask, "label": line.label, "seconds": line.seconds})
         return
@@ -215,8 +215,8 @@ def tree(job: str, with_images: bool, as_json: bool, home: Path | None) -> None:
     """Show a job's summary tree: what each node covers, says and cost."""
     _, database, row = find(job, home)
     with database.read() as connection:
-        nodes = reporting.nodes(connection, row.id)
-        images = reporting.images(connection, row.id) if with_images else []
+        nodes = inspect.nodes(connection, row.id)
+        images = inspect.images(connection, row.id) if with_images else []
     if as_json:
         print_json([values(node) for node in nodes])
         return
@@ -274,7 +274,7 @@ def images(job: str, statuses: tuple[str, ...], as_json: bool, home: Path | None
     """List a job's images, and why those that failed did."""
     _, database, row = find(job, home)
     with database.read() as connection:
-        found = reporting.images(connection, row.id, statuses)
+        found = inspect.images(connection, row.id, statuses)
     if as_json:
         print_json([asdict(image) for image in found])
         return
@@ -310,7 +310,7 @@ def calls(job: str, failed: bool, as_json: bool, home: Path | None) -> None:
     """List a job's requests: what each cost, and what went wrong."""
     _, database, row = find(job, home)
     with database.read() as connection:
-        found = reporting.calls(connection, row.id, failed)
+        found = inspect.calls(connection, row.id, failed)
     if as_json:
         print_json([values(call) for call in found])
     elif found:

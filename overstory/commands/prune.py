@@ -19,8 +19,8 @@ from overstory.commands.control import home_option
 from overstory.many import many
 from overstory.run import planning_services, prepare_stack
 from overstory.terminal import safe_line
-from tasks.prune import FRESH_SECONDS, Pruned
-from tasks.prune import prune as prune_jobs
+from tasks.upkeep.prune import FRESH_SECONDS, Pruned
+from tasks.upkeep.prune import prune as prune_jobs
 
 UNITS = {"h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 

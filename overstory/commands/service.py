@@ -22,14 +22,14 @@ from overstory.commands.control import home_option
 from overstory.embedded import is_service, prepare_home, served_by
 from overstory.store import bring_up_to_date
 from overstory.supervisor import FLOWER_PORT, Supervisor, end_left
-from tasks.maintenance import TICK_SECONDS, Reconciler
-from tasks.notify import notifier_of
+from tasks.upkeep.reconciler import TICK_SECONDS, Reconciler
+from tasks.upkeep.webhooks import notifier_of
 from workers.app import make_app
+from workers.endpoints import broker_url, database_url, read_stack
 from workers.logs import configure_logs
 from workers.metrics import export
 from workers.parent import end_with_parent
 from workers.services import build_services
-from workers.stack import broker_url, database_url, read_stack
 
 MIGRATE_SECONDS = 60.0
 """How long ``migrate`` waits for a database that is still starting."""

@@ -21,9 +21,9 @@ from clients.limiter.limiter import AccountState
 from core.account.budget import is_spent
 from core.settings import Settings
 from core.states import JobStatus, NodeStatus
-from models import queries, reporting
 from models.engine import Database
-from models.queries import JobRow, Progress
+from models.reads import inspect, pipeline
+from models.reads.pipeline import JobRow, Progress
 from overstory.binding import account_state, held_by, held_by_store
 from overstory.commands.choosing import job_argument
 from overstory.commands.control import find, home_option
@@ -31,7 +31,7 @@ from overstory.progress import STAGES, Counts, Lines, Rate, counts_of, line
 from overstory.run import Ran, planning_services
 from overstory.summary import Showing
 from overstory.terminal import safe_line
-from tasks.services import Services
+from tasks.runtime.services import Services
 
 LOOK_SECONDS = 1.0
 SILENT_SECONDS = 30.0
@@ -123,15 +123,15 @@ class Eyes:
     def look(self) -> Seen:
         state = self._state()
         with self._database.read() as connection:
-            job = queries.job(connection, self._job_id)
+            job = pipeline.job(connection, self._job_id)
             assert job is not None, "jobs are not deleted"
             return Seen(
                 job,
-                queries.progress(connection, job.id),
-                reporting.levels(connection, job.id),
+                pipeline.progress(connection, job.id),
+                inspect.levels(connection, job.id),
                 state,
-                queries.upload_waits_for(connection, job.id),
-                queries.trouble(connection, job.id),
+                pipeline.upload_waits_for(connection, job.id),
+                pipeline.trouble(connection, job.id),
             )
 
     def _state(self) -> AccountState | None:

@@ -15,7 +15,7 @@ from models.engine import FIXED_IN, sqlite_is_fixed, sqlite_module
 from overstory.doctor.finding import Finding, failed, ok, warning
 from overstory.doctor.patient import Patient
 from overstory.embedded import planned_workers
-from workers.stack import database_url
+from workers.endpoints import database_url
 
 LIBRARIES = (
     *("celery", "kombu", "packaging", "redis", "sqlalchemy", "alembic", "psycopg"),

@@ -20,7 +20,7 @@ from overstory.doctor.machine import cannot_write, nearest_existing
 from overstory.doctor.patient import Patient
 from overstory.store import remedy
 from overstory.valkey import program
-from workers.stack import database_url, limiter_url
+from workers.endpoints import database_url, limiter_url
 
 PING_SECONDS = 1.5
 """How long workers have to answer; one that is busy with images answers from its main thread."""

@@ -15,11 +15,11 @@ from core.errors import OverstoryError, ServiceAway, WrongUsage
 from core.settings import SANDBOX, Settings, load
 from models.engine import Database
 from overstory.doctor.secrets import secrets_of
-from workers.stack import Stack, database_url, read_stack
+from workers.endpoints import Stack, database_url, read_stack
 
 if TYPE_CHECKING:  # importing workers.app reads the settings, which may be what is wrong
     from clients.provider.client import Provider
-    from tasks.services import Services
+    from tasks.runtime.services import Services
     from workers.app import OverstoryCelery
 
 CONNECT_SECONDS = 5.0

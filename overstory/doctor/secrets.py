@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from core.errors import ServiceAway
 from core.settings import Settings
 from overstory.addresses import HIDDEN, secrets_in
-from workers.stack import database_url
+from workers.endpoints import database_url
 
 SECRET_MIN = 4
 """Shorter ones are hidden where they stand in a URL, but not hunted for in every sentence."""

@@ -10,8 +10,8 @@ from typing import Any
 from core.answers.json_schema import kind_of
 from core.answers.totals import fields, value_at
 from models.engine import Database
-from models.exporting import ImageExport, pages
-from models.queries import JobRow
+from models.reads.export import ImageExport, pages
+from models.reads.pipeline import JobRow
 from overstory.answers import Shape, shape_of_job
 from overstory.report.notes import notes_of
 

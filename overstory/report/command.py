@@ -14,7 +14,7 @@ from clients.blobs import open_blobs
 from core.errors import WrongUsage
 from core.settings import Settings
 from models.engine import Database
-from models.queries import JobRow
+from models.reads.pipeline import JobRow
 from overstory.commands.choosing import job_argument
 from overstory.commands.control import find, home_option
 from overstory.report.data import report_data

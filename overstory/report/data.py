@@ -12,10 +12,10 @@ from core.images.sizing import ImageLimits
 from core.requests.set_summary import texts_of
 from core.states import NodeKind
 from core.text.citations import cited_numbers
-from models import lineage, queries, reporting
 from models.engine import Database
-from models.queries import JobRow, Used
-from models.reporting import ImageLine, JobLine, NodeLine
+from models.reads import inspect, lineage, pipeline
+from models.reads.inspect import ImageLine, JobLine, NodeLine
+from models.reads.pipeline import JobRow, Used
 from overstory.answers import Shape, shape_of_job
 from overstory.report import shaped, timeline, words
 from overstory.report.notes import notes_of, rest_of
@@ -32,12 +32,12 @@ def report_data(
     """The report on ``job`` as it stands; a job that still runs is shown with what it has."""
     found = result(database, job)
     with database.read() as connection:
-        line = reporting.job_line(connection, job.id)
-        images = reporting.images(connection, job.id)
-        nodes = reporting.nodes(connection, job.id)
-        moments = reporting.moments(connection, job.id)
-        turns = [queries.job(connection, turn) for turn in lineage.turns(connection, job.id)]
-        bills = {turn.id: queries.used(connection, turn.id) for turn in turns if turn}
+        line = inspect.job_line(connection, job.id)
+        images = inspect.images(connection, job.id)
+        nodes = inspect.nodes(connection, job.id)
+        moments = inspect.moments(connection, job.id)
+        turns = [pipeline.job(connection, turn) for turn in lineage.turns(connection, job.id)]
+        bills = {turn.id: pipeline.used(connection, turn.id) for turn in turns if turn}
     shown = pictures(images, blobs, limits)
     shape = shape_of_job(job)
     told = {image["position"]: shaped.note(shape, image.get("answer")) for image in found["images"]}

@@ -14,7 +14,7 @@ from clients.images.prepare import prepare
 from clients.sources import location
 from core.errors import ImageRefused, ServiceAway
 from core.images.sizing import ImageLimits
-from models.reporting import ImageLine
+from models.reads.inspect import ImageLine
 
 THREADS = 4
 """Decoders let other threads run; more than this many wait for the disk."""

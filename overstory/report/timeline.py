@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from core.states import NodeKind
-from models.reporting import Moment
+from models.reads.inspect import Moment
 
 BINS = 96
 

@@ -20,7 +20,7 @@ import pytest
 from overstory.sandbox.config import SandboxConfig
 from overstory.sandbox.process import SandboxProcess
 from tests import waiting
-from workers.stack import read_stack
+from workers.endpoints import read_stack
 
 RUN_SECONDS = 90.0
 ASK = "Which colours are there, and which image stands out?"

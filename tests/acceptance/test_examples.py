@@ -20,7 +20,7 @@ import overstory
 from core.errors import WrongUsage
 from core.settings import Settings, load
 from tests.acceptance.conftest import eventually
-from workers.stack import broker_url
+from workers.endpoints import broker_url
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
 

@@ -21,7 +21,7 @@ from core.settings import load
 from overstory.client import Client
 from tests.acceptance.conftest import House, Person, eventually
 from tests.browser import Browser, Page, find_chromium
-from workers.stack import read_stack
+from workers.endpoints import read_stack
 
 pytestmark = [
     pytest.mark.acceptance,

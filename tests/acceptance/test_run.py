@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from core.text.citations import cited_numbers
-from models import queries
 from models.engine import Database
+from models.reads import pipeline
 from tests.acceptance.conftest import House, Person, Ran, eventually, interrupt
 from tests.conftest import draw_image
 
@@ -381,8 +381,8 @@ def test_another_app_submits_by_the_task_name_alone(
     person.wait(running)
     database = Database(f"sqlite:///{person.home / 'overstory.db'}")
     with database.read() as connection:
-        job = queries.job(connection, first)
-        images = queries.images(connection, first)
+        job = pipeline.job(connection, first)
+        images = pipeline.images(connection, first)
     database.dispose()
     assert job is not None
     assert (job.submitted, len(images)) == (2, 2)

@@ -18,7 +18,7 @@ from celery import Celery
 
 from core.settings import load
 from overstory.embedded import served_by
-from workers.stack import broker_url, read_stack
+from workers.endpoints import broker_url, read_stack
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
 

@@ -21,13 +21,15 @@ from benchmarks.ports import free_port
 from core.errors import ServiceAway
 from core.jobs import JobSpec
 from core.settings import Settings, load
-from models import queries
 from models.engine import Database
+from models.reads import pipeline
 from overstory.sandbox.process import SandboxProcess
-from tasks import aggregate, asking, infer, maintenance, pipeline, preprocess, upload
+from tasks import aggregate, image_slices, infer, preprocess, upload
 from tasks import submit as submitting
-from tasks.maintenance import Reconciler
-from tasks.services import Services
+from tasks.calls.run import run
+from tasks.runtime.services import Services
+from tasks.upkeep import reconciler
+from tasks.upkeep.reconciler import Reconciler
 from tests.waiting import eventually
 from workers.app import make_app
 from workers.services import build_services
@@ -64,11 +66,11 @@ class Account:
     threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self) -> None:
-        stages = [lambda: pipeline.run_slice(self.services, preprocess.STAGE)]
+        stages = [lambda: image_slices.run_slice(self.services, preprocess.STAGE)]
         stages += [lambda: upload.run(self.services)] * UPLOADERS
         callers = self.services.settings.limits.concurrency + 1
-        stages += [lambda: asking.run(self.services, infer.STAGE)] * callers
-        stages += [lambda: asking.run(self.services, aggregate.STAGE)]
+        stages += [lambda: run(self.services, infer.STAGE)] * callers
+        stages += [lambda: run(self.services, aggregate.STAGE)]
         self.threads = [threading.Thread(target=self._work, args=[stage]) for stage in stages]
         self.threads.append(threading.Thread(target=self._reconcile))
         for thread in self.threads:
@@ -78,7 +80,7 @@ class Account:
         while not self.services.stopping.is_set():
             try:
                 busy = stage() not in {"nothing was due", "uploads rest"}
-            except ServiceAway:  # as tasks.base does
+            except ServiceAway:  # as tasks.runtime.base does
                 busy = False
             if not busy:
                 self.services.stopping.wait(0.02)
@@ -98,13 +100,13 @@ class Account:
         spec_ = JobSpec(images=[str(images)], ask=ask, **spec)
         return submitting.submit(self.services, spec_).job_id
 
-    def job(self, job_id: str) -> queries.JobRow:
+    def job(self, job_id: str) -> pipeline.JobRow:
         with self.services.database.read() as connection:
-            job = queries.job(connection, job_id)
+            job = pipeline.job(connection, job_id)
         assert job is not None
         return job
 
-    def ended(self, *job_ids: str, seconds: float = 80.0) -> list[queries.JobRow]:
+    def ended(self, *job_ids: str, seconds: float = 80.0) -> list[pipeline.JobRow]:
         eventually(lambda: all(self.job(job).status.ended for job in job_ids), seconds)
         return [self.job(job) for job in job_ids]
 
@@ -129,8 +131,8 @@ def open_account(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callable[..., Account]]:
     """``open_account(files_max=20)`` is an account at work, with a key of its own."""
-    monkeypatch.setattr(maintenance, "PROBE_SECONDS", 0.2)
-    monkeypatch.setattr(maintenance, "TIDY_SECONDS", 0.2)
+    monkeypatch.setattr(reconciler, "PROBE_SECONDS", 0.2)
+    monkeypatch.setattr(reconciler, "TIDY_SECONDS", 0.2)
     (home / "blobs").mkdir(parents=True)
     opened: list[Account] = []
 

@@ -9,7 +9,7 @@ import migrations
 from core.settings import load
 from models.engine import Database
 from tests.integration.account import open_account, valkey
-from workers.stack import database_url
+from workers.endpoints import database_url
 
 __all__ = ["open_account", "own", "valkey"]
 

@@ -13,10 +13,10 @@ from sqlalchemy import select, update
 from core.errors import RefusalCode
 from core.states import ImageStatus, NodeStatus
 from core.tree.plan import plan_tree
-from models import claims, plan, state
+from models import claims, new_job, state
 from models.claims import Lease
 from models.engine import Database
-from models.plan import NewImage, NewJob
+from models.new_job import NewImage, NewJob
 from models.state import Moved, PreparedImage
 from models.tables import Event, Image, Job, Node
 
@@ -52,7 +52,7 @@ def submit(
         account=account, detail="low", weight=weight, options=options,
     )  # fmt: skip
     with database.write() as connection:
-        assert plan.insert_job(connection, job, images, plan_tree(len(leaves), fan_in))
+        assert new_job.insert_job(connection, job, images, plan_tree(len(leaves), fan_in))
     return name
 
 

@@ -16,16 +16,17 @@ from sqlalchemy import func, select, text
 from clients.provider.client import Provider
 from core.errors import FileGone, LimitKind, ProviderDown, RefusalCode, RequestRefused, SlowDown
 from core.states import JobStatus
-from models import filestore, ledger, state
+from models import ledger, provider_files, state
 from models.claims import Lease
 from models.engine import now
 from models.state import Moved
 from models.tables import Image, Node
 from overstory.sandbox.process import SandboxProcess
-from tasks import aggregate, asking, files, infer, pipeline, preprocess, upload
-from tasks.files import FILE_PREFIX
-from tasks.maintenance import Reconciler
-from tasks.question import CallStage
+from tasks import aggregate, file_store, image_slices, infer, preprocess, upload
+from tasks.calls.node_request import CallStage
+from tasks.calls.run import run
+from tasks.file_store import FILE_PREFIX
+from tasks.upkeep.reconciler import Reconciler
 from tests.conftest import draw_image
 from tests.integration.account import UPLOADERS, Account, on_one_database
 from tests.waiting import eventually
@@ -80,7 +81,7 @@ def test_what_a_job_prepared_itself_and_does_not_find_fails_with_that_reason(
     account = open_account(start=False)
     job = account.submit(make_images(2))
     while account.statuses(job)["pending"]:
-        pipeline.run_slice(account.services, preprocess.STAGE)
+        image_slices.run_slice(account.services, preprocess.STAGE)
     drop_blob(account, job, 2)
     account.start()
     [ended] = account.ended(job)
@@ -92,7 +93,7 @@ def test_what_a_job_prepared_itself_and_does_not_find_fails_with_that_reason(
 def prepare_and_upload(account: Account, job: str) -> None:
     """The two stages of images, one slice after the other."""
     while account.statuses(job)["pending"]:
-        pipeline.run_slice(account.services, preprocess.STAGE)
+        image_slices.run_slice(account.services, preprocess.STAGE)
     while account.statuses(job)["prepared"]:
         upload.run(account.services)
 
@@ -149,10 +150,10 @@ def test_what_an_earlier_form_was_paid_for_is_kept_where_the_last_gets_nothing(
     ]
     for stage, house in asked:
         account.house.configure(**house)
-        asking.run(account.services, stage)
+        run(account.services, stage)
     paid = account.house.stats()["paid"]
     for stage in (infer.STAGE, aggregate.STAGE):
-        asking.run(account.services, stage)
+        run(account.services, stage)
     assert account.statuses(job) == {"included": 7}
     assert account.job(job).status == JobStatus.COMPLETED
     assert account.house.stats()["paid"] == paid == len(asked)
@@ -167,7 +168,7 @@ def test_a_tree_whose_branches_get_no_word_at_all_answers_with_its_notes(open_ac
     job = account.submit(make_images(30))
     prepare_and_upload(account, job)
     while account.statuses(job)["uploaded"]:
-        asking.run(account.services, infer.STAGE)
+        run(account.services, infer.STAGE)
     account.house.configure(rates={"empty": 1.0})
     account.start()
     [ended] = account.ended(job)
@@ -189,10 +190,10 @@ def test_a_paid_reply_that_the_ledger_does_not_take_is_settled_from_disk(
     with monkeypatch.context() as patched:
         patched.setattr(ledger, "settle", lambda *words: {}["a bug"])
         with pytest.raises(KeyError):
-            asking.run(account.services, infer.STAGE)
+            run(account.services, infer.STAGE)
     lose_workers(account)
     Reconciler(account.services).tick()
-    asking.run(account.services, infer.STAGE)
+    run(account.services, infer.STAGE)
     assert account.statuses(job) == {"included": 4}
     assert account.house.stats()["paid"] == 1
     assert not list(account.services.spool.waiting())
@@ -254,11 +255,11 @@ def test_no_row_waits_longer_than_a_minute_because_a_429_said_so(
     monkeypatch.setattr(account.services.provider, name, answer)
     job = account.submit(make_images(2))
     if at == "the upload":
-        pipeline.run_slice(account.services, preprocess.STAGE)
+        image_slices.run_slice(account.services, preprocess.STAGE)
         upload.run(account.services)
     else:
         prepare_and_upload(account, job)
-        asking.run(account.services, infer.STAGE)
+        run(account.services, infer.STAGE)
     table = Image if at == "the upload" else Node
     with account.services.database.read() as connection:
         waits = connection.execute(select(func.max(table.due_at) - now())).scalar_one()
@@ -284,7 +285,7 @@ def test_a_job_ends_where_the_provider_has_been_silent_since_it_was_first_asked(
     job = account.submit(make_images(4))
     prepare_and_upload(account, job)
     account.house.configure(rates={"503": 1.0})
-    asking.run(account.services, infer.STAGE)
+    run(account.services, infer.STAGE)
     if outage:
         break_provider(account)
         eventually(lambda: account.services.limiter.state().outage_seconds > 1.0)
@@ -292,7 +293,7 @@ def test_a_job_ends_where_the_provider_has_been_silent_since_it_was_first_asked(
         age = 30_000.0 if asked == "long ago" else -1.0
         words = "UPDATE nodes SET due_at = 0, started_at = started_at - :age"
         connection.execute(text(words), {"age": age})
-    asking.run(account.services, infer.STAGE)
+    run(account.services, infer.STAGE)
     ended = account.job(job)
     if asked == "long ago" and outage:
         assert ended.status == JobStatus.FAILED
@@ -376,12 +377,12 @@ def test_an_answer_that_is_of_no_image_fails_none_and_stops_the_job(
     answer = raising(RequestRefused(status, f"http_{status}", "sign in to go on"))
     if at == "the call":
         prepare_and_upload(account, job)
-        asking.run(account.services, infer.STAGE)
+        run(account.services, infer.STAGE)
         monkeypatch.setattr(account.services.provider, "chat", answer)
-        asking.run(account.services, infer.STAGE)
+        run(account.services, infer.STAGE)
     else:
         monkeypatch.setattr(account.services.provider, "upload", answer)
-        pipeline.run_slice(account.services, preprocess.STAGE)
+        image_slices.run_slice(account.services, preprocess.STAGE)
         upload.run(account.services)
     ended = account.job(job)
     assert ended.status == JobStatus.FAILED
@@ -436,7 +437,7 @@ def test_a_store_that_is_smaller_than_we_know_of_is_shared_by_leaves_in_turn(
     account.house.configure(max_files=8)
     job = account.submit(make_images(18))
     while account.statuses(job)["pending"]:
-        pipeline.run_slice(account.services, preprocess.STAGE)
+        image_slices.run_slice(account.services, preprocess.STAGE)
     account.start()  # eight upload at once
     [ended] = account.ended(job)
     assert ended.status == JobStatus.COMPLETED
@@ -481,10 +482,10 @@ def test_a_store_that_was_wiped_is_found_out_by_one_refusal(open_account, make_i
     prepare_and_upload(account, job)
     for file in account.services.provider.files():
         account.services.provider.delete_file(file.id)
-    asking.run(account.services, infer.STAGE)
+    run(account.services, infer.STAGE)
     assert account.statuses(job) == {"prepared": 20}
     prepare_and_upload(account, job)
-    asking.run(account.services, infer.STAGE)
+    run(account.services, infer.STAGE)
     assert account.statuses(job) == {"included": 20}
     with account.services.database.read() as connection:
         calls = connection.execute(text("SELECT status FROM calls ORDER BY id")).scalars().all()
@@ -502,7 +503,7 @@ def test_a_file_that_is_gone_is_known_by_its_name_where_the_store_cannot_be_list
     provider, name = account.services.provider, named and stored[0]
     monkeypatch.setattr(provider, "files", raising(ProviderDown("503", True, 503)))
     monkeypatch.setattr(provider, "chat", raising(FileGone("no such file", name)))
-    asking.run(account.services, infer.STAGE)
+    run(account.services, infer.STAGE)
     assert account.statuses(job)["prepared"] == (1 if named else 3)
 
 
@@ -532,14 +533,14 @@ def test_orphans_are_adopted_or_deleted_and_what_others_stored_is_left_alone(
     jpeg = draw_image(make_images(0) / "x.jpg", 9).read_bytes()
     provider = account.services.provider
     with account.services.database.read() as connection:
-        kept = filestore.listed(connection, account.services.account)
+        kept = provider_files.listed(connection, account.services.account)
     provider.upload(f"{FILE_PREFIX}{'a' * 64}.jpg", jpeg, "image/jpeg")
     provider.upload(f"{FILE_PREFIX}{kept[0].sha256}.jpg", jpeg, "image/jpeg")
     provider.upload("holiday.jpg", jpeg, "image/jpeg")
     provider.delete_file(kept[1].file_id or "")
-    young = files.reconcile_files(account.services, time.time())
+    young = file_store.reconcile_files(account.services, time.time())
     assert (young.adopted, young.doubled) == (0, 0)
-    found = files.reconcile_files(account.services, time.time() + 3600)
+    found = file_store.reconcile_files(account.services, time.time() + 3600)
     assert (found.adopted, found.doubled, found.foreign) == (1, 1, 1)
     assert young.vanished + found.vanished == 1
     eventually(lambda: {f.filename for f in provider.files()} >= {"holiday.jpg"})
@@ -549,7 +550,7 @@ def test_orphans_are_adopted_or_deleted_and_what_others_stored_is_left_alone(
 def test_orphans_that_fill_the_store_do_not_stop_the_uploads(
     open_account, make_images, monkeypatch
 ):
-    monkeypatch.setattr(files, "YOUNG_SECONDS", -1.0)
+    monkeypatch.setattr(file_store, "YOUNG_SECONDS", -1.0)
     account = open_account(start=False, files_max=12)
     account.house.configure(max_files=12)
     jpeg = draw_image(make_images(0) / "x.jpg", 9).read_bytes()
@@ -570,7 +571,7 @@ def test_a_full_store_that_cannot_be_listed_costs_no_image_an_attempt(
     account.house.configure(max_files=0)
     monkeypatch.setattr(account.services.provider, "files", raising(error))
     job = account.submit(make_images(1))
-    pipeline.run_slice(account.services, preprocess.STAGE)
+    image_slices.run_slice(account.services, preprocess.STAGE)
     upload.run(account.services)
     with account.services.database.read() as connection:
         words = "SELECT status, attempts, error FROM images WHERE job_id = :job"
@@ -584,7 +585,7 @@ def test_a_store_full_of_what_we_do_not_know_refuses_one_upload_of_a_slice(
     account = open_account(start=False)
     account.house.configure(max_files=0)
     account.submit(make_images(5))
-    while pipeline.run_slice(account.services, preprocess.STAGE) != "nothing was due":
+    while image_slices.run_slice(account.services, preprocess.STAGE) != "nothing was due":
         pass
     looked = []
     real = account.services.provider.files
@@ -646,18 +647,20 @@ def test_a_deletion_that_fails_is_made_again(open_account, make_images, monkeypa
 def test_a_lost_upload_that_no_image_asks_for_any_more_is_tidied_up(
     open_account, make_images, monkeypatch
 ):
-    monkeypatch.setattr(files, "YOUNG_SECONDS", -1.0)
+    monkeypatch.setattr(file_store, "YOUNG_SECONDS", -1.0)
     services = open_account(start=False).services
     jpeg = draw_image(make_images(0) / "x.jpg", 9).read_bytes()
     with services.database.write() as connection:
         sizes = {"a" * 64: 100, "b" * 64: 100}
-        filestore.claim_all(connection, services.account, sizes, Lease("lost", 0.0), 10)
+        provider_files.claim_all(connection, services.account, sizes, Lease("lost", 0.0), 10)
     for sha in ("a" * 64, "c" * 64):
         services.provider.upload(f"{FILE_PREFIX}{sha}.jpg", jpeg, "image/jpeg")
-    assert [files.tidy(services) for _ in range(3)] == [0, 1, 0]
-    assert [files.content_of(file.filename) for file in services.provider.files()] == ["c" * 64]
+    assert [file_store.tidy(services) for _ in range(3)] == [0, 1, 0]
+    assert [file_store.content_of(file.filename) for file in services.provider.files()] == [
+        "c" * 64
+    ]
     monkeypatch.setattr(services.provider, "files", raising(AssertionError("nothing is lost")))
-    assert files.tidy(services) == 0
+    assert file_store.tidy(services) == 0
 
 
 def test_what_finds_no_place_goes_inside_its_request_where_that_is_wished(
@@ -695,7 +698,7 @@ def test_leaves_go_with_their_images_inside_where_upload_says_so_and_infer_was_n
     def has_ended() -> bool:
         prepare_and_upload(uploads, job)
         for stage in (infer.STAGE, aggregate.STAGE):
-            asking.run(infers.services, stage)
+            run(infers.services, stage)
         return infers.job(job).status.ended
 
     eventually(has_ended)
@@ -719,7 +722,7 @@ def test_a_store_that_others_have_filled_is_asked_now_and_then(open_account, mak
     assert 1 <= len(asked) <= UPLOADERS
     assert [file.filename for file in account.services.provider.files()] == ["holiday.jpg"]
     with account.services.database.read() as connection:
-        assert filestore.counts(connection, account.services.account) == (0, 0)
+        assert provider_files.counts(connection, account.services.account) == (0, 0)
 
 
 @pytest.mark.parametrize("settings", [{"provider": "openai"}, {"inline_when_full": True}])

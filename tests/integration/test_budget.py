@@ -12,9 +12,10 @@ from core.catalog.models import Price, cost
 from core.errors import WrongUsage
 from core.jobs import JobSpec
 from core.states import CallStatus, JobStatus
-from models import ledger, queries, state
+from models import ledger, state
 from models.claims import Lease
 from models.ledger import NewCall
+from models.reads import pipeline
 from models.state import Moved
 from models.tables import Call
 from overstory.sandbox.process import SandboxProcess
@@ -39,7 +40,7 @@ def bill(house: SandboxProcess) -> float:
 def stands(account: Account, job: str) -> bool:
     row = account.job(job)
     with account.services.database.read() as connection:
-        busy = queries.at_work(connection, job)
+        busy = pipeline.at_work(connection, job)
     return (is_spent(row.status, row.reason) and not busy) or row.status.ended
 
 

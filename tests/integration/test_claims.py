@@ -8,8 +8,9 @@ import pytest
 from sqlalchemy import update
 
 from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
-from models import claims, ledger, queries, state
+from models import claims, ledger, state
 from models.ledger import NewCall
+from models.reads import pipeline
 from models.state import Moved
 from models.tables import Image, Job, Node
 from tests.integration import jobs
@@ -74,7 +75,7 @@ def test_a_lapsed_lease_is_claimed_again_and_costs_an_attempt(database):
 def test_somebody_prepares_while_an_image_is_held(database):
     def prepares():
         with database.read() as connection:
-            return queries.anyone_prepares(connection)
+            return pipeline.anyone_prepares(connection)
 
     jobs.submit(database, [2])
     assert not prepares()

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks.pipeline.inprocess import Whole, make_files, whole
-from models import queries
+from models.reads import pipeline
 from overstory import run
 from overstory.progress import Silent
-from tasks.maintenance import Reconciler
+from tasks.upkeep.reconciler import Reconciler
 
 SMALL, LARGE = 120, 600
 STATEMENTS_MAX = 2.5
@@ -26,7 +26,7 @@ def run_whole(job: Whole, folder: Path) -> str:
     while job.step():
         pass
     with job.services.database.read() as connection:
-        status = queries.job_status(connection, job_id)
+        status = pipeline.job_status(connection, job_id)
     assert status == "completed"
     return job_id
 

@@ -19,7 +19,7 @@ from overstory.crew import Crew, Fork
 from overstory.embedded import Embedded, planned_workers, prepare_home
 from tests.waiting import eventually, lives
 from workers.app import make_app
-from workers.stack import read_stack
+from workers.endpoints import read_stack
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="Linux alone has pidfds"),

@@ -17,7 +17,7 @@ from benchmarks.ports import free_port
 from core.account.wait_histogram import BUCKETS
 from core.errors import LimitKind
 from core.settings import load
-from tasks.services import Services
+from tasks.runtime.services import Services
 from workers.app import make_app
 from workers.metrics import ServiceCollector
 from workers.services import build_services

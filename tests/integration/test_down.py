@@ -17,7 +17,7 @@ from overstory import postgres, processes
 from overstory.commands.service import down
 from overstory.supervisor import end_left
 from tests.waiting import eventually, lives
-from workers.stack import Stack, read_stack
+from workers.endpoints import Stack, read_stack
 
 SUPERVISOR = """
 from core.settings import load

@@ -21,7 +21,7 @@ from overstory import processes, valkey
 from overstory.embedded import Embedded, prepare_home
 from overstory.run import Interrupts, ends_cleanly
 from tests.waiting import eventually, lives
-from workers.stack import Stack, embedded_url, read_stack, stack_file, write_stack
+from workers.endpoints import Stack, embedded_url, read_stack, stack_file, write_stack
 
 KEY = "a-key-of-somebody"
 """With a key no sandbox is started; nobody is asked anything here."""

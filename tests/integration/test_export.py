@@ -15,8 +15,8 @@ from pyarrow import parquet
 from sqlalchemy import insert
 
 from core.errors import WrongUsage
-from models import exporting, queries
 from models.engine import Database
+from models.reads import export, pipeline
 from models.tables import Image, Job, Node
 from overstory.export.parquet import write_parquet
 from overstory.export.rows import Export
@@ -64,7 +64,7 @@ def written(database: Database, answers: list[Any], **options: Any) -> Export:
             for n, answer in enumerate(answers, start=1)
         ]  # fmt: skip
         connection.execute(insert(Image), rows)
-        row = queries.job(connection, "j")
+        row = pipeline.job(connection, "j")
     assert row is not None
     return Export(database, row)
 
@@ -159,6 +159,6 @@ def test_a_job_of_words_exports_the_note_about_each_image(database: Database) ->
 
 
 def test_pages_leave_out_nothing(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporting, "PAGE_ROWS", 3)
-    export = written(database, ["x"] * 10, each="?")
-    assert [row["position"] for row in export.rows()] == list(range(1, 11))
+    monkeypatch.setattr(export, "PAGE_ROWS", 3)
+    made = written(database, ["x"] * 10, each="?")
+    assert [row["position"] for row in made.rows()] == list(range(1, 11))

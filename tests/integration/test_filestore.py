@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import update
 
 from core.states import ImageStatus
-from models import filestore
-from models.filestore import Claim
+from models import provider_files
+from models.provider_files import Claim
 from models.state import Moved
 from models.tables import File, Image
 from tests.integration import jobs
@@ -19,7 +19,7 @@ SHA = "5" * 64
 
 def claim(database, sha256=SHA, *, account=jobs.ACCOUNT, files_max=10, lease=None):
     with database.write() as connection:
-        told = filestore.claim_all(
+        told = provider_files.claim_all(
             connection, account, {sha256: 100}, lease or jobs.lease(), files_max
         )
     return told[sha256]
@@ -28,24 +28,24 @@ def claim(database, sha256=SHA, *, account=jobs.ACCOUNT, files_max=10, lease=Non
 def store(database, sha256=SHA, file_id="file-1", account=jobs.ACCOUNT):
     assert claim(database, sha256, account=account) is Claim.MINE
     with database.write() as connection:
-        filestore.stored_all(connection, account, {sha256: file_id})
+        provider_files.stored_all(connection, account, {sha256: file_id})
 
 
 def ids(database, *shas, account=jobs.ACCOUNT):
     with database.read() as connection:
-        return filestore.ids_of(connection, account, shas or (SHA,))
+        return provider_files.ids_of(connection, account, shas or (SHA,))
 
 
 def evict(database, count=1):
     with database.write() as connection:
-        return [file.file_id for file in filestore.evict(connection, jobs.ACCOUNT, count)]
+        return [file.file_id for file in provider_files.evict(connection, jobs.ACCOUNT, count)]
 
 
 def test_one_content_is_uploaded_by_one_worker(database):
     told = jobs.at_once(lambda _: claim(database), range(16))
     assert sorted(told) == [Claim.BUSY] * 15 + [Claim.MINE]
     with database.write() as connection:
-        filestore.stored_all(connection, jobs.ACCOUNT, {SHA: "file-1"})
+        provider_files.stored_all(connection, jobs.ACCOUNT, {SHA: "file-1"})
     assert claim(database) is Claim.STORED
     assert ids(database) == {SHA: "file-1"}
 
@@ -55,7 +55,7 @@ def test_a_slice_is_told_about_each_of_its_contents(database):
     claim(database, "busy")
     with database.write() as connection:
         sizes = dict.fromkeys(["stored", "busy", "new", "newer", "too much"], 100)
-        told = filestore.claim_all(connection, jobs.ACCOUNT, sizes, jobs.lease(), 4)
+        told = provider_files.claim_all(connection, jobs.ACCOUNT, sizes, jobs.lease(), 4)
     assert told == {
         "stored": Claim.STORED,
         "busy": Claim.BUSY,
@@ -71,7 +71,7 @@ def test_racing_slices_over_the_same_contents_upload_each_once(database):
     def claim_some(seed: int) -> dict[str, Claim]:
         sizes = dict.fromkeys(random.Random(seed).sample(contents, 8), 100)
         with database.write() as connection:
-            return filestore.claim_all(connection, jobs.ACCOUNT, sizes, jobs.lease(), 99)
+            return provider_files.claim_all(connection, jobs.ACCOUNT, sizes, jobs.lease(), 99)
 
     told = jobs.at_once(claim_some, range(24))
     mine = [sha for slice_ in told for sha, claim in slice_.items() if claim is Claim.MINE]
@@ -90,10 +90,10 @@ def test_an_upload_that_came_to_nothing_is_done_by_the_next(database, how):
     assert claim(database, lease=lease) is Claim.MINE
     with database.write() as connection:
         if how == "it is given up":
-            filestore.abandoned(connection, jobs.ACCOUNT, [SHA], lease.token)
+            provider_files.abandoned(connection, jobs.ACCOUNT, [SHA], lease.token)
         if how == "the provider lost it":
-            filestore.stored_all(connection, jobs.ACCOUNT, {SHA: "file-1"})
-            filestore.gone(connection, jobs.ACCOUNT, ["file-1"])
+            provider_files.stored_all(connection, jobs.ACCOUNT, {SHA: "file-1"})
+            provider_files.gone(connection, jobs.ACCOUNT, ["file-1"])
     assert ids(database) == {}
     lost = how == "its worker is lost"  # then it may be at the provider already
     assert claim(database) is (Claim.LOST if lost else Claim.MINE)
@@ -105,7 +105,7 @@ def test_who_lost_the_upload_cannot_give_it_up_for_the_next(database):
     assert claim(database, lease=lost) is Claim.MINE
     assert claim(database) is Claim.LOST
     with database.write() as connection:
-        filestore.abandoned(connection, jobs.ACCOUNT, [SHA], lost.token)
+        provider_files.abandoned(connection, jobs.ACCOUNT, [SHA], lost.token)
     assert claim(database) is Claim.BUSY
 
 
@@ -115,39 +115,39 @@ def test_a_full_store_says_so_and_an_eviction_makes_room(database):
     assert claim(database, "c", files_max=2) is Claim.FULL
     assert claim(database, "a", files_max=2) is Claim.STORED
     with database.write() as connection:
-        files = filestore.evict(connection, jobs.ACCOUNT, 1)
+        files = provider_files.evict(connection, jobs.ACCOUNT, 1)
     assert [file.file_id for file in files] == ["file-a"]
     assert claim(database, "c", files_max=2) is Claim.FULL  # the provider has not deleted it yet
     assert claim(database, "a", files_max=9) is Claim.BUSY
     with database.write() as connection:
-        filestore.deleted(connection, files)
+        provider_files.deleted(connection, files)
     assert claim(database, "c", files_max=2) is Claim.MINE
 
 
 def test_a_file_that_was_not_deleted_keeps_its_place_and_is_to_be_deleted_again(database):
     store(database, "a", "file-a")
     with database.write() as connection:
-        files = filestore.evict(connection, jobs.ACCOUNT, 1)
-        assert not filestore.any_undeleted(connection, jobs.ACCOUNT)  # it is being deleted
-        filestore.not_deleted(connection, files)
-        assert filestore.any_undeleted(connection, jobs.ACCOUNT)
+        files = provider_files.evict(connection, jobs.ACCOUNT, 1)
+        assert not provider_files.any_undeleted(connection, jobs.ACCOUNT)  # it is being deleted
+        provider_files.not_deleted(connection, files)
+        assert provider_files.any_undeleted(connection, jobs.ACCOUNT)
     assert claim(database, "b", files_max=1) is Claim.FULL
     with database.write() as connection:
-        assert filestore.undeleted(connection, jobs.ACCOUNT, 9) == files
-        assert filestore.undeleted(connection, jobs.ACCOUNT, 9) == []
-        filestore.deleted(connection, files)
-        assert not filestore.any_undeleted(connection, jobs.ACCOUNT)
+        assert provider_files.undeleted(connection, jobs.ACCOUNT, 9) == files
+        assert provider_files.undeleted(connection, jobs.ACCOUNT, 9) == []
+        provider_files.deleted(connection, files)
+        assert not provider_files.any_undeleted(connection, jobs.ACCOUNT)
     assert claim(database, "b", files_max=1) is Claim.MINE
 
 
 def test_a_content_whose_file_was_not_deleted_is_looked_for_before_it_is_uploaded(database):
     store(database)
     with database.write() as connection:
-        files = filestore.evict(connection, jobs.ACCOUNT, 1)
-        filestore.not_deleted(connection, files)
+        files = provider_files.evict(connection, jobs.ACCOUNT, 1)
+        provider_files.not_deleted(connection, files)
     assert claim(database) is Claim.LOST
     with database.write() as connection:
-        filestore.deleted(connection, files)  # by somebody who was slow
+        provider_files.deleted(connection, files)  # by somebody who was slow
     assert claim(database) is Claim.BUSY
 
 
@@ -205,7 +205,9 @@ def test_a_job_that_fills_the_store_leaves_places_to_others(database, ready, who
     job = large if whose == "the large one's" else small
     with database.write() as connection:
         sizes = {SHA: 100}
-        claims = filestore.claim_all(connection, jobs.ACCOUNT, sizes, jobs.lease(), 8, job_id=job)
+        claims = provider_files.claim_all(
+            connection, jobs.ACCOUNT, sizes, jobs.lease(), 8, job_id=job
+        )
     assert claims == {SHA: told}
 
 
@@ -229,7 +231,7 @@ def missing(database):
 
 def is_stuck(database, files_max=2):
     with database.read() as connection:
-        return filestore.is_stuck(connection, jobs.ACCOUNT, files_max)
+        return provider_files.is_stuck(connection, jobs.ACCOUNT, files_max)
 
 
 def test_a_store_full_of_halves_is_stuck(database, missing):
@@ -268,15 +270,15 @@ def test_a_content_that_is_there_and_about_to_be_recorded_may_make_a_leaf_whole(
     assert not is_stuck(database, None)
 
 
-@pytest.mark.parametrize("seconds", [0.0, filestore.DELETED_SOON_SECONDS + 1.0])
+@pytest.mark.parametrize("seconds", [0.0, provider_files.DELETED_SOON_SECONDS + 1.0])
 def test_a_place_whose_file_is_being_deleted_is_waited_for_a_while(database, missing, seconds):
     store(database, "old", "file-old")
     with database.write() as connection:
-        [old] = filestore.evict(connection, jobs.ACCOUNT, 9)
+        [old] = provider_files.evict(connection, jobs.ACCOUNT, 9)
         given_up = update(File).where(File.sha256 == "old")
         connection.execute(given_up.values(used_at=File.used_at - seconds))
     assert claim(database, "new", files_max=3) is Claim.FULL  # it is counted either way
     assert is_stuck(database, files_max=3) == (seconds > 0.0)
     with database.write() as connection:
-        filestore.deleted(connection, [old])
+        provider_files.deleted(connection, [old])
     assert not is_stuck(database, files_max=3)

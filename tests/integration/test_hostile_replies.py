@@ -13,9 +13,10 @@ from sqlalchemy import text
 from core.reply import Reply, Usage
 from core.states import JobStatus
 from core.text import citations
-from models import queries
-from tasks import asking, infer, pipeline, preprocess, upload
-from tasks.maintenance import Reconciler
+from models.reads import pipeline
+from tasks import image_slices, infer, preprocess, upload
+from tasks.calls.run import run
+from tasks.upkeep.reconciler import Reconciler
 from tests.integration.account import Account
 
 SIGNS = r'{"1": "a boat \ud83d", "2": "c", "3": "\u0000 d"}'
@@ -23,7 +24,7 @@ SIGNS = r'{"1": "a boat \ud83d", "2": "c", "3": "\u0000 d"}'
 
 def answers(account: Account, job: str) -> list[Any]:
     with account.services.database.read() as connection:
-        return [image.answer for image in queries.images(connection, job)]
+        return [image.answer for image in pipeline.images(connection, job)]
 
 
 def reply_with(account: Account, monkeypatch: pytest.MonkeyPatch, asked: str, said: str) -> None:
@@ -70,7 +71,7 @@ def test_a_job_whose_replies_cannot_be_judged_ends_and_keeps_no_other_waiting(
     bad = account.submit(make_images(2), "Fatal?")
     later = [account.submit(make_images(3, f"l{n}", 50 + 5 * n), key=f"l{n}") for n in range(3)]
     for _ in range(8):
-        pipeline.run_slice(services, preprocess.STAGE)
+        image_slices.run_slice(services, preprocess.STAGE)
     for _ in range(8):
         upload.run(services)
     with services.database.write() as connection:  # the one whose turn always comes first
@@ -78,7 +79,7 @@ def test_a_job_whose_replies_cannot_be_judged_ends_and_keeps_no_other_waiting(
     reconciler = Reconciler(services)
     for _ in range(40):
         with contextlib.suppress(Unforeseen):  # its worker goes on with the next message
-            asking.run(services, infer.STAGE)
+            run(services, infer.STAGE)
         with services.database.write() as connection:  # time passes
             connection.execute(text("UPDATE nodes SET due_at = 0"))
             lapsed = "UPDATE nodes SET lease_until = 0 WHERE status = 'running'"

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from models.engine import Connection, Database
-from tasks.leases import LeaseKeeper
+from tasks.runtime.leases import LeaseKeeper
 from tests.waiting import eventually
 
 SECONDS = 0.04

@@ -7,8 +7,9 @@ from sqlalchemy import func, select, update
 
 from core.reply import Reply, Usage
 from core.states import CallStatus
-from models import ledger, queries, reporting
+from models import ledger
 from models.ledger import NewCall
+from models.reads import inspect, pipeline
 from models.tables import Call
 from tests.integration import jobs
 
@@ -114,7 +115,7 @@ def test_a_paid_reply_that_is_withheld_and_comes_late_is_counted_once(database, 
             told = ("withheld", 200, Usage(1000, 0, 100), 0.25)
             ledger.close(connection, late, CallStatus.REFUSED, *told)
     with database.read() as connection:
-        used = queries.used(connection, job)
+        used = pipeline.used(connection, job)
         assert ledger.money(connection, job).spent == 0.25
     assert (used.requests, used.prompt_tokens, used.cost) == (1, 1000, 0.25)
     settle(database, late)
@@ -153,8 +154,8 @@ def test_use_is_the_sum_over_a_jobs_calls(database, job):
     open_call(database, job, "d" * 64)
     settle(database, open_call(database, jobs.submit(database, [1]), "e" * 64))
     with database.read() as connection:
-        used = queries.used(connection, job)
-        assert queries.settled_and_refused(connection, job) == (2, 1)
+        used = pipeline.used(connection, job)
+        assert pipeline.settled_and_refused(connection, job) == (2, 1)
     assert (used.requests, used.cost, used.currency) == (3, 1.25, "USD")
     assert (used.prompt_tokens, used.cached_tokens, used.completion_tokens) == (207, 20, 13)
 
@@ -175,9 +176,9 @@ def test_a_request_is_counted_if_it_may_have_reached_the_provider(
     with database.write() as connection:
         ledger.close(connection, call, status, "no", http_status)
     with database.read() as connection:
-        assert queries.used(connection, job).requests == sent
-        assert reporting.job_line(connection, job).requests == sent
-        assert [node.requests for node in reporting.nodes(connection, job)] == [sent]
+        assert pipeline.used(connection, job).requests == sent
+        assert inspect.job_line(connection, job).requests == sent
+        assert [node.requests for node in inspect.nodes(connection, job)] == [sent]
 
 
 def test_racing_retries_of_lost_calls_leave_one_in_flight(database, job):

@@ -9,9 +9,10 @@ from sqlalchemy import update
 
 from core.states import JobStatus
 from core.tree.plan import plan_tree
-from models import lineage, plan
+from models import new_job
 from models.engine import Database
-from models.plan import NewImage, NewJob
+from models.new_job import NewImage, NewJob
+from models.reads import lineage
 from models.tables import Image, Job
 
 FOUND = [(f"{n}.jpg", f"/photos/{n}.jpg") for n in range(4)]
@@ -32,7 +33,7 @@ def submit(database: Database) -> Submit:
             account="a", detail=detail, weight=1.0, options={},
         )  # fmt: skip
         with database.write() as connection:
-            assert plan.insert_job(connection, job, images, plan_tree(1, 8))
+            assert new_job.insert_job(connection, job, images, plan_tree(1, 8))
             connection.execute(update(Job).where(Job.id == name).values(status=status))
             connection.execute(
                 update(Image)

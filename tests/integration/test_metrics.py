@@ -13,7 +13,7 @@ from models import state
 from models.engine import Database
 from models.state import Moved
 from models.tables import Call
-from tasks.services import Services
+from tasks.runtime.services import Services
 from tests.integration import jobs
 from workers.app import make_app
 from workers.metrics import ServiceCollector, export

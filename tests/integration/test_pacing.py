@@ -10,7 +10,7 @@ from sqlalchemy import update
 from core.settings import load
 from core.states import NodeKind, NodeStatus
 from models.tables import Node
-from tasks import pacing
+from tasks.calls import stagger
 from tests.integration import jobs
 
 
@@ -48,9 +48,9 @@ def test_a_burst_is_spread_over_a_call_where_much_waits(
     account = f"pace-{leaves}-{calls}-{call_seconds}-{database.url}"[:32]
     ready(database, leaves, account)
     mine = services(database, calls, call_seconds, account)
-    assert pacing.wait_seconds(mine, NodeKind.LEAF) == 0.0  # the first of all begins at once
-    pacing.admitted(mine)
-    seconds = pacing.wait_seconds(mine, NodeKind.LEAF)
+    assert stagger.wait_seconds(mine, NodeKind.LEAF) == 0.0  # the first of all begins at once
+    stagger.admitted(mine)
+    seconds = stagger.wait_seconds(mine, NodeKind.LEAF)
     assert 10.0 < seconds <= 20.0 if spread else seconds == 0.0
 
 
@@ -59,5 +59,5 @@ def test_leaves_whose_images_are_still_to_come_count_as_waiting(database, kind, 
     account = f"coming-{kind}-{database.url}"[:32]
     submitted(database, 50, account)
     mine = services(database, calls=1, account=account)
-    pacing.admitted(mine)
-    assert (pacing.wait_seconds(mine, kind) > 0.0) == spread
+    stagger.admitted(mine)
+    assert (stagger.wait_seconds(mine, kind) > 0.0) == spread

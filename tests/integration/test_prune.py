@@ -18,8 +18,8 @@ from models import deliveries, ledger, retention, state
 from models.engine import Database
 from models.state import Moved
 from models.tables import Call, Delivery, Event, Image, Job, Node
-from tasks.prune import FRESH_SECONDS, prune
-from tasks.services import Services
+from tasks.runtime.services import Services
+from tasks.upkeep.prune import FRESH_SECONDS, prune
 from tests.integration import jobs
 from workers.app import make_app
 from workers.services import build_services

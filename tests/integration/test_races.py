@@ -15,9 +15,9 @@ from sqlalchemy import Connection, select, text, update
 
 from core.errors import RefusalCode
 from core.states import ImageStatus, JobStatus, NodeStatus
-from models import filestore, repair, state
+from models import provider_files, repair, state
 from models.engine import Database
-from models.filestore import Claim
+from models.provider_files import Claim
 from models.state import Moved
 from models.tables import Image, Node
 from tests.integration import jobs
@@ -165,11 +165,11 @@ def test_a_job_is_cancelled_while_an_answer_to_it_is_recorded(database, beside):
 def test_a_file_that_is_just_given_up_is_promised_to_nobody(database, beside):
     sizes, lease = {"sha": 100}, jobs.lease()
     with database.write() as connection:
-        filestore.claim_all(connection, jobs.ACCOUNT, sizes, lease, 10)
-        filestore.stored_all(connection, jobs.ACCOUNT, {"sha": "file-1"})
+        provider_files.claim_all(connection, jobs.ACCOUNT, sizes, lease, 10)
+        provider_files.stored_all(connection, jobs.ACCOUNT, {"sha": "file-1"})
     with database.write() as connection:
-        assert len(filestore.evict(connection, jobs.ACCOUNT, 1)) == 1
-        told = beside(lambda c: filestore.claim_all(c, jobs.ACCOUNT, sizes, lease, 10))
+        assert len(provider_files.evict(connection, jobs.ACCOUNT, 1)) == 1
+        told = beside(lambda c: provider_files.claim_all(c, jobs.ACCOUNT, sizes, lease, 10))
     assert told.result() == {"sha": Claim.BUSY}  # until the provider has deleted it
 
 

@@ -13,8 +13,9 @@ from core.errors import ServiceAway
 from core.states import NodeStatus
 from models.engine import Database
 from models.tables import Node
-from tasks import asking, infer
-from tasks.maintenance import Reconciler
+from tasks import infer
+from tasks.calls.run import run
+from tasks.upkeep.reconciler import Reconciler
 from tests.conftest import TEMPLATE, Postgres
 from tests.integration import jobs
 from tests.integration.test_account_faults import prepare_and_upload
@@ -82,7 +83,7 @@ def test_a_reply_that_comes_meanwhile_is_paid_for_once(
         return reply
 
     services.provider.chat = answer
-    asked = threading.Thread(target=lambda: asking.run(services, infer.STAGE))
+    asked = threading.Thread(target=lambda: run(services, infer.STAGE))
     asked.start()
     eventually(lambda: list(services.spool.waiting()), 15.0)
     read_only(False)

@@ -11,10 +11,10 @@ import pytest
 
 from clients.spool import Spooled
 from core.states import CallStatus, NodeStatus
-from models import filestore, ledger, repair
+from models import ledger, provider_files, repair
 from models.engine import Database
 from models.tables import Call, Node
-from tasks.maintenance import Reconciler
+from tasks.upkeep.reconciler import Reconciler
 from tests.integration import jobs
 from tests.integration.test_ledger import answered, open_call, reply
 
@@ -172,7 +172,7 @@ def test_a_deletion_that_hangs_keeps_nobody_waiting(open_account, database, monk
 
     monkeypatch.setattr(services.provider, "delete_file", hang)
     with database.write() as connection:
-        filestore.adopt(connection, services.account, "a" * 64, "file-1", 100)
+        provider_files.adopt(connection, services.account, "a" * 64, "file-1", 100)
     reconciler = Reconciler(services)
     reconciler.tick()
     assert came.wait(10.0)
@@ -183,5 +183,5 @@ def test_a_deletion_that_hangs_keeps_nobody_waiting(open_account, database, monk
     assert reconciler.tidying is not None
     reconciler.tidying.result(10.0)
     with database.read() as connection:
-        assert filestore.counts(connection, services.account) == (0, 0)
-        assert not filestore.any_undeleted(connection, services.account)
+        assert provider_files.counts(connection, services.account) == (0, 0)
+        assert not provider_files.any_undeleted(connection, services.account)

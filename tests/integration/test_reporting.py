@@ -7,9 +7,10 @@ from sqlalchemy import select
 
 from core.reply import Reply, Usage
 from core.states import CallStatus, ImageStatus, JobStatus, NodeKind, NodeStatus
-from models import ledger, queries, reporting, state
+from models import ledger, state
 from models.engine import Database
 from models.ledger import NewCall
+from models.reads import inspect, pipeline
 from models.state import Moved
 from models.tables import Node
 from tests.integration import jobs
@@ -37,8 +38,8 @@ def answered(database: Database) -> str:
 def test_a_job_is_listed_with_its_counts_and_cost(database: Database, answered: str) -> None:
     other = jobs.submit(database, (1,))
     with database.read() as connection:
-        found = {job.id: job for job in reporting.jobs(connection)}
-        one = reporting.job_line(connection, answered)
+        found = {job.id: job for job in inspect.jobs(connection)}
+        one = inspect.job_line(connection, answered)
     assert set(found) == {answered, other}
     assert found[answered] == one
     assert (one.status, one.submitted, one.included, one.failed) == (JobStatus.COMPLETED, 4, 3, 0)
@@ -52,24 +53,24 @@ def test_jobs_are_filtered_by_status_and_label_and_limited(
 ) -> None:
     running = jobs.submit(database, (1,))
     with database.read() as connection:
-        assert [j.id for j in reporting.jobs(connection, ["running"])] == [running]
-        assert [j.id for j in reporting.jobs(connection, ["completed"])] == [answered]
-        assert reporting.jobs(connection, label="none") == []
-        assert [j.id for j in reporting.jobs(connection, limit=1)] == [running]
+        assert [j.id for j in inspect.jobs(connection, ["running"])] == [running]
+        assert [j.id for j in inspect.jobs(connection, ["completed"])] == [answered]
+        assert inspect.jobs(connection, label="none") == []
+        assert [j.id for j in inspect.jobs(connection, limit=1)] == [running]
 
 
 def test_ids_are_found_by_their_start_and_nothing_in_it_is_a_pattern(
     database: Database, answered: str
 ) -> None:
     with database.read() as connection:
-        assert reporting.job_ids(connection, answered[:4])[0][1] == "?"
-        assert reporting.job_ids(connection, "%") == []
+        assert inspect.job_ids(connection, answered[:4])[0][1] == "?"
+        assert inspect.job_ids(connection, "%") == []
 
 
 def test_images_come_in_order_and_by_status(database: Database, answered: str) -> None:
     with database.read() as connection:
-        images = reporting.images(connection, answered)
-        twins = reporting.images(connection, answered, ["duplicate"])
+        images = inspect.images(connection, answered)
+        twins = inspect.images(connection, answered, ["duplicate"])
     assert [image.position for image in images] == [1, 2, 3, 4]
     assert [image.duplicate_of for image in twins] == [1]
     assert twins[0].status == ImageStatus.DUPLICATE
@@ -79,8 +80,8 @@ def test_nodes_come_root_first_with_what_their_calls_came_to(
     database: Database, answered: str
 ) -> None:
     with database.read() as connection:
-        root, *leaves = reporting.nodes(connection, answered)
-        levels = reporting.levels(connection, answered)
+        root, *leaves = inspect.nodes(connection, answered)
+        levels = inspect.levels(connection, answered)
     assert (root.parent_id, root.kind) == (None, NodeKind.BRANCH)
     assert [leaf.parent_id for leaf in leaves] == [root.id] * 2
     assert [(n.requests, n.tokens, n.cost) for n in (root, *leaves)] == [(1, 150, 0.5)] * 3
@@ -97,7 +98,7 @@ def test_a_split_node_is_not_part_of_the_tree(database: Database) -> None:
             connection, moved.leaves[0], token, [images[:2], images[2:]], Moved()
         )
     with database.read() as connection:
-        nodes = reporting.nodes(connection, job)
+        nodes = inspect.nodes(connection, job)
         split = connection.execute(select(Node.id).where(Node.status == NodeStatus.SPLIT)).scalar()
     assert split not in {node.id for node in nodes}
     assert sum(node.kind == NodeKind.LEAF for node in nodes) == 2
@@ -113,10 +114,10 @@ def test_calls_tell_what_they_were_and_failed_ones_come_alone(
         assert call is not None
         ledger.close(connection, call, CallStatus.REFUSED, "blocked", 451)
     with database.read() as connection:
-        found = reporting.calls(connection, answered)
-        failed = reporting.calls(connection, answered, failed=True)
-        past = reporting.past_calls(connection, "m", "e")
-        strange = reporting.past_calls(connection, "m", "elsewhere")
+        found = inspect.calls(connection, answered)
+        failed = inspect.calls(connection, answered, failed=True)
+        past = inspect.past_calls(connection, "m", "e")
+        strange = inspect.past_calls(connection, "m", "elsewhere")
     assert len(found) == 4
     assert [(c.kind, c.http_status, c.error) for c in failed] == [(NodeKind.BRANCH, 451, "blocked")]
     assert sorted((c.kind, c.images, c.completion_tokens) for c in past) == [
@@ -127,7 +128,7 @@ def test_calls_tell_what_they_were_and_failed_ones_come_alone(
 
 def test_moments_tell_when_each_stage_was_at_work(database: Database, answered: str) -> None:
     with database.read() as connection:
-        moments = reporting.moments(connection, answered)
+        moments = inspect.moments(connection, answered)
     names = [moment.name for moment in moments]
     assert names.count("image.prepared") == names.count("image.included") == 3
     assert [m.kind for m in moments if m.name == "node.done"].count(NodeKind.BRANCH) == 1
@@ -140,7 +141,7 @@ def test_why_uploads_wait_is_told(database: Database) -> None:
         (image,) = jobs.rows(connection, jobs.Image, job)
         token = jobs.hold(connection, jobs.Image, image.id)
         assert jobs.record_prepared(connection, image.id, token, Moved())
-        assert queries.upload_waits_for(connection, job) is None
+        assert pipeline.upload_waits_for(connection, job) is None
         token = jobs.hold(connection, jobs.Image, image.id)
         state.images_postponed(connection, [image.id], token, 2.0, "the file store is full", False)
-        assert queries.upload_waits_for(connection, job) == "the file store is full"
+        assert pipeline.upload_waits_for(connection, job) == "the file store is full"

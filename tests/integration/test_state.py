@@ -12,8 +12,9 @@ from sqlalchemy.exc import IntegrityError
 
 from core.errors import RefusalCode
 from core.states import ImageStatus, JobStatus, NodeStatus
-from models import queries, repair, state
+from models import repair, state
 from models.engine import Database
+from models.reads import pipeline
 from models.state import Moved
 from models.tables import Image, Job, Node
 from tests.integration import jobs
@@ -221,7 +222,7 @@ def halve(database, node: int, rows: list[int]) -> Moved:
 
 def shape(database, job: str) -> tuple[int, int, int]:
     with database.read() as connection:
-        tree = queries.tree_shape(connection, job)
+        tree = pipeline.tree_shape(connection, job)
     return tree.depth, tree.nodes, tree.leaves
 
 
@@ -439,9 +440,9 @@ class Walk:
         draw = self.random.random()
         with self.database.write() as connection:
             if node.kind == "leaf":
-                below = [image.id for image in queries.look_images(connection, node.id)]
+                below = [image.id for image in pipeline.look_images(connection, node.id)]
             else:
-                below = [note.node_id for note in queries.notes(connection, node.id)]
+                below = [note.node_id for note in pipeline.notes(connection, node.id)]
             half = len(below) // 2
             groups = [below[:half], below[half:]]
             if draw < 0.25 and half:

@@ -16,7 +16,7 @@ from overstory.doctor import parts
 from overstory.doctor.finding import Level
 from overstory.doctor.patient import Patient
 from overstory.embedded import prepare_home
-from workers.stack import database_file, database_url, read_stack
+from workers.endpoints import database_file, database_url, read_stack
 
 
 def newer(home: Path) -> None:

@@ -7,8 +7,8 @@ import io
 import pytest
 from rich.console import Console
 
-from models import queries
 from models.engine import Database
+from models.reads import pipeline
 from overstory.summary import print_summary
 from tests.integration import jobs
 
@@ -16,7 +16,7 @@ from tests.integration import jobs
 def summary(database: Database, job: str) -> list[str]:
     console = Console(file=io.StringIO(), width=200)
     with database.read() as connection:
-        row = queries.job(connection, job)
+        row = pipeline.job(connection, job)
     assert row is not None
     print_summary(console, database, row)
     told: io.StringIO = console.file  # type: ignore[assignment]

@@ -15,7 +15,7 @@ from models.engine import Database
 from models.tables import Job, Node
 from overstory.run import planning_services
 from tasks import followups, submit
-from tasks.services import Services
+from tasks.runtime.services import Services
 from tests.integration import jobs
 
 

@@ -14,8 +14,8 @@ import pytest
 from sqlalchemy import insert, text, update
 
 from benchmarks.pipeline.inprocess import make_files, whole
-from models import queries, views
 from models.engine import Database
+from models.reads import pipeline, views
 from models.tables import Call, Delivery, Image, Job, Node
 
 COOKBOOK = Path(__file__).parents[2] / "docs" / "sql.md"
@@ -131,7 +131,7 @@ def test_views_count_the_requests_that_the_command_counts(told: Database) -> Non
             connection.execute(
                 insert(Call).values(**CALL, key=str(key), status=status, http_status=code)
             )
-        counted = queries.used(connection, "job-1").requests
+        counted = pipeline.used(connection, "job-1").requests
     assert counted == 4  # with the fixture's two
     assert ask(told, "SELECT requests FROM v_jobs") == [{"requests": counted}]
     found = ask(told, "SELECT requests, settled, refused, failed FROM v_usage_daily")

@@ -24,10 +24,10 @@ from models.deliveries import DeliveryWork
 from models.engine import Database
 from models.state import Moved
 from models.tables import Delivery
-from tasks import notify
-from tasks.notify import Notifier, messenger_of
-from tasks.services import Services
+from tasks.runtime.services import Services
 from tasks.submit import submit
+from tasks.upkeep import webhooks
+from tasks.upkeep.webhooks import Notifier, messenger_of
 from tests.integration import jobs
 from tests.waiting import eventually
 from workers.app import make_app
@@ -218,7 +218,7 @@ def test_two_notifiers_tell_once(
 def test_an_end_that_cannot_be_told_does_not_keep_the_others_from_it(
     notifier: Notifier, database: Database, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notify, "TICK_SECONDS", 0.01)
+    monkeypatch.setattr(webhooks, "TICK_SECONDS", 0.01)
     end(database, told_of(database, receiver.url))
     tick, failures = notifier.tick, [KeyError("a bug")]
 

@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from core.states import JobStatus
-from models.reporting import JobLine
+from models.reads.inspect import JobLine
 from overstory.commands.inspect import jobs_drawn, values
 
 ASK = "Which of these need repair, and how soon?"

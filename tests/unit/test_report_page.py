@@ -12,7 +12,7 @@ import pytest
 
 from core.errors import WrongUsage
 from core.states import NodeKind
-from models.reporting import Moment
+from models.reads.inspect import Moment
 from overstory.report.command import check_writable
 from overstory.report.page import island, page
 from overstory.report.pictures import PICTURES_MAX, look_of

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from core.catalog.tokens import text_tokens_estimate
 from core.tree.packing import Budget, fits
-from models.queries import Note
+from models.reads.pipeline import Note
 from tasks.aggregate import NOTES_MAX, smaller_groups, weights
 
 MOST = Budget(NOTES_MAX, 1, text_tokens_estimate("x" * 1_000))

@@ -11,7 +11,7 @@ from clients.limiter.limiter import AccountState, Hold
 from core.catalog.tiers import AccountLimits
 from core.errors import LimitKind
 from core.states import JobStatus, NodeStatus
-from models.queries import JobRow, Progress, Used
+from models.reads.pipeline import JobRow, Progress, Used
 from overstory.commands.watch import Patience, Seen, cells, holds_back, picture, told
 from overstory.progress import Rate
 from tasks.upload import STORE_FULL, STORE_REFUSES

@@ -17,12 +17,12 @@ from models import state
 from models.claims import Lease, NodeWork
 from models.engine import Connection
 from models.state import Moved
-from tasks.services import Services
+from tasks.runtime.services import Services
 
 UNANSWERED = "no form of the request got a usable answer for it"
 
 
-class Remedy(StrEnum):
+class NextStep(StrEnum):
     """What to do with a node whose request cannot be asked as it is."""
 
     ASK = "ask"
@@ -35,11 +35,11 @@ AnyForm = Variant | Form
 """The form of a request: of words, or of answers keyed by image."""
 
 
-class Question(Protocol):
+class NodeRequest(Protocol):
     """A node's request. Stages build it from the database; it is a value from then on."""
 
     @property
-    def remedy(self) -> Remedy: ...
+    def remedy(self) -> NextStep: ...
 
     @property
     def forms_max(self) -> int:
@@ -89,7 +89,9 @@ class CallStage(Protocol):
     name: str
     kind: NodeKind
 
-    def question(self, services: Services, connection: Connection, node: NodeWork) -> Question: ...
+    def question(
+        self, services: Services, connection: Connection, node: NodeWork
+    ) -> NodeRequest: ...
 
     def split(
         self,
@@ -119,7 +121,7 @@ class Asked:
     """A node and the form of its request that is to be sent."""
 
     node: NodeWork
-    question: Question
+    question: NodeRequest
     variant: AnyForm
 
 
@@ -128,7 +130,7 @@ class Admission:
     """A node that was claimed, its call that was written, and the account's leave to send it."""
 
     node: NodeWork
-    question: Question
+    question: NodeRequest
     variant: AnyForm
     call_id: int
     lease: Lease

@@ -10,7 +10,7 @@ from celery import Task
 from kombu.exceptions import OperationalError
 
 from core.errors import ServiceAway
-from tasks.services import Services
+from tasks.runtime.services import Services
 
 log = structlog.get_logger()
 

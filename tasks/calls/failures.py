@@ -21,14 +21,15 @@ from core.outcomes import backoff_seconds
 from core.reply import Usage
 from core.requests.request import Body
 from core.states import CallStatus, NodeKind
-from models import ledger, queries, state
+from models import ledger, state
 from models.claims import NodeWork
 from models.engine import Connection
+from models.reads import pipeline
 from models.state import Moved
-from tasks.pipeline import announce
-from tasks.question import Admission, CallStage
-from tasks.services import Services
-from tasks.tracing import call_ended
+from tasks.calls.node_request import Admission, CallStage
+from tasks.calls.trace import call_ended
+from tasks.image_slices import announce
+from tasks.runtime.services import Services
 
 log = structlog.get_logger()
 
@@ -98,7 +99,7 @@ def _silent_for(services: Services, admission: Admission, outage: float | None) 
     if outage is None:
         return 0.0
     with services.database.read() as connection:
-        return min(outage, queries.seconds_since(connection, admission.node.started_at))
+        return min(outage, pipeline.seconds_since(connection, admission.node.started_at))
 
 
 def refused(
@@ -106,7 +107,7 @@ def refused(
 ) -> None:
     """A request refused as it stands: find the image that is to blame, or see that none is."""
     with services.database.read() as connection:
-        settled, refusals = queries.settled_and_refused(connection, admission.node.job_id)
+        settled, refusals = pipeline.settled_and_refused(connection, admission.node.job_id)
     concerns_all = not error.of_content or (
         settled == 0 and refusals >= REFUSALS_WITHOUT_ANSWER and not error.moderation
     )
@@ -169,7 +170,7 @@ def stop_job(services: Services, admission: Admission, reason: str) -> None:
     announce(services, admission.node.job_id, moved)
 
 
-def heal(
+def reupload(
     services: Services, stage: CallStage, admission: Admission, error: FileGone | BytesGone
 ) -> None:
     """What the node shows is no longer there: a file id the provider does not know, which is found

@@ -16,8 +16,8 @@ from models import ledger, state
 from models.claims import Lease, NodeWork
 from models.engine import Connection
 from models.ledger import NewCall
-from tasks.question import Asked
-from tasks.services import Services
+from tasks.calls.node_request import Asked
+from tasks.runtime.services import Services
 
 
 def check_budget(settings: Settings, model: str, budget: float | None) -> None:

@@ -1,6 +1,6 @@
 """What people look at, as values: jobs, trees, images, calls and how a job went. Nothing writes.
 
-Apart from models.queries, which the pipeline waits for: these may read a whole job.
+Apart from models.reads.pipeline, which the pipeline waits for: these may read a whole job.
 """
 
 from __future__ import annotations

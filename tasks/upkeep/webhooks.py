@@ -19,9 +19,10 @@ import structlog
 from clients.webhooks import Answer, Messenger
 from core.errors import OverstoryError
 from core.outcomes import backoff_seconds
-from models import deliveries, queries, state
+from models import deliveries, state
 from models.deliveries import DeliveryWork
-from tasks.services import Services
+from models.reads import pipeline
+from tasks.runtime.services import Services
 
 log = structlog.get_logger()
 
@@ -88,7 +89,7 @@ class Notifier:
 
     def _body(self, work: DeliveryWork) -> str | None:
         with self.services.database.read() as connection:
-            job = queries.job(connection, work.job_id)
+            job = pipeline.job(connection, work.job_id)
             counts = state.coverage(connection, work.job_id)
         if job is None or not job.status.ended or job.finished_at != work.event_at:
             return None

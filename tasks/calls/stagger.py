@@ -13,7 +13,7 @@ from collections import defaultdict
 
 from core.states import NodeKind
 from models import claims
-from tasks.services import Services
+from tasks.runtime.services import Services
 
 ROUNDS = 10
 """Spread only what keeps all slots busy for so many rounds: then it costs a few percent at most."""

@@ -21,10 +21,10 @@ from models import claims, ledger, repair, state
 from models.engine import Connection
 from models.state import Moved
 from tasks.account import NO_BALANCE, probe_account
-from tasks.files import TIDY_AT_ONCE, tidy
-from tasks.leases import RENEWALS
-from tasks.pipeline import announce
-from tasks.services import Services
+from tasks.file_store import TIDY_AT_ONCE, tidy
+from tasks.image_slices import announce
+from tasks.runtime.leases import RENEWALS
+from tasks.runtime.services import Services
 
 log = structlog.get_logger()
 

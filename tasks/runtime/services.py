@@ -18,8 +18,8 @@ from core.catalog.models import PROVIDERS, ProviderProfile
 from core.settings import Settings
 from models.claims import Lease
 from models.engine import Database
-from tasks.leases import LeaseKeeper
-from tasks.tracing import NoTraces, Traces
+from tasks.runtime.leases import LeaseKeeper
+from tasks.runtime.tracing import NoTraces, Traces
 
 if TYPE_CHECKING:  # the SDK takes a third of a worker's start: only who calls it loads it
     from clients.provider.client import Provider

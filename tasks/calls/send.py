@@ -1,6 +1,6 @@
 """The call: sent, settled on the ledger before anything else, judged, recorded.
 
-What goes wrong is told apart here by the class of its error and mended in tasks.remedies.
+What goes wrong is told apart here by the class of its error and mended in tasks.calls.failures.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ from core.states import CallStatus, NodeKind
 from models import ledger
 from models.state import Moved
 from tasks.account import pause_account
-from tasks.files import room_came
-from tasks.gate import acquire
-from tasks.pipeline import announce
-from tasks.question import Admission, CallStage, record, span
-from tasks.remedies import (
+from tasks.calls.admission import acquire
+from tasks.calls.failures import (
     close,
-    heal,
     postpone,
     refused,
     retry_or_give_up,
+    reupload,
     stop_job,
     total,
     unusable,
 )
-from tasks.services import Services
-from tasks.tracing import call_ended
+from tasks.calls.node_request import Admission, CallStage, record, span
+from tasks.calls.trace import call_ended
+from tasks.file_store import room_came
+from tasks.image_slices import announce
+from tasks.runtime.services import Services
 
 log = structlog.get_logger()
 
@@ -93,7 +93,7 @@ def send(services: Services, stage: CallStage, admission: Admission) -> str:
         end(services.limiter.settle, lease.token, 0)
         http_status = 400 if isinstance(error, FileGone) else None
         close(services, admission, CallStatus.FAILED, error, http_status)
-        heal(services, stage, admission, error)
+        reupload(services, stage, admission, error)
     except RequestRefused as error:
         usage = error.reply.usage if error.reply else None
         end(services.limiter.settle, lease.token, total(usage))

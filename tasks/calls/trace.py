@@ -1,59 +1,16 @@
-"""What a trace is told of: one span a submission, a slice, a call. Off unless it is asked for.
-
-All spans of a job are one trace, whose id follows from the job's, so no message has to carry a
-context: a hint that was lost, doubled or sent by the reconciler leads to the same trace. Spans hold
-ids, counts and states; never a question, an answer, a file's name or an error's text.
-"""
+"""The trace span of one call, from its admission to its end on the ledger."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from core.reply import Usage
 from core.states import NodeKind
 
 if TYPE_CHECKING:
-    from tasks.question import Admission
-
-Value = str | int | float
-
-
-class Traces(Protocol):
-    """Where spans go."""
-
-    def span(
-        self,
-        name: str,
-        job: str,
-        began_ns: int,
-        attributes: dict[str, Value],
-        error: str | None = None,
-        root: bool = False,
-    ) -> None:
-        """A span of ``job`` that began at ``began_ns`` (time.time_ns) and ends now. ``error`` is
-        the kind of what went wrong; ``root``: the span that the job's others are children of."""
-
-    def close(self) -> None:
-        """Send what has not been sent."""
-
-
-class NoTraces:
-    """Traces are off."""
-
-    def span(
-        self,
-        name: str,
-        job: str,
-        began_ns: int,
-        attributes: dict[str, Value],
-        error: str | None = None,
-        root: bool = False,
-    ) -> None:
-        return None
-
-    def close(self) -> None:
-        return None
+    from tasks.calls.node_request import Admission
+from tasks.runtime.tracing import Traces, Value
 
 
 def call_ended(

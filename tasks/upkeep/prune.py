@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from models import retention
 from models.retention import OldJob
-from tasks.services import Services
+from tasks.runtime.services import Services
 
 FRESH_SECONDS = 3_600.0
 """A blob written or asked for so lately may be about to be referred to by a new job: it stays."""

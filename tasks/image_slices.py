@@ -23,8 +23,8 @@ from models import claims, state
 from models.claims import ImageWork
 from models.engine import Connection
 from models.state import Moved
-from tasks.services import Services
-from tasks.tracing import Value
+from tasks.runtime.services import Services
+from tasks.runtime.tracing import Value
 
 log = structlog.get_logger()
 T = TypeVar("T")

@@ -17,7 +17,7 @@ SHOWN = ("key", "label", "model", "detail")
 """Words of a submission that name it. The question and the inputs are only counted."""
 
 
-def shown(name: str, text: object) -> str:
+def redacted(name: str, text: object) -> str:
     """A line for people from the text of a task's keyword arguments."""
     try:
         given = ast.literal_eval(str(text))

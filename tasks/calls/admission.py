@@ -25,12 +25,20 @@ from models.claims import Lease, NodeWork
 from models.engine import Connection
 from models.ledger import NewCall
 from models.state import Moved
-from tasks import pacing
-from tasks.budget import affords, most_of, must_wait
-from tasks.pipeline import announce
-from tasks.question import Admission, AnyForm, Asked, CallStage, Question, Remedy, record
-from tasks.remedies import halve_or_fail
-from tasks.services import Services
+from tasks.calls import stagger
+from tasks.calls.budget import affords, most_of, must_wait
+from tasks.calls.failures import halve_or_fail
+from tasks.calls.node_request import (
+    Admission,
+    AnyForm,
+    Asked,
+    CallStage,
+    NextStep,
+    NodeRequest,
+    record,
+)
+from tasks.image_slices import announce
+from tasks.runtime.services import Services
 
 log = structlog.get_logger()
 
@@ -63,9 +71,9 @@ def admit(services: Services, stage: CallStage) -> Admission | str:
         if must_wait(services, asked):
             short.add(node.job_id)
             continue
-        answer = None if pacing.paused(services, stage.kind) else take(services, asked, waited)
+        answer = None if stagger.paused(services, stage.kind) else take(services, asked, waited)
         if isinstance(answer, Admission):
-            pacing.admitted(services)
+            stagger.admitted(services)
             return answer
         if answer is None:
             asked = None  # something has changed: look again
@@ -100,10 +108,10 @@ def request_of(services: Services, stage: CallStage, node: NodeWork) -> Asked | 
 def _request_of(services: Services, stage: CallStage, node: NodeWork) -> Asked | None:
     with services.database.read() as connection:
         question = stage.question(services, connection, node)
-    if question.remedy == Remedy.COMPOSE:
+    if question.remedy == NextStep.COMPOSE:
         record_without_call(services, node, Accepted(question.composed(), 0))
         return None
-    if question.remedy != Remedy.ASK:
+    if question.remedy != NextStep.ASK:
         settle_without_call(services, stage, node, question)
         return None
     form = replay(services, stage, node, question)
@@ -111,7 +119,7 @@ def _request_of(services: Services, stage: CallStage, node: NodeWork) -> Asked |
 
 
 def replay(
-    services: Services, stage: CallStage, node: NodeWork, question: Question
+    services: Services, stage: CallStage, node: NodeWork, question: NodeRequest
 ) -> AnyForm | None:
     """The form to ask now, by what the ledger says was asked before. None: the node is settled."""
     form, replies = question.first(), []
@@ -218,7 +226,7 @@ def _only_job(node: NodeWork) -> str | None:
 
 
 def settle_without_call(
-    services: Services, stage: CallStage, node: NodeWork, question: Question
+    services: Services, stage: CallStage, node: NodeWork, question: NodeRequest
 ) -> None:
     """A node that is too large, or whose files are gone, is rearranged under its own lease."""
     lease = services.new_lease()
@@ -226,7 +234,7 @@ def settle_without_call(
     with services.database.write() as connection:
         if not claims.claim_node(connection, node, lease, 0):
             return
-        if question.remedy == Remedy.UPLOAD:
+        if question.remedy == NextStep.UPLOAD:
             stage.upload_again(services, connection, node, lease.token, set(), moved)
         else:
             stage.split(services, connection, node, lease.token, False, moved)

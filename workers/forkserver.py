@@ -1,12 +1,12 @@
-"""Processes that have loaded the code and fork a worker for each order they read.
+"""The fork server: a process that has loaded the code and forks a worker for each order it reads.
 
-A worker's start is nearly all imports (a second of CPU each, three workers), and a command waits
-for them. ``overstory run`` loads first what it shares with its workers, then forks the crew: what
-prepares images is forked by one process, at once, and what speaks to the provider by another, which
-meanwhile loads the SDK. Each worker is then a fork, up in a tenth of a second, sharing the memory
-of the code. A command that has other things open starts one crew process anew (``-m workers.crew``)
-instead. A crew holds no connection and no thread before it forks. It ends when its stdin does; its
-workers then see that their parent is gone.
+A worker's start is nearly all imports: a second of CPU for each of three workers, while a command
+waits. So ``overstory run`` first loads what it shares with its workers, then forks two servers. One
+forks the workers that prepare images, at once. The other loads the SDK meanwhile and forks those
+that call the provider. A forked worker is up in a tenth of a second and shares the memory of the
+code. A command that has already opened other things starts one server anew instead
+(``-m workers.forkserver``). A server holds no connection and no thread before it forks. It ends
+when its stdin does; its workers then notice that their parent is gone.
 
 An order is a line of JSON, {"pool", "queues", "concurrency", "name", "level", "log",
 "environment"}; the answer is a line with the worker's process id.
@@ -45,7 +45,7 @@ WORKERS = (
     "clients.blobs",
     "clients.images.prepare",
 )
-PROVIDER = "clients.provider.client"
+PROVIDER = ("clients.provider.transport", "clients.provider.client")
 """The SDK takes a quarter of the time, and only who speaks to the provider needs it."""
 COMM = Path("/proc/self/comm")
 ORDERS, ANSWERS, ERRORS = 0, 1, 2
@@ -89,13 +89,13 @@ def _be_crew(orders: int, answers: int, provider: bool) -> NoReturn:
 def _serve(provider: bool = False) -> None:
     workers = loaded(*SHARED, *WORKERS)
     if provider:
-        loaded(PROVIDER).authorities()
+        loaded(*PROVIDER).authorities()
     signal.signal(signal.SIGCHLD, _reap)
     with open(ORDERS, "rb", closefd=False) as lines:
         for line in lines:
             order = json.loads(line)
             if order["queues"] != "preprocess":
-                loaded(PROVIDER).authorities()
+                loaded(*PROVIDER).authorities()
             os.write(ANSWERS, f"{_fork(workers, order)}\n".encode())
 
 

@@ -15,9 +15,9 @@ import structlog
 
 from core.errors import OverstoryError
 from core.states import ImageStatus
-from models import claims, filestore
-from models.filestore import StoredFile
-from tasks.services import Services
+from models import claims, provider_files
+from models.provider_files import StoredFile
+from tasks.runtime.services import Services
 
 log = structlog.get_logger()
 
@@ -35,8 +35,8 @@ def delete_files(services: Services, files: Sequence[StoredFile]) -> int:
     gone = [file for file, is_gone in zip(files, went, strict=True) if is_gone]
     left = [file for file, is_gone in zip(files, went, strict=True) if not is_gone]
     with services.database.write() as connection:
-        filestore.deleted(connection, gone)
-        filestore.not_deleted(connection, left)
+        provider_files.deleted(connection, gone)
+        provider_files.not_deleted(connection, left)
     return len(gone)
 
 
@@ -56,7 +56,7 @@ def tidy(services: Services) -> int:
     if not services.profile.file_store:
         return 0
     with services.database.write() as connection:
-        files = filestore.unneeded(connection, services.account, TIDY_AT_ONCE)
+        files = provider_files.unneeded(connection, services.account, TIDY_AT_ONCE)
     went = delete_files(services, files)
     if went == len(files):  # else the provider has just said that it deletes nothing now
         went += _delete_again(services)
@@ -69,10 +69,10 @@ def _delete_again(services: Services) -> int:
     went = 0
     for batch in (1, TIDY_AT_ONCE):
         with services.database.read() as connection:
-            if not filestore.any_undeleted(connection, services.account):
+            if not provider_files.any_undeleted(connection, services.account):
                 break
         with services.database.write() as connection:
-            files = filestore.undeleted(connection, services.account, batch)
+            files = provider_files.undeleted(connection, services.account, batch)
         done = delete_files(services, files)
         went += done
         if done < len(files):
@@ -85,15 +85,15 @@ def _look_for_lost(services: Services) -> None:
     the count, and so to be deleted. No others: they may be of another database."""
     account = services.account
     with services.database.read() as connection:
-        lost = filestore.unclaimed(connection, account, YOUNG_SECONDS)
+        lost = provider_files.unclaimed(connection, account, YOUNG_SECONDS)
     if not lost:
         return
     named = {content_of(file.filename): file for file in services.provider.files()}
     with services.database.write() as connection:
         for sha in lost:
             if (file := named.get(sha)) is not None:
-                filestore.adopt(connection, account, sha, file.id, file.bytes)
-        filestore.never_came(connection, account, lost)
+                provider_files.adopt(connection, account, sha, file.id, file.bytes)
+        provider_files.never_came(connection, account, lost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,20 +110,20 @@ def reconcile_files(services: Services, now_seconds: float) -> Reconciled:
     """Bring our count and the provider's list together. ``now_seconds``: Unix time; files younger
     than YOUNG_SECONDS may be uploads under way and are left alone."""
     with services.database.read() as connection:  # before the list, which cannot show what is newer
-        known = filestore.known_ids(connection, services.account)
+        known = provider_files.known_ids(connection, services.account)
     remote = {file.id: file for file in services.provider.files()}
     vanished = known - set(remote)
     ours = {i: sha for i, file in remote.items() if (sha := content_of(file.filename))}
     doubled: list[str] = []
     adopted = 0
     with services.database.write() as connection:
-        known = filestore.known_ids(connection, services.account)
-        filestore.gone(connection, services.account, vanished)
+        known = provider_files.known_ids(connection, services.account)
+        provider_files.gone(connection, services.account, vanished)
         for file_id, sha256 in ours.items():
             file = remote[file_id]
             if file_id in known or now_seconds - file.created_at < YOUNG_SECONDS:
                 continue
-            if filestore.adopt(connection, services.account, sha256, file_id, file.bytes):
+            if provider_files.adopt(connection, services.account, sha256, file_id, file.bytes):
                 adopted += 1
             else:
                 doubled.append(file_id)

@@ -14,7 +14,7 @@ from core.tree.plan import PlannedNode
 from models import state
 from models.claims import least_served
 from models.engine import now
-from models.lineage import KeptNode, KnownImage
+from models.reads.lineage import KeptNode, KnownImage
 from models.state import Moved
 from models.tables import Event, Image, Job, Node
 

@@ -16,10 +16,10 @@ from __future__ import annotations
 import threading
 from typing import Protocol
 
-from tasks.calling import TOO_LATE, in_time, send
-from tasks.gate import admit
-from tasks.question import CallStage, span
-from tasks.services import Services
+from tasks.calls.admission import admit
+from tasks.calls.node_request import CallStage, span
+from tasks.calls.send import TOO_LATE, in_time, send
+from tasks.runtime.services import Services
 
 _gates: dict[str, threading.Lock] = {}
 _gates_lock = threading.Lock()

@@ -22,9 +22,9 @@ from core.tree.capacity import RequestCapacity, base64_bytes, expected_bytes, ex
 from core.tree.packing import Weight, pack
 from core.tree.plan import PlannedNode, plan_tree
 from core.tree.replan import Replanned, replan
-from models.lineage import Earlier, Identity, KeptNode, KnownImage
-from models.plan import NewImage, NewJob
-from tasks.services import Services
+from models.new_job import NewImage, NewJob
+from models.reads.lineage import Earlier, Identity, KeptNode, KnownImage
+from tasks.runtime.services import Services
 
 REFUSED_FOR_GOOD = (
     RefusalCode.BLOCKED,

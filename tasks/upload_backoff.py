@@ -21,7 +21,7 @@ TRIAL_SECONDS = 30.0
 """How long the others wait for the one that tries, at most; and go inline without trying."""
 
 
-class Rest:
+class UploadBackoff:
     """Whether this process uploads an account's images now, and whether it asks for room there."""
 
     def __init__(self) -> None:
@@ -81,9 +81,9 @@ class Rest:
             self._rest_until = self._refused_until = 0.0
 
 
-_rests: defaultdict[str, Rest] = defaultdict(Rest)
+_rests: defaultdict[str, UploadBackoff] = defaultdict(UploadBackoff)
 
 
-def of(account: str) -> Rest:
+def of(account: str) -> UploadBackoff:
     """What is known of the uploads of ``account`` in this process."""
     return _rests[account]

@@ -1,0 +1,1 @@
+"""One call: admission, sending, failures, budgets."""

@@ -1,0 +1,1 @@
+"""Upkeep: the reconciler, webhooks, the paused account, pruning."""
