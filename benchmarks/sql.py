@@ -23,7 +23,7 @@ from typing import Any
 import psycopg
 
 import migrations
-from overstory import postgres
+from overstory.local import postgres
 
 ROOT = Path(__file__).parent.parent
 HEADED = re.compile(r"([^\n]+)\n\n```sql ?(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -23,8 +23,6 @@ from core.prompts.own import check_own
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100_000)]
 Hook = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2_000)]
-
-
 NOTHING_ASKED = "ask: nothing is asked: give ask (of the set), each (of every image), or both"
 
 

@@ -34,8 +34,6 @@ table, a moved address) Linux itself waits two hours for a reply, and a quarter 
 acknowledgement: longer than a lease."""
 READ_ONLY = "25006"
 """The SQLSTATE of a server that takes no writes: a standby, or one whose disk is full."""
-
-
 __all__ = ["Connection", "Database", "away_as_ours", "make_engine", "now", "sqlite_module"]
 
 

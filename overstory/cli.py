@@ -99,5 +99,5 @@ def main() -> None:
 
 
 def _complain(error: OverstoryError) -> None:
-    console, safe = Console(stderr=True), loaded("overstory.terminal").safe
+    console, safe = Console(stderr=True), loaded("overstory.output.terminal").safe
     console.print(safe(f"overstory: {error}"), markup=False, highlight=False, soft_wrap=True)

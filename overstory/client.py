@@ -33,8 +33,8 @@ from models.engine import Connection, Database
 from models.reads import pipeline
 from models.reads.pipeline import EventRow, JobRow
 from models.state import Moved
-from overstory.result import result as result_of
-from overstory.schemas import schema_of
+from overstory.output.result import result as result_of
+from overstory.schema_option import schema_of
 from workers.endpoints import broker_url, database_url
 
 SUBMIT = "overstory.submit"

@@ -32,8 +32,6 @@ T = TypeVar("T")
 RECORD_TRIES = 8
 AWAY_SECONDS = 5.0
 """How long an image waits when a service it needs is away: no attempt is spent."""
-
-
 _tempos: defaultdict[str, SliceSize] = defaultdict(SliceSize)
 """Of this process, by stage."""
 

@@ -19,7 +19,7 @@ import psutil
 import psycopg
 
 from benchmarks.ports import free_port
-from overstory.postgres import as_user, binaries, server_user
+from overstory.local.postgres import as_user, binaries, server_user
 from tests import compose
 
 HEALTHY_SECONDS = 60.0

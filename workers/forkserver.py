@@ -49,29 +49,31 @@ PROVIDER = ("clients.provider.transport", "clients.provider.client")
 """The SDK takes a quarter of the time, and only who speaks to the provider needs it."""
 COMM = Path("/proc/self/comm")
 ORDERS, ANSWERS, ERRORS = 0, 1, 2
-"""Descriptors of a crew: its orders, its answers, and the words of what goes wrong."""
+"""Descriptors of a fork server: its orders, its answers, its error output."""
 MANY = 1 << 20  # descriptors, where there is no limit
 
 
 def main() -> None:
-    """A crew of its own: load, then serve orders until stdin ends."""
+    """A fork server of its own: load, then serve orders until stdin ends."""
     _serve()
 
 
 def split(provider: bool) -> tuple[int, int, int]:
-    """Fork a crew from this process, which has loaded SHARED and has no other thread: its process
-    id, where to write its orders and where to read its answers. ``provider``: it is for workers
-    that speak to the provider."""
+    """Fork a server from this process, which has loaded SHARED and has no other thread.
+
+    Returns its process id, the descriptor for its orders and the one for its answers.
+    ``provider``: its workers call the provider.
+    """
     orders, told = os.pipe(), os.pipe()
     pid = os.fork()
     if pid == 0:
-        _be_crew(orders[0], told[1], provider)
+        _be_fork_server(orders[0], told[1], provider)
     os.close(orders[0])
     os.close(told[1])
     return pid, orders[1], told[0]
 
 
-def _be_crew(orders: int, answers: int, provider: bool) -> NoReturn:
+def _be_fork_server(orders: int, answers: int, provider: bool) -> NoReturn:
     """Serve to the end, then leave without what the command's interpreter would do at its own."""
     try:
         os.setsid()  # Ctrl-C is for the command
@@ -80,7 +82,7 @@ def _be_crew(orders: int, answers: int, provider: bool) -> NoReturn:
             os.dup2(found, wanted)
         most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         os.closerange(ERRORS + 1, MANY if most == resource.RLIM_INFINITY else most)
-        _name("overstory-crew")
+        _name("overstory-forkserver")
         _serve(provider)
     finally:
         os._exit(1)
@@ -124,7 +126,7 @@ def _become(workers: Any, order: dict[str, Any], tell: int) -> NoReturn:
     not taken down piece by piece: the worker has closed what it had."""
     status = 1
     try:
-        _leave_crew(order)
+        _leave_fork_server(order)
         os.close(tell)
         workers.app = app = workers.make_app(workers.configuration.load())
         worker = app.Worker(
@@ -138,7 +140,7 @@ def _become(workers: Any, order: dict[str, Any], tell: int) -> NoReturn:
         )
         worker.start()
         status = worker.exitcode or 0
-    except BaseException:  # whatever it is, it must not go on as a second crew
+    except BaseException:  # whatever it is, it must not go on as a second fork server
         traceback.print_exc()
     finally:
         sys.stdout.flush()
@@ -146,7 +148,7 @@ def _become(workers: Any, order: dict[str, Any], tell: int) -> NoReturn:
         os._exit(status)
 
 
-def _leave_crew(order: dict[str, Any]) -> None:
+def _leave_fork_server(order: dict[str, Any]) -> None:
     """A session, streams and an environment of its own, as a process that was started alone."""
     os.setsid()
     parent = os.getppid()

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks.gauntlet.crashpoints import NUMBER
 from core.settings import Settings
-from overstory.embedded import planned_workers, worker_environment
+from overstory.local.workers import planned_workers, worker_environment
 
 LOOK_SECONDS = 0.1
 STOP_SECONDS = 15.0
@@ -74,7 +74,7 @@ class Child:
 
 @dataclass
 class Fleet:
-    """Workers as overstory.embedded plans them, and reconcilers; whoever dies is started again."""
+    """Workers as overstory.local.workers plans them, and reconcilers; dead ones restart."""
 
     settings: Settings
     folder: Path

@@ -6,7 +6,7 @@ from benchmarks.gauntlet import judge
 from benchmarks.gauntlet.photos import make_photos
 from benchmarks.gauntlet.scene import Plan, Scene, row
 from benchmarks.gauntlet.servers import until
-from overstory.sandbox.liar import FALSE_TOTAL
+from overstory.sandbox.answers.malformed import FALSE_TOTAL
 
 HALVING_MAX = 13
 RECORD = {

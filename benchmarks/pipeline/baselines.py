@@ -16,7 +16,7 @@ from benchmarks.pipeline.command import Scene, sandbox_of
 from benchmarks.pipeline.measure import cpu_of, watched
 from benchmarks.pipeline.pictures import forget
 from core.settings import load
-from overstory.embedded import Embedded
+from overstory.local.stack import LocalStack
 from workers.app import make_app
 
 NOOPS = 2_500
@@ -82,7 +82,7 @@ def noop() -> Noop:
     with tempfile.TemporaryDirectory(prefix="noop-") as name:
         home = Path(name)
         settings = load(home=home, api_key="bench-key-0123456789", base_url="http://127.0.0.1:1/v1")
-        embedded = Embedded(settings)
+        embedded = LocalStack(settings)
         embedded.start()
         try:
             return _noop(home)

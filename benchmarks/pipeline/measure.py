@@ -25,7 +25,7 @@ WORDS = {
     "preprocess": "preprocess",
     "upload": "upload",
     "infer": "infer",
-    "workers.forkserver": "crew",
+    "workers.forkserver": "fork server",
 }
 """A word of a process's name or command line, and its part. Whatever has none is the command."""
 

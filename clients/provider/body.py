@@ -16,8 +16,6 @@ from core.tree.capacity import base64_bytes
 
 _URL = re.compile(r'(?<="url":")[^"\\]+(?=")')
 """A URL's place. Nobody's words hold one: quotation marks inside a JSON text are escaped."""
-
-
 STEPFILE = "stepfile://"
 
 
@@ -99,6 +97,4 @@ class UploadForm:
 
 
 _QUOTED = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
-
-
 """What a file name in a form is written with (WHATWG HTML, multipart form data)."""

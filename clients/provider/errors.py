@@ -77,36 +77,20 @@ class ErrorResponse:
 
 
 _DOWN = {408, 409, 425}  # and every 5xx
-
-
 _UNPAID = {"quota_exceeded", "insufficient_quota", "billing_hard_limit_reached"}
-
-
 _MODERATION = re.compile(r"censorship|content_filter|content_policy|moderation", re.I)
-
-
 _FILE_WORD = re.compile(r"stepfile|\bfile[-_ ]?(id|not)|\bfiles?\b|文件", re.I)
-
-
 _GONE_WORD = re.compile(
     r"not[-_ ]?(found|exist)|n[o']t (find|exist)|no such|unknown|invalid|expired|deleted|missing"
     r"|no longer|gone|permission|access|不存在|未找到|过期|无效|找不到",
     re.I,
 )
-
-
 _OTHER_WORD = re.compile(
     r"format|\bsize|large|small|corrupt|unsupported|decod|not an image|pixel|animated|\btype\b",
     re.I,
 )
-
-
 _FULL_WORD = re.compile(r"limit|quota|exceed|maximum|too many|full|上限|超", re.I)
-
-
 _SIZE_WORD = re.compile(r"\b(size|large|bytes|\d+ ?[kmg]i?b)\b|大小", re.I)
-
-
 _FILE_ID = re.compile(r"stepfile://([\w-]+)|\b(file-(?=[\w-]*[A-Z0-9])\w[\w-]{5,})")
 
 
@@ -184,11 +168,7 @@ _KINDS = (
     (LimitKind.TPM, re.compile(r"\btpm\b|tokens?[ _-]?per", re.IGNORECASE)),
     (LimitKind.RPM, re.compile(r"\brpm\b|requests?[ _-]?per", re.IGNORECASE)),
 )
-
-
 _CURRENT = re.compile(r"\b(?:current|used)\b[\s:=]*(\d[\d,_]*)", re.IGNORECASE)
-
-
 _LIMIT = re.compile(r"\b(?:limit|max(?:imum)?)\b(?: is| of)?[\s:=]*(\d[\d,_]*)", re.IGNORECASE)
 
 

@@ -16,11 +16,7 @@ import httpx2
 from core.settings import Settings
 
 KEEPALIVE_SECONDS = 30.0  # below the 60 s after which common load balancers hang up
-
-
 WRITE_PIECE_BYTES = 256 * 1024  # the deadline is looked at between pieces
-
-
 NEVER_SENT = (
     httpx2.ConnectError,
     httpx2.ConnectTimeout,
@@ -33,8 +29,6 @@ NEVER_SENT = (
     httpcore2.ProxyError,
     httpcore2.UnsupportedProtocol,
 )
-
-
 TRANSPORT_FAILURES = (
     httpcore2.NetworkError,
     httpcore2.ProtocolError,
@@ -42,8 +36,6 @@ TRANSPORT_FAILURES = (
     httpcore2.TimeoutException,
     httpcore2.UnsupportedProtocol,
 )
-
-
 """What a pool of connections raises; they have no base of their own."""
 
 

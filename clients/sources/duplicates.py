@@ -11,8 +11,6 @@ from clients.sources.location import Source, is_url, local_path, stays_inside, s
 from core.errors import ImageRefused
 
 SAMPLE_BYTES = 16 * 1024
-
-
 """Scans and bursts come in files of one size: thousands of them are told apart by this much."""
 
 

@@ -232,20 +232,10 @@ _OF_THE_WHOLE: dict[str, tuple[str, ...]] = {
     "union": ("minItems", "maxItems", "uniqueItems", "contains", "minContains", "maxContains"),
     "text": ("minLength", "maxLength", "pattern", "format"),
 }
-
-
 """What a schema asks of the whole and no single image can promise."""
-
-
 _OF_OBJECTS = ("required", "properties", "additionalProperties", "minProperties", "maxProperties")
-
-
 _CONDITIONS = ("if", "then", "else", "allOf", "anyOf", "oneOf", "not", "dependentRequired")
-
-
 SHOWN_MAX = 100
-
-
 """Free entries of an object that a prompt shows; of more it says how many."""
 
 

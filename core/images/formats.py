@@ -6,14 +6,8 @@ IMAGE_ENDINGS = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".tif", ".tiff"}
     | {".bmp", ".dib", ".heic", ".heif", ".hif", ".avif", ".pdf"}
 )
-
-
 """Endings (lower case) that make a file in a folder an image whatever its bytes are."""
-
-
 SNIFF_BYTES = 1024
-
-
 """How much of a file ``sniff`` wants to see: a PDF may hide its mark that far in."""
 
 
@@ -44,14 +38,8 @@ _MARKS = (
     (b"II+\0", "tiff"),
     (b"MM\0+", "tiff"),
 )
-
-
 _AVIF_BRANDS = {b"avif", b"avis"}
-
-
 _HEIC_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"}
-
-
 _ANY_BRANDS = {b"mif1", b"msf1", b"mif2", b"miaf"}
 
 

@@ -14,8 +14,6 @@ from core.errors import ImageRefused, RefusalCode
 Family = Literal["step-1o", "step-1v"]
 Accelerator = Literal["none", "vips"]
 """Which library may decode plain pictures in Pillow's place, where it is faster."""
-
-
 MIN_SIDE = 32
 """Sent images are padded with white up to this many pixels a side: the API answers 400 to a 1 x 1
 image, and other vision models refuse sides under 10 to 28 pixels."""

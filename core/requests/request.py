@@ -160,11 +160,7 @@ def _texts(body: Body) -> list[str]:
 
 
 ANSWER_TOKENS = 48
-
-
 ANSWER_TOKENS_PER_FIELD = 24
-
-
 """What one image's JSON takes: its key and braces, and a name and a short value each."""
 
 

@@ -18,9 +18,10 @@ from core.catalog.models import STORAGE_PRICE_GB_DAY, currency_of
 from core.errors import OverstoryError, ServiceAway
 from core.settings import load
 from models import provider_files
-from overstory.commands.control import home_option
-from overstory.run import planning_services, prepare_stack
-from overstory.terminal import safe_line
+from overstory.job_argument import home_option
+from overstory.local.home import prepare_command
+from overstory.local.job_runner import planning_services
+from overstory.output.terminal import safe_line
 from tasks.file_store import reconcile_files, tidy
 from tasks.runtime.services import Services
 
@@ -154,5 +155,5 @@ def gc(home: Path | None) -> None:
 
 def _services(home: Path | None) -> Services:
     settings = load(**({"home": home} if home else {}))
-    prepare_stack(settings)
+    prepare_command(settings)
     return planning_services(settings)

@@ -13,9 +13,9 @@ from rich.console import Console
 from core.jobs import JobSpec
 from core.settings import Settings
 from models.engine import Database
-from overstory.crew import Crew
-from overstory.run import run
-from overstory.summary import Showing
+from overstory.local.forks import ForkServer
+from overstory.local.job_runner import run
+from overstory.output.summary import Showing
 from workers.endpoints import database_url
 from workers.loading import loaded
 
@@ -27,14 +27,14 @@ def ask_and_show(
     quiet: bool,
     as_json: bool,
     report: Path | None,
-    crew: Crew | None,
+    fork_server: ForkServer | None,
 ) -> NoReturn:
     """Run the job of ``spec``, show what came of it and exit with its status."""
     showing = Showing(console, settings, as_json)
     pages = None if report is None else loaded("overstory.report.command")
     if pages is not None:
         pages.check_writable(report)
-    ran = run(settings, spec, console, quiet, showing, crew)
+    ran = run(settings, spec, console, quiet, showing, fork_server)
     showing(ran.job)
     if pages is not None:
         pages.write_report(settings, Database(database_url(settings)), ran.job, report)

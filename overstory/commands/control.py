@@ -12,24 +12,18 @@ import click
 from rich.console import Console
 
 from core.errors import WrongUsage
-from core.settings import Settings, load
+from core.settings import Settings
 from core.states import JobStatus
 from models import repair, state
-from models.engine import Database
-from models.reads import pipeline
 from models.reads.pipeline import JobRow
 from models.state import Moved
-from overstory.many import many
-from overstory.run import prepare_stack, serve
-from overstory.summary import Showing
+from overstory.job_argument import find_job, home_option
+from overstory.local.job_runner import serve
+from overstory.output.plural import pluralize
+from overstory.output.summary import Showing
 from tasks.calls.budget import check_budget
-from workers.endpoints import database_url
 
 BY_REQUEST = "on request"
-
-home_option = click.option(
-    "--home", type=click.Path(path_type=Path), help="State folder (OVERSTORY_HOME)."
-)
 
 
 @click.command()
@@ -37,7 +31,7 @@ home_option = click.option(
 @home_option
 def cancel(job: str, home: Path | None) -> None:
     """End a job; what is not answered yet is skipped."""
-    _, database, row = find(job, home)
+    _, database, row = find_job(job, home)
     with database.write() as connection:
         took = state.job_cancelled(connection, row.id, Moved())
     click.echo(f"job {row.id} {'cancelled' if took else f'had ended already: {row.status}'}")
@@ -48,7 +42,7 @@ def cancel(job: str, home: Path | None) -> None:
 @home_option
 def pause(job: str, home: Path | None) -> None:
     """Hold a job; ``overstory resume`` lets it go on."""
-    _, database, row = find(job, home)
+    _, database, row = find_job(job, home)
     with database.write() as connection:
         took = state.job_moved(connection, row.id, JobStatus.PAUSED, BY_REQUEST)
     click.echo(f"job {row.id} {'paused' if took else f'is {row.status}: nothing to pause'}")
@@ -66,7 +60,7 @@ def pause(job: str, home: Path | None) -> None:
 @home_option
 def resume(job: str, as_json: bool, quiet: bool, budget: float | None, home: Path | None) -> None:
     """Let a paused or interrupted job go on, and stay with it to its end."""
-    settings, database, row = find(job, home)
+    settings, database, row = find_job(job, home)
     if row.status == JobStatus.COMPLETED:
         raise WrongUsage(f"job {row.id} is completed: there is nothing to resume")
     if row.status.ended:
@@ -85,29 +79,15 @@ def resume(job: str, as_json: bool, quiet: bool, budget: float | None, home: Pat
 @home_option
 def retry(job: str, as_json: bool, quiet: bool, home: Path | None) -> None:
     """Try a job's failed and skipped images again, and everything above them in the tree."""
-    settings, database, row = find(job, home)
+    settings, database, row = find_job(job, home)
     if row.status == JobStatus.COMPLETED:
         click.echo(f"job {row.id} is completed: nothing failed")
         return
     if row.status.ended:
         with database.write() as connection:
             again = repair.reopen(connection, row.id, Moved())
-        Console(stderr=True).print(f"trying {many(again, 'image')} again", highlight=False)
+        Console(stderr=True).print(f"trying {pluralize(again, 'image')} again", highlight=False)
     stay(settings, row, as_json, quiet)
-
-
-def find(job: str, home: Path | None) -> tuple[Settings, Database, JobRow]:
-    """The job called ``job`` (an id or the start of one). Raises WrongUsage when there is none."""
-    settings = load(**({"home": home} if home else {}))
-    prepare_stack(settings)
-    database = Database(database_url(settings))
-    with database.read() as connection:
-        ids = pipeline.jobs_called(connection, job)
-        row = pipeline.job(connection, ids[0]) if len(ids) == 1 else None
-    if row is None:
-        known = "several jobs start with" if ids else "there is no job"
-        raise WrongUsage(f"{known} {job!r}: 'overstory jobs' lists them")
-    return settings, database, row
 
 
 def stay(settings: Settings, row: JobRow, as_json: bool, quiet: bool) -> None:

@@ -29,13 +29,13 @@ from core.settings import Settings, load
 from core.tree.capacity import expected_tokens
 from models.engine import Database
 from models.reads import inspect
-from overstory.commands.control import home_option
 from overstory.commands.prompts import prompts_option
 from overstory.commands.specs import spec_of
-from overstory.many import many
-from overstory.progress import duration
-from overstory.run import prepare_stack
-from overstory.terminal import safe
+from overstory.job_argument import home_option
+from overstory.local.home import prepare_command
+from overstory.output.plural import pluralize
+from overstory.output.progress import duration
+from overstory.output.terminal import safe
 from tasks.job_layout import place
 from tasks.preprocess import limits_of
 from workers.endpoints import database_url
@@ -83,7 +83,7 @@ def estimate(inputs: tuple[str, ...], as_json: bool, home: Path | None, **option
     """
     settings = load(**({"home": home} if home else {}))
     spec = spec_of(inputs, options)
-    prepare_stack(settings)
+    prepare_command(settings)
     measured, asked = measure(settings, spec)
     past = _past(settings, asked.model)
     made = core_estimate.estimate(
@@ -193,13 +193,15 @@ def _print(
     limits = settings.limits
     images = [f"{measured.images:,} to look at"]
     if measured.duplicates:
-        images.append(f"{many(measured.duplicates, 'duplicate')}, free of charge")
+        images.append(f"{pluralize(measured.duplicates, 'duplicate')}, free of charge")
     if measured.unusable:
         images.append(f"{len(measured.unusable):,} unusable")
-    leaves = many(made.leaves, "leaf", "leaves")
+    leaves = pluralize(made.leaves, "leaf", "leaves")
     shape = f" ({leaves}, depth {made.depth})" if made.nodes > 1 else ""
     guess = (
-        f"from {many(past, 'past call')}" if past else "a guess: no past call of this model here"
+        f"from {pluralize(past, 'past call')}"
+        if past
+        else "a guess: no past call of this model here"
     )
     charged = ", not charged: sandbox" if settings.uses_sandbox else ""
     known = _prices_as_of(settings, ask.model)
@@ -221,7 +223,9 @@ def _print(
         ),
     ]
     if measured.urls:
-        rows.insert(1, ("", f"{many(measured.urls, 'URL')}, counted as the largest image there is"))
+        rows.insert(
+            1, ("", f"{pluralize(measured.urls, 'URL')}, counted as the largest image there is")
+        )
     grid = Table.grid(padding=(0, 2))
     for term, value in rows:
         grid.add_row(Text(term, "dim"), Text(value))

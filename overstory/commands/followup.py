@@ -17,11 +17,10 @@ from core.text.citations import cited_numbers
 from models.engine import Database
 from models.reads import inspect, lineage, pipeline
 from models.reads.pipeline import JobRow
-from overstory.commands.choosing import job_argument
-from overstory.commands.control import find, home_option
-from overstory.many import many
-from overstory.run import planning_services, serve
-from overstory.summary import Showing
+from overstory.job_argument import find_job, home_option, job_argument
+from overstory.local.job_runner import planning_services, serve
+from overstory.output.plural import pluralize
+from overstory.output.summary import Showing
 from tasks import followups
 from tasks.runtime.services import Services
 from tasks.submit import Submitted
@@ -44,7 +43,7 @@ def ask(job: str, question: str, look: bool, as_json: bool, quiet: bool, home: P
     images. Of a larger set the notes are read; with --look the leaves that they point to are
     looked at again. What it will take is said first. Every turn is stored, and asked once.
     """
-    settings, database, row = find(job, home)
+    settings, database, row = find_job(job, home)
     services = planning_services(settings)
     console = Console(stderr=True)
     turn = followups.ask(services, row.id, question)
@@ -65,7 +64,7 @@ def add(job: str, inputs: tuple[str, ...], as_json: bool, quiet: bool, home: Pat
 
     The earlier job stays as it is; the new one follows it and is added to the next time.
     """
-    settings, database, row = find(job, home)
+    settings, database, row = find_job(job, home)
     console = Console(stderr=True)
     made = followups.add(planning_services(settings), row.id, list(inputs))
     _show(settings, database, made, console, as_json, quiet)
@@ -85,7 +84,7 @@ def remove(
     A job that has been continued is refused, and the newest of its line named: positions may
     differ. Only their leaves and what is above them are asked again.
     """
-    settings, database, row = find(job, home)
+    settings, database, row = find_job(job, home)
     console = Console(stderr=True)
     made = followups.remove(planning_services(settings), row.id, set(_numbers(positions)))
     _show(settings, database, made, console, as_json, quiet)
@@ -162,10 +161,10 @@ def say_ahead(
         past = inspect.past_calls(connection, job.model, settings.endpoint)
     price = settings.price_of(job.model)
     taken = ahead(nodes, spoken(job.ask, job.options), habit_of(past), price)
-    images = f" over {many(taken.images, 'image')}" if taken.images else ""
+    images = f" over {pluralize(taken.images, 'image')}" if taken.images else ""
     charged = " (not charged: sandbox)" if settings.uses_sandbox else ""
     console.print(
-        f"job {job.id}: at most {many(taken.requests, 'request')}{images},"
+        f"job {job.id}: at most {pluralize(taken.requests, 'request')}{images},"
         f" about {taken.tokens:,} tokens, {taken.cost:.4f} {taken.currency}{charged}",
         markup=False,
         highlight=False,

@@ -29,13 +29,12 @@ from models.engine import Database
 from models.reads import inspect
 from models.reads.inspect import CallLine, ImageLine, JobLine, NodeLine
 from models.reads.pipeline import JobRow
-from overstory.commands.choosing import job_argument
-from overstory.commands.control import find, home_option
-from overstory.many import many
-from overstory.progress import duration
-from overstory.result import result
-from overstory.run import prepare_stack
-from overstory.terminal import for_stdout, safe, safe_line
+from overstory.job_argument import find_job, home_option, job_argument
+from overstory.local.home import prepare_command
+from overstory.output.plural import pluralize
+from overstory.output.progress import duration
+from overstory.output.result import result
+from overstory.output.terminal import for_stdout, safe, safe_line
 from workers.endpoints import database_url
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
@@ -73,7 +72,7 @@ def jobs(
 ) -> None:
     """List jobs, the newest first."""
     settings = load(**({"home": home} if home else {}))
-    prepare_stack(settings)
+    prepare_command(settings)
     database = Database(database_url(settings))
     with database.read() as connection:
         found = inspect.jobs(connection, statuses, label, limit)
@@ -162,7 +161,7 @@ def _named(job: JobLine) -> str:
 @home_option
 def show(job: str, as_json: bool, home: Path | None) -> None:
     """Show a job: its answer, coverage, tree and cost."""
-    _, database, row = find(job, home)
+    _, database, row = find_job(job, home)
     found = result(database, row)
     with database.read() as connection:
         line = inspect.job_line(connection, row.id)
@@ -182,7 +181,7 @@ def _print_facts(console: Console, row: JobRow, line: JobLine, found: dict[str, 
     usage, tree = found["usage"], found["tree"]
     coverage = [f"{n:,} {name}" for name, n in found["coverage"].items() if n]
     tokens = usage["prompt_tokens"] + usage["completion_tokens"]
-    leaves = many(tree["leaves"], "leaf", "leaves")
+    leaves = pluralize(tree["leaves"], "leaf", "leaves")
     cached = f", {usage['cached_tokens']:,} from the cache" if usage["cached_tokens"] else ""
     charged = " (not charged: sandbox)" if row.endpoint == SANDBOX else ""
     limit = f" of at most {plain(found['budget'])}" if found["budget"] else ""
@@ -193,8 +192,8 @@ def _print_facts(console: Console, row: JobRow, line: JobLine, found: dict[str, 
         ("label", Text(safe(line.label or ""))),
         ("reason", Text(safe(row.reason or ""))),
         ("images", ", ".join(coverage)),
-        ("tree", f"{leaves}, {many(tree['nodes'], 'node')}, depth {tree['depth']}"),
-        ("requests", f"{usage['requests']:,} sent; {many(tokens, 'token')}{cached}"),
+        ("tree", f"{leaves}, {pluralize(tree['nodes'], 'node')}, depth {tree['depth']}"),
+        ("requests", f"{usage['requests']:,} sent; {pluralize(tokens, 'token')}{cached}"),
         ("cost", f"{usage['cost']:.4f} {usage['currency']}{limit}{charged}"),
         ("began", f"{_clock(line.created_at)}, took {duration(line.seconds)}"),
         ("model", f"{row.model} at {row.endpoint}, {row.detail} detail"),
@@ -213,7 +212,7 @@ def _print_facts(console: Console, row: JobRow, line: JobLine, found: dict[str, 
 @home_option
 def tree(job: str, with_images: bool, as_json: bool, home: Path | None) -> None:
     """Show a job's summary tree: what each node covers, says and cost."""
-    _, database, row = find(job, home)
+    _, database, row = find_job(job, home)
     with database.read() as connection:
         nodes = inspect.nodes(connection, row.id)
         images = inspect.images(connection, row.id) if with_images else []
@@ -247,7 +246,7 @@ def _grow(
 def _node_label(node: NodeLine) -> Text:
     name = "answer" if node.parent_id is None else str(node.kind)
     span = f"images {node.first_position} to {node.last_position}"
-    sent = f"{many(node.requests, 'request')}, {many(node.tokens, 'token')}"
+    sent = f"{pluralize(node.requests, 'request')}, {pluralize(node.tokens, 'token')}"
     facts = [sent] if node.requests else []
     says = safe(node.error or "") or _short(safe_line(node.text or ""), TEXT_SHOWN)
     return Text.assemble(
@@ -272,7 +271,7 @@ def _node_label(node: NodeLine) -> Text:
 @home_option
 def images(job: str, statuses: tuple[str, ...], as_json: bool, home: Path | None) -> None:
     """List a job's images, and why those that failed did."""
-    _, database, row = find(job, home)
+    _, database, row = find_job(job, home)
     with database.read() as connection:
         found = inspect.images(connection, row.id, statuses)
     if as_json:
@@ -308,7 +307,7 @@ def _reason(image: ImageLine) -> str:
 @home_option
 def calls(job: str, failed: bool, as_json: bool, home: Path | None) -> None:
     """List a job's requests: what each cost, and what went wrong."""
-    _, database, row = find(job, home)
+    _, database, row = find_job(job, home)
     with database.read() as connection:
         found = inspect.calls(connection, row.id, failed)
     if as_json:

@@ -15,10 +15,11 @@ from rich.console import Console
 from core.settings import load
 from models import retention
 from models.retention import OldJob
-from overstory.commands.control import home_option
-from overstory.many import many
-from overstory.run import planning_services, prepare_stack
-from overstory.terminal import safe_line
+from overstory.job_argument import home_option
+from overstory.local.home import prepare_command
+from overstory.local.job_runner import planning_services
+from overstory.output.plural import pluralize
+from overstory.output.terminal import safe_line
 from tasks.upkeep.prune import FRESH_SECONDS, Pruned
 from tasks.upkeep.prune import prune as prune_jobs
 
@@ -72,7 +73,7 @@ def prune(
     them go too.
     """
     settings = load(**({"home": home} if home else {}))
-    prepare_stack(settings)
+    prepare_command(settings)
     services = planning_services(settings)
     with services.database.read() as connection:
         before = retention.cutoff(connection, older_than)
@@ -95,26 +96,27 @@ def prune(
 
 def _line(job: OldJob) -> str:
     label = f" ({safe_line(job.label)})" if job.label else ""
-    return f"job {job.id}{label}: {job.status} {_day(job.finished_at)}, {many(job.images, 'image')}"
+    images = pluralize(job.images, "image")
+    return f"job {job.id}{label}: {job.status} {_day(job.finished_at)}, {images}"
 
 
 def summary(pruned: Pruned, before: float, dry_run: bool) -> str:
     """What went, in one or two sentences."""
-    left = many(pruned.calls, "paid reply", "paid replies")
+    left = pluralize(pruned.calls, "paid reply", "paid replies")
     left += " would leave the ledger" if dry_run else " left the ledger"
     if not pruned.jobs:
         said = f"no job ended before {_day(before)}"
         return f"{said}; {left}" if pruned.calls else f"nothing to prune: {said}"
     verb = "would prune" if dry_run else "pruned"
     said = (
-        f"{verb} {many(pruned.jobs, 'job')} that ended before {_day(before)}:"
-        f" {many(pruned.images, 'image row')}, {many(pruned.nodes, 'node')},"
-        f" {many(pruned.events, 'event')};"
-        f" {many(pruned.blobs, 'prepared image')}, {pruned.blob_bytes / 1e6:.1f} MB"
+        f"{verb} {pluralize(pruned.jobs, 'job')} that ended before {_day(before)}:"
+        f" {pluralize(pruned.images, 'image row')}, {pluralize(pruned.nodes, 'node')},"
+        f" {pluralize(pruned.events, 'event')};"
+        f" {pluralize(pruned.blobs, 'prepared image')}, {pruned.blob_bytes / 1e6:.1f} MB"
     )
     if pruned.calls:
         return f"{said}\n{left}"
-    kept = many(pruned.kept_calls, "call")
+    kept = pluralize(pruned.kept_calls, "call")
     return f"{said}\n{kept} kept in the ledger: the same requests cost nothing later"
 
 

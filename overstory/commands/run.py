@@ -12,7 +12,7 @@ from rich.console import Console
 from core.settings import load
 from overstory.commands.prompts import prompts_option
 from overstory.commands.specs import spec_of
-from overstory.crew import split
+from overstory.local.forks import split
 from workers.loading import loaded
 
 
@@ -63,6 +63,6 @@ def run(
     if options["fresh"]:
         options["key"] = f"fresh-{secrets.token_hex(8)}"
     spec = spec_of(inputs, options)
-    crew = split(settings)  # before there is a thread or a connection
+    fork_server = split(settings)  # before there is a thread or a connection
     asking = loaded("overstory.commands.asking")
-    asking.ask_and_show(settings, spec, console, quiet, as_json, report, crew)
+    asking.ask_and_show(settings, spec, console, quiet, as_json, report, fork_server)

@@ -18,10 +18,11 @@ import migrations
 from core.errors import ServiceAway
 from core.settings import Settings, load
 from models.engine import Database
-from overstory.commands.control import home_option
-from overstory.embedded import is_service, prepare_home, served_by
-from overstory.store import bring_up_to_date
-from overstory.supervisor import FLOWER_PORT, Supervisor, end_left
+from overstory.job_argument import home_option
+from overstory.local.database import bring_up_to_date
+from overstory.local.home import prepare_home
+from overstory.local.stack import is_service, served_by
+from overstory.local.supervisor import FLOWER_PORT, Supervisor, end_left
 from tasks.upkeep.reconciler import TICK_SECONDS, Reconciler
 from tasks.upkeep.webhooks import notifier_of
 from workers.app import make_app

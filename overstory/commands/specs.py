@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from core.jobs import JobSpec
 from overstory.commands.prompts import read_folder
-from overstory.schemas import load_schema
+from overstory.schema_option import load_schema
 
 _SHOULD = re.compile(r"^(?:Input|String|Value) should")
 """How pydantic begins to say what a value has to be."""

@@ -24,13 +24,13 @@ from core.states import JobStatus, NodeStatus
 from models.engine import Database
 from models.reads import inspect, pipeline
 from models.reads.pipeline import JobRow, Progress
-from overstory.binding import account_state, held_by, held_by_store
-from overstory.commands.choosing import job_argument
-from overstory.commands.control import find, home_option
-from overstory.progress import STAGES, Counts, Lines, Rate, counts_of, line
-from overstory.run import Ran, planning_services
-from overstory.summary import Showing
-from overstory.terminal import safe_line
+from overstory.job_argument import find_job, home_option, job_argument
+from overstory.local.job_runner import planning_services
+from overstory.output.held_by import account_state, held_by, held_by_store
+from overstory.output.progress import STAGES, Counts, Lines, Rate, counts_of, line
+from overstory.output.result import Ran
+from overstory.output.summary import Showing
+from overstory.output.terminal import safe_line
 from tasks.runtime.services import Services
 
 LOOK_SECONDS = 1.0
@@ -79,7 +79,7 @@ def watch(job: str, once: bool, home: Path | None) -> None:
 
     Ends with the job, prints its answer, and exits with its status. Ctrl-C leaves the job alone.
     """
-    settings, database, row = find(job, home)
+    settings, database, row = find_job(job, home)
     console = Console(stderr=True)
     eyes = Eyes(settings, database, row.id)
     board: Board | Lines = Board(console) if console.is_terminal else Lines(console)

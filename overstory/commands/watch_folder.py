@@ -16,12 +16,12 @@ from clients.sources.location import Source
 from core.errors import WrongUsage
 from core.jobs import JobSpec
 from core.settings import Settings, load
-from overstory.commands.control import home_option
 from overstory.commands.specs import spec_of
-from overstory.result import INTERRUPTED
-from overstory.run import run
-from overstory.summary import Showing
-from overstory.terminal import safe
+from overstory.job_argument import home_option
+from overstory.local.job_runner import run
+from overstory.output.result import INTERRUPTED
+from overstory.output.summary import Showing
+from overstory.output.terminal import safe
 from tasks.preprocess import limits_of
 
 

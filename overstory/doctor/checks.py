@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from core.errors import OverstoryError
 from overstory.doctor import configuration, endpoint, machine, parts
+from overstory.doctor.context import Context
 from overstory.doctor.finding import Finding, failed
-from overstory.doctor.patient import Patient
 from overstory.doctor.secrets import scrubbed
 
 
@@ -17,7 +17,7 @@ class Check:
     """One check. ``look`` finds something, or None where there is nothing to look at."""
 
     name: str
-    look: Callable[[Patient], Finding | None]
+    look: Callable[[Context], Finding | None]
     needs_settings: bool = True
 
 
@@ -41,20 +41,20 @@ CHECKS = (
 )
 
 
-def applicable(patient: Patient) -> list[Check]:
+def applicable(context: Context) -> list[Check]:
     """The checks that can be made: without settings few can."""
-    return [check for check in CHECKS if patient.wrong is None or not check.needs_settings]
+    return [check for check in CHECKS if context.wrong is None or not check.needs_settings]
 
 
-def made(check: Check, patient: Patient) -> Finding | None:
+def made(check: Check, context: Context) -> Finding | None:
     """What ``check`` finds, whatever it raises, without any secret."""
     try:
-        finding = check.look(patient)
+        finding = check.look(context)
     except OverstoryError as error:
         finding = failed(str(error), "correct the setting it names, or start the service")
     except Exception as error:  # a doctor that falls over helps nobody
         finding = failed(f"{type(error).__name__}: {error}", "please report this as a bug")
-    return None if finding is None else _clean(finding, patient.secrets)
+    return None if finding is None else _clean(finding, context.secrets)
 
 
 def _clean(finding: Finding, secrets: tuple[str, ...]) -> Finding:

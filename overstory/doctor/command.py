@@ -20,8 +20,8 @@ from core.settings import Settings
 from overstory import __version__
 from overstory.doctor.checks import Check, applicable, made
 from overstory.doctor.configuration import settings_of
+from overstory.doctor.context import Context
 from overstory.doctor.finding import Finding, Level
-from overstory.doctor.patient import Patient
 from overstory.doctor.secrets import scrubbed
 from workers.logs import configure_logs
 
@@ -40,30 +40,30 @@ def doctor(as_json: bool, home: Path | None) -> None:
     """
     configure_logs(Settings.model_construct(log_level="ERROR"), io.StringIO())  # findings speak
     console = Console(highlight=False)
-    patient = Patient.examine(os.environ, home)
+    context = Context.examine(os.environ, home)
     found: list[tuple[str, Finding]] = []
     try:
-        for check, finding in _examined(patient, console, quiet=as_json):
+        for check, finding in _examined(context, console, quiet=as_json):
             found.append((check.name, finding))
             if not as_json:
                 show(console, check.name, finding)
     finally:
-        patient.close()
+        context.close()
     if as_json:
-        sys.stdout.write(json.dumps(as_object(patient, found), ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(as_object(context, found), ensure_ascii=False) + "\n")
     else:
         console.print(Text("\n" + summary([finding for _, finding in found])), soft_wrap=True)
     sys.exit(1 if any(finding.level == Level.FAILED for _, finding in found) else 0)
 
 
-def _examined(patient: Patient, console: Console, quiet: bool) -> Iterator[tuple[Check, Finding]]:
+def _examined(context: Context, console: Console, quiet: bool) -> Iterator[tuple[Check, Finding]]:
     """Each check with what it finds; on a terminal a line says which one is being made."""
-    for check in applicable(patient):
+    for check in applicable(context):
         if console.is_terminal and not quiet:
             with console.status(f"checking {check.name}"):
-                finding = made(check, patient)
+                finding = made(check, context)
         else:
-            finding = made(check, patient)
+            finding = made(check, context)
         if finding is not None:
             yield check, finding
 
@@ -115,11 +115,11 @@ def summary(findings: list[Finding]) -> str:
     return ", ".join([*parts, f"{counts[Level.FAILED]} failed"])
 
 
-def as_object(patient: Patient, found: list[tuple[str, Finding]]) -> dict[str, Any]:
+def as_object(context: Context, found: list[tuple[str, Finding]]) -> dict[str, Any]:
     """The JSON object: the checks that were made, and every setting with where it comes from."""
-    settings = [] if patient.wrong else [asdict(setting) for setting in settings_of(patient)]
+    settings = [] if context.wrong else [asdict(setting) for setting in settings_of(context)]
     for setting in settings:
-        setting["value"] = scrubbed(setting["value"], patient.secrets)
+        setting["value"] = scrubbed(setting["value"], context.secrets)
     return {
         "version": __version__,
         "healthy": all(finding.level != Level.FAILED for _, finding in found),

@@ -12,9 +12,9 @@ from pydantic import AliasChoices, SecretStr
 
 from core.errors import WrongUsage
 from core.settings import Settings
-from overstory.addresses import masked
+from overstory.doctor.context import Context
 from overstory.doctor.finding import Finding, failed, ok, warning
-from overstory.doctor.patient import Patient
+from overstory.local.urls import masked
 
 OURS = "OVERSTORY_"
 INTERNAL = frozenset(
@@ -41,13 +41,13 @@ class Setting:
     source: str
 
 
-def check(patient: Patient) -> Finding:
+def check(context: Context) -> Finding:
     """Every value is understood and every name is known."""
-    unknown = tuple(unknown_names(patient.environ))
-    if patient.wrong is not None:
+    unknown = tuple(unknown_names(context.environ))
+    if context.wrong is not None:
         do = "correct or unset what is named here; the other checks wait for it"
-        return failed(f"not understood: {patient.wrong}", do, *unknown)
-    shown = [setting for setting in settings_of(patient) if setting.source != "default"]
+        return failed(f"not understood: {context.wrong}", do, *unknown)
+    shown = [setting for setting in settings_of(context) if setting.source != "default"]
     details = [_line(setting) for setting in shown]
     if unknown:
         many = "1 variable has" if len(unknown) == 1 else f"{len(unknown)} variables have"
@@ -60,9 +60,9 @@ def check(patient: Patient) -> Finding:
     return ok(f"{len(shown)} of {total} are set, every value is understood", *details)
 
 
-def webhooks(patient: Patient) -> Finding | None:
+def webhooks(context: Context) -> Finding | None:
     """The secret that webhooks are signed with can sign, and is not to be guessed."""
-    secret = patient.settings.webhook_secret
+    secret = context.settings.webhook_secret
     if secret is None:
         return None
     from clients.webhooks import Messenger
@@ -84,15 +84,15 @@ def webhooks(patient: Patient) -> Finding | None:
     return ok("OVERSTORY_WEBHOOK_SECRET can sign")
 
 
-def settings_of(patient: Patient) -> Iterator[Setting]:
+def settings_of(context: Context) -> Iterator[Setting]:
     """Every setting with its value, secrets hidden, and where it comes from."""
-    present = {name.upper(): name for name in patient.environ}
+    present = {name.upper(): name for name in context.environ}
     for name in Settings.model_fields:
         variables = variables_of(name)
         source = next((present[v] for v in variables if v in present), "default")
-        if name in patient.given:
+        if name in context.given:
             source = f"--{name}"
-        yield Setting(variables[0], _shown(getattr(patient.settings, name)), source)
+        yield Setting(variables[0], _shown(getattr(context.settings, name)), source)
 
 
 def unknown_names(environ: Iterable[str]) -> Iterator[str]:

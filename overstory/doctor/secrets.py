@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from core.errors import ServiceAway
 from core.settings import Settings
-from overstory.addresses import HIDDEN, secrets_in
+from overstory.local.urls import HIDDEN, secrets_in
 from workers.endpoints import database_url
 
 SECRET_MIN = 4

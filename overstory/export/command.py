@@ -11,14 +11,13 @@ import click
 from rich.console import Console
 
 from core.errors import WrongUsage
-from overstory.commands.choosing import job_argument
-from overstory.commands.control import find, home_option
 from overstory.export.parquet import write_parquet
 from overstory.export.rows import Export
 from overstory.export.writers import ORDER_MARK, WRITERS
-from overstory.many import many
+from overstory.job_argument import find_job, home_option, job_argument
+from overstory.output.plural import pluralize
+from overstory.output.terminal import Screen, safe
 from overstory.report.command import check_writable
-from overstory.terminal import Screen, safe
 
 SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet"}
 SUFFIXES |= {".md": "markdown", ".markdown": "markdown"}
@@ -38,14 +37,14 @@ def export(job: str, kind: str | None, out: Path | None, home: Path | None) -> N
     kind = kind or _format_of(out)
     if kind == "parquet" and out is None:
         raise WrongUsage("Parquet is not for a terminal: name a file, like -o images.parquet")
-    _, database, row = find(job, home)
+    _, database, row = find_job(job, home)
     made = Export(database, row)
     if out is None:
         _to_stdout(made, kind)
         return
     check_writable(out, "export")
     _to_file(made, kind, out)
-    said = safe(f"export: {out} ({many(row.submitted, 'image')})")
+    said = safe(f"export: {out} ({pluralize(row.submitted, 'image')})")
     Console(stderr=True).print(said, markup=False, highlight=False, soft_wrap=True)
 
 

@@ -12,7 +12,7 @@ from core.answers.totals import fields, value_at
 from models.engine import Database
 from models.reads.export import ImageExport, pages
 from models.reads.pipeline import JobRow
-from overstory.answers import Shape, shape_of_job
+from overstory.output.answers import Shape, shape_of_job
 from overstory.report.notes import notes_of
 
 BASE = ("position", "name", "location", "page", "status", "duplicate_of", "error_code", "error")

@@ -15,11 +15,10 @@ from core.errors import WrongUsage
 from core.settings import Settings
 from models.engine import Database
 from models.reads.pipeline import JobRow
-from overstory.commands.choosing import job_argument
-from overstory.commands.control import find, home_option
+from overstory.job_argument import find_job, home_option, job_argument
+from overstory.output.terminal import safe
 from overstory.report.data import report_data
 from overstory.report.page import page
-from overstory.terminal import safe
 from tasks.preprocess import limits_of
 
 
@@ -39,7 +38,7 @@ def report(job: str, out: Path | None, open_it: bool, home: Path | None) -> None
     The file needs nothing else: it can be sent, kept and read offline. A job that still runs is
     shown with what it has.
     """
-    settings, database, row = find(job, home)
+    settings, database, row = find_job(job, home)
     path = out or Path(f"overstory-{row.id}.html")
     check_writable(path)
     write_report(settings, database, row, path)

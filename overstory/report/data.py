@@ -16,12 +16,12 @@ from models.engine import Database
 from models.reads import inspect, lineage, pipeline
 from models.reads.inspect import ImageLine, JobLine, NodeLine
 from models.reads.pipeline import JobRow, Used
-from overstory.answers import Shape, shape_of_job
-from overstory.report import shaped, timeline, words
+from overstory.output.answers import Shape, shape_of_job
+from overstory.output.result import result
+from overstory.report import markdown, shaped, timeline
+from overstory.report.markdown import Block
 from overstory.report.notes import notes_of, rest_of
 from overstory.report.pictures import Pictures, pictures
-from overstory.report.words import Block
-from overstory.result import result
 
 Value = dict[str, Any]
 
@@ -46,7 +46,7 @@ def report_data(
         "job": _job(job, line, found),
         "answer": _answer(job, shape, found),
         "turns": [_turn(turn, bills[turn.id]) for turn in turns if turn],
-        "cited": words.runs(_cited(job, shape, found)),
+        "cited": markdown.runs(_cited(job, shape, found)),
         "coverage": found["coverage"],
         "usage": found["usage"],
         "tree": found["tree"],
@@ -81,7 +81,7 @@ def _turn(turn: JobRow, used: Used) -> Value:
         "id": turn.id,
         "ask": turn.ask,
         "status": str(turn.status),
-        "answer": words.blocks(turn.answer) if turn.answer else None,
+        "answer": markdown.blocks(turn.answer) if turn.answer else None,
         "requests": used.requests,
         "cost": used.cost,
     }
@@ -106,7 +106,7 @@ def _node(node: NodeLine, shape: Shape | None) -> Value:
         "first": node.first_position,
         "last": node.last_position,
         "status": str(node.status),
-        "text": shaped.json_blocks(text) if is_data else words.blocks(text),
+        "text": shaped.json_blocks(text) if is_data else markdown.blocks(text),
         "images": node.images,
         "refused": node.refused_citations,
         "error": node.error,
@@ -122,10 +122,10 @@ def _answer(job: JobRow, shape: Shape | None, found: Value) -> list[Block] | Non
     if not job.answer:
         return None
     if shape is None:
-        return words.blocks(job.answer)
+        return markdown.blocks(job.answer)
     if shape.folds:
         return shaped.data_blocks(found["data"], found["data_error"])
-    above = [] if job.options.get("each_only") else words.blocks(job.answer)
+    above = [] if job.options.get("each_only") else markdown.blocks(job.answer)
     return [*above, *shaped.each_blocks(shape, found["images"], found.get("totals"))]
 
 
@@ -148,7 +148,7 @@ def _images(images: Sequence[ImageLine], notes: dict[int, str], shown: Pictures)
             "n": image.position,
             "name": image.name,
             "status": str(image.status),
-            "note": words.spans(notes.get(image.position, "")),
+            "note": markdown.spans(notes.get(image.position, "")),
             "picture": shown.index_of.get(image.position),
             "node": image.node_id,
             "error": image.error if image.error_code else None,

@@ -9,9 +9,9 @@ from typing import Any
 from core.answers.totals import value_at
 from core.states import ImageStatus
 from core.text.json_replies import line_of
-from overstory.answers import Shape
-from overstory.report import words
-from overstory.report.words import Block, Span
+from overstory.output.answers import Shape
+from overstory.report import markdown
+from overstory.report.markdown import Block, Span
 
 Value = dict[str, Any]
 ROWS_SHOWN = 200
@@ -42,7 +42,7 @@ def each_blocks(shape: Shape, images: Sequence[Value], totals: Value | None) -> 
     said = [i for i in images if i["status"] == ImageStatus.INCLUDED and i["answer"] is not None]
     for image in said[:ROWS_SHOWN]:
         cells = [_told(value_at(image["answer"], path)) for path in shape.columns]
-        rows.append([words.spans(f"[{image['position']}]"), *cells])
+        rows.append([markdown.spans(f"[{image['position']}]"), *cells])
     made: list[Block] = [["table", rows]]
     if len(said) > ROWS_SHOWN:
         rest = f"The answers of {len(said) - ROWS_SHOWN:,} more stand with the images below."
@@ -69,7 +69,7 @@ def _totals(totals: Value) -> list[Block]:
 
 
 def _told(value: Any) -> list[Span]:
-    return words.spans(value) if isinstance(value, str) else _plain(_shown(value))
+    return markdown.spans(value) if isinstance(value, str) else _plain(_shown(value))
 
 
 def _shown(value: Any) -> str:

@@ -34,7 +34,7 @@ def sandbox(
     """
     import asyncio
 
-    from overstory.sandbox.server import serve
+    from overstory.sandbox.api.server import serve
 
     def ready(base_url: str) -> None:
         line = json.dumps({"base_url": base_url, "pid": os.getpid()})

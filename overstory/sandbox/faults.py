@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from random import Random
 
 from overstory.sandbox.config import FaultKind, Keyed, SandboxConfig
-from overstory.sandbox.eyes import Picture
-from overstory.sandbox.refusal import Refusal, moderated, rate_limited, server_fault
+from overstory.sandbox.errors import Refusal, moderated, rate_limited, server_fault
+from overstory.sandbox.vision.decode import Picture
 
 
 class Faults:

@@ -17,7 +17,7 @@ from standardwebhooks import Webhook
 from core.jobs import parse_spec
 from core.settings import load
 from overstory.client import Client
-from overstory.run import planning_services
+from overstory.local.job_runner import planning_services
 from tasks.submit import submit
 from tests.acceptance.conftest import Person, eventually
 

@@ -17,7 +17,7 @@ import pytest
 from celery import Celery
 
 from core.settings import load
-from overstory.embedded import served_by
+from overstory.local.stack import served_by
 from workers.endpoints import broker_url, read_stack
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]

@@ -13,21 +13,22 @@ import pytest
 from click.testing import CliRunner
 
 from core.errors import ServiceAway
-from overstory import postgres, processes
 from overstory.commands.service import down
-from overstory.supervisor import end_left
+from overstory.local import postgres, processes
+from overstory.local.supervisor import end_left
 from tests.waiting import eventually, lives
 from workers.endpoints import Stack, read_stack
 
 SUPERVISOR = """
 from core.settings import load
-from overstory.embedded import SERVICE, Embedded, prepare_home
-from overstory.supervisor import Supervisor, only_one
+from overstory.local.home import prepare_home
+from overstory.local.stack import SERVICE, LocalStack
+from overstory.local.supervisor import Supervisor, only_one
 settings = load()
 prepare_home(settings.home)
 with only_one(settings.home):
     Supervisor(settings, with_postgres=True)._start_postgres()
-    embedded = Embedded(settings, name=SERVICE)
+    embedded = LocalStack(settings, name=SERVICE)
     embedded.start()
     embedded.become_service(None)
     print("up", flush=True)

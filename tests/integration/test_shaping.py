@@ -12,10 +12,10 @@ from sqlalchemy import text
 
 from core.errors import RefusalCode
 from core.states import JobStatus
-from overstory.result import result
-from overstory.sandbox.liar import FALSE_TOTAL
+from overstory.output.result import result
+from overstory.sandbox.answers.malformed import FALSE_TOTAL
+from overstory.sandbox.answers.observation import INVENTED_MARKER
 from overstory.sandbox.process import SandboxProcess
-from overstory.sandbox.sight import INVENTED_MARKER
 from tests.integration.account import Account
 
 OpenAccount = Callable[..., Account]

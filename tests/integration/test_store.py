@@ -11,20 +11,21 @@ import pytest
 from core.errors import OverstoryError, ServiceAway
 from core.settings import load
 from models.engine import Database
-from overstory import cli, postgres, store
+from overstory import cli
 from overstory.doctor import parts
+from overstory.doctor.context import Context
 from overstory.doctor.finding import Level
-from overstory.doctor.patient import Patient
-from overstory.embedded import prepare_home
+from overstory.local import database, postgres
+from overstory.local.home import prepare_home
 from workers.endpoints import database_file, database_url, read_stack
 
 
 def newer(home: Path) -> None:
-    store.bring_up_to_date(load())
-    database = Database(database_url(load()))
-    with database.write() as connection:
+    database.bring_up_to_date(load())
+    opened = Database(database_url(load()))
+    with opened.write() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0999'")
-    database.dispose()
+    opened.dispose()
 
 
 def no_database(home: Path) -> None:
@@ -49,13 +50,13 @@ def test_a_database_that_is_of_no_use_is_told_alike_by_commands_and_doctor(
     prepare_home(home)
     spoil(home)
     with pytest.raises(OverstoryError) as told:
-        store.bring_up_to_date(load())
+        database.bring_up_to_date(load())
     assert words in str(told.value)
     assert remedy in str(told.value)
     assert database_url(load()) in str(told.value)
-    patient = Patient.examine({})
-    finding = parts.database(patient)
-    patient.close()
+    context = Context.examine({})
+    finding = parts.database(context)
+    context.close()
     assert finding.level == Level.FAILED
     assert words in finding.says
     assert remedy in (finding.do or "")
@@ -66,7 +67,7 @@ def test_a_database_that_is_away_is_told_with_its_address_and_without_its_passwo
 ) -> None:
     monkeypatch.setenv("OVERSTORY_DATABASE_URL", "postgresql://me:hunter22@127.0.0.1:1/db")
     with pytest.raises(ServiceAway) as told:
-        store.bring_up_to_date(load())
+        database.bring_up_to_date(load())
     assert "postgresql://me:•••@127.0.0.1:1/db" in str(told.value)
     assert "hunter22" not in str(told.value)
 

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from models.engine import Database
 from models.reads import pipeline
-from overstory.summary import print_summary
+from overstory.output.summary import print_summary
 from tests.integration import jobs
 
 

@@ -13,7 +13,7 @@ from core.settings import load
 from core.states import NodeStatus
 from models.engine import Database
 from models.tables import Job, Node
-from overstory.run import planning_services
+from overstory.local.job_runner import planning_services
 from tasks import followups, submit
 from tasks.runtime.services import Services
 from tests.integration import jobs

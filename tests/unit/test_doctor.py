@@ -23,21 +23,21 @@ from core.errors import (
     WrongUsage,
 )
 from core.settings import load
-from overstory import addresses
 from overstory.doctor import checks, command, configuration, endpoint, machine, parts
 from overstory.doctor.checks import Check
+from overstory.doctor.context import Context
 from overstory.doctor.finding import Finding, Level, failed, ok, warning
-from overstory.doctor.patient import Patient
+from overstory.local import urls
 
 URL = "https://api.stepfun.ai/v1"
 QUEUES = {"submit", "preprocess", "upload", "infer", "aggregate"}
 
 
-def examined(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Patient:
-    """A patient with these variables and none besides."""
+def examined(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Context:
+    """A context with these variables and none besides."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    return Patient.examine(environment)
+    return Context.examine(environment)
 
 
 # --- settings
@@ -83,18 +83,18 @@ def test_a_misspelt_variable_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_wrong_value_fails_and_the_other_checks_wait(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
-    patient = examined(monkeypatch, **{name: value})
-    assert configuration.check(patient).level == Level.FAILED
-    assert [check.name for check in checks.applicable(patient)] == ["settings", "python"]
+    context = examined(monkeypatch, **{name: value})
+    assert configuration.check(context).level == Level.FAILED
+    assert [check.name for check in checks.applicable(context)] == ["settings", "python"]
 
 
 def test_each_setting_says_where_it_comes_from(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STEPFUN_API_KEY", "sk-very-secret")
     monkeypatch.setenv("OVERSTORY_TIER", "V1")
-    patient = Patient.examine(
+    context = Context.examine(
         {"STEPFUN_API_KEY": "sk-very-secret", "OVERSTORY_TIER": "V1"}, Path("/elsewhere")
     )
-    settings = {setting.name: setting for setting in configuration.settings_of(patient)}
+    settings = {setting.name: setting for setting in configuration.settings_of(context)}
     assert settings["OVERSTORY_TIER"].source == "OVERSTORY_TIER"
     assert settings["OVERSTORY_RPM"].source == "default"
     assert settings["OVERSTORY_HOME"].source == "--home"
@@ -121,7 +121,7 @@ def test_each_setting_says_where_it_comes_from(monkeypatch: pytest.MonkeyPatch) 
     ],
 )
 def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
-    assert addresses.masked(url) == shown
+    assert urls.masked(url) == shown
 
 
 @pytest.mark.parametrize(
@@ -138,36 +138,36 @@ def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
     ],
 )
 def test_a_password_that_its_url_cuts_short_is_noticed(url: str, wrong: bool) -> None:
-    assert (addresses.wrong_password(url) is not None) is wrong
+    assert (urls.wrong_password(url) is not None) is wrong
 
 
 @pytest.mark.parametrize("check", [parts.broker, parts.database])
 def test_a_password_that_is_cut_short_is_told_and_neither_part_is_shown(
     monkeypatch: pytest.MonkeyPatch, check: Any
 ) -> None:
-    patient = examined(
+    context = examined(
         monkeypatch,
         OVERSTORY_BROKER_URL="redis://:begin/ending@127.0.0.1:1/0",
         OVERSTORY_DATABASE_URL="postgresql://u:beg@in/ending@127.0.0.1/x",
     )
-    finding = checks.made(Check("check", check), patient)
+    finding = checks.made(Check("check", check), context)
     assert finding is not None
     assert "%2F" in finding.says
     assert "beg" not in finding.says
     assert "ending" not in finding.says
     loud = failed("invalid port 'begin', no host 'ending'", "ending")
-    shown = checks.made(Check("loud", lambda _: loud), patient)
+    shown = checks.made(Check("loud", lambda _: loud), context)
     assert shown == failed("invalid port '•••', no host '•••'", "•••")
 
 
 def test_no_finding_holds_a_key_or_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    patient = examined(
+    context = examined(
         monkeypatch,
         OVERSTORY_API_KEY="sk-very-secret",
         OVERSTORY_DATABASE_URL="postgresql://u:hunter%402@host/db",
     )
     loud = failed("sk-very-secret hunter%402", "hunter@2", "sk-very-secret")
-    finding = checks.made(Check("loud", lambda _: loud), patient)
+    finding = checks.made(Check("loud", lambda _: loud), context)
     assert finding == failed("••• •••", "•••", "•••")
 
 
@@ -175,7 +175,7 @@ def test_no_finding_holds_a_key_or_a_password(monkeypatch: pytest.MonkeyPatch) -
 def test_a_check_that_raises_is_a_failure_like_any_other(
     monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    def raises(patient: Patient) -> Finding:
+    def raises(context: Context) -> Finding:
         raise error
 
     finding = checks.made(Check("raises", raises), examined(monkeypatch))
@@ -306,15 +306,15 @@ def test_an_empty_balance_is_a_warning(left: float | None, level: Level) -> None
 def test_without_a_key_the_sandbox_is_a_warning_and_the_rest_is_left_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    patient = examined(monkeypatch)
-    assert endpoint.endpoint(patient).level == Level.WARNING
+    context = examined(monkeypatch)
+    assert endpoint.endpoint(context).level == Level.WARNING
     rest = (endpoint.key, endpoint.model, endpoint.files, endpoint.balance)
-    assert [check(patient) for check in rest] == [None] * 4
+    assert [check(context) for check in rest] == [None] * 4
 
 
 def test_no_sandbox_comes_with_a_broker_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    patient = examined(monkeypatch, OVERSTORY_BROKER_URL="redis://127.0.0.1:1/0")
-    assert endpoint.endpoint(patient).level == Level.FAILED
+    context = examined(monkeypatch, OVERSTORY_BROKER_URL="redis://127.0.0.1:1/0")
+    assert endpoint.endpoint(context).level == Level.FAILED
 
 
 # --- the parts
@@ -357,11 +357,11 @@ def answering(*queues: str) -> list[dict[str, list[dict[str, str]]]]:
 def test_workers_of_one_name_are_each_heard_and_told_to_have_their_own(
     monkeypatch: pytest.MonkeyPatch, answers: Any, level: Level, word: str
 ) -> None:
-    patient = examined(monkeypatch, OVERSTORY_BROKER_URL="redis://127.0.0.1:1/0")
+    context = examined(monkeypatch, OVERSTORY_BROKER_URL="redis://127.0.0.1:1/0")
     control = SimpleNamespace(broadcast=lambda *_, **__: answers)
-    patient.__dict__["app"] = SimpleNamespace(control=control)
-    monkeypatch.setattr(parts, "is_up", lambda patient: True)
-    finding = parts.workers(patient)
+    context.__dict__["app"] = SimpleNamespace(control=control)
+    monkeypatch.setattr(parts, "is_up", lambda context: True)
+    finding = parts.workers(context)
     assert finding is not None
     assert (finding.level, word in finding.says) == (level, True)
     said = " ".join([finding.says, finding.do or "", *finding.details])
@@ -397,10 +397,10 @@ def test_what_429s_have_taught_is_told() -> None:
 def test_a_database_that_is_not_there_yet_is_not_made(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    patient = examined(monkeypatch, OVERSTORY_HOME=str(tmp_path / "home"))
-    assert parts.database(patient).level == Level.OK
-    assert machine.home(patient).level == Level.OK
-    assert machine.blobs(patient) is None
+    context = examined(monkeypatch, OVERSTORY_HOME=str(tmp_path / "home"))
+    assert parts.database(context).level == Level.OK
+    assert machine.home(context).level == Level.OK
+    assert machine.blobs(context) is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -444,14 +444,14 @@ def test_a_webhook_secret_by_what_it_can_sign(
 
 def test_a_state_folder_below_a_file_fails(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    patient = examined(monkeypatch, OVERSTORY_HOME=str(tmp_path / "file" / "home"))
-    assert machine.home(patient).level == Level.FAILED
+    context = examined(monkeypatch, OVERSTORY_HOME=str(tmp_path / "file" / "home"))
+    assert machine.home(context).level == Level.FAILED
 
 
 def test_a_state_folder_that_is_closed_to_us_fails(nobodys: Path) -> None:
-    patient = Patient.examine({}, nobodys / "closed" / "home")
+    context = Context.examine({}, nobodys / "closed" / "home")
     for check in (machine.home, machine.sqlite, parts.database):
-        finding = checks.made(Check("check", check), patient)
+        finding = checks.made(Check("check", check), context)
         assert finding is not None
         assert "Permission denied" in finding.says
         assert "bug" not in (finding.do or "")
@@ -464,10 +464,10 @@ def test_a_state_folder_that_is_closed_to_us_fails(nobodys: Path) -> None:
 def test_a_full_disk_fails_before_a_run_does(
     monkeypatch: pytest.MonkeyPatch, free: int, level: Level
 ) -> None:
-    patient = examined(monkeypatch)
+    context = examined(monkeypatch)
     usage = type("Usage", (), {"free": free})
     monkeypatch.setattr("shutil.disk_usage", lambda path: usage)
-    assert machine.home(patient).level == level
+    assert machine.home(context).level == level
 
 
 @pytest.mark.parametrize(
@@ -483,8 +483,8 @@ def test_sqlite_by_its_version(monkeypatch: pytest.MonkeyPatch, version: str, le
 
 
 def test_sqlite_does_not_matter_to_postgresql(monkeypatch: pytest.MonkeyPatch) -> None:
-    patient = examined(monkeypatch, OVERSTORY_DATABASE_URL="postgresql://u@host/db")
-    assert machine.sqlite(patient) is None
+    context = examined(monkeypatch, OVERSTORY_DATABASE_URL="postgresql://u@host/db")
+    assert machine.sqlite(context) is None
 
 
 def test_a_container_with_fewer_cores_than_its_machine_is_told_which_setting_helps(

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from core.errors import WrongUsage
 from core.settings import load
 from overstory.commands.service import up
-from overstory.supervisor import Supervisor, flower_port
+from overstory.local.supervisor import Supervisor, flower_port
 
 
 def test_a_port_that_was_asked_for_and_is_taken_is_refused_before_anything_starts(

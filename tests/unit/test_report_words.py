@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from overstory.report.markdown import blocks, runs, spans
 from overstory.report.notes import notes_of, rest_of
-from overstory.report.words import blocks, runs, spans
 
 
 @pytest.mark.parametrize(

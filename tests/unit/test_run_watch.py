@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from core.errors import ServiceAway
-from overstory import run
-from overstory.run import FAR_IMAGES, FAR_SECONDS, POLL_SECONDS, Looked
+from overstory.local import wait
+from overstory.local.wait import FAR_IMAGES, FAR_SECONDS, POLL_SECONDS, Looked
 
 
 class Stop(threading.Event):
@@ -34,9 +34,9 @@ def pauses(monkeypatch: pytest.MonkeyPatch, *looks: Looked | ServiceAway) -> lis
             raise looked
         return looked
 
-    monkeypatch.setattr(run, "look", look)
+    monkeypatch.setattr(wait, "look", look)
     stop: Any = Stop()
-    run.watch(None, "job", None, stop, None)  # type: ignore[arg-type]
+    wait.watch(None, "job", None, stop, None)  # type: ignore[arg-type]
     return list(stop.pauses)
 
 

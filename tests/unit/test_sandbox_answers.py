@@ -9,14 +9,14 @@ import pytest
 from PIL import Image, ImageDraw
 from pydantic import BaseModel, Field, TypeAdapter
 
-from overstory.sandbox import answer, liar, markers, sight
-from overstory.sandbox.colours import colour_name
+from overstory.sandbox.answers import citations, malformed, observation, words
+from overstory.sandbox.answers.json_schema import wanted_schema
+from overstory.sandbox.answers.json_value import fill
 from overstory.sandbox.config import FaultKind, SandboxConfig
-from overstory.sandbox.filler import fill
-from overstory.sandbox.look import QUICK_PIXELS, look_at, quick_look
-from overstory.sandbox.refusal import Refusal
-from overstory.sandbox.reply import Reply, Usage, spend, spoiled
-from overstory.sandbox.schema import wanted_schema
+from overstory.sandbox.errors import Refusal
+from overstory.sandbox.protocol.reply import Reply, Usage, spend, spoiled
+from overstory.sandbox.vision.colours import colour_name
+from overstory.sandbox.vision.describe import QUICK_PIXELS, look_at, quick_look
 
 
 def encoded(image, kind="PNG", **options):
@@ -120,7 +120,7 @@ def test_what_is_no_usable_image_is_refused(data, words):
     ],
 )
 def test_images_are_numbered_as_the_prompt_declares(text, count, expected):
-    assert markers.declared(text, count) == expected
+    assert citations.declared(text, count) == expected
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_images_are_numbered_as_the_prompt_declares(text, count, expected):
     ],
 )
 def test_markers_come_from_notes_not_from_instructions(parts, expected):
-    assert tuple(s.marker for s in sight.noted(markers.notes_of(parts))) == expected
+    assert tuple(s.marker for s in observation.noted(citations.notes_of(parts))) == expected
 
 
 NOTES = "\n".join(
@@ -145,26 +145,26 @@ NOTES = "\n".join(
 
 
 def test_a_summary_cites_every_marker_and_invents_none():
-    text = answer.summarise(sight.noted(NOTES), None, None)
-    assert set(markers.cited(text)) == set(range(1, 61))
+    text = words.summarise(observation.noted(NOTES), None, None)
+    assert set(citations.cited(text)) == set(range(1, 61))
     assert "Of 60 images: 40 mostly red, 20 mostly blue, 60 dark." in text
 
 
 def test_a_summary_of_summaries_loses_nothing():
-    first = answer.summarise(sight.noted(NOTES), None, None)
-    assert answer.summarise(sight.noted(first), None, None) == first
+    first = words.summarise(observation.noted(NOTES), None, None)
+    assert words.summarise(observation.noted(first), None, None) == first
 
 
 def test_a_summary_with_less_room_writes_runs_short_and_still_cites_everything():
     notes = "\n".join(f"[{n}] mostly {'red' if n < 40 else 'blue'}; dark" for n in range(1, 61))
-    text = answer.summarise(sight.noted(notes), None, 300)
+    text = words.summarise(observation.noted(notes), None, 300)
     assert "Mostly red, dark (39): [1-39]" in text
-    assert markers.cited(text) == tuple(range(1, 61))
+    assert citations.cited(text) == tuple(range(1, 61))
 
 
 def test_the_opening_sentence_tells_nothing_about_the_images_it_cites():
-    sights = sight.noted("[3] mostly red; dark\n[4] mostly blue; bright")
-    again = sight.noted(answer.describe(sights, "Which are blue?"))
+    sights = observation.noted("[3] mostly red; dark\n[4] mostly blue; bright")
+    again = observation.noted(words.describe(sights, "Which are blue?"))
     assert {s.marker: (s.colour, s.light) for s in again} == {
         3: ("red", "dark"),
         4: ("blue", "bright"),
@@ -181,25 +181,25 @@ def test_the_opening_sentence_tells_nothing_about_the_images_it_cites():
     ],
 )
 def test_markers_are_read_in_all_their_forms(text, numbers):
-    assert markers.cited(text) == numbers
+    assert citations.cited(text) == numbers
 
 
 @pytest.mark.parametrize("numbers", [(1,), (1, 2, 3, 5), (9, 4, 5)])
 @pytest.mark.parametrize("short", [False, True])
 def test_what_is_written_is_read_again(numbers, short):
-    assert set(markers.cited(markers.written(numbers, short))) == set(numbers)
+    assert set(citations.cited(citations.written(numbers, short))) == set(numbers)
 
 
 def test_a_summary_that_must_be_short_counts_what_it_does_not_cite():
-    text = answer.summarise(sight.noted(NOTES), None, 300)
+    text = words.summarise(observation.noted(NOTES), None, 300)
     assert len(text.encode()) <= 300
     assert "more" in text
-    assert set(markers.cited(text)) < set(range(1, 61))
+    assert set(citations.cited(text)) < set(range(1, 61))
 
 
 def test_a_question_is_answered_with_evidence():
-    sights = sight.noted("[3] mostly red; dark\n[4] mostly blue; bright")
-    text = answer.describe(sights, answer.question_in("Look. Which are red or green?"))
+    sights = observation.noted("[3] mostly red; dark\n[4] mostly blue; bright")
+    text = words.describe(sights, words.question_in("Look. Which are red or green?"))
     assert "1 red: [3]." in text
     assert "None is green." in text
 
@@ -228,7 +228,7 @@ class Report(BaseModel):
     few: Annotated[list[str], Field(min_length=1, max_length=2)]
 
 
-SIGHTS = sight.noted("[17] mostly red; dark\n[18] mostly blue; bright")
+SIGHTS = observation.noted("[17] mostly red; dark\n[18] mostly blue; bright")
 
 
 def test_json_answers_validate_against_a_nested_schema_and_say_what_was_seen():
@@ -342,8 +342,11 @@ KEYED = {
     ],
 )
 def test_a_keyed_reply_answers_each_image_for_itself(config, keys):
-    sights = [sight.Sight(1, "red, dark", ("red", "dark")), sight.Sight(2, "blue", ("blue",))]
+    sights = [
+        observation.Observation(1, "red, dark", ("red", "dark")),
+        observation.Observation(2, "blue", ("blue",)),
+    ]
     value = fill(KEYED, sights, "All of them.")
     assert [value[key]["colour"] for key in "12"] == ["red", "blue"]
-    told = json.loads(liar.told(value, sights, SandboxConfig(**config)))
+    told = json.loads(malformed.told(value, sights, SandboxConfig(**config)))
     assert list(told) == keys

@@ -3,9 +3,9 @@
 import pytest
 
 from core.catalog.tiers import AccountLimits
-from overstory.sandbox.meter import Meter, RollingSum
-from overstory.sandbox.prefix import PrefixCache, Segment, text_segment, text_tokens
-from overstory.sandbox.refusal import Refusal
+from overstory.sandbox.account.prompt_cache import PrefixCache, Segment, text_segment, text_tokens
+from overstory.sandbox.account.usage import AccountUsage, RollingSum
+from overstory.sandbox.errors import Refusal
 
 WIDE = AccountLimits(1_000, 1_000, 1_000_000)
 WINDOW = 60.0
@@ -47,12 +47,12 @@ def refused(meter, times, limits, rejected_count=True):
 
 
 def test_the_sixth_call_in_flight_is_refused_in_the_known_words():
-    said = refused(Meter(), [0.0] * 6, AccountLimits(5, 100, 100))
+    said = refused(AccountUsage(), [0.0] * 6, AccountLimits(5, 100, 100))
     assert said == [""] * 5 + ["concurrency reached, current: 6, limit: 5"]
 
 
 def test_a_call_that_left_makes_room():
-    meter = Meter()
+    meter = AccountUsage()
     refused(meter, [0.0] * 5, AccountLimits(5, 100, 100))
     meter.leave()
     assert refused(meter, [0.1], AccountLimits(5, 100, 100)) == [""]
@@ -60,7 +60,7 @@ def test_a_call_that_left_makes_room():
 
 @pytest.mark.parametrize(("rejected_count", "at_60"), [(True, 11), (False, 0)])
 def test_rejected_calls_use_up_the_minute_when_they_count(rejected_count, at_60):
-    meter, limits = Meter(), AccountLimits(1_000, 10, 100)
+    meter, limits = AccountUsage(), AccountLimits(1_000, 10, 100)
     said = refused(meter, [0.0] * 10 + [30.0] * 10, limits, rejected_count)
     assert said[10] == "request limited RPM reached, current: 11, limit: 10"
     (late,) = refused(meter, [60.0], limits, rejected_count)
@@ -68,7 +68,7 @@ def test_rejected_calls_use_up_the_minute_when_they_count(rejected_count, at_60)
 
 
 def test_tokens_past_the_limit_are_refused_and_not_counted():
-    meter, limits = Meter(), AccountLimits(5, 100, 500_000)
+    meter, limits = AccountUsage(), AccountLimits(5, 100, 500_000)
     meter.charge(0.0, WINDOW, 400_000, limits)
     with pytest.raises(Refusal, match="TPM reached, current: 559755, limit: 500000"):
         meter.charge(1.0, WINDOW, 159_755, limits)
@@ -77,14 +77,14 @@ def test_tokens_past_the_limit_are_refused_and_not_counted():
 
 
 def test_completion_tokens_count_when_they_are_spent():
-    meter = Meter()
+    meter = AccountUsage()
     meter.charge(0.0, WINDOW, 90, AccountLimits(5, 100, 100))
     meter.settle(1.0, WINDOW, 20)
     assert meter.seen()["max_tokens_window"] == 110
 
 
 def test_without_limits_everything_is_let_in_and_still_counted():
-    meter = Meter()
+    meter = AccountUsage()
     assert refused(meter, [0.0] * 50, None) == [""] * 50
     seen = meter.seen()
     assert (seen["max_in_flight"], seen["max_requests_window"]) == (50, 50)

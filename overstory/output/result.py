@@ -1,0 +1,78 @@
+"""A job's result as values: the one JSON object of the contract, and its exit status."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from core.settings import SANDBOX
+from core.states import JobStatus
+from models.engine import Database
+from models.reads import pipeline
+from models.reads.pipeline import JobRow
+from models.state import coverage
+from overstory.output.answers import shape_of_job, shaped
+
+EXIT_STATUS = {
+    JobStatus.COMPLETED: 0,
+    JobStatus.PARTIAL: 3,
+    JobStatus.FAILED: 1,
+    JobStatus.CANCELLED: 1,
+    JobStatus.PAUSED: 3,  # for its budget: nothing else ends a run that is paused
+}
+WRONG_USAGE = 2
+INTERRUPTED = 130
+
+
+def result(database: Database, job: JobRow) -> dict[str, Any]:
+    """The JSON object of ``overstory run --json``. Names and shapes are a contract."""
+    with database.read() as connection:
+        counts = coverage(connection, job.id)
+        images = pipeline.images(connection, job.id)
+        tree = pipeline.tree_shape(connection, job.id)
+        used = pipeline.used(connection, job.id)
+    shape = shape_of_job(job)
+    return {
+        "job": job.id,
+        "status": str(job.status),
+        "answer": job.answer,
+        "reason": job.reason,
+        "coverage": {"submitted": job.submitted, **counts},
+        **shaped(job, images),
+        "images": [
+            {
+                "position": image.position,
+                "name": image.name,
+                "status": str(image.status),
+                "error": image.error,
+                "error_code": image.error_code,
+                "duplicate_of": image.duplicate_of,
+                **({"answer": shape.ordered(image.answer, image.position)} if shape else {}),
+            }
+            for image in images
+        ],
+        "tree": {"depth": tree.depth, "nodes": tree.nodes, "leaves": tree.leaves},
+        "usage": {
+            "requests": used.requests,
+            "prompt_tokens": used.prompt_tokens,
+            "cached_tokens": used.cached_tokens,
+            "completion_tokens": used.completion_tokens,
+            "cost": round(used.cost, 6),
+            "currency": used.currency,
+        },
+        "follows": job.follows,
+        "budget": job.options.get("budget"),
+        "model": job.model,
+        "endpoint": job.endpoint,
+        "sandbox": job.endpoint == SANDBOX,
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """How a run ended: the job as it stands, and whether somebody interrupted it. A job that is
+    paused for its budget has not ended, and nobody interrupted it."""
+
+    job: JobRow
+    interrupted: bool
+    signalled: bool = False  # somebody asked to stop, be it after the end

@@ -1,0 +1,116 @@
+"""The few lines under an answer: coverage, tree, use, and what failed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import NoReturn
+
+from rich.console import Console
+
+from core.account.budget import is_spent
+from core.settings import SANDBOX, Settings
+from core.states import ImageStatus, JobStatus
+from models.engine import Database
+from models.reads import pipeline
+from models.reads.pipeline import JobRow
+from models.state import coverage
+from overstory.output.answers import shape_of_job, shaped
+from overstory.output.plural import pluralize
+from overstory.output.result import EXIT_STATUS, INTERRUPTED, Ran, result
+from overstory.output.table import answer_text, print_table
+from overstory.output.terminal import for_stdout, safe
+from workers.endpoints import database_url
+
+FAILED_SHOWN = 10
+
+
+class Showing:
+    """Prints an ended job once: the answer or the JSON on stdout, the rest on stderr."""
+
+    def __init__(self, console: Console, settings: Settings, as_json: bool) -> None:
+        self._console = console
+        self._database = Database(database_url(settings))
+        self._as_json = as_json
+        self._shown = False
+
+    def __call__(self, job: JobRow) -> None:
+        if self._shown:
+            return
+        self._shown = True
+        if self._as_json:
+            found = result(self._database, job)
+            sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
+        else:
+            print_answer(self._database, job)
+        sys.stdout.flush()
+        if not self._as_json:
+            print_summary(self._console, self._database, job)
+
+    def settled(self, job: JobRow) -> NoReturn:
+        """Print a job that had ended before anybody asked, and exit with its status."""
+        self.finish(Ran(job, interrupted=False))
+
+    def finish(self, ran: Ran) -> NoReturn:
+        """Print what is not printed yet and exit with the job's status."""
+        self(ran.job)
+        if ran.interrupted:
+            _line(
+                self._console,
+                f"interrupted: run the same command again to continue job {ran.job.id}",
+            )
+            sys.exit(INTERRUPTED)
+        sys.exit(EXIT_STATUS[ran.job.status])
+
+
+def print_answer(database: Database, job: JobRow) -> None:
+    """The answer on stdout. Where each image was asked a terminal gets a table of the answers; a
+    pipe gets the lines."""
+    shape = shape_of_job(job)
+    table = shape is not None and shape.each is not None and sys.stdout.isatty()
+    lines_only = bool(job.options.get("each_only"))
+    if job.answer and not (table and lines_only):
+        sys.stdout.write(for_stdout(answer_text(job, shape)) + "\n")
+    if table and shape is not None:
+        with database.read() as connection:
+            images = pipeline.images(connection, job.id)
+        print_table(Console(), job, shape, images)
+
+
+def print_summary(console: Console, database: Database, job: JobRow) -> None:
+    with database.read() as connection:
+        counts = coverage(connection, job.id)
+        shape = pipeline.tree_shape(connection, job.id)
+        used = pipeline.used(connection, job.id)
+        taken_over = pipeline.taken_over(connection, job.id)
+        images = pipeline.images(connection, job.id)
+    failed = [image for image in images if image.status == ImageStatus.FAILED]
+    parts = [f"{pluralize(job.submitted, 'image')} submitted"]
+    parts += [f"{number:,} {name}" for name, number in counts.items() if number]
+    tokens = used.prompt_tokens + used.completion_tokens
+    tree = f"tree of {pluralize(shape.leaves, 'leaf', 'leaves')}, {pluralize(shape.nodes, 'node')}"
+    charged = " (not charged: sandbox)" if job.endpoint == SANDBOX else ""
+    left = job.submitted - sum(counts.values()) if is_spent(job.status, job.reason) else 0
+    parts += [f"{left:,} not looked at yet"] if left else []
+    parts[-1] += ";" if shape.nodes == 1 else f"; {tree};"
+    _line(console, f"\njob {job.id} {job.status}: {', '.join(parts)}")
+    _line(
+        console,
+        f"{pluralize(used.requests, 'request')} sent, {pluralize(tokens, 'token')},"
+        f" {used.cost:.4f} {used.currency}{charged}",
+    )
+    wrong = shaped(job, images).get("data_error")
+    if wrong:
+        _line(console, f"the object does not fit the schema: {wrong}")
+    if taken_over:
+        _line(console, f"continued: {taken_over}")
+    if job.status in (JobStatus.FAILED, JobStatus.PAUSED) and job.reason:
+        _line(console, f"{job.status}: {job.reason}")
+    for image in failed[:FAILED_SHOWN]:
+        _line(console, f"  [{image.position}] {image.name}: {image.error}")
+    if len(failed) > FAILED_SHOWN:
+        _line(console, f"  and {len(failed) - FAILED_SHOWN:,} more")
+
+
+def _line(console: Console, text: str) -> None:
+    console.print(safe(text), markup=False, highlight=False, soft_wrap=True)

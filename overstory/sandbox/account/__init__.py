@@ -1,0 +1,1 @@
+"""One account: what it uses, stores and has cached."""

@@ -1,0 +1,1 @@
+"""Answers made of what was seen: words, JSON, citations, and malformed ones on demand."""

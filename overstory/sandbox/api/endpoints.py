@@ -1,0 +1,97 @@
+"""The small endpoints: models, token count, account, and the sandbox's own controls."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from core.errors import WrongUsage
+from overstory.sandbox.api.handler import Handler
+from overstory.sandbox.errors import wrong_param
+from overstory.sandbox.models import MODELS, find_model
+from overstory.sandbox.protocol.image_sources import Sources
+from overstory.sandbox.protocol.prompt import segments_of
+from overstory.sandbox.protocol.request import model_name, read_messages
+
+
+class Models(Handler):
+    """``GET /v1/models``."""
+
+    def get(self) -> None:
+        """List the models."""
+        self.account()
+        cards = [model.card() for model in MODELS.values()]
+        self.send({"object": "list", "data": cards})
+
+
+class OneModel(Handler):
+    """``GET /v1/models/{id}``."""
+
+    def get(self, name: str) -> None:
+        """One model. Raises Refusal 404."""
+        self.account()
+        self.send(find_model(name, 404).card())
+
+
+class TokenCount(Handler):
+    """``POST /v1/token/count``: not counted toward any limit, as none is documented."""
+
+    async def post(self) -> None:
+        """The tokens of a model's messages, images included."""
+        account, body = self.account(), await self.json_object()
+        model = find_model(model_name(body), self.config.unknown_model_status)
+        ask = read_messages(body, model, self.config)
+        pictures = await Sources(account.files, self.house.eyes, self.config).pictures(ask.images)
+        total = sum(segment.tokens for segment in segments_of(ask, pictures))
+        self.send({"data": {"total_tokens": total}})
+
+
+class Balance(Handler):
+    """``GET /v1/accounts``."""
+
+    def get(self) -> None:
+        """The balance: 100, or 0 while ``no_balance`` is on."""
+        self.account()
+        cash = 0.0 if self.config.no_balance else 100.0
+        self.send(
+            {
+                "object": "account",
+                "type": "prepaid",
+                "balance": cash,
+                "total_cash_balance": cash,
+                "total_voucher_balance": 0.0,
+            }
+        )
+
+
+class Stats(Handler):
+    """``GET /_sandbox/stats``: what the sandbox counted, for judging a client."""
+
+    def get(self) -> None:
+        """All counts."""
+        self.send(self.house.seen())
+
+
+class Config(Handler):
+    """``/_sandbox/config``: read it, or change a part of it while it runs."""
+
+    def get(self) -> None:
+        """The whole config."""
+        self.send(self.config.model_dump(mode="json"))
+
+    async def post(self) -> None:
+        """A partial update. Raises Refusal 400, and then nothing has changed."""
+        changes = await self.json_object()
+        try:
+            self.house.configure(changes)
+        except (ValidationError, WrongUsage) as error:
+            raise wrong_param(str(error)) from error
+        self.get()
+
+
+class Reset(Handler):
+    """``POST /_sandbox/reset``: counts, windows and prompt caches begin anew; files stay."""
+
+    def post(self) -> None:
+        """Forget the counts."""
+        self.house.reset()
+        self.send(self.house.seen())

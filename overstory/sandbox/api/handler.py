@@ -1,0 +1,145 @@
+"""What every endpoint shares: trace id, error envelope, auth, and waiting that a client can end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+from types import TracebackType
+from typing import Any
+from uuid import uuid4
+
+from tornado.http1connection import HTTP1Connection
+from tornado.iostream import StreamClosedError
+from tornado.web import HTTPError, RequestHandler
+
+from overstory.sandbox.config import SandboxConfig
+from overstory.sandbox.errors import Refusal, not_found, wrong_param
+from overstory.sandbox.state import Account, SandboxState
+
+BIG_BODY_BYTES = 256 * 1024
+
+
+class ClientGone(Exception):
+    """The client closed its connection before the reply was written."""
+
+
+class Handler(RequestHandler):
+    """The base of all endpoints. A Refusal raised anywhere becomes its envelope."""
+
+    house: SandboxState
+
+    def initialize(self, house: SandboxState) -> None:
+        """Called by tornado with what the route was made with."""
+        self.house = house
+        self._gone = asyncio.Event()
+
+    def set_default_headers(self) -> None:
+        """X-Trace-Id on every reply; nothing that StepFun does not send."""
+        self.trace = getattr(self, "trace", "") or uuid4().hex
+        self.set_header("X-Trace-Id", self.trace)
+        self.clear_header("Server")
+
+    @property
+    def config(self) -> SandboxConfig:
+        """The config as it is now."""
+        return self.house.config
+
+    def account(self) -> Account:
+        """The caller's account. Raises Refusal 401, and 503 in an outage."""
+        account = self.house.account(self.authorization)
+        self.house.check_open()
+        return account
+
+    @property
+    def authorization(self) -> str:
+        """The Authorization header."""
+        return str(self.request.headers.get("Authorization", ""))
+
+    async def json_object(self) -> dict[str, Any]:
+        """The body. Raises Refusal 400 when it is no JSON object. A big one is parsed aside."""
+        data = self.request.body
+        try:
+            if len(data) > BIG_BODY_BYTES:
+                body = await asyncio.to_thread(json.loads, data)
+            else:
+                body = json.loads(data)
+        except ValueError as error:
+            raise wrong_param("the body is not valid JSON") from error
+        if not isinstance(body, dict):
+            raise wrong_param("the body must be a JSON object")
+        return body
+
+    def send(self, value: object) -> None:
+        """Finish with JSON."""
+        self.set_header("Content-Type", "application/json")
+        self.finish(json.dumps(value, ensure_ascii=False))
+
+    async def pause(self, seconds: float) -> None:
+        """Wait. Raises ClientGone as soon as the client leaves."""
+        if seconds > 0:
+            try:
+                await asyncio.wait_for(self._gone.wait(), seconds)
+            except TimeoutError:
+                return
+        if self._gone.is_set():
+            raise ClientGone
+
+    def on_connection_close(self) -> None:
+        """Called by tornado when the client leaves early."""
+        self._gone.set()
+
+    async def push(self, data: str) -> None:
+        """Send a part of the reply now. Raises ClientGone."""
+        self.write(data)
+        try:
+            await self.flush()
+        except StreamClosedError as error:
+            raise ClientGone from error
+
+    def hang_up(self, reset: bool = False) -> None:
+        """Close the connection here and now, with an RST if ``reset``."""
+        assert isinstance(self.request.connection, HTTP1Connection)
+        stream = self.detach()
+        connection: socket.socket | None = getattr(stream, "socket", None)
+        if reset and connection is not None:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        stream.close()
+
+    def compute_etag(self) -> None:
+        """No ETag: the API has none."""
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """The envelope of whatever was raised."""
+        error = kwargs.get("exc_info", (None, None))[1]
+        refusal = (
+            error if isinstance(error, Refusal) else _refusal_of(status_code, self.request.path)
+        )
+        self.set_status(refusal.status)
+        self.send(refusal.envelope)
+
+    def log_exception(
+        self,
+        typ: type[BaseException] | None,
+        value: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        """Only what nobody expected is logged."""
+        if not isinstance(value, Refusal | HTTPError | ClientGone):
+            super().log_exception(typ, value, tb)
+
+
+class NotFound(Handler):
+    """Every path that is not served."""
+
+    def prepare(self) -> None:
+        """Raises Refusal 404."""
+        raise not_found(self.request.path)
+
+
+def _refusal_of(status: int, path: str) -> Refusal:
+    if status in (404, 405):
+        return not_found(path)
+    kind = "request_params_invalid" if status < 500 else "internal_error"
+    return Refusal(status, kind, kind.replace("_", " "))

@@ -1,0 +1,1 @@
+"""The protocol: requests as the API takes them, replies as it gives them."""

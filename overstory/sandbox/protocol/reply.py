@@ -1,0 +1,135 @@
+"""The reply to a chat request: its words, its tokens, and its JSON shapes (fact sheet 2.2, 2.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+from overstory.sandbox.account.prompt_cache import BYTES_PER_TOKEN, text_tokens
+from overstory.sandbox.config import FaultKind
+
+_THOUGHT = "Looking at each image in turn, at its size, its colours and its light. "
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one call; completion includes reasoning."""
+
+    prompt: int
+    cached: int
+    completion: int
+
+    def card(self) -> dict[str, Any]:
+        """The usage object, with the cached count in both places and reasoning_tokens 0."""
+        return {
+            "prompt_tokens": self.prompt,
+            "completion_tokens": self.completion,
+            "total_tokens": self.prompt + self.completion,
+            "cached_tokens": self.cached,
+            "prompt_tokens_details": {"cached_tokens": self.cached},
+            "completion_tokens_details": {"reasoning_tokens": 0},
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One finished generation."""
+
+    id: str
+    model: str
+    created: int
+    content: str
+    reasoning: str
+    finish: str
+    usage: Usage
+    choices: int = 1
+
+    def completion(self) -> dict[str, Any]:
+        """The chat.completion object."""
+        message = {"role": "assistant", "content": self.content} | _thinking(self.reasoning)
+        choices = [
+            {"index": index, "message": message, "finish_reason": self.finish}
+            for index in range(self.choices)
+        ]
+        return self._head("chat.completion") | {"choices": choices, "usage": self.usage.card()}
+
+    def chunks(self, tokens_each: int, dialect: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        """The stream's chunks with the tokens each brings; reasoning precedes content."""
+        open_end: str | None = "" if dialect == "a" else None
+        yield 0, self._chunk({"role": "assistant", "content": ""}, open_end, 0)
+        spent = 0
+        for delta, tokens in self._deltas(tokens_each):
+            spent = min(spent + tokens, self.usage.completion)
+            yield tokens, self._chunk(_worded(delta, dialect), open_end, spent)
+        yield 0, self._chunk(_worded({"content": ""}, dialect), self.finish, self.usage.completion)
+
+    def _deltas(self, tokens_each: int) -> Iterator[tuple[dict[str, str], int]]:
+        size = tokens_each * BYTES_PER_TOKEN
+        for piece in _pieces(self.reasoning, size):
+            yield _thinking(piece), text_tokens(len(piece.encode()))
+        for piece in _pieces(self.content, size):
+            yield {"content": piece}, text_tokens(len(piece.encode()))
+
+    def _chunk(self, delta: dict[str, str], finish: str | None, spent: int) -> dict[str, Any]:
+        choice = {"index": 0, "delta": delta, "finish_reason": finish}
+        usage = replace(self.usage, completion=spent).card()
+        return self._head("chat.completion.chunk") | {"choices": [choice], "usage": usage}
+
+    def _head(self, kind: str) -> dict[str, Any]:
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+
+
+def _thinking(text: str) -> dict[str, str]:
+    """Both names are sent, with the same text, whatever reasoning_format asked."""
+    return {"reasoning": text, "reasoning_content": text} if text else {}
+
+
+def _worded(delta: dict[str, str], dialect: str) -> dict[str, str]:
+    return {"role": ""} | delta if dialect == "a" else delta
+
+
+def _pieces(text: str, size: int) -> Iterator[str]:
+    for start in range(0, len(text), size):
+        yield text[start : start + size]
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """How max_tokens was used: reasoning first, then content (fact sheet 2.2)."""
+
+    content: str
+    reasoning: str
+    finish: str
+    tokens: int
+
+
+def spend(text: str, reasoning_tokens: int, budget: int, stops: tuple[str, ...] = ()) -> Spent:
+    """Cut ``text`` at a stop word and at ``budget`` tokens, after the reasoning took its share."""
+    thought = _thought(min(reasoning_tokens, budget))
+    used = text_tokens(len(thought))
+    for stop in stops:
+        text = text.split(stop, 1)[0]
+    data = text.encode()
+    room = (budget - used) * BYTES_PER_TOKEN
+    if len(data) <= room:
+        return Spent(text, thought, "stop", used + text_tokens(len(data)))
+    return Spent(data[:room].decode(errors="ignore"), thought, "length", budget)
+
+
+def _thought(tokens: int) -> str:
+    size = tokens * BYTES_PER_TOKEN
+    return (_THOUGHT * (size // len(_THOUGHT) + 1))[:size]
+
+
+def spoiled(spent: Spent, fault: FaultKind | None, budget: int) -> Spent:
+    """What a fault leaves of a generation."""
+    match fault:
+        case FaultKind.LENGTH:
+            return Spent("", _thought(min(budget, 64)), "length", min(budget, 64))
+        case FaultKind.EMPTY:
+            return replace(spent, content="", finish="stop")
+        case FaultKind.CONTENT_FILTER:
+            return replace(spent, content="", finish="content_filter")
+        case _:
+            return spent

@@ -1,0 +1,156 @@
+"""All the state of a running sandbox: its config, accounts, faults, eyes and ledger."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from core.catalog.tiers import AccountLimits
+from overstory.sandbox.account.file_store import FileStore
+from overstory.sandbox.account.prompt_cache import PrefixCache
+from overstory.sandbox.account.usage import AccountUsage
+from overstory.sandbox.call_log import Ledger
+from overstory.sandbox.config import SandboxConfig
+from overstory.sandbox.errors import bad_key, no_balance, server_fault
+from overstory.sandbox.faults import Faults, crowded
+from overstory.sandbox.vision.decode import Decoder
+
+
+class Account:
+    """What belongs to one API key; ``name`` is a short hash of it."""
+
+    def __init__(self, key: str) -> None:
+        self.name = sha256(key.encode()).hexdigest()[:12]
+        self.meter = AccountUsage()
+        self.files = FileStore()
+        self.cache = PrefixCache()
+
+    def seen(self) -> dict[str, object]:
+        """What the account did, as /_sandbox/stats tells it."""
+        files = {
+            "uploads": self.files.uploads,
+            "distinct_uploads": len(self.files.shas),
+            "files": len(self.files),
+            "deletes": self.files.deletes,
+        }
+        return self.meter.seen() | files
+
+
+class SandboxState:
+    """One sandbox. ``clock`` is monotonic seconds."""
+
+    def __init__(
+        self,
+        config: SandboxConfig,
+        ledger: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.config = config
+        self.ledger = Ledger(ledger)
+        self.eyes = Decoder()
+        self.faults = Faults(config)
+        self.unauthorized = 0
+        self._accounts: dict[str, Account] = {}
+        self._clock = clock
+
+    def account(self, authorization: str) -> Account:
+        """The account of an Authorization header. Raises Refusal 401."""
+        scheme, _, key = authorization.strip().partition(" ")
+        key, config = key.strip(), self.config
+        listed = key in config.good_keys if config.good_keys else key not in config.bad_keys
+        if scheme.lower() != "bearer" or not key or not listed or config.refuse_keys:
+            self.unauthorized += 1
+            raise bad_key()
+        account = self._accounts.get(key)
+        if account is None:
+            account = self._accounts[key] = Account(key)
+        return account
+
+    def check_open(self, paid: bool = False) -> None:
+        """Raises Refusal while a switch closes the house: outage; for paid calls no balance too."""
+        if self.config.outage:
+            raise server_fault(503)
+        if paid and self.config.no_balance:
+            raise no_balance()
+
+    def check_calm(self) -> None:
+        """Raises Refusal 429 while the switch for that is on."""
+        if self.config.always_429:
+            raise crowded(self.config)
+
+    @contextmanager
+    def place(self, account: Account) -> Iterator[None]:
+        """Hold one of the account's places. Raises Refusal 429."""
+        config = self.config
+        account.meter.enter(
+            self._clock(), config.window_seconds, self._limits, config.rejected_count_toward_rpm
+        )
+        try:
+            yield
+        finally:
+            account.meter.leave()
+
+    def charge(self, account: Account, tokens: int) -> None:
+        """Count prompt tokens. Raises Refusal 429."""
+        account.meter.charge(self._clock(), self.config.window_seconds, tokens, self._limits)
+
+    def settle(self, account: Account, tokens: int) -> None:
+        """Count completion tokens."""
+        account.meter.settle(self._clock(), self.config.window_seconds, tokens)
+
+    def configure(self, changes: dict[str, Any]) -> None:
+        """Change the config from now on; a new seed, script or rates restart the faults.
+
+        Raises pydantic's ValidationError or core's WrongUsage, and then changes nothing.
+        """
+        self.config = self.config.changed(changes)
+        if changes.keys() & {"seed", "script", "rates"}:
+            self.faults = Faults(self.config)
+
+    def reset(self) -> None:
+        """Forget counts, windows and prompt caches; files stay."""
+        self.ledger.reset()
+        self.unauthorized = 0
+        for account in self._accounts.values():
+            in_flight = account.meter.in_flight
+            account.meter, account.cache = AccountUsage(), PrefixCache()
+            account.meter.in_flight = in_flight
+            account.files.reset()
+
+    def seen(self) -> dict[str, Any]:
+        """Everything that was counted: ours, and each account's."""
+        accounts = {account.name: account.seen() for account in self._accounts.values()}
+        return (
+            self.ledger.seen()
+            | {"unauthorized": self.unauthorized}
+            | _summed(list(accounts.values()))
+            | {"accounts": accounts}
+        )
+
+    def close(self) -> None:
+        """Let go of threads and files."""
+        self.eyes.close()
+        self.ledger.close()
+
+    @property
+    def _limits(self) -> AccountLimits | None:
+        return self.config.limits if self.config.enforce_limits else None
+
+
+def _summed(accounts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Highest of what is a height, sum of what is a count, over all accounts."""
+    names = ("max_in_flight", "max_requests_window", "max_admitted_window", "max_tokens_window")
+    heights = {name: max((seen[name] for seen in accounts), default=0) for name in names}
+    counts = {
+        name: sum(seen[name] for seen in accounts)
+        for name in ("in_flight", "uploads", "distinct_uploads", "files", "deletes")
+    }
+    refused = {
+        kind: sum(seen["refused_429"].get(kind, 0) for seen in accounts)
+        for kind in ("concurrency", "rpm", "tpm")
+    }
+    return heights | counts | {"refused_429": refused}

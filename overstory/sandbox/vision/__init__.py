@@ -1,0 +1,1 @@
+"""Seeing: images decoded for real and described from their pixels."""

@@ -1,0 +1,245 @@
+"""The fork_server: workers forked from one process that has loaded the code."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from core.settings import Settings, load
+from overstory.local import forks
+from overstory.local.forks import Fork, ForkServer
+from overstory.local.home import prepare_home
+from overstory.local.stack import LocalStack
+from overstory.local.workers import planned_workers
+from tests.waiting import eventually, lives
+from workers.app import make_app
+from workers.endpoints import read_stack
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="Linux alone has pidfds"),
+    # the stack forgets its Popen of what others may take over, and stops it by its pid
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+SECONDS = 60.0
+
+
+@pytest.fixture
+def fork_server(home: Path) -> Iterator[ForkServer]:
+    prepare_home(home)
+    made = forks.begin(load())
+    assert made is not None
+    yield made
+    made.dismiss()
+
+
+@pytest.fixture
+def stack(fork_server: ForkServer) -> Iterator[LocalStack]:
+    embedded = LocalStack(load(cpu_workers=1), fork_server=fork_server)
+    embedded.start()
+    yield embedded
+    embedded.stop_workers(0.0)
+    embedded.stop()
+
+
+def test_workers_are_forks_with_a_session_and_a_log_of_their_own(stack: LocalStack) -> None:
+    stack.start_workers()
+    for worker in stack.workers:
+        assert isinstance(worker.process, Fork)
+        assert os.getsid(worker.process.pid) == worker.process.pid
+    logs = [path for path in (stack.settings.home / "logs").glob("*.log") if path.stem != "sandbox"]
+    assert len(logs) == len(stack.workers)
+    eventually(lambda: all(" ready." in log.read_text("utf-8") for log in logs), SECONDS)
+
+
+def test_workers_end_when_they_are_asked_to(stack: LocalStack) -> None:
+    stack.start_workers()
+    processes = [worker.process for worker in stack.workers]
+    stack.stop_workers(SECONDS)
+    assert all(process is not None and process.poll() is not None for process in processes)
+
+
+def test_workers_end_when_their_crew_is_gone(stack: LocalStack, fork_server: ForkServer) -> None:
+    stack.start_workers()
+    fork_server.dismiss()
+    for worker in stack.workers:
+        assert worker.process is not None
+        worker.process.wait(SECONDS)
+
+
+def test_a_worker_that_died_is_started_alone_where_the_crew_is_gone(
+    stack: LocalStack, fork_server: ForkServer
+) -> None:
+    stack.start_workers()
+    fork_server.dismiss()
+    for worker in stack.workers:
+        assert worker.process is not None
+        worker.process.wait(SECONDS)
+    assert stack.revive() == len(stack.workers)
+    assert all(isinstance(worker.process, subprocess.Popen) for worker in stack.workers)
+
+
+@pytest.mark.parametrize("made", [forks.begin, forks.split])
+def test_there_is_no_crew_where_the_workers_are_somebody_elses(
+    made: Callable[[Settings], ForkServer | None],
+) -> None:
+    assert made(load(broker_url="redis://127.0.0.1:1/0")) is None
+
+
+def test_who_was_dismissed_is_not_killed_again(
+    fork_server: ForkServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its number may be another process's by then."""
+    fork_server.dismiss()
+    monkeypatch.setattr(os, "kill", lambda pid, sign: pytest.fail(f"killed {pid}"))
+    fork_server.dismiss()
+
+
+def test_a_process_with_threads_is_not_forked(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare_home(home)
+    monkeypatch.setattr(os, "fork", lambda: pytest.fail("forked with a thread"))
+    ended = threading.Event()
+    thread = threading.Thread(target=ended.wait)
+    thread.start()
+    fork_server = forks.split(load())
+    assert fork_server is not None
+    fork_server.dismiss()
+    ended.set()
+    thread.join()
+
+
+SPLIT = """
+import sys, time
+from core.settings import load
+import workers.parent
+workers.parent.IDLE_SECONDS = 2.0
+from overstory.local.forks import Fork, split
+fork_server = split(load())
+from overstory.local.stack import LocalStack
+embedded = LocalStack(load(cpu_workers=1), fork_server=fork_server)
+embedded.begin()
+embedded.start()
+embedded.start_workers()
+members = {fork_server._preparing.pid, fork_server._calling.pid}
+workers = [worker.process.pid for worker in embedded.workers if isinstance(worker.process, Fork)]
+print(len(members), *members, *workers, flush=True)
+sys.stdin.readline()
+embedded.stop_workers(60.0)
+embedded.stop()
+"""
+
+
+STUCK = """
+import time
+from celery.worker.heartbeat import Heart
+Heart.start = lambda self: [time.sleep(1) for _ in iter(int, 1)]
+"""
+
+
+@pytest.fixture
+def command(home: Path, request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
+    """A command that split a fork server off and waits for a line."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", getattr(request, "param", SPLIT)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    yield process
+    process.kill()
+    process.communicate()
+    if (left := read_stack(home)) is not None:  # for the next run, after a kill
+        for pid in filter(None, (left.broker_pid, left.sandbox_pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def family(command: subprocess.Popen[str]) -> list[int]:
+    """The processes of its fork server (two) and the workers that these forked."""
+    assert command.stdout is not None
+    count, *pids = map(int, command.stdout.readline().split())
+    assert count == 2
+    assert len(pids) == count + len(planned_workers(load(cpu_workers=1)))
+    return pids
+
+
+def test_a_crew_split_off_a_command_has_two_processes_that_hold_nothing_of_it(
+    command: subprocess.Popen[str],
+) -> None:
+    members = family(command)[:2]
+    for pid in members:
+        assert os.getsid(pid) == pid
+        assert sorted(int(fd.name) for fd in Path(f"/proc/{pid}/fd").iterdir()) == [0, 1, 2]
+
+
+def test_all_of_it_ends_with_the_command(command: subprocess.Popen[str]) -> None:
+    pids = family(command)
+    command.communicate("end\n", timeout=SECONDS)
+    assert command.returncode == 0
+    assert not any(lives(pid) for pid in pids)
+
+
+def test_nothing_of_it_outlives_a_command_that_was_killed(command: subprocess.Popen[str]) -> None:
+    pids = family(command)
+    command.kill()
+    eventually(lambda: not any(lives(pid) for pid in pids), SECONDS)
+
+
+def until_ready(stack: LocalStack) -> None:
+    stack.start_workers()
+    logs = [stack.log_file(stack._name(worker, n)) for n, worker in enumerate(stack.workers)]
+    eventually(
+        lambda: all(log.exists() and " ready." in log.read_text("utf-8") for log in logs), SECONDS
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "wish", "before"),
+    [
+        ("a-run", None, "task events enabled"),  # it sent none
+        ("service", None, "task events already enabled"),
+        ("a-run", True, "task events already enabled"),
+    ],
+)
+def test_the_workers_of_a_run_tell_nobody_what_they_do_until_somebody_watches(
+    stack: LocalStack, name: str, wish: bool | None, before: str
+) -> None:
+    """A Flower that comes asks for events as is done here."""
+    stack.name = name
+    stack.settings = stack.settings.model_copy(update={"task_events": wish})
+    until_ready(stack)
+    replies = make_app(stack.settings).control.enable_events(
+        reply=True, timeout=SECONDS, limit=len(stack.workers)
+    )
+    assert {told["ok"] for reply in replies for told in reply.values()} == {before}
+    assert len(replies) == len(stack.workers)
+
+
+@pytest.mark.parametrize("command", [STUCK + SPLIT], indirect=True)
+def test_workers_that_hear_no_signal_do_not_outlive_their_command(
+    command: subprocess.Popen[str], home: Path
+) -> None:
+    """As those that come up when their broker goes, too: they try to connect for ever."""
+    pids = family(command)
+    logs = [path for path in (home / "logs").glob("*.log") if path.stem != "sandbox"]
+    eventually(lambda: all("Connected to" in log.read_text("utf-8") for log in logs), SECONDS)
+    command.kill()
+    eventually(lambda: not any(lives(pid) for pid in pids), SECONDS)
+
+
+def test_a_workers_last_pop_takes_no_message_with_it(stack: LocalStack) -> None:
+    """A message that is sent while the workers end is there for whoever comes next."""
+    until_ready(stack)
+    stack.stop_workers(SECONDS)
+    app = make_app(stack.settings)
+    with app.connection_for_write() as connection:
+        for queue in ("preprocess", "upload", "infer"):
+            connection.SimpleQueue(queue).put({"hint": queue})
+            assert connection.SimpleQueue(queue).qsize() == 1
