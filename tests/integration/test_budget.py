@@ -20,9 +20,9 @@ from models.state import Moved
 from models.tables import Call
 from overstory.sandbox.process import SandboxProcess
 from tasks import submit as submitting
-from tests.integration.account import Account, on_one_database
-from tests.integration.jobs import submit
-from tests.waiting import eventually
+from tests.support.account import Account, on_one_database
+from tests.support.jobs import submit
+from tests.support.waiting import eventually
 
 PRICE = Price("USD", 0.20, 0.04, 1.15)
 DEAR = 8_000
