@@ -10,11 +10,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from clients.sources.expand import expand
 from clients.sources.location import Source
 from core.errors import WrongUsage
+from core.job_options import Exchange, JobOptions
 from core.states import ANSWERED_JOBS
 from core.text.hashing import content_key
 from models.new_job import NewJob
@@ -25,9 +25,6 @@ from tasks.job_layout import Keep, identity_of
 from tasks.preprocess import limits_of
 from tasks.runtime.services import Services
 from tasks.submit import Submitted, continue_job
-
-SHAPES = ("each", "each_only", "schema")
-"""Options of a job that a further question, which is answered in words, does not inherit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,11 +95,19 @@ def ask(
         raise WrongUsage(
             f"an earlier question is not answered yet: 'overstory resume {waiting[0]}'"
         )
-    history = [_exchange(services, turn) for turn in [ground.job, *earlier] if turn.answer]
-    plain = {name: v for name, v in ground.job.options.items() if name not in SHAPES}
-    options = {**plain, "history": history, "look": shown, "fresh": False}
+    history = tuple(_exchange(services, turn) for turn in [ground.job, *earlier] if turn.answer)
+    options = replace(
+        ground.job.options,
+        history=history,
+        look=tuple(shown),
+        fresh=False,
+        each=None,  # the answer is plain text
+        each_only=False,
+        schema=None,
+    )
     job = _like(ground.job, options)
-    key = content_key(["turn", ground.job.id, question, shown, history])
+    exchanges = [asdict(exchange) for exchange in history]
+    key = content_key(["turn", ground.job.id, question, shown, exchanges])
     job = replace(job, ask=question, key=key, family=None, follows=ground.job.id)
     keep = Keep(branches=False, look=look)
     return continue_job(services, job, ground.sources, ground.before, keep)
@@ -118,12 +123,12 @@ def base_of(services: Services, job_id: str) -> str:
 
 def is_turn(job: JobRow) -> bool:
     """Whether a job is a further question about another one's images."""
-    return "history" in job.options
+    return job.options.is_follow_up
 
 
 def looked_at(turn: JobRow) -> list[int]:
     """The positions whose leaves a turn looks at again; none where it reads the notes alone."""
-    return list(turn.options.get("look", ()))
+    return list(turn.options.look)
 
 
 def fits_one_request(ground: Earlier) -> bool:
@@ -170,7 +175,7 @@ def _changed(services: Services, ground: Ground, found: Sequence[Source]) -> Sub
     return continue_job(services, replace(job, key=key), found, ground.before, Keep())
 
 
-def _like(job: JobRow, options: dict[str, Any]) -> NewJob:
+def _like(job: JobRow, options: JobOptions) -> NewJob:
     return NewJob(
         id=secrets.token_hex(6),
         key="",
@@ -188,7 +193,7 @@ def _like(job: JobRow, options: dict[str, Any]) -> NewJob:
     )
 
 
-def _exchange(services: Services, job: JobRow) -> dict[str, str]:
-    """A question and what was answered, without what we add about images that failed."""
+def _exchange(services: Services, job: JobRow) -> Exchange:
+    """A question and its answer, without the sentence that we add about failed images."""
     with services.database.read() as connection:
-        return {"ask": job.ask, "answer": pipeline.root_text(connection, job.id) or ""}
+        return Exchange(job.ask, pipeline.root_text(connection, job.id) or "")

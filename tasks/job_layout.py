@@ -15,7 +15,7 @@ from clients.sources import duplicates
 from clients.sources.location import Source
 from core.catalog.tokens import Detail
 from core.errors import RefusalCode
-from core.requests.request import RequestContext, fan_in_of, request_context
+from core.requests.request import RequestContext, request_context
 from core.states import ImageStatus
 from core.text import citations
 from core.tree.capacity import RequestCapacity, base64_bytes, expected_bytes, expected_tokens
@@ -76,9 +76,9 @@ def arrange(
         options=job.options,
     )
     if before is None:
-        images, leaves = place(found, ask.shape, detail)
+        images, leaves = place(found, ask.capacity, detail)
         images = _begun(services, found, images, prepared)
-        tree = plan_tree(leaves, fan_in_of(ask, leaves))
+        tree = plan_tree(leaves, ask.fan_in(leaves))
         return Arranged(images, tree, [None] * len(tree))
     return _continued(services, ask, found, before, keep)
 
@@ -104,10 +104,10 @@ def _continued(
         _weight(before.images.get(identity)) or _expected(found[index], ask.detail)
         for index, identity in zip(distinct, identities, strict=True)
     ]
-    fan_in = fan_in_of(ask, len(found))
-    plan = replan(identities, weights, before.root, ask.shape.leaf, fan_in)
+    fan_in = ask.fan_in(len(found))
+    plan = replan(identities, weights, before.root, ask.capacity.leaf, fan_in)
     if plan is None:
-        sizes = pack(weights, ask.shape.leaf)
+        sizes = pack(weights, ask.capacity.leaf)
         tree = plan_tree(len(sizes), fan_in)
         plan = Replanned(tree, sizes, [None] * len(tree))
     kept = _kept_nodes(plan, before, keep, identities)
@@ -195,10 +195,10 @@ def _there(services: Services, known: Collection[KnownImage]) -> set[str]:
 
 def _moved(ask: RequestContext, known: KnownImage, positions: dict[int, int]) -> KnownImage:
     """An image whose answer is taken over, with the positions it names."""
-    if ask.shaping is None or known.answer is None:
+    if ask.answer_spec is None or known.answer is None:
         return known
     own = positions[known.position]
-    return replace(known, answer=ask.shaping.parts.moved(known.answer, positions, own))
+    return replace(known, answer=ask.answer_spec.parts.moved(known.answer, positions, own))
 
 
 def _text(before: Earlier, node_id: int | None, positions: dict[int, int]) -> KeptNode | None:

@@ -19,7 +19,7 @@ from celery.exceptions import Ignore
 
 from clients.sources.expand import expand
 from clients.sources.location import Source
-from core import prompts
+from core import prompts, stages
 from core.catalog.tokens import Detail
 from core.errors import ServiceAway, WrongUsage
 from core.jobs import JobSpec, parse_spec
@@ -77,7 +77,7 @@ def submit(services: Services, spec: JobSpec, natural: bool = False) -> Submitte
     prepared = {} if anew else _prepared(services, job, expansion.sources)
     made = _write(services, job, expansion.sources, before, Keep(), spec.webhook, prepared)
     counts: dict[str, Value] = {"overstory.images": len(expansion.sources)}
-    services.traces.span("overstory.submit", made.job_id, began_ns, counts, root=True)
+    services.traces.span(stages.SUBMIT.task, made.job_id, began_ns, counts, root=True)
     if not made.created:
         return _again(services, made.job_id, spec, ignored)
     return replace(made, ignored=ignored)
@@ -121,9 +121,10 @@ def _write(
 
 def start(services: Services, job_id: str, images: Mapping[str, int]) -> None:
     """Send the first messages of a job; ``images``: how many there are, by status."""
-    for stage, status in (("preprocess", ImageStatus.PENDING), ("upload", ImageStatus.PREPARED)):
-        for _ in range(min(images.get(status, 0), WAKE_UPS)):
-            services.send(stage, job=job_id)
+    for stage in stages.STAGES:
+        if isinstance(stage.takes, ImageStatus):
+            for _ in range(min(images.get(stage.takes, 0), WAKE_UPS)):
+                services.send(stage.name, job=job_id)
 
 
 def _known(services: Services, key: str | None) -> str | None:
@@ -179,16 +180,7 @@ def _new_job(services: Services, spec: JobSpec, key: str) -> NewJob:
         detail=_detail(services, spec),
         weight=spec.weight,
         family=content_key([*_asked(services, spec), prompts.version()]),
-        options={
-            "fetch": spec.fetch,
-            "fresh": spec.fresh,
-            "keep_files": spec.keep_files,
-            "fail_fast": spec.fail_fast,
-            "min_coverage": spec.min_coverage,
-            "budget": spec.budget,
-            **spec.prompt_options,
-            **spec.shape_options,
-        },
+        options=spec.options,
     )
 
 
@@ -209,11 +201,11 @@ def _asked(services: Services, spec: JobSpec) -> list[object]:
         services.settings.endpoint,
         _detail(services, spec),
         spec.fetch,
-        *([options] if (options := spec.shape_options | spec.prompt_options) else []),
+        *([asked] if (asked := spec.options.asked) else []),
     ]
 
 
-@shared_task(name="overstory.submit", base=StageTask, bind=True, ignore_result=False)  # type: ignore[untyped-decorator]
+@shared_task(name=stages.SUBMIT.task, base=StageTask, bind=True, ignore_result=False)  # type: ignore[untyped-decorator]
 def submit_task(self: StageTask, **arguments: object) -> str:
     """What other apps send. The result is the job's id; the same ``key`` is the same job.
 

@@ -13,8 +13,8 @@ from core.catalog.models import Price, cost
 from core.catalog.tiers import AccountLimits
 from core.catalog.tokens import Detail, image_tokens
 from core.images.sizing import pad_plan, plan_resize
-from core.requests.per_image import Leaf
-from core.requests.request import Body, RequestContext, asks_above, fan_in_of, look_body, read_body
+from core.requests.per_image import PerImageLeaf
+from core.requests.request import Body, RequestContext, images_body, notes_body
 from core.states import NodeKind
 from core.tree.plan import PlannedNode, plan_tree
 
@@ -134,14 +134,14 @@ def estimate(
     limits: AccountLimits,
 ) -> Estimate:
     """The whole job. ``leaves``: the prompt tokens of each image of each leaf that has images."""
-    plan = plan_tree(len(leaves), fan_in_of(ask, len(leaves))) if leaves else []
-    asked = [node for node in plan if node.level == 0 or asks_above(ask)]
+    plan = plan_tree(len(leaves), ask.fan_in(len(leaves))) if leaves else []
+    asked = [node for node in plan if node.level == 0 or ask.asks_above_leaves]
     calls = [_call(ask, node, leaves, plan, habit) for node in asked]
     prompt = sum(call.prompt for call in calls)
     written = round(sum(call.written for call in calls))
     most = sum(call.written_most for call in calls)
     levels = max((node.level for node in plan), default=0)
-    above = levels if asks_above(ask) else 0  # what code composes takes no time worth telling
+    above = levels if ask.asks_above_leaves else 0  # what code composes takes no time worth telling
     seconds, binds = time_at(limits, len(leaves), len(calls), above, prompt + written, habit)
     return Estimate(
         requests=len(calls),
@@ -199,8 +199,8 @@ def _call(
     if node.level == 0:
         written = habit.completion_tokens(NodeKind.LEAF, images)
         body = _leaf_body(ask, images, whole)
-        if ask.shaping is not None:
-            written += images * FIELD_TOKENS * ask.shaping.parts.fields
+        if ask.answer_spec is not None:
+            written += images * FIELD_TOKENS * ask.answer_spec.parts.fields
         return Tokens(_text_tokens(body) + sum(below[0]), written, int(body["max_tokens"]))
     notes = sum(
         habit.completion_tokens(
@@ -209,15 +209,15 @@ def _call(
         )
         for child in _children(plan, node)
     )
-    body = read_body(ask, [], images, whole)
+    body = notes_body(ask, [], images, whole)
     written = habit.completion_tokens(NodeKind.BRANCH, images)
     return Tokens(_text_tokens(body) + round(notes), written, int(body["max_tokens"]))
 
 
 def _leaf_body(ask: RequestContext, images: int, whole: bool) -> Body:
-    if ask.shaping is None:
-        return look_body(ask, [""] * images, whole)
-    leaf = Leaf(ask, ask.shaping, {n: n for n in range(1, images + 1)}, whole)
+    if ask.answer_spec is None:
+        return images_body(ask, [""] * images, whole)
+    leaf = PerImageLeaf(ask, ask.answer_spec, {n: n for n in range(1, images + 1)}, whole)
     return leaf.body(leaf.first(), [""] * images)
 
 

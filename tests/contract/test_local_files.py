@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from clients import local_files
+from core.job_options import JobOptions
 from models.claims import ImageWork
 from tasks import preprocess
 
@@ -147,5 +148,5 @@ def _image(number: int, name: str, folder: Path) -> ImageWork:
         prepared_bytes=None,
         attempts=1,
         detail="low",
-        options={},
+        options=JobOptions(),
     )

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import select, update
 
 from core.errors import RefusalCode
+from core.job_options import JobOptions
 from core.states import ImageStatus, NodeStatus
 from core.tree.plan import plan_tree
 from models import claims, new_job, state
@@ -49,7 +50,7 @@ def submit(
     images += [NewImage("twin.jpg", "/twin.jpg", None, None, 1, 1, None)] * duplicates
     job = NewJob(
         id=name, key=name, ask="?", label=None, model="m", provider="stepfun", endpoint="e",
-        account=account, detail="low", weight=weight, options=options,
+        account=account, detail="low", weight=weight, options=JobOptions(**options),
     )  # fmt: skip
     with database.write() as connection:
         assert new_job.insert_job(connection, job, images, plan_tree(len(leaves), fan_in))

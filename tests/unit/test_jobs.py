@@ -85,10 +85,10 @@ def test_a_shaped_job_survives_its_message():
     again = parse_spec(sent)
     assert again == spec
     assert again.question == "?"
-    assert again.shape_options == {
+    assert again.options.asked == {
         "each": "?", "schema": json.dumps(schema), "each_only": True,
     }  # fmt: skip
 
 
 def test_a_job_of_words_keeps_no_shape():
-    assert parse_spec({"images": ["a.jpg"], "ask": "?"}).shape_options == {}
+    assert parse_spec({"images": ["a.jpg"], "ask": "?"}).options.asked == {}

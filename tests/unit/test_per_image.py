@@ -9,7 +9,7 @@ import pytest
 
 from core.jobs import JobSpec
 from core.reply import Reply, Usage
-from core.requests.per_image import Form, Leaf
+from core.requests.per_image import PerImageAttempt, PerImageLeaf
 from core.requests.request import Body, request_context
 from core.requests.review import ATTEMPTS_ALONE, Accepted, AskAgain
 from core.settings import load
@@ -23,14 +23,14 @@ COUNT = {
 }
 
 
-def leaf(root: bool = False, model: str = "step-3.7-flash", **asked: Any) -> Leaf:
+def leaf(root: bool = False, model: str = "step-3.7-flash", **asked: Any) -> PerImageLeaf:
     spec = JobSpec(images=["x"], **asked)
     ask = request_context(
         load(), question=spec.question, model=model, provider="stepfun", endpoint="e",
-        detail="low", options=spec.shape_options,
+        detail="low", options=spec.options,
     )  # fmt: skip
-    assert ask.shaping is not None
-    return Leaf(ask, ask.shaping, POSITIONS, root)
+    assert ask.answer_spec is not None
+    return PerImageLeaf(ask, ask.answer_spec, POSITIONS, root)
 
 
 def reply(value: Any, finish: str = "stop") -> Reply:
@@ -45,7 +45,7 @@ def said(body: Body) -> str:
 
 def test_answers_are_stored_under_positions_of_the_job() -> None:
     asked = leaf(each="Which colour?")
-    found = asked.judge(asked.first(), reply({"1": "[1] red", "2": "blue, unlike [1]", "3": "-"}))
+    found = asked.review(asked.first(), reply({"1": "[1] red", "2": "blue, unlike [1]", "3": "-"}))
     assert found == Accepted(
         "[41] red\n[42] blue, unlike [41]\n[57] -",
         0,
@@ -56,7 +56,7 @@ def test_answers_are_stored_under_positions_of_the_job() -> None:
 def test_words_of_the_schema_are_no_citations() -> None:
     sizes = {"type": "object", "properties": {"size": {"enum": ["[10]", "[20]"]}}}
     asked = leaf(each="Which size?", schema=sizes)
-    found = asked.judge(asked.first(), reply({key: {"size": "[20]"} for key in "123"}))
+    found = asked.review(asked.first(), reply({key: {"size": "[20]"} for key in "123"}))
     assert isinstance(found, Accepted)
     assert found.answers == {key: {"size": "[20]"} for key in (41, 42, 57)}
 
@@ -64,7 +64,7 @@ def test_words_of_the_schema_are_no_citations() -> None:
 def test_a_key_or_citation_of_no_image_is_refused() -> None:
     asked = leaf(each="Which colour?")
     told = {"1": "red", "2": "as [9].", "3": "blue [2]. Like [9].", "4": "x", "9": "x"}
-    found = asked.judge(asked.first(), reply(told))
+    found = asked.review(asked.first(), reply(told))
     assert isinstance(found, Accepted)
     assert found.answers == {41: "red", 42: "as.", 57: "blue [42]."}
     assert found.refused == 2
@@ -72,39 +72,39 @@ def test_a_key_or_citation_of_no_image_is_refused() -> None:
 
 def test_what_is_missing_is_shown_again_alone_and_numbered_anew() -> None:
     asked = leaf(each="Which colour?")
-    again = asked.judge(asked.first(), reply({"1": "red", "2": ""}))
+    again = asked.review(asked.first(), reply({"1": "red", "2": ""}))
     assert isinstance(again, AskAgain)
-    assert again.form == Form((2, 3), 1, 0, {1: "red"})
-    body = asked.body(again.form, URLS[1:])
+    assert again.attempt == PerImageAttempt((2, 3), 1, 0, {1: "red"})
+    body = asked.body(again.attempt, URLS[1:])
     assert '"1" to "2"' in said(body)
     assert "no usable value" in said(body)
-    done = asked.judge(again.form, reply({"1": "green", "2": "blue"}))
+    done = asked.review(again.attempt, reply({"1": "green", "2": "blue"}))
     assert isinstance(done, Accepted)
     assert done.answers == {41: "red", 42: "green", 57: "blue"}
 
 
 def test_no_more_than_three_forms_show_images_and_what_is_missing_then_is_named() -> None:
     asked = leaf(each="Which colour?")
-    form = asked.first()
+    attempt = asked.first()
     for _ in range(2):
-        again = asked.judge(form, reply({"1": "red"} if form.turn == 0 else "sorry"))
+        again = asked.review(attempt, reply({"1": "red"} if attempt.turn == 0 else "sorry"))
         assert isinstance(again, AskAgain)
-        form = again.form
-    found = asked.judge(form, reply("sorry"))
+        attempt = again.attempt
+    found = asked.review(attempt, reply("sorry"))
     assert isinstance(found, Accepted)
     assert (found.answers, found.missing) == ({41: "red"}, (42, 57))
 
 
 def test_silence_is_asked_again_longer_and_every_form_is_a_request_of_its_own() -> None:
     asked = leaf(each="Which colour?")
-    form, bodies = asked.first(), []
+    attempt, bodies = asked.first(), []
     for _ in range(ATTEMPTS_ALONE - 1):
-        bodies.append(asked.body(form, URLS))
-        again = asked.judge(form, reply("", "length"))
+        bodies.append(asked.body(attempt, URLS))
+        again = asked.review(attempt, reply("", "length"))
         assert isinstance(again, AskAgain)
-        form = again.form
-    bodies.append(asked.body(form, URLS))
-    found = asked.judge(form, reply(""))
+        attempt = again.attempt
+    bodies.append(asked.body(attempt, URLS))
+    found = asked.review(attempt, reply(""))
     assert isinstance(found, Accepted)
     assert found.missing == (41, 42, 57)
     assert len({json.dumps(body, sort_keys=True) for body in bodies}) == ATTEMPTS_ALONE
@@ -112,18 +112,18 @@ def test_silence_is_asked_again_longer_and_every_form_is_a_request_of_its_own() 
 
 def test_a_reply_that_was_cut_keeps_what_is_whole_and_widens_the_rest() -> None:
     asked = leaf(each="Which colour?")
-    again = asked.judge(asked.first(), reply('{"1": "red", "2": "bl', "length"))
+    again = asked.review(asked.first(), reply('{"1": "red", "2": "bl', "length"))
     assert isinstance(again, AskAgain)
-    assert again.form == Form((2, 3), 1, 1, {1: "red"})
+    assert again.attempt == PerImageAttempt((2, 3), 1, 1, {1: "red"})
 
 
 def test_one_reply_answers_each_and_all() -> None:
     asked = leaf(root=True, ask="How many receipts?", schema=COUNT)
     records = {str(n): {"receipts": n, "summary": "a café"} for n in (1, 2, 3)}
     whole = {"summary": "All 6 are from cafés [1-3].", "receipts": 999}
-    wrong = asked.judge(asked.first(), reply(records | {"whole": whole}))
+    wrong = asked.review(asked.first(), reply(records | {"whole": whole}))
     assert isinstance(wrong, AskAgain)  # totals are not the model's to give
-    right = asked.judge(asked.first(), reply(records | {"whole": {"summary": whole["summary"]}}))
+    right = asked.review(asked.first(), reply(records | {"whole": {"summary": whole["summary"]}}))
     assert isinstance(right, Accepted)
     data = json.loads(right.text)
     assert data == {"receipts": 6, "summary": "All 6 are from cafés [41, 42, 57]."}
@@ -132,16 +132,16 @@ def test_one_reply_answers_each_and_all() -> None:
 def test_words_about_images_that_were_missing_are_asked_anew_over_the_answers() -> None:
     asked = leaf(root=True, ask="How many receipts?", schema=COUNT)
     record = {"receipts": 1, "summary": "tea"}
-    first = asked.judge(
+    first = asked.review(
         asked.first(), reply({"1": record, "2": record, "whole": {"summary": "Tea."}})
     )
     assert isinstance(first, AskAgain)
-    second = asked.judge(first.form, reply({"1": record}))
+    second = asked.review(first.attempt, reply({"1": record}))
     assert isinstance(second, AskAgain)
-    body = asked.body(second.form, [])
+    body = asked.body(second.attempt, [])
     assert '"receipts": 3' in said(body)
     assert "[57] receipts: 1; summary: tea" in said(body)
-    last = asked.judge(second.form, reply({"summary": "Tea [41], [57]."}))
+    last = asked.review(second.attempt, reply({"summary": "Tea [41], [57]."}))
     assert isinstance(last, Accepted)
     assert json.loads(last.text) == {"receipts": 3, "summary": "Tea [41], [57]."}
 
@@ -150,12 +150,12 @@ def test_words_about_images_that_were_missing_are_asked_anew_over_the_answers() 
 def test_words_that_never_fit_are_stood_in_for_by_the_records(bad: str) -> None:
     asked = leaf(root=True, ask="How many receipts?", schema=COUNT)
     record = {"receipts": 1, "summary": "tea"}
-    found = asked.judge(asked.first(), reply(dict.fromkeys("123", record)))
+    found = asked.review(asked.first(), reply(dict.fromkeys("123", record)))
     for _ in range(2):
         assert isinstance(found, AskAgain)
-        found = asked.judge(found.form, reply(bad))
+        found = asked.review(found.attempt, reply(bad))
     assert isinstance(found, AskAgain)
-    found = asked.judge(found.form, reply(bad))
+    found = asked.review(found.attempt, reply(bad))
     assert isinstance(found, Accepted)
     assert json.loads(found.text) == {
         "receipts": 3,

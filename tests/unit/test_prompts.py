@@ -12,7 +12,7 @@ from core import prompts
 from core.errors import WrongUsage
 from core.jobs import parse_spec
 from core.prompts.own import CHARACTERS_MAX, check_own, placeholders
-from core.requests.request import RequestContext, look_body, read_body
+from core.requests.request import RequestContext, images_body, notes_body
 from core.tree.capacity import capacity_of
 
 URLS = ["stepfile://a", "stepfile://b"]
@@ -110,9 +110,11 @@ ASK = RequestContext(
 
 
 def bodies(own):
-    ask = RequestContext(ASK.question, ASK.model, ASK.endpoint, ASK.detail, ASK.shape, prompts=own)
-    asked = [look_body(ask, URLS, whole) for whole in (True, False)]
-    return [*asked, *(read_body(ask, ["n [1]"], 1, whole) for whole in (True, False))]
+    ask = RequestContext(
+        ASK.question, ASK.model, ASK.endpoint, ASK.detail, ASK.capacity, prompts=own
+    )
+    asked = [images_body(ask, URLS, whole) for whole in (True, False)]
+    return [*asked, *(notes_body(ask, ["n [1]"], 1, whole) for whole in (True, False))]
 
 
 def test_without_texts_of_its_own_a_job_is_asked_as_ever():

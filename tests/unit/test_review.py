@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from core.reply import Reply, Usage
-from core.requests.request import FIRST, Variant
-from core.requests.review import ATTEMPTS_MAX, Accepted, Rejected, judge, salvage
+from core.requests.request import FIRST, Attempt
+from core.requests.review import ATTEMPTS_MAX, Accepted, Rejected, review, salvage
 
-WIDENED = Variant(widened=1)
-NUDGED = Variant(nudges=("citation",))
-LAST = Variant(1, ("citation",))
+WIDENED = Attempt(widened=1)
+NUDGED = Attempt(nudges=("citation",))
+LAST = Attempt(1, ("citation",))
 KNOWN = {1, 2}
 
 
@@ -19,7 +19,7 @@ def reply(text: str, finish: str = "stop") -> Reply:
 
 
 @pytest.mark.parametrize(
-    ("text", "finish", "variant", "verdict"),
+    ("text", "finish", "attempt", "verdict"),
     [
         ("A cat [1].", "stop", FIRST, Accepted("A cat [1].", 0)),
         ("  A cat [1].\n", "stop", FIRST, Accepted("A cat [1].", 0)),
@@ -38,8 +38,8 @@ def reply(text: str, finish: str = "stop") -> Reply:
         ("A cat [1]. A ghost [9].", "stop", LAST, Accepted("A cat [1].", 1)),
     ],
 )
-def test_a_reply_is_judged_by_its_words_and_by_what_was_tried(text, finish, variant, verdict):
-    assert judge(reply(text, finish), variant, KNOWN, None) == verdict
+def test_a_reply_is_judged_by_its_words_and_by_what_was_tried(text, finish, attempt, verdict):
+    assert review(reply(text, finish), attempt, KNOWN, None) == verdict
 
 
 @pytest.mark.parametrize(
@@ -61,26 +61,26 @@ def test_where_the_last_form_got_nothing_the_best_reply_before_is_kept(replies, 
 
 
 def test_numbers_of_the_request_are_recorded_as_positions_of_the_job():
-    verdict = judge(reply("A cat [1], dogs [1, 2]."), FIRST, KNOWN, {1: 31, 2: 40})
+    verdict = review(reply("A cat [1], dogs [1, 2]."), FIRST, KNOWN, {1: 31, 2: 40})
     assert verdict == Accepted("A cat [31], dogs [31, 40].", 0)
 
 
 @pytest.mark.parametrize("text", ["", "A ghost [9].", "A cat [1"])
 @pytest.mark.parametrize("finish", ["stop", "length"])
 def test_asking_again_ends_after_three_forms(text, finish):
-    variant, verdicts = FIRST, []
+    attempt, verdicts = FIRST, []
     while len(verdicts) < ATTEMPTS_MAX:
-        verdict = judge(reply(text, finish), variant, KNOWN, None)
+        verdict = review(reply(text, finish), attempt, KNOWN, None)
         verdicts.append(verdict)
         if isinstance(verdict, Accepted):
             break
-        after = variant.after(verdict.reason)
-        assert after != variant
-        variant = after
+        after = attempt.after(verdict.reason)
+        assert after != attempt
+        attempt = after
     assert isinstance(verdicts[-1], Accepted) or not text
 
 
 def test_each_form_differs_from_the_one_before():
-    assert FIRST.after("length") == Variant(1, ("length",))
-    assert FIRST.after("empty") == Variant(1, ("length",))
-    assert FIRST.after("citation") == Variant(0, ("citation",))
+    assert FIRST.after("length") == Attempt(1, ("length",))
+    assert FIRST.after("empty") == Attempt(1, ("length",))
+    assert FIRST.after("citation") == Attempt(0, ("citation",))

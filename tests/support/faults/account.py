@@ -8,6 +8,7 @@ from pathlib import Path
 
 from sqlalchemy import select, update
 
+from core.job_options import JobOptions
 from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
 from core.tree.plan import plan_tree
 from models import new_job, provider_files
@@ -67,7 +68,7 @@ def prefill(stage: Scene, size: int, calls: int) -> None:
         job = NewJob(
             id=f"load-{number:04}", key=f"load-{number:04}", ask=f"Question {number}?", label=None,
             model=stage.settings.model, provider="stepfun", endpoint=stage.settings.endpoint,
-            account=stage.services.account, detail="low", weight=1.0, options={},
+            account=stage.services.account, detail="low", weight=1.0, options=JobOptions(),
         )  # fmt: skip
         images = [
             NewImage(f"{leaf}-{n}", f"/nowhere/{leaf}-{n}", None, None, 1, None, leaf)
