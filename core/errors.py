@@ -103,6 +103,34 @@ class RequestRefused(OverstoryError):
         return f"the provider refused the request ({self.status} {self.kind}): {self.message}"
 
 
+class RequestPart(StrEnum):
+    """What an endpoint may limit in one request."""
+
+    IMAGES = "images"
+    TOKENS = "tokens"  # prompt and reply together: the context
+    BYTES = "bytes"  # of the images, in base64
+
+
+TOO_MUCH = "too much for one request"
+"""How the text of TooMuch begins. Such refusals do not count towards giving up a job."""
+
+
+class TooMuch(RequestRefused):
+    """The endpoint takes fewer images, tokens or bytes in one request. ``most``: the limit that its
+    message names, or None. A smaller request may be accepted."""
+
+    def __init__(
+        self, status: int, kind: str, message: str, part: RequestPart, most: int | None
+    ) -> None:
+        super().__init__(status, kind, message)
+        self.args = (status, kind, message, part, most)
+        self.part = part
+        self.most = most
+
+    def __str__(self) -> str:
+        return f"{TOO_MUCH} ({self.status}): {self.message}"
+
+
 class LimitKind(StrEnum):
     """The account limits a 429 can name."""
 

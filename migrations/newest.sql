@@ -243,4 +243,17 @@ CREATE VIEW v_jobs AS SELECT j.id AS "job", j.key AS "key", j.label AS "label", 
 
 CREATE VIEW v_usage_daily AS SELECT date(c.started_at, 'unixepoch') AS "day", c.account AS "account", c.model AS "model", c.currency AS "currency", sum(CASE WHEN (c.status NOT IN ('started', 'failed') OR c.status = 'failed' AND c.http_status IS NOT NULL) THEN 1 ELSE 0 END) AS "requests", sum(CASE WHEN c.status = 'settled' THEN 1 ELSE 0 END) AS "settled", sum(CASE WHEN c.status = 'refused' THEN 1 ELSE 0 END) AS "refused", sum(CASE WHEN c.status IN ('failed', 'unknown') THEN 1 ELSE 0 END) AS "failed", sum(CASE WHEN c.status = 'settled' THEN c.images ELSE 0 END) AS "images", sum(c.prompt_tokens) AS "prompt_tokens", sum(c.cached_tokens) AS "cached_tokens", sum(c.completion_tokens) AS "completion_tokens", sum(c.cost) AS "cost" FROM calls c GROUP BY date(c.started_at, 'unixepoch'), c.account, c.model, c.currency;
 
-INSERT INTO alembic_version VALUES ('0010')
+CREATE TABLE endpoint_limits (
+	endpoint VARCHAR(255) NOT NULL, 
+	model VARCHAR(128) NOT NULL, 
+	part VARCHAR(16) NOT NULL, 
+	most INTEGER NOT NULL, 
+	named BOOLEAN NOT NULL, 
+	proven BOOLEAN NOT NULL, 
+	learned_at DOUBLE NOT NULL, 
+	message TEXT NOT NULL, 
+	CONSTRAINT pk_endpoint_limits PRIMARY KEY (endpoint, model, part), 
+	CONSTRAINT ck_endpoint_limits_ck_endpoint_limits_part_known CHECK (part IN ('images', 'tokens', 'bytes'))
+);
+
+INSERT INTO alembic_version VALUES ('0011')

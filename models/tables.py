@@ -11,6 +11,7 @@ from typing import Any, ClassVar, TypeVar
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     ColumnClause,
@@ -29,6 +30,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
+from core.errors import RequestPart
 from core.job_options import JobOptions
 from core.states import (
     CallStatus,
@@ -375,6 +377,23 @@ class Event(Base):
     detail = _optional(Text)
 
     __table_args__ = (Index("ix_events_job_id_id", "job_id", "id"),)
+
+
+class EndpointLimit(Base):
+    """What an endpoint takes in one request for a model, as its refusals have shown."""
+
+    __tablename__ = "endpoint_limits"
+
+    endpoint = _column(String(255), primary_key=True)
+    model = _column(String(128), primary_key=True)
+    part = _column(String(16), primary_key=True)
+    most = _column(Integer)
+    named = _column(Boolean)  # the endpoint named the number; if not, it was found by halving
+    proven = _column(Boolean)  # a request of that size was accepted since
+    learned_at = _column(Seconds)
+    message = _column(Text)  # of the refusal
+
+    __table_args__ = (_one_of("part", RequestPart),)
 
 
 class Delivery(Base):

@@ -135,7 +135,7 @@ class Aggregate:
     kind = NodeKind.BRANCH
 
     def next_step(self, services: Services, connection: Connection, node: NodeWork) -> NextStep:
-        context = context_of(services, node)
+        context = context_of(services, connection, node)
         notes = pipeline.notes(connection, node.id)
         is_root = node.parent_id is None
         first, last = node.first_position, node.last_position

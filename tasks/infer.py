@@ -75,6 +75,9 @@ class LeafRequest(NodeRequest[A]):
     @abstractmethod
     def shown(self, attempt: A) -> Sequence[LookImage]: ...
 
+    def is_probe(self, attempt: A) -> bool:
+        return self.context.capacity.probing and bool(self.shown(attempt))
+
     def sendable(self, services: Services, body: Body, attempt: A) -> Sendable:
         """Images that the provider stores go by their file, those it can fetch by their URL, and
         the others inside the request."""
@@ -152,7 +155,7 @@ class Infer:
 
     def next_step(self, services: Services, connection: Connection, node: NodeWork) -> NextStep:
         images = pipeline.look_images(connection, node.id)
-        context = renumbered(context_of(services, node), images)
+        context = renumbered(context_of(services, connection, node), images)
         files = self._files(services, connection, node, images)
         if files is None:
             return Rearrange(partial(send_back_to_upload, services, node, gone=frozenset()))

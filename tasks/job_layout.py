@@ -18,10 +18,18 @@ from core.errors import RefusalCode
 from core.requests.request import RequestContext, request_context
 from core.states import ImageStatus
 from core.text import citations
-from core.tree.capacity import RequestCapacity, base64_bytes, expected_bytes, expected_tokens
+from core.tree.capacity import (
+    LearnedLimits,
+    RequestCapacity,
+    base64_bytes,
+    expected_bytes,
+    expected_tokens,
+)
 from core.tree.packing import Weight, pack
 from core.tree.plan import PlannedNode, plan_tree
 from core.tree.replan import Replanned, replan
+from models import endpoint_limits
+from models.engine import Database
 from models.new_job import NewImage, NewJob
 from models.reads.lineage import Earlier, Identity, KeptNode, KnownImage
 from tasks.runtime.services import Services
@@ -111,6 +119,7 @@ def lay_out(
         endpoint=job.endpoint,
         detail=detail,
         options=job.options,
+        learned=learned_limits(services.database, job.endpoint, job.model),
     )
     if earlier is not None:
         return _continued(services, context, Distinct.of(sources), earlier, keep)
@@ -118,6 +127,12 @@ def lay_out(
     images = _already_prepared(services, sources, images, prepared)
     tree = plan_tree(leaves, context.fan_in(leaves))
     return JobLayout(images, tree, [None] * len(tree))
+
+
+def learned_limits(database: Database, endpoint: str, model: str) -> LearnedLimits:
+    """What ``endpoint`` has shown that it takes in one request for ``model``."""
+    with database.read() as connection:
+        return endpoint_limits.learned(connection, endpoint, model)
 
 
 def place(

@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 import httpx2
 
 from clients.provider.replies import json_or_none
+from clients.provider.request_limits import limit_in
 from core.errors import (
     AccountPaused,
     FileGone,
@@ -19,6 +20,7 @@ from core.errors import (
     ProviderDown,
     RequestRefused,
     SlowDown,
+    TooMuch,
 )
 from core.text.sanitize import storable
 
@@ -106,6 +108,8 @@ def error_of(said: ErrorResponse, where: str, model: str) -> OverstoryError:
         return KeyRefused(_key_text(said) + where)
     if said.status == 429:
         return _slow_down(said)
+    if said.path == CHAT and (limit := limit_in(said.status, said.kind, said.message)):
+        return TooMuch(said.status, said.kind, said.message + where, *limit)
     if said.status >= 500 or said.status in _DOWN:
         return ProviderDown(f"{said.status} {said.kind}: {said.message}{where}", True, said.status)
     return _refused_as_it_stands(said, where, model)

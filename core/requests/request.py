@@ -21,7 +21,12 @@ from core.prompts.own import words_of
 from core.reply import Reply, Usage
 from core.settings import Settings
 from core.text.hashing import content_key
-from core.tree.capacity import NOTE_TOKENS_PER_IMAGE, RequestCapacity, capacity_of
+from core.tree.capacity import (
+    NOTE_TOKENS_PER_IMAGE,
+    LearnedLimits,
+    RequestCapacity,
+    capacity_of,
+)
 
 Body = dict[str, Any]
 
@@ -100,8 +105,10 @@ def request_context(
     endpoint: str,
     detail: Detail,
     options: JobOptions,
+    learned: LearnedLimits,
 ) -> RequestContext:
-    """The context of a job's requests, from its row and the settings."""
+    """The context of a job's requests, from its row, the settings and what was learned about the
+    endpoint."""
     structured = settings.structured or structured_of(model, provider)
     spec = answer_spec_of(question, options, structured)
     asked = question if spec is None else _all_texts(spec)
@@ -112,6 +119,7 @@ def request_context(
         settings.images_per_request,
         settings.context_tokens,
         NOTE_TOKENS_PER_IMAGE if spec is None else tokens_an_image(spec),
+        learned,
     )
     return RequestContext(
         question=question,

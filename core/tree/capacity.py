@@ -20,6 +20,21 @@ PREPARED_BYTES = {"low": 110_000, "high": 1_500_000}
 
 
 @dataclass(frozen=True, slots=True)
+class LearnedLimits:
+    """What an endpoint takes in one request for a model, as its refusals have shown; None: not
+    known. ``probing``: the limit on images was halved, and no request of that size was accepted
+    yet."""
+
+    images: int | None = None
+    tokens: int | None = None
+    bytes: int | None = None
+    probing: bool = False
+
+
+NOTHING_LEARNED = LearnedLimits()
+
+
+@dataclass(frozen=True, slots=True)
 class RequestCapacity:
     """The budgets of one job's requests."""
 
@@ -28,6 +43,7 @@ class RequestCapacity:
     branch_tokens: int  # for all notes below one branch together
     context_tokens: int
     tokens_an_image: int = NOTE_TOKENS_PER_IMAGE  # output tokens per image
+    probing: bool = False  # see LearnedLimits
 
     def leaf_max_tokens(self, images: int, widened: int = 0) -> int:
         """max_tokens of a request with ``images`` images, doubled ``widened`` times."""
@@ -59,20 +75,26 @@ def capacity_of(
     images_per_request: int | None = None,
     context_tokens: int | None = None,
     tokens_an_image: int = NOTE_TOKENS_PER_IMAGE,
+    learned: LearnedLimits = NOTHING_LEARNED,
 ) -> RequestCapacity:
     """Budgets by the limits of ``model``: images, bytes, context and output."""
     profile = model_profile(model)
-    context = context_tokens or profile.context_tokens
-    items = images_per_request or profile.images_per_request
-    if (
-        tokens_an_image != NOTE_TOKENS_PER_IMAGE
-    ):  # an image missing from the JSON costs another call
+    context = _least(context_tokens or profile.context_tokens, learned.tokens)
+    items = _least(images_per_request or profile.images_per_request, learned.images)
+    # an image that is missing from the JSON costs another call
+    if tokens_an_image != NOTE_TOKENS_PER_IMAGE:
         items = min(items, _answers_max(context, tokens_an_image))
     notes = note_tokens(items, tokens_an_image)
     output = min(notes + REASONING_ALLOWANCE, context // 4)
     room = max(context - output - PROMPT_TOKENS - text_tokens_estimate(question), 1_024)
-    leaf = Budget(items, PROVIDERS[provider].request_image_bytes, room)
-    return RequestCapacity(leaf, max(2, room // notes), room, context, tokens_an_image)
+    image_bytes = _least(PROVIDERS[provider].request_image_bytes, learned.bytes)
+    leaf = Budget(items, image_bytes, room)
+    fan_in = max(2, room // notes)
+    return RequestCapacity(leaf, fan_in, room, context, tokens_an_image, learned.probing)
+
+
+def _least(limit: int, learned: int | None) -> int:
+    return limit if learned is None else min(limit, learned)
 
 
 def expected_bytes(source_bytes: int | None, detail: Detail) -> int:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, exists, func, or_, select
+from sqlalchemy import Connection, and_, bindparam, case, exists, func, not_, or_, select
 
+from core.errors import TOO_MUCH
 from core.job_options import JobOptions
 from core.states import CallStatus, ImageStatus, JobStatus, NodeKind, NodeStatus
 from models.engine import now
@@ -345,11 +346,14 @@ def trouble(connection: Connection, job_id: str) -> str | None:
 
 
 def settled_and_refused(connection: Connection, job_id: str) -> tuple[int, int]:
-    """How many of a job's calls were settled, and how many refused."""
+    """How many of a job's calls were settled, and how many refused for what was in them. Requests
+    that were only too large say nothing about the job."""
+    too_large = func.coalesce(Call.error, "").startswith(TOO_MUCH)
+    counts = and_(Call.status == CallStatus.REFUSED, not_(too_large))
     row = connection.execute(
         select(
             func.coalesce(func.sum(case((Call.status == CallStatus.SETTLED, 1), else_=0)), 0),
-            func.coalesce(func.sum(case((Call.status == CallStatus.REFUSED, 1), else_=0)), 0),
+            func.coalesce(func.sum(case((counts, 1), else_=0)), 0),
         ).where(Call.job_id == job_id)
     ).one()
     return int(row[0]), int(row[1])

@@ -36,7 +36,7 @@ from overstory.local.home import prepare_command
 from overstory.output.plural import pluralize
 from overstory.output.progress import duration
 from overstory.output.terminal import safe
-from tasks.job_layout import place
+from tasks.job_layout import learned_limits, place
 from tasks.preprocess import limits_of
 from workers.endpoints import database_url
 
@@ -133,14 +133,16 @@ def _tokens(source: Source, limits: ImageLimits, detail: Detail) -> int | str:
 
 
 def _ask(settings: Settings, spec: JobSpec) -> RequestContext:
+    model = spec.model or settings.model
     return request_context(
         settings,
         question=spec.question,
-        model=spec.model or settings.model,
+        model=model,
         provider=settings.provider,
         endpoint=settings.endpoint,
         detail=spec.detail or settings.detail,
         options=spec.options,
+        learned=learned_limits(Database(database_url(settings)), settings.endpoint, model),
     )
 
 

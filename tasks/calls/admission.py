@@ -19,7 +19,7 @@ from core.errors import RefusalCode, ServiceAway
 from core.outcomes import backoff_seconds
 from core.reply import Reply
 from core.requests.review import Accepted
-from models import claims, ledger, state
+from models import claims, endpoint_limits, ledger, state
 from models.claims import Lease, NodeWork
 from models.engine import Connection
 from models.ledger import NewCall
@@ -44,6 +44,8 @@ log = structlog.get_logger()
 
 DUPLICATE_SECONDS = 1.0
 """How long a node waits for the same request of another job, which is in flight."""
+PROBE_SECONDS = 0.5
+"""How long a leaf waits while another one tests how many images the endpoint takes."""
 MONEY_SECONDS = 0.2
 """How soon to check again if only jobs whose money is held by calls in flight are due."""
 
@@ -170,10 +172,13 @@ def _likely_tokens(services: Services, call: AnyCall) -> int:
 def _open(connection: Connection, node: NodeWork, call: NewCall, lease: Lease) -> int | None:
     """Write the call of a claimed node.
 
-    None, and the node is considered again: if its job cannot pay for it now, if the same request of
-    another job is in flight, or if that was answered since this one was planned.
+    None, and the node is considered again: if its job cannot pay for it now, if another call tests
+    the endpoint's limit, if the same request of another job is in flight, or if that was answered
+    since this one was planned.
     """
     if not affords(connection, node, call, lease):
+        return None
+    if call.images and not _may_show(connection, node, call, lease):
         return None
     call_id = ledger.open_call(connection, call, lease)
     if call_id is None:
@@ -186,6 +191,21 @@ def _open(connection: Connection, node: NodeWork, call: NewCall, lease: Lease) -
         state.node_postponed(connection, node.id, lease.token, 0.0, "answered meanwhile", False)
         return None
     return call_id
+
+
+def _may_show(connection: Connection, node: NodeWork, call: NewCall, lease: Lease) -> bool:
+    """Whether the endpoint may be shown so many images now. If not, the node is ready again: it is
+    divided if a refusal has shown meanwhile that they are too many, and waits if another call tests
+    how many it takes."""
+    limits = endpoint_limits.learned(connection, node.endpoint, node.model)
+    if limits.images is not None and call.images > limits.images:
+        state.node_postponed(connection, node.id, lease.token, 0.0, "it is divided first", False)
+        return False
+    if limits.probing and endpoint_limits.is_probed(connection, node.endpoint, node.model):
+        reason = "another call tests how many images the endpoint takes"
+        state.node_postponed(connection, node.id, lease.token, PROBE_SECONDS, reason, False)
+        return False
+    return True
 
 
 def acquire(

@@ -15,14 +15,17 @@ from core.errors import (
     ProviderDown,
     RefusalCode,
     ReplyUnusable,
+    RequestPart,
     RequestRefused,
+    TooMuch,
 )
 from core.outcomes import backoff_seconds
 from core.reply import Usage
 from core.requests.request import Body, image_urls
 from core.stages import stage_of
 from core.states import CallStatus, NodeKind
-from models import ledger, provider_files, state
+from core.tree.capacity import base64_bytes
+from models import endpoint_limits, ledger, provider_files, state
 from models.claims import NodeWork
 from models.engine import Connection
 from models.reads import pipeline
@@ -107,6 +110,13 @@ def refused(
     services: Services, stage: CallStage, admission: Admission, error: RequestRefused
 ) -> None:
     """A refused request: find the image that causes it, or stop the job if no image does."""
+    if isinstance(error, TooMuch) and learn_limit(services, admission, error):
+        if error.part is RequestPart.IMAGES and admission.call.images > 1:
+            postpone(services, admission, 0.0, error, costs_attempt=False)  # planned anew, smaller
+        else:
+            code = RefusalCode.REFUSED_BY_PROVIDER
+            fail_or_halve(services, stage, admission, code, str(error))
+        return
     with services.database.read() as connection:
         settled, refusals = pipeline.settled_and_refused(connection, admission.node.job_id)
     concerns_all = not error.of_content or (
@@ -117,6 +127,31 @@ def refused(
         return
     code = RefusalCode.BLOCKED if error.moderation else RefusalCode.REFUSED_BY_PROVIDER
     fail_or_halve(services, stage, admission, code, str(error))
+
+
+def learn_limit(services: Services, admission: Admission, error: TooMuch) -> bool:
+    """Record what the endpoint takes in one request. Every job plans with it from now on, and
+    leaves that are too large are divided before they are asked. Always less than was sent, so that
+    it ends. False for a request that cannot be made smaller."""
+    call, node = admission.call, admission.node
+    with services.database.read() as connection:
+        images = pipeline.look_images(connection, node.id) if call.images else []
+    sent = {
+        RequestPart.IMAGES: call.images,
+        RequestPart.TOKENS: call.prompt_tokens + call.max_tokens,
+        RequestPart.BYTES: sum(base64_bytes(image.prepared_bytes) for image in images),
+    }[error.part]
+    if sent < 2:
+        return False
+    named = error.most is not None and 0 < error.most < sent
+    most = error.most if named and error.most else sent // 2
+    with services.database.write() as connection:
+        new = endpoint_limits.learn(
+            connection, node.endpoint, node.model, error.part, most, named, error.message
+        )
+    if new:
+        log.info("endpoint.limit", part=error.part, most=most, named=named, model=node.model)
+    return True
 
 
 def unusable(

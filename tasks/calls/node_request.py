@@ -22,7 +22,7 @@ from core.requests.request import (
 from core.requests.review import Accepted, AskAgain
 from core.stages import Stage
 from core.states import NodeKind
-from models import state
+from models import endpoint_limits, state
 from models.claims import Lease, NodeWork
 from models.engine import Connection
 from models.reads.pipeline import LookImage
@@ -71,6 +71,10 @@ class NodeRequest(ABC, Generic[A]):
     def overestimated(self) -> int:
         """Tokens by which the bound on its text is known to be too high."""
         return 0
+
+    def is_probe(self, attempt: A) -> bool:
+        """Whether it tests how many images the endpoint takes: then it is asked alone."""
+        return False
 
     def sendable(self, services: Services, body: Body, attempt: A) -> Sendable:
         """``body`` as it is sent."""
@@ -129,6 +133,10 @@ class PlannedCall(Generic[A]):
     def images(self) -> int:
         """How many images it shows."""
         return len(self.request.shown(self.attempt))
+
+    @property
+    def is_probe(self) -> bool:
+        return self.request.is_probe(self.attempt)
 
     def review(self, reply: Reply) -> Accepted | AskAgain[A]:
         return self.request.review(reply, self.attempt)
@@ -200,8 +208,9 @@ class Admission:
         return self.call.node
 
 
-def context_of(services: Services, node: NodeWork) -> RequestContext:
-    """What is the same in all requests of a node's job."""
+def context_of(services: Services, connection: Connection, node: NodeWork) -> RequestContext:
+    """What is the same in all requests of a node's job, as long as nothing more is learned about
+    its endpoint."""
     return request_context(
         services.settings,
         question=node.ask,
@@ -210,6 +219,7 @@ def context_of(services: Services, node: NodeWork) -> RequestContext:
         endpoint=node.endpoint,
         detail="high" if node.detail == "high" else "low",
         options=node.options,
+        learned=endpoint_limits.learned(connection, node.endpoint, node.model),
     )
 
 

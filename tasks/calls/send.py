@@ -32,7 +32,7 @@ from core.reply import Reply
 from core.requests.request import with_usage
 from core.requests.review import AskAgain
 from core.states import CallStatus, NodeKind
-from models import ledger
+from models import endpoint_limits, ledger
 from models.state import Moved
 from tasks.account import pause_account
 from tasks.calls.admission import acquire
@@ -107,16 +107,10 @@ def send(services: Services, stage: CallStage, admission: Admission) -> str:
     else:
         services.leases.took(time.monotonic() - sent_at)
         settle(services, admission, reply)  # durable before anything else
-        usage = reply.usage
-        completion = usage.completion_tokens
+        completion = reply.usage.completion_tokens
         services.written.add((node.model, node.kind), completion)
-        end(
-            services.limiter.settle,
-            lease.token,
-            total(usage),
-            completion,
-            sent_at - admission.admitted_at,
-        )
+        waited = sent_at - admission.admitted_at
+        end(services.limiter.settle, lease.token, total(reply.usage), completion, waited)
         return answered(services, stage, admission, reply)
     return f"job {node.job_id}: {span(node)}: not answered"
 
@@ -150,6 +144,9 @@ def end(how: Callable[..., None], *args: object) -> None:
 def answered(services: Services, stage: CallStage, admission: Admission, reply: Reply) -> str:
     """Review and record a paid reply that is on the ledger."""
     node = admission.node
+    if admission.call.is_probe:
+        with services.database.write() as connection:
+            endpoint_limits.proven(connection, node.endpoint, node.model)
     result = admission.call.review(reply)
     if isinstance(result, AskAgain):
         postpone(services, admission, 0.0, f"unusable reply: {result.reason}", False)

@@ -13,6 +13,7 @@ from core.requests.per_image import PerImageAttempt, PerImageLeaf
 from core.requests.request import Body, request_context
 from core.requests.review import ATTEMPTS_ALONE, Accepted, AskAgain
 from core.settings import load
+from core.tree.capacity import NOTHING_LEARNED
 
 URLS = ["sha256:a", "sha256:b", "sha256:c"]
 POSITIONS = {1: 41, 2: 42, 3: 57}
@@ -27,7 +28,7 @@ def leaf(root: bool = False, model: str = "step-3.7-flash", **asked: Any) -> Per
     spec = JobSpec(images=["x"], **asked)
     ask = request_context(
         load(), question=spec.question, model=model, provider="stepfun", endpoint="e",
-        detail="low", options=spec.options,
+        detail="low", options=spec.options, learned=NOTHING_LEARNED,
     )  # fmt: skip
     assert ask.answer_spec is not None
     return PerImageLeaf(ask, ask.answer_spec, POSITIONS, root)
