@@ -1,1 +1,1 @@
-"""Edges: one file an outside system, each translating the vendor's errors into ours."""
+"""Outside systems, one module each. Every module translates its vendor's errors into ours."""

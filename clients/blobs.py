@@ -1,8 +1,8 @@
-"""Where prepared images wait: content-addressed, in a folder or a bucket that all workers see.
+"""A content-addressed store for prepared images: a folder or a bucket that all workers share.
 
-The bucket is reached through obstore (one wheel without requirements, where s3fs brings aiohttp,
-aiobotocore and botocore). Its address and keys come from the usual AWS_* names, so that any
-S3-compatible store will do: AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY.
+obstore talks to the bucket: it is one wheel without requirements, while s3fs needs aiohttp,
+aiobotocore and botocore. Any S3-compatible store works. Its URL and keys come from the usual AWS_*
+names: AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 
 from core.errors import ServiceAway, WrongUsage
 
-if TYPE_CHECKING:  # five megabytes that only a bucket needs
+if TYPE_CHECKING:  # 5 MB that only a bucket needs
     from obstore import ObjectMeta
     from obstore.store import S3Store
 
@@ -31,24 +31,27 @@ class Blobs(Protocol):
     """A content-addressed store. Every method may raise ServiceAway."""
 
     def put(self, sha256: str, data: bytes) -> None:
-        """Keep ``data`` under its hash; nothing happens where it is kept already."""
+        """Store ``data`` under its hash. Does nothing if it is stored already."""
 
     def get(self, sha256: str) -> bytes | None:
-        """The content, or None when it was never kept or has been pruned."""
+        """The content, or None if it was never stored or has been pruned."""
 
     def size(self, sha256: str) -> int | None:
-        """Bytes kept under this hash, or None."""
+        """The content's size in bytes, or None if it is not stored."""
 
     def drop(self, sha256: str, fresh_seconds: float) -> int | None:
-        """Delete a blob that nobody has put for ``fresh_seconds``; its bytes. None: it was not
-        there, or is fresh and stays."""
+        """Delete a blob if its last ``put`` is at least ``fresh_seconds`` ago. Returns its size in
+        bytes, or None if it was not there or is too fresh to delete."""
 
     def check(self) -> None:
-        """Write and remove a small blob. Raises ServiceAway with the reason it cannot."""
+        """Write and remove a small blob. Raises ServiceAway with the reason on failure."""
 
 
 class FolderBlobs:
-    """Blobs as files, two characters of the hash a folder. A reader never sees half a file."""
+    """Blobs as files, in subfolders named by the first two characters of the hash.
+
+    A reader never sees a partial file.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -56,19 +59,19 @@ class FolderBlobs:
     def put(self, sha256: str, data: bytes) -> None:
         path = self._path(sha256)
         try:
-            os.utime(path)  # it is fresh again: whoever prunes must leave it
+            os.utime(path)  # fresh again, so that a prune leaves it
         except FileNotFoundError:
             pass
         except PermissionError:
-            return  # somebody else's, and there
+            return  # the file exists and belongs to another user
         except OSError as error:
-            raise ServiceAway(_sentence(self.folder, error)) from error
+            raise _unusable(self.folder, error) from error
         else:
             return
         try:
             self._write(path, data)
         except OSError as error:
-            raise ServiceAway(_sentence(self.folder, error)) from error
+            raise _unusable(self.folder, error) from error
 
     def get(self, sha256: str) -> bytes | None:
         try:
@@ -76,21 +79,21 @@ class FolderBlobs:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise ServiceAway(_sentence(self.folder, error)) from error
+            raise _unusable(self.folder, error) from error
 
     def size(self, sha256: str) -> int | None:
-        found = self._stat(sha256)
-        return found.st_size if found else None
+        status = self._stat(sha256)
+        return status.st_size if status else None
 
     def drop(self, sha256: str, fresh_seconds: float) -> int | None:
-        found = self._stat(sha256)
-        if found is None or time.time() - found.st_mtime < fresh_seconds:
+        status = self._stat(sha256)
+        if status is None or time.time() - status.st_mtime < fresh_seconds:
             return None
         try:
             self._path(sha256).unlink(missing_ok=True)
         except OSError as error:
-            raise ServiceAway(_sentence(self.folder, error)) from error
-        return found.st_size
+            raise _unusable(self.folder, error) from error
+        return status.st_size
 
     def _stat(self, sha256: str) -> os.stat_result | None:
         try:
@@ -98,7 +101,7 @@ class FolderBlobs:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise ServiceAway(_sentence(self.folder, error)) from error
+            raise _unusable(self.folder, error) from error
 
     def check(self) -> None:
         try:
@@ -106,16 +109,16 @@ class FolderBlobs:
             with tempfile.NamedTemporaryFile(dir=self.folder) as probe:
                 probe.write(b"overstory")
         except OSError as error:
-            raise ServiceAway(_sentence(self.folder, error)) from error
+            raise _unusable(self.folder, error) from error
 
     def _path(self, sha256: str) -> Path:
         return self.folder / sha256[:2] / sha256
 
     def _write(self, path: Path, data: bytes) -> None:
-        # a name of our own costs half of what tempfile's does, and there is one an image
+        # this runs once an image, and making a name this way costs half of what tempfile takes
         temporary = path.parent / f".part-{_TREE}-{os.getpid()}-{next(_writes)}"
         try:
-            with _opened(temporary) as file:
+            with _new_file(temporary) as file:
                 file.write(data)
             temporary.replace(path)
         except BaseException:
@@ -125,12 +128,12 @@ class FolderBlobs:
 
 
 _TREE = secrets.token_hex(6)
-"""Tells this process and its forks from those of other machines that share a folder."""
+"""Distinguishes this process and its forks from processes on other machines that share a folder."""
 _writes = itertools.count()
 
 
-def _opened(path: Path) -> BinaryIO:
-    """A new file that is its owner's alone; its folder is made where it is the first there."""
+def _new_file(path: Path) -> BinaryIO:
+    """Create a file that only its owner can read. Creates its folder if needed."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
     try:
         return os.fdopen(os.open(path, flags, 0o600), "wb")
@@ -140,9 +143,9 @@ def _opened(path: Path) -> BinaryIO:
 
 
 class S3Blobs:
-    """Blobs as objects of a bucket. Writing one again writes the same bytes, so nobody asks first.
+    """Blobs as objects of a bucket. ``put`` does not check first: it would write the same bytes.
 
-    The store is made on first use, so after any fork: its threads do not survive one.
+    The store is opened on first use, after any fork: its threads do not survive a fork.
     """
 
     def __init__(self, bucket: str, prefix: str) -> None:
@@ -150,7 +153,7 @@ class S3Blobs:
         self._bucket = bucket
         self._prefix = prefix
         self._lock = threading.Lock()
-        self._made: S3Store | None = None
+        self._opened: S3Store | None = None
 
     def put(self, sha256: str, data: bytes) -> None:
         import obstore
@@ -169,20 +172,20 @@ class S3Blobs:
                 return None
 
     def size(self, sha256: str) -> int | None:
-        found = self._head(sha256)
-        return found["size"] if found else None
+        meta = self._head(sha256)
+        return meta["size"] if meta else None
 
     def drop(self, sha256: str, fresh_seconds: float) -> int | None:
         import obstore
 
-        found = self._head(sha256)
-        if found is None:
+        meta = self._head(sha256)
+        if meta is None:
             return None
-        if (datetime.now(UTC) - found["last_modified"]).total_seconds() < fresh_seconds:
+        if (datetime.now(UTC) - meta["last_modified"]).total_seconds() < fresh_seconds:
             return None
         with self._as_ours():
             obstore.delete(self._store, self._key(sha256))
-        return found["size"]
+        return meta["size"]
 
     def _head(self, sha256: str) -> ObjectMeta | None:
         import obstore
@@ -205,9 +208,9 @@ class S3Blobs:
     @property
     def _store(self) -> S3Store:
         with self._lock:
-            if self._made is None:
-                self._made = _s3_store(self._bucket, self._prefix)
-            return self._made
+            if self._opened is None:
+                self._opened = _s3_store(self._bucket, self._prefix)
+            return self._opened
 
     def _key(self, sha256: str) -> str:
         return f"{sha256[:2]}/{sha256}"
@@ -232,19 +235,19 @@ def _s3_store(bucket: str, prefix: str) -> S3Store:
     return S3Store(
         bucket,
         prefix=prefix or None,
-        disable_bulk_delete=True,  # some S3-compatible stores have none
+        disable_bulk_delete=True,  # some S3-compatible stores do not have it
         client_options={
             "allow_http": endpoint.startswith("http://"),
             "connect_timeout": timedelta(seconds=5),
             "timeout": timedelta(seconds=60),
         },
-        # few tries here: the image waits and the pipeline tries again
+        # few retries here, because the pipeline retries the image later
         retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=20)},
     )
 
 
 def open_blobs(url: str | None, home: Path) -> Blobs:
-    """The store at ``url`` (file:///folder, s3://bucket/prefix), by default a folder in ``home``.
+    """The store at ``url`` (file:///folder or s3://bucket/prefix); None: a folder in ``home``.
 
     Raises WrongUsage for a scheme that is not supported.
     """
@@ -260,8 +263,8 @@ def open_blobs(url: str | None, home: Path) -> Blobs:
     )
 
 
-def _sentence(folder: Path, error: OSError) -> str:
+def _unusable(folder: Path, error: OSError) -> ServiceAway:
     reason = error.strerror or str(error)
-    return (
+    return ServiceAway(
         f"the blob folder {folder} cannot be used: {reason}; free space or set OVERSTORY_BLOB_URL"
     )

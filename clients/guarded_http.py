@@ -1,10 +1,10 @@
-"""One HTTP request to an address that somebody else named: fetched images and webhooks.
+"""One HTTP request to a URL from outside (image downloads, webhooks), protected against SSRF.
 
-The URL must not reach into our own network. Built on http.client: we open the socket ourselves, to
-an address that was checked, so a name that resolves to something else a moment later (DNS
-rebinding) changes nothing. One deadline covers resolving, connecting, the request and every read
-of the reply. httpx2 would need its connection pool and network backend replaced for that. Proxies
-of the environment are not used: a proxy would resolve names on its own.
+The URL must not reach into our own network. We use http.client and open the socket ourselves, to an
+address that we checked. So DNS rebinding, where a name later resolves to something else, has no
+effect. One deadline covers resolving, connecting, the request and every read of the reply. httpx2
+would need another connection pool and network backend for that. Proxies from the environment are
+not used, because a proxy resolves names on its own.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ Clock = Callable[[], float]
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 UNSEEN_BY_PYTHON = (ipaddress.ip_network("192.0.0.0/24"), ipaddress.ip_network("192.88.99.0/24"))
-"""Protocol assignments and 6to4 relays: not for hosts, and not refused by every 3.11."""
+"""Protocol assignments and 6to4 relays: not for hosts, and some Python 3.11 do not reject them."""
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A checked http(s) URL, taken apart. ``path`` includes the query."""
+    """The parts of a checked http(s) URL. ``path`` includes the query."""
 
     scheme: str
     host: str
@@ -50,7 +50,7 @@ class Target:
 
 
 class Deadline:
-    """A number of seconds that all steps of a request share."""
+    """A time limit in seconds for all steps of a request together."""
 
     def __init__(self, seconds: float, clock: Clock = time.monotonic) -> None:
         self._clock = clock
@@ -65,9 +65,9 @@ class Deadline:
 
 
 def system_resolver(host: str, port: int) -> list[str]:
-    """Every address the machine's resolver gives for a host."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(item[4][0]) for item in found))
+    """All addresses of a host, by the machine's resolver."""
+    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(info[4][0]) for info in infos))
 
 
 @contextmanager
@@ -81,11 +81,11 @@ def request(
     resolve: Resolver = system_resolver,
     may_be_private: bool = False,
 ) -> Iterator[http.client.HTTPResponse]:
-    """The response to one request; redirects are the caller's business.
+    """The response to one request. Redirects are left to the caller.
 
-    ``may_be_private``: the host may lead into our own network. Raises ImageRefused (URL_REFUSED)
-    for an address that is not public, OSError (TimeoutError at the deadline) and
-    http.client.HTTPException; the same while the response is read.
+    ``may_be_private``: the host may be in our own network. Raises ImageRefused (URL_REFUSED) for
+    an address that is not public, OSError (TimeoutError at the deadline) and
+    http.client.HTTPException. Reading the response can raise the same errors.
     """
     raw = _connect(target, deadline, resolve, may_be_private)
     try:
@@ -104,15 +104,15 @@ def request(
 
 
 def parse(url: str, allow_hosts: tuple[str, ...] = ()) -> Target:
-    """Raises ImageRefused (URL_REFUSED) for what is not a plain http(s) URL of an allowed host.
+    """The parts of a plain http(s) URL of an allowed host. Raises ImageRefused (URL_REFUSED).
 
-    ``allow_hosts`` empty: any host; an entry covers its subdomains.
+    ``allow_hosts`` empty: any host is allowed. An entry covers its subdomains.
     """
     try:
         parts = urllib.parse.urlsplit(url)
         port = parts.port or PORTS.get(parts.scheme, 0)
         host = (parts.hostname or "").rstrip(".").encode("idna").decode()
-    except ValueError as error:  # UnicodeError is one
+    except ValueError as error:  # includes UnicodeError
         raise _refused(f"it is not a valid URL ({error})") from None
     if parts.scheme not in PORTS or not host:
         raise _refused("only http and https URLs are fetched")
@@ -129,13 +129,13 @@ def check_address(address: str, host: str) -> None:
     ordinary = ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
     unseen = any(ip in network for network in UNSEEN_BY_PYTHON)
     if not ordinary or unseen or getattr(ip, "is_site_local", False):
-        raise _refused(f"{host} leads to {address}, which is not a public address")
+        raise _refused(f"{host} resolves to {address}, which is not a public address")
 
 
 def _connect(
     target: Target, deadline: Deadline, resolve: Resolver, may_be_private: bool
 ) -> socket.socket:
-    """A connection to an address that was checked; the name is not resolved again."""
+    """A connection to a checked address. The name is not resolved a second time."""
     addresses = resolve(target.host, target.port)
     if not may_be_private:
         for address in addresses:
@@ -174,7 +174,7 @@ class _TimedReader(io.RawIOBase):
 
 
 class _TimedSocket:
-    """What http.client asks of a socket, with what is left of the deadline before each call."""
+    """The part of a socket that http.client uses, with the deadline as the timeout of each call."""
 
     def __init__(self, raw: socket.socket, deadline: Deadline) -> None:
         self._raw = raw
@@ -188,7 +188,7 @@ class _TimedSocket:
         return io.BufferedReader(_TimedReader(self._raw, self._deadline))
 
     def close(self) -> None:
-        """http.client lets go of the socket while it still reads from it; ``request`` closes it."""
+        """Does nothing: http.client closes early and still reads. ``request`` closes the socket."""
 
 
 def _path(parts: urllib.parse.SplitResult) -> str:
@@ -203,7 +203,7 @@ def _allowed(host: str, allow_hosts: tuple[str, ...]) -> bool:
 
 
 def _as_reached(ip: IPAddress) -> IPAddress:
-    """The IPv4 address behind an IPv6 one that carries it: mapped, 6to4, Teredo, NAT64."""
+    """The IPv4 address that an IPv6 address embeds (mapped, 6to4, Teredo, NAT64), else ``ip``."""
     if isinstance(ip, ipaddress.IPv4Address):
         return ip
     if ip in NAT64:

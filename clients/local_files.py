@@ -1,4 +1,4 @@
-"""Opening files that strangers put there: regular files only, no waiting, every failure coded."""
+"""Opens untrusted files: regular files only, without blocking, each failure with a refusal code."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from pathlib import Path
 
 from core.errors import ImageRefused, RefusalCode
 
-# O_NONBLOCK: opening a named pipe must not wait for its other end
+# O_NONBLOCK: opening a named pipe must not wait for the other end
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 SAMPLED_AT_ONCE = 64
-"""A disk answers many reads at once, and who waits for one after the other waits longest. Threads
-take twice as long as asking ahead: they hand Python's lock to each other at every system call."""
+"""Files to read ahead together: a disk serves many reads at once, so one after the other is slower.
+Threads take twice as long as reading ahead: they pass Python's lock on at every system call."""
 
 
 @contextmanager
 def opened(path: Path, max_bytes: int | None = None) -> Iterator[tuple[BufferedReader, int]]:
-    """The file, at its start, and its size in bytes.
+    """The open file, at its start, and its size in bytes.
 
     Raises ImageRefused: MISSING, UNREADABLE, EMPTY, TOO_LARGE_FILE.
     """
@@ -36,37 +36,37 @@ def opened(path: Path, max_bytes: int | None = None) -> Iterator[tuple[BufferedR
 
 
 def read_ahead(path: Path) -> bool:
-    """Let the system begin to read a file that is wanted soon; whether it had to: False where it
-    holds the file in memory, or cannot tell. What keeps it from reading is told when the file is
+    """Ask the system to start reading a file that is needed soon. Returns whether it has to read:
+    False if the file is in the page cache, or if that is unknown. Errors are left to the real
     read."""
     if not hasattr(os, "posix_fadvise"):
         return False
-    with suppress(OSError, ImageRefused), _at_hand(path) as descriptor:
-        held = _is_held(descriptor)
+    with suppress(OSError, ImageRefused), _descriptor_of(path) as descriptor:
+        cached = _is_cached(descriptor)
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_WILLNEED)
-        return not held
+        return not cached
     return False
 
 
 def let_go(path: Path) -> None:
-    """Let the system forget what it holds of a file that is not wanted again.
+    """Drop a file that is not needed again from the page cache.
 
-    Thousands of pictures read once would push everything else out of its memory, and make a
-    virtual machine (Docker Desktop, WSL, a cloud's) grow by all of them: there each first touch of
-    memory is given by the host, 1 to 8 ms for a photograph of 1.5 MB.
+    Thousands of images that are read once would evict everything else from the cache. They would
+    also grow a virtual machine (Docker Desktop, WSL, a cloud's) by their whole size. There the host
+    provides each page on first use, which takes 1 to 8 ms for a photo of 1.5 MB.
     """
-    with suppress(OSError, ImageRefused), _at_hand(path) as descriptor:
+    with suppress(OSError, ImageRefused), _descriptor_of(path) as descriptor:
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def _is_held(descriptor: int) -> bool:
-    """Whether a byte that no sample is taken from can be had without the disk. True where the
-    system or the file system cannot tell."""
+def _is_cached(descriptor: int) -> bool:
+    """Whether the page cache holds one byte, at an offset that ``samples`` does not read. True if
+    the system or the file system cannot tell."""
     if not hasattr(os, "RWF_NOWAIT"):
         return True
-    place = os.fstat(descriptor).st_size * 5 // 8
+    offset = os.fstat(descriptor).st_size * 5 // 8
     try:
-        os.preadv(descriptor, [bytearray(1)], place, os.RWF_NOWAIT)
+        os.preadv(descriptor, [bytearray(1)], offset, os.RWF_NOWAIT)
     except BlockingIOError:
         return False
     except OSError:
@@ -77,8 +77,8 @@ def _is_held(descriptor: int) -> bool:
 def samples(
     wanted: Sequence[tuple[str | Path, Sequence[int]]], length: int
 ) -> Iterator[list[bytes] | None]:
-    """At most ``length`` bytes of regular files, at each of the places named beside them, in order;
-    None for a file that cannot be read."""
+    """For each (file, offsets) in ``wanted``: up to ``length`` bytes at each offset, in order.
+    None for a file that is not regular or cannot be read."""
     for first in range(0, len(wanted), SAMPLED_AT_ONCE):
         yield from _samples(wanted[first : first + SAMPLED_AT_ONCE], length)
 
@@ -86,36 +86,36 @@ def samples(
 def _samples(
     wanted: Sequence[tuple[str | Path, Sequence[int]]], length: int
 ) -> Iterator[list[bytes] | None]:
-    """All are asked for before the first is read."""
-    asked: list[int | None] = []
+    """Starts reading all files ahead, then reads them."""
+    descriptors: list[int | None] = []
     try:
-        for path, places in wanted:
-            asked.append(_asked_for(path, places, length))
-        for descriptor, (_, places) in zip(asked, wanted, strict=True):
-            yield None if descriptor is None else _read(descriptor, places, length)
+        for path, offsets in wanted:
+            descriptors.append(_reading_ahead(path, offsets, length))
+        for descriptor, (_, offsets) in zip(descriptors, wanted, strict=True):
+            yield None if descriptor is None else _read(descriptor, offsets, length)
     finally:
-        for descriptor in asked:
+        for descriptor in descriptors:
             if descriptor is not None:
                 os.close(descriptor)
 
 
-def _asked_for(path: str | Path, places: Sequence[int], length: int) -> int | None:
-    """The descriptor of a file that the system has begun to read; None where there is none."""
+def _reading_ahead(path: str | Path, offsets: Sequence[int], length: int) -> int | None:
+    """The descriptor of a file that the system reads ahead. None if it cannot be opened."""
     try:
         descriptor = _descriptor(path)
     except ImageRefused:
         return None
     if hasattr(os, "posix_fadvise"):
-        with suppress(OSError):  # no regular file: whoever reads it finds out
-            for place in places:
-                os.posix_fadvise(descriptor, place, length, os.POSIX_FADV_WILLNEED)
+        with suppress(OSError):  # not a regular file: the read will report it
+            for offset in offsets:
+                os.posix_fadvise(descriptor, offset, length, os.POSIX_FADV_WILLNEED)
     return descriptor
 
 
-def _read(descriptor: int, places: Sequence[int], length: int) -> list[bytes] | None:
+def _read(descriptor: int, offsets: Sequence[int], length: int) -> list[bytes] | None:
     try:
         _size(descriptor)
-        return [os.pread(descriptor, length, place) for place in places]
+        return [os.pread(descriptor, length, offset) for offset in offsets]
     except (ImageRefused, OSError):
         return None
 
@@ -136,7 +136,7 @@ def _size(descriptor: int, max_bytes: int | None = None) -> int:
 
 
 @contextmanager
-def _at_hand(path: Path) -> Iterator[int]:
+def _descriptor_of(path: Path) -> Iterator[int]:
     """The file's descriptor, closed afterwards. Raises ImageRefused: MISSING, UNREADABLE."""
     descriptor = _descriptor(path)
     try:
@@ -149,7 +149,7 @@ def _descriptor(path: str | Path) -> int:
     try:
         return os.open(path, _FLAGS)
     except (FileNotFoundError, NotADirectoryError, ValueError):
-        raise ImageRefused(RefusalCode.MISSING, "there is no such file (any more)") from None
+        raise ImageRefused(RefusalCode.MISSING, "there is no such file") from None
     except OSError as error:
         reason = f"the file cannot be opened ({error.strerror})"
         raise ImageRefused(RefusalCode.UNREADABLE, reason) from None

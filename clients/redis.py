@@ -1,4 +1,4 @@
-"""The one door to Redis (or Valkey): connections, scripts, and the vendor's errors as ours."""
+"""The only module that imports redis (for Redis or Valkey): connections, scripts, our errors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from redis.retry import Retry
 from core.errors import ServiceAway
 
 CONNECTIONS_MAX = 16
-"""A command takes 50 microseconds: 16 connections serve hundreds of threads of a process."""
+"""A command takes 50 microseconds, so 16 connections serve hundreds of threads of a process."""
 
 
 class RedisServer:
@@ -23,36 +23,36 @@ class RedisServer:
         self._client = redis.Redis(connection_pool=_pool(url, timeout_seconds, retries))
 
     def script(self, text: str) -> RedisScript:
-        """A Lua script, run by its hash and loaded again when the server has forgotten it."""
+        """A Lua script, run by its hash and loaded again if the server has dropped it."""
         return RedisScript(self._client, text)
 
     def ping(self) -> None:
-        """Raises ServiceAway when nobody answers."""
+        """Raises ServiceAway if the server does not answer."""
         try:
             self._client.ping()
         except redis.RedisError as error:
-            raise _away(error) from error
+            raise _unavailable(error) from error
 
     def unblock(self, name: str) -> None:
-        """Let commands that block on connections called ``name`` return now, with nothing. A pop
-        that is let go so has taken nothing; one whose connection is closed may have."""
+        """Make blocking commands on connections called ``name`` return now, without a result. A pop
+        that ends this way took nothing; if its connection were closed, it might have."""
         try:
             for client in self._client.client_list():
                 if client["name"] == name and "b" in client["flags"]:
                     self._client.client_unblock(int(client["id"]))
         except redis.RedisError as error:
-            raise _away(error) from error
+            raise _unavailable(error) from error
 
     def shut_down(self) -> None:
-        """Ask the server to end now, its log synced; a signal waits for its next tenth of a second.
-        Raises ServiceAway where it refuses. To be asked of a server without retries."""
+        """Ask the server to sync its log and exit now; it handles a signal up to 0.1 s later.
+        Raises ServiceAway if it refuses. Use a RedisServer with ``retries=0``."""
         try:
             self._client.shutdown()
         except redis.RedisError as error:
-            raise _away(error) from error
+            raise _unavailable(error) from error
 
     def close(self) -> None:
-        """Close every connection; the next command opens new ones."""
+        """Close all connections. The next command opens new ones."""
         self._client.close()
         self._client.connection_pool.disconnect()
 
@@ -60,8 +60,8 @@ class RedisServer:
 class RedisScript:
     """A Lua script bound to a server.
 
-    A call is repeated after a broken connection, when the server may have run it already: the
-    script must not mind.
+    A call is repeated after a broken connection, and the server may have run it already: the
+    script must be idempotent.
     """
 
     def __init__(self, client: redis.Redis, text: str) -> None:
@@ -72,7 +72,7 @@ class RedisScript:
         try:
             return self._run(keys=list(keys), args=list(args))
         except redis.RedisError as error:
-            raise _away(error) from error
+            raise _unavailable(error) from error
 
 
 def _pool(url: str, timeout_seconds: float, retries: int) -> redis.BlockingConnectionPool:
@@ -87,7 +87,7 @@ def _pool(url: str, timeout_seconds: float, retries: int) -> redis.BlockingConne
     )
 
 
-def _away(error: redis.RedisError) -> ServiceAway:
-    """A server that is full, read-only or misused is as far away as one that is down."""
-    says = "refuses" if isinstance(error, redis.ResponseError) else "does not answer"
-    return ServiceAway(f"Redis {says}: {error}")
+def _unavailable(error: redis.RedisError) -> ServiceAway:
+    """A server that is full, read-only or misused counts as unavailable, like one that is down."""
+    problem = "refuses" if isinstance(error, redis.ResponseError) else "does not answer"
+    return ServiceAway(f"Redis {problem}: {error}")

@@ -1,8 +1,8 @@
-"""Paid replies that the database could not take yet, kept on disk until it can.
+"""Paid replies that are not in the database yet, kept on disk.
 
-One small JSON file a call, written and synced before anything else is tried, so that a reply
-survives the worker that received it. The folder may be shared by several databases, whose calls
-have the same numbers: a file says by the request's key whose it is.
+Each is one small JSON file, written and synced before anything else, so that a reply survives the
+worker that received it. Several databases may share the folder, and their calls may have the same
+ids: the request's key in the file shows which database it belongs to.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Spooled:
-    """A reply and the ledger row it belongs to, which has the request's ``key``; None in a file
-    from before keys were kept."""
+    """A reply and the ledger row it belongs to. ``key`` is the request's; None in a file of an
+    older version, which stored no keys."""
 
     call_id: int
     cost: float
@@ -32,20 +32,20 @@ class Spooled:
 
 
 class Spool:
-    """A folder of spooled replies. Raises OSError where the disk does not take them."""
+    """A folder of spooled replies. Raises OSError if the disk cannot store them."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._unreadable: set[Path] = set()
 
     def keep(self, spooled: Spooled) -> Path:
-        """Write and sync one reply; the path is the handle to ``drop`` it."""
+        """Write and sync one reply. Returns the path, to pass to ``drop``."""
         self.folder.mkdir(parents=True, exist_ok=True)
         name = f"call-{spooled.call_id}" + (f"-{spooled.key[:16]}" if spooled.key else "")
         path = self.folder / f"{name}.json"
         partial = path.with_suffix(f".part-{os.getpid()}")
         with partial.open("w", encoding="utf-8") as file:
-            json.dump(asdict(spooled), file)  # in ASCII: a lone surrogate has no UTF-8
+            json.dump(asdict(spooled), file)  # as ASCII: UTF-8 cannot encode a lone surrogate
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
@@ -55,20 +55,20 @@ class Spool:
         path.unlink(missing_ok=True)
 
     def waiting(self) -> Iterator[tuple[Path, Spooled]]:
-        """Every reply that waits, oldest name first. What cannot be read is left for a person to
-        look at: it was paid for, and the others must not wait for it."""
+        """All waiting replies, sorted by file name. An unreadable file is left for a person to
+        check, because it was paid for; it does not block the others."""
         for path in sorted(self.folder.glob("call-*.json")):
             try:
                 spooled = _spooled(json.loads(path.read_text("utf-8")))
             except FileNotFoundError:
                 continue  # another process has just settled it
             except (OSError, ValueError, TypeError, KeyError) as error:
-                self._tell(path, error)
+                self._log_unreadable(path, error)
                 continue
             yield path, spooled
 
-    def _tell(self, path: Path, error: Exception) -> None:
-        """Once a file: this is looked at every second."""
+    def _log_unreadable(self, path: Path, error: Exception) -> None:
+        """Once for each file, because the folder is checked every second."""
         if path not in self._unreadable:
             self._unreadable.add(path)
             log.error("spool.unreadable", file=str(path), error=f"{type(error).__name__}: {error}")

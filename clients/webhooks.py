@@ -1,8 +1,8 @@
-"""Webhooks: one signed POST to a receiver that another app named.
+"""Webhooks: one signed POST to a URL that another application gave us.
 
-Signed as Standard Webhooks defines it (webhook-id, webhook-timestamp, webhook-signature). A host
-may lead into our own network only if the operator lists it (OVERSTORY_WEBHOOK_HOSTS). Redirects are
-not followed.
+It is signed by the Standard Webhooks specification (webhook-id, webhook-timestamp,
+webhook-signature). A host may be in our own network only if the operator lists it in
+OVERSTORY_WEBHOOK_HOSTS. Redirects are not followed.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from clients.guarded_http import Deadline, Resolver, system_resolver
 from core.errors import ImageRefused, WrongUsage
 
 ANSWER_BYTES_MAX = 1_000
-"""So much of an unwelcoming answer is kept for the person who looks why."""
+"""How much of an error answer is kept, for the person who looks into the failure."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came of one POST: an HTTP status, or none and why."""
+    """The result of one POST: an HTTP status, or None and the error."""
 
     status: int | None
     error: str | None
@@ -37,13 +37,13 @@ class Answer:
 
     @property
     def hopeless(self) -> bool:
-        """The receiver wants to hear no more of it."""
+        """The receiver answered 410: it wants no further deliveries."""
         return self.status == HTTPStatus.GONE
 
 
 @dataclass(frozen=True, slots=True)
 class Messenger:
-    """Signs and sends. ``secrets`` are whsec_ words; two, separated by a space, during rotation."""
+    """Signs and sends. ``secrets``: a whsec_ secret; two, separated by a space, during rotation."""
 
     secrets: str
     hosts: tuple[str, ...] = ()
@@ -51,7 +51,7 @@ class Messenger:
     resolve: Resolver = system_resolver
 
     def post(self, url: str, message_id: str, body: str, at: datetime) -> Answer:
-        """Never raises for what the receiver or the network does."""
+        """Never raises for a failure of the receiver or the network."""
         try:
             return self._send(url, self.headers(message_id, body, at), body.encode())
         except ImageRefused as error:
@@ -62,11 +62,11 @@ class Messenger:
             return Answer(None, " ".join(str(error).split()) or type(error).__name__)
 
     def headers(self, message_id: str, body: str, at: datetime) -> dict[str, str]:
-        """Raises WrongUsage for an invalid secret."""
+        """The headers with the signatures. Raises WrongUsage for an invalid secret."""
         try:
-            signed = [
-                Webhook(word).sign(msg_id=message_id, timestamp=at, data=body)
-                for word in self.secrets.split()
+            signatures = [
+                Webhook(secret).sign(msg_id=message_id, timestamp=at, data=body)
+                for secret in self.secrets.split()
             ]
         except (ValueError, RuntimeError, EmptyWebhookSecretError) as error:
             raise WrongUsage(
@@ -77,7 +77,7 @@ class Messenger:
             "User-Agent": "overstory",
             "webhook-id": message_id,
             "webhook-timestamp": str(int(at.astimezone(UTC).timestamp())),
-            "webhook-signature": " ".join(signed),
+            "webhook-signature": " ".join(signatures),
         }
 
     def _send(self, url: str, headers: dict[str, str], body: bytes) -> Answer:
@@ -91,7 +91,7 @@ class Messenger:
             resolve=self.resolve,
             may_be_private=target.host in self.hosts,
         ) as reply:
-            said = reply.read(ANSWER_BYTES_MAX).decode("utf-8", "replace")
+            text = reply.read(ANSWER_BYTES_MAX).decode("utf-8", "replace")
         taken = HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES
-        error = None if taken else f"{reply.status} {reply.reason}: {said}".strip(": ")
+        error = None if taken else f"{reply.status} {reply.reason}: {text}".strip(": ")
         return Answer(reply.status, error)

@@ -1,6 +1,6 @@
-"""Alembic migrations, numbered, one step each; the rules are in README.md beside this file.
+"""Numbered Alembic migrations, one step each; README.md in this folder has the rules.
 
-Alembic takes a tenth of a second to load, so it is loaded where there is something to do.
+Alembic takes a tenth of a second to load, so it is loaded only if there is something to do.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import DatabaseError
 
 from core.errors import OverstoryError
-from models.engine import Database, away_as_ours
+from models.engine import Database, unavailable_as_ours
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
 HERE = Path(__file__).parent
-NEWER = "it was used by a newer Overstory: install that version, or name another database"
-DAMAGED = "move it away, restore it from a backup, or name another"
+NEWER = "a newer Overstory has used it: install that version, or give another database"
+DAMAGED = "move it away, restore it from a backup, or give another"
 
 
 def configuration(url: str) -> Config:
-    """Alembic's configuration for ``url``, without an ini file to find."""
+    """Alembic's configuration for ``url``, without an ini file."""
     from alembic.config import Config
 
     config = Config()
@@ -35,11 +35,11 @@ def configuration(url: str) -> Config:
 
 
 def upgrade(url: str, revision: str | None = None) -> None:
-    """Bring the database at ``url`` up to ``revision``, by default the newest; safe to run by
-    several processes at once.
+    """Upgrade the database at ``url`` to ``revision``, by default the newest. Several processes may
+    call it at once.
 
-    Raises ServiceAway when the database does not answer, OverstoryError when it is of a newer
-    version or none at all.
+    Raises ServiceAway if the database does not answer, OverstoryError if it belongs to a newer
+    version or the file is not a database.
     """
     if revision is None and _is_current(url):
         return
@@ -50,29 +50,29 @@ def upgrade(url: str, revision: str | None = None) -> None:
 
 
 def migrate(url: str, revision: str | None = None) -> None:
-    """The same, step by step, whatever is there."""
+    """Like ``upgrade``, but always step by step."""
     from alembic import command
 
-    with away_as_ours():
+    with unavailable_as_ours():
         command.upgrade(configuration(url), revision or "head")
 
 
 def revision(database: Database) -> str | None:
-    """The revision the database is at; None before the first. Raises OverstoryError where it is no
-    database."""
-    with _sound(), database.read() as connection:
+    """The database's revision; None before the first. Raises OverstoryError if the file is not a
+    database or is damaged."""
+    with _damage_as_ours(), database.read() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return None
-        found: str | None = connection.execute(
+        number: str | None = connection.execute(
             text("SELECT version_num FROM alembic_version")
         ).scalar()
-        return found
+        return number
 
 
 @contextmanager
-def _sound() -> Iterator[None]:
-    """Tell a file that is no database, or a damaged one. What SQLite says of it has no class of its
-    own; what is wrong with a statement has, and is a bug."""
+def _damage_as_ours() -> Iterator[None]:
+    """Translate SQLite's error about an invalid or damaged file. It has the class DatabaseError
+    itself; the errors of wrong statements have subclasses, and are bugs."""
     try:
         yield
     except DatabaseError as error:
@@ -82,7 +82,7 @@ def _sound() -> Iterator[None]:
 
 
 def known() -> list[str]:
-    """The revisions of this version, the newest first: the numbers of their files."""
+    """The revisions of this version, newest first: the numbers in the file names."""
     names = (path.name.partition("_")[0] for path in (HERE / "versions").glob("[0-9]*_*.py"))
     return sorted(names, reverse=True)
 
@@ -93,14 +93,14 @@ def newest() -> str:
 
 
 def is_current(database: Database) -> bool:
-    """True when the database is at the newest revision. Raises OverstoryError where it is of a
-    newer version, or no database."""
-    found = revision(database)
-    if found is not None and found not in known():
+    """Whether the database is at the newest revision. Raises OverstoryError if it belongs to a
+    newer version, or the file is not a database."""
+    current = revision(database)
+    if current is not None and current not in known():
         raise OverstoryError(
-            f"the database is at revision {found}, which this version does not know; {NEWER}"
+            f"the database is at revision {current}, which this version does not know; {NEWER}"
         )
-    return found == newest()
+    return current == newest()
 
 
 def _is_current(url: str) -> bool:

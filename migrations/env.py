@@ -1,4 +1,4 @@
-"""Alembic's entry: one connection, one lock, one transaction a run."""
+"""Alembic's entry point: one connection, one lock and one transaction for each run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from sqlalchemy import text
 from models.engine import make_engine
 from models.tables import Base
 
-LOCK = 0x0765727374  # any constant of our own: pg_advisory_xact_lock's key
+LOCK = 0x0765727374  # the key of pg_advisory_xact_lock: an arbitrary constant
 
 
 def run() -> None:
@@ -21,7 +21,7 @@ def run() -> None:
             compare_type=True,
             compare_server_default=False,
         )
-        # SQLite: BEGIN IMMEDIATE serialises migrators; PostgreSQL needs to be told
+        # on SQLite BEGIN IMMEDIATE serialises migrations; PostgreSQL needs a lock
         with context.begin_transaction():
             if connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})

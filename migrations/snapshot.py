@@ -1,8 +1,8 @@
-"""What all migrations together make of a new SQLite file, kept beside them as ``newest.sql``.
+"""The schema that all migrations make of a new SQLite file, stored as ``newest.sql``.
 
-A new state folder is then one short script; Alembic takes a tenth of a second to load and run.
-``python -m migrations.snapshot`` writes the script anew (``make schema``); a test holds it equal to
-what the migrations make.
+With it, a new state folder needs one short script; Alembic takes a tenth of a second to load and
+run. ``python -m migrations.snapshot`` (``make schema``) writes the script again; a test checks that
+it equals the result of the migrations.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from models.engine import Database
 
 SCRIPT = migrations.HERE / "newest.sql"
 END = ";\n\n"
-"""Between statements: none holds an empty line after a semicolon."""
+"""Separates statements: no statement contains an empty line after a semicolon."""
 
 
 def restored(url: str) -> bool:
-    """Make the newest schema in the database at ``url`` where it is a SQLite file with nothing in
-    it; whether it was one. Raises ServiceAway when the database does not answer."""
+    """Create the newest schema if ``url`` is an empty SQLite database. Returns whether it was.
+    Raises ServiceAway if the database does not answer."""
     database = Database(url)
     if not database.is_sqlite:
         return False
     try:
-        with database.write() as connection:  # one at a time: whoever comes second finds it made
+        with database.write() as connection:  # one at a time: the second process finds the tables
             if inspect(connection).get_table_names():
                 return False
             for statement in SCRIPT.read_text("utf-8").split(END):
@@ -38,7 +38,7 @@ def restored(url: str) -> bool:
 
 
 def taken() -> str:
-    """The script, by migrating a file of its own step by step."""
+    """The script, from a new temporary database that is migrated step by step."""
     with tempfile.TemporaryDirectory(prefix="overstory-") as folder:
         url = f"sqlite:///{Path(folder) / 'new.db'}"
         migrations.migrate(url)
@@ -51,9 +51,9 @@ def taken() -> str:
 
 
 def _statements(connection: Connection) -> list[str]:
-    made = text("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid")
+    schema = text("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL ORDER BY rowid")
     number = text("SELECT version_num FROM alembic_version")
-    statements = [str(statement).strip() for statement in connection.execute(made).scalars()]
+    statements = [str(statement).strip() for statement in connection.execute(schema).scalars()]
     revision = connection.execute(number).scalar_one()
     return [*statements, f"INSERT INTO alembic_version VALUES ('{revision}')\n"]  # noqa: S608
 

@@ -1,1 +1,1 @@
-"""State: tables, the one writer of state, the ledger, named queries."""
+"""The database: tables, the only writer of state, the ledger, named queries."""

@@ -1,8 +1,8 @@
-"""Claims: who may work on what, decided by one guarded UPDATE with a lease.
+"""Claims of work: one guarded UPDATE gives a worker a lease on images or a node.
 
-Which job is served next is decided here too: the running job that has been served least for its
-weight (fair queueing by what was used, not by what waits), then the older one. A new job starts
-level with the least served one, so it neither waits behind a backlog nor pushes others aside.
+Claims also choose the next job: the running job with the least served for its weight (fair queueing
+by what was used, not by what waits), then the older one. A new job starts level with the least
+served one, so it neither waits behind a backlog nor displaces others.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ from sqlalchemy import (
 from core.job_options import JobOptions
 from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
 from models.engine import now
+from models.records import columns_of, record
 from models.state import hold_job
 from models.tables import File, Image, Job, Node
 
 
 @dataclass(frozen=True, slots=True)
 class ImageWork:
-    """An image as a stage needs it."""
+    """A claimed image, as a stage needs it."""
 
     id: int
     job_id: str
@@ -53,7 +54,7 @@ class ImageWork:
 
 @dataclass(frozen=True, slots=True)
 class NodeWork:
-    """A node as a stage needs it."""
+    """A node to ask, as a stage needs it."""
 
     id: int
     job_id: str
@@ -75,7 +76,7 @@ class NodeWork:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A claim's token and its length in seconds. Whoever holds the token may record."""
+    """A claim's token and its length in seconds. Only the token's holder may record results."""
 
     token: str
     seconds: float
@@ -85,8 +86,7 @@ def _served_by(account: str | BindParameter[str]) -> ColumnElement[bool]:
     return and_(Job.status == JobStatus.RUNNING, Job.account == account)
 
 
-# The image stages' statements are built once: building one takes longer than running it, and these
-# are run for every slice.
+# Built once: building a statement takes longer than running it, and these run for every slice.
 _FREE = and_(
     Image.status == bindparam("in_status"),
     Image.due_at <= now(),
@@ -95,10 +95,7 @@ _FREE = and_(
 )
 _NEXT_JOB = (
     select(Job.id, Job.detail, Job.options)
-    .where(
-        _served_by(bindparam("for_account")),
-        exists().where(Image.job_id == Job.id, _FREE),
-    )
+    .where(_served_by(bindparam("for_account")), exists().where(Image.job_id == Job.id, _FREE))
     .order_by(Job.served_images / Job.weight, Job.created_at)
     .limit(1)
 )
@@ -118,19 +115,7 @@ _TAKE = (
         lease_until=now() + bindparam("seconds", type_=Double),
         attempts=Image.attempts + 1,
     )
-    .returning(
-        Image.id,
-        Image.job_id,
-        Image.position,
-        Image.name,
-        Image.location,
-        Image.page,
-        Image.root,
-        Image.sha256,
-        Image.mime,
-        Image.prepared_bytes,
-        Image.attempts,
-    )
+    .returning(*columns_of(ImageWork, Image))
 )
 _SERVED = (
     update(Job)
@@ -154,50 +139,33 @@ def claim_images(
     limit: int,
     attempts_max: int,
 ) -> list[ImageWork]:
-    """Up to ``limit`` images of one job in ``status``, lowest positions first."""
+    """Claim up to ``limit`` images in ``status`` of one job, lowest positions first."""
     free = {"in_status": status, "attempts_most": attempts_max}
     job = connection.execute(_NEXT_JOB, {"for_account": account, **free}).first()
     if job is None:
         return []
     hold_job(connection, job.id)
-    asked = {"of_job": job.id, **free}
-    ids = connection.execute(_FRESH, {"at_most": limit, **asked}).scalars().all()
-    if not ids:  # what was tried before comes last and alone: if it kills its worker, nobody pays
-        ids = connection.execute(_TRIED, {"at_most": 1, **asked}).scalars().all()
+    which = {"of_job": job.id, **free}
+    ids = connection.execute(_FRESH, {"at_most": limit, **which}).scalars().all()
+    if not ids:  # retries come last and one by one: if one kills its worker, no other image suffers
+        ids = connection.execute(_TRIED, {"at_most": 1, **which}).scalars().all()
     held = {"token": lease.token, "seconds": lease.seconds}
     rows = connection.execute(_TAKE, {"these": ids, **held, **free}).all()
     connection.execute(_SERVED, {"of_job": job.id, "more": len(rows)})
-    work = [ImageWork(**row._asdict(), detail=job.detail, options=job.options) for row in rows]
+    work = [record(ImageWork, row, detail=job.detail, options=job.options) for row in rows]
     return sorted(work, key=lambda image: image.position)
 
 
 def next_node(
     connection: Connection, account: str, kind: NodeKind, without: Collection[str] = ()
 ) -> NodeWork | None:
-    """The node of ``kind`` that deserves the account's next call, unclaimed; None if none is due.
+    """The node of ``kind`` for the account's next call, not claimed yet; None if no node is due.
 
-    Branches come highest first: the nearer to the root, the sooner somebody has an answer. Jobs
-    in ``without`` are passed over.
+    Branches near the root come first, so that an answer arrives sooner. Jobs in ``without`` are
+    skipped.
     """
     row = connection.execute(
-        select(
-            Node.id,
-            Node.job_id,
-            Node.parent_id,
-            Node.kind,
-            Node.level,
-            Node.first_position,
-            Node.last_position,
-            Node.tokens,
-            Node.attempts,
-            Job.ask,
-            Job.model,
-            Job.provider,
-            Job.endpoint,
-            Job.detail,
-            Job.options,
-            Node.started_at,
-        )
+        select(*columns_of(NodeWork, Node, Job))
         .join(Job, Job.id == Node.job_id)
         .where(
             _served_by(account),
@@ -207,20 +175,17 @@ def next_node(
             Node.due_at <= now(),
         )
         .order_by(
-            Job.served_tokens / Job.weight,
-            Job.created_at,
-            Node.level.desc(),
-            Node.first_position,
+            Job.served_tokens / Job.weight, Job.created_at, Node.level.desc(), Node.first_position
         )
         .limit(1)
     ).first()
-    return None if row is None else NodeWork(**row._asdict())
+    return None if row is None else record(NodeWork, row)
 
 
 def claim_node(connection: Connection, node: NodeWork, lease: Lease, tokens: int) -> bool:
-    """Take ``node`` for a call of about ``tokens`` tokens; False when somebody else has it."""
-    runs = select(Job.id).where(Job.id == node.job_id, Job.status == JobStatus.RUNNING)
-    if connection.execute(runs.with_for_update(key_share=True)).first() is None:
+    """Claim ``node`` for a call of about ``tokens`` tokens; False if another worker has it."""
+    running = select(Job.id).where(Job.id == node.job_id, Job.status == JobStatus.RUNNING)
+    if connection.execute(running.with_for_update(key_share=True)).first() is None:
         return False
     claimed = connection.execute(
         update(Node)
@@ -238,48 +203,41 @@ def claim_node(connection: Connection, node: NodeWork, lease: Lease, tokens: int
 
 
 def served(connection: Connection, job_id: str | None, tokens: int) -> None:
-    """Count ``tokens`` as had by a job; negative ones were not had after all."""
+    """Add ``tokens`` to what a job was served; negative to take back what it did not use."""
     connection.execute(
         update(Job).where(Job.id == job_id).values(served_tokens=Job.served_tokens + tokens)
     )
 
 
 def renew_images(connection: Connection, tokens: Collection[str], seconds: float) -> None:
-    """Prolong the slices held under ``tokens``: their images, and the uploads among their files."""
-    if tokens:
-        for table in (Image, File):
-            # a row that somebody has locked is being recorded and needs the lease no more
-            held = (
-                select(table.id)
-                .where(table.lease_token.in_(tokens))
-                .order_by(table.id)
-                .with_for_update(skip_locked=True)
-            )
-            connection.execute(
-                update(table)
-                .where(table.id.in_(held.scalar_subquery()))
-                .values(lease_until=now() + seconds)
-            )
+    """Renew the leases ``tokens`` of slices: on their images and on files that they upload."""
+    for table in (Image, File):
+        _renew(connection, table, tokens, seconds)
 
 
 def renew_nodes(connection: Connection, tokens: Collection[str], seconds: float) -> None:
-    """Prolong the nodes held under ``tokens``."""
+    """Renew the leases ``tokens`` of nodes."""
+    _renew(connection, Node, tokens, seconds, key_share=True)
+
+
+def _renew(
+    connection: Connection,
+    table: type[Image | File | Node],
+    tokens: Collection[str],
+    seconds: float,
+    key_share: bool = False,
+) -> None:
+    """Skips locked rows: they are being recorded and no longer need their lease."""
     if tokens:
-        held = (
-            select(Node.id)
-            .where(Node.lease_token.in_(tokens))
-            .with_for_update(key_share=True, skip_locked=True)  # as of the images
-        )
-        connection.execute(
-            update(Node)
-            .where(Node.id.in_(held.scalar_subquery()))
-            .values(lease_until=now() + seconds)
-        )
+        held = select(table.id).where(table.lease_token.in_(tokens)).order_by(table.id)
+        free = held.with_for_update(key_share=key_share, skip_locked=True).scalar_subquery()
+        until = now() + seconds
+        connection.execute(update(table).where(table.id.in_(free)).values(lease_until=until))
 
 
 def least_served(connection: Connection, account: str) -> tuple[float, float]:
-    """Images and tokens that the account's least served running job has had: where its next job
-    starts."""
+    """Images and tokens by weight that the account's least served running job was served. A new
+    job starts with them."""
     row = connection.execute(
         select(
             func.min(Job.served_images / Job.weight), func.min(Job.served_tokens / Job.weight)
@@ -289,7 +247,7 @@ def least_served(connection: Connection, account: str) -> tuple[float, float]:
 
 
 def waiting_work(connection: Connection, account: str, limit: int) -> dict[str, int]:
-    """Units due now and claimed by nobody, at most ``limit`` each, by the stage that does them."""
+    """Units of work that are due and not claimed, by stage, each counted up to ``limit``."""
     counts = {
         "preprocess": count_images(connection, account, ImageStatus.PENDING, limit),
         "upload": count_images(connection, account, ImageStatus.PREPARED, limit),
@@ -300,20 +258,19 @@ def waiting_work(connection: Connection, account: str, limit: int) -> dict[str, 
 
 
 def count_images(connection: Connection, account: str, status: ImageStatus, limit: int) -> int:
-    """Images in ``status`` that are due now and claimed by nobody, counted up to ``limit``."""
+    """Images in ``status`` that are due and not claimed, counted up to ``limit``."""
     counted = {"for_account": account, "in_status": status, "attempts_most": 1_000_000}
     return connection.execute(_DUE, {"at_most": limit, **counted}).scalar_one()
 
 
 def count_nodes(connection: Connection, account: str, kind: NodeKind, limit: int) -> int:
-    """Nodes of ``kind`` that are due now, counted up to ``limit``."""
+    """Nodes of ``kind`` that are due, counted up to ``limit``."""
     due = and_(Node.status == NodeStatus.READY, Node.due_at <= now())
     return _count_nodes(connection, account, kind, due, limit)
 
 
 def open_leaves(connection: Connection, account: str, limit: int) -> int:
-    """Leaves of running jobs that are to be asked, now or when their images are there; counted up
-    to ``limit``."""
+    """Leaves of running jobs that are ready or wait for their images, counted up to ``limit``."""
     is_open = Node.status.in_([NodeStatus.WAITING, NodeStatus.READY])
     return _count_nodes(connection, account, NodeKind.LEAF, is_open, limit)
 
@@ -321,10 +278,10 @@ def open_leaves(connection: Connection, account: str, limit: int) -> int:
 def _count_nodes(
     connection: Connection, account: str, kind: NodeKind, which: ColumnElement[bool], limit: int
 ) -> int:
-    found = (
+    nodes = (
         select(Node.id)
         .join(Job, Job.id == Node.job_id)
         .where(_served_by(account), Node.kind == kind, which)
         .limit(limit)
     )
-    return connection.execute(select(func.count()).select_from(found.subquery())).scalar_one()
+    return connection.execute(select(func.count()).select_from(nodes.subquery())).scalar_one()

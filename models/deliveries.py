@@ -1,7 +1,7 @@
-"""Webhook deliveries: opened with their job, claimed when it has ended, tried until told.
+"""Webhook deliveries: opened with their job, claimed when it has ended, retried until delivered.
 
-A delivery is one receiver of one job's end. A job that is taken up again and ends anew is told
-anew: ``event_at`` says which end a row is about.
+A delivery notifies one receiver of one job's end. If the job is reopened and ends again, the
+receiver is notified again: ``event_at`` is the time of the end that a row is about.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from sqlalchemy import Connection, and_, insert, or_, select, update
 
 from core.states import ENDED_JOBS, DeliveryStatus
 from models.engine import now
+from models.records import columns_of, record
 from models.tables import Delivery, Job
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryWork:
-    """A delivery to make now. ``event_at`` is the end it tells of."""
+    """A delivery to make now. ``event_at`` is the time of the job's end."""
 
     id: int
     job_id: str
@@ -27,12 +28,12 @@ class DeliveryWork:
 
     @property
     def message_id(self) -> str:
-        """The same for every attempt to tell of the same end, so that a receiver knows twins."""
+        """The same for all attempts for one end, so that a receiver can detect duplicates."""
         return f"msg_{self.id}_{int(self.event_at * 1000)}"
 
 
 def open_delivery(connection: Connection, job_id: str, url: str) -> None:
-    """Somebody is to be told of the job's end; written with the job."""
+    """Ask for a notification of the job's end. Call it in the transaction that writes the job."""
     connection.execute(
         insert(Delivery).values(
             job_id=job_id, url=url, status=DeliveryStatus.OPEN, created_at=now()
@@ -41,7 +42,7 @@ def open_delivery(connection: Connection, job_id: str, url: str) -> None:
 
 
 def claim(connection: Connection, seconds: float, limit: int) -> list[DeliveryWork]:
-    """Up to ``limit`` deliveries whose jobs have ended, leased for ``seconds``."""
+    """Claim up to ``limit`` deliveries of ended jobs for ``seconds``."""
     again = and_(Delivery.status != DeliveryStatus.OPEN, Job.finished_at > Delivery.event_at)
     rows = connection.execute(
         select(Delivery.id, Delivery.event_at, Delivery.attempts, Job.finished_at)
@@ -57,21 +58,19 @@ def claim(connection: Connection, seconds: float, limit: int) -> list[DeliveryWo
     ).all()
     claimed = []
     for row in rows:
-        fresh = row.finished_at > row.event_at
+        first_try = row.finished_at > row.event_at
         values = connection.execute(
             update(Delivery)
             .where(Delivery.id == row.id)
             .values(
                 status=DeliveryStatus.OPEN,
                 event_at=row.finished_at,
-                attempts=1 if fresh else row.attempts + 1,
+                attempts=1 if first_try else row.attempts + 1,
                 lease_until=now() + seconds,
             )
-            .returning(
-                Delivery.id, Delivery.job_id, Delivery.url, Delivery.event_at, Delivery.attempts
-            )
+            .returning(*columns_of(DeliveryWork, Delivery))
         ).one()
-        claimed.append(DeliveryWork(*values))
+        claimed.append(record(DeliveryWork, values))
     return claimed
 
 
@@ -93,18 +92,13 @@ def postponed(
     error: str,
     http_status: int | None = None,
 ) -> None:
-    """It failed and is tried again later."""
-    _record(
-        connection,
-        work,
-        due_at=now() + after_seconds,
-        error=error,
-        http_status=http_status,
-    )
+    """The delivery failed: retry it later."""
+    due_at = now() + after_seconds
+    _record(connection, work, due_at=due_at, error=error, http_status=http_status)
 
 
 def let_go(connection: Connection, work: DeliveryWork) -> None:
-    """The end it was claimed for is none any more; the next one is claimed anew."""
+    """The job was reopened: release the delivery, which is claimed again at the next end."""
     _record(connection, work)
 
 
@@ -115,7 +109,7 @@ def given_up(
 
 
 def _record(connection: Connection, work: DeliveryWork, **values: object) -> None:
-    """Only while nobody else has taken it over: a slow answer may come after its lease."""
+    """Does nothing if another worker has claimed it since: a slow answer may come too late."""
     connection.execute(
         update(Delivery)
         .where(

@@ -1,4 +1,4 @@
-"""The door to the database: engines set up right for SQLite and PostgreSQL, and its clock."""
+"""Connections to the database: engines configured for SQLite and PostgreSQL, and its clock."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from sqlalchemy.sql.functions import FunctionElement
 from core.errors import ServiceAway, WrongUsage
 
 SQLITE_BUSY_SECONDS = 60
-"""A writer waits this long for another's transaction (a backup may hold the lock for 20 s)."""
+"""How long a writer waits for another transaction (a backup may hold the lock for 20 s)."""
 FIXED_IN = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
-"""SQLite versions with the WAL-reset bug (3.7.0 to 3.51.2) mended, newest first."""
-AWAY_AT_LAST: Final = {
+"""SQLite versions in which the WAL-reset bug (3.7.0 to 3.51.2) is fixed, newest first."""
+POSTGRESQL_TIMEOUTS: Final = {
     "connect_timeout": 5,
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,  # ms
 }
-"""When a connection to PostgreSQL counts as broken. Where a route is gone without a word (a NAT's
-table, a moved address) Linux itself waits two hours for a reply, and a quarter of one for an
+"""When a connection to PostgreSQL counts as broken. If a route disappears silently (a NAT table, a
+moved address), Linux alone waits two hours for a reply and a quarter of an hour for an
 acknowledgement: longer than a lease."""
 READ_ONLY = "25006"
-"""The SQLSTATE of a server that takes no writes: a standby, or one whose disk is full."""
-__all__ = ["Connection", "Database", "away_as_ours", "make_engine", "now", "sqlite_module"]
+"""The SQLSTATE of a server that accepts no writes: a standby, or a server with a full disk."""
+__all__ = ["Connection", "Database", "make_engine", "now", "sqlite_module", "unavailable_as_ours"]
 
 
 class now(FunctionElement[float]):  # noqa: N801 -- a SQL function, lower case like func.count
-    """The database's clock in seconds since 1970: one clock, whatever the workers' own say."""
+    """The database's clock in seconds since 1970. Workers' clocks are not used."""
 
     type = Double()
     inherit_cache = True
@@ -56,7 +56,7 @@ def _now_postgresql(element: now, compiler: Any, **kw: Any) -> str:
 
 
 class Database:
-    """Connections to one database. Safe across threads; a forked child gets its own pool."""
+    """Connections to one database. Thread-safe; a forked child gets its own pool."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -69,7 +69,7 @@ class Database:
         with self._lock:
             if self._engine is None or self._pid != os.getpid():
                 if self._engine is not None:
-                    self._engine.dispose(close=False)  # the parent's sockets are not ours to close
+                    self._engine.dispose(close=False)  # the sockets belong to the parent
                 self._engine, self._pid = make_engine(self.url), os.getpid()
             return self._engine
 
@@ -82,16 +82,16 @@ class Database:
         """One short write transaction. On SQLite it takes the write lock at once (BEGIN IMMEDIATE):
         a transaction that reads first and writes later fails with 'database is locked'.
 
-        Raises ServiceAway when the database does not answer.
+        Raises ServiceAway if the database does not answer.
         """
-        with away_as_ours(), self.engine.connect() as connection, connection.begin():
+        with unavailable_as_ours(), self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """One read transaction: a consistent view, no lock taken."""
+        """One read transaction: a consistent view without locks. Raises ServiceAway like write."""
         with (
-            away_as_ours(),
+            unavailable_as_ours(),
             self.engine.connect().execution_options(overstory_read=True) as connection,
             connection.begin(),
         ):
@@ -105,14 +105,14 @@ class Database:
 
 
 @contextmanager
-def away_as_ours() -> Iterator[None]:
-    """Translate 'the database is away' into ServiceAway; anything else is a bug and passes."""
+def unavailable_as_ours() -> Iterator[None]:
+    """Turn errors of an unavailable database into ServiceAway. Any other error is a bug."""
     try:
         yield
     except OperationalError as error:
         raise ServiceAway(f"the database does not answer: {error.orig}") from error
     except PoolTimeout as error:
-        raise ServiceAway("the database does not answer: no connection came free") from error
+        raise ServiceAway("the database does not answer: no free connection") from error
     except DBAPIError as error:
         if not error.connection_invalidated:
             raise
@@ -120,12 +120,12 @@ def away_as_ours() -> Iterator[None]:
 
 
 def make_engine(url: str) -> Engine:
-    """An engine for ``url``. Raises WrongUsage for a URL of no supported kind."""
+    """An engine for ``url``. Raises WrongUsage for a URL that is invalid or not supported."""
     try:
         backend = make_url(url).get_backend_name()
     except ArgumentError:
         raise WrongUsage(
-            "OVERSTORY_DATABASE_URL is no SQLAlchemy URL: use sqlite:////path/file.db"
+            "OVERSTORY_DATABASE_URL is not a SQLAlchemy URL: use sqlite:////path/file.db"
             " or postgresql+psycopg://user:password@host/name"
         ) from None
     try:
@@ -141,8 +141,8 @@ def make_engine(url: str) -> Engine:
 
 
 def sqlite_module() -> ModuleType:
-    """The SQLite driver: pysqlite3's wheel where there is one, for it carries a SQLite with the
-    WAL-reset bug fixed and most Pythons do not; else the standard library's."""
+    """The SQLite driver: pysqlite3 if it is installed, because its SQLite has the WAL-reset bug
+    fixed and most Pythons' has not; else the standard library's."""
     try:
         from pysqlite3 import dbapi2
     except ImportError:
@@ -151,7 +151,7 @@ def sqlite_module() -> ModuleType:
 
 
 def sqlite_is_fixed(version: tuple[int, ...]) -> bool:
-    """False where ``version`` has the rare WAL-reset bug (https://sqlite.org/wal.html)."""
+    """False if ``version`` has the rare WAL-reset bug (https://sqlite.org/wal.html)."""
     if version >= FIXED_IN[0]:
         return True
     return any(version[:2] == fixed[:2] and version >= fixed for fixed in FIXED_IN)
@@ -168,10 +168,10 @@ def _sqlite(url: str) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, record: Any) -> None:
-        connection.isolation_level = None  # the driver must not begin transactions of its own
+        connection.isolation_level = None  # the driver must not begin transactions by itself
         cursor = connection.cursor()
         cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=NORMAL")  # a killed process loses nothing; power may
+        cursor.execute("PRAGMA synchronous=NORMAL")  # only a power failure can lose a commit
         cursor.execute("PRAGMA foreign_keys=ON")
         cursor.close()
 
@@ -189,17 +189,17 @@ def _postgresql(url: str) -> Engine:
         driver_url = driver_url.set(drivername="postgresql+psycopg")
     engine = create_engine(
         driver_url,
-        pool_pre_ping=True,  # after a database restart no checkout fails (celery.md)
+        pool_pre_ping=True,  # no checkout fails after a database restart (celery.md)
         pool_size=5,
         max_overflow=20,
         pool_recycle=1800,
-        connect_args={k: v for k, v in AWAY_AT_LAST.items() if k not in driver_url.query},
+        connect_args={k: v for k, v in POSTGRESQL_TIMEOUTS.items() if k not in driver_url.query},
     )
 
     @event.listens_for(engine, "handle_error")
-    def _away_to_writers(context: ExceptionContext) -> None:
-        """The driver calls it an internal error, but it passes, like the server's being away. The
-        connection goes: one that began as read-only stays so when the server is not any more."""
+    def _read_only_is_temporary(context: ExceptionContext) -> None:
+        """The driver reports an internal error, but the state is temporary, like an unavailable
+        server. Drop the connection: it stays read-only even after the server accepts writes."""
         if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
             context.is_disconnect = True
 

@@ -1,13 +1,13 @@
-"""The calls ledger: a paid request is written before it is sent and settled after.
+"""The ledger of calls: a paid request is written before it is sent, and settled afterwards.
 
-A settled request answers every later one with the same key, in any job. The same key is in flight
-once at most. What was in flight when a worker died becomes ``unknown``: it may have been paid.
+A settled request answers every later one with the same key, in any job. Each key is in flight at
+most once. A call in flight whose worker died becomes ``unknown``: it may have been paid.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import (
     ColumnElement,
@@ -34,13 +34,13 @@ SENT: ColumnElement[bool] = or_(
     Call.status.not_in([CallStatus.STARTED, CallStatus.FAILED]),
     and_(Call.status == CallStatus.FAILED, Call.http_status.is_not(None)),
 )
-"""Calls that have reached the provider, or may have: what failed without a word from it was too
-late, broke off before all was sent, or found nobody."""
+"""Calls that reached the provider, or may have. A call that failed without an HTTP status expired,
+broke before all was sent, or could not connect."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewCall:
-    """A request about to be sent. ``key`` hashes everything that is asked."""
+    """A request about to be sent. ``key``: a hash of everything in it."""
 
     key: str
     job_id: str
@@ -54,8 +54,8 @@ class NewCall:
 
 
 def answered(connection: Connection, key: str, only_job: str | None = None) -> Reply | None:
-    """The settled reply to the request ``key``, if it was ever paid for (by ``only_job``)."""
-    by_whom = Call.job_id == only_job if only_job else true()
+    """The settled reply to the request ``key`` (paid by ``only_job``), or None."""
+    paid_by = Call.job_id == only_job if only_job else true()
     row = connection.execute(
         select(
             Call.reply,
@@ -66,7 +66,7 @@ def answered(connection: Connection, key: str, only_job: str | None = None) -> R
             Call.cached_tokens,
             Call.completion_tokens,
         )
-        .where(Call.key == key, Call.status == CallStatus.SETTLED, by_whom)
+        .where(Call.key == key, Call.status == CallStatus.SETTLED, paid_by)
         .order_by(Call.id)
         .limit(1)
     ).first()
@@ -84,21 +84,13 @@ def answered(connection: Connection, key: str, only_job: str | None = None) -> R
 
 
 def open_call(connection: Connection, call: NewCall, lease: Lease) -> int | None:
-    """Write ``call`` as started and return its id; None while its twin is in flight elsewhere. Its
-    job has been served by it, and is not by waiting for a twin."""
+    """Write ``call`` as started and return its id; None while a duplicate is in flight. Adds its
+    tokens to what its job was served; waiting for a duplicate adds nothing."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     call_id = connection.execute(
         dialect.insert(Call)
         .values(
-            key=call.key,
-            job_id=call.job_id,
-            node_id=call.node_id,
-            account=call.account,
-            model=call.model,
-            images=call.images,
-            reserved_tokens=call.reserved_tokens,
-            reserved_cost=call.reserved_cost,
-            currency=call.currency,
+            **asdict(call),
             status=CallStatus.STARTED,
             lease_token=lease.token,
             lease_until=now() + lease.seconds,
@@ -113,14 +105,14 @@ def open_call(connection: Connection, call: NewCall, lease: Lease) -> int | None
 
 
 def withdraw(connection: Connection, call_id: int) -> None:
-    """Forget a call that was written and will not be sent."""
-    forgotten = delete(Call).where(Call.id == call_id).returning(Call.job_id, Call.reserved_tokens)
-    call = connection.execute(forgotten).one()
+    """Delete a call that was written but will not be sent."""
+    deletion = delete(Call).where(Call.id == call_id).returning(Call.job_id, Call.reserved_tokens)
+    call = connection.execute(deletion).one()
     served(connection, call.job_id, -call.reserved_tokens)
 
 
 def settle(connection: Connection, call_id: int, reply: Reply, cost: float) -> None:
-    """The reply is here and paid: store it. A call given up as unknown may still settle late."""
+    """Store a paid reply. A call that was marked unknown may still settle late."""
     connection.execute(
         update(Call)
         .where(
@@ -151,16 +143,16 @@ def close(
     usage: Usage | None = None,
     cost: float = 0.0,
 ) -> None:
-    """The call ended without a reply worth keeping: refused, failed or unknown.
+    """The call ended without a usable reply: refused, failed or unknown.
 
-    ``usage`` and ``cost`` are of a reply that was paid and withheld (content_filter): a call given
-    up as unknown takes them late.
+    ``usage`` and ``cost``: of a reply that was paid but withheld (content_filter). They may arrive
+    late, for a call that was marked unknown.
     """
     spent = usage or Usage(0, 0, 0)
-    takes = [CallStatus.STARTED] if usage is None else [CallStatus.STARTED, CallStatus.UNKNOWN]
+    allowed = [CallStatus.STARTED] if usage is None else [CallStatus.STARTED, CallStatus.UNKNOWN]
     connection.execute(
         update(Call)
-        .where(Call.id == call_id, Call.status.in_(takes))
+        .where(Call.id == call_id, Call.status.in_(allowed))
         .values(
             status=status,
             error=error,
@@ -175,7 +167,7 @@ def close(
 
 
 def renew(connection: Connection, tokens: Collection[str], seconds: float) -> None:
-    """Prolong the calls in flight under ``tokens``."""
+    """Renew the leases ``tokens`` of calls in flight."""
     if tokens:
         connection.execute(
             update(Call)
@@ -185,7 +177,7 @@ def renew(connection: Connection, tokens: Collection[str], seconds: float) -> No
 
 
 def expire_all(connection: Connection) -> int:
-    """Mark calls whose worker is gone as unknown; how many there were."""
+    """Mark calls whose lease expired as unknown. Returns their number."""
     return connection.execute(
         update(Call)
         .where(Call.status == CallStatus.STARTED, Call.lease_until <= now())
@@ -194,14 +186,14 @@ def expire_all(connection: Connection) -> int:
 
 
 def money(connection: Connection, job_id: str) -> Money:
-    """What a job's calls have cost, and what those in flight hold. A lost call whose cost nobody
-    knows may have been paid: it counts as the most it may have cost."""
+    """The cost of a job's calls, and what calls in flight reserve. A lost call of unknown cost may
+    have been paid, so it counts as its reserved cost."""
     lost = and_(Call.status == CallStatus.UNKNOWN, Call.cost == 0.0)
-    flying = Call.status == CallStatus.STARTED
+    in_flight = Call.status == CallStatus.STARTED
     row = connection.execute(
         select(
-            func.sum(case((flying, 0.0), (lost, Call.reserved_cost), else_=Call.cost)),
-            func.sum(case((flying, Call.reserved_cost), else_=0.0)),
+            func.sum(case((in_flight, 0.0), (lost, Call.reserved_cost), else_=Call.cost)),
+            func.sum(case((in_flight, Call.reserved_cost), else_=0.0)),
             func.sum(case((lost, Call.reserved_cost), else_=0.0)),
         ).where(Call.job_id == job_id)
     ).one()
@@ -209,14 +201,14 @@ def money(connection: Connection, job_id: str) -> Money:
 
 
 def budget_of(connection: Connection, job_id: str) -> float | None:
-    """What a job may cost, as it stands now: it may have been raised since the job was read."""
+    """The job's current budget, or None. It may have been raised since the job was read."""
     options = connection.execute(select(Job.options).where(Job.id == job_id)).scalar_one()
     budget = options.budget
     return None if budget is None else float(budget)
 
 
 def rest_of(connection: Connection, job_id: str) -> Rest:
-    """The calls a job still has before it, and the average cost of those it has paid."""
+    """The number of calls a job still has to make, and the average cost of its paid calls."""
     open_nodes = (NodeStatus.WAITING, NodeStatus.READY)
     calls = connection.execute(
         select(func.count()).where(Node.job_id == job_id, Node.status.in_(open_nodes))

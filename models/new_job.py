@@ -41,9 +41,9 @@ class NewJob:
 
 @dataclass(frozen=True, slots=True)
 class NewImage:
-    """An image at its place. ``leaf`` is an index into the tree's leaves, None for a duplicate.
+    """A new job's image. ``leaf`` is an index into the tree's leaves, None for a duplicate.
 
-    ``known``: what an earlier job found out about it, and the status it begins with.
+    ``known``: what an earlier job recorded about it, and the status it begins with.
     """
 
     name: str
@@ -71,11 +71,11 @@ def insert_job(
     kept: Sequence[KeptNode | None] = (),
     moved: Moved | None = None,
 ) -> bool:
-    """Write the whole job; False when its key exists, and nothing is written then.
+    """Write the whole job. Returns False, and writes nothing, if its key exists.
 
     ``images`` are in order: the first has position 1. ``tree`` is core.tree.plan's plan, root last.
-    ``kept`` is parallel to it: texts that are taken over from an earlier job, citing positions of
-    this one. What needs nothing more is opened or ended at once; see ``moved``.
+    ``kept``, parallel to ``tree``: texts from an earlier job, which cite positions of this one.
+    Nodes that wait for nothing are opened at once and recorded in ``moved``.
     """
     if not _insert_job_row(connection, job, len(images)):
         return False
@@ -108,20 +108,17 @@ def insert_job(
 
 
 def _known_values(known: KnownImage | None) -> dict[str, Any]:
-    """Columns that an earlier job knew; the same names for every row of an executemany."""
+    """Columns from an earlier job, with the same names for every row of an executemany."""
     return {name: getattr(known, name, None) for name in _KNOWN}
 
 
-_KNOWN = [each.name for each in fields(KnownImage) if each.name not in ("position", "status")]
+_KNOWN = [f.name for f in fields(KnownImage) if f.name not in ("position", "status")]
 
 
 def _open_or_end(
-    connection: Connection,
-    job: NewJob,
-    kept: Sequence[KeptNode | None],
-    moved: Moved,
+    connection: Connection, job: NewJob, kept: Sequence[KeptNode | None], moved: Moved
 ) -> None:
-    """Open what waits for nothing, from below; end a job whose root is kept."""
+    """Open the nodes that wait for nothing, leaves first. End a job whose root is kept."""
     count = sum(text is not None for text in kept)
     detail = f"{count} of {len(kept)} nodes taken over from job {job.follows}"
     connection.execute(
@@ -133,14 +130,13 @@ def _open_or_end(
         .order_by(Node.level)
     ).all()
     for node in waiting:
-        opened = state.open_leaf if node.kind == NodeKind.LEAF else state.open_branch
-        opened(connection, node.id, moved)
+        state.open_node(connection, node.id, node.kind, moved)
     if kept[-1] is not None:
         state.finish(connection, job.id, moved)
 
 
 def job_of_key(connection: Connection, key: str) -> str | None:
-    """The id of the job with ``key``."""
+    """The id of the job with ``key``, or None."""
     return connection.execute(select(Job.id).where(Job.key == key)).scalar()
 
 
@@ -150,20 +146,8 @@ def _insert_job_row(connection: Connection, job: NewJob, submitted: int) -> bool
     row = connection.execute(
         dialect.insert(Job)
         .values(
-            id=job.id,
-            key=job.key,
+            **asdict(job),
             status=JobStatus.RUNNING,
-            ask=job.ask,
-            label=job.label,
-            model=job.model,
-            provider=job.provider,
-            endpoint=job.endpoint,
-            account=job.account,
-            detail=job.detail,
-            weight=job.weight,
-            family=job.family,
-            follows=job.follows,
-            options=job.options,
             submitted=submitted,
             served_images=images * job.weight,
             served_tokens=tokens * job.weight,
@@ -181,7 +165,7 @@ def _node_rows(
     kept: Sequence[KeptNode | None],
     at: float,
 ) -> list[dict[str, Any]]:
-    """What stands in each node's row but its parent, parallel to ``tree``."""
+    """The columns of each node's row except its parent, parallel to ``tree``."""
     positions: list[list[int]] = [[] for node in tree if node.level == 0]
     unsettled = [0] * len(positions)
     for position, image in enumerate(images, start=1):
@@ -212,12 +196,9 @@ def _kept_values(text: KeptNode | None, at: float) -> dict[str, Any]:
 
 
 def _insert_nodes(
-    connection: Connection,
-    job_id: str,
-    rows: Sequence[dict[str, Any]],
-    tree: Sequence[PlannedNode],
+    connection: Connection, job_id: str, rows: Sequence[dict[str, Any]], tree: Sequence[PlannedNode]
 ) -> list[int]:
-    """Node ids, parallel to ``tree``. The root goes first, so that children name it."""
+    """Node ids, parallel to ``tree``. The root is inserted first, because children refer to it."""
     ids: list[int] = [0] * len(tree)
     for index in reversed(range(len(tree))):
         parent = tree[index].parent

@@ -1,4 +1,4 @@
-"""Putting right what lost workers left: expired leases, exhausted rows, countdowns; re-opening."""
+"""Repairs after lost workers (expired leases, exhausted rows, countdowns), and reopening jobs."""
 
 from __future__ import annotations
 
@@ -9,63 +9,55 @@ from sqlalchemy import Case, Connection, and_, case, exists, func, or_, select, 
 from sqlalchemy import text as sql
 
 from core.errors import RefusalCode
-from core.states import (
-    SETTLED_NODES,
-    CallStatus,
-    ImageStatus,
-    JobStatus,
-    NodeKind,
-    NodeStatus,
-)
+from core.states import SETTLED_NODES, CallStatus, ImageStatus, JobStatus, NodeKind, NodeStatus
 from models import state
 from models.engine import now
 from models.state import FREE, UNSETTLED, Moved
 from models.tables import Call, Image, Job, Node
 
 TRIED = sql("images.attempts > 0 AND images.status IN ('pending', 'prepared')")
-"""Word for word the condition of ix_images_tried, which SQLite uses only then."""
-PASSING_OVER: dict[str, Any] = {"key_share": True, "skip_locked": True}
-"""What somebody holds is being moved, by a late worker perhaps, and is looked at again next time:
-the reconciler holds rows of many jobs, and would keep all that wait for one of them."""
+"""Exactly the condition of ix_images_tried: SQLite uses the index only then."""
+SKIP_LOCKED: dict[str, Any] = {"key_share": True, "skip_locked": True}
+"""Another transaction, perhaps of a late worker, is moving a locked row; the next run checks it
+again. The reconciler locks rows of many jobs, so if it waited for one, others would wait for it."""
 
 
 def moment(connection: Connection) -> float:
-    """What the database's clock says: leases end by it."""
+    """The time by the database's clock, which decides when leases end."""
     return float(connection.execute(select(now())).scalar_one())
 
 
 def anything_expired(connection: Connection, attempts_max: int) -> bool:
-    """Whether a lease ran out or attempts are spent: one cheap look before a write transaction."""
+    """Whether a lease expired or attempts are used up: a cheap check before a write transaction."""
     expired_image = and_(
         TRIED,
         Image.lease_until <= now(),
         or_(Image.lease_token.is_not(None), Image.attempts >= attempts_max),
     )
     running = select(Job.id).where(Job.status == JobStatus.RUNNING)
-    found = select(
-        or_(
-            exists().where(Call.status == CallStatus.STARTED, Call.lease_until <= now()),
-            exists().where(Node.status == NodeStatus.RUNNING, Node.lease_until <= now()),
-            exists().where(Image.job_id.in_(running), expired_image),
-        )
+    expired = or_(
+        exists().where(Call.status == CallStatus.STARTED, Call.lease_until <= now()),
+        exists().where(Node.status == NodeStatus.RUNNING, Node.lease_until <= now()),
+        exists().where(Image.job_id.in_(running), expired_image),
     )
-    return bool(connection.execute(found).scalar())
+    return bool(connection.execute(select(expired)).scalar())
 
 
 def is_call(connection: Connection, call_id: int, key: str | None) -> bool:
-    """Whether there is a call of this number, and for the request ``key``; None: any request."""
-    found = connection.execute(select(Call.key).where(Call.id == call_id)).scalar()
-    return found is not None and key in (None, found)
+    """Whether the call ``call_id`` exists and has the request key ``key`` (None: any key)."""
+    stored = connection.execute(select(Call.key).where(Call.id == call_id)).scalar()
+    return stored is not None and key in (None, stored)
 
 
 def reclaim_nodes(connection: Connection, attempts_max: int, moved: Moved) -> int:
-    """Running nodes whose lease ran out are ready again; after ``attempts_max`` they fail."""
+    """Make running nodes with an expired lease ready again, or failed after ``attempts_max``
+    attempts. Returns their number."""
     rows = connection.execute(
         select(Node.id, Node.kind, Node.attempts, Node.lease_token)
         .join(Job, Job.id == Node.job_id)
         .where(Node.status == NodeStatus.RUNNING, Node.lease_until <= now())
         .order_by(Node.id)
-        .with_for_update(of=[Job.__table__, Node.__table__], **PASSING_OVER)
+        .with_for_update(of=[Job.__table__, Node.__table__], **SKIP_LOCKED)
     ).all()
     for row in rows:
         if row.attempts >= attempts_max:
@@ -78,7 +70,8 @@ def reclaim_nodes(connection: Connection, attempts_max: int, moved: Moved) -> in
 
 
 def fail_poison(connection: Connection, attempts_max: int, moved: Moved) -> int:
-    """Images that were tried too often, by workers that died or gave up on them, fail."""
+    """Fail exhausted images: their workers died or gave up ``attempts_max`` times. Frees all other
+    images with an expired lease. Returns the number of failed ones."""
     rows = connection.execute(
         select(Image.id, Image.job_id, Image.error)
         .join(Job, Job.id == Image.job_id)
@@ -88,7 +81,7 @@ def fail_poison(connection: Connection, attempts_max: int, moved: Moved) -> int:
             or_(Image.lease_token.is_(None), Image.lease_until <= now()),
         )
         .order_by(Image.id)
-        .with_for_update(of=[Job.__table__, Image.__table__], **PASSING_OVER)
+        .with_for_update(of=[Job.__table__, Image.__table__], **SKIP_LOCKED)
     ).all()
     failures: defaultdict[str, dict[int, tuple[RefusalCode, str]]] = defaultdict(dict)
     for row in rows:
@@ -96,19 +89,19 @@ def fail_poison(connection: Connection, attempts_max: int, moved: Moved) -> int:
         failures[row.job_id][row.id] = (RefusalCode.POISON, reason)
     for job_id, of_job in failures.items():
         state.images_failed(connection, job_id, of_job, moved)
-    lapsed = select(Image.id).where(
+    expired = select(Image.id).where(
         TRIED, Image.lease_token.is_not(None), Image.lease_until <= now()
     )
-    free = lapsed.order_by(Image.id).with_for_update(**PASSING_OVER)
-    connection.execute(update(Image).where(Image.id.in_(free.scalar_subquery())).values(**FREE))
+    locked = expired.order_by(Image.id).with_for_update(**SKIP_LOCKED)
+    connection.execute(update(Image).where(Image.id.in_(locked.scalar_subquery())).values(**FREE))
     return len(rows)
 
 
 def recount(connection: Connection, moved: Moved) -> int:
-    """Compare every waiting node's countdown with what it counts, and open those that wait for
-    nothing. The countdown is kept in the transactions of the moves, so this finds nothing unless
-    somebody edited rows by hand."""
-    found = (
+    """Correct the countdowns of waiting nodes, and open those that wait for nothing. Returns the
+    number of nodes corrected or opened. The moves keep the countdown in their own transactions, so
+    this finds something only after rows were edited by hand."""
+    wrong = (
         select(Node.id)
         .join(Job, Job.id == Node.job_id)
         .where(
@@ -118,17 +111,17 @@ def recount(connection: Connection, moved: Moved) -> int:
         )
         .order_by(Node.id)
     )
-    ids = connection.execute(found).scalars().all()
+    ids = connection.execute(wrong).scalars().all()
     return sum(_recounted(connection, node_id, moved) for node_id in ids)
 
 
 def _recounted(connection: Connection, node_id: int, moved: Moved) -> bool:
-    """Whether a node still waits. It is counted under its lock, where nobody counts it down."""
+    """Correct a node's countdown under its lock; False if it no longer waits."""
     held = (
         select(Node.kind)
         .join(Job, Job.id == Node.job_id)
         .where(Node.id == node_id, Node.status == NodeStatus.WAITING)
-        .with_for_update(of=[Job.__table__, Node.__table__], **PASSING_OVER)
+        .with_for_update(of=[Job.__table__, Node.__table__], **SKIP_LOCKED)
     )
     kind = connection.execute(held).scalar()
     if kind is None:
@@ -136,15 +129,13 @@ def _recounted(connection: Connection, node_id: int, moved: Moved) -> bool:
     left = connection.execute(
         update(Node).where(Node.id == node_id).values(pending=_left()).returning(Node.pending)
     ).scalar_one()
-    if left == 0 and kind == NodeKind.LEAF:
-        state.open_leaf(connection, node_id, moved)
-    elif left == 0:
-        state.open_branch(connection, node_id, moved)
+    if left == 0:
+        state.open_node(connection, node_id, kind, moved)
     return True
 
 
 def _left() -> Case[int]:
-    """What a node waits for."""
+    """The number of images or children that a node waits for."""
     images_left = (
         select(func.count())
         .where(Image.node_id == Node.id, Image.status.in_(UNSETTLED))
@@ -154,8 +145,7 @@ def _left() -> Case[int]:
     nodes_left = (
         select(func.count())
         .where(
-            child.c.parent_id == Node.id,
-            child.c.status.not_in([*SETTLED_NODES, NodeStatus.SPLIT]),
+            child.c.parent_id == Node.id, child.c.status.not_in([*SETTLED_NODES, NodeStatus.SPLIT])
         )
         .scalar_subquery()
     )
@@ -163,10 +153,10 @@ def _left() -> Case[int]:
 
 
 def reopen(connection: Connection, job_id: str, moved: Moved) -> int:
-    """Take an ended job up again: its failed and skipped images get a new turn, and so do their
-    leaves and everything above. What was paid for is answered from the ledger.
+    """Reopen an ended job: retry its failed and skipped images, their leaves and all nodes above.
+    The ledger answers what was paid for.
 
-    Returns how many images are tried again; 0 when the job was not open to it.
+    Returns the number of images to retry; 0 if the job's state does not allow it.
     """
     if not state.job_moved(connection, job_id, JobStatus.RUNNING):
         return 0
@@ -249,7 +239,5 @@ def _reopen_node(
             **FREE,
         )
     )
-    if pending == 0 and kind == NodeKind.LEAF:
-        state.open_leaf(connection, node_id, moved)
-    elif pending == 0:
-        state.open_branch(connection, node_id, moved)
+    if pending == 0:
+        state.open_node(connection, node_id, kind, moved)

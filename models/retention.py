@@ -1,10 +1,10 @@
-"""What may be forgotten, and forgetting it: ended jobs, and with ``ledger`` their paid replies.
+"""Deletes old data: ended jobs, and with ``ledger`` their paid replies.
 
-A job goes in three steps, so that a prune that is killed is finished by the next one: its history
-in small pieces; the prepared images that no other job refers to (by the caller, between the steps);
-then images, nodes, deliveries and the job itself in one transaction, because a job that lost half
-its images could be taken up again and would lie. That one takes 0.2 s for 40,000 images;
-PostgreSQL locks the job's own rows only, on SQLite other writers wait for it.
+A job is deleted in three steps, so that the next prune can finish one that was killed: its history
+in small pieces; the prepared images that no other job refers to (by the caller, in between); then
+images, nodes, deliveries and the job itself in one transaction, because a job with half its images
+could be reopened and would give wrong answers. The last step takes 0.2 s for 40,000 images.
+PostgreSQL locks only the job's own rows; on SQLite other writers wait.
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ from sqlalchemy import ColumnElement, Connection, Label, and_, delete, exists, f
 
 from core.states import ENDED_JOBS, CallStatus, DeliveryStatus
 from models.engine import now
+from models.records import columns_of, record
 from models.tables import Call, Delivery, Event, Image, Job, Node
 
 PIECE = 5_000
-"""Rows that one transaction deletes, where rows may go in pieces."""
+"""Rows that one transaction deletes when rows are deleted in pieces."""
 
 
 @dataclass(frozen=True, slots=True)
 class OldJob:
-    """An ended job that may go, and what it holds. Calls stay, unless the ledger is pruned too."""
+    """An ended job to delete, and its row counts. Calls stay unless the ledger is pruned too."""
 
     id: str
     label: str | None
@@ -38,49 +39,36 @@ class OldJob:
 
 
 def cutoff(connection: Connection, seconds: float) -> float:
-    """The moment ``seconds`` ago, by the database's clock."""
+    """The time ``seconds`` ago, by the database's clock."""
     return float(connection.execute(select(now() - seconds)).scalar_one())
 
 
 def old_jobs(
-    connection: Connection,
-    before: float,
-    label: str | None,
-    limit: int,
-    after: str = "",
+    connection: Connection, before: float, label: str | None, limit: int, after: str = ""
 ) -> list[OldJob]:
-    """Jobs that ended before ``before``, in the order of their ids, those above ``after``."""
+    """Jobs that ended before ``before`` and have ids above ``after``, in the order of their ids."""
+    counts = [_count(table) for table in (Image, Node, Event, Delivery, Call)]
     rows = connection.execute(
-        select(
-            Job.id,
-            Job.label,
-            Job.status,
-            Job.finished_at,
-            _held(Image),
-            _held(Node),
-            _held(Event),
-            _held(Delivery),
-            _held(Call),
-        )
+        select(*columns_of(OldJob, Job), *counts)
         .where(_may_go(before), _labelled(label), Job.id > after)
         .order_by(Job.id)
         .limit(limit)
     )
-    return [OldJob(**row._asdict()) for row in rows]
+    return [record(OldJob, row) for row in rows]
 
 
 def only_here(connection: Connection, job_id: str) -> list[str]:
-    """Prepared contents (sha256) of a job that no other job's image refers to."""
+    """Prepared contents (sha256) of a job that no image of another job refers to."""
     other = Image.__table__.alias().c
     elsewhere = exists().where(other.sha256 == Image.sha256, other.job_id != job_id)
-    found = select(Image.sha256).where(
+    contents = select(Image.sha256).where(
         Image.job_id == job_id, Image.sha256.is_not(None), Image.prepared_bytes > 0, ~elsewhere
     )
-    return [str(sha) for sha in connection.execute(found.distinct()).scalars()]
+    return [str(sha) for sha in connection.execute(contents.distinct()).scalars()]
 
 
 def forget_history(connection: Connection, job_id: str, before: float) -> int:
-    """Delete up to a piece of an ended job's events; how many there were."""
+    """Delete up to ``PIECE`` events of an ended job. Returns their number."""
     piece = (
         select(Event.id)
         .where(Event.job_id == job_id, exists().where(Job.id == job_id, _may_go(before)))
@@ -91,8 +79,8 @@ def forget_history(connection: Connection, job_id: str, before: float) -> int:
 
 
 def forget_job(connection: Connection, job_id: str, before: float) -> bool:
-    """Delete a job with all that goes with it; its calls stay, without it. False: it has been
-    taken up again meanwhile, and stays."""
+    """Delete a job and its rows in other tables; its calls stay, without a job. False: it has been
+    reopened meanwhile, and stays."""
     ended = select(Job.id).where(Job.id == job_id, _may_go(before)).with_for_update()
     if connection.execute(ended).first() is None:
         return False
@@ -103,35 +91,35 @@ def forget_job(connection: Connection, job_id: str, before: float) -> bool:
 
 
 def forget_calls(connection: Connection, before: float, jobs: Sequence[str] | None = None) -> int:
-    """Delete up to a piece of the ended calls of ``jobs``, or (None) of those older than ``before``
-    whose jobs are gone; how many there were. The same request is paid for again after it."""
-    whose = (
+    """Delete up to ``PIECE`` ended calls of ``jobs``, or (None) those older than ``before`` whose
+    jobs are deleted. Returns their number. The same request is paid for again afterwards."""
+    which = (
         and_(Call.job_id.is_(None), Call.started_at < before)
         if jobs is None
         else Call.job_id.in_(jobs)
     )
-    piece = select(Call.id).where(whose, Call.status != CallStatus.STARTED).limit(PIECE)
+    piece = select(Call.id).where(which, Call.status != CallStatus.STARTED).limit(PIECE)
     return connection.execute(delete(Call).where(Call.id.in_(piece))).rowcount
 
 
 def orphaned_calls(connection: Connection, before: float) -> int:
-    """Ended calls older than ``before`` whose jobs are gone."""
-    found = select(func.count()).where(
+    """The number of ended calls older than ``before`` whose jobs are deleted."""
+    orphaned = select(func.count()).where(
         Call.job_id.is_(None), Call.started_at < before, Call.status != CallStatus.STARTED
     )
-    return connection.execute(found).scalar_one()
+    return connection.execute(orphaned).scalar_one()
 
 
 def _may_go(before: float) -> ColumnElement[bool]:
-    """Ended long enough ago, and whoever asked to be told of it has been told, or given up."""
-    untold = exists().where(Delivery.job_id == Job.id, Delivery.status == DeliveryStatus.OPEN)
-    return and_(Job.status.in_(ENDED_JOBS), Job.finished_at < before, ~untold)
+    """Ended before ``before``, and all its webhooks are delivered or given up."""
+    undelivered = exists().where(Delivery.job_id == Job.id, Delivery.status == DeliveryStatus.OPEN)
+    return and_(Job.status.in_(ENDED_JOBS), Job.finished_at < before, ~undelivered)
 
 
 def _labelled(label: str | None) -> ColumnElement[bool]:
     return true() if label is None else Job.label == label
 
 
-def _held(table: type[Image | Node | Event | Delivery | Call]) -> Label[int]:
-    counted = select(func.count()).where(table.job_id == Job.id).correlate(Job)
-    return counted.scalar_subquery().label(table.__tablename__)
+def _count(table: type[Image | Node | Event | Delivery | Call]) -> Label[int]:
+    rows = select(func.count()).where(table.job_id == Job.id).correlate(Job)
+    return rows.scalar_subquery().label(table.__tablename__)

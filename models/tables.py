@@ -1,7 +1,7 @@
 """The tables. Times are seconds since 1970 by the database's clock; views turn them into dates.
 
-Constraints and indexes are named, and a comment says what each prevents or serves. The names of
-tables and their columns are a contract with analysts; changes go through migrations only.
+Constraints and indexes are named, and a comment says what each prevents or speeds up. Analysts rely
+on the names of tables and columns; only migrations change them.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Json: TypeEngine[Any] = JSON().with_variant(JSONB(), "postgresql")
 JsonOrNull: TypeEngine[Any] = JSON(none_as_null=True).with_variant(
     JSONB(none_as_null=True), "postgresql"
 )
-Key = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows by INTEGER keys only
+Key = BigInteger().with_variant(Integer(), "sqlite")  # SQLite only autoincrements INTEGER keys
 Seconds: Double[float] = Double()
 
 
@@ -71,11 +71,10 @@ _Kind = TypeEngine[T] | type[TypeEngine[T]]
 
 
 class Base:
-    """What a table class is: its columns by name, and in statements the table itself.
+    """A table as a class: its attributes are the columns, and statements accept the class.
 
-    The classes are tables of SQLAlchemy's core, declared as its ORM would have them. Nothing here
-    has a session or a loaded object, so the ORM would only take a tenth of every start and make
-    each statement a third dearer to build.
+    These are SQLAlchemy Core tables in the ORM's declarative style. We need no sessions or loaded
+    objects: the ORM would take a tenth of each start and make a statement a third slower to build.
     """
 
     metadata = MetaData(
@@ -92,8 +91,8 @@ class Base:
     __table__: ClassVar[Table]
 
     def __init_subclass__(cls) -> None:
-        """Make the table of the columns in the class."""
-        columns = {name: one for name, one in vars(cls).items() if isinstance(one, Column)}
+        """Make the table from the columns of the class."""
+        columns = {name: value for name, value in vars(cls).items() if isinstance(value, Column)}
         for name, column in columns.items():
             column.name = column.key = name
         parts = (*columns.values(), *cls.__table_args__)
@@ -101,7 +100,7 @@ class Base:
 
     @classmethod
     def __clause_element__(cls) -> Table:
-        """What a statement takes where it is given the class."""
+        """The table, for a statement that is given the class."""
         return cls.__table__
 
 
@@ -116,8 +115,8 @@ def _optional(kind: _Kind[T], *others: ForeignKey) -> ColumnClause[T | None]:
 
 
 def _one_of(column: str, states: Any) -> CheckConstraint:
-    words = ", ".join(f"'{state.value}'" for state in states)
-    return CheckConstraint(f"{column} IN ({words})", name=f"{column}_known")
+    values = ", ".join(f"'{state.value}'" for state in states)
+    return CheckConstraint(f"{column} IN ({values})", name=f"{column}_known")
 
 
 class Job(Base):
@@ -126,7 +125,7 @@ class Job(Base):
     __tablename__ = "jobs"
 
     id = _column(String(32), primary_key=True)
-    key = _column(String(255), unique=True)  # the same key is the same job
+    key = _column(String(255), unique=True)  # submitting the same key again gives the same job
     status = _column(String(16))
     reason = _optional(Text)  # why it is paused or failed
     ask = _column(Text)
@@ -134,13 +133,13 @@ class Job(Base):
     model = _column(String(128))
     provider = _column(String(32))
     endpoint = _column(String(255))
-    account = _column(String(32))  # whose workers serve it
+    account = _column(String(32))  # workers of this account serve it
     detail = _column(String(8))
     options = _column(OptionsType())
-    # the job before it: the same question about a changed set, or another about the same set; no
-    # foreign key, for that one may have been pruned
+    # the previous job: the same question about a changed set, or another question about the same
+    # set; not a foreign key, because the previous job may have been pruned
     follows = _optional(String(32))
-    family = _optional(String(64))  # hash of what it asks, without the set
+    family = _optional(String(64))  # hash of what it asks, without the image set
     weight = _column(Seconds, server_default=sql("1"))  # fair share
     served_images = _column(Seconds, server_default=sql("0"))
     served_tokens = _column(Seconds, server_default=sql("0"))
@@ -161,19 +160,19 @@ class Job(Base):
         Index("ix_jobs_status_created_at", "status", "created_at"),
         Index("ix_jobs_label", "label"),
         Index("ix_jobs_follows", "follows"),
-        # the newest job that asked the same
+        # find the newest job with the same question
         Index("ix_jobs_family", "family", "created_at"),
     )
 
 
 class Image(Base):
-    """One submitted image: a file, a URL or a page of a document, at its place in the input."""
+    """One submitted image: a file, a URL or a page of a document."""
 
     __tablename__ = "images"
 
     id = _column(Key, primary_key=True)
     job_id = _column(String(32), ForeignKey("jobs.id", ondelete="CASCADE"))
-    position = _column(Integer)  # from 1; what [n] in an answer means
+    position = _column(Integer)  # in the input, from 1; [n] in an answer refers to it
     node_id = _optional(Key, ForeignKey("nodes.id", ondelete="SET NULL"))
     name = _column(Text)
     location = _column(Text)
@@ -182,7 +181,7 @@ class Image(Base):
     bytes = _optional(BigInteger)
     changed_ns = _optional(BigInteger)  # when the file last changed
     status = _column(String(16))
-    duplicate_of = _optional(Integer)  # position of the first
+    duplicate_of = _optional(Integer)  # position of the first image with the same content
     error_code = _optional(String(32))
     error = _optional(Text)
     remarks = _optional(Text)
@@ -193,7 +192,7 @@ class Image(Base):
     height = _optional(Integer)
     prepared_bytes = _optional(Integer)
     tokens = _optional(Integer)
-    answer = _optional(JsonOrNull)  # where each is asked
+    answer = _optional(JsonOrNull)  # if the job asks each image
     attempts = _column(Integer, server_default=sql("0"))
     due_at = _column(Seconds, server_default=sql("0"))
     lease_token = _optional(String(32))
@@ -202,11 +201,11 @@ class Image(Base):
 
     __table_args__ = (
         _one_of("status", ImageStatus),
-        # one image a place: a doubled submit cannot add it twice
+        # one image at a position: a repeated submit cannot add it twice
         Index("uq_images_job_id_position", "job_id", "position", unique=True),
-        # what a worker may claim next, in input order
+        # find what a worker may claim next, in input order
         Index("ix_images_job_id_status_position", "job_id", "status", "position"),
-        # what the reconciler looks at once a second: only what is or was worked on
+        # the reconciler checks once a second: only images that are or were worked on
         Index(
             "ix_images_tried",
             "lease_until",
@@ -216,9 +215,9 @@ class Image(Base):
         Index("ix_images_node_id", "node_id"),
         Index("ix_images_sha256", "sha256"),
         Index("ix_images_source_sha256", "source_sha256"),
-        # by file name, whole or by its beginning
+        # find by file name or its prefix
         Index("ix_images_name", "name", postgresql_ops={"name": "text_pattern_ops"}),
-        # what failed, out of rows of which nearly all did not
+        # find the few failed images
         Index(
             "ix_images_failed",
             "job_id",
@@ -240,10 +239,10 @@ class Node(Base):
     split_from = _optional(Key, ForeignKey("nodes.id", ondelete="CASCADE"))
     kind = _column(String(8))
     level = _column(Integer)
-    first_position = _column(Integer)  # the images below, as a span
+    first_position = _column(Integer)  # the range of the images below
     last_position = _column(Integer)
     status = _column(String(16))
-    pending = _column(Integer)  # images or children it still waits for
+    pending = _column(Integer)  # number of images or children it still waits for
     key = _optional(String(64))
     text = _optional(Text)
     images = _column(Integer, server_default=sql("0"))  # included below
@@ -262,23 +261,23 @@ class Node(Base):
         _one_of("status", NodeStatus),
         _one_of("kind", NodeKind),
         CheckConstraint("pending >= 0", name="pending_not_negative"),
-        # what a worker may ask next
+        # find what a worker may ask next
         Index("ix_nodes_job_id_status", "job_id", "status"),
         Index("ix_nodes_parent_id", "parent_id"),
-        # a node that is deleted asks which were split from it
+        # deleting a node looks up the nodes that were split from it
         Index(
             "ix_nodes_split_from",
             "split_from",
             sqlite_where=sql("split_from IS NOT NULL"),
             postgresql_where=sql("split_from IS NOT NULL"),
         ),
-        # words in notes
+        # full-text search in notes
         Index(
             "ix_nodes_words",
             sql("to_tsvector('simple', coalesce(text, ''))"),
             postgresql_using="gin",
         ).ddl_if(dialect="postgresql"),
-        # a job has one root: two would be two answers
+        # a job has one root, so it has one answer
         Index(
             "uq_nodes_one_root",
             "job_id",
@@ -290,21 +289,21 @@ class Node(Base):
 
 
 class Call(Base):
-    """One paid request: written before it is sent, settled after. Rows are never deleted while
-    their reply may answer another request."""
+    """One paid request: written before it is sent, settled afterwards. A row is not deleted while
+    its reply may answer another request."""
 
     __tablename__ = "calls"
 
     id = _column(Key, primary_key=True)
-    key = _column(String(64))  # hash of everything that was asked
+    key = _column(String(64))  # hash of everything in the request
     job_id = _optional(String(32), ForeignKey("jobs.id", ondelete="SET NULL"))
     node_id = _optional(Key, ForeignKey("nodes.id", ondelete="SET NULL"))
     account = _column(String(32))
     model = _column(String(128))
     status = _column(String(16))
-    images = _column(Integer)  # that it shows: none where it reads notes
+    images = _column(Integer)  # number of images it shows; 0 if it reads notes
     reserved_tokens = _column(Integer)
-    # the most it may cost, held back from a budget while it is in flight
+    # the most it may cost, reserved from the budget while it is in flight
     reserved_cost = _column(Seconds, server_default=sql("0"))
     reply = _optional(Text)
     finish_reason = _optional(String(32))
@@ -315,7 +314,7 @@ class Call(Base):
     currency = _column(String(3))
     http_status = _optional(Integer)
     error = _optional(Text)
-    trace = _optional(String(128))  # X-Trace-Id, what support asks for
+    trace = _optional(String(128))  # X-Trace-Id, which the provider's support needs
     lease_token = _column(String(32))
     lease_until = _column(Seconds)
     started_at = _column(Seconds)
@@ -323,7 +322,7 @@ class Call(Base):
 
     __table_args__ = (
         _one_of("status", CallStatus),
-        # the same request is in flight once at most, over all jobs and processes
+        # a request is in flight at most once, across all jobs and processes
         Index(
             "uq_calls_key_started",
             "key",
@@ -339,7 +338,7 @@ class Call(Base):
 
 
 class File(Base):
-    """One content at the provider's file store, once an account."""
+    """One content in the provider's file store, once for each account."""
 
     __tablename__ = "files"
 
@@ -357,14 +356,14 @@ class File(Base):
 
     __table_args__ = (
         _one_of("status", FileStatus),
-        # one upload a content
+        # one upload of each content
         Index("uq_files_account_sha256", "account", "sha256", unique=True),
         Index("ix_files_account_status_used_at", "account", "status", "used_at"),
     )
 
 
 class Event(Base):
-    """One transition: what happened to which row, when. Written in the transition's transaction."""
+    """One transition: when something happened to a row. Written in the same transaction."""
 
     __tablename__ = "events"
 
@@ -397,7 +396,7 @@ class EndpointLimit(Base):
 
 
 class Delivery(Base):
-    """One webhook of one job: who is told of its end, and how that went."""
+    """One webhook of one job: the receiver of its end, and the state of the delivery."""
 
     __tablename__ = "deliveries"
 
@@ -405,7 +404,7 @@ class Delivery(Base):
     job_id = _column(String(32), ForeignKey("jobs.id", ondelete="CASCADE"))
     url = _column(Text)
     status = _column(String(16))
-    event_at = _column(Seconds, server_default=sql("0"))  # the end told of
+    event_at = _column(Seconds, server_default=sql("0"))  # when the job ended
     attempts = _column(Integer, server_default=sql("0"))
     due_at = _column(Seconds, server_default=sql("0"))
     lease_until = _column(Seconds, server_default=sql("0"))
@@ -416,8 +415,8 @@ class Delivery(Base):
 
     __table_args__ = (
         _one_of("status", DeliveryStatus),
-        # an end is told once a receiver
+        # one delivery for each receiver
         Index("uq_deliveries_job_id_url", "job_id", "url", unique=True),
-        # what may be due
+        # find what may be due
         Index("ix_deliveries_status_due_at", "status", "due_at"),
     )

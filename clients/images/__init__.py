@@ -1,1 +1,1 @@
-"""Decoding and encoding: one file a library."""
+"""Decoding and encoding images: one file for each library."""

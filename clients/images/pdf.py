@@ -1,6 +1,6 @@
-"""PDF pages as pixels. The one door to pypdfium2, imported when the first document arrives.
+"""Renders PDF pages. The only module that uses pypdfium2, which the first document imports.
 
-PDFium is not thread-safe: one lock holds it for a whole call.
+PDFium is not thread-safe, so a lock guards each call as a whole.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any, BinaryIO
 from core.errors import ImageRefused, RefusalCode
 
 DOTS_PER_POINT = 200 / 72
-"""A page has no pixels of its own; it counts as scanned at 200 dots an inch."""
+"""A page has no pixel size. We treat it as a scan of 200 dots per inch."""
 
 CRISP = 1024
-"""Longest side in pixels from which a page is drawn at its own size."""
+"""Above this longest side in pixels, a page is rendered at its final size."""
 
 _lock = threading.Lock()
 
@@ -40,14 +40,13 @@ class Document:
         self.pages: int = len(pdf)
 
     def size(self, page: int) -> tuple[int, int]:
-        """Width and height in pixels of page 1..pages at 200 dots an inch, upright."""
+        """Width and height in pixels of page 1..pages at 200 dots per inch, upright."""
         width, height = self._pdf.get_page_size(page - 1)
         return max(1, round(width * DOTS_PER_POINT)), max(1, round(height * DOTS_PER_POINT))
 
     def render(self, page: int, size: tuple[int, int]) -> Raster:
-        """Page 1..pages drawn at ``size`` pixels, at twice that where the size is small: averaged
-        down, small print keeps its weight.
-        """
+        """Page 1..pages at ``size`` pixels, or at twice a small size: small print stays readable
+        when the caller averages it down."""
         sheet = self._pdf[page - 1]
         longest = max(size) if max(size) > CRISP else 2 * max(size)
         bitmap = sheet.render(scale=longest / max(sheet.get_size()))
@@ -60,7 +59,7 @@ class Document:
 
 @contextmanager
 def opened(file: BinaryIO) -> Iterator[Document]:
-    """The document in an open file, which is read as needed and never held in memory whole.
+    """The document in an open file. The file is read as needed, never as a whole.
 
     Raises ImageRefused: ENCRYPTED, CORRUPT.
     """
@@ -82,5 +81,5 @@ def opened(file: BinaryIO) -> Iterator[Document]:
 
 def _refused(error: Exception) -> ImageRefused:
     if "password" in str(error).lower():
-        return ImageRefused(RefusalCode.ENCRYPTED, "the document asks for a password")
+        return ImageRefused(RefusalCode.ENCRYPTED, "the document needs a password")
     return ImageRefused(RefusalCode.CORRUPT, f"the document cannot be read ({error})")

@@ -1,7 +1,7 @@
-"""Decoding, shrinking, colour and encoding. The one door to Pillow and pillow-heif.
+"""Decoding, shrinking, colour and encoding. The only module that uses Pillow and pillow-heif.
 
-A JPEG is decoded at a reduced scale while it is read; other formats are decoded once and shrunk
-in strips, so the peak is the decoded image (4 bytes a pixel) and a strip. Functions here raise
+The JPEG decoder reduces the scale while it reads. Other formats are decoded once and shrunk in
+strips, so peak memory is the decoded image (4 bytes a pixel) and one strip. Functions here raise
 whatever the decoders raise; ``clients.images.prepare`` turns that into refusals.
 """
 
@@ -29,9 +29,9 @@ QUALITY = 80
 """The provider's advice (fact sheet 3.5)."""
 STRIP_PIXELS = 2_000_000
 GENEROUS_PIXELS = 32_000_000
-"""Up to here averaging leaves a factor of 2 to 4 for LANCZOS; above, 1 to 2, for the memory."""
+"""Up to this size, averaging leaves LANCZOS a factor of 2 to 4; above, 1 to 2, to save memory."""
 OVERVIEW = 1024
-"""Longest side in pixels up to which a picture is sent for its contents, not its small print."""
+"""Up to this longest side in pixels, a picture is sent for its contents, not for small print."""
 HEIF_HEAD_BYTES = 1 << 18
 ORIENTATION = 0x0112
 SUBFILE_TYPE = 254
@@ -46,9 +46,9 @@ TURNS: Final = {
     8: Image.Transpose.ROTATE_90,
 }
 
-# core.images.sizing.check_size decides by the same declared sizes, and refuses with a code
+# core.images.sizing.check_size checks the same declared sizes and refuses with a code
 Image.MAX_IMAGE_PIXELS = None
-# two blocks of up to 16 MB are kept for the next image: fresh pages cost 3 ms a 12-megapixel JPEG
+# keep two blocks of up to 16 MB for the next image: new pages cost 3 ms for a 12-megapixel JPEG
 Image.core.set_blocks_max(2)  # type: ignore[attr-defined]
 
 
@@ -56,21 +56,20 @@ Image.core.set_blocks_max(2)  # type: ignore[attr-defined]
 
 
 def opened(file: BufferedReader, kind: str) -> Picture:
-    """A file's header read, by the one decoder its first bytes ask for; no pixels yet."""
-    _hush_decoders()
+    """The file with its header read, by the decoder for ``kind`` alone. No pixels are decoded."""
+    _silence_decoders()
     file.seek(0)
     if kind == "heic":
         return _opened_heif(file)
     try:
         return Image.open(file, formats=[kind.upper()])
     except UnidentifiedImageError:
-        raise ValueError("its header makes no sense") from None
+        raise ValueError("its header is malformed") from None
 
 
 def _opened_heif(file: BufferedReader) -> Picture:
-    """libheif turns as the container says, and pillow-heif then drops EXIF's orientation. Some
-    writers only leave the EXIF one; it is kept where the container says nothing.
-    """
+    """libheif rotates as the container says, and pillow-heif then drops the EXIF orientation. Some
+    writers set only the EXIF one, so it is kept if the container has none."""
     _register_heif()
     head = file.read(HEIF_HEAD_BYTES)
     file.seek(0)
@@ -87,22 +86,22 @@ def _register_heif() -> None:
     pillow_heif.options.THUMBNAILS = False
     pillow_heif.options.DEPTH_IMAGES = False
     pillow_heif.options.AUX_IMAGES = False
-    pillow_heif.options.DECODE_THREADS = 1  # workers are one a core already
+    pillow_heif.options.DECODE_THREADS = 1  # there is one worker for each core already
     pillow_heif.register_heif_opener()
 
 
-def _hush_decoders() -> None:
-    """Pillow warns about odd metadata; we strip it. Idempotent, so safe from several threads."""
+def _silence_decoders() -> None:
+    """Ignore warnings about odd metadata, which we strip. Idempotent, so it is thread-safe."""
     warnings.filterwarnings("ignore", module=r"(PIL|pillow_heif)\b")
 
 
 def frame_count(picture: Picture) -> int:
-    """Frames as the header tells; not for GIF, where Pillow walks the file."""
+    """Frames by the header. Not for GIF, where Pillow reads the whole file to count."""
     return int(getattr(picture, "n_frames", 1))
 
 
 def tiff_pages(picture: Picture, most: int) -> list[int]:
-    """Frame numbers that are pages, up to ``most``; previews and masks are not."""
+    """Numbers of up to ``most`` frames that are pages, not previews or masks."""
     pages: list[int] = []
     for frame in range(4 * most):
         try:
@@ -117,18 +116,18 @@ def tiff_pages(picture: Picture, most: int) -> list[int]:
 
 
 def is_srgb(picture: Picture) -> bool:
-    """Whether the pixels mean sRGB (or gray) as they are."""
+    """Whether the pixels are sRGB or gray without conversion."""
     return picture.mode != "CMYK" and _transform(_profile(picture), picture.mode) is None
 
 
 def upright_size(picture: Picture, kind: str) -> Size:
-    """The full size once turned upright, from the header alone. A TIFF tells it turned already."""
+    """The full size after rotation, from the header. A TIFF reports it rotated already."""
     turned = kind != "tiff" and _orientation(picture) >= 5
     return picture.size[::-1] if turned else picture.size
 
 
 def prove_whole(picture: Picture) -> None:
-    """Decode all of it as cheaply as that goes: a JPEG at an eighth."""
+    """Decode all data at the lowest cost (a JPEG at 1/8) to detect a damaged file."""
     picture.draft(None, (1, 1))
     picture.load()
 
@@ -144,15 +143,15 @@ def from_raster(raster: Raster, size: Size) -> Pixels:
 
 
 def encoded(pixels: Pixels, quality: int = QUALITY) -> bytes:
-    """L or RGB pixels as a JPEG that holds nothing else."""
-    pixels.info = {}  # Pillow would carry a comment over
+    """L or RGB pixels as a JPEG without metadata."""
+    pixels.info = {}  # Pillow would copy a comment
     out = io.BytesIO()
     pixels.save(out, "JPEG", quality=quality)
     return out.getvalue()
 
 
 def centred(pixels: Pixels, size: Size) -> Pixels:
-    """On a white canvas of ``size``."""
+    """The pixels in the middle of a white canvas of ``size``."""
     canvas = Image.new(pixels.mode, size, "white")
     canvas.paste(pixels, ((size[0] - pixels.width) // 2, (size[1] - pixels.height) // 2))
     return canvas
@@ -162,7 +161,7 @@ def centred(pixels: Pixels, size: Size) -> Pixels:
 
 
 def is_plain_rgb(picture: Picture) -> bool:
-    """Whether the header promises 3 colours and no transparency."""
+    """Whether the header declares 3 colours and no transparency."""
     return picture.mode == "RGB" and "transparency" not in picture.info
 
 
@@ -171,8 +170,8 @@ def upright(
 ) -> tuple[Pixels, Size]:
     """L or RGB pixels of the planned size, upright, sRGB on white; and the upright full size.
 
-    ``planned`` is for the picture as stored: turning comes last, on the few pixels left.
-    ``decoded``: its RGB rows of the planned size, where another library has read them.
+    ``planned`` is the size before rotation, which comes last because few pixels are left then.
+    ``decoded``: RGB rows of the planned size, if another library has decoded the picture.
     """
     profile, full = _profile(picture), picture.size
     if decoded is not None:
@@ -194,34 +193,34 @@ def _profile(picture: Picture) -> bytes | None:
 
 
 def _orientation(image: Pixels) -> int:
-    """EXIF orientation, read after the pixels: decoders that turn the image themselves unset it.
+    """The EXIF orientation. Read it after the pixels: decoders that rotate by themselves unset it.
 
-    By the base class: a PNG's own getexif would decode the pixels first where there is none.
+    The base class reads it: the PNG class's getexif decodes all pixels if it finds no EXIF.
     """
     try:
         exif = Image.Image.getexif(image)
         stored = image.info.get("original_orientation") or exif.get(ORIENTATION, 1)
         return int(stored)
     except Exception:
-        return 1  # broken EXIF costs the turn, not the image
+        return 1  # broken EXIF: use the image without rotation
 
 
 def _shrunk_jpeg(image: Picture, planned: Size) -> Pixels:
-    """The decoder drops to 1/2, 1/4 or 1/8 while it reads; the rest is one small resize.
+    """The decoder reduces to 1/2, 1/4 or 1/8 while it reads; one small resize does the rest.
 
-    After such a drop to an overview HAMMING does: 0.003 SSIM under BICUBIC on photos, at half
-    its time (docs/images.md).
+    After such a reduction HAMMING is good enough for an overview: on photos 0.003 SSIM below
+    BICUBIC, in half the time (docs/images.md).
     """
     full = image.size
     drafted = image.draft(None, planned)
     image.load()
-    dropped = image.size != full and max(planned) <= OVERVIEW
-    resample = Image.Resampling.HAMMING if dropped else _filter(planned)
+    reduced = image.size != full and max(planned) <= OVERVIEW
+    resample = Image.Resampling.HAMMING if reduced else _filter(planned)
     return _resized(image, planned, resample, drafted[1] if drafted else None)
 
 
 def _filter(planned: Size) -> Image.Resampling:
-    """LANCZOS for overviews; at large sizes BICUBIC, a quarter faster and 0.0001 SSIM apart."""
+    """LANCZOS for overviews. BICUBIC for large sizes: a quarter faster, 0.0001 SSIM different."""
     large = max(planned) > OVERVIEW
     return Image.Resampling.BICUBIC if large else Image.Resampling.LANCZOS
 
@@ -239,8 +238,8 @@ def _shrunk(image: Picture, planned: Size) -> Pixels:
 
 
 def _reduced(image: Pixels, factor: int, normal: _Normaliser) -> Pixels:
-    """Average ``factor`` x ``factor`` pixels, a strip at a time: no second full-size copy."""
-    if normal is _as_it_is:
+    """Average ``factor`` x ``factor`` pixels, strip by strip, to avoid a second full-size copy."""
+    if normal is _unchanged:
         return image.reduce(factor)
     rows = factor * max(1, STRIP_PIXELS // (image.width * factor))
     canvas: Pixels | None = None
@@ -264,12 +263,12 @@ def _resized(
 
 
 def _normaliser(image: Pixels) -> _Normaliser:
-    """How this image's pixels become L, La, RGB, RGBa or CMYK, which can be averaged.
+    """A conversion of the pixels to L, La, RGB, RGBa or CMYK, which can be averaged.
 
-    Alpha is premultiplied first: what hides behind full transparency must not bleed into edges.
+    Alpha is premultiplied, so that colours of fully transparent pixels do not bleed into edges.
     """
     if image.mode in ("L", "RGB", "CMYK") and "transparency" not in image.info:
-        return _as_it_is
+        return _unchanged
     if image.mode == "1":
         return lambda strip: strip.convert("L")
     if image.mode.startswith("I") or image.mode == "F":
@@ -283,12 +282,12 @@ def _normaliser(image: Pixels) -> _Normaliser:
     return lambda strip: strip.convert("RGB")
 
 
-def _as_it_is(strip: Pixels) -> Pixels:
+def _unchanged(strip: Pixels) -> Pixels:
     return strip
 
 
 def _levels(image: Pixels) -> tuple[float, float]:
-    """The values that are black and white: the type's range where it fits, else the image's own."""
+    """The values of black and white: the type's range if all pixels fit, else the image's own."""
     if image.mode.startswith("I;16"):
         return 0.0, 65535.0
     extrema = image.getextrema()
@@ -327,9 +326,9 @@ def _in_srgb(pixels: Pixels, profile: bytes | None) -> Pixels:
 
 @functools.lru_cache(maxsize=32)
 def _transform(profile: bytes | None, mode: str) -> ImageCms.ImageCmsTransform | None:
-    """From the profile to sRGB; None where the profile is absent, sRGB, broken or of another mode.
+    """From the profile to sRGB. None if the profile is absent, sRGB, broken or for another mode.
 
-    Relative colorimetric: white stays white, and colours both spaces hold stay exact.
+    Relative colorimetric: white stays white, and colours that both spaces hold stay exact.
     """
     if not profile:
         return None
@@ -357,9 +356,9 @@ def _lab_to_srgb(pixels: Pixels) -> Pixels:
 
 
 def thumbnail(data: bytes, longest: int, quality: int) -> bytes | None:
-    """A JPEG of ``data``, a prepared image, with its longest side at most ``longest`` pixels.
+    """A JPEG of ``data``, a prepared image, whose longest side is at most ``longest`` pixels.
 
-    None where ``data`` is no longer an image: a report leaves that picture out.
+    None if ``data`` cannot be decoded: a report then omits the picture.
     """
     kind = sniff(data[:SNIFF_BYTES])
     if kind is None or kind == "pdf":

@@ -1,7 +1,7 @@
-"""Any image file to the bytes the provider takes best.
+"""Turns any image file into the bytes that suit the provider best.
 
-Whatever is on disk, ``prepare`` returns a Prepared or raises ImageRefused. Work is ordered by
-cost: stat, first bytes, declared size, and only then pixels (``clients.images.pillow``).
+``prepare`` returns a Prepared or raises ImageRefused, whatever is on disk. Cheap checks come first:
+stat, first bytes, declared size, and only then the pixels (``clients.images.pillow``).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from core.images.sizing import (
 )
 
 MAX_SCANS = 200
-"""Progressive photos have about 10; thousands over a large frame keep a decoder busy for hours."""
+"""Progressive photos have about 10. Thousands in a large frame keep a decoder busy for hours."""
 MIMES: Final = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 
 
@@ -40,8 +40,8 @@ MIMES: Final = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 class Prepared:
     """An image ready to send: ``data`` is upright sRGB on white without metadata.
 
-    Width and height in pixels, as sent and (upright) as found; hashes are SHA-256 in hex, of
-    ``data`` and of the whole source file; ``remarks`` are words for people.
+    Width and height are in pixels, as sent and as in the source (upright). Hashes are SHA-256 in
+    hex, of ``data`` and of the whole source file. ``remarks`` are texts for people.
     """
 
     data: bytes
@@ -58,7 +58,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """One call, past the checks that need no decoder."""
+    """The arguments of one call, after the checks that need no decoder."""
 
     file: BufferedReader
     file_bytes: int
@@ -79,7 +79,7 @@ def prepare(
 ) -> Prepared:
     """Read, check, turn upright, shrink and encode one image; ``page`` counts from 1.
 
-    Raises ImageRefused with a code and a sentence, and nothing else, for anything on disk.
+    Raises only ImageRefused, with a code and a sentence, whatever is on disk.
     """
     with _job(path, limits, detail, page, accelerator) as job:
         digest = hashlib.file_digest(job.file, "sha256").hexdigest()
@@ -87,9 +87,9 @@ def prepare(
 
 
 def page_count(path: Path, limits: ImageLimits) -> int:
-    """How many images a file holds: pages of a PDF or TIFF, 1 for every other format.
+    """Number of images in a file: pages of a PDF or TIFF, 1 for every other format.
 
-    Stops counting one above ``limits.max_pages``. Raises ImageRefused.
+    Stops counting at one above ``limits.max_pages``. Raises ImageRefused.
     """
     with _job(path, limits) as job:
         if job.kind == "pdf":
@@ -101,7 +101,7 @@ def page_count(path: Path, limits: ImageLimits) -> int:
 def measure(path: Path, limits: ImageLimits, page: int | None = None) -> Size:
     """Width and height in pixels, upright, from the header alone: no pixel is decoded.
 
-    Raises ImageRefused for what ``prepare`` would refuse by then.
+    Raises ImageRefused for anything that ``prepare`` refuses before it decodes.
     """
     with _job(path, limits, page=page) as job:
         if job.kind == "pdf":
@@ -124,7 +124,7 @@ def _job(
     page: int | None = None,
     accelerator: Accelerator = "none",
 ) -> Iterator[_Job]:
-    """Every failure in here becomes an ImageRefused; decoders raise whatever they like."""
+    """Turns every error inside into ImageRefused: decoders may raise anything."""
     with local_files.opened(path, limits.max_file_bytes) as (file, file_bytes):
         job = _Job(file, file_bytes, _kind(file), limits, detail, page, accelerator)
         try:
@@ -146,7 +146,7 @@ def _kind(file: BufferedReader) -> str:
         reason = f"the file cannot be read ({error.strerror})"
         raise ImageRefused(RefusalCode.UNREADABLE, reason) from None
     if kind is None:
-        raise ImageRefused(RefusalCode.NOT_AN_IMAGE, "the content is of no image format we read")
+        raise ImageRefused(RefusalCode.NOT_AN_IMAGE, "the content is not an image format we read")
     return kind
 
 
@@ -162,7 +162,7 @@ def _prepare(job: _Job, digest: str) -> Prepared:
     untouched = None if remarks else _untouched(picture, planned, job)
     if untouched is not None:
         pillow.prove_whole(picture)
-        return _made(job, digest, untouched, planned, planned, ())
+        return _prepared(job, digest, untouched, planned, planned, ())
     decoded = None if remarks else _accelerated(picture, planned, job)
     upright, full = pillow.upright(picture, planned, job.kind, decoded)
     return _finished(job, digest, upright, full, remarks)
@@ -181,9 +181,9 @@ def _prepare_pdf(job: _Job, digest: str) -> Prepared:
 
 
 def _accelerated(picture: Picture, planned: Size, job: _Job) -> bytes | None:
-    """RGB rows of a plain picture from libvips, where that is wanted and faster; else None.
+    """RGB rows of a plain picture from libvips, if it is enabled and faster; else None.
 
-    The file is held in memory meanwhile, so it may weigh no more than its pixels would.
+    The file is in memory meanwhile, so it may not be larger than its pixels.
     """
     width, height = picture.size
     if (
@@ -193,7 +193,7 @@ def _accelerated(picture: Picture, planned: Size, job: _Job) -> bytes | None:
         or job.file_bytes > 4 * width * height
     ):
         return None
-    with _place_kept(job.file):
+    with _from_start(job.file):
         data = job.file.read()
     return vips.shrunk(data, job.kind, planned) if headers.ends_plainly(data, job.kind) else None
 
@@ -201,15 +201,15 @@ def _accelerated(picture: Picture, planned: Size, job: _Job) -> bytes | None:
 def _finished(
     job: _Job, digest: str, upright: Pixels, full: Size, remarks: tuple[str, ...]
 ) -> Prepared:
-    """Pad what is tiny, encode, describe."""
+    """Pad a tiny image, encode it and describe it."""
     canvas = pad_plan(*upright.size)
     if canvas != upright.size:
         remarks += (f"padded with white from {upright.width} x {upright.height}",)
         upright = pillow.centred(upright, canvas)
-    return _made(job, digest, pillow.encoded(upright), upright.size, full, remarks)
+    return _prepared(job, digest, pillow.encoded(upright), upright.size, full, remarks)
 
 
-def _made(
+def _prepared(
     job: _Job, digest: str, data: bytes, size: Size, full: Size, remarks: tuple[str, ...]
 ) -> Prepared:
     return Prepared(
@@ -227,11 +227,11 @@ def _made(
 
 
 def _untouched(picture: Picture, planned: Size, job: _Job) -> bytes | None:
-    """The file's own bytes, where nothing about them needs a change."""
+    """The file's own bytes, if nothing in them needs a change."""
     fits = planned == picture.size == pad_plan(*picture.size)
     if not fits or not may_stay(job.file_bytes, *picture.size) or not pillow.is_srgb(picture):
         return None
-    with _place_kept(job.file):
+    with _from_start(job.file):
         data = job.file.read()
     return data if headers.is_plain(data, job.kind) else None
 
@@ -240,8 +240,8 @@ def _untouched(picture: Picture, planned: Size, job: _Job) -> bytes | None:
 
 
 def _open(job: _Job) -> Picture:
-    if job.kind == "webp":  # its decoder reserves the canvas when it is opened
-        with _place_kept(job.file):
+    if job.kind == "webp":  # its decoder allocates the canvas on opening
+        with _from_start(job.file):
             declared = headers.webp_size(job.file.read(64))
         check_size(*(declared or (1, 1)), job.limits)
     return pillow.opened(job.file, job.kind)
@@ -252,7 +252,7 @@ def _pages(picture: Picture, job: _Job) -> list[int]:
 
 
 def _choose(picture: Picture, job: _Job) -> tuple[str, ...]:
-    """Seek to the wanted page; say so where one of several images is looked at."""
+    """Seek to the wanted page. Returns a remark if only the first of several images is used."""
     pages = _pages(picture, job)
     check_page(job.page, len(pages), job.limits)
     if job.kind == "tiff":
@@ -268,25 +268,25 @@ def _first_of(count: int | None, what: str) -> tuple[str, ...]:
 
 
 def _frames(picture: Picture, job: _Job) -> int | None:
-    if job.kind in ("jpeg", "heic"):  # their others are previews, depth maps, a burst's rest
+    if job.kind in ("jpeg", "heic"):  # the others are previews, depth maps or frames of a burst
         return 1
     if job.kind == "gif":
-        with _place_kept(job.file):
+        with _from_start(job.file):
             return headers.gif_frames(job.file)
     return pillow.frame_count(picture)
 
 
 def _check_scans(job: _Job) -> None:
     if job.kind == "jpeg":
-        with _place_kept(job.file):
+        with _from_start(job.file):
             scans = headers.jpeg_scans(job.file, MAX_SCANS)
         if scans > MAX_SCANS:
             raise ImageRefused(RefusalCode.CORRUPT, f"a JPEG of more than {MAX_SCANS} scans")
 
 
 @contextmanager
-def _place_kept(file: BufferedReader) -> Iterator[None]:
-    """From the file's start, and back to where the decoder left it."""
+def _from_start(file: BufferedReader) -> Iterator[None]:
+    """Seek to the file's start, and afterwards back to where the decoder left it."""
     at = file.tell()
     file.seek(0)
     yield
@@ -297,14 +297,14 @@ def _place_kept(file: BufferedReader) -> Iterator[None]:
 
 
 def _refusal(error: Exception, job: _Job) -> ImageRefused:
-    words = " ".join(str(error).split())[:200] or type(error).__name__
-    if _is_short(words, job):
-        return ImageRefused(RefusalCode.TRUNCATED, f"the {job.kind} data ends early ({words})")
-    return ImageRefused(RefusalCode.CORRUPT, f"the {job.kind} data cannot be decoded ({words})")
+    message = " ".join(str(error).split())[:200] or type(error).__name__
+    if _is_truncated(message, job):
+        return ImageRefused(RefusalCode.TRUNCATED, f"the {job.kind} data ends early ({message})")
+    return ImageRefused(RefusalCode.CORRUPT, f"the {job.kind} data cannot be decoded ({message})")
 
 
-def _is_short(words: str, job: _Job) -> bool:
-    if "truncated" in words.lower() or "end of file" in words.lower():
+def _is_truncated(message: str, job: _Job) -> bool:
+    if "truncated" in message.lower() or "end of file" in message.lower():
         return True
     try:
         return headers.ends_early(job.file, job.kind, job.file_bytes)

@@ -1,8 +1,8 @@
-"""libvips: an optional, faster decoder for plain pictures. The one door to pyvips.
+"""libvips: an optional, faster decoder for plain pictures. The only module that uses pyvips.
 
 It only decodes and shrinks. Colours, orientation, padding and encoding stay in ``prepare`` and
-``pillow``, so both decoders give the same picture. It returns None for whatever it cannot read or
-finds unusual: Pillow then reads the file and decides.
+``pillow``, so both decoders give the same picture. It returns None for anything unreadable or
+unusual: Pillow then reads the file and decides.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ import structlog
 from clients.images.pillow import OVERVIEW, Size
 
 MIN_PIXELS = 400_000
-"""Below, starting libvips costs as much as it saves."""
+"""Below this size, starting libvips costs as much as it saves."""
 DROPS = (8, 4, 2)
-"""What a JPEG decoder can divide a picture's sides by while it reads."""
+"""Factors by which a JPEG decoder can shrink a picture's sides while it reads."""
 
 log = structlog.get_logger()
 
 
 def wins(kind: str, size: Size, planned: Size) -> bool:
-    """Whether libvips is clearly faster on opaque RGB (docs/images.md has the figures).
+    """Whether libvips is clearly faster on opaque RGB (figures: docs/images.md).
 
-    Not where the time goes into decoding alone: both decode JPEG and WebP with the same libraries.
+    It is not if decoding takes all the time: both use the same libraries for JPEG and WebP.
     """
     if size[0] * size[1] < MIN_PIXELS:
         return False
@@ -38,10 +38,10 @@ def wins(kind: str, size: Size, planned: Size) -> bool:
 
 
 def shrunk(data: bytes, kind: str, planned: Size) -> bytes | None:
-    """The picture in ``data`` as 8-bit RGB rows of the planned size, as stored and unturned.
+    """The picture in ``data`` as 8-bit RGB rows of the planned size, not rotated.
 
-    None where libvips is not there, where it sees another kind of picture, and where it has
-    anything to say about the file, a warning included.
+    None if libvips is missing, if the picture is not 8-bit RGB, or if libvips reports an error or
+    a warning.
     """
     pyvips = _library(os.getpid())
     if pyvips is None:
@@ -62,9 +62,9 @@ def _rows(image: Any, planned: Size) -> bytes | None:
 
 
 def _loaded(pyvips: Any, data: bytes, kind: str, planned: Size) -> Any:
-    """Read from top to bottom, at the scale that the decoder itself can give."""
+    """Read from top to bottom, at the smallest scale that the decoder supports."""
     load = getattr(pyvips.Image, f"{kind}load_buffer")
-    # stricter than truncated: what is odd in any way is Pillow's to judge
+    # fail on any warning, not only on truncation: Pillow decides about unusual files
     options = {"access": "sequential", "fail_on": "warning"}
     image = load(data, **options)
     drop = _drop((image.width, image.height), planned)
@@ -81,24 +81,24 @@ def _drop(size: Size, planned: Size) -> int:
 
 
 _users: list[int] = []
-"""The process that loaded libvips. One forked from it inherits this, and must not use libvips:
-its threads are not there, and it would wait for them for ever."""
+"""The process that loaded libvips. A forked child inherits this and must not use libvips: its
+threads did not survive the fork, and the child would wait for them forever."""
 
 
 @functools.cache
 def _library(process: int) -> Any:
-    """pyvips, loaded by its first user; None for a process forked later, and where it is broken."""
+    """pyvips, loaded on first use. None if it is broken, or in a process forked after the load."""
     _users.append(process)
     if _users[0] != process:
         log.warning("accelerator.forked", loaded_by=_users[0])
         return None
     try:
         import pyvips
-    except Exception as error:  # no such module, no libvips, or one of another version
+    except Exception as error:  # the module or libvips is missing, or has another version
         log.warning("accelerator.missing", error=str(error))
         return None
-    logging.getLogger("pyvips").setLevel(logging.ERROR)  # a dozen lines a picture
-    pyvips.concurrency_set(1)  # workers are one a core already
+    logging.getLogger("pyvips").setLevel(logging.ERROR)  # it logs a dozen lines a picture
+    pyvips.concurrency_set(1)  # there is one worker for each core already
     pyvips.cache_set_max(0)  # no picture is read twice
-    pyvips.block_untrusted_set(True)  # only loaders that are fuzzed upstream
+    pyvips.block_untrusted_set(True)  # allow only loaders that are fuzzed upstream
     return pyvips

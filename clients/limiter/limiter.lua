@@ -1,64 +1,64 @@
 --[[
-The account limiter: one script, one atomic step a call. It is run by clients/limiter/limiter.py, which
+The account limiter: one script, one atomic step for each call. clients/limiter/limiter.py runs it and
 prepends the constants of core/account/adaptive_limit.py (REFUSED_MIN, REFUSED_SHARE, PROBE_US, PROBE_GROWTH,
-PROBE_US_MAX, PROBE_IDLE_US). Its twin in plain Python is tests/support/limiter_model.py; one suite holds both.
+PROBE_US_MAX, PROBE_IDLE_US). tests/support/limiter_model.py is the same in plain Python; one suite tests both.
 
-All times are integer microseconds of this server's TIME; no worker's clock is asked.
+All times are integer microseconds of this server's TIME. Workers' clocks are not used.
 
 KEYS  (one hash tag, so one slot of a cluster)
-  1 leases  ZSET  lease -> when it expires. Its size is the calls in flight.
+  1 leases  ZSET  lease -> when it expires. Its size is the number of calls in flight.
   2 calls   HASH  lease -> "admitted leaves tokens" of calls in flight: when it was admitted, when
-                  its request and tokens leave the window, and the tokens reserved.
+                  its request and tokens leave the window, and its reserved tokens.
   3 ticks   ZSET  every moment at which something leaves the window (member = score).
   4 window  HASH  "r", "t": requests and tokens in the window now;
                   "r<tick>", "t<tick>": how many of them leave at that tick.
-  5 state   HASH  paused: why, while paused.       hold: nothing is admitted before (cool-down).
-                  gauge:<kind>: a learned limit, JSON of core.account.adaptive_limit.Gauge (seconds).
+  5 state   HASH  paused: the reason, while paused.  hold: admit nothing before it (cool-down).
+                  gauge:<kind>: JSON of core.account.adaptive_limit.AdaptiveLimit (seconds).
                   refused_at, refused, admitted: since the first refusal after a success.
                   probe_every, probe_at: while everything is refused.
-                  probing_since: since when it is, without a pause in the asking.
+                  probing_since: start of the probing, without a pause in the requests.
                   service: a call's mean duration.
-  6 ended   ZSET  lease -> when it ended; kept 10 s, so that a renewal that crosses the end on the
-                  wire does not take the slot again.
-  7 waits   HASH  "<kind>:<bucket>": calls that waited so long for kind (none: for nothing);
-                  "<kind>:us": how long in all. Buckets: core/account/wait_histogram.py. Counters, for metrics.
+  6 ended   ZSET  lease -> when it ended; kept 10 s, so that a renewal that arrives after the end
+                  does not take the slot again.
+  7 waits   HASH  "<kind>:<bucket>": calls that waited that long for kind (none: did not wait);
+                  "<kind>:us": total wait. Buckets: core/account/wait_histogram.py. For metrics.
   All keys expire a day after their last use.
 
-MEMORY  A moment of leaving is rounded up to the next 1/10,000 of the window: never early, at most
-  0.01 % late, and at most 10,000 ticks (and those of the guard) whatever the tier. Calls in flight
-  and ended are the rest: 7 MB at 10,000 in flight and 200,000 requests a minute.
+MEMORY  The time of leaving is rounded up to the next 1/10,000 of the window: never early, at most
+  0.01 % late, and at most 10,000 ticks (plus those of the guard) in any tier. The rest is calls in
+  flight and ended: 7 MB at 10,000 in flight and 200,000 requests a minute.
 
-ARGV  1 command, 2 window, 3 guard, 4 clock ('' in production; a test's time otherwise), then:
+ARGV  1 command, 2 window, 3 guard, 4 clock ('' in production, else a test's time), then:
   acquire  lease tokens ttl concurrency rpm tpm [kind bucket us]...
-           -> {1} admitted, or already was; {0, wait, kind}: took nothing. kind: concurrency, rpm,
-           tpm, paused, cooling, refused. wait is when enough leaves (or a shorter time, where
-           more than 200 ticks must leave), for concurrency a share of a mean call. What the call
-           has waited before is added to waits when it is admitted.
-  renew    lease ttl -> 1 it was live; 0 it was not and is registered (again): after FLUSHALL or
+           -> {1} admitted, now or before; {0, wait, kind}: not admitted. kind: concurrency, rpm,
+           tpm, paused, cooling, refused. wait: time until enough leaves the window (less if more
+           than 200 ticks must leave); for concurrency a share of a mean call. When the call is
+           admitted, its earlier waits are added to waits.
+  renew    lease ttl -> 1 it was live; 0 it was not, and is registered (again): after FLUSHALL or
            an expiry the call is still running, so it must be counted; -1 it has ended.
-  settle   lease tokens late sent -> 1 ended, 0 not known. tokens '' keeps the reservation; late:
-           the part of tokens counted from now (completion), the rest counts from the arrival;
+  settle   lease tokens late sent -> 1 ended, 0 unknown. tokens '' keeps the reservation. late:
+           the part of tokens counted from now (completion); the rest counts from the arrival.
            sent: how long after its admission the call was sent.
-  cancel   lease -> 1, 0. Gives back slot, request and tokens.
+  cancel   lease -> 1, 0. Releases slot, request and tokens.
   refused  lease kind requests tokens
-           -> {now, admitted or -1, in flight, requests, tokens, 1 if probing, gauge JSON or ''}.
-           The call ended refused; requests (1 or 0) and tokens ('' as reserved) stay in the
+           -> {now, admitted or -1, in flight, requests, tokens, 1 if probing, limit JSON or ''}.
+           The call ended refused. requests (1 or 0) and tokens ('' as reserved) stay in the
            window. Counts towards "everything is refused". The numbers are those before the end.
-  learn    kind old new hold -> 1 the gauge was old and is new now, and nothing is admitted for
-           hold; 0 somebody else was faster. kind '': the hold alone.
+  learn    kind old new hold -> 1 the adaptive limit was old and is new now, and nothing is
+           admitted for hold; 0 another process was faster. kind '': only the hold.
   pause    reason -> 1        resume -> 1        recovered -> 1
   state    concurrency rpm tpm
            -> {now, in flight, requests, tokens, paused or '', probe_every or 0, how long it has
-           been probing or 0, what would keep a call of the window's mean size waiting or '', the
-           limits allowed now (3), their gauges (3, JSON or '')}
-  waited   [kind bucket us]... -> 1. Adds to waits what was waited for without an admission.
+           been probing or 0, why a call of the window's mean size would wait or '', the limits
+           allowed now (3), the adaptive limits (3, JSON or '')}
+  waited   [kind bucket us]... -> 1. Adds waits that did not end in an admission.
   waits    -> {field, value, ...} of waits
 
 ONE CALL IN THE WINDOW  The provider counts a request when it arrives, between its admission and
-  its reply. So it leaves our window a full window after whichever is first: its reply, or its
-  sending + guard (the longest a request is under way). Tokens it charges with the reply
-  (completion) leave a window after the reply. Until a call ends it is taken to have been sent
-  at its admission; only the completion of a call longer than a window comes unreserved.
+  its reply. So it leaves our window a full window after the earlier of: its reply, or its sending
+  + guard (the longest time a request travels). Tokens that are charged with the reply
+  (completion) leave a window after the reply. Until a call ends, we assume it was sent at its
+  admission. Only the completion of a call longer than a window is not reserved when it arrives.
 ]]
 local leases, calls, ticks, window, state, ended, waits =
   KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
@@ -66,7 +66,7 @@ local command, span, guard = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local tick = math.max(1, math.floor(span / 10000))
 local DAY_MS, ENDED_US = 86400000, 10000000
 
--- Lua writes large numbers as 1.8e+15, which is no score and no field.
+-- Lua writes large numbers as 1.8e+15, which is not a valid score or field.
 local function text(number)
   return string.format('%.0f', number)
 end
@@ -98,7 +98,7 @@ local function count(leaves, requests, tokens)
   redis.call('ZADD', ticks, at, at)
 end
 
--- Returns the requests and tokens that they held.
+-- Returns the requests and tokens of the dropped ticks.
 local function drop_ticks(gone)
   local fields = {}
   for i, at in ipairs(gone) do
@@ -109,7 +109,7 @@ local function drop_ticks(gone)
     requests = requests + (tonumber(values[i] or 0) or 0)
     tokens = tokens + (tonumber(values[i + 1] or 0) or 0)
   end
-  -- Not -requests: Lua writes minus zero as -0, which is no integer.
+  -- Not -requests: Lua writes minus zero as -0, which Redis does not take for an integer.
   redis.call('HINCRBY', window, 'r', text(0 - requests))
   redis.call('HINCRBY', window, 't', text(0 - tokens))
   redis.call('HDEL', window, unpack(fields))
@@ -117,8 +117,8 @@ local function drop_ticks(gone)
   return requests, tokens
 end
 
--- Moments that lie further ahead than any can: the server's clock was set back, and an account with a
--- full window would wait until it is there again. What they hold counts as if it had begun now.
+-- Ticks further ahead than possible: the server's clock was set back, and an account with a full
+-- window would wait until the old time comes again. Their requests and tokens count from now.
 local function pull_back()
   local latest, leaves = now + 2 * (span + guard), leaving(now + guard + span)
   local far = redis.call('ZRANGEBYSCORE', ticks, '(' .. text(latest), '+inf', 'LIMIT', 0, 100)
@@ -142,7 +142,7 @@ local function pull_back()
   end
 end
 
--- What has left the window; each tick is touched once in its life.
+-- Drop what has left the window. Each tick is touched only once.
 local function slide()
   local gone = redis.call('ZRANGEBYSCORE', ticks, '-inf', text(now), 'LIMIT', 0, 100)
   if #gone == 0 then
@@ -157,7 +157,7 @@ local function slide()
   end
 end
 
--- A dead holder's slot is free; its request and tokens stay, they may have been sent.
+-- Free the slots of dead holders. Their requests and tokens stay, because they may have been sent.
 local function expire()
   local dead = redis.call('ZRANGEBYSCORE', leases, '-inf', text(now), 'LIMIT', 0, 500)
   while #dead > 0 do
@@ -191,7 +191,7 @@ local function allowed(gauge, configured)
   return math.max(1, math.min(configured, math.floor(grown + felt_for)))
 end
 
--- Until ``need`` of what (r or t) has left the window.
+-- The time until ``need`` of what (r or t) has left the window.
 local function until_free(what, need)
   local freed, last = 0, now
   for from = 0, 150, 50 do
@@ -213,8 +213,8 @@ local function until_free(what, need)
   return math.max(1, last - now)
 end
 
--- Nobody knows when a call ends: a twentieth of a mean call costs at most 2.5 % of a slot's time,
--- and with many in flight one ends sooner.
+-- The end of a call is unknown. Waiting a twentieth of a mean call costs at most 2.5 % of a slot's
+-- time; with many calls in flight one ends sooner.
 local function until_slot(service, in_flight)
   local mean = tonumber(service or 0) or 0
   local share = math.min(mean / 20, mean / in_flight)
@@ -237,7 +237,7 @@ local function stopped(paused, hold, probe_every, probe_at)
   return nil
 end
 
--- The limit that binds longest, or nil. ``most``: the limits to keep now, concurrency, rpm, tpm.
+-- The limit that makes the call wait longest, or nil. ``most``: concurrency, rpm, tpm allowed now.
 local function bound(most, tokens, service)
   local in_flight = redis.call('ZCARD', leases)
   local sums = redis.call('HMGET', window, 'r', 't')
@@ -246,7 +246,7 @@ local function bound(most, tokens, service)
   if requests + 1 > most[2] then
     wait, kind = until_free('r', requests + 1 - most[2]), 'rpm'
   end
-  -- A call larger than the whole limit goes when it is alone in the window.
+  -- A call larger than the whole limit is admitted when it is alone in the window.
   if spent > 0 and spent + tokens > most[3] then
     local free_in = until_free('t', math.min(spent, spent + tokens - most[3]))
     if free_in > wait then
@@ -267,7 +267,7 @@ local function admit(lease, tokens, ttl)
   count(leaves, 1, tokens)
 end
 
--- What the gauges leave of the configured limits, concurrency, rpm, tpm.
+-- The configured limits (concurrency, rpm, tpm) after the adaptive limits are applied.
 local function limits(s, configured)
   local most = {}
   for i = 1, 3 do
@@ -276,7 +276,7 @@ local function limits(s, configured)
   return most
 end
 
--- What keeps a call waiting, or nil.
+-- Why a call must wait, or nil.
 local function waiting(s, most, tokens)
   return stopped(s[1], s[2], s[3], s[4]) or bound(most, tokens, s[6])
 end
@@ -315,9 +315,9 @@ local function acquire(lease, tokens, ttl, configured)
   return { 1 }
 end
 
--- Ends a call: its slot is free, and what it holds in the window becomes requests and tokens
--- (nil: the tokens it had reserved), which leave a window after the reply or the sending. Without
--- ``sent`` it is the reply. Returns when it was admitted, or nil if it is not known.
+-- Ends a call: frees its slot, and replaces its reservation in the window by requests and tokens
+-- (nil: the reserved tokens). They leave a window after the sending, or after the reply if ``sent``
+-- is nil. Returns when it was admitted, or nil if the lease is unknown.
 local function finish(lease, requests, tokens, sent)
   local call = redis.call('HGET', calls, lease)
   if not call then
@@ -359,7 +359,7 @@ local function settle(lease, tokens, late, sent)
   if not call then
     return 0
   end
-  -- What the reservation did not cover cannot have been counted before now.
+  -- The provider cannot have counted before now what the reservation did not cover.
   late = math.min(tokens, math.max(late, tokens - tonumber(call:match('(%d+)$'))))
   succeeded(finish(lease, 1, tokens - late, sent))
   if late > 0 then
@@ -378,7 +378,7 @@ local function probe_less(every)
   redis.call('HSET', state, 'probe_every', text(every), 'probe_at', text(now + every))
 end
 
--- Refusals of calls that were admitted before the first one are the same news, not more of it.
+-- Refusals of calls that were admitted before the first refusal have the same cause: not counted.
 local function strike(admitted)
   local s = redis.call('HMGET', state, 'refused_at', 'probe_every', 'admitted')
   if not s[1] then
@@ -429,7 +429,7 @@ local function renew(lease, ttl)
   end
   local new = redis.call('ZADD', leases, text(now + ttl), lease)
   if new == 1 then
-    -- What it holds in the window is not known (any more), so there is nothing to correct.
+    -- Its share of the window is unknown, so there is nothing to correct.
     redis.call('HSET', calls, lease, text(now) .. ' 0 0')
   end
   keep_a_day()

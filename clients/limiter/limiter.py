@@ -1,7 +1,7 @@
-"""The account limiter: concurrency, requests and tokens of one account over every process.
+"""The account limiter: concurrency, requests and tokens of one account across all processes.
 
-One atomic step (limiter.lua, where keys, arguments and replies are documented) admits a call only
-if all three are free. The caller's part:
+One atomic step admits a call only if all three are free. limiter.lua documents keys, arguments and
+replies. The caller's part:
 
     acquire -> send -> settle        every end of a call ends its lease, exactly one of:
                        settle        answered (also 400 and 451: with tokens=0 if none is known)
@@ -10,12 +10,12 @@ if all three are free. The caller's part:
                        cancel        never sent
     renew, every third of the ttl, while the call runs
 
-When nobody ends it, a lease expires and its slot is free; its request and tokens stay in the
-window, for they may have been sent. So the ttl must outlive the call at the provider.
+A lease that nobody ends expires. Its slot is free then, but its request and tokens stay in the
+window, because they may have been sent. So the ttl must be longer than the call at the provider.
 
-FLUSHALL forgets the window and the leases. Calls in flight come back with their next renewal, so
-at most twice the limit is in flight, for at most one renewal; the lost window may let a second
-helping of requests and tokens through, which the provider answers with 429.
+FLUSHALL deletes the window and the leases. Calls in flight register again with their next renewal,
+so at most twice the limit is in flight, for at most one renewal interval. Without the old window, a
+second full share of requests and tokens may pass, which the provider answers with 429.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from clients.redis import RedisServer
-from core.account import adaptive_limit as gauges
+from core.account import adaptive_limit
 from core.account.adaptive_limit import AdaptiveLimit, Refusal
 from core.account.wait_histogram import WaitHistogram, observations, read
 from core.catalog.tiers import AccountLimits
 from core.errors import LimitKind, ProviderDown, SlowDown
 
 KINDS = (LimitKind.CONCURRENCY, LimitKind.RPM, LimitKind.TPM)
-"""The order of every triple here and in the Lua."""
+"""The order of every triple here and in limiter.lua."""
 
 
 class Hold(StrEnum):
-    """What keeps every call of the account waiting, beside its three limits."""
+    """Reasons, other than the three limits, why all calls of the account wait."""
 
     PAUSED = "paused"  # by pause(), until resume()
-    COOLING = "cooling"  # a 429 a moment ago
+    COOLING = "cooling"  # a 429 arrived a moment ago
     REFUSED = "refused"  # the provider refuses everything: one probe at a time
 
 
@@ -56,7 +56,7 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing was taken. Asking before ``seconds`` have passed is of no use; ``kind`` binds."""
+    """The call was not admitted, because of ``kind``. Do not ask again for ``seconds``."""
 
     seconds: float
     kind: LimitKind | Hold
@@ -66,9 +66,9 @@ class Wait:
 class AccountState:
     """What the account uses now, and what it may use.
 
-    ``requests`` and ``tokens`` are those in the rolling window of ``window_seconds``;
-    ``learned`` is what the gauges leave of ``configured``; ``ceilings`` are limits the provider
-    named in a 429; ``binds`` is what keeps the next call waiting, or None.
+    ``requests`` and ``tokens`` count those in the rolling window of ``window_seconds``.
+    ``learned``: the ``configured`` limits after the adaptive limits are applied. ``ceilings``:
+    limits that the provider named in a 429. ``binds``: why the next call would wait, or None.
     """
 
     in_flight: int
@@ -85,27 +85,23 @@ class AccountState:
 
 
 class Limiter(Protocol):
-    """What the gate asks before each call. Any method may raise ServiceAway: then send nothing."""
+    """Admits calls to the provider. Any method may raise ServiceAway: then send nothing."""
 
     def acquire(
-        self,
-        lease: str,
-        tokens: int,
-        ttl_seconds: float,
-        waited: Mapping[str, float] | None = None,
+        self, lease: str, tokens: int, ttl_seconds: float, waited: Mapping[str, float] | None = None
     ) -> Admitted | Wait:
-        """Ask to send a call of an estimated ``tokens`` under an id of the caller's choice.
+        """Ask to send a call of an estimated ``tokens`` under the caller's id ``lease``.
 
-        ``waited``: seconds it was kept waiting before, by the ``kind`` of each Wait; counted with
-        its admission (an empty mapping: it goes at once; None: do not count it).
+        ``waited``: seconds it waited before, by the ``kind`` of each Wait. They are counted when it
+        is admitted (an empty mapping: it did not wait; None: do not count it).
 
-        Asking again with a live lease is answered Admitted and takes nothing: so do that, or
-        cancel, after a ServiceAway, which leaves open whether the call was admitted. A call larger
+        With a live lease the answer is Admitted again, and nothing more is taken. After a
+        ServiceAway it is unknown whether the call was admitted: ask again or cancel. A call larger
         than the whole token limit is admitted when it is alone in the window.
         """
 
     def renew(self, lease: str, ttl_seconds: float) -> bool:
-        """Keep a running call's slot. False: it had ended, or was forgotten and counts again."""
+        """Keep a running call's slot. False: it had ended, or was unknown and counts again now."""
 
     def settle(
         self,
@@ -114,38 +110,38 @@ class Limiter(Protocol):
         completion_tokens: int = 0,
         sent_after_seconds: float = 0.0,
     ) -> None:
-        """The call was answered. ``tokens``: its whole usage, None to keep the estimate.
+        """The call was answered. ``tokens``: its total usage, or None to keep the estimate.
 
-        ``completion_tokens`` of them are counted by the provider with the reply, not before;
-        ``sent_after_seconds`` passed between the admission and the sending. Settling twice, or
-        an unknown lease, does nothing.
+        The provider counts ``completion_tokens`` of them only with the reply.
+        ``sent_after_seconds``: time from the admission to the sending. Does nothing for a lease
+        that is unknown or settled already.
         """
 
     def cancel(self, lease: str) -> None:
-        """The call was never sent: slot, request and tokens are given back."""
+        """The call was never sent: release its slot, request and tokens."""
 
     def slow_down(self, lease: str, error: SlowDown) -> None:
-        """The call was answered 429: its request stays counted, its slot and tokens are free.
+        """The call was answered 429: its request stays counted, its slot and tokens are released.
 
-        The gauge of the limit it names is cut, once for each cause, and nothing is admitted for a
-        moment. While everything is refused nothing is cut: no limit of ours is the cause.
+        Cuts the adaptive limit that the 429 names, once for each cause, and admits nothing for a
+        moment. While everything is refused it cuts nothing: none of our limits is the cause.
         """
 
     def provider_down(self, lease: str, error: ProviderDown) -> None:
         """The call failed with 5xx, a timeout or a broken connection.
 
-        What was sent stays counted, tokens included. When everything fails the account sends one
-        probe a second, then fewer; the first success ends that.
+        If it was sent, its request and tokens stay counted. When everything fails, the account
+        sends one probe a second, then fewer, until the first success.
         """
 
     def recovered(self) -> None:
         """The provider is known to answer again: stop probing."""
 
     def pause(self, reason: str) -> None:
-        """Admit nothing until ``resume``; forgotten after a day in which nobody asked."""
+        """Admit nothing until ``resume``. The pause expires after a day without requests."""
 
     def resume(self) -> None:
-        """Admit again; without effect when not paused."""
+        """Admit calls again. Does nothing when not paused."""
 
     def paused(self) -> str | None:
         """The reason given to ``pause``, or None."""
@@ -154,29 +150,28 @@ class Limiter(Protocol):
         """What is used and allowed now, for people and metrics."""
 
     def waited(self, waited: Mapping[str, float]) -> None:
-        """Count waits (seconds, by what held) that came to no admission."""
+        """Count waits (seconds by kind) that did not end in an admission."""
 
     def waits(self) -> dict[str, WaitHistogram]:
-        """All waits that were counted, by what held the calls; ``none`` are calls that nothing
-        held. Counters of the whole account; they begin anew after a day without calls."""
+        """All counted waits of the account by kind; ``none``: calls that did not wait. The counters
+        start again at zero after a day without calls."""
 
     def close(self) -> None:
-        """Let go of the connections; leases stay."""
+        """Close the connections; leases stay."""
 
 
 def account_id(api_key: str, base_url: str) -> str:
-    """A short name for the account of a key at an endpoint, which does not give the key away."""
-    words = f"{base_url.rstrip('/')}\n{api_key}"
-    return hashlib.sha256(words.encode()).hexdigest()[:16]
+    """A short id for the account of a key at an endpoint. It does not reveal the key."""
+    return hashlib.sha256(f"{base_url.rstrip('/')}\n{api_key}".encode()).hexdigest()[:16]
 
 
 class RedisLimiter:
-    """The limiter on a Redis or Valkey server, shared by every process that names ``account``.
+    """The limiter on a Redis or Valkey server, shared by all processes that use ``account``.
 
-    ``arrival_guard_seconds``: the longest a request is under way from its sending to the
-    provider. The window is that much longer for calls slower than it: 1 s costs 1.7 % of the
-    request and token limits; 0 trusts that every call is under way for the same time.
-    ``clock`` (seconds) replaces the server's time in tests only.
+    ``arrival_guard_seconds``: the longest time a request travels from us to the provider. The
+    window is that much longer for slower calls: 1 s costs 1.7 % of the request and token limits,
+    0 assumes that all requests travel for the same time. ``clock`` (seconds) replaces the server's
+    time, in tests only.
     """
 
     def __init__(
@@ -200,11 +195,7 @@ class RedisLimiter:
         self._clock = clock
 
     def acquire(
-        self,
-        lease: str,
-        tokens: int,
-        ttl_seconds: float,
-        waited: Mapping[str, float] | None = None,
+        self, lease: str, tokens: int, ttl_seconds: float, waited: Mapping[str, float] | None = None
     ) -> Admitted | Wait:
         most = [_of(self._limits, kind) for kind in KINDS]
         added = () if waited is None else _added(waited)
@@ -228,11 +219,12 @@ class RedisLimiter:
         self._do("cancel", lease)
 
     def slow_down(self, lease: str, error: SlowDown) -> None:
-        kind, named = gauges.blamed(error.kind, error.limit)
-        *seen, probing, old = self._do("refused", lease, kind, 1, 0)
-        new = None if probing else gauges.cut(_gauge(old), self._refusal(seen, kind, named))
-        hold = _us(gauges.cool_down(self._window, error.retry_after))
-        if new is not None:  # who loses the race to cut has the winner's cause, and lets it be
+        kind, named = adaptive_limit.blamed(error.kind, error.limit)
+        *numbers, probing, old = self._do("refused", lease, kind, 1, 0)
+        refusal = self._refusal(numbers, kind, named)
+        new = None if probing else adaptive_limit.cut(_adaptive_limit(old), refusal)
+        hold = _us(adaptive_limit.cool_down(self._window, error.retry_after))
+        if new is not None:  # if another process cuts first, it had the same cause: keep its cut
             self._do("learn", kind, old, json.dumps(asdict(new)), hold)
         elif error.retry_after is not None:
             self._do("learn", "", "", "", hold)
@@ -266,8 +258,8 @@ class RedisLimiter:
     def close(self) -> None:
         self._server.close()
 
-    def _refusal(self, seen: list[int], kind: LimitKind, named: int | None) -> Refusal:
-        now, admitted, *used = seen
+    def _refusal(self, numbers: list[int], kind: LimitKind, named: int | None) -> Refusal:
+        now, admitted, *used = numbers
         return Refusal(
             configured=_of(self._limits, kind),
             used=used[KINDS.index(kind)],
@@ -285,12 +277,12 @@ class RedisLimiter:
 def _script_text() -> str:
     """The Lua script with the constants that it shares with core.account.adaptive_limit."""
     constants = {
-        "REFUSED_MIN": gauges.REFUSED_MIN,
-        "REFUSED_SHARE": gauges.REFUSED_SHARE,
-        "PROBE_US": _us(gauges.PROBE_SECONDS),
-        "PROBE_GROWTH": gauges.PROBE_GROWTH,
-        "PROBE_US_MAX": _us(gauges.PROBE_SECONDS_MAX),
-        "PROBE_IDLE_US": _us(gauges.PROBE_IDLE_SECONDS),
+        "REFUSED_MIN": adaptive_limit.REFUSED_MIN,
+        "REFUSED_SHARE": adaptive_limit.REFUSED_SHARE,
+        "PROBE_US": _us(adaptive_limit.PROBE_SECONDS),
+        "PROBE_GROWTH": adaptive_limit.PROBE_GROWTH,
+        "PROBE_US_MAX": _us(adaptive_limit.PROBE_SECONDS_MAX),
+        "PROBE_IDLE_US": _us(adaptive_limit.PROBE_IDLE_SECONDS),
     }
     head = "".join(f"local {name} = {value}\n" for name, value in constants.items())
     return head + Path(__file__).with_name("limiter.lua").read_text()
@@ -301,32 +293,32 @@ def _us(seconds: float) -> int:
 
 
 def _added(waited: Mapping[str, float]) -> list[str | int]:
-    """The script's triples."""
-    return [word for kind, n, s in observations(waited) for word in (kind, n, _us(s))]
+    """The script's triples: kind, bucket, microseconds."""
+    return [arg for kind, n, s in observations(waited) for arg in (kind, n, _us(s))]
 
 
 def _of(limits: AccountLimits, kind: LimitKind) -> int:
     return (limits.concurrency, limits.rpm, limits.tpm)[KINDS.index(kind)]
 
 
-def _kind(word: str) -> LimitKind | Hold:
-    return Hold(word) if word in set(Hold) else LimitKind(word)
+def _kind(name: str) -> LimitKind | Hold:
+    return Hold(name) if name in set(Hold) else LimitKind(name)
 
 
-def _gauge(text: str) -> AdaptiveLimit | None:
+def _adaptive_limit(text: str) -> AdaptiveLimit | None:
     return AdaptiveLimit(**json.loads(text)) if text else None
 
 
 def _state(reply: list[Any], configured: AccountLimits, window_seconds: float) -> AccountState:
     in_flight, requests, tokens, paused, probe_every, outage, binds, *rest = reply[1:]
-    learned = zip(KINDS, map(_gauge, rest[3:]), strict=True)
+    learned = zip(KINDS, map(_adaptive_limit, rest[3:]), strict=True)
     return AccountState(
         in_flight=in_flight,
         requests=requests,
         tokens=tokens,
         configured=configured,
         learned=AccountLimits(*rest[:3]),
-        ceilings={kind: int(gauge.ceiling) for kind, gauge in learned if gauge and gauge.named},
+        ceilings={kind: int(limit.ceiling) for kind, limit in learned if limit and limit.named},
         paused=paused or None,
         probe_seconds=probe_every / 1e6 or None,
         binds=_kind(binds) if binds else None,

@@ -1,1 +1,1 @@
-"""The vision API: client, transport, bodies, replies, errors. Vendor quirks live here."""
+"""The vision API: client, transport, bodies, replies, errors. All vendor specifics are here."""

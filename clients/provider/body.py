@@ -1,4 +1,4 @@
-"""Bodies as bytes: chat requests with their inline images, upload forms, file URLs."""
+"""Request bodies as bytes: chat requests with inline images, upload forms; and file URLs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from core.requests.request import Inline
 from core.tree.capacity import base64_bytes
 
 _URL = re.compile(r'(?<="url":")[^"\\]+(?=")')
-"""A URL's place. Nobody's words hold one: quotation marks inside a JSON text are escaped."""
+"""A URL in the JSON. User text cannot match: quotation marks inside a JSON string are escaped."""
 STEPFILE = "stepfile://"
 
 
@@ -35,28 +35,28 @@ def json_bytes(body: Mapping[str, Any]) -> bytes:
 
 
 def utf8(text: str) -> bytes:
-    """A file name that is no UTF-8 arrives as lone surrogates, which no JSON can carry: now ?."""
+    """``text`` as UTF-8. Lone surrogates (from a file name that is not UTF-8) become "?"."""
     return text.encode("utf-8", "replace")
 
 
 class InlineBody:
-    """``body`` with each URL in ``inline`` replaced by its image, as an iterable of bytes whose
-    length is known beforehand. An image is read when its turn comes and let go once it is sent."""
+    """``body`` with each URL in ``inline`` replaced by its image: an iterable of bytes with a known
+    size. Each image is read just before it is sent and released afterwards."""
 
     def __init__(self, body: Mapping[str, Any], inline: Mapping[str, Inline]) -> None:
         self._parts: list[bytes | Inline] = []
         text, at = _json(body), 0
-        for found in _URL.finditer(text):
-            if (image := inline.get(found[0])) is not None:
-                before = f"{text[at : found.start()]}data:{image.mime};base64,"
+        for url in _URL.finditer(text):
+            if (image := inline.get(url[0])) is not None:
+                before = f"{text[at : url.start()]}data:{image.mime};base64,"
                 self._parts += [utf8(before), image]
-                at = found.end()
+                at = url.end()
         self._parts.append(utf8(text[at:]))
         self.size = sum(_size(part) for part in self._parts)
 
     def __iter__(self) -> Iterator[bytes]:
-        """The pieces. Raises BytesGone where an image is not what it was when this was made, and
-        ServiceAway of the blob store."""
+        """The pieces. Raises BytesGone if an image has changed since, and ServiceAway if the blob
+        store does not answer."""
         for part in self._parts:
             yield _encoded(part) if isinstance(part, Inline) else part
 
@@ -72,13 +72,13 @@ def _size(part: bytes | Inline) -> int:
 def _encoded(image: Inline) -> bytes:
     data = image.read()
     if len(data) != image.size:
-        raise BytesGone(f"prepared bytes have changed: {len(data)} where {image.size} were")
+        raise BytesGone(f"the prepared image has {len(data)} bytes now, and had {image.size}")
     return b64encode(data)
 
 
 @dataclass(frozen=True, slots=True)
 class UploadForm:
-    """A multipart/form-data body (RFC 7578) in one piece: one file for storage."""
+    """A multipart/form-data body (RFC 7578) that uploads one file for storage."""
 
     content_type: str
     content: bytes
@@ -97,4 +97,4 @@ class UploadForm:
 
 
 _QUOTED = str.maketrans({'"': "%22", "\r": "%0D", "\n": "%0A"})
-"""What a file name in a form is written with (WHATWG HTML, multipart form data)."""
+"""Escapes of a file name in a form (WHATWG HTML, multipart form data)."""

@@ -1,4 +1,7 @@
-"""Error responses as this package's errors: one table of what each provider's texts mean."""
+"""Turns error responses into our errors: one table of what the providers' texts mean.
+
+Section numbers refer to the fact sheet of StepFun's API (6: Errors).
+"""
 
 from __future__ import annotations
 
@@ -28,11 +31,11 @@ CHAT = "/chat/completions"
 
 
 def read_envelope(response: httpx2.Response) -> tuple[str, str, bool]:
-    """(kind, message, whether it was an error object) of an error response, whatever its shape.
+    """(kind, message, whether it was an error object) of an error response in any format.
 
-    ``{"error": {"message", "type"}}`` is StepFun's; others add a ``code``, which is the narrower
-    word where it is one (OpenAI: type invalid_request_error, code context_length_exceeded), send
-    the error at the top level (vLLM), as a string (llama.cpp), or an HTML page (any proxy).
+    StepFun sends ``{"error": {"message", "type"}}``. Others add a ``code``, which is more specific
+    if it is a word (OpenAI: type invalid_request_error, code context_length_exceeded). The error
+    may be at the top level (vLLM), a string (llama.cpp) or an HTML page (any proxy).
     """
     body = json_or_none(response.content)
     error = body.get("error", body) if isinstance(body, dict) else body
@@ -45,13 +48,13 @@ def read_envelope(response: httpx2.Response) -> tuple[str, str, bool]:
             False,
         )
     code, kind = error.get("code"), error.get("type")
-    word = code if isinstance(code, str) and not code.isdigit() else kind
+    name = code if isinstance(code, str) and not code.isdigit() else kind
     message = error.get("message") or error.get("detail") or response.reason_phrase
-    return str(word or kind or f"http_{response.status_code}"), str(message), True
+    return str(name or kind or f"http_{response.status_code}"), str(message), True
 
 
 def retry_after_of(response: httpx2.Response) -> float | None:
-    """Seconds of a Retry-After header: a number, or a date read against the reply's own date."""
+    """Seconds of a Retry-After header: a number, or a date relative to the reply's Date header."""
     value = response.headers.get("retry-after", "").strip()
     if re.fullmatch(r"\d+(\.\d+)?", value):
         return float(value)
@@ -64,9 +67,9 @@ def retry_after_of(response: httpx2.Response) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class ErrorResponse:
-    """An error response, read: the request it answers, its status, kind and message.
+    """A parsed error response: its request, status, kind and message.
 
-    ``structured``: it was an error object, and not some web server's page.
+    ``structured``: it was an error object, not the page of a web server.
     """
 
     method: str
@@ -96,72 +99,76 @@ _SIZE_WORD = re.compile(r"\b(size|large|bytes|\d+ ?[kmg]i?b)\b|大小", re.I)
 _FILE_ID = re.compile(r"stepfile://([\w-]+)|\b(file-(?=[\w-]*[A-Z0-9])\w[\w-]{5,})")
 
 
-def error_of(said: ErrorResponse, where: str, model: str) -> OverstoryError:
-    """The decision for one error response: a table, read from the top."""
-    if said.status == 451 or _MODERATION.search(said.kind):
-        return RequestRefused(said.status, said.kind, said.message + where, True)
-    if said.path == "/files" and _says_store_full(said):
-        return FileStoreFull(f"the provider's file store is full: {said.message}{where}")
-    if said.status == 402 or said.kind in _UNPAID:
-        return AccountPaused(f"the provider wants payment: {said.message}{where}")
-    if said.status in (401, 403) or said.kind == "invalid_api_key":
-        return KeyRefused(_key_text(said) + where)
-    if said.status == 429:
-        return _slow_down(said)
-    if said.path == CHAT and (limit := limit_in(said.status, said.kind, said.message)):
-        return TooMuch(said.status, said.kind, said.message + where, *limit)
-    if said.status >= 500 or said.status in _DOWN:
-        return ProviderDown(f"{said.status} {said.kind}: {said.message}{where}", True, said.status)
-    return _refused_as_it_stands(said, where, model)
+def error_of(error: ErrorResponse, where: str, model: str) -> OverstoryError:
+    """Our error for one error response. The first match wins."""
+    if error.status == 451 or _MODERATION.search(error.kind):
+        return RequestRefused(error.status, error.kind, error.message + where, True)
+    if error.path == "/files" and _is_store_full(error):
+        return FileStoreFull(f"the provider's file store is full: {error.message}{where}")
+    if error.status == 402 or error.kind in _UNPAID:
+        return AccountPaused(f"the provider wants payment: {error.message}{where}")
+    if error.status in (401, 403) or error.kind == "invalid_api_key":
+        return KeyRefused(_key_text(error) + where)
+    if error.status == 429:
+        return _slow_down(error)
+    if error.path == CHAT and (limit := limit_in(error.status, error.kind, error.message)):
+        return TooMuch(error.status, error.kind, error.message + where, *limit)
+    if error.status >= 500 or error.status in _DOWN:
+        return ProviderDown(
+            f"{error.status} {error.kind}: {error.message}{where}", True, error.status
+        )
+    return _refused(error, where, model)
 
 
-def _refused_as_it_stands(said: ErrorResponse, where: str, model: str) -> OverstoryError:
-    if _says_file_gone(said):
-        found = _FILE_ID.search(said.message)
-        return FileGone(said.message + where, found and (found[1] or found[2]))
-    return RequestRefused(said.status, said.kind, said.message + _advice(said, model) + where)
+def _refused(error: ErrorResponse, where: str, model: str) -> OverstoryError:
+    if _is_file_gone(error):
+        named = _FILE_ID.search(error.message)
+        return FileGone(error.message + where, named and (named[1] or named[2]))
+    return RequestRefused(error.status, error.kind, error.message + _advice(error, model) + where)
 
 
-def _says_store_full(said: ErrorResponse) -> bool:
-    """The 1,001st file's error is not documented: a 4xx that speaks of a limit, but of no size."""
-    text = f"{said.kind} {said.message}"
-    speaks = bool(_FULL_WORD.search(text)) and not _SIZE_WORD.search(text)
-    return said.method == "POST" and said.status in (400, 403, 409, 422, 507) and speaks
+def _is_store_full(error: ErrorResponse) -> bool:
+    """StepFun does not document the 1,001st file's error. We take a 4xx that mentions a limit but
+    not a size."""
+    text = f"{error.kind} {error.message}"
+    names_limit = bool(_FULL_WORD.search(text)) and not _SIZE_WORD.search(text)
+    return error.method == "POST" and error.status in (400, 403, 409, 422, 507) and names_limit
 
 
-def _says_file_gone(said: ErrorResponse) -> bool:
-    """An unknown stepfile's error is not documented either: a file is named, and it is lost."""
-    if said.status not in (400, 404, 410, 422) or not said.structured:
-        return False  # "File not found" is also what a web server says of a wrong path
-    if said.path != CHAT and not said.path.startswith("/files/"):
+def _is_file_gone(error: ErrorResponse) -> bool:
+    """An unknown stepfile's error is not documented either. We take a message that names a file
+    and says that it is missing."""
+    if error.status not in (400, 404, 410, 422) or not error.structured:
+        return False  # a web server also answers "File not found" to a wrong path
+    if error.path != CHAT and not error.path.startswith("/files/"):
         return False
-    text = f"{said.kind} {said.message}" if "file" in said.kind.lower() else said.message
+    text = f"{error.kind} {error.message}" if "file" in error.kind.lower() else error.message
     named = "stepfile" in text.lower() or _FILE_ID.search(text)
     lost = named or (_FILE_WORD.search(text) and _GONE_WORD.search(text))
     return bool(lost) and not _OTHER_WORD.search(text)
 
 
-def _slow_down(said: ErrorResponse) -> SlowDown:
-    kind, _current, limit = parse_429(said.message)
-    return SlowDown(kind, limit, said.message, said.retry_after)
+def _slow_down(error: ErrorResponse) -> SlowDown:
+    kind, _current, limit = parse_429(error.message)
+    return SlowDown(kind, limit, error.message, error.retry_after)
 
 
-def _key_text(said: ErrorResponse) -> str:
+def _key_text(error: ErrorResponse) -> str:
     return (
-        f"the API key was refused ({said.status}: {said.message}); check OVERSTORY_API_KEY, and "
-        "that it was made for the region of OVERSTORY_BASE_URL"
+        f"the API key was refused ({error.status}: {error.message}); check OVERSTORY_API_KEY, "
+        "and that it belongs to the region of OVERSTORY_BASE_URL"
     )
 
 
-def _advice(said: ErrorResponse, model: str) -> str:
-    if 300 <= said.status < 400:
-        return "; the endpoint redirects, which is not followed with a key: set OVERSTORY_BASE_URL"
-    if said.status != 404 or said.path != CHAT:
+def _advice(error: ErrorResponse, model: str) -> str:
+    if 300 <= error.status < 400:
+        return "; we do not follow redirects, to protect the key: set OVERSTORY_BASE_URL"
+    if error.status != 404 or error.path != CHAT:
         return ""
-    if "model" in f"{said.kind} {said.message}".lower():
+    if "model" in f"{error.kind} {error.message}".lower():
         return f"; check OVERSTORY_MODEL (now {model})"
     return (
-        "; check that OVERSTORY_BASE_URL is the address before /chat/completions "
+        "; check that OVERSTORY_BASE_URL is the URL before /chat/completions "
         f"(most end in /v1), and OVERSTORY_MODEL (now {model})"
     )
 
@@ -177,15 +184,15 @@ _LIMIT = re.compile(r"\b(?:limit|max(?:imum)?)\b(?: is| of)?[\s:=]*(\d[\d,_]*)",
 
 
 def parse_429(message: str) -> tuple[LimitKind, int | None, int | None]:
-    """(kind, current, limit) as a 429's text has them; UNKNOWN and None for what it does not say.
+    """(kind, current, limit) from the text of a 429; UNKNOWN and None for what it does not state.
 
-    The texts of fact sheet 5, and others that name a kind and ``limit N``. A limit a day is
-    UNKNOWN: no window of ours can keep it.
+    Reads the texts of section 5 and others that name a kind and ``limit N``. A daily limit is
+    UNKNOWN: our window is too short for it.
     """
-    kind = next((kind for kind, words in _KINDS if words.search(message)), LimitKind.UNKNOWN)
+    kind = next((kind for kind, pattern in _KINDS if pattern.search(message)), LimitKind.UNKNOWN)
     return kind, _number(_CURRENT, message), _number(_LIMIT, message)
 
 
 def _number(pattern: re.Pattern[str], message: str) -> int | None:
-    found = pattern.search(message)
-    return int(re.sub(r"[,_]", "", found[1])) if found else None
+    match = pattern.search(message)
+    return int(re.sub(r"[,_]", "", match[1])) if match else None

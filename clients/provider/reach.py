@@ -1,7 +1,7 @@
-"""Whether an endpoint can be reached at all: a TCP connection, opened and closed.
+"""Checks that an endpoint is reachable: opens and closes a TCP connection.
 
-It answers in a millisecond and loads nothing, where the SDK takes a quarter of a second to load.
-It knows no proxies: who is told of a failure asks the SDK before believing it.
+That takes a millisecond, while loading the SDK takes a quarter of a second. It ignores proxies, so
+confirm a failure with the SDK.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ PORTS = {"http": 80, "https": 443}
 
 
 def is_reached(url: str, seconds: float = SECONDS) -> bool:
-    """Whether somebody takes connections where ``url`` points to."""
+    """Whether the host and port of ``url`` accept a connection within ``seconds``."""
     try:
         parts = urlsplit(url)
         address = (parts.hostname or "", parts.port or PORTS.get(parts.scheme, 0))

@@ -1,8 +1,8 @@
-"""Reading replies: the provider's JSON object in, one value of our own out.
+"""Parses replies: the provider's JSON object in, our own value out.
 
-Tolerant where providers differ (where cached tokens stand, which field holds the reasoning, an
-empty finish reason), strict where guessing would cost money or truth (no choices). Shapes:
-StepFun's API fact sheet, 2.2; OpenAI's chat completion object.
+Tolerant where providers differ (the fields of cached tokens and reasoning, an empty finish reason).
+Strict where a guess would cost money or correctness (no choices). Formats: StepFun's API fact
+sheet, 2.2; OpenAI's chat completion object.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from core.text.sanitize import storable
 
 
 def read_reply(body: Mapping[str, Any], trace: str | None) -> Reply:
-    """The reply in ``body``, a chat.completion object; ``trace`` is the X-Trace-Id header if sent.
+    """The reply in ``body``, a chat.completion object; ``trace``: the X-Trace-Id header, if sent.
 
-    Raises ReplyUnusable("error_in_reply" | "no_choices") with ``.reply`` set, so that the usage
-    of a reply that was paid and cannot be used is still recorded.
+    Raises ReplyUnusable("error_in_reply" | "no_choices") with ``.reply`` set, so that its usage,
+    which was paid for, is still recorded.
     """
     choice = _choice(body)
     reply = _reply(body, choice, trace)
@@ -34,10 +34,10 @@ def read_reply(body: Mapping[str, Any], trace: str | None) -> Reply:
 
 
 def read_usage(usage: object) -> Usage:
-    """The usage object of a reply; whatever is missing or is no number counts as 0.
+    """The usage object of a reply. A value that is missing or not a number counts as 0.
 
-    Cached tokens stand in one of three places: ``cached_tokens``, ``cached_token``, or inside
-    ``prompt_tokens_details``. The largest is taken, for some replies fill one and zero another.
+    Cached tokens are in one of three places: ``cached_tokens``, ``cached_token``, or inside
+    ``prompt_tokens_details``. We take the largest, because some replies set another one to 0.
     """
     fields = _object(usage)
     details = _object(fields.get("prompt_tokens_details"))
@@ -64,14 +64,14 @@ def _choice(body: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _text(content: object) -> str:
-    """Content is a string, null, or a list of parts of which only text parts are words."""
+    """Content is a string, null, or a list of parts, some of which are texts."""
     if isinstance(content, list):
         return "".join(_text(_object(part).get("text") or "") for part in content)
     return content if isinstance(content, str) else ""
 
 
 def _trace(body: Mapping[str, Any]) -> str | None:
-    """StepFun's ids are ``<trace>.<32 hex>``; elsewhere the whole id is the best there is."""
+    """StepFun's ids are ``<trace>.<32 hex>``. For other providers we use the whole id."""
     identifier = body.get("id")
     return identifier.partition(".")[0] or None if isinstance(identifier, str) else None
 

@@ -1,4 +1,9 @@
-"""HTTP connections with one deadline for a whole call, from connecting to the last byte."""
+"""HTTP connections with one deadline for a whole call, from connecting to the last byte.
+
+httpx2's read timeout covers a single read, so a reply that drips bytes slowly would never end.
+Therefore the network stream under httpx2 asks ``CallClock`` how long each wait may be. A thread
+makes one call at a time, so the deadline is stored by thread.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +20,8 @@ import httpx2
 
 from core.settings import Settings
 
-KEEPALIVE_SECONDS = 30.0  # below the 60 s after which common load balancers hang up
-WRITE_PIECE_BYTES = 256 * 1024  # the deadline is looked at between pieces
+KEEPALIVE_SECONDS = 30.0  # below the 60 s after which common load balancers close connections
+WRITE_PIECE_BYTES = 256 * 1024  # the deadline is checked between pieces
 NEVER_SENT = (
     httpx2.ConnectError,
     httpx2.ConnectTimeout,
@@ -36,11 +41,11 @@ TRANSPORT_FAILURES = (
     httpcore2.TimeoutException,
     httpcore2.UnsupportedProtocol,
 )
-"""What a pool of connections raises; they have no base of their own."""
+"""What a connection pool raises. These errors have no common base class."""
 
 
 class CallClock(threading.local):
-    """The call that this thread is making: when it must end, and whether a byte of it went out."""
+    """This thread's current call: its deadline, and whether any byte of it was sent."""
 
     def __init__(self) -> None:
         self.deadline = float("inf")
@@ -105,8 +110,8 @@ class _TimedBackend(httpcore2.NetworkBackend):
 
 @cache
 def authorities() -> ssl.SSLContext:
-    """Whose certificates are believed: the system's, or those of SSL_CERT_FILE and SSL_CERT_DIR.
-    Reading them takes 25 ms, so once for all clients, and for processes forked after it."""
+    """The trusted certificates: the system's, or those of SSL_CERT_FILE and SSL_CERT_DIR. Reading
+    them takes 25 ms, so they are shared by all clients and by processes forked later."""
     return httpx2.create_ssl_context()
 
 
@@ -121,13 +126,13 @@ def http_client(
             max_keepalive_connections=connections,
             keepalive_expiry=KEEPALIVE_SECONDS,
         ),
-        follow_redirects=False,  # the key would go along to wherever the redirect points
+        follow_redirects=False,  # the key would be sent to the redirect's target
         trust_env=not is_loopback(url.host),  # a company proxy cannot reach our own sandbox
     )
     for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001
         if isinstance(transport, httpx2.HTTPTransport):
-            # httpx2 has no argument for httpcore2's public network_backend; a transport of our
-            # own would lose the proxies of the environment.
+            # httpx2 has no argument for httpcore2's public network_backend. A transport of our
+            # own would ignore the proxies of the environment.
             pool = transport._pool  # noqa: SLF001
             pool._network_backend = _TimedBackend(pool._network_backend, call)  # noqa: SLF001
     return client
@@ -136,7 +141,7 @@ def http_client(
 def pool_for(
     client: httpx2.Client, url: httpx2.URL
 ) -> httpcore2.ConnectionPool | httpcore2.HTTPProxy | httpcore2.SOCKSProxy:
-    """The connections (or the proxy's) that ``client`` would take for ``url``."""
+    """The connection pool (or the proxy's) that ``client`` uses for ``url``."""
     transport = client._transport_for_url(url)  # noqa: SLF001 - as above
     assert isinstance(transport, httpx2.HTTPTransport)
     return transport._pool  # noqa: SLF001

@@ -1,1 +1,1 @@
-"""What people point at, as a list of single images."""
+"""Turns a job's inputs into a list of single images."""

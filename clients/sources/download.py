@@ -1,4 +1,4 @@
-"""Fetching an image that somebody named by URL, through ``clients.guarded_http``."""
+"""Downloads an image by URL, through ``clients.guarded_http``."""
 
 from __future__ import annotations
 
@@ -18,17 +18,14 @@ from core.images.formats import SNIFF_BYTES, sniff
 
 CHUNK = 1 << 16
 REDIRECTS = (301, 302, 303, 307, 308)
-HEADERS = {
-    "Accept": "image/*, application/pdf;q=0.9, */*;q=0.1",
-    "Accept-Encoding": "identity",
-}
+HEADERS = {"Accept": "image/*, application/pdf;q=0.9, */*;q=0.1", "Accept-Encoding": "identity"}
 
 
 @dataclass(frozen=True, slots=True)
 class FetchRules:
     """What may be fetched. ``allow_hosts`` empty: any public host; an entry covers subdomains.
 
-    ``timeout_seconds`` runs over all redirects together; ``allow_private`` is for tests.
+    ``timeout_seconds`` covers all redirects together; ``allow_private`` is for tests.
     """
 
     allow_hosts: tuple[str, ...] = ()
@@ -46,7 +43,7 @@ def fetch(
     resolve: Resolver = system_resolver,
     clock: Clock = time.monotonic,
 ) -> Path:
-    """Download one image into a new file in the folder ``into`` and return its path.
+    """Download one image into a new file in the folder ``into``, and return its path.
 
     Raises ImageRefused: URL_REFUSED (scheme, host, address), URL_FAILED, TOO_LARGE_FILE,
     NOT_AN_IMAGE.
@@ -63,16 +60,11 @@ def fetch(
 
 
 def _follow(url: str, file: Path, rules: FetchRules, resolve: Resolver, deadline: Deadline) -> Path:
-    """Follow redirects, each address checked anew."""
+    """Follow redirects and check each address."""
     for _ in range(rules.max_redirects + 1):
         target = guarded_http.parse(url, rules.allow_hosts)
         with guarded_http.request(
-            "GET",
-            target,
-            HEADERS,
-            deadline,
-            resolve=resolve,
-            may_be_private=rules.allow_private,
+            "GET", target, HEADERS, deadline, resolve=resolve, may_be_private=rules.allow_private
         ) as response:
             if response.status not in REDIRECTS:
                 return _save(response, file, rules)
@@ -101,12 +93,12 @@ def _save(response: http.client.HTTPResponse, file: Path, rules: FetchRules) -> 
 def _stream(
     response: http.client.HTTPResponse, head: bytes, partial: Path, rules: FetchRules
 ) -> None:
-    got = 0
+    size = 0
     with partial.open("xb") as file:
         chunk = head
         while chunk:
-            got += file.write(chunk)
-            if got > rules.max_bytes:
+            size += file.write(chunk)
+            if size > rules.max_bytes:
                 raise _too_large(rules)
             chunk = response.read(CHUNK)
     if response.length:

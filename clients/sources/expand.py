@@ -1,8 +1,7 @@
-"""What people point at, as a list of single images: files, folders, globs, documents, URLs.
+"""Expands inputs into a list of single images: files, folders, globs, documents, URLs.
 
-``expand`` decides what belongs to a job, in an order people expect, and raises before anything is
-submitted. What is wrong with one file is found later, by ``check_local`` and ``prepare``, and
-fails that image alone.
+``expand`` decides what belongs to a job, in natural order, and raises before anything is submitted.
+``check_local`` and ``prepare`` later find what is wrong with a single file; only that image fails.
 """
 
 from __future__ import annotations
@@ -25,42 +24,40 @@ from core.images.sizing import ImageLimits
 from core.text.printable import printable_name
 
 SYSTEM_FOLDERS = frozenset({"lost+found", "System Volume Information", "$RECYCLE.BIN"})
-"""Closed to people at the root of a disk, and of no concern to them."""
+"""Folders at the root of a disk that users cannot read and do not need."""
 PAGED_ENDINGS = (".pdf", ".tif", ".tiff")
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """The images of a job in order, and what lay beside them in folders and was left out."""
+    """The images of a job in order, and the names of other files in their folders."""
 
     sources: list[Source] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
 
 
 def expand(inputs: Sequence[str], limits: ImageLimits) -> Expansion:
-    """Every image the inputs stand for, in input order, folders in natural order.
+    """All images of the inputs, in input order; files of a folder in natural order.
 
-    Raises WrongUsage naming the input that is missing, out of reach, empty or without images.
+    Raises WrongUsage that names the input that is missing, unreachable, empty or without images.
     """
     if not inputs:
         raise WrongUsage("no images: name files, folders, patterns like 'photos/*.jpg', or URLs")
-    found = Expansion()
-    for text in inputs:
-        one = _expand_one(text, limits)
-        found.sources.extend(one.sources)
-        found.ignored.extend(one.ignored)
-    return Expansion(with_distinct_names(found.sources), found.ignored)
+    expansions = [_expand_one(text, limits) for text in inputs]
+    sources = [source for expansion in expansions for source in expansion.sources]
+    ignored = [name for expansion in expansions for name in expansion.ignored]
+    return Expansion(with_distinct_names(sources), ignored)
 
 
 def _expand_one(text: str, limits: ImageLimits) -> Expansion:
     if is_url(text):
         return Expansion([Source(url_name(text), _url(text))])
     path = Path(text)
-    if text and (barred := _barred(path)):
+    if text and (error := _lookup_error(path)):
         raise WrongUsage(
-            f"{printable_name(text)!r} cannot be reached ({barred}): mend the folders above it,"
-            " or name another place"
+            f"{printable_name(text)!r} cannot be reached ({error}): fix the permissions of the"
+            " folders above it, or give another path"
         )
     if text and path.is_dir():
         return _expand_folder(path, limits)
@@ -69,8 +66,7 @@ def _expand_one(text: str, limits: ImageLimits) -> Expansion:
     shown = printable_name(text)
     if _SCHEME.match(text):
         raise WrongUsage(
-            f"{shown!r} cannot be fetched: URLs begin with http:// or https://, and files are named"
-            " by their paths"
+            f"{shown!r} cannot be fetched: URLs begin with http:// or https://; give files by path"
         )
     if has_magic(text):
         return _expand_pattern(text, limits)
@@ -78,14 +74,14 @@ def _expand_one(text: str, limits: ImageLimits) -> Expansion:
 
 
 def _url(text: str) -> str:
-    """A URL with its scheme in small letters, as all who are sent it know it."""
+    """The URL with its scheme in lower case, which every receiver understands."""
     try:
         host = urllib.parse.urlsplit(text).hostname
     except ValueError:
         host = None
     if not host:
         shown = printable_name(text)
-        raise WrongUsage(f"{shown!r} names no host: a URL is like https://host/photo.jpg")
+        raise WrongUsage(f"{shown!r} has no host: a URL is like https://host/photo.jpg")
     scheme, _, rest = text.partition(":")
     return f"{scheme.lower()}:{rest}"
 
@@ -94,34 +90,33 @@ def _url(text: str) -> str:
 
 
 def _expand_folder(folder: Path, limits: ImageLimits) -> Expansion:
-    found, seen_any = Expansion(), False
+    images = Expansion()
     root = os.path.abspath(folder)  # noqa: PTH100 - resolve() would follow the links we check
     for path, inner, remark in _walk(Path(root)):
-        seen_any = True
         if remark is None:
-            found.sources.append(_unlisted(path, inner, root))
+            images.sources.append(_unreadable(path, inner, root))
             continue
         status = None if remark else _status(path)
         if remark or not _is_image(path, status):
-            found.ignored.append(printable_name(inner) + remark)
+            images.ignored.append(printable_name(inner) + remark)
         else:
-            found.sources.extend(_images_of(path, status, inner, root, limits))
-    if found.sources:
-        return found
+            images.sources.extend(_images_of(path, status, inner, root, limits))
+    if images.sources:
+        return images
     shown = printable_name(str(folder))
-    if not seen_any:
-        raise WrongUsage(f"the folder {shown!r} is empty: name one that holds images")
+    if not images.ignored:
+        raise WrongUsage(f"the folder {shown!r} is empty: give a folder with images")
     raise WrongUsage(
-        f"the folder {shown!r} holds no images among its {len(found.ignored)} entries:"
-        " name one that does, or name the files themselves"
+        f"the folder {shown!r} holds no images among its {len(images.ignored)} entries:"
+        " give another folder, or the files themselves"
     )
 
 
 def _walk(root: Path) -> Iterator[tuple[Path, str, str | None]]:
-    """(path, path inside the root, remark) of everything in a folder, naturally ordered.
+    """(path, path inside the root, remark) of everything in a folder, in natural order.
 
-    A remark names a folder that is not entered; None: one that may not be looked into. Each real
-    folder is entered once. Raises WrongUsage where that is ``root``.
+    The remark says why a folder is not entered; None: it cannot be read. Each real folder is
+    entered once. Raises WrongUsage if ``root`` cannot be read.
     """
     entered: set[tuple[int, int]] = set()
     stack = [(root, "", "", True)]
@@ -136,9 +131,9 @@ def _walk(root: Path) -> Iterator[tuple[Path, str, str | None]]:
                 below = [entry for entry in entries if not entry.name.startswith(".")]
         except OSError as error:
             if path == root:
-                raise _closed(root, error) from None
-            passed = isinstance(error, FileNotFoundError) or path.name in SYSTEM_FOLDERS
-            yield path, inner + "/", f" ({error.strerror})" if passed else None
+                raise _cannot_read(root, error) from None
+            ignored = isinstance(error, FileNotFoundError) or path.name in SYSTEM_FOLDERS
+            yield path, inner + "/", f" ({error.strerror})" if ignored else None
             continue
         if (status.st_dev, status.st_ino) in entered:
             continue
@@ -148,8 +143,8 @@ def _walk(root: Path) -> Iterator[tuple[Path, str, str | None]]:
 
 
 def _step(root: Path, entry: os.DirEntry[str], above: str) -> tuple[Path, str, str, bool]:
-    """What ``_walk`` needs to know of an entry. Listing the folder has told what it is; only what a
-    link leads to takes a call more."""
+    """An entry as an item of ``_walk``'s stack. Its type is known from listing the folder; only a
+    link needs another system call."""
     path, inner = Path(entry.path), above + entry.name
     is_folder = path.is_dir() if entry.is_symlink() else entry.is_dir()
     if is_folder and entry.is_symlink() and not is_inside(os.path.realpath(path), root):
@@ -157,28 +152,28 @@ def _step(root: Path, entry: os.DirEntry[str], above: str) -> tuple[Path, str, s
     return path, inner, "", is_folder
 
 
-def _closed(folder: Path, error: OSError) -> WrongUsage:
+def _cannot_read(folder: Path, error: OSError) -> WrongUsage:
     return WrongUsage(
-        f"the folder {printable_name(str(folder))!r} cannot be looked into ({error.strerror}):"
-        " mend its permissions, or name another"
+        f"the folder {printable_name(str(folder))!r} cannot be read ({error.strerror}):"
+        " fix its permissions, or give another folder"
     )
 
 
-def _unlisted(folder: Path, inner: str, root: str | None) -> Source:
-    """Stands for the images of a folder that nobody may look into: it fails as a file does that
-    nobody may read, so that they are not left out in silence."""
+def _unreadable(folder: Path, inner: str, root: str | None) -> Source:
+    """One source for all images of a folder that cannot be read. It fails like an unreadable file,
+    so that the images are not skipped silently."""
     return Source(printable_name(inner), location_of(folder), root=root)
 
 
 def _natural(name: str) -> tuple[list[tuple[int, int, str]], str]:
-    """img2 before img10, whatever the case."""
+    """A sort key: img2 before img10, ignoring case."""
     parts = re.split(r"(\d+)", name.casefold())
     return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts if p], name
 
 
 def _expand_pattern(pattern: str, limits: ImageLimits) -> Expansion:
-    found = Expansion()
-    matches = map(Path, glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob wants no root
+    images = Expansion()
+    matches = map(Path, glob(pattern, recursive=True))  # noqa: PTH207 - Path.glob takes no root
     paths = sorted(matches, key=lambda path: [_natural(part) for part in path.parts])
     base = _fixed_part(pattern)
     for path in paths:
@@ -187,22 +182,22 @@ def _expand_pattern(pattern: str, limits: ImageLimits) -> Expansion:
         inner = path.relative_to(base).as_posix() if base else path.as_posix()
         status = _status(path)
         if _is_image(path, status):
-            found.sources.extend(_images_of(path, status, inner, None, limits))
+            images.sources.extend(_images_of(path, status, inner, None, limits))
         else:
-            found.ignored.append(printable_name(inner))
-    for folder in _closed_folders(pattern):
+            images.ignored.append(printable_name(inner))
+    for folder in _unreadable_folders(pattern):
         inner = folder.relative_to(base).as_posix() if base else folder.as_posix()
-        found.sources.append(_unlisted(folder, inner + "/", None))
-    if not found.sources:
+        images.sources.append(_unreadable(folder, inner + "/", None))
+    if not images.sources:
         raise WrongUsage(
             f"the pattern {printable_name(pattern)!r} matches no images: try it with ls"
         )
-    return found
+    return images
 
 
-def _closed_folders(pattern: str) -> Iterator[Path]:
-    """Folders that a pattern leads through and nobody may look into, which ``glob`` passes over in
-    silence. Raises WrongUsage where one is named by the pattern itself."""
+def _unreadable_folders(pattern: str) -> Iterator[Path]:
+    """Folders that a pattern passes through and that cannot be read: ``glob`` skips them silently.
+    Raises WrongUsage if the pattern itself names one."""
     parts, base = Path(pattern).parts, _fixed_part(pattern)
     if parts[-1] != "**":
         parts = parts[:-1]
@@ -216,13 +211,13 @@ def _closed_folders(pattern: str) -> Iterator[Path]:
             continue
         except OSError as error:
             if folder == base:
-                raise _closed(folder, error) from None
+                raise _cannot_read(folder, error) from None
             if folder.name not in SYSTEM_FOLDERS:
                 yield folder
 
 
 def _fixed_part(pattern: str) -> Path | None:
-    """The folders of a pattern before the first that holds a wildcard."""
+    """The folders of a pattern before the first wildcard."""
     fixed: list[str] = []
     for part in Path(pattern).parts[:-1]:
         if has_magic(part):
@@ -232,7 +227,7 @@ def _fixed_part(pattern: str) -> Path | None:
 
 
 def _status(path: Path) -> os.stat_result | None:
-    """None where the file is missing or cannot be reached."""
+    """None if the file is missing or cannot be reached."""
     try:
         return path.stat()
     except OSError:
@@ -240,7 +235,7 @@ def _status(path: Path) -> os.stat_result | None:
 
 
 def _is_image(path: Path, status: os.stat_result | None) -> bool:
-    """By its ending, or else by its first bytes. Pipes and devices never are."""
+    """Decides by the file's extension, else by its first bytes. False for pipes and devices."""
     if status is not None and not stat.S_ISREG(status.st_mode):
         return False
     if path.suffix.lower() in IMAGE_ENDINGS:
@@ -260,7 +255,7 @@ def _is_image(path: Path, status: os.stat_result | None) -> bool:
 def _images_of(
     path: Path, status: os.stat_result | None, inner: str, root: str | None, limits: ImageLimits
 ) -> Iterator[Source]:
-    """The file's pages as sources, or the file where it has one image or cannot be read."""
+    """The file's pages as sources, or the file itself if it has one image or cannot be read."""
     name, location = printable_name(inner), location_of(path)
     size, changed = (status.st_size, status.st_mtime_ns) if status is not None else (None, None)
     pages = _pages(path, limits) if path.suffix.lower() in PAGED_ENDINGS else None
@@ -271,7 +266,7 @@ def _images_of(
 
 
 def _pages(path: Path, limits: ImageLimits) -> int | None:
-    """None where the file is one image, or none at all: then it fails later, with its reason."""
+    """The number of pages. None if the file is one image or invalid (it then fails later)."""
     try:
         pages = page_count(path, limits)
     except ImageRefused:
@@ -280,8 +275,8 @@ def _pages(path: Path, limits: ImageLimits) -> int | None:
     return None if single or not 1 <= pages <= limits.max_pages else pages
 
 
-def _barred(path: Path) -> str | None:
-    """Why nobody can tell whether there is such a path; None where one can."""
+def _lookup_error(path: Path) -> str | None:
+    """Why it is unknown whether the path exists; None if it is known."""
     try:
         path.lstat()
     except (FileNotFoundError, NotADirectoryError, ValueError):
@@ -292,14 +287,8 @@ def _barred(path: Path) -> str | None:
 
 
 def _exists(path: Path) -> bool:
-    """Also for links that lead nowhere: the image fails with that reason, not the job."""
+    """Also true for a broken link: then the image fails with that reason, not the job."""
     try:
         return os.path.lexists(path)
     except ValueError:
         return False
-
-
-# --- names
-
-
-# --- twins

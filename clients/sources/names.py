@@ -1,4 +1,4 @@
-"""Names of images for people: distinct within a job."""
+"""Image names for people, distinct within a job."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from core.text.printable import printable_name
 
 
 def url_name(url: str) -> str:
-    """Host and path: queries hold signatures and secrets."""
+    """Host and path of a URL, without the query: it may hold signatures and secrets."""
     try:
         parts = urllib.parse.urlsplit(url)
         return printable_name(f"{parts.hostname}{urllib.parse.unquote(parts.path)}".rstrip("/"))
@@ -21,19 +21,19 @@ def url_name(url: str) -> str:
 
 
 def with_distinct_names(sources: list[Source]) -> list[Source]:
-    """Different files under one name get as many parent folders in front as tell them apart."""
+    """Prefixes names that several files share with as many parent folders as make them distinct."""
     locations: defaultdict[str, set[str]] = defaultdict(set)
     for source in sources:
         locations[source.name].add(source.location)
     shared = {name for name, where in locations.items() if len(where) > 1}
     if not shared:
         return sources
-    longer = {name: _told_apart(name, locations[name]) for name in shared}
+    longer = {name: _distinct(name, locations[name]) for name in shared}
     return [replace(s, name=longer[s.name][s.location]) if s.name in shared else s for s in sources]
 
 
-def _told_apart(name: str, locations: Iterable[str]) -> dict[str, str]:
-    """location -> a name of its own."""
+def _distinct(name: str, locations: Iterable[str]) -> dict[str, str]:
+    """location -> its distinct name."""
     where = sorted(locations)
     parents = {at: _parents(at, name) for at in where}
     for depth in range(1, 1 + max(len(p) for p in parents.values())):

@@ -1,1 +1,1 @@
-"""Named questions to the database, as values. Nothing here writes."""
+"""Named queries that return values. Nothing here writes."""

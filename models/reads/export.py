@@ -1,4 +1,4 @@
-"""A job's images page by page, for exports: memory stays flat however many there are."""
+"""Reads a job's images page by page, for exports: memory use does not grow with their number."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 
 from core.states import ImageStatus
 from models.engine import Database
+from models.records import columns_of, record
 from models.tables import Image, Node
 
 PAGE_ROWS = 2_000
@@ -17,7 +18,7 @@ PAGE_ROWS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class ImageExport:
-    """An image as its row has it; ``notes`` is the whole text of its leaf."""
+    """The columns of an image's row; ``notes`` is the whole text of its leaf."""
 
     position: int
     name: str
@@ -32,33 +33,32 @@ class ImageExport:
 
 
 def pages(database: Database, job_id: str, with_notes: bool) -> Iterator[list[ImageExport]]:
-    """The images in order. Each page is a transaction of its own: nothing is held meanwhile."""
+    """The images in order. Each page is read in its own transaction, so no lock is held between."""
     after = 0
     while True:
         with database.read() as connection:
-            found = _page(connection, job_id, after, with_notes)
-        if not found:
+            page = _page(connection, job_id, after, with_notes)
+        if not page:
             return
-        yield found
-        after = found[-1].position
+        yield page
+        after = page[-1].position
 
 
 def _page(connection: Connection, job_id: str, after: int, with_notes: bool) -> list[ImageExport]:
-    names = [name for name in ImageExport.__dataclass_fields__ if name != "notes"]
     rows = connection.execute(
-        select(Image.node_id, *(getattr(Image, name) for name in names))
+        select(Image.node_id, *columns_of(ImageExport, Image))
         .where(Image.job_id == job_id, Image.position > after)
         .order_by(Image.position)
         .limit(PAGE_ROWS)
     ).all()
     leaves = {row.node_id for row in rows if row.node_id is not None}
     texts = _texts(connection, leaves) if with_notes else {}
-    made = []
-    for row in rows:
-        values = {**row._asdict(), "status": ImageStatus(row.status)}
-        node_id = values.pop("node_id")
-        made.append(ImageExport(**values, notes=texts.get(node_id, "")))
-    return made
+    return [
+        record(
+            ImageExport, row, status=ImageStatus(row.status), notes=texts.get(row.node_id or 0, "")
+        )
+        for row in rows
+    ]
 
 
 def _texts(connection: Connection, node_ids: Collection[int]) -> dict[int, str]:

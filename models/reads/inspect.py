@@ -1,6 +1,6 @@
-"""What people look at, as values: jobs, trees, images, calls and how a job went. Nothing writes.
+"""Queries for people: jobs, trees, images, calls and the course of a job. Nothing here writes.
 
-Apart from models.reads.pipeline, which the pipeline waits for: these may read a whole job.
+They may read a whole job, unlike those of models.reads.pipeline, which must be fast.
 """
 
 from __future__ import annotations
@@ -13,16 +13,10 @@ from typing import Any
 from sqlalchemy import Connection, Integer, case, cast, func, select
 
 from core.account.estimate import OpenNode, PastCall
-from core.states import (
-    SETTLED_NODES,
-    CallStatus,
-    ImageStatus,
-    JobStatus,
-    NodeKind,
-    NodeStatus,
-)
+from core.states import SETTLED_NODES, CallStatus, ImageStatus, JobStatus, NodeKind, NodeStatus
 from models.engine import now
 from models.ledger import SENT
+from models.records import columns_of, record
 from models.tables import Call, Event, Image, Job, Node
 
 WAITING_IMAGES = (ImageStatus.PENDING, ImageStatus.PREPARED, ImageStatus.UPLOADED)
@@ -30,7 +24,7 @@ WAITING_IMAGES = (ImageStatus.PENDING, ImageStatus.PREPARED, ImageStatus.UPLOADE
 
 @dataclass(frozen=True, slots=True)
 class JobLine:
-    """A job as a list shows it. ``seconds``: how long it took, or has taken so far."""
+    """A job for a list. ``seconds``: its duration, so far if it has not ended."""
 
     id: str
     status: JobStatus
@@ -50,7 +44,7 @@ class JobLine:
 
 @dataclass(frozen=True, slots=True)
 class ImageLine:
-    """An image with everything a person may want to know of it."""
+    """An image with all that people may want to know about it."""
 
     position: int
     name: str
@@ -75,7 +69,7 @@ class ImageLine:
 
 @dataclass(frozen=True, slots=True)
 class NodeLine:
-    """A node of the tree and what its calls came to."""
+    """A node of the tree, and the totals of its calls."""
 
     id: int
     parent_id: int | None
@@ -97,7 +91,7 @@ class NodeLine:
 
 @dataclass(frozen=True, slots=True)
 class CallLine:
-    """One request. ``kind``: whether it looked at ``images`` or read notes on them."""
+    """One request. ``kind``: whether it showed ``images`` (leaf) or notes on them (branch)."""
 
     id: int
     node_id: int | None
@@ -121,11 +115,11 @@ class CallLine:
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """Something that happened: an image or a node reached a state."""
+    """An event: an image or a node reached a state."""
 
     at: float
     name: str
-    kind: NodeKind | None  # of the node, where it is one
+    kind: NodeKind | None  # of the node; None for an image
 
 
 def jobs(
@@ -134,13 +128,13 @@ def jobs(
     label: str | None = None,
     limit: int = 50,
 ) -> list[JobLine]:
-    """The newest jobs first, with their counts as they stand."""
-    wanted = select(Job).order_by(Job.created_at.desc(), Job.id).limit(limit)
+    """Up to ``limit`` jobs, newest first, with their current counts."""
+    query = select(Job).order_by(Job.created_at.desc(), Job.id).limit(limit)
     if statuses:
-        wanted = wanted.where(Job.status.in_(statuses))
+        query = query.where(Job.status.in_(statuses))
     if label is not None:
-        wanted = wanted.where(Job.label == label)
-    rows = connection.execute(wanted).all()
+        query = query.where(Job.label == label)
+    rows = connection.execute(query).all()
     ids = [row.id for row in rows]
     counts = _image_counts(connection, ids)
     spent = _spent(connection, ids)
@@ -149,20 +143,15 @@ def jobs(
 
 
 def _job_line(row: Any, counts: dict[str, int], spent: Any, at: float) -> JobLine:
-    return JobLine(
-        id=row.id,
+    return record(
+        JobLine,
+        row,
         status=JobStatus(row.status),
-        label=row.label,
-        ask=row.ask,
-        model=row.model,
-        submitted=row.submitted,
         included=counts.get(ImageStatus.INCLUDED, 0),
         failed=counts.get(ImageStatus.FAILED, 0),
         requests=spent.requests if spent else 0,
         cost=float(spent.cost) if spent else 0.0,
         currency=spent.currency if spent else "USD",
-        created_at=row.created_at,
-        finished_at=row.finished_at,
         seconds=max((row.finished_at or at) - row.created_at, 0.0),
     )
 
@@ -194,7 +183,7 @@ def _spent(connection: Connection, ids: Collection[str]) -> dict[str, Any]:
 
 
 def job_line(connection: Connection, job_id: str) -> JobLine:
-    """One job that is known to exist, as a list shows it."""
+    """An existing job, for a list."""
     row = connection.execute(select(Job).where(Job.id == job_id)).one()
     counts = _image_counts(connection, [job_id])
     at = connection.execute(select(now())).scalar_one()
@@ -213,26 +202,21 @@ def job_ids(connection: Connection, start: str, limit: int = 20) -> list[tuple[s
 
 
 def images(connection: Connection, job_id: str, statuses: Collection[str] = ()) -> list[ImageLine]:
-    """A job's images in order; ``statuses``: only these."""
-    names = list(ImageLine.__dataclass_fields__)
-    wanted = (
-        select(*(getattr(Image, name) for name in names))
-        .where(Image.job_id == job_id)
-        .order_by(Image.position)
-    )
+    """A job's images in order; with ``statuses``, only those."""
+    query = select(*columns_of(ImageLine, Image)).where(Image.job_id == job_id)
     if statuses:
-        wanted = wanted.where(Image.status.in_(statuses))
-    rows = connection.execute(wanted)
-    return [ImageLine(**{**r._asdict(), "status": ImageStatus(r.status)}) for r in rows]
+        query = query.where(Image.status.in_(statuses))
+    rows = connection.execute(query.order_by(Image.position))
+    return [record(ImageLine, row, status=ImageStatus(row.status)) for row in rows]
 
 
 def nodes(connection: Connection, job_id: str) -> list[NodeLine]:
-    """The nodes that count (a split one does not), in the order of their images, root first."""
+    """A job's nodes except split ones, in the order of their images, root first."""
     spent = (
         select(
             Call.node_id,
             func.count(case((SENT, 1))).label("requests"),
-            func.sum(Call.prompt_tokens + Call.completion_tokens).label("tokens"),
+            func.sum(Call.prompt_tokens + Call.completion_tokens).label("spent_tokens"),
             func.sum(Call.cost).label("cost"),
         )
         .where(Call.job_id == job_id, Call.status != CallStatus.STARTED)
@@ -241,21 +225,9 @@ def nodes(connection: Connection, job_id: str) -> list[NodeLine]:
     )
     rows = connection.execute(
         select(
-            Node.id,
-            Node.parent_id,
-            Node.kind,
-            Node.level,
-            Node.first_position,
-            Node.last_position,
-            Node.status,
-            Node.text,
-            Node.images,
-            Node.refused_citations,
-            Node.error,
-            Node.started_at,
-            Node.finished_at,
+            *columns_of(NodeLine, Node),
             func.coalesce(spent.c.requests, 0).label("requests"),
-            func.coalesce(spent.c.tokens, 0).label("tokens"),
+            func.coalesce(spent.c.spent_tokens, 0).label("spent_tokens"),
             func.coalesce(spent.c.cost, 0.0).label("cost"),
         )
         .outerjoin(spent, spent.c.node_id == Node.id)
@@ -263,57 +235,58 @@ def nodes(connection: Connection, job_id: str) -> list[NodeLine]:
         .order_by(Node.first_position, Node.level.desc(), Node.id)
     )
     return [
-        NodeLine(
-            **{
-                **row._asdict(),
-                "kind": NodeKind(row.kind),
-                "status": NodeStatus(row.status),
-                "tokens": int(row.tokens),
-                "cost": float(row.cost),
-            }
+        record(
+            NodeLine,
+            row,
+            kind=NodeKind(row.kind),
+            status=NodeStatus(row.status),
+            tokens=int(row.spent_tokens),
+            cost=float(row.cost),
         )
         for row in rows
     ]
 
 
 def levels(connection: Connection, job_id: str) -> list[list[NodeStatus]]:
-    """The nodes' states in the order of their images, a list a level, the leaves first."""
+    """The nodes' states in the order of their images: one list for each level, leaves first."""
     rows = connection.execute(
         select(Node.level, Node.status)
         .where(Node.job_id == job_id, Node.status != NodeStatus.SPLIT)
         .order_by(Node.level, Node.first_position)
     )
-    found: dict[int, list[NodeStatus]] = {}
+    by_level: dict[int, list[NodeStatus]] = {}
     for level, status in rows:
-        found.setdefault(level, []).append(NodeStatus(status))
-    return list(found.values())
+        by_level.setdefault(level, []).append(NodeStatus(status))
+    return list(by_level.values())
 
 
 def calls(connection: Connection, job_id: str, failed: bool = False) -> list[CallLine]:
-    """A job's requests, oldest first; ``failed``: those that brought no reply."""
-    names = [name for name in CallLine.__dataclass_fields__ if name != "kind"]
-    wanted = (
-        select(Node.kind, *(getattr(Call, name) for name in names))
+    """A job's requests, oldest first; with ``failed``, only those without a reply."""
+    query = (
+        select(*columns_of(CallLine, Call, Node))
         .outerjoin(Node, Node.id == Call.node_id)
         .where(Call.job_id == job_id)
         .order_by(Call.started_at, Call.id)
     )
     if failed:
-        bad = (CallStatus.REFUSED, CallStatus.FAILED, CallStatus.UNKNOWN)
-        wanted = wanted.where(Call.status.in_(bad))
-    return [_call_line(row) for row in connection.execute(wanted)]
-
-
-def _call_line(row: Any) -> CallLine:
-    kind = NodeKind(row.kind) if row.kind else None
-    return CallLine(**{**row._asdict(), "kind": kind, "status": CallStatus(row.status)})
+        without_reply = (CallStatus.REFUSED, CallStatus.FAILED, CallStatus.UNKNOWN)
+        query = query.where(Call.status.in_(without_reply))
+    return [
+        record(
+            CallLine,
+            row,
+            kind=NodeKind(row.kind) if row.kind else None,
+            status=CallStatus(row.status),
+        )
+        for row in connection.execute(query)
+    ]
 
 
 MOMENTS = ("image.prepared", "image.uploaded", "image.included", "image.failed", "node.done")
 
 
 def moments(connection: Connection, job_id: str) -> list[Moment]:
-    """When a job's images and nodes got on, oldest first."""
+    """The progress events of a job's images and nodes, oldest first."""
     rows = connection.execute(
         select(Event.at, Event.name, Node.kind)
         .outerjoin(Node, Node.id == Event.node_id)
@@ -326,8 +299,8 @@ def moments(connection: Connection, job_id: str) -> list[Moment]:
 def past_calls(
     connection: Connection, model: str, endpoint: str, last: int = 500
 ) -> list[PastCall]:
-    """The ``last`` paid calls to a model at an endpoint: the best guess at the next ones. One that
-    showed no image read notes on all below its node."""
+    """The ``last`` paid calls to a model at an endpoint, to estimate the next ones. For a call that
+    showed no image, ``images`` counts all images below its node."""
     rows = connection.execute(
         select(
             Node.kind,
@@ -350,7 +323,7 @@ def past_calls(
 
 
 def open_nodes(connection: Connection, job_id: str) -> list[OpenNode]:
-    """What a planned job still has to ask."""
+    """The nodes that a planned job still has to ask."""
     rows = connection.execute(
         select(Node.id, Node.parent_id, Node.kind, Node.status, Node.text, Node.images)
         .where(Node.job_id == job_id, Node.status != NodeStatus.SPLIT)
@@ -360,7 +333,7 @@ def open_nodes(connection: Connection, job_id: str) -> list[OpenNode]:
     images: dict[int, int] = {}
     notes: dict[int | None, int] = defaultdict(int)
     pending: dict[int | None, int] = defaultdict(int)
-    found = []
+    unanswered = []
     for row in rows:
         own, tokens = shown.get(row.id, (0, 0))
         images[row.id] = (
@@ -372,15 +345,15 @@ def open_nodes(connection: Connection, job_id: str) -> list[OpenNode]:
             notes[row.parent_id] += len((row.text or "").encode())
         elif row.status not in SETTLED_NODES:
             pending[row.parent_id] += images[row.id]
-            found.append((row, images[row.id], tokens))
+            unanswered.append((row, images[row.id], tokens))
     return [
         OpenNode(NodeKind(row.kind), count, tokens, notes[row.id], pending[row.id])
-        for row, count, tokens in found
+        for row, count, tokens in unanswered
     ]
 
 
 def _shown(connection: Connection, job_id: str) -> dict[int, tuple[int, int]]:
-    """Images that each leaf is going to show, and their tokens as far as they are known."""
+    """For each leaf: the number of images it will show, and the sum of their known tokens."""
     rows = connection.execute(
         select(Image.node_id, func.count(), cast(func.coalesce(func.sum(Image.tokens), 0), Integer))
         .where(Image.job_id == job_id, Image.status.in_(WAITING_IMAGES), Image.node_id.is_not(None))

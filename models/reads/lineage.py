@@ -1,4 +1,4 @@
-"""What a job can take over from an earlier one: its tree, its texts, its prepared images."""
+"""What a job can reuse from an earlier one: its tree, its texts, its prepared images."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ from sqlalchemy import Connection, Select, select
 
 from core.states import ANSWERED_JOBS, ImageStatus, NodeKind, NodeStatus
 from core.tree.replan import OldNode
+from models.records import columns_of, record
 from models.tables import Image, Job, Node
 
 Identity = tuple[str, int | None, int | None, int | None]
-"""Location, page, bytes and time of last change: what tells an unchanged image unread."""
+"""Location, page, bytes and modification time: they identify an image that has not changed."""
 
 ALIKE_NAMES = 50
-"""File names looked up to find the earlier job: any one in common will do."""
+"""How many file names are looked up to find the earlier job: one in common is enough."""
 NAMES_MAX = 500
-"""So few files are looked up in an earlier job by name; for more, all its images are read."""
+"""Up to this many files are looked up by name in an earlier job; above, all its images are read."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownImage:
-    """What became of an image in the earlier job, as its row in the new one begins."""
+    """An image's result in the earlier job, with which its row in the new job begins."""
 
     position: int
     status: ImageStatus
@@ -42,7 +43,7 @@ class KnownImage:
 
 @dataclass(frozen=True, slots=True)
 class KeptNode:
-    """A text that is taken over. Its citations are positions of the earlier job."""
+    """A node's text to reuse. Its citations are positions in the earlier job."""
 
     text: str
     images: int
@@ -62,8 +63,8 @@ class Earlier:
 def newest_alike(
     connection: Connection, family: str, images: Collection[tuple[str, str]]
 ) -> str | None:
-    """The newest job with an answer that asked the same (``family``) and has one of ``images``
-    (name, location) in common."""
+    """The newest answered job with the same question (``family``) that has at least one of
+    ``images`` (name, location)."""
     return connection.execute(
         _sharing(images)
         .where(Job.family == family, Job.status.in_(ANSWERED_JOBS))
@@ -74,9 +75,9 @@ def newest_alike(
 def prepared(
     connection: Connection, detail: str, images: Collection[tuple[str, str]]
 ) -> dict[Identity, KnownImage]:
-    """What a job at ``detail`` has prepared of ``images`` (name, location), whatever it asked: the
-    newest with an answer that has one of them, else the newest. A URL is no identity: what is
-    behind it may have changed."""
+    """Prepared images among ``images`` (name, location) of an earlier job at ``detail`` with any
+    question: the newest answered job that has one of them, else the newest. Images by URL do not
+    count, because the content behind a URL may have changed."""
     job_id = connection.execute(
         _sharing(images)
         .where(Job.detail == detail, Image.sha256.is_not(None), Image.changed_ns.is_not(None))
@@ -84,15 +85,15 @@ def prepared(
     ).scalar()
     if job_id is None:
         return {}
-    found = _images_of(job_id).where(Image.sha256.is_not(None), Image.changed_ns.is_not(None))
+    query = _images_of(job_id).where(Image.sha256.is_not(None), Image.changed_ns.is_not(None))
     if len(images) <= NAMES_MAX:
-        found = found.where(Image.name.in_({name for name, _ in images}))
-    known, _ = _by_identity(connection.execute(found))
+        query = query.where(Image.name.in_({name for name, _ in images}))
+    known, _ = _by_identity(connection.execute(query))
     return known
 
 
 def _sharing(images: Collection[tuple[str, str]]) -> Select[str]:
-    """The id of a job that has one of ``images`` (name, location)."""
+    """A query for the id of a job that has one of ``images`` (name, location)."""
     some = list(images)[:: max(1, len(images) // ALIKE_NAMES)]
     return (
         select(Job.id)
@@ -106,7 +107,7 @@ def _sharing(images: Collection[tuple[str, str]]) -> Select[str]:
 
 
 def earlier(connection: Connection, job_id: str) -> Earlier | None:
-    """The job as something to go on from; None where it has no tree that is settled."""
+    """The job's tree, texts and images to continue from; None unless its tree has one root."""
     nodes = connection.execute(
         select(
             Node.id,
@@ -133,28 +134,10 @@ def earlier(connection: Connection, job_id: str) -> Earlier | None:
 
 
 def _images_of(job_id: str) -> Select[*tuple[Any, ...]]:
-    """A job's images in order: their leaf, identity, and what is known of them."""
+    """A query for a job's images in order: leaf, identity, then the columns of KnownImage."""
+    identity = (Image.location, Image.page, Image.bytes, Image.changed_ns)
     return (
-        select(
-            Image.node_id,
-            Image.location,
-            Image.page,
-            Image.bytes,
-            Image.changed_ns,
-            Image.position,
-            Image.status,
-            Image.error_code,
-            Image.error,
-            Image.remarks,
-            Image.source_sha256,
-            Image.sha256,
-            Image.mime,
-            Image.width,
-            Image.height,
-            Image.prepared_bytes,
-            Image.tokens,
-            Image.answer,
-        )
+        select(Image.node_id, *identity, *columns_of(KnownImage, Image))
         .where(Image.job_id == job_id)
         .order_by(Image.position)
     )
@@ -163,7 +146,7 @@ def _images_of(job_id: str) -> Select[*tuple[Any, ...]]:
 def _by_identity(
     rows: Iterable[Any],
 ) -> tuple[dict[Identity, KnownImage], dict[int, list[Identity]]]:
-    """Images by identity, and the identities in each leaf, in order."""
+    """The images by identity, and the identities in each leaf, in order."""
     images: dict[Identity, KnownImage] = {}
     held: dict[int, list[Identity]] = {}
     for row in rows:
@@ -197,7 +180,7 @@ def _tree(
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """An image of a job as it was given."""
+    """An image of a job as it was submitted."""
 
     position: int
     name: str
@@ -209,25 +192,14 @@ class SourceRow:
 
 
 def sources_of(connection: Connection, job_id: str) -> list[SourceRow]:
-    """A job's images as they were given, in order."""
-    rows = connection.execute(
-        select(
-            Image.position,
-            Image.name,
-            Image.location,
-            Image.page,
-            Image.bytes,
-            Image.root,
-            Image.changed_ns,
-        )
-        .where(Image.job_id == job_id)
-        .order_by(Image.position)
-    )
-    return [SourceRow(*row) for row in rows]
+    """A job's images as they were submitted, in order."""
+    columns = columns_of(SourceRow, Image)
+    query = select(*columns).where(Image.job_id == job_id).order_by(Image.position)
+    return [record(SourceRow, row) for row in connection.execute(query)]
 
 
 def newest_version(connection: Connection, job_id: str) -> str:
-    """The job that follows ``job_id`` with the same question, to the end of the line."""
+    """The newest job in the chain of jobs that follow ``job_id`` with the same question."""
     family = connection.execute(select(Job.family).where(Job.id == job_id)).scalar()
     while family is not None:
         following = connection.execute(
@@ -243,7 +215,7 @@ def newest_version(connection: Connection, job_id: str) -> str:
 
 
 def turns(connection: Connection, job_id: str) -> list[str]:
-    """The further questions about a job's images, oldest first."""
+    """Ids of the jobs with further questions about a job's images, oldest first."""
     rows = connection.execute(
         select(Job.id)
         .where(Job.follows == job_id, Job.family.is_(None))

@@ -1,4 +1,4 @@
-"""Named questions to the database, as values. Nothing here writes."""
+"""Named queries of the pipeline. They must be fast, and nothing here writes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from core.job_options import JobOptions
 from core.states import CallStatus, ImageStatus, JobStatus, NodeKind, NodeStatus
 from models.engine import now
 from models.ledger import SENT
+from models.records import columns_of, record
 from models.tables import Call, Event, Image, Job, Node
 
 
@@ -46,12 +47,12 @@ class ImageRow:
     error_code: str | None
     error: str | None
     duplicate_of: int | None
-    answer: Any = None  # where each image was asked
+    answer: Any = None  # if the job asked each image
 
 
 @dataclass(frozen=True, slots=True)
 class TreeShape:
-    """Depth counts levels (1 for a set asked directly); nodes and leaves are those that count."""
+    """``depth`` is the number of levels (1 if one request asks all). Split nodes do not count."""
 
     depth: int
     nodes: int
@@ -60,7 +61,7 @@ class TreeShape:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What a job's calls came to."""
+    """The totals of a job's calls."""
 
     requests: int
     prompt_tokens: int
@@ -72,7 +73,7 @@ class Used:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a job stands: images and nodes by state, and what was used."""
+    """A job's images and nodes by state, and its usage."""
 
     images: dict[str, int]
     leaves: dict[str, int]
@@ -82,7 +83,7 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class LookImage:
-    """An image as a leaf's request needs it."""
+    """An image for a leaf's request."""
 
     id: int
     position: int
@@ -95,8 +96,8 @@ class LookImage:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A child's text as a branch's request needs it. ``written``: the most tokens that a reply to
-    the child has taken, of which the text is one; 0 where it was taken over or composed."""
+    """A child's text for a branch's request. ``written``: the most completion tokens of any reply
+    to the child (the text is one of them); 0 if the text was reused or composed."""
 
     node_id: int
     text: str
@@ -106,32 +107,8 @@ class Note:
 
 
 def job(connection: Connection, job_id: str) -> JobRow | None:
-    row = connection.execute(
-        select(
-            Job.id,
-            Job.key,
-            Job.status,
-            Job.reason,
-            Job.ask,
-            Job.model,
-            Job.provider,
-            Job.endpoint,
-            Job.detail,
-            Job.options,
-            Job.submitted,
-            Job.answer,
-            Job.created_at,
-            Job.finished_at,
-            Job.account,
-            Job.label,
-            Job.weight,
-            Job.family,
-            Job.follows,
-        ).where(Job.id == job_id)
-    ).first()
-    if row is None:
-        return None
-    return JobRow(**{**row._asdict(), "status": JobStatus(row.status)})
+    row = connection.execute(select(*columns_of(JobRow, Job)).where(Job.id == job_id)).first()
+    return None if row is None else record(JobRow, row, status=JobStatus(row.status))
 
 
 def job_status(connection: Connection, job_id: str) -> JobStatus | None:
@@ -143,25 +120,15 @@ _STANDING = select(Job.status, Job.reason).where(Job.id == bindparam("job"))
 
 
 def job_standing(connection: Connection, job_id: str) -> tuple[JobStatus, str | None] | None:
-    """Status and its reason: one primary-key look-up, cheap enough to wait with."""
+    """The status and its reason: one lookup by primary key, cheap enough for polling."""
     row = connection.execute(_STANDING, {"job": job_id}).first()
     return None if row is None else (JobStatus(row.status), row.reason)
 
 
 def images(connection: Connection, job_id: str) -> list[ImageRow]:
-    rows = connection.execute(
-        select(
-            Image.position,
-            Image.name,
-            Image.status,
-            Image.error_code,
-            Image.error,
-            Image.duplicate_of,
-            Image.answer,
-        )
-        .where(Image.job_id == job_id)
-        .order_by(Image.position)
-    )
+    columns = columns_of(ImageRow, Image)
+    query = select(*columns).where(Image.job_id == job_id).order_by(Image.position)
+    rows = connection.execute(query)  # a large job has tens of thousands, so by position
     return [ImageRow(row[0], row[1], ImageStatus(row[2]), *row[3:]) for row in rows]
 
 
@@ -188,7 +155,7 @@ def tree_shape(connection: Connection, job_id: str) -> TreeShape:
 
 
 def used(connection: Connection, job_id: str) -> Used:
-    """Requests that were sent for the job, and the tokens and money of those that were paid."""
+    """The job's sent requests, and the tokens and cost of the paid ones."""
     row = connection.execute(
         select(
             func.count(case((SENT, 1))),
@@ -203,7 +170,7 @@ def used(connection: Connection, job_id: str) -> Used:
 
 
 def progress(connection: Connection, job_id: str) -> Progress:
-    """A few grouped counts over the job's own indexes."""
+    """Where the job stands, by a few grouped counts that use its indexes."""
     images_by = connection.execute(
         select(Image.status, func.count()).where(Image.job_id == job_id).group_by(Image.status)
     )
@@ -221,17 +188,9 @@ def progress(connection: Connection, job_id: str) -> Progress:
 
 
 def look_images(connection: Connection, node_id: int) -> list[LookImage]:
-    """The images a leaf is to look at, in order."""
+    """The images that a leaf's request shows, in order."""
     rows = connection.execute(
-        select(
-            Image.id,
-            Image.position,
-            Image.sha256,
-            Image.location,
-            Image.mime,
-            Image.prepared_bytes,
-            Image.tokens,
-        )
+        select(*columns_of(LookImage, Image))
         .where(Image.node_id == node_id, Image.status == ImageStatus.UPLOADED)
         .order_by(Image.position)
     )
@@ -239,7 +198,7 @@ def look_images(connection: Connection, node_id: int) -> list[LookImage]:
 
 
 def notes(connection: Connection, node_id: int) -> list[Note]:
-    """The texts a branch is to read, in the order of their images."""
+    """The texts that a branch's request reads, in the order of their images."""
     written = (
         select(func.max(Call.completion_tokens))
         .where(Call.node_id == Node.id, Call.status == CallStatus.SETTLED)
@@ -256,7 +215,7 @@ def notes(connection: Connection, node_id: int) -> list[Note]:
 def included_positions(
     connection: Connection, job_id: str, first: int, last: int
 ) -> frozenset[int]:
-    """Positions of the included images between two positions."""
+    """Positions of the included images from ``first`` to ``last``."""
     rows = connection.execute(
         select(Image.position).where(
             Image.job_id == job_id,
@@ -268,7 +227,7 @@ def included_positions(
 
 
 def answers(connection: Connection, job_id: str, first: int, last: int) -> list[tuple[int, Any]]:
-    """(position, answer) of the included images between two positions that have one, in order."""
+    """(position, answer) of the included images from ``first`` to ``last`` with an answer."""
     rows = connection.execute(
         select(Image.position, Image.answer)
         .where(
@@ -283,21 +242,21 @@ def answers(connection: Connection, job_id: str, first: int, last: int) -> list[
 
 
 def seconds_since(connection: Connection, at: float | None) -> float:
-    """How long ago ``at`` was, by the database's clock; 0 for None."""
+    """Seconds since ``at`` by the database's clock; 0 for None."""
     if at is None:
         return 0.0
     return float(connection.execute(select(now() - at)).scalar_one())
 
 
 def calls_in_flight(connection: Connection, job_id: str) -> int:
-    """Calls of a job that were sent, or are about to be, and have not come back."""
+    """The number of a job's calls in flight, about to be sent included."""
     return connection.execute(
         select(func.count()).where(Call.job_id == job_id, Call.status == CallStatus.STARTED)
     ).scalar_one()
 
 
 def anyone_prepares(connection: Connection) -> bool:
-    """Whether somebody holds an image, of any job, that is being prepared."""
+    """Whether a worker is preparing an image of any job."""
     held = exists().where(
         Image.attempts > 0, Image.status == ImageStatus.PENDING, Image.lease_until > now()
     )
@@ -312,20 +271,18 @@ def at_work(connection: Connection, job_id: str) -> bool:
 
 
 def upload_waits_for(connection: Connection, job_id: str) -> str | None:
-    """Why prepared images of a job are not uploaded yet, where that was said."""
+    """The recorded reason why prepared images of a job are not uploaded yet, or None."""
     return connection.execute(
         select(Image.error)
         .where(
-            Image.job_id == job_id,
-            Image.status == ImageStatus.PREPARED,
-            Image.error.is_not(None),
+            Image.job_id == job_id, Image.status == ImageStatus.PREPARED, Image.error.is_not(None)
         )
         .limit(1)
     ).scalar()
 
 
 def trouble(connection: Connection, job_id: str) -> str | None:
-    """Why something of a running job waits to be tried again; None when nothing does."""
+    """Why a node or image of a running job waits for a retry; None if nothing does."""
     node = (
         select(Node.error)
         .where(Node.job_id == job_id, Node.status == NodeStatus.READY, Node.error.is_not(None))
@@ -341,8 +298,8 @@ def trouble(connection: Connection, job_id: str) -> str | None:
         )
         .limit(1)
     )
-    found = connection.execute(node).scalar() or connection.execute(image).scalar()
-    return str(found) if found else None
+    error = connection.execute(node).scalar() or connection.execute(image).scalar()
+    return str(error) if error else None
 
 
 def settled_and_refused(connection: Connection, job_id: str) -> tuple[int, int]:
@@ -360,7 +317,7 @@ def settled_and_refused(connection: Connection, job_id: str) -> tuple[int, int]:
 
 
 def unsettled(connection: Connection, job_id: str) -> dict[str, int]:
-    """How many images of a job are still to be prepared (pending), and uploaded (prepared)."""
+    """How many of a job's images still have to be prepared (pending) or uploaded (prepared)."""
     waiting = [ImageStatus.PENDING, ImageStatus.PREPARED]
     return dict(
         connection.execute(
@@ -372,15 +329,15 @@ def unsettled(connection: Connection, job_id: str) -> dict[str, int]:
 
 
 def has_prepared(connection: Connection, job_id: str, image_id: int) -> bool:
-    """Whether a job has prepared its image itself, rather than an earlier one."""
-    did = exists().where(
+    """Whether the job prepared the image itself, and did not reuse an earlier job's."""
+    event = exists().where(
         Event.job_id == job_id, Event.image_id == image_id, Event.name == "image.prepared"
     )
-    return bool(connection.execute(select(did)).scalar())
+    return bool(connection.execute(select(event)).scalar())
 
 
 def jobs_called(connection: Connection, name: str) -> list[str]:
-    """Ids of the jobs whose id starts with ``name``."""
+    """Up to two ids of jobs that start with ``name``: two mean that it is ambiguous."""
     rows = connection.execute(
         select(Job.id).where(Job.id.startswith(name, autoescape=True)).limit(2)
     )
@@ -389,7 +346,7 @@ def jobs_called(connection: Connection, name: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """One transition: of the image at ``position``, of the node, or of the job itself."""
+    """One transition of the image at ``position``, of the node, or of the job."""
 
     id: int
     at: float
@@ -400,19 +357,18 @@ class EventRow:
 
 
 def events(connection: Connection, job_id: str, after: int) -> list[EventRow]:
-    """A job's events with a number above ``after``, in the order of their numbers."""
+    """A job's events with an id above ``after``, in the order of their ids."""
     rows = connection.execute(
-        select(Event.id, Event.at, Event.name, Image.position, Event.node_id, Event.detail)
+        select(*columns_of(EventRow, Event, Image))
         .outerjoin(Image, Image.id == Event.image_id)
         .where(Event.job_id == job_id, Event.id > after)
         .order_by(Event.id)
     )
-    return [EventRow(*row) for row in rows]
+    return [record(EventRow, row) for row in rows]
 
 
 def root_text(connection: Connection, job_id: str) -> str | None:
-    """What the root of a job's tree says: its answer, without what is added about images that
-    failed."""
+    """The text of the job's root: its answer without the added sentence about missing images."""
     return connection.execute(
         select(Node.text).where(
             Node.job_id == job_id, Node.parent_id.is_(None), Node.status == NodeStatus.DONE
@@ -421,7 +377,7 @@ def root_text(connection: Connection, job_id: str) -> str | None:
 
 
 def taken_over(connection: Connection, job_id: str) -> str | None:
-    """What a job took over from the one it follows, in words."""
+    """A text that says what the job reused from the one it follows, or None."""
     return connection.execute(
         select(Event.detail).where(Event.job_id == job_id, Event.name == "job.continued")
     ).scalar()

@@ -1,8 +1,8 @@
-"""The views, in Python: what analysts read in SQL, named queries may read here.
+"""Queries on the views that analysts read in SQL.
 
-A view's columns are listed where it is made (migrations/versions/, 0002 first), each with its
-comment; here are only the names. Values come as the database gives them: times are datetimes in
-PostgreSQL, and text of the same order, 'YYYY-MM-DD HH:MM:SS.sss' in UTC, in SQLite.
+The migrations (migrations/versions/, from 0002) define the views and describe each column; here are
+only names. Values are as the database returns them: times are datetimes in PostgreSQL, and sortable
+text, 'YYYY-MM-DD HH:MM:SS.sss' in UTC, in SQLite.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ VIEWS = (JOBS, IMAGES, NODES, CALLS, USAGE_DAILY, FAILURES, DELIVERIES, ANSWERS)
 def rows(
     connection: Connection, view: TableClause, limit: int, **equal: Any
 ) -> list[dict[str, Any]]:
-    """At most ``limit`` whole rows of ``view`` whose columns have the values given."""
-    found = select("*").select_from(view).limit(limit)
+    """Up to ``limit`` rows of ``view`` whose columns have the values in ``equal``."""
+    query = select("*").select_from(view).limit(limit)
     for name, value in equal.items():
-        found = found.where(column(name) == value)
-    return [dict(row) for row in connection.execute(found).mappings()]
+        query = query.where(column(name) == value)
+    return [dict(row) for row in connection.execute(query).mappings()]
 
 
 @dataclass(frozen=True, slots=True)
 class ModelUsage:
-    """What was used of one model, in one currency, by all accounts together."""
+    """The usage of one model in one currency, summed over all accounts."""
 
     model: str
     currency: str
@@ -52,31 +52,22 @@ def usage_by_model(connection: Connection) -> list[ModelUsage]:
     names = ("settled", "refused", "failed", "prompt_tokens", "cached_tokens", "completion_tokens")
     keys: list[ColumnClause[Any]] = [column("model"), column("currency")]
     sums: list[Function[Any]] = [func.sum(column(name)) for name in (*names, "cost")]
-    found = select(*keys, *sums).select_from(USAGE_DAILY).group_by(*keys)
-    rows = connection.execute(found).all()
-    return [
-        ModelUsage(
-            model=row[0],
-            currency=row[1],
-            settled=int(row[2]),  # PostgreSQL sums whole numbers to decimals
-            refused=int(row[3]),
-            failed=int(row[4]),
-            prompt_tokens=int(row[5]),
-            cached_tokens=int(row[6]),
-            completion_tokens=int(row[7]),
-            cost=float(row[8]),
-        )
-        for row in rows
-    ]
+    rows = connection.execute(select(*keys, *sums).select_from(USAGE_DAILY).group_by(*keys))
+    usages = []
+    for model, currency, *totals, cost in rows:
+        # int: PostgreSQL sums whole numbers to decimals
+        counts = {name: int(total) for name, total in zip(names, totals, strict=True)}
+        usages.append(ModelUsage(model, currency, **counts, cost=float(cost)))
+    return usages
 
 
 def jobs_by_status(connection: Connection) -> dict[str, int]:
-    found = select(JOBS.c.status, func.count()).group_by(JOBS.c.status)
-    return {str(row[0]): int(row[1]) for row in connection.execute(found)}
+    query = select(JOBS.c.status, func.count()).group_by(JOBS.c.status)
+    return {str(status): int(count) for status, count in connection.execute(query)}
 
 
 def failures_by_scope(connection: Connection) -> dict[tuple[str, str], int]:
-    """How much failed, by scope (job, image, node, call) and code."""
+    """The number of failures by scope (job, image, node, call) and code."""
     scope, code = FAILURES.c.scope, func.coalesce(FAILURES.c.code, "")
-    found = select(scope, code, func.count()).group_by(scope, code)
-    return {(str(row[0]), str(row[1])): int(row[2]) for row in connection.execute(found)}
+    query = select(scope, code, func.count()).group_by(scope, code)
+    return {(str(row[0]), str(row[1])): int(row[2]) for row in connection.execute(query)}

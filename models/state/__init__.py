@@ -1,8 +1,8 @@
-"""The one writer of state. Every move is a guarded UPDATE, an events row, and the fan-in it
-causes, in the caller's transaction. What became ready is returned, to be sent after the commit.
+"""The only writer of state. A move is a guarded UPDATE, an events row and the resulting fan-in, in
+the caller's transaction. What became ready is returned, so that messages are sent after the commit.
 """
 
-from models.state.fanin import UNSETTLED, images_failed, node_failed, open_branch, open_leaf
+from models.state.fanin import UNSETTLED, images_failed, node_failed, open_node
 from models.state.images import (
     image_to_prepare_again,
     images_postponed,
@@ -54,8 +54,7 @@ __all__ = [
     "node_postponed",
     "node_reclaimed",
     "node_waits_again",
-    "open_branch",
-    "open_leaf",
+    "open_node",
     "pause_running",
     "resume_paused",
     "split_branch",

@@ -1,7 +1,7 @@
-"""Fan-in: who counts whom down, and what becomes ready, failed or ended by it.
+"""Fan-in: settled images and nodes count their parent down, which becomes ready, failed or ended.
 
-A child counts its parent down only if its own guarded move took effect, so a move replayed any
-number of times counts once (reference: celery.md, fan-in).
+A child counts its parent down only if its own guarded move took effect, so a move that is replayed
+counts once (see celery.md, fan-in).
 """
 
 from __future__ import annotations
@@ -12,19 +12,14 @@ from collections.abc import Collection, Mapping
 from sqlalchemy import Connection, and_, bindparam, func, select, true, update
 
 from core.errors import RefusalCode
-from core.states import (
-    ENDED_JOBS,
-    ImageStatus,
-    NodeKind,
-    NodeStatus,
-)
+from core.states import ENDED_JOBS, ImageStatus, NodeKind, NodeStatus
 from models.engine import now
 from models.state.jobs import coverage, finish, job_failed
 from models.state.moves import MAY_FAIL, Moved, fail_images, hold_job, move_node, node_row
 from models.tables import Image, Job, Node
 
 UNSETTLED = (ImageStatus.PENDING, ImageStatus.PREPARED)
-"""Images that their leaf waits for."""
+"""Statuses of images that their leaf waits for."""
 
 
 def images_failed(
@@ -35,45 +30,45 @@ def images_failed(
     token: str | None = None,
     beside: Collection[int] = (),
 ) -> set[int]:
-    """Any unsettled state -> failed for images of one job, each by its code and for its reason; the
-    ids that moved. Leaves that still waited for them count down. ``beside``: images whose leaves
-    the transaction counts down afterwards."""
+    """Any unsettled state -> failed for images of one job, each with its code and reason. Returns
+    the ids that moved. Leaves that still waited for them count down. ``beside``: images whose
+    leaves the transaction counts down afterwards."""
     if not failures:
         return set()
-    hold_job(connection, job_id)  # of two that fail at once, the second counts the first
+    hold_job(connection, job_id)  # of two failures at once, the second must count the first
     held_by = Image.lease_token == token if token is not None else true()
-    # under their locks: a late worker may be recording them
-    looked = (
+    # locked, because a late worker may be recording them
+    locking = (
         select(Image.id, Image.status, Image.node_id)
         .where(Image.id.in_(failures), Image.status.in_(MAY_FAIL), held_by)
         .order_by(Image.id)
         .with_for_update()
     )
-    held = connection.execute(looked).all()
-    alike: defaultdict[tuple[RefusalCode, str], list[int]] = defaultdict(list)
-    for row in held:
-        alike[failures[row.id]].append(row.id)
-    for (code, reason), ids in alike.items():
+    locked = connection.execute(locking).all()
+    by_reason: defaultdict[tuple[RefusalCode, str], list[int]] = defaultdict(list)
+    for row in locked:
+        by_reason[failures[row.id]].append(row.id)
+    for (code, reason), ids in by_reason.items():
         fail_images(connection, Image.id.in_(ids), code, reason)
-    if held:  # before leaves are locked, which slices wait for that hold images
+    if locked:  # before leaves are locked: slices that hold images wait for leaves
         _end_if_hopeless(connection, job_id, moved)
-    _hold_leaves(connection, [*failures, *beside])
-    missing = Counter(row.node_id for row in held if row.status in UNSETTLED and row.node_id)
+    _lock_leaves(connection, [*failures, *beside])
+    missing = Counter(row.node_id for row in locked if row.status in UNSETTLED and row.node_id)
     for node_id, count in sorted(missing.items()):
         count_down_leaf(connection, node_id, count, moved)
-    return {row.id for row in held}
+    return {row.id for row in locked}
 
 
-def _hold_leaves(connection: Connection, image_ids: Collection[int]) -> None:
-    """In one order for all, as slices count them down."""
+def _lock_leaves(connection: Connection, image_ids: Collection[int]) -> None:
+    """Lock the leaves in the order in which slices count them down, to avoid deadlocks."""
     leaves = select(Image.node_id).where(Image.id.in_(image_ids))
-    held = select(Node.id).where(Node.id.in_(leaves), Node.status == NodeStatus.WAITING)
-    connection.execute(held.order_by(Node.id).with_for_update(key_share=True))
+    waiting = select(Node.id).where(Node.id.in_(leaves), Node.status == NodeStatus.WAITING)
+    connection.execute(waiting.order_by(Node.id).with_for_update(key_share=True))
 
 
 def _end_if_hopeless(connection: Connection, job_id: str, moved: Moved) -> None:
-    """End a job as soon as failed images break what it asked for, before more is paid. A paused
-    one, too: its last calls come back, and nobody asks again when it goes on."""
+    """End a job as soon as failed images make its conditions impossible, before more is paid. Also
+    a paused one: its last calls still return, and nothing checks again when it resumes."""
     job = connection.execute(
         select(Job.id, Job.options, Job.submitted).where(
             Job.id == job_id, Job.status.not_in(ENDED_JOBS)
@@ -101,7 +96,7 @@ def node_failed(
     moved: Moved,
     token: str | None = None,
 ) -> bool:
-    """Any open state -> failed, and every image below that was in it fails with it."""
+    """Any open state -> failed. The uploaded and included images below it fail too."""
     node = node_row(connection, node_id)
     hold_job(connection, node.job_id)
     if not move_node(
@@ -120,15 +115,21 @@ def node_failed(
         Image.status.in_([ImageStatus.UPLOADED, ImageStatus.INCLUDED]),
     )
     locked = select(Image.id).where(below).order_by(Image.id).with_for_update()
-    if connection.execute(locked).all():  # thousands, perhaps: so by condition, not by their ids
+    if connection.execute(locked).all():  # by condition, not by ids: there may be thousands
         fail_images(connection, below, code, reason)
         _end_if_hopeless(connection, node.job_id, moved)
     child_settled(connection, node_id, moved)
     return True
 
 
+def open_node(connection: Connection, node_id: int, kind: str, moved: Moved) -> None:
+    """Open a node that waits for nothing."""
+    opens = open_leaf if kind == NodeKind.LEAF else open_branch
+    opens(connection, node_id, moved)
+
+
 def open_leaf(connection: Connection, node_id: int, moved: Moved) -> None:
-    """A leaf that waits for nothing any more is ready, or failed where no image is left in it."""
+    """Make a leaf that waits for nothing ready, or failed if no image is left in it."""
     usable = connection.execute(
         select(func.count()).where(Image.node_id == node_id, Image.status == ImageStatus.UPLOADED)
     ).scalar_one()
@@ -141,7 +142,7 @@ def open_leaf(connection: Connection, node_id: int, moved: Moved) -> None:
 
 
 def open_branch(connection: Connection, node_id: int, moved: Moved) -> None:
-    """A branch whose children are settled is ready, or failed where none of them is done."""
+    """Make a branch whose children are settled ready, or failed if no child is done."""
     done = connection.execute(
         select(func.count()).where(Node.parent_id == node_id, Node.status == NodeStatus.DONE)
     ).scalar_one()

@@ -1,4 +1,4 @@
-"""An image's course: prepared, uploaded, sent back."""
+"""Transitions of images: prepared, uploaded, sent back."""
 
 from __future__ import annotations
 
@@ -8,25 +8,13 @@ from dataclasses import fields
 
 from sqlalchemy import Connection, bindparam, exists, select, update
 
-from core.states import (
-    ImageStatus,
-    JobStatus,
-    NodeKind,
-    NodeStatus,
-)
+from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
 from models.engine import now
 from models.state.fanin import count_down_leaf
-from models.state.moves import (
-    FREE,
-    Moved,
-    PreparedImage,
-    hold_job,
-    image_events,
-    move_image,
-)
+from models.state.moves import FREE, Moved, PreparedImage, hold_job, image_events, move_image
 from models.tables import Image, Job, Node
 
-# Built once: these are run for every slice.
+# Built once: these run for every slice.
 _THESE = Image.id.in_(bindparam("these", expanding=True))
 _MOVED = {"updated_at": now(), "attempts": 0, "error": None, **FREE}
 _COLUMNS = tuple(column.name for column in fields(PreparedImage))
@@ -39,20 +27,20 @@ _UPLOADED = update(Image).where(_THESE).values(status=ImageStatus.UPLOADED, **_M
 _HELD = (
     select(Image.id, Image.node_id)
     .where(_THESE, Image.lease_token == bindparam("token"), Image.status == bindparam("in_status"))
-    .order_by(Image.id)  # one order for all, so that two slices cannot lock each other out
+    .order_by(Image.id)  # the same order in all slices, to avoid deadlocks
     .with_for_update()
 )
 
 
 def images_prepared(
-    connection: Connection, token: str, made: Mapping[int, PreparedImage], moved: Moved
+    connection: Connection, token: str, images: Mapping[int, PreparedImage], moved: Moved
 ) -> set[int]:
-    """pending -> prepared for a slice; the ids that moved. What is not among them lost its lease:
-    somebody else has recorded it or will."""
-    held = _still_held(connection, token, made, ImageStatus.PENDING)
+    """pending -> prepared for a slice. Returns the ids that moved; the others lost their lease, and
+    another worker has recorded them or will."""
+    held = _still_held(connection, token, images, ImageStatus.PENDING)
     if held:
-        found = [{"image": image_id, **_values(made[image_id])} for image_id in held]
-        connection.execute(_PREPARED, found)
+        rows = [{"image": image_id, **_values(images[image_id])} for image_id in held]
+        connection.execute(_PREPARED, rows)
         image_events(connection, held, ImageStatus.PREPARED)
     moved.prepared += len(held)
     return set(held)
@@ -61,12 +49,12 @@ def images_prepared(
 def images_uploaded(
     connection: Connection, token: str, image_ids: Collection[int], moved: Moved
 ) -> set[int]:
-    """prepared -> uploaded for a slice, and its leaves count down; the ids that moved."""
+    """prepared -> uploaded for a slice; its leaves count down. Returns the ids that moved."""
     held = _still_held(connection, token, image_ids, ImageStatus.PREPARED)
     if held:
         connection.execute(_UPLOADED, {"these": list(held)})
         image_events(connection, held, ImageStatus.UPLOADED)
-    # in one order for all: slices that share two leaves would deadlock on PostgreSQL
+    # in the same order everywhere: slices that share two leaves could deadlock on PostgreSQL
     for node_id, count in sorted(Counter(leaf for leaf in held.values() if leaf).items()):
         count_down_leaf(connection, node_id, count, moved)
     return set(held)
@@ -75,14 +63,14 @@ def images_uploaded(
 def _still_held(
     connection: Connection, token: str, image_ids: Collection[int], status: ImageStatus
 ) -> dict[int, int | None]:
-    """Of ``image_ids``, those in ``status`` under the lease ``token``, with their leaves; locked
-    until the end of the transaction."""
-    found = {"these": list(image_ids), "token": token, "in_status": status}
-    return {row.id: row.node_id for row in connection.execute(_HELD, found)}
+    """Of ``image_ids``, those in ``status`` under the lease ``token``, with their leaves. They are
+    locked until the end of the transaction."""
+    values = {"these": list(image_ids), "token": token, "in_status": status}
+    return {row.id: row.node_id for row in connection.execute(_HELD, values)}
 
 
-def _values(made: PreparedImage) -> dict[str, object]:
-    return {name: getattr(made, name) for name in _COLUMNS}
+def _values(image: PreparedImage) -> dict[str, object]:
+    return {name: getattr(image, name) for name in _COLUMNS}
 
 
 def images_postponed(
@@ -93,7 +81,7 @@ def images_postponed(
     reason: str,
     costs_attempt: bool,
 ) -> None:
-    """Back to where they were, due later."""
+    """Release images in their state, due later."""
     connection.execute(
         update(Image)
         .where(Image.id.in_(image_ids), Image.lease_token == token)
@@ -107,19 +95,17 @@ def images_postponed(
 
 
 def image_to_prepare_again(connection: Connection, image_id: int, token: str, reason: str) -> bool:
-    """prepared -> pending for an image whose prepared bytes are gone."""
+    """prepared -> pending, for an image whose prepared bytes are gone."""
     return move_image(connection, image_id, ImageStatus.PENDING, token, error=reason)
 
 
 def images_to_upload_again(connection: Connection, node_id: int, image_ids: Collection[int]) -> int:
-    """uploaded -> prepared for images whose file is gone; their leaf, which is locked and waiting,
-    counts up again by as many. How many there were."""
+    """uploaded -> prepared, for images whose file is gone. Their leaf, which must be locked and
+    waiting, counts up by as many. Returns their number."""
     again = connection.execute(
         update(Image)
         .where(
-            Image.id.in_(image_ids),
-            Image.node_id == node_id,
-            Image.status == ImageStatus.UPLOADED,
+            Image.id.in_(image_ids), Image.node_id == node_id, Image.status == ImageStatus.UPLOADED
         )
         .values(status=ImageStatus.PREPARED, updated_at=now(), due_at=0.0, **FREE)
         .returning(Image.id)
@@ -134,11 +120,11 @@ def images_to_upload_again(connection: Connection, node_id: int, image_ids: Coll
 
 def unpin_later_leaf(connection: Connection, account: str, image_id: int, moved: Moved) -> int:
     """Send the uploaded images of the last unfinished leaf back to upload, if that leaf comes
-    after the one of ``image_id``; how many there were.
+    after the leaf of ``image_id``. Returns their number.
 
-    When the file store is full of leaves that all wait for their last images, somebody has to give
-    way. Leaves are ordered by their job's age and their place in it, and only a later one gives
-    way, so the first always gets on.
+    It resolves a file store full of leaves that all wait for their last images. Leaves are ordered
+    by their job's age and their position in it, and only a later one gives way, so the first leaf
+    always makes progress.
     """
     rank = (Job.created_at, Job.id.label("job_id"), Node.first_position)
     mine = connection.execute(
@@ -163,7 +149,7 @@ def unpin_later_leaf(connection: Connection, account: str, image_id: int, moved:
     if mine is None or last is None or tuple(last[1:]) <= tuple(mine):
         return 0
     hold_job(connection, last.job_id)
-    if not _still_waits(connection, last.id):  # its last image has just come: it gives room itself
+    if not _still_waits(connection, last.id):  # its last image has arrived: it makes room itself
         return 0
     uploaded = select(Image.id).where(
         Image.node_id == last.id, Image.status == ImageStatus.UPLOADED
@@ -175,7 +161,7 @@ def unpin_later_leaf(connection: Connection, account: str, image_id: int, moved:
 
 
 def _still_waits(connection: Connection, node_id: int) -> bool:
-    """Whether a node waits for something; it is locked then, so that it goes on to."""
+    """Whether a node still waits. Locks it, so that this stays true in the transaction."""
     held = (
         select(Node.id)
         .where(Node.id == node_id, Node.status == NodeStatus.WAITING)

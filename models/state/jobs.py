@@ -1,4 +1,4 @@
-"""A job's course: paused, resumed, failed, cancelled, and ended by its root."""
+"""Transitions of jobs: paused, resumed, failed, cancelled, and ended by their root."""
 
 from __future__ import annotations
 
@@ -7,13 +7,7 @@ from dataclasses import replace
 from sqlalchemy import Connection, exists, func, select, update
 
 from core.account.budget import is_spent
-from core.states import (
-    JOB_MOVES,
-    ImageStatus,
-    JobStatus,
-    NodeStatus,
-    outcome_of_job,
-)
+from core.states import JOB_MOVES, ImageStatus, JobStatus, NodeStatus, outcome_of_job
 from models.engine import now
 from models.state.moves import FREE, Moved, event, hold_job
 from models.tables import Image, Job, Node
@@ -24,38 +18,37 @@ LEFT_OUT_SHOWN = 10
 def job_moved(
     connection: Connection, job_id: str, to: JobStatus, reason: str | None = None
 ) -> bool:
-    """Move a job if its state allows it; ended jobs get their coverage and time."""
+    """Move a job if its state allows it. A job that ends gets its coverage and time."""
     allowed = [state for state, targets in JOB_MOVES.items() if to in targets]
     values = {"finished_at": now(), **coverage(connection, job_id)} if to.ended else {}
-    took = connection.execute(
+    moved = connection.execute(
         update(Job)
         .where(Job.id == job_id, Job.status.in_(allowed))
         .values(status=to, reason=reason, **values)
     ).rowcount
-    if took:
+    if moved:
         event(connection, job_id, f"job.{to}", detail=reason)
-    return bool(took)
+    return bool(moved)
 
 
 def job_failed(connection: Connection, job_id: str, reason: str, moved: Moved) -> None:
-    """End a job without an answer: what had not had its turn is skipped."""
+    """End a job without an answer. Its unfinished images are skipped."""
     close_open_work(connection, job_id)
     if job_moved(connection, job_id, JobStatus.FAILED, reason):
         moved.ended.append(job_id)
 
 
 def job_cancelled(connection: Connection, job_id: str, moved: Moved) -> bool:
-    """End a job because somebody said so; calls in flight are recorded in the ledger only."""
+    """End a job on request. Calls in flight are only recorded in the ledger."""
     close_open_work(connection, job_id)
-    took = job_moved(connection, job_id, JobStatus.CANCELLED, "cancelled on request")
-    if took:
+    cancelled = job_moved(connection, job_id, JobStatus.CANCELLED, "cancelled on request")
+    if cancelled:
         moved.ended.append(job_id)
-    return took
+    return cancelled
 
 
 def job_budgeted(connection: Connection, job_id: str, budget: float) -> bool:
-    """Give a job a new budget in place of its old one. A job that is paused for the old one goes
-    on; True then."""
+    """Replace a job's budget. Returns True if the job was paused by the old one and resumes."""
     job = connection.execute(
         select(Job.options, Job.status, Job.reason)
         .where(Job.id == job_id)
@@ -70,19 +63,19 @@ def job_budgeted(connection: Connection, job_id: str, budget: float) -> bool:
 
 
 def adopt(connection: Connection, job_id: str, account: str) -> None:
-    """Let the workers of ``account`` serve a job: its key was changed, or the sandbox is new."""
+    """Let workers of ``account`` serve a job: the API key was changed, or the sandbox is new."""
     connection.execute(update(Job).where(Job.id == job_id).values(account=account))
 
 
 def pause_running(connection: Connection, account: str, reason: str) -> int:
-    """Pause every running job of an account for ``reason``; how many there were."""
+    """Pause all running jobs of an account for ``reason``. Returns their number."""
     running = select(Job.id).where(Job.status == JobStatus.RUNNING, Job.account == account)
     ids = connection.execute(running.order_by(Job.id)).scalars().all()
     return sum(job_moved(connection, job_id, JobStatus.PAUSED, reason) for job_id in ids)
 
 
 def is_paused(connection: Connection, account: str, reason: str) -> bool:
-    """Whether a job of the account is paused for ``reason``."""
+    """Whether any job of the account is paused for ``reason``."""
     held = exists().where(
         Job.account == account, Job.status == JobStatus.PAUSED, Job.reason == reason
     )
@@ -90,7 +83,7 @@ def is_paused(connection: Connection, account: str, reason: str) -> bool:
 
 
 def resume_paused(connection: Connection, account: str, reason: str) -> int:
-    """Let every job of an account go on that was paused for ``reason``; how many there were."""
+    """Resume all jobs of an account that are paused for ``reason``. Returns their number."""
     paused = select(Job.id).where(
         Job.status == JobStatus.PAUSED, Job.reason == reason, Job.account == account
     )
@@ -99,26 +92,26 @@ def resume_paused(connection: Connection, account: str, reason: str) -> int:
 
 
 def close_open_work(connection: Connection, job_id: str) -> None:
-    """Unsettled images are skipped, open nodes cancelled; whoever works on them loses the lease.
+    """Skip unsettled images and cancel open nodes. Workers on them lose their leases.
 
-    An answer that is just being recorded comes first: it holds its node and takes its images, so
-    neither is locked here before it has ended. Nobody claims anything while the job is held.
+    An answer that is being recorded goes first: it holds its node and then takes its images, so we
+    lock neither before it has ended. No worker can claim anything while the job is locked.
     """
     hold_job(connection, job_id)
-    asked = (
+    open_nodes = (
         select(Node.id)
         .where(Node.job_id == job_id, Node.status.in_([NodeStatus.READY, NodeStatus.RUNNING]))
         .order_by(Node.id)
         .with_for_update(key_share=True)
     )
-    connection.execute(asked)
+    connection.execute(open_nodes)
     unsettled = (
         select(Image.id)
         .where(
             Image.job_id == job_id,
             Image.status.in_([ImageStatus.PENDING, ImageStatus.PREPARED, ImageStatus.UPLOADED]),
         )
-        .order_by(Image.id)  # the order in which slices lock theirs
+        .order_by(Image.id)  # the order in which slices lock images
         .with_for_update()
     )
     connection.execute(
@@ -137,22 +130,17 @@ def close_open_work(connection: Connection, job_id: str) -> None:
 
 
 def coverage(connection: Connection, job_id: str) -> dict[str, int]:
-    """included, failed, duplicate and skipped images of a job, as they stand."""
+    """The current numbers of included, failed, duplicate and skipped images of a job."""
     rows = connection.execute(
         select(Image.status, func.count()).where(Image.job_id == job_id).group_by(Image.status)
     )
     counts = {str(status): count for status, count in rows}
-    names = (
-        ImageStatus.INCLUDED,
-        ImageStatus.FAILED,
-        ImageStatus.DUPLICATE,
-        ImageStatus.SKIPPED,
-    )
+    names = (ImageStatus.INCLUDED, ImageStatus.FAILED, ImageStatus.DUPLICATE, ImageStatus.SKIPPED)
     return {str(name): counts.get(name, 0) for name in names}
 
 
 def finish(connection: Connection, job_id: str, moved: Moved) -> bool:
-    """End a running job by its root: completed or partial with its answer, or failed."""
+    """End a running job whose root is settled: completed or partial with an answer, or failed."""
     root = connection.execute(
         select(Node.status, Node.text, Node.error).where(
             Node.job_id == job_id, Node.parent_id.is_(None), Node.status != NodeStatus.SPLIT
@@ -168,10 +156,10 @@ def finish(connection: Connection, job_id: str, moved: Moved) -> bool:
         job_failed(connection, job_id, reason, moved)
         return True
     job = connection.execute(select(Job.status, Job.options).where(Job.id == job_id)).one()
-    if JobStatus(job.status).ended:  # by an image that the job could not do without
+    if JobStatus(job.status).ended:  # a failed image has ended it (fail_fast, min_coverage)
         return False
     answer = root.text
-    if not job.options.is_object:  # JSON is JSON alone
+    if not job.options.is_object:  # nothing may follow JSON
         answer = f"{root.text}\n\n{_left_out(connection, job_id)}".strip()
     connection.execute(update(Job).where(Job.id == job_id).values(answer=answer))
     if job_moved(connection, job_id, to):
@@ -180,7 +168,7 @@ def finish(connection: Connection, job_id: str, moved: Moved) -> bool:
 
 
 def _left_out(connection: Connection, job_id: str) -> str:
-    """A sentence naming the images that are not part of an answer; empty when all are."""
+    """A sentence that names the images missing from an answer; empty if none is missing."""
     rows = connection.execute(
         select(Image.name)
         .where(Image.job_id == job_id, Image.status.in_([ImageStatus.FAILED, ImageStatus.SKIPPED]))

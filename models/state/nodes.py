@@ -1,4 +1,4 @@
-"""A node's course: asked, answered, tried again."""
+"""Transitions of nodes: answered, postponed, reclaimed, waiting again."""
 
 from __future__ import annotations
 
@@ -9,18 +9,14 @@ from typing import Any
 from sqlalchemy import Connection, case, func, literal, select, update
 
 from core.errors import RefusalCode
-from core.states import (
-    ImageStatus,
-    NodeKind,
-    NodeStatus,
-)
+from core.states import ImageStatus, NodeKind, NodeStatus
 from models.engine import now
 from models.state.fanin import child_settled, images_failed
 from models.state.images import images_to_upload_again
 from models.state.moves import Moved, hold_job, image_events, move_node, node_row
 from models.tables import Image, Node
 
-NOBODY: Mapping[int, str] = MappingProxyType({})
+NO_IMAGES: Mapping[int, str] = MappingProxyType({})
 
 
 def node_done(
@@ -31,12 +27,12 @@ def node_done(
     refused: int,
     moved: Moved,
     answers: Mapping[int, Any] | None = None,
-    unanswered: Mapping[int, str] = NOBODY,
+    unanswered: Mapping[int, str] = NO_IMAGES,
 ) -> bool:
-    """running -> done, its images are included, its parent counts down; a root ends its job.
+    """running -> done. Its images are included, its parent counts down, and a root ends its job.
 
-    ``answers`` of images go with them, by position; those ``unanswered`` fail, each for its reason.
-    False when the lease was lost: the reply stays in the ledger and pays for the next try.
+    ``answers``: the images' answers by position. Images in ``unanswered`` (position -> reason)
+    fail. Returns False if the lease was lost; the ledger keeps the reply for the next attempt.
     """
     node = node_row(connection, node_id)
     if node.parent_id is None or unanswered:
@@ -82,14 +78,14 @@ def node_postponed(
 
 
 def node_reclaimed(connection: Connection, node_id: int, token: str) -> bool:
-    """running -> ready: the lease ``token`` ran out. The attempt stays counted."""
+    """running -> ready: the lease ``token`` expired. The attempt stays counted."""
     return move_node(connection, node_id, NodeStatus.READY, token)
 
 
 def node_waits_again(
     connection: Connection, node_id: int, token: str, gone: Collection[int], moved: Moved
 ) -> bool:
-    """running -> waiting: images in ``gone`` must be uploaded again before it can be asked."""
+    """running -> waiting: the images ``gone`` must be uploaded again before it can be asked."""
     if not move_node(connection, node_id, NodeStatus.WAITING, token, pending=0):
         return False
     moved.prepared += images_to_upload_again(connection, node_id, gone)
@@ -102,11 +98,11 @@ def _include(
     answers: Mapping[int, Any] | None,
     unanswered: Mapping[int, str],
 ) -> None:
-    """One statement for the whole leaf, answers and all."""
+    """Include a leaf's images with their answers, in one statement."""
     values: dict[str, Any] = {"status": ImageStatus.INCLUDED, "updated_at": now()}
     if answers:
-        told = {position: literal(value, Image.answer.type) for position, value in answers.items()}
-        values["answer"] = case(told, value=Image.position)
+        json = {position: literal(value, Image.answer.type) for position, value in answers.items()}
+        values["answer"] = case(json, value=Image.position)
     rows = connection.execute(
         update(Image)
         .where(
@@ -132,8 +128,8 @@ def _fail_unanswered(
             Image.position.in_(list(unanswered)),
         )
     )
-    why = {image_id: (RefusalCode.NO_ANSWER, unanswered[position]) for image_id, position in rows}
-    images_failed(connection, job_id, why, moved)
+    failures = {image: (RefusalCode.NO_ANSWER, unanswered[position]) for image, position in rows}
+    images_failed(connection, job_id, failures, moved)
 
 
 def _images_below(connection: Connection, node_id: int, kind: str) -> int:

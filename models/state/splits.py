@@ -1,4 +1,4 @@
-"""Smaller nodes in the place of one: for a pack that is too large, or that was refused."""
+"""Replaces a node by smaller ones, if its request is too large or was refused."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, func, insert, select, update
 
-from core.states import (
-    NodeKind,
-    NodeStatus,
-)
+from core.states import NodeKind, NodeStatus
 from models.state.moves import Moved, NodeRow, move_node, node_row
 from models.tables import Image, Node
 
@@ -17,10 +14,10 @@ from models.tables import Image, Node
 def split_leaf(
     connection: Connection, node_id: int, token: str, groups: Sequence[Sequence[int]], moved: Moved
 ) -> bool:
-    """Replace a leaf by one leaf a group of image ids, all ready.
+    """Replace a leaf by one ready leaf for each group of image ids.
 
-    Below a parent the new leaves become its children. A leaf that is the root becomes a branch
-    over them, since only one node may answer.
+    The new leaves become children of the leaf's parent. A root leaf becomes a branch above them,
+    because a job has one root.
     """
     node = node_row(connection, node_id)
     is_root = node.parent_id is None
@@ -37,14 +34,16 @@ def split_leaf(
         child = _insert_leaf(connection, node.job_id, parent_id, node_id, group)
         moved.ready(child, NodeKind.LEAF)
     if not is_root:
-        _count_up(connection, parent_id, len(groups) - 1)
+        pending = Node.pending + len(groups) - 1
+        connection.execute(update(Node).where(Node.id == parent_id).values(pending=pending))
     return True
 
 
 def split_branch(
     connection: Connection, node_id: int, token: str, groups: Sequence[Sequence[int]], moved: Moved
 ) -> bool:
-    """Put a level of branches, one a group of child ids, between a branch and its children."""
+    """Insert a level of branches, one for each group of child ids, between a branch and its
+    children."""
     node = node_row(connection, node_id)
     if not move_node(
         connection,
@@ -60,10 +59,6 @@ def split_branch(
         child = _insert_branch(connection, node, group)
         moved.ready(child, NodeKind.BRANCH)
     return True
-
-
-def _count_up(connection: Connection, node_id: int | None, by: int) -> None:
-    connection.execute(update(Node).where(Node.id == node_id).values(pending=Node.pending + by))
 
 
 def _insert_leaf(

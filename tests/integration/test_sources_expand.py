@@ -212,12 +212,12 @@ def test_names_that_are_no_text_are_shown_and_opened(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ("http://", "names no host"),
-        ("https:///x.jpg", "names no host"),
-        ("http://[::1/x.jpg", "names no host"),
+        ("http://", "has no host"),
+        ("https:///x.jpg", "has no host"),
+        ("http://[::1/x.jpg", "has no host"),
         ("ftp://x/y.jpg", "URLs begin with http:// or https://"),
         ("s3://bucket/*.jpg", "URLs begin with http:// or https://"),
-        ("file:///x.jpg", "files are named by their paths"),
+        ("file:///x.jpg", "give files by path"),
     ],
 )
 def test_a_url_that_nobody_can_fetch_is_refused_before_anything_is_sent(
