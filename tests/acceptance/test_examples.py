@@ -147,7 +147,7 @@ def test_a_webhook_reaches_the_flask_app(
     try:
         hook = f"http://127.0.0.1:{server.server_port}/hooks/overstory"
         job = client.submit([make_images(2, start=90)], "What?", webhook=hook)
-        told = eventually(lambda: flask_app.extensions["told"])
+        told = eventually(lambda: flask_app.extensions["hooks"])
     finally:
         server.shutdown()
         thread.join()
