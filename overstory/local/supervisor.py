@@ -1,6 +1,6 @@
 """``overstory up``: the whole service on one machine, without Docker, kept running.
 
-    embedded Valkey, sandbox where there is no key   shared with runs of the same home
+    embedded Valkey, sandbox (without a key)   shared with runs of the same home
     PostgreSQL (--postgres), workers, reconciler, Flower   ours: restarted when they die
 
 Every part writes OVERSTORY_HOME/logs/<part>.log. A part that dies soon after its start is started
