@@ -71,8 +71,8 @@ class Client:
     Every method may raise ServiceAway: the database does not answer.
 
     Args:
-        settings: A ``Settings``, e.g. of ``load_settings``. Default: from the environment.
-        sleep: Called with seconds between two checks. Default: ``time.sleep``.
+        settings (Settings): Default: from the environment, as ``load_settings()`` reads it.
+        sleep (callable): Called with the seconds between two checks. Default: ``time.sleep``.
 
     Raises:
         WrongUsage: A setting is wrong.
@@ -110,14 +110,16 @@ class Client:
         """Enqueue a job and return its id as soon as it is planned.
 
         Args:
-            images: Files, folders, globs and URLs, as the workers see them. At least one. A
-                relative path is made absolute here.
-            ask: The question about the whole set. Default: None. Give ``ask``, ``each`` or both.
-            each: The question about every single image. Default: None.
-            schema: JSON Schema (dict) or pydantic model of the answers. Default: None, free text.
-            key: Name of the job, 1 to 255 characters: the same key returns the same job. Default:
-                a random one.
-            seconds: How long to wait for a worker to plan the job. Default: 60.
+            images (list of str or Path): Files, folders, globs and URLs, as the workers see them.
+                At least one. A relative path is made absolute here.
+            ask (str): The question about the whole set. Give ``ask``, ``each`` or both. Default:
+                None.
+            each (str): The question about every single image. Default: None.
+            schema (dict or pydantic model): JSON Schema of the answers (docs/shape.md). Default:
+                None, free text.
+            key (str): Name of the job, 1 to 255 characters: the same key returns the same job.
+                Default: a random one.
+            seconds (float): How long to wait for a worker to plan the job. Default: 60.
             **options: Further fields of a submission:
                 label (str), detail ("low" or "high"), model (str), weight (float, default 1:
                 share of the account against other jobs), budget (float: most it may cost, in the
@@ -161,7 +163,7 @@ class Client:
         """The state of a job now.
 
         Args:
-            job: The job's id.
+            job (str): The job's id.
 
         Returns:
             A ``Status``.
@@ -182,8 +184,8 @@ class Client:
         """Wait until a job has ended, or is paused for its budget with nothing in flight.
 
         Args:
-            job: The job's id.
-            seconds: The longest wait. Default: None, without a limit.
+            job (str): The job's id.
+            seconds (float): The longest wait. Default: None, without a limit.
 
         Returns:
             A ``Status``.
@@ -207,7 +209,7 @@ class Client:
         """The result of a job so far. A running job has no answer yet.
 
         Args:
-            job: The job's id.
+            job (str): The job's id.
 
         Returns:
             The object that ``overstory run --json`` prints: ``answer``, ``coverage``, ``images``,
@@ -226,7 +228,7 @@ class Client:
         """Cancel a job. Images without an answer are skipped.
 
         Args:
-            job: The job's id.
+            job (str): The job's id.
 
         Returns:
             True, or False if the job had ended before.
@@ -248,7 +250,7 @@ class Client:
         The stream also ends when the job is paused for its budget with nothing in flight.
 
         Args:
-            job: The job's id.
+            job (str): The job's id.
 
         Returns:
             An iterator of ``Event``: ``id``, ``at`` (Unix time in seconds), ``name``, ``position``

@@ -73,7 +73,7 @@ def test_every_error_that_the_module_raises_is_documented() -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_parameters_of_a_method_are_documented(method: str) -> None:
     parameters = inspect.signature(getattr(Client, method)).parameters
-    documented = re.findall(r"^ +\**(\w+): ", section(method, "Args"), re.MULTILINE)
+    documented = re.findall(r"^ +\**(\w+)(?: \([^)]*\))?: ", section(method, "Args"), re.MULTILINE)
     assert documented == [name for name in parameters if name != "self"]
     assert ">>> " in section(method, "Example")
 
