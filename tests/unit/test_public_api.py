@@ -19,7 +19,7 @@ from overstory.client import Client
 
 METHODS = [name for name in vars(Client) if name == "__init__" or not name.startswith("_")]
 PUBLIC = {name: getattr(overstory, name) for name in overstory.__all__}
-RAISES = re.compile(r"^ +(\w+): ", re.MULTILINE)
+RAISES = re.compile(r"^ {4}(\w+): ", re.MULTILINE)
 RAISED_BY_ALL = {"ServiceAway"}
 
 
@@ -73,7 +73,9 @@ def test_every_error_that_the_module_raises_is_documented() -> None:
 @pytest.mark.parametrize("method", METHODS)
 def test_parameters_of_a_method_are_documented(method: str) -> None:
     parameters = inspect.signature(getattr(Client, method)).parameters
-    documented = re.findall(r"^ +\**(\w+)(?: \([^)]*\))?: ", section(method, "Args"), re.MULTILINE)
+    documented = re.findall(
+        r"^ {4}\**(\w+)(?: \([^)]*\))?: ", section(method, "Args"), re.MULTILINE
+    )
     assert documented == [name for name in parameters if name != "self"]
     assert ">>> " in section(method, "Example")
 
