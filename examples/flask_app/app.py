@@ -3,11 +3,11 @@
     OVERSTORY_BROKER_URL=... OVERSTORY_DATABASE_URL=... flask --app app run
 
     POST /questions {"images": ["/inputs/receipts"], "ask": "What was bought?"}  -> 202, the job
-    GET  /questions/<job>           its state, with the answer at the end
+    GET  /questions/<job>           its state, and the answer when it has ended
     GET  /questions/<job>/events    server-sent events
-    POST /hooks/overstory           receives a signed webhook
+    POST /hooks/overstory           a signed webhook
 
-No request waits for a job: the reply has the job's id at once.
+A request never waits for a job. It returns the job's id at once.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ import overstory
 def create_app() -> Flask:
     app = Flask("photos")
     client = overstory.Client()
-    hooks: list[Any] = []
+    deliveries: list[Any] = []
     app.extensions["overstory"] = client
-    app.extensions["hooks"] = hooks
+    app.extensions["deliveries"] = deliveries
 
     @app.post("/questions")
     def ask() -> tuple[dict[str, Any], int]:
@@ -51,10 +51,10 @@ def create_app() -> Flask:
 
     @app.post("/hooks/overstory")
     def hook() -> tuple[str, int]:
-        """A job has ended. The same webhook may arrive twice, with the same webhook-id."""
+        """The job has ended. A delivery may come twice, with the same webhook-id."""
         verifier = Webhook(os.environ["OVERSTORY_WEBHOOK_SECRET"])
         try:
-            hooks.append(verifier.verify(request.get_data(), dict(request.headers)))
+            deliveries.append(verifier.verify(request.get_data(), dict(request.headers)))
         except WebhookVerificationError as error:
             return str(error), 401
         return "", 204

@@ -79,7 +79,7 @@ class Reconciler:
             self._top_up()
             self._tidy_files()
         except ServiceAway as error:
-            self._be_quiet()  # leases could not be renewed while the database was away
+            self._be_quiet()  # leases could not be renewed meanwhile
             log.warning("reconciler.waits", error=str(error))
         finally:
             self.idle_since = self.clock()
