@@ -37,17 +37,20 @@ $(PHOTOS): | $(VENV)/.stamp-run
 
 # --- checks -------------------------------------------------------------------------------------
 
-# Acceptance runs real worker processes, which mostly wait for each other: three files at a time on two
-# cores, whole for the stacks that their tests share. What measures how much of a limit four processes use
-# has the cores to itself.
-RINGS := unit contract integration migration
-ALONE := tests/integration/test_limiter_processes.py
+# What each ring is run with. Acceptance runs real worker processes, which mostly wait for each other:
+# three files at a time on two cores, each file in one process for the stacks that its tests share.
+TWO    := -n 2 --dist worksteal
+RINGS  := unit contract integration migration
+# The benchmarks' own checks. Benchmarks import tests.support; no test imports a benchmark.
+CHECKS := benchmarks/checks
 
 .PHONY: test
-test: $(VENV)/.stamp-dev ## every test: unit, contract, integration, migration, then acceptance
-	@$(BIN)/pytest -q -n 2 --dist worksteal $(RINGS:%=tests/%) --ignore=$(ALONE) $(ARGS)
-	@$(BIN)/pytest -q $(ALONE) $(ARGS)
-	@$(BIN)/pytest -q -n 3 --dist loadfile tests/acceptance $(ARGS)
+test: $(VENV)/.stamp-dev ## every test, each ring whatever became of the one before; names those that failed
+	@failed=; \
+	ring() { name=$$1; shift; echo "test: $$name"; $(BIN)/pytest -q "$$@" $(ARGS) || failed="$$failed $$name"; }; \
+	ring "unit, contract, integration, migration" $(TWO) $(RINGS:%=tests/%) $(CHECKS); \
+	ring acceptance -n 3 --dist loadfile tests/acceptance; \
+	test -z "$$failed" || { echo "test: failed:$$failed" >&2; exit 1; }
 
 test-%: $(VENV)/.stamp-dev ## one ring: make test-unit, test-contract, ...
 	@$(BIN)/pytest -q tests/$* $(ARGS)

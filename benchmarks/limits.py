@@ -18,25 +18,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import select, update
-
-from benchmarks.gauntlet import judge
-from benchmarks.gauntlet.judge import Figures
-from benchmarks.gauntlet.photos import make_photos
-from benchmarks.gauntlet.scene import Bench, Plan, Scene, scene
-from benchmarks.gauntlet.servers import Postgres, until
 from core.catalog.tiers import AccountLimits, tier
-from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
-from core.tree.plan import plan_tree
-from models import new_job, provider_files
-from models.claims import Lease
-from models.new_job import NewImage, NewJob
-from models.tables import Image, Job, Node
+from tests.support.faults import judge
+from tests.support.faults.account import check_limits, kills, prefill
+from tests.support.faults.judge import Figures
+from tests.support.faults.photos import make_photos
+from tests.support.faults.scene import Bench, Plan, Scene, scene
+from tests.support.faults.servers import Postgres, until
 
-POOL = 60
-"""Contents at the provider that all prefilled jobs share; their questions differ."""
 USED = 0.95
-KILL_SECONDS = 4.0
 
 
 @dataclass(frozen=True)
@@ -82,7 +72,7 @@ def tier_row(bench: Bench, load: Load) -> Figures:
     title = f"{load.tier} of the newest table, {load.binds} binds, {load.processes} processes"
     with scene(bench, load.plan(), load.tier, title) as stage:
         calls = 2 * (load.windows + 2) * load.calls_a_window
-        prefill(stage, load, calls)
+        prefill(stage, load.images, calls)
         until(lambda: stage.endpoint.stats()["calls"] > 0, 60.0, "the first call")
         time.sleep(load.windows * load.window_seconds + 2 * load.latency_seconds)
         share = used(stage, load)
@@ -93,41 +83,6 @@ def tier_row(bench: Bench, load: Load) -> Figures:
         stage.figures.notes["calls with kills"] = stage.endpoint.stats()["calls"] - before
         check_limits(stage)
         return stage.figures
-
-
-def kills(stage: Scene, seconds: float) -> None:
-    """SIGKILL an infer worker every few seconds, and the broker once, half way."""
-    start, restarted = time.monotonic(), False
-    while (at := time.monotonic() - start) < seconds:
-        stage.kill(stage.random.choice(stage.fleet.named("infer")))
-        if at > seconds / 2 and not restarted:
-            stage.broker.kill()
-            time.sleep(1.0)
-            stage.broker.start()
-            restarted = True
-        time.sleep(KILL_SECONDS)
-    stage.figures.notes["broker restarts"] = int(restarted)
-
-
-def check_limits(stage: Scene) -> None:
-    """No window over a limit, and nothing refused for being early, as the endpoint counts."""
-    seen, limits = stage.endpoint.stats(), stage.plan.limits
-    most = {
-        "max_in_flight": limits.concurrency,
-        "max_requests_window": limits.rpm,
-        "max_tokens_window": limits.tpm,
-    }
-    for name, limit in most.items():
-        stage.figures.notes[name] = f"{seen[name]:,} of {limit:,}"
-        stage.figures.expect(seen[name] <= limit, f"{name} was {seen[name]:,}, above {limit:,}")
-    early = sum(seen["refused_429"].values())
-    stage.figures.notes["429"] = early
-    stage.figures.expect(early == 0, f"{early} calls were refused for being early")
-    stage.figures.calls = seen["paid"]
-    if keep := os.environ.get("LIMITS_KEEP"):
-        (Path(keep) / f"{stage.figures.row}.jsonl").write_text(
-            (stage.folder / "ledger.jsonl").read_text()
-        )
 
 
 def used(stage: Scene, load: Load) -> float:
@@ -157,7 +112,7 @@ def refused_row(bench: Bench) -> Figures:
     """Everything is refused for a while: nothing fails, and one probe a second is sent."""
     load = LOADS["V0"]
     with scene(bench, load.plan(), "refused", "100 % 429 for a while, then recovery") as stage:
-        prefill(stage, load, 240)
+        prefill(stage, load.images, 240)
         until(lambda: stage.endpoint.stats()["paid"] > 50, 60.0, "50 calls")
         stage.endpoint.configure(always_429=True)
         began = time.time()
@@ -189,7 +144,7 @@ def halved_row(bench: Bench) -> Figures:
     load = LOADS["V0"]
     with scene(bench, load.plan(), "halved", "RPM halved without notice") as stage:
         windows = bench.scaled(7, 3)
-        prefill(stage, load, 200 + (windows + 3) * 50)
+        prefill(stage, load.images, 200 + (windows + 3) * 50)
         until(lambda: stage.endpoint.stats()["paid"] > 100, 60.0, "100 calls")
         half = load.limits.rpm // 2
         stage.endpoint.configure(rpm=half)
@@ -311,83 +266,6 @@ def uploads_refused(stage: Scene) -> int:
     """Lines of the workers' logs in which the provider would not take a file."""
     logs = stage.folder.glob("upload*.log")
     return sum(log.read_text().count("store.refused") for log in logs)
-
-
-def prefill(stage: Scene, load: Load, calls: int) -> None:
-    """Jobs of which every leaf may be asked at once: the contents are at the provider."""
-    shas = fill_store(stage)
-    leaves = POOL if load.images == 1 else 10
-    for number in range(-(-calls // leaves)):
-        job = NewJob(
-            id=f"load-{number:04}", key=f"load-{number:04}", ask=f"Question {number}?", label=None,
-            model=stage.settings.model, provider="stepfun", endpoint=stage.settings.endpoint,
-            account=stage.services.account, detail="low", weight=1.0, options={},
-        )  # fmt: skip
-        images = [
-            NewImage(f"{leaf}-{n}", f"/nowhere/{leaf}-{n}", None, None, 1, None, leaf)
-            for leaf in range(leaves)
-            for n in range(load.images)
-        ]
-        insert_ready(stage, job, images, leaves, shas, load.images)
-    until(lambda: all_ready(stage), 180.0, "every worker is up")
-    with stage.services.database.write() as connection:
-        connection.execute(update(Job).values(status=JobStatus.RUNNING, reason=None))
-
-
-def all_ready(stage: Scene) -> bool:
-    workers = stage.fleet.named("infer")
-    return all(" ready" in worker.log.read_text() for worker in workers)
-
-
-def fill_store(stage: Scene) -> list[str]:
-    """Upload the pool, and record it as the upload stage would."""
-    import hashlib
-
-    photos = sorted(make_photos(stage.folder / "pool", POOL).iterdir())
-    ids = {}
-    for photo in photos:
-        data = photo.read_bytes()
-        sha = hashlib.sha256(data).hexdigest()
-        ids[sha] = stage.services.provider.upload(f"pool-{sha}.jpg", data, "image/jpeg")
-    account, lease = stage.services.account, Lease("prefill", 60.0)
-    with stage.services.database.write() as connection:
-        provider_files.claim_all(connection, account, dict.fromkeys(ids, 600), lease, 1000)
-        provider_files.stored_all(connection, account, ids)
-    return list(ids)
-
-
-def insert_ready(
-    stage: Scene, job: NewJob, images: list[NewImage], leaves: int, shas: list[str], size: int
-) -> None:
-    """A job as it stands when all its images are uploaded. Leaf n shows the pool from its n-th
-    picture on, so that no two requests of a job are the same."""
-    with stage.services.database.write() as connection:
-        new_job.insert_job(connection, job, images, plan_tree(leaves, 60))
-        places = connection.execute(
-            select(Image.id, Image.position).where(Image.job_id == job.id)
-        ).all()
-        for content in range(POOL):
-            here = [
-                place.id
-                for place in places
-                if sum(divmod(place.position - 1, size)) % POOL == content
-            ]
-            connection.execute(
-                update(Image)
-                .where(Image.id.in_(here))
-                .values(
-                    status=ImageStatus.UPLOADED, sha256=shas[content], mime="image/jpeg",
-                    width=64, height=48, prepared_bytes=600, tokens=171,
-                )
-            )  # fmt: skip
-        connection.execute(
-            update(Node)
-            .where(Node.job_id == job.id, Node.kind == NodeKind.LEAF)
-            .values(status=NodeStatus.READY, pending=0)
-        )
-        values = {"status": JobStatus.PAUSED, "reason": "until everything is there"}
-        connection.execute(update(Job).where(Job.id == job.id).values(values))
-    stage.jobs.append(job.id)
 
 
 # ---- the command

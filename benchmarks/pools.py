@@ -64,13 +64,13 @@ async def serve() -> None:
 
 
 def body() -> dict[str, Any]:
-    from core.requests.request import RequestContext, look_body
+    from core.requests.request import RequestContext, images_body
     from core.tree.capacity import capacity_of
 
     ask = RequestContext(
         "What is there?", "step-3.7-flash", "e", "low", capacity_of("m", "stepfun", "?")
     )
-    return look_body(ask, [f"stepfile://file-{n:010}" for n in range(IMAGES)], False)
+    return images_body(ask, [f"stepfile://file-{n:010}" for n in range(IMAGES)], False)
 
 
 def blocking(url: str, in_flight: int) -> Callable[[int], float]:

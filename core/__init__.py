@@ -1,1 +1,1 @@
-"""Pure decisions: functions of values, without I/O, vendors or clocks."""
+"""Pure decisions: functions of values, without I/O, vendor libraries or clocks."""

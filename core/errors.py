@@ -1,8 +1,7 @@
-"""Every error Overstory raises. The class is the decision; the scope says what it touches.
+"""Every error Overstory raises. The class decides how the caller reacts.
 
-An error whose constructor gets no message shows its docstring, so the docstring is written for
-the person who reads it. All arguments go to ``super().__init__`` so that errors survive pickling
-between worker processes.
+An error without a message shows the first line of its docstring, so write that line for the user.
+All arguments go to ``super().__init__``: errors are pickled between worker processes.
 """
 
 from __future__ import annotations
@@ -13,51 +12,51 @@ from core.reply import Reply
 
 
 class OverstoryError(Exception):
-    """Overstory failed in a way it has no better word for."""
+    """Overstory failed for a reason that has no class of its own."""
 
     def __str__(self) -> str:
-        if self.args:
+        if self.args and self.args[0] is not None:
             return str(self.args[0])
         return (self.__doc__ or "").strip().splitlines()[0]
 
 
 class WrongUsage(OverstoryError):
-    """The command or message asks for something that cannot be done."""
+    """The command or message asks for something impossible."""
 
 
 class ServiceAway(OverstoryError):
-    """A service Overstory stands on (broker, database, blob store) does not answer."""
+    """A service that Overstory needs (broker, database, blob store) does not answer."""
 
 
 class RefusalCode(StrEnum):
-    """Why an image was refused: a closed set, stored on the image row and counted by analysts."""
+    """Why an image was refused. A closed set: stored on the image row and used in SQL reports."""
 
-    MISSING = "missing"  # no such file any more
+    MISSING = "missing"  # the file does not exist
     UNREADABLE = "unreadable"  # permissions, or an I/O error while reading
     EMPTY = "empty"  # zero bytes
-    NOT_AN_IMAGE = "not_an_image"  # the content is of no format we read
+    NOT_AN_IMAGE = "not_an_image"  # the content has no supported format
     TRUNCATED = "truncated"  # the data ends early
-    CORRUPT = "corrupt"  # the decoder gave up
-    TOO_MANY_PIXELS = "too_many_pixels"  # decompression bomb, by declared size
-    TOO_LARGE_FILE = "too_large_file"  # more bytes than configured
-    ABSURD_ASPECT = "absurd_aspect"  # a sliver no model can see
-    OUTSIDE_FOLDER = "outside_folder"  # a symlink leaves the given folder
-    NO_SUCH_PAGE = "no_such_page"  # a page number beyond the document
-    TOO_MANY_PAGES = "too_many_pages"  # a document beyond the configured number of pages
-    ENCRYPTED = "encrypted"  # a document that asks for a password
-    URL_REFUSED = "url_refused"  # scheme, host or address not allowed
+    CORRUPT = "corrupt"  # the decoder failed
+    TOO_MANY_PIXELS = "too_many_pixels"  # the declared size is above the limit (decompression bomb)
+    TOO_LARGE_FILE = "too_large_file"  # more bytes than the configured limit
+    ABSURD_ASPECT = "absurd_aspect"  # too long and thin for a model to see
+    OUTSIDE_FOLDER = "outside_folder"  # a symlink leads out of the submitted folder
+    NO_SUCH_PAGE = "no_such_page"  # the document has fewer pages
+    TOO_MANY_PAGES = "too_many_pages"  # the document has more pages than configured
+    ENCRYPTED = "encrypted"  # the document needs a password
+    URL_REFUSED = "url_refused"  # scheme, host or IP address not allowed
     URL_FAILED = "url_failed"  # the download failed
     BLOCKED = "blocked"  # the provider's moderation refused it
     REFUSED_BY_PROVIDER = "refused_by_provider"  # the provider answered 400 for this image alone
-    UPLOAD_FAILED = "upload_failed"  # the provider's file store would not take it
-    POISON = "poison"  # workers died or gave up on it too often
-    NO_ANSWER = "no_answer"  # asked by itself, and no form of the question got a usable answer
-    NOTES_BLOCKED = "notes_blocked"  # the notes about it were refused higher in the tree
-    JOB_FAILED = "job_failed"  # the job ended before it was its turn
+    UPLOAD_FAILED = "upload_failed"  # the provider's file store refused it
+    POISON = "poison"  # its attempts are exhausted: workers died or failed on it
+    NO_ANSWER = "no_answer"  # asked alone, and no attempt got a usable answer
+    NOTES_BLOCKED = "notes_blocked"  # a branch or the root refused its notes
+    JOB_FAILED = "job_failed"  # the job ended before the image was processed
 
 
 class ImageRefused(OverstoryError):
-    """This image cannot be used; every other image goes on."""
+    """This image cannot be used; the other images continue."""
 
     def __init__(self, code: RefusalCode, reason: str) -> None:
         super().__init__(code, reason)
@@ -69,15 +68,15 @@ class ImageRefused(OverstoryError):
 
 
 CONTENT_STATUSES = frozenset({400, 413, 415, 422, 451})
-"""With these an endpoint refuses what is in a request. Any other status (a redirect, 404, 405, 407)
-is of its address, a proxy or a portal, and would meet every request."""
+"""Statuses that blame the content of a request. Any other status (a redirect, 404, 405, 407) comes
+from a wrong URL, a proxy or a login portal, and would meet every request."""
 
 
 class RequestRefused(OverstoryError):
-    """The provider refused this request as it stands; sending it again would be refused again.
+    """The provider refused this request; the same request would be refused again.
 
-    ``moderation`` is true for 451 and finish_reason content_filter; ``reply`` is what came with
-    the latter, for it was paid.
+    ``moderation`` is true for 451 and for finish_reason content_filter. The latter is paid, so
+    ``reply`` keeps what came with it.
     """
 
     def __init__(
@@ -97,7 +96,7 @@ class RequestRefused(OverstoryError):
 
     @property
     def of_content(self) -> bool:
-        """Whether what was sent is to blame: then a part of it alone may be."""
+        """Whether the content is to blame. A part of the request may then be accepted."""
         return self.moderation or self.status in CONTENT_STATUSES
 
     def __str__(self) -> str:
@@ -114,17 +113,13 @@ class LimitKind(StrEnum):
 
 
 class SlowDown(OverstoryError):
-    """A 429. Costs no attempt; the account's gauge for ``kind`` is cut.
+    """A 429. Costs no attempt; the account's adaptive limit for ``kind`` is cut.
 
-    ``limit`` is the limit the message named, or None; ``retry_after`` seconds, if a header had it.
+    ``limit``: the limit that the message named; ``retry_after``: seconds, from the header.
     """
 
     def __init__(
-        self,
-        kind: LimitKind,
-        limit: int | None,
-        message: str,
-        retry_after: float | None = None,
+        self, kind: LimitKind, limit: int | None, message: str, retry_after: float | None = None
     ) -> None:
         super().__init__(kind, limit, message, retry_after)
         self.kind = kind
@@ -137,7 +132,7 @@ class SlowDown(OverstoryError):
 
 
 class ProviderDown(OverstoryError):
-    """5xx, a timeout or a broken connection. ``sent`` is true if the call may have been paid."""
+    """5xx, a timeout or a broken connection. ``sent``: the call may have been paid."""
 
     def __init__(self, message: str, sent: bool, status: int | None = None) -> None:
         super().__init__(message, sent, status)
@@ -147,15 +142,15 @@ class ProviderDown(OverstoryError):
 
 
 class AccountPaused(OverstoryError):
-    """The account has no balance (402). Nothing fails; work waits until it is topped up."""
+    """The account has no balance (402). Nothing fails; work waits until you top it up."""
 
 
 class KeyRefused(OverstoryError):
-    """The API key was refused: check OVERSTORY_API_KEY, and OVERSTORY_BASE_URL for its region."""
+    """The API key was refused: check OVERSTORY_API_KEY and the region in OVERSTORY_BASE_URL."""
 
 
 class FileGone(OverstoryError):
-    """A file id is no longer known to the provider; the image must be uploaded again.
+    """The provider no longer has an uploaded file; the image must be uploaded again.
 
     ``file_id`` is the id, if the provider's message named one.
     """
@@ -165,22 +160,19 @@ class FileGone(OverstoryError):
         self.message = message
         self.file_id = file_id
 
-    def __str__(self) -> str:
-        return self.message or "A file id is no longer known to the provider."
-
 
 class BytesGone(OverstoryError):
-    """Prepared bytes are no longer in the blob store: the image must be prepared again."""
+    """The blob store no longer has the prepared bytes; the image must be prepared again."""
 
 
 class FileStoreFull(OverstoryError):
-    """The provider's file store holds as many files as the account may keep."""
+    """The provider's file store is full: the account may keep no more files."""
 
 
 class ReplyUnusable(OverstoryError):
-    """The provider answered 200 with something that cannot be used.
+    """The provider answered 200, but the reply cannot be used.
 
-    ``reply`` holds what could be read of it, usage above all; None if nothing could.
+    ``reply`` holds what could be read, most importantly the usage; None if nothing could.
     """
 
     def __init__(self, reason: str, message: str, reply: Reply | None = None) -> None:

@@ -1,4 +1,4 @@
-"""A job as it is asked for: by the command, by a message of another app, by a client."""
+"""A job as it is requested: by the command, by a message of another app, by a client."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from core.answers.json_schema import check
 from core.answers.spec import parts_of
 from core.catalog.tokens import Detail
 from core.errors import WrongUsage
+from core.job_options import JobOptions
 from core.prompts.own import check_own
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100_000)]
@@ -27,28 +28,28 @@ NOTHING_ASKED = "ask: nothing is asked: give ask (of the set), each (of every im
 
 
 class JobSpec(BaseModel):
-    """What ``overstory.submit`` takes. Unknown names are refused: a typing error is seen."""
+    """What ``overstory.submit`` takes. Unknown names are refused, so a typing error shows."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", validate_by_name=True, serialize_by_alias=True
     )
 
     images: Annotated[list[str], Field(min_length=1, description="files, folders, globs, URLs")]
-    ask: Words | None = None  # of the set; may be left out where each image is asked
-    each: Words | None = None  # asked of every image by itself
+    ask: Words | None = None  # about the set; optional if ``each`` is given
+    each: Words | None = None  # asked about every image
     schema_: dict[str, Any] | None = Field(None, alias="schema")  # JSON Schema of the answers
     key: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
     label: Annotated[str, StringConstraints(max_length=255)] | None = None
     detail: Detail | None = None
     model: str | None = None
-    fetch: bool = False  # URLs are fetched here rather than by the provider
-    fresh: bool = False  # ask again what other jobs have paid for
-    keep_files: bool = False  # leave the files at the provider for a later question
-    fail_fast: bool = False  # end at the first image that fails
-    min_coverage: Annotated[float, Field(ge=0, le=1)] | None = None  # end when it is out of reach
-    budget: Annotated[float, Field(gt=0, le=1e9)] | None = None  # the most it may cost
-    prompts: dict[str, str] | None = None  # texts in the place of ours, by their names
-    webhook: Hook | None = None  # told, signed, when the job has ended
+    fetch: bool = False  # download URLs here, instead of letting the provider do it
+    fresh: bool = False  # do not take paid replies of other jobs
+    keep_files: bool = False  # leave the files at the provider after the job
+    fail_fast: bool = False  # end when the first image fails
+    min_coverage: Annotated[float, Field(ge=0, le=1)] | None = None  # end once it cannot be reached
+    budget: Annotated[float, Field(gt=0, le=1e9)] | None = None  # the most the job may cost
+    prompts: dict[str, str] | None = None  # own prompt texts, by name
+    webhook: Hook | None = None  # gets a signed POST when the job ends
     weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
 
     @field_validator("prompts")
@@ -79,16 +80,20 @@ class JobSpec(BaseModel):
         return None if self.schema_ is None else json.dumps(self.schema_, ensure_ascii=False)
 
     @property
-    def shape_options(self) -> dict[str, Any]:
-        """What a job keeps of the shape it was asked for; empty where words alone are wanted."""
-        given = {"each": self.each, "schema": self.schema_text}
-        kept = {name: value for name, value in given.items() if value is not None}
-        return kept | ({"each_only": True} if self.ask is None else {})
-
-    @property
-    def prompt_options(self) -> dict[str, Any]:
-        """What a job keeps of prompts of its own; empty where it has none."""
-        return {"prompts": self.prompts} if self.prompts else {}
+    def options(self) -> JobOptions:
+        """The options that the job's row keeps."""
+        return JobOptions(
+            fetch=self.fetch,
+            fresh=self.fresh,
+            keep_files=self.keep_files,
+            fail_fast=self.fail_fast,
+            min_coverage=self.min_coverage,
+            budget=self.budget,
+            prompts=self.prompts or {},
+            each=self.each,
+            schema=self.schema_text,
+            each_only=self.ask is None,
+        )
 
 
 def parse_spec(values: dict[str, Any]) -> JobSpec:

@@ -1,4 +1,4 @@
-"""What a step can come to: a closed set, matched exhaustively where it is recorded."""
+"""The outcomes of a step. A closed set: the code that records them matches all of them."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Done(Generic[T]):
-    """The work is finished; ``value`` is what is recorded."""
+    """The work is finished; ``value`` is recorded."""
 
     value: T
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Something failed that may pass: try again after a backoff. Costs an attempt."""
+    """A failure that may pass: try again after a backoff. Costs an attempt."""
 
     after_seconds: float
     reason: str
@@ -27,7 +27,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Postpone:
-    """Too early: rate limits, a paused account, a twin in flight. Costs no attempt."""
+    """Too early: rate limit, paused account, duplicate in flight. Costs no attempt."""
 
     after_seconds: float
     reason: str
@@ -35,14 +35,14 @@ class Postpone:
 
 @dataclass(frozen=True, slots=True)
 class Back:
-    """What the stage before left is not there any more: it has to do its work again."""
+    """The result of the stage before is lost: that stage has to run again."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """This will never work, for the reason given."""
+    """This will never work."""
 
     code: RefusalCode
     reason: str
@@ -50,7 +50,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The whole job cannot go on, for the reason given: a refused key, an unknown model."""
+    """The whole job cannot continue: a refused key, an unknown model."""
 
     reason: str
 
@@ -59,9 +59,9 @@ Outcome = Done[T] | Retry | Postpone | Back | Reject | Stop
 
 
 def backoff_seconds(attempt: int, draw: float, base: float = 1.0, cap: float = 300.0) -> float:
-    """Full jitter over an exponential ceiling: ``draw`` in [0, 1) x min(cap, base * 2^attempt).
+    """Seconds to wait: ``draw`` in [0, 1) times min(cap, base * 2^attempt) (full jitter).
 
-    Never under a tenth of the ceiling, so that a run of small draws is no hot loop.
+    At least a tenth of that ceiling, so that small draws do not make a hot loop.
     Source: M. Brooker, Exponential Backoff And Jitter (AWS Architecture Blog, 2015).
     """
     ceiling = min(cap, base * 2.0 ** min(attempt, 32))

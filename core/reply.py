@@ -1,4 +1,4 @@
-"""What a model answered and what it was billed for, as values."""
+"""What a model answered and what the provider billed, as values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a call was billed for, in tokens. ``prompt_tokens`` includes ``cached_tokens``."""
+    """Billed tokens of one call. ``prompt_tokens`` includes ``cached_tokens``."""
 
     prompt_tokens: int
     cached_tokens: int
@@ -18,8 +18,8 @@ class Usage:
 class Reply:
     """One answer of the model.
 
-    ``finish_reason``: stop, length, tool_calls, content_filter, or whatever else was sent; empty
-    only if the provider named none and sent no text. ``trace`` is the id its support asks for.
+    ``finish_reason``: stop, length, tool_calls, content_filter, or any other value as sent; empty
+    only if the provider sent neither a reason nor text. ``trace``: the id to give to its support.
     """
 
     text: str

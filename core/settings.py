@@ -1,7 +1,7 @@
-"""One frozen settings object, built once from the environment and passed in.
+"""The reference of all settings: one frozen object, built once from the environment.
 
-Every field is read from ``OVERSTORY_<NAME>``. Units are in the names. The names in the README's
-table are a contract; the rest may grow.
+Each field is read from ``OVERSTORY_<NAME>``. Seconds, bytes and KiB are in the names. The names in
+the README's table are a contract.
 """
 
 from __future__ import annotations
@@ -12,13 +12,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import platformdirs
-from pydantic import (
-    AliasChoices,
-    Field,
-    SecretStr,
-    ValidationError,
-    field_validator,
-)
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from core.catalog.models import Price, Structured, price_of
@@ -26,11 +20,11 @@ from core.catalog.prices import PriceList, find_price, parse_prices
 from core.catalog.tiers import AccountLimits, tier
 from core.catalog.tokens import Detail
 from core.errors import WrongUsage
-from core.images.sizing import Accelerator
+from core.images.sizing import Accelerator, ImageLimits
 
 DEFAULT_BASE_URL = "https://api.stepfun.ai/v1"
 SANDBOX = "sandbox"
-"""What the local stand-in is called where endpoints are named."""
+"""Name of the sandbox where endpoints are named."""
 
 
 def _default_home() -> Path:
@@ -38,87 +32,89 @@ def _default_home() -> Path:
 
 
 class Settings(BaseSettings):
-    """The settings of one process. Raises WrongUsage through ``load`` when a value is wrong."""
+    """The settings of one process. ``load`` builds them and reports wrong values."""
 
     model_config = SettingsConfigDict(
         env_prefix="OVERSTORY_",
-        env_ignore_empty=True,  # NAME= in an .env file means: not set
+        env_ignore_empty=True,  # NAME= in an .env file means not set
         frozen=True,
         extra="ignore",
         populate_by_name=True,
     )
 
-    # the provider
+    # The provider. Without an API key and with the default base URL, the sandbox answers.
     api_key: SecretStr | None = Field(
         None, validation_alias=AliasChoices("OVERSTORY_API_KEY", "STEPFUN_API_KEY")
     )
-    base_url: str = DEFAULT_BASE_URL
-    model: str = "step-3.7-flash"
-    provider: Literal["stepfun", "openai"] = "stepfun"
-    endpoint_name: str | None = None  # what keys call the endpoint; None: its base URL
-    connect_timeout_seconds: float = 10.0
-    read_timeout_seconds: float = 620.0  # the provider gives up at 600 s and says 503
-    reasoning_effort: Literal["low", "medium", "high"] | None = None
-    images_per_request: int | None = Field(None, ge=1)  # None: what the model's profile says
-    context_tokens: int | None = Field(None, ge=4096)
-    detail: Detail = "low"
-    prices: Annotated[PriceList | None, NoDecode] = (
-        None  # a JSON file or JSON: core/catalog/prices.py
-    )
-    structured: Structured | None = None  # how JSON is asked for; None: as the model can
+    base_url: str = DEFAULT_BASE_URL  # the provider's endpoint
+    model: str = "step-3.7-flash"  # name of the model, as the provider spells it
+    provider: Literal["stepfun", "openai"] = "stepfun"  # openai: images inline, no file store
+    endpoint_name: str | None = None  # name of the endpoint in request keys; None: its base URL
+    connect_timeout_seconds: float = 10.0  # to open a connection to the provider
+    read_timeout_seconds: float = 620.0  # for a reply; the provider gives up at 600 s with a 503
+    reasoning_effort: Literal["low", "medium", "high"] | None = None  # None: not sent
+    images_per_request: int | None = Field(None, ge=1)  # at most; None: from the model's profile
+    context_tokens: int | None = Field(None, ge=4096)  # context size; None: from the profile
+    detail: Detail = "low"  # resolution of sent images
+    # Price list as JSON, or the path of a JSON file: core/catalog/prices.py. None: built-in prices.
+    prices: Annotated[PriceList | None, NoDecode] = None
+    structured: Structured | None = None  # how to request JSON; None: the best the model supports
 
-    # the account
-    tier: str = "V0"
-    concurrency: int | None = Field(None, ge=1)
-    rpm: int | None = Field(None, ge=1)
-    tpm: int | None = Field(None, ge=1)
-    files_max: int = Field(1000, ge=1)
-    inline_when_full: bool = False  # what finds no place among them goes inside its request
-    limit_window_seconds: float = Field(60.0, gt=0)  # shorter only in time-scaled benchmarks
+    # The account
+    tier: str = "V0"  # account limits as published: core/catalog/tiers.py
+    concurrency: int | None = Field(None, ge=1)  # calls in flight; None: from the tier
+    rpm: int | None = Field(None, ge=1)  # requests per minute; None: from the tier
+    tpm: int | None = Field(None, ge=1)  # tokens per minute; None: from the tier
+    files_max: int = Field(1000, ge=1)  # files that the account may keep in the provider's store
+    inline_when_full: bool = False  # when the store is full, send images inside their requests
+    limit_window_seconds: float = Field(
+        60.0, gt=0
+    )  # of rpm and tpm; less only in scaled benchmarks
 
-    # the services
-    broker_url: str | None = None
-    limiter_url: str | None = None  # None: the broker's server, database 1
-    database_url: str | None = None
-    blob_url: str | None = None
-    home: Path = Field(default_factory=_default_home)
+    # The services
+    broker_url: str | None = None  # redis://...; None: an embedded Valkey
+    limiter_url: str | None = None  # Redis of the limiter; None: the broker's server, database 1
+    database_url: str | None = None  # SQLAlchemy URL; None: a SQLite file in home
+    blob_url: str | None = None  # prepared images: file:///... or s3://...; None: a folder in home
+    home: Path = Field(default_factory=_default_home)  # state folder
 
-    # images
-    max_image_pixels: int = Field(300_000_000, ge=1)
-    max_file_bytes: int = Field(512_000_000, ge=1)
-    max_aspect_ratio: float = Field(100.0, ge=1)
-    max_pages: int = Field(2_000, ge=1)  # of one document
-    # when set, only these hosts are fetched: example.com,images.example.org
+    # Images
+    max_image_pixels: int = Field(300_000_000, ge=1)  # width x height, as the file declares them
+    max_file_bytes: int = Field(512_000_000, ge=1)  # of a file or a download
+    max_aspect_ratio: float = Field(100.0, ge=1)  # longer side by shorter side
+    max_pages: int = Field(2_000, ge=1)  # pages of one document
     accelerator: Accelerator = "none"  # vips: decode plain pictures with libvips (docs/images.md)
+    # Fetch only from these hosts and their subdomains: example.com,example.org. Empty: any public.
     fetch_allow_hosts: Annotated[tuple[str, ...], NoDecode] = ()
-    fetch_timeout_seconds: float = 60.0
-    fetch_max_redirects: int = 5
+    fetch_timeout_seconds: float = 60.0  # per download, redirects included
+    fetch_max_redirects: int = 5  # per download
 
-    # webhooks
-    webhook_secret: SecretStr | None = None  # whsec_...; two, by a space, while one is replaced
-    # hosts inside the network that may be told: web,erp.internal
+    # Webhooks
+    webhook_secret: SecretStr | None = None  # whsec_...; two, separated by a space, during rotation
+    # Receivers allowed inside the network: web,erp.internal
     webhook_hosts: Annotated[tuple[str, ...], NoDecode] = ()
-    webhook_attempts_max: int = Field(12, ge=1)  # with backoff: over some hours
+    webhook_attempts_max: int = Field(12, ge=1)  # per delivery; some hours with the backoff
 
-    # the workers
-    lease_seconds: float = Field(30.0, gt=0)  # renewed while the work runs
-    slot_seconds: float = Field(60.0, gt=0)  # an account slot outlives its worker by this at first
-    attempts_max: int = Field(5, ge=1)  # of one image, or of a node whose workers die
-    outage_max_seconds: float = Field(21_600.0, gt=0)  # a job gives up on a silent provider
-    call_attempts_max: int = Field(12, ge=1)  # of one call that fails on the way
-    slice_images: int = Field(32, ge=1)  # a preprocess or upload message may claim, at most
-    infer_processes: int | None = Field(None, ge=1)  # embedded; None: as the concurrency needs
-    upload_threads: int = Field(16, ge=1)
-    soft_shutdown_seconds: float = Field(30.0, ge=0)  # a stopping worker's time for its calls
-    child_memory_kib: int = Field(1_500_000, ge=100_000)  # a preprocess child is renewed above it
-    cpu_workers: int | None = Field(None, ge=1)  # None: one a core
-    gate_wait_seconds: float = Field(60.0, gt=0)  # for the account, before a message is let go
-    task_events: bool | None = None  # Celery's, for Flower; None: of a service's workers
+    # The workers
+    lease_seconds: float = Field(30.0, gt=0)  # lease of a row; renewed while the work runs
+    # How long an account slot outlives a dead worker, until durations of calls are known.
+    slot_seconds: float = Field(60.0, gt=0)
+    attempts_max: int = Field(5, ge=1)  # per image, and per node whose workers die
+    call_attempts_max: int = Field(12, ge=1)  # per node, for calls that fail in transit
+    outage_max_seconds: float = Field(21_600.0, gt=0)  # then a job gives up on a silent provider
+    slice_images: int = Field(32, ge=1)  # images that one preprocess or upload message may claim
+    infer_processes: int | None = Field(None, ge=1)  # of the embedded stack; None: by concurrency
+    upload_threads: int = Field(16, ge=1)  # threads of the upload worker
+    soft_shutdown_seconds: float = Field(30.0, ge=0)  # time for open calls when a worker stops
+    child_memory_kib: int = Field(1_500_000, ge=100_000)  # replace a preprocess child above this
+    cpu_workers: int | None = Field(None, ge=1)  # preprocess processes; None: one per core
+    gate_wait_seconds: float = Field(60.0, gt=0)  # a message waits so long for the account's limits
+    task_events: bool | None = None  # Celery events for Flower; None: not for the workers of a run
     metrics_port: int | None = Field(None, ge=0, le=65535)  # of the reconciler; None: no metrics
-    metrics_host: str = "127.0.0.1"
-    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    log_format: Literal["text", "json"] = "text"
-    traces: bool | None = None  # OpenTelemetry; None: where OTEL_EXPORTER_OTLP_ENDPOINT is set
+    metrics_host: str = "127.0.0.1"  # address on which the metrics port listens
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"  # lowest level to log
+    log_format: Literal["text", "json"] = "text"  # one line per event
+    traces: bool | None = None  # OpenTelemetry; None: if OTEL_EXPORTER_OTLP_ENDPOINT is set
 
     @field_validator("fetch_allow_hosts", "webhook_hosts", mode="before")
     @classmethod
@@ -130,7 +126,7 @@ class Settings(BaseSettings):
     @field_validator("home")
     @classmethod
     def _absolute(cls, home: Path) -> Path:
-        """Servers are started in folders of their own, where a relative path is another one."""
+        """Servers start in other folders, where a relative path would mean another folder."""
         return home.expanduser().absolute()
 
     @field_validator("prices", mode="before")
@@ -171,44 +167,53 @@ class Settings(BaseSettings):
 
     @property
     def limits(self) -> AccountLimits:
-        """The account's limits: the tier's, each overridden by its own setting."""
+        """Account limits: those of the tier, each overridden by its own setting."""
         base = tier(self.tier)
         return AccountLimits(
             self.concurrency or base.concurrency, self.rpm or base.rpm, self.tpm or base.tpm
         )
 
+    @property
+    def image_limits(self) -> ImageLimits:
+        return ImageLimits(
+            max_pixels=self.max_image_pixels,
+            max_file_bytes=self.max_file_bytes,
+            max_aspect_ratio=self.max_aspect_ratio,
+            max_pages=self.max_pages,
+        )
+
     def find_price(self, model: str) -> tuple[Price, str] | None:
-        """What ``model`` costs here and the date of that; None where nobody has said."""
+        """The price of ``model`` at this endpoint and the date of the price; None if unknown."""
         return find_price(model, self.base_url, self.prices)
 
     def price_of(self, model: str) -> Price:
-        """What ``model`` costs here; zeros where nobody has said."""
-        found = self.find_price(model)
-        return found[0] if found else price_of(model, self.base_url)
+        """The price of ``model`` at this endpoint; zeros if unknown."""
+        known = self.find_price(model)
+        return known[0] if known else price_of(model, self.base_url)
 
     @property
     def endpoint(self) -> str:
-        """What keys call the endpoint: the same for every start of the sandbox."""
+        """Name of the endpoint in request keys: the same for every start of the sandbox."""
         if self.endpoint_name:
             return self.endpoint_name
         return SANDBOX if self.uses_sandbox else self.base_url.rstrip("/")
 
     @property
     def infer_threads(self) -> int:
-        """Threads of one infer process: the account's concurrency, up to what one process holds
-        without growing slower (measured: a thread a call is fine to 200)."""
+        """Threads of one infer process: one per call in flight, at most 200 (measured: up to there
+        a process does not get slower)."""
         return min(self.limits.concurrency + 2, 200)
 
     @property
     def uses_sandbox(self) -> bool:
-        """True when there is no key and no other endpoint: the local stand-in answers."""
+        """True without a key and with the default endpoint: the local sandbox answers."""
         return self.api_key is None and self.base_url == DEFAULT_BASE_URL
 
 
 def load(**overrides: object) -> Settings:
-    """Settings from the environment, with overrides (field names) on top.
+    """Settings from the environment; ``overrides`` (by field name) take precedence.
 
-    Raises WrongUsage naming each wrong variable.
+    Raises WrongUsage, which names each wrong variable.
     """
     try:
         return Settings(**overrides)  # type: ignore[arg-type]

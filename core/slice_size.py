@@ -1,8 +1,9 @@
-"""How many images a worker claims at once, by how long they take and how many are left.
+"""How many images a worker claims at once (a slice), by their duration and how many are left.
 
-Messages, claims and commits are paid once a slice, so slices of cheap images are long; slices of
-dear ones are short, so that work stays spread. Near the end they shrink (guided self-scheduling,
-Polychronopoulos and Kuck 1987), so that no worker is left with a long one while others idle.
+A slice costs one message, one claim and one commit, so slices of fast images are long. Slices of
+slow images are short, so that the work stays spread over the workers. Near the end they shrink, so
+that no worker has a long slice while others idle (guided self-scheduling, Polychronopoulos and
+Kuck 1987).
 """
 
 from __future__ import annotations
@@ -11,46 +12,46 @@ from dataclasses import dataclass
 
 SLICE_SECONDS = 0.5
 LONGER = 1.5
-"""Slices that shrink near the end may be so much longer before: nobody is left with one."""
+"""Factor on the length of slices that shrink near the end: being long first costs nothing then."""
 FIRST_IMAGES = 4
-"""Of a worker that knows nothing yet: the first images are through early."""
+"""First slice of a worker that has measured nothing: its images finish early."""
 LAST_IMAGES = 2
-"""The shortest slice near the end: below it a claim costs more than it evens out."""
+"""The shortest slice near the end: below it, claims cost more than the balance gains."""
 SHARES = 4
-"""A slice is at most this part of what is due."""
+"""A slice takes at most one part in this many of the due images."""
 WAKE_UPS = 2
-"""Messages that start a stage on its due images. Who takes a slice and leaves more due sends the
-next message at once, so every idle worker gets one, and one waits for whoever is done first."""
+"""Messages that start a stage on its due images. A worker that leaves images due when it claims a
+slice sends the next message at once. So each idle worker gets one, and one stays in the queue."""
 MEMORY = 0.5
-"""Share of what was known before in what is known after a slice."""
+"""Weight of the earlier average when a slice is added to it (exponential moving average)."""
 
 
 def looked_at(limit: int) -> int:
-    """Due images to count, at most, before a slice of up to ``limit`` is cut from them."""
+    """How many due images to count, at most, before taking a slice of up to ``limit``."""
     return SHARES * limit
 
 
 def share(due: int, limit: int) -> int:
-    """Images of a slice of at most ``limit`` where ``due`` are waiting, counted to
-    ``looked_at(limit)``."""
+    """Images in a slice of at most ``limit`` when ``due`` wait (counted up to
+    ``looked_at(limit)``)."""
     return min(limit, due, max(-(-due // SHARES), LAST_IMAGES))
 
 
 @dataclass(slots=True)
 class SliceSize:
-    """Seconds an image has taken lately; threads may share one, for a lost update costs nothing."""
+    """Recent seconds per image. Threads may share one: a lost update does no harm."""
 
     seconds_each: float | None = None
 
     def images(self, most: int, shrinks: bool = False) -> int:
-        """Images of the next slice, 1 to ``most``; ``shrinks``: of slices that do near the end."""
+        """Images in the next slice, 1 to ``most``. ``shrinks``: slices shrink near the end."""
         if self.seconds_each is None:
             return min(FIRST_IMAGES, most)
         seconds = SLICE_SECONDS * (LONGER if shrinks else 1.0)
         return max(1, min(most, int(seconds / max(self.seconds_each, 1e-6))))
 
     def took(self, seconds: float, images: int) -> None:
-        """A slice of ``images`` lasted ``seconds``."""
-        each = seconds / images
-        before = each if self.seconds_each is None else self.seconds_each
-        self.seconds_each = MEMORY * before + (1 - MEMORY) * each
+        """Record that a slice of ``images`` lasted ``seconds``."""
+        now = seconds / images
+        before = now if self.seconds_each is None else self.seconds_each
+        self.seconds_each = MEMORY * before + (1 - MEMORY) * now

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import (
     BindParameter,
@@ -26,6 +25,7 @@ from sqlalchemy import (
     update,
 )
 
+from core.job_options import JobOptions
 from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
 from models.engine import now
 from models.state import hold_job
@@ -48,7 +48,7 @@ class ImageWork:
     prepared_bytes: int | None
     attempts: int
     detail: str
-    options: dict[str, Any]
+    options: JobOptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class NodeWork:
     provider: str
     endpoint: str
     detail: str
-    options: dict[str, Any]
+    options: JobOptions
     started_at: float | None
 
 

@@ -211,7 +211,7 @@ def money(connection: Connection, job_id: str) -> Money:
 def budget_of(connection: Connection, job_id: str) -> float | None:
     """What a job may cost, as it stands now: it may have been raised since the job was read."""
     options = connection.execute(select(Job.options).where(Job.id == job_id)).scalar_one()
-    budget = options.get("budget")
+    budget = options.budget
     return None if budget is None else float(budget)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from core.job_options import JobOptions
 from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
 from core.tree.plan import PlannedNode
 from models import state
@@ -33,7 +34,7 @@ class NewJob:
     account: str
     detail: str
     weight: float
-    options: dict[str, Any]
+    options: JobOptions
     family: str | None = None
     follows: str | None = None
 

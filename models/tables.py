@@ -14,6 +14,7 @@ from sqlalchemy import (
     CheckConstraint,
     Column,
     ColumnClause,
+    Dialect,
     Double,
     ForeignKey,
     Index,
@@ -22,11 +23,13 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TypeDecorator,
 )
 from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
+from core.job_options import JobOptions
 from core.states import (
     CallStatus,
     DeliveryStatus,
@@ -43,6 +46,23 @@ JsonOrNull: TypeEngine[Any] = JSON(none_as_null=True).with_variant(
 )
 Key = BigInteger().with_variant(Integer(), "sqlite")  # SQLite numbers rows by INTEGER keys only
 Seconds: Double[float] = Double()
+
+
+class OptionsType(TypeDecorator[JobOptions]):
+    """A job's options as their own value: JSON in the database, JobOptions in Python."""
+
+    impl = JSON
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(JSONB() if dialect.name == "postgresql" else JSON())
+
+    def process_bind_param(self, value: JobOptions | None, dialect: Dialect) -> Any:
+        return value.to_json() if isinstance(value, JobOptions) else value
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> JobOptions:
+        return JobOptions.from_json(value)
+
 
 T = TypeVar("T")
 _Kind = TypeEngine[T] | type[TypeEngine[T]]
@@ -114,7 +134,7 @@ class Job(Base):
     endpoint = _column(String(255))
     account = _column(String(32))  # whose workers serve it
     detail = _column(String(8))
-    options = _column(Json)
+    options = _column(OptionsType())
     # the job before it: the same question about a changed set, or another about the same set; no
     # foreign key, for that one may have been pruned
     follows = _optional(String(32))

@@ -1,8 +1,8 @@
-"""Jobs that go on from an ended one: the same question about a changed set, or a further question
+"""Jobs that continue an ended one: the same question about a changed set, or a further question
 about the same set.
 
-Reads: the earlier job, its images, its texts. Writes: a new job that takes over what still holds;
-the earlier one stays as it is. May raise WrongUsage (what to change is in its words), ServiceAway.
+Reads: the earlier job, its images, its texts. Writes: a new job that takes over what is unchanged;
+the earlier one stays as it is. May raise WrongUsage (its message says what to change), ServiceAway.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 from clients.sources.expand import expand
 from clients.sources.location import Source
 from core.errors import WrongUsage
+from core.job_options import Exchange, JobOptions
 from core.states import ANSWERED_JOBS
 from core.text.hashing import content_key
 from models.new_job import NewJob
@@ -26,45 +26,42 @@ from tasks.preprocess import limits_of
 from tasks.runtime.services import Services
 from tasks.submit import Submitted, continue_job
 
-SHAPES = ("each", "each_only", "schema")
-"""Options of a job that a further question, which is answered in words, does not inherit."""
-
 
 @dataclass(frozen=True, slots=True)
-class Ground:
-    """An answered job to go on from: its row, its images as given, what can be taken over."""
+class BaseJob:
+    """An answered job to continue: its row, its images as given, what can be taken over."""
 
     job: JobRow
     sources: list[Source]
-    before: Earlier
+    earlier: Earlier
 
 
 def add(services: Services, job_id: str, inputs: Sequence[str]) -> Submitted:
-    """The question of ``job_id`` (or what has followed it) with more images. Those that are there
-    already are looked at again only if they have changed."""
-    ground = _newest(services, job_id)
-    found = expand(inputs, limits_of(services.settings))
-    fresh = {(each.location, each.page): each for each in found.sources}
-    there = [fresh.pop((each.location, each.page), each) for each in ground.sources]
-    submitted = _changed(services, ground, [*there, *fresh.values()])
-    return replace(submitted, ignored=tuple(found.ignored))
+    """The question of ``job_id`` (or of the job that continued it) with more images. Images that
+    the job has already are shown again only if they have changed."""
+    base = _newest(services, job_id)
+    expansion = expand(inputs, limits_of(services.settings))
+    added = {(source.location, source.page): source for source in expansion.sources}
+    kept = [added.pop((source.location, source.page), source) for source in base.sources]
+    submitted = _changed(services, base, [*kept, *added.values()])
+    return replace(submitted, ignored=tuple(expansion.ignored))
 
 
 def remove(services: Services, job_id: str, positions: Collection[int]) -> Submitted:
     """The question of ``job_id`` without the images at ``positions``."""
-    ground = _newest(services, job_id)
-    if ground.job.id != job_id:
+    base = _newest(services, job_id)
+    if base.job.id != job_id:
         raise WrongUsage(
-            f"job {job_id} has been continued by job {ground.job.id}, where positions may differ:"
+            f"job {job_id} has been continued by job {base.job.id}, where positions may differ:"
             " remove images from that one"
         )
-    unknown = sorted(set(positions) - set(range(1, len(ground.sources) + 1)))
+    unknown = sorted(set(positions) - set(range(1, len(base.sources) + 1)))
     if unknown:
         raise WrongUsage(f"job {job_id} has no image at position {unknown[0]}")
-    left = [each for n, each in enumerate(ground.sources, start=1) if n not in positions]
+    left = [source for n, source in enumerate(base.sources, start=1) if n not in positions]
     if not left:
-        raise WrongUsage(f"that is every image of job {job_id}: an empty set has no answer")
-    return _changed(services, ground, left)
+        raise WrongUsage(f"these are all images of job {job_id}: an empty set has no answer")
+    return _changed(services, base, left)
 
 
 def ask(
@@ -76,19 +73,17 @@ def ask(
 ) -> Submitted:
     """A further question about the images of ``job_id``.
 
-    A set that fits one request is shown again, with the conversation so far. Of a larger one the
-    notes are read, and the leaves over ``look`` (positions) are looked at again. The question
-    that was asked last is not asked twice; an answer that came of looking is one to it from the
-    notes, too. ``instead_of``: a turn that this one replaces.
+    A set that fits one request is shown again, with the conversation so far. For a larger one the
+    notes are read, and the leaves over ``look`` (positions) show their images again. The last
+    question is not asked twice; an answer for which images were shown again also counts as its
+    answer from the notes. ``instead_of``: a turn that this one replaces.
     """
     question = question.strip()
     if not question:
         raise WrongUsage("the question must have at least 1 character")
-    ground = _ground(services, base_of(services, job_id))
+    base = _base(services, base_of(services, job_id))
     with services.database.read() as connection:
-        turns = [
-            pipeline.job(connection, turn) for turn in lineage.turns(connection, ground.job.id)
-        ]
+        turns = [pipeline.job(connection, turn) for turn in lineage.turns(connection, base.job.id)]
     earlier = [turn for turn in turns if turn is not None and turn.id != instead_of]
     shown = sorted(look)
     if earlier and earlier[-1].ask == question and shown in ([], looked_at(earlier[-1])):
@@ -98,79 +93,87 @@ def ask(
         raise WrongUsage(
             f"an earlier question is not answered yet: 'overstory resume {waiting[0]}'"
         )
-    history = [_exchange(services, turn) for turn in [ground.job, *earlier] if turn.answer]
-    plain = {name: v for name, v in ground.job.options.items() if name not in SHAPES}
-    options = {**plain, "history": history, "look": shown, "fresh": False}
-    job = _like(ground.job, options)
-    key = content_key(["turn", ground.job.id, question, shown, history])
-    job = replace(job, ask=question, key=key, family=None, follows=ground.job.id)
+    history = tuple(_exchange(services, turn) for turn in [base.job, *earlier] if turn.answer)
+    options = replace(
+        base.job.options,
+        history=history,
+        look=tuple(shown),
+        fresh=False,
+        each=None,  # the answer is plain text
+        each_only=False,
+        schema=None,
+    )
+    job = _like(base.job, options)
+    exchanges = [asdict(exchange) for exchange in history]
+    key = content_key(["turn", base.job.id, question, shown, exchanges])
+    job = replace(job, ask=question, key=key, family=None, follows=base.job.id)
     keep = Keep(branches=False, look=look)
-    return continue_job(services, job, ground.sources, ground.before, keep)
+    return continue_job(services, job, base.sources, base.earlier, keep)
 
 
 def base_of(services: Services, job_id: str) -> str:
-    """The job whose images a further question is about: of a turn, the one it began with."""
+    """The job whose images a further question is about; for a turn, the job that it began with."""
     with services.database.read() as connection:
         job = pipeline.job(connection, job_id)
-    assert job is not None, "callers have looked it up"
+    assert job is not None, "the caller has read it"
     return job.follows if is_turn(job) and job.follows else job_id
 
 
 def is_turn(job: JobRow) -> bool:
     """Whether a job is a further question about another one's images."""
-    return "history" in job.options
+    return job.options.is_follow_up
 
 
 def looked_at(turn: JobRow) -> list[int]:
-    """The positions whose leaves a turn looks at again; none where it reads the notes alone."""
-    return list(turn.options.get("look", ()))
+    """The positions whose leaves a turn shows again; none if it only reads the notes."""
+    return list(turn.options.look)
 
 
-def fits_one_request(ground: Earlier) -> bool:
-    return not ground.root.children
+def fits_one_request(base: Earlier) -> bool:
+    return not base.root.children
 
 
-def _newest(services: Services, job_id: str) -> Ground:
+def _newest(services: Services, job_id: str) -> BaseJob:
     with services.database.read() as connection:
         newest = lineage.newest_version(connection, job_id)
-    ground = _ground(services, newest)
-    if is_turn(ground.job):
+    base = _base(services, newest)
+    if is_turn(base.job):
         raise WrongUsage(
-            f"job {job_id} is a further question about job {ground.job.follows}: change that set"
+            f"job {job_id} is a further question about job {base.job.follows}: change that set"
         )
-    return ground
+    return base
 
 
-def _ground(services: Services, job_id: str) -> Ground:
+def _base(services: Services, job_id: str) -> BaseJob:
     with services.database.read() as connection:
         job = pipeline.job(connection, job_id)
         rows = lineage.sources_of(connection, job_id)
-        before = lineage.earlier(connection, job_id)
-    assert job is not None, "callers have looked it up"
-    if job.status not in ANSWERED_JOBS or before is None:
-        hint = "retry" if job.status.ended else "resume"
+        earlier = lineage.earlier(connection, job_id)
+    assert job is not None, "the caller has read it"
+    if job.status not in ANSWERED_JOBS or earlier is None:
+        command = "retry" if job.status.ended else "resume"
         raise WrongUsage(
-            f"job {job_id} is {job.status} and has no answer to go on from:"
-            f" 'overstory {hint} {job_id}' first"
+            f"job {job_id} is {job.status} and has no answer to continue from: run"
+            f" 'overstory {command} {job_id}' first"
         )
-    found = []
+    sources = []
     for row in rows:
         values = asdict(row)
         del values["position"]
-        found.append(Source(**values))
-    return Ground(job, found, before)
+        sources.append(Source(**values))
+    return BaseJob(job, sources, earlier)
 
 
-def _changed(services: Services, ground: Ground, found: Sequence[Source]) -> Submitted:
-    identities = [identity_of(each) for each in found]
-    if identities == [identity_of(each) for each in ground.sources]:
-        return Submitted(ground.job.id, created=False)
-    job = _like(ground.job, ground.job.options)
-    key = content_key(["set", ground.job.family or ground.job.key, identities])
-    return continue_job(services, replace(job, key=key), found, ground.before, Keep())
+def _changed(services: Services, base: BaseJob, sources: Sequence[Source]) -> Submitted:
+    identities = [identity_of(source) for source in sources]
+    if identities == [identity_of(source) for source in base.sources]:
+        return Submitted(base.job.id, created=False)
+    job = _like(base.job, base.job.options)
+    key = content_key(["set", base.job.family or base.job.key, identities])
+    return continue_job(services, replace(job, key=key), sources, base.earlier, Keep())
 
 
-def _like(job: JobRow, options: dict[str, Any]) -> NewJob:
+def _like(job: JobRow, options: JobOptions) -> NewJob:
     return NewJob(
         id=secrets.token_hex(6),
         key="",
@@ -188,7 +191,7 @@ def _like(job: JobRow, options: dict[str, Any]) -> NewJob:
     )
 
 
-def _exchange(services: Services, job: JobRow) -> dict[str, str]:
-    """A question and what was answered, without what we add about images that failed."""
+def _exchange(services: Services, job: JobRow) -> Exchange:
+    """A question and its answer, without the sentence that we add about failed images."""
     with services.database.read() as connection:
-        return {"ask": job.ask, "answer": pipeline.root_text(connection, job.id) or ""}
+        return Exchange(job.ask, pipeline.root_text(connection, job.id) or "")

@@ -58,7 +58,7 @@ def _read_ahead(image: ImageWork) -> bool:
 
 def prepared_image(services: Services, image: ImageWork) -> Outcome[PreparedImage]:
     detail: Detail = "high" if image.detail == "high" else "low"
-    if is_url(image.location) and not image.options.get("fetch"):
+    if is_url(image.location) and not image.options.fetch:
         return Done(passed_through(image.location, detail))
     with local_file(services.settings, image) as path:
         prepared = prepare(

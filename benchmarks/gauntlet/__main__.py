@@ -35,10 +35,11 @@ from benchmarks.gauntlet import (  # noqa: F401 - rows register themselves
     rows_kills,
     rows_mixed,
 )
-from benchmarks.gauntlet.judge import Figures
-from benchmarks.gauntlet.scene import ON_POSTGRES, ROWS, Bench
-from benchmarks.gauntlet.servers import Postgres, stopping
+from benchmarks.gauntlet.rows import ON_POSTGRES, ROWS
 from benchmarks.gauntlet.table import HEAD, details, line, summary
+from tests.support.faults.judge import Figures
+from tests.support.faults.scene import Bench
+from tests.support.faults.servers import Postgres, stopping
 
 FIRST = (
     *("kills", "6", "2", "3", "10", "5", "9", "15", "16", "17", "22", "23", "poison", "stack"),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 
-from benchmarks.gauntlet.crashpoints import Weather
-from benchmarks.gauntlet.scene import Plan, Scene, row
+from benchmarks.gauntlet.rows import row
+from tests.support.faults.crash_points import Weather
+from tests.support.faults.scene import Plan, Scene
 
 DISPATCH_SECONDS = 10.0
 BACK_SECONDS = 10.0

@@ -17,14 +17,15 @@ from typing import Any
 
 import psutil
 
-from benchmarks.gauntlet import judge
-from benchmarks.gauntlet.judge import Figures
-from benchmarks.gauntlet.photos import make_photos
-from benchmarks.gauntlet.scene import ASK, KEY, ROWS, Bench, Run
-from benchmarks.gauntlet.servers import until
+from benchmarks.gauntlet.rows import ROWS, Run
 from core.errors import ServiceAway
 from models.engine import Database
 from overstory.sandbox.process import SandboxProcess
+from tests.support.faults import judge
+from tests.support.faults.judge import Figures
+from tests.support.faults.photos import make_photos
+from tests.support.faults.scene import ASK, KEY, Bench
+from tests.support.faults.servers import until
 from workers.endpoints import read_stack
 
 RUN_SECONDS = 90.0

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 
-from benchmarks.gauntlet import judge
-from benchmarks.gauntlet.crashpoints import Fault, Weather
-from benchmarks.gauntlet.scene import Plan, Scene, row
-from benchmarks.gauntlet.servers import PostgresStore, SqliteStore, until
+from benchmarks.gauntlet.rows import row
+from tests.support.faults import judge
+from tests.support.faults.crash_points import Fault, Weather
+from tests.support.faults.scene import Plan, Scene
+from tests.support.faults.servers import PostgresStore, SqliteStore, until
 
 
 @row("10", "PostgreSQL crashes and comes back every 5 s", Plan(postgres=True))

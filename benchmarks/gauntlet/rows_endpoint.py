@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from benchmarks.gauntlet import judge
-from benchmarks.gauntlet.photos import make_photos
-from benchmarks.gauntlet.scene import Plan, Scene, row
-from benchmarks.gauntlet.servers import until
+from benchmarks.gauntlet.rows import row
 from overstory.sandbox.answers.malformed import FALSE_TOTAL
+from tests.support.faults import judge
+from tests.support.faults.photos import make_photos
+from tests.support.faults.scene import Plan, Scene
+from tests.support.faults.servers import until
 
 HALVING_MAX = 13
 RECORD = {

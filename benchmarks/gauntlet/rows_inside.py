@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import random
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 
 from sqlalchemy import text
 
-from benchmarks.gauntlet import judge
-from benchmarks.gauntlet.judge import Figures
-from benchmarks.gauntlet.scene import ON_POSTGRES, ROWS, Bench, Run
-from benchmarks.gauntlet.servers import SqliteStore, migrate
+from benchmarks.gauntlet.rows import ON_POSTGRES, ROWS, Run
 from core.tree.plan import plan_tree
 from models import new_job, state
 from models.engine import Database
 from models.new_job import NewImage, NewJob
 from models.state import Moved
+from tests.support.faults import judge
+from tests.support.faults.judge import Figures
+from tests.support.faults.scene import Bench
+from tests.support.faults.servers import SqliteStore, migrate
+from tests.support.faults.writers import WRITERS, report_of, start_writer
 
 THREADS, TIMES, CHILDREN = 12, 3, 4
-WRITERS = 8
 JOB = NewJob("race", "race", "?", None, "step-3.7-flash", "stepfun", "e", "account", "low", 1.0, {})
 
 
@@ -97,12 +92,12 @@ def writers(bench: Bench, figures: Figures) -> None:
     store = SqliteStore(bench.folder / "writers.db")
     migrate(store)
     seconds = bench.scaled(20, 4)
-    crowd = [_writer(store.path, seconds) for _ in range(WRITERS)]
+    crowd = [start_writer(store.path, seconds) for _ in range(WRITERS)]
     time.sleep(seconds / 2)
     for victim in crowd[:2]:
         victim.kill()
         figures.kills += 1
-    found = [_said(writer) for writer in crowd]
+    found = [report_of(writer) for writer in crowd]
     survivors = [said for said in found if said]
     figures.notes |= {
         "writes": sum(said["writes"] for said in survivors),
@@ -113,16 +108,3 @@ def writers(bench: Bench, figures: Figures) -> None:
     figures.expect(len(survivors) == WRITERS - 2, f"{len(survivors)} writers came to their end")
     figures.expect(not errors, f"{len(errors)} writes failed: {errors[:1]}")
     figures.expect(store.intact(), "the SQLite file fails its integrity check")
-
-
-def _writer(path: Path, seconds: float) -> subprocess.Popen[bytes]:
-    words = [sys.executable, "-m", "benchmarks.gauntlet.writer", str(path), str(seconds)]
-    return subprocess.Popen(words, stdout=subprocess.PIPE)
-
-
-def _said(writer: subprocess.Popen[bytes]) -> dict[str, Any]:
-    out, _ = writer.communicate(timeout=60)
-    with contextlib.suppress(ValueError):
-        value: dict[str, Any] = json.loads(out)
-        return value
-    return {}

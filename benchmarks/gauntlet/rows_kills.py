@@ -7,11 +7,12 @@ import os
 import signal
 import time
 
-from benchmarks.gauntlet import crashpoints, judge
-from benchmarks.gauntlet.crashpoints import Fault
-from benchmarks.gauntlet.scene import Plan, Scene, row
-from benchmarks.gauntlet.servers import until
+from benchmarks.gauntlet.rows import row
 from core.catalog.tiers import AccountLimits
+from tests.support.faults import crash_points, judge
+from tests.support.faults.crash_points import Fault
+from tests.support.faults.scene import Plan, Scene
+from tests.support.faults.servers import until
 
 ONE_AT_A_TIME = AccountLimits(1, 60_000, 1_000_000_000)
 POISON = "00005.jpg"
@@ -94,7 +95,7 @@ def inline(stage: Scene) -> None:
 def named_points(stage: Scene) -> None:
     stage.submit(stage.bench.scaled(60, 40))
     stage.finish(180)
-    stage.figures.allowed = crashpoints.lost(stage.folder / "flags")
+    stage.figures.allowed = crash_points.lost(stage.folder / "flags")
     stage.judge()
     stage.figures.kills = stage.fleet.deaths
     missing = len(CRASHES) - stage.figures.notes["struck"]

@@ -6,10 +6,11 @@ import struct
 import zlib
 from collections.abc import Callable
 
-from benchmarks.gauntlet import judge
-from benchmarks.gauntlet.photos import make_photos
-from benchmarks.gauntlet.scene import Plan, Scene, row
-from benchmarks.gauntlet.servers import PostgresStore
+from benchmarks.gauntlet.rows import row
+from tests.support.faults import judge
+from tests.support.faults.photos import make_photos
+from tests.support.faults.scene import Plan, Scene
+from tests.support.faults.servers import PostgresStore
 
 BOMB_SIDE, HALF_GIGAPIXEL_SIDE = 60_000, 22_400
 

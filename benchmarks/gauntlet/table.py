@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.gauntlet.judge import Figures
+from tests.support.faults.judge import Figures
 
 HEAD = (
     f"{'row':>8}  {'':4} {'time':>6} {'images':>6} {'nodes':>5} {'calls':>5}"

@@ -2,7 +2,7 @@
 
     python -m benchmarks.pipeline.growth FOLDER
 
-Seconds of CPU of this process alone, over a real SQLite file (benchmarks.pipeline.inprocess), so
+Seconds of CPU of this process alone, over a real SQLite file (tests.support.one_process), so
 it may run beside something that leaves it a core. Prints the costs as JSON.
 """
 
@@ -26,11 +26,11 @@ import psutil
 import structlog
 from PIL import Image
 
-from benchmarks.pipeline.inprocess import Shelf, Whole, make_files, whole
 from core.images.sizing import ImageLimits
 from models.reads import pipeline
 from overstory.report.data import report_data
 from overstory.report.page import page
+from tests.support.one_process import Shelf, Whole, make_files, whole
 
 SMALL, LARGE = 600, 60_000
 SMALLS = 2

@@ -86,12 +86,12 @@ def _make(folder: Path, stock: Path, numbers: list[int], side: int) -> None:
         raise NoRoom(needed, free)
     shares = [[n for n in numbers if n % MODELS == index] for index in range(MODELS)]
     with ProcessPoolExecutor() as pool:
-        for _ in pool.map(partial(_copies, stock), models, shares):
+        for _ in pool.map(partial(numbered_copies, stock), models, shares):
             pass
     os.sync()  # else the disk is still being written to when the first row is measured
 
 
-def _copies(stock: Path, model: Path, numbers: list[int]) -> None:
+def numbered_copies(stock: Path, model: Path, numbers: list[int]) -> None:
     """The numbered copies of one photograph; moved into place whole."""
     below = restarts.parse(model.read_bytes())
     with Image.open(model) as found:

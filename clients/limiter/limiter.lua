@@ -1,7 +1,7 @@
 --[[
 The account limiter: one script, one atomic step a call. It is run by clients/limiter/limiter.py, which
 prepends the constants of core/account/adaptive_limit.py (REFUSED_MIN, REFUSED_SHARE, PROBE_US, PROBE_GROWTH,
-PROBE_US_MAX, PROBE_IDLE_US). Its twin in plain Python is tests/limiter_model.py; one suite holds both.
+PROBE_US_MAX, PROBE_IDLE_US). Its twin in plain Python is tests/support/limiter_model.py; one suite holds both.
 
 All times are integer microseconds of this server's TIME; no worker's clock is asked.
 

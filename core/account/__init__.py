@@ -1,1 +1,1 @@
-"""The account: adaptive limits, budgets, token reservations, waits, estimates."""
+"""The account: adaptive limits, budgets, token reservations, wait times, estimates."""

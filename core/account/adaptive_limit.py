@@ -1,8 +1,9 @@
-"""The account's gauge: what a 429 says, how far a limit is cut, and how it grows back.
+"""The adaptive limits of an account: how far a 429 cuts a limit, and how the limit grows back.
 
-A learned limit is a line in time, so that growing needs no writes: the limiter's Lua evaluates the
-line (``effective`` here, ``allowed`` there), and only a cut draws a new one. Times are seconds on
-the account's clock (the limiter server's), limits are calls in flight, requests or tokens a window.
+A learned limit is a linear function of time, so growing needs no writes: the limiter's Lua
+evaluates it (``effective`` here, ``allowed`` there), and only a cut stores a new one. Times are
+seconds on the clock of the limiter's server. Limits are calls in flight, or requests or tokens per
+window.
 """
 
 from __future__ import annotations
@@ -13,36 +14,38 @@ from dataclasses import dataclass
 from core.errors import LimitKind
 
 CUT = 0.7
-"""What is left of the use at which a call was refused without a lower limit being named."""
+"""Share of the use at the refusal that a cut leaves, if the 429 named no lower limit."""
 LONE_CALLS, LONE_SHARE = 8, 0.1
-"""Use counts as at least this much: the stray refusal of a lone call must not cost everything."""
+"""Use counts as at least so many calls, or this share of the limit: a stray refusal of a lone call
+must not cut the limit to nothing."""
 SAME_CAUSE_SECONDS = 1.0
-"""A 429 whose call we no longer know belongs to the last cut if that is this recent."""
+"""A 429 of an unknown call belongs to the last cut if that cut is more recent than this."""
 RECOVERY_WINDOWS = 3.0
-"""An unnamed cut has grown back after this many windows."""
+"""Windows until a limit has grown back after a cut."""
 PROBE_WINDOWS, PROBE_WINDOWS_MAX = 5.0, 60.0
-"""A ceiling the provider named is left alone this many windows; doubled each time it holds."""
+"""Windows before probing above a ceiling that the provider named; doubled each time it holds."""
 PROBE_SHARE = 0.1
-"""Above its ceiling a limit grows by this share of it a window: one call too many, not many."""
+"""Share of its ceiling by which a limit grows per window above it, to risk one refusal only."""
 COOL_DOWN_SECONDS_MAX = 60.0
 
 REFUSED_MIN, REFUSED_SHARE = 8, 0.75
-"""Everything is refused: so many refusals since a success, this share of what was admitted."""
+"""All calls count as refused after so many refusals since the last success, if they are this share
+of the admitted calls."""
 PROBE_SECONDS, PROBE_GROWTH, PROBE_SECONDS_MAX = 1.0, 1.5, 15.0
-"""While everything is refused: seconds between two probes, how they grow, and the longest."""
+"""While all calls are refused: seconds between two probes, their growth, and their maximum."""
 PROBE_IDLE_SECONDS = 600.0
-"""A probe that comes so long after it might have begins the outage anew: jobs were paused or the
-service was off, and nobody knows what the provider did meanwhile. Above any pause between two tries
-of a lone call."""
+"""A probe that comes this much later than it could have restarts the outage: jobs were paused or
+the service was off, so the provider's state meanwhile is unknown. Longer than any pause between two
+attempts of a lone call."""
 
 
 @dataclass(frozen=True, slots=True)
 class AdaptiveLimit:
-    """One learned limit: ``limit`` until ``grows_at``, then growing by ``slope`` a second.
+    """One learned limit: ``limit`` until ``grows_at``, then it grows by ``slope`` per second.
 
-    It stays under ``ceiling`` until ``probe_at``; from then on the ceiling itself rises by
-    ``probe_slope`` a second. ``named`` tells a ceiling the provider named from one we merely have;
-    ``probe_after`` is the pause (seconds) this ceiling has earned.
+    It stays under ``ceiling`` until ``probe_at``; then the ceiling rises by ``probe_slope`` per
+    second. ``named``: the provider named this ceiling; else it is the configured limit.
+    ``probe_after``: seconds without probing that this ceiling gets.
     """
 
     limit: float
@@ -58,10 +61,10 @@ class AdaptiveLimit:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """What is known when a 429 comes back.
+    """What is known about a 429.
 
-    ``used``: what the account used of the limit then; ``admitted``: when its call was admitted, or
-    None if no longer known; ``named``: the limit the message named; ``window``: seconds.
+    ``used``: how much of the limit the account used then; ``admitted``: when the call was admitted,
+    None if no longer known; ``named``: the limit in the message; ``window``: seconds.
     """
 
     configured: int
@@ -72,26 +75,26 @@ class Refusal:
     window: float
 
 
-def effective(gauge: AdaptiveLimit | None, configured: int, now: float) -> int:
-    """The limit to keep at ``now``: never over the configured one, never under 1."""
-    if gauge is None:
+def effective(learned: AdaptiveLimit | None, configured: int, now: float) -> int:
+    """The limit that applies at ``now``, from 1 to the configured limit."""
+    if learned is None:
         return configured
-    grown = min(gauge.ceiling, gauge.limit + gauge.slope * max(0.0, now - gauge.grows_at))
-    felt_for = gauge.probe_slope * max(0.0, now - gauge.probe_at)
-    return max(1, min(configured, math.floor(grown + felt_for)))
+    grown = min(learned.ceiling, learned.limit + learned.slope * max(0.0, now - learned.grows_at))
+    probed = learned.probe_slope * max(0.0, now - learned.probe_at)
+    return max(1, min(configured, math.floor(grown + probed)))
 
 
-def cut(gauge: AdaptiveLimit | None, refusal: Refusal) -> AdaptiveLimit | None:
-    """The gauge after a 429, or None when an earlier cut has already answered its cause.
+def cut(learned: AdaptiveLimit | None, refusal: Refusal) -> AdaptiveLimit | None:
+    """The learned limit after a 429, or None if an earlier cut already answers it.
 
-    A burst of refusals is one cause: calls admitted before the last cut say nothing about the
+    A burst of refusals has one cause: calls admitted before the last cut say nothing about the
     limit after it.
     """
-    if gauge and _already_answered(gauge, refusal):
+    if learned and _already_answered(learned, refusal):
         return None
-    limit = _cut_limit(effective(gauge, refusal.configured, refusal.now), refusal)
-    ceiling, named = _ceiling(gauge, refusal)
-    after = _probe_after(gauge, ceiling, named, refusal.window)
+    limit = _cut_limit(effective(learned, refusal.configured, refusal.now), refusal)
+    ceiling, named = _ceiling(learned, refusal)
+    after = _probe_after(learned, ceiling, named, refusal.window)
     return AdaptiveLimit(
         limit=limit,
         grows_at=refusal.now + cool_down(refusal.window),
@@ -106,9 +109,9 @@ def cut(gauge: AdaptiveLimit | None, refusal: Refusal) -> AdaptiveLimit | None:
 
 
 def blamed(kind: LimitKind, named: int | None) -> tuple[LimitKind, int | None]:
-    """The limit to cut for a 429, and the lower limit it named, if any.
+    """The kind of limit to cut for a 429, and the limit that it named, if any.
 
-    A 429 that names no kind is answered by fewer calls in flight: that slows every kind.
+    If a 429 names no kind, fewer calls in flight are allowed: that reduces the use of every kind.
     """
     if kind is LimitKind.UNKNOWN:
         return LimitKind.CONCURRENCY, None
@@ -116,23 +119,23 @@ def blamed(kind: LimitKind, named: int | None) -> tuple[LimitKind, int | None]:
 
 
 def cool_down(window: float, retry_after: float | None = None) -> float:
-    """Seconds in which the whole account admits nothing after a cut.
+    """Seconds for which the account admits nothing after a cut.
 
-    The provider's own word if it gave one (at most a minute), else a second of a 60 s window.
+    The provider's Retry-After if it sent one (at most a minute), else 1 s per 60 s window.
     """
     return min(1.0, window / 60) if retry_after is None else asked_for(retry_after)
 
 
 def asked_for(retry_after: float | None) -> float:
-    """Seconds to wait because a 429 said so: at most a minute, for what some gateways send is a
+    """Seconds to wait for the Retry-After of a 429. At most a minute, because some gateways send a
     point in time, or a day."""
     return min(max(retry_after or 0.0, 0.0), COOL_DOWN_SECONDS_MAX)
 
 
-def _already_answered(gauge: AdaptiveLimit, refusal: Refusal) -> bool:
+def _already_answered(learned: AdaptiveLimit, refusal: Refusal) -> bool:
     if refusal.admitted is None:
-        return refusal.now - gauge.cut_at < SAME_CAUSE_SECONDS
-    return refusal.admitted < gauge.cut_at
+        return refusal.now - learned.cut_at < SAME_CAUSE_SECONDS
+    return refusal.admitted < learned.cut_at
 
 
 def _cut_limit(allowed: int, refusal: Refusal) -> float:
@@ -142,17 +145,19 @@ def _cut_limit(allowed: int, refusal: Refusal) -> float:
     return max(1.0, CUT * min(allowed, fair_use))
 
 
-def _ceiling(gauge: AdaptiveLimit | None, refusal: Refusal) -> tuple[float, bool]:
+def _ceiling(learned: AdaptiveLimit | None, refusal: Refusal) -> tuple[float, bool]:
     if refusal.named is not None:
         lower = refusal.named < refusal.configured
         return float(max(1, refusal.named if lower else refusal.configured)), lower
-    if gauge and gauge.named:
-        return gauge.ceiling, True
+    if learned and learned.named:
+        return learned.ceiling, True
     return float(refusal.configured), False
 
 
-def _probe_after(gauge: AdaptiveLimit | None, ceiling: float, named: bool, window: float) -> float:
-    holds = gauge is not None and gauge.named and named and ceiling == gauge.ceiling
-    if gauge is None or not holds:
+def _probe_after(
+    learned: AdaptiveLimit | None, ceiling: float, named: bool, window: float
+) -> float:
+    holds = learned is not None and learned.named and named and ceiling == learned.ceiling
+    if learned is None or not holds:
         return PROBE_WINDOWS * window
-    return min(gauge.probe_after * 2, PROBE_WINDOWS_MAX * window)
+    return min(learned.probe_after * 2, PROBE_WINDOWS_MAX * window)

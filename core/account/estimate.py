@@ -1,7 +1,7 @@
-"""What a job will take, before anything is sent: requests, tokens, money, time.
+"""Estimates a job before anything is sent: requests, tokens, money, time.
 
-Prompts are counted from real dimensions by the provider's formula. What a model will write can
-only be guessed: from its past calls where there are some, else from what notes usually take.
+Prompt tokens are computed from real dimensions by the provider's formula. Output tokens can only be
+estimated: from past calls of the model if there are any, else from the usual length of notes.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from core.catalog.models import Price, cost
 from core.catalog.tiers import AccountLimits
 from core.catalog.tokens import Detail, image_tokens
 from core.images.sizing import pad_plan, plan_resize
-from core.requests.per_image import Leaf
-from core.requests.request import Body, RequestContext, asks_above, fan_in_of, look_body, read_body
+from core.requests.per_image import PerImageLeaf
+from core.requests.request import Body, RequestContext, images_body, notes_body
 from core.states import NodeKind
 from core.tree.plan import PlannedNode, plan_tree
 
 BYTES_PER_TOKEN = 4
-"""Of plain text: an expectation, where core.catalog.tokens.text_tokens_estimate is a bound."""
+"""Expected for plain text; core.catalog.tokens.text_tokens_estimate is an upper bound instead."""
 LEAF_TOKENS, LEAF_TOKENS_PER_IMAGE = 80, 23
 BRANCH_TOKENS, BRANCH_TOKENS_PER_IMAGE = 250, 1.6
-"""What is written usually: a line an image; a few groups and a citation an image."""
+"""Usual output: of a leaf a line per image; of a branch a few groups and a citation per image."""
 REQUEST_TOKENS = 250
-"""Our own instructions in a request, about."""
+"""Our instructions in a request, approximately."""
 FIELD_TOKENS = 8
-"""What a value takes more in JSON than in a line of notes: its name and its marks."""
+"""What a value takes in JSON beyond its tokens in a note: its name and punctuation."""
 CALL_SECONDS = 20.0
 WINDOW_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class PastCall:
-    """A paid call: what was asked, on how many images, and what came of it."""
+    """A paid call: its kind, its number of images, its output and its duration."""
 
     kind: NodeKind
     images: int
@@ -43,21 +43,21 @@ class PastCall:
 
 @dataclass(frozen=True, slots=True)
 class Habit:
-    """How a model's calls go: factors on what is usual, and the time one takes."""
+    """How a model behaves: factors on the usual output tokens, and the duration of a call."""
 
     leaf: float = 1.0
     branch: float = 1.0
     call_seconds: float = CALL_SECONDS
 
     def completion_tokens(self, kind: NodeKind, images: int) -> float:
-        """What one call will write."""
+        """Expected output of one call."""
         return usual_tokens(kind, images) * (self.leaf if kind == NodeKind.LEAF else self.branch)
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """``binds`` is the limit that decides the time; ``cost_most`` what it costs if every reply
-    takes all of its max_tokens."""
+    """``binds``: the limit that decides the time. ``cost_most``: the cost if every reply takes all
+    of its max_tokens."""
 
     requests: int
     leaves: int
@@ -74,8 +74,8 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class OpenNode:
-    """A node that is still to be asked. ``image_tokens``: of a leaf's images; ``note_bytes``: of
-    the texts below a branch that are there already, ``open_below``: images whose notes are not."""
+    """A node that is not called yet. ``image_tokens``: of a leaf's images. ``note_bytes``: of the
+    existing notes below a branch; ``open_below``: images below it without notes yet."""
 
     kind: NodeKind
     images: int
@@ -86,7 +86,7 @@ class OpenNode:
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """What is still to be asked: requests, images shown in them, tokens and money in all."""
+    """What is left of a job: requests, images in them, and their tokens and money in total."""
 
     requests: int
     images: int
@@ -97,7 +97,7 @@ class Ahead:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Of one call: asked, usually written, and written at most."""
+    """Tokens of one call: prompt, expected output, and output at most."""
 
     prompt: int
     written: float
@@ -105,19 +105,19 @@ class Tokens:
 
 
 def tokens_of_size(width: int, height: int, detail: Detail) -> int:
-    """Prompt tokens of an image found at width x height: shrunk, padded and counted as sent."""
+    """Prompt tokens of an original of width x height, after resizing and padding."""
     return image_tokens(*pad_plan(*plan_resize(width, height, detail)), detail)
 
 
 def usual_tokens(kind: NodeKind, images: int) -> float:
-    """What a call usually writes."""
+    """Usual output tokens of a call."""
     if kind == NodeKind.LEAF:
         return LEAF_TOKENS + LEAF_TOKENS_PER_IMAGE * images
     return BRANCH_TOKENS + BRANCH_TOKENS_PER_IMAGE * images
 
 
 def habit_of(past: Sequence[PastCall]) -> Habit:
-    """What past calls say of the next ones; what they do not say stays usual."""
+    """A model's habit by its past calls, with usual values where there are none."""
     seconds = [call.seconds for call in past]
     return Habit(
         leaf=_factor([call for call in past if call.kind == NodeKind.LEAF]),
@@ -133,15 +133,15 @@ def estimate(
     price: Price,
     limits: AccountLimits,
 ) -> Estimate:
-    """The whole job. ``leaves``: the prompt tokens of each image of each leaf that has images."""
-    plan = plan_tree(len(leaves), fan_in_of(ask, len(leaves))) if leaves else []
-    asked = [node for node in plan if node.level == 0 or asks_above(ask)]
+    """Estimate a job. ``leaves``: per leaf that has images, the prompt tokens of each image."""
+    plan = plan_tree(len(leaves), ask.fan_in(len(leaves))) if leaves else []
+    asked = [node for node in plan if node.level == 0 or ask.asks_above_leaves]
     calls = [_call(ask, node, leaves, plan, habit) for node in asked]
     prompt = sum(call.prompt for call in calls)
     written = round(sum(call.written for call in calls))
     most = sum(call.written_most for call in calls)
     levels = max((node.level for node in plan), default=0)
-    above = levels if asks_above(ask) else 0  # what code composes takes no time worth telling
+    above = levels if ask.asks_above_leaves else 0  # composing in code takes almost no time
     seconds, binds = time_at(limits, len(leaves), len(calls), above, prompt + written, habit)
     return Estimate(
         requests=len(calls),
@@ -158,13 +158,15 @@ def estimate(
     )
 
 
-def ahead(nodes: Sequence[OpenNode], words: str, habit: Habit, price: Price) -> Ahead:
-    """What a planned job still takes. ``words``: what each of its requests repeats."""
-    repeated = REQUEST_TOKENS + len(words.encode()) // BYTES_PER_TOKEN
+def ahead(nodes: Sequence[OpenNode], repeated: str, habit: Habit, price: Price) -> Ahead:
+    """What a planned job still takes. ``repeated``: the text that each of its requests repeats."""
+    instructions = REQUEST_TOKENS + len(repeated.encode()) // BYTES_PER_TOKEN
     prompt = written = 0.0
     for node in nodes:
-        unknown = habit.completion_tokens(NodeKind.LEAF, node.open_below) * (node.open_below > 0)
-        prompt += repeated + node.image_tokens + node.note_bytes / BYTES_PER_TOKEN + unknown
+        notes = node.note_bytes / BYTES_PER_TOKEN
+        if node.open_below:
+            notes += habit.completion_tokens(NodeKind.LEAF, node.open_below)
+        prompt += instructions + node.image_tokens + notes
         written += habit.completion_tokens(node.kind, node.images)
     money = cost(price, round(prompt), 0, round(written))
     images = sum(node.images for node in nodes if node.kind == NodeKind.LEAF)
@@ -174,7 +176,7 @@ def ahead(nodes: Sequence[OpenNode], words: str, habit: Habit, price: Price) -> 
 def time_at(
     limits: AccountLimits, leaves: int, requests: int, levels: int, tokens: int, habit: Habit
 ) -> tuple[float, str]:
-    """Seconds the calls take at the account's limits, and which limit decides."""
+    """Seconds that the calls take at the account's limits, and the limit that decides."""
     waits = {
         "concurrency": -(-leaves // limits.concurrency) * habit.call_seconds,
         "rpm": max(requests - 1, 0) // limits.rpm * WINDOW_SECONDS,
@@ -192,15 +194,15 @@ def _call(
     plan: Sequence[PlannedNode],
     habit: Habit,
 ) -> Tokens:
-    """What a node's call takes."""
+    """The tokens of a node's call."""
     below = leaves[node.first : node.last + 1]
     images = sum(map(len, below))
-    whole = node.parent is None
+    is_root = node.parent is None
     if node.level == 0:
         written = habit.completion_tokens(NodeKind.LEAF, images)
-        body = _leaf_body(ask, images, whole)
-        if ask.shaping is not None:
-            written += images * FIELD_TOKENS * ask.shaping.parts.fields
+        body = _leaf_body(ask, images, is_root)
+        if ask.answer_spec is not None:
+            written += images * FIELD_TOKENS * ask.answer_spec.parts.fields
         return Tokens(_text_tokens(body) + sum(below[0]), written, int(body["max_tokens"]))
     notes = sum(
         habit.completion_tokens(
@@ -209,15 +211,15 @@ def _call(
         )
         for child in _children(plan, node)
     )
-    body = read_body(ask, [], images, whole)
+    body = notes_body(ask, [], images, is_root)
     written = habit.completion_tokens(NodeKind.BRANCH, images)
     return Tokens(_text_tokens(body) + round(notes), written, int(body["max_tokens"]))
 
 
-def _leaf_body(ask: RequestContext, images: int, whole: bool) -> Body:
-    if ask.shaping is None:
-        return look_body(ask, [""] * images, whole)
-    leaf = Leaf(ask, ask.shaping, {n: n for n in range(1, images + 1)}, whole)
+def _leaf_body(ask: RequestContext, images: int, is_root: bool) -> Body:
+    if ask.answer_spec is None:
+        return images_body(ask, [""] * images, is_root)
+    leaf = PerImageLeaf(ask, ask.answer_spec, {n: n for n in range(1, images + 1)}, is_root)
     return leaf.body(leaf.first(), [""] * images)
 
 
@@ -225,11 +227,9 @@ def _children(plan: Sequence[PlannedNode], node: PlannedNode) -> list[PlannedNod
     return [child for child in plan if child.parent is not None and plan[child.parent] is node]
 
 
-def _text_tokens(body: dict[str, object]) -> int:
+def _text_tokens(body: Body) -> int:
     total = 0
-    messages = body["messages"]
-    assert isinstance(messages, list), "a body has messages"
-    for message in messages:
+    for message in body["messages"]:
         content = message["content"]
         texts = [content] if isinstance(content, str) else [p.get("text", "") for p in content]
         total += sum(-(-len(text.encode()) // BYTES_PER_TOKEN) for text in texts)

@@ -1,4 +1,4 @@
-"""How long calls waited for the account: a histogram that any number of processes add to."""
+"""How long calls waited for the account's limits: a histogram shared by all processes."""
 
 from __future__ import annotations
 
@@ -7,32 +7,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 BUCKETS = (0.0, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0, 300.0)
-"""Upper bounds in seconds; what is longer falls into one more. A full window is 60."""
+"""Upper bounds in seconds, with one more bucket for longer waits. A full window is 60."""
 NOT_HELD = "none"
-"""What held a call that went at once."""
+"""The kind recorded for a call that did not wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class WaitHistogram:
-    """Waits for one limit: how many fell into each bucket (not cumulative), and their sum."""
+    """Waits for one limit: the number in each bucket (not cumulative), and their sum."""
 
     counts: tuple[int, ...]
     seconds: float
 
 
 def bucket_of(seconds: float) -> int:
-    """The number of the bucket that ``seconds`` falls into."""
+    """The index of the bucket for ``seconds``."""
     return bisect_left(BUCKETS, seconds)
 
 
 def observations(waited: Mapping[str, float]) -> list[tuple[str, int, float]]:
-    """What one call adds: (what held it, bucket, seconds) for each limit that did."""
+    """The entries of one call: (kind, bucket, seconds) for each limit it waited for."""
     held = {str(kind): seconds for kind, seconds in waited.items() if seconds > 0}
     return [(kind, bucket_of(s), s) for kind, s in (held or {NOT_HELD: 0.0}).items()]
 
 
 def read(fields: Mapping[str, int]) -> dict[str, WaitHistogram]:
-    """What was added up under ``<kind>:<bucket>`` (calls) and ``<kind>:us`` (microseconds)."""
+    """Histograms by kind, from the sums at ``<kind>:<bucket>`` (calls) and ``<kind>:us``
+    (microseconds)."""
     kinds = {field.partition(":")[0] for field in fields}
     return {
         kind: WaitHistogram(

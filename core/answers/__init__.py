@@ -1,1 +1,1 @@
-"""Structured answers: JSON Schemas, records of images merged in code, totals."""
+"""Structured answers: JSON Schemas, image records merged in code, totals."""

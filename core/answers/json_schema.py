@@ -1,7 +1,6 @@
-"""JSON schemas as people give them: checked, resolved, and made fit to travel in a request.
+"""JSON schemas of users: checked, resolved, and adapted for a request.
 
-They are read as draft 2020-12, what pydantic writes. References stay inside the schema: nothing is
-ever fetched.
+Read as draft 2020-12, which pydantic writes. References stay inside the schema; nothing is fetched.
 """
 
 from __future__ import annotations
@@ -12,16 +11,16 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import WrongUsage
 
-if TYPE_CHECKING:  # a twentieth of every process's start, for jobs with a schema alone
+if TYPE_CHECKING:  # 5 % of the start time of every process; only jobs with a schema need it
     from jsonschema import Draft202012Validator
 
 Schema = dict[str, Any]
 
 SCHEMA_CHARACTERS_MAX = 100_000
 DEEPEST = 32
-"""References followed in a row; more are a circle."""
+"""References followed in a row; more are taken for a cycle."""
 ANSWER = "image_answer"
-"""What a travelling schema is called among its $defs."""
+"""Name of the answer's schema among the $defs of a request."""
 ROOT = "answer_root"
 IMAGE = "x-image"
 MERGE = "x-merge"
@@ -35,7 +34,7 @@ _ELSEWHERE = ("$id", "$anchor", "$dynamicRef", "$dynamicAnchor")
 
 
 def check(schema: Schema) -> None:
-    """Raises WrongUsage, naming what to change, where ``schema`` cannot shape an answer."""
+    """Raises WrongUsage, which names what to change, if ``schema`` cannot describe an answer."""
     if len(json.dumps(schema)) > SCHEMA_CHARACTERS_MAX:
         raise WrongUsage(f"schema: more than {SCHEMA_CHARACTERS_MAX:,} characters")
     from jsonschema import Draft202012Validator
@@ -46,25 +45,25 @@ def check(schema: Schema) -> None:
     except SchemaError as error:
         raise WrongUsage(f"schema: {error.json_path}: {error.message}") from None
     if {ANSWER, ROOT}.intersection({**schema.get("$defs", {}), **schema.get("definitions", {})}):
-        raise WrongUsage(f"schema: {ANSWER} and {ROOT} are names of ours: call it otherwise")
-    walked(schema, lambda part: _check_part(schema, part))
+        raise WrongUsage(f"schema: the names {ANSWER} and {ROOT} are reserved: choose another")
+    for part in _parts(schema):
+        _check_part(schema, part)
     if kind_of(resolved(schema, schema)[0]) != "object":
-        raise WrongUsage("schema: the answer must be an object: say 'type': 'object' at its top")
+        raise WrongUsage("schema: the answer must be an object: set 'type': 'object' at the top")
 
 
-def _check_part(root: Schema, part: Schema) -> Schema:
-    for word in _ELSEWHERE:
-        if word in part and not (word == "$id" and part is root):
-            raise WrongUsage(f"schema: {word} is not supported: refer with '#/$defs/NAME'")
+def _check_part(root: Schema, part: Schema) -> None:
+    for keyword in _ELSEWHERE:
+        if keyword in part and not (keyword == "$id" and part is root):
+            raise WrongUsage(f"schema: {keyword} is not supported: refer with '#/$defs/NAME'")
     if "$ref" in part:
         referred(root, part["$ref"])
     if part.get(IMAGE) and kind_of(resolved(root, part)[0]) != "integer":
-        raise WrongUsage(f"schema: {IMAGE} belongs to a property of type integer")
-    return part
+        raise WrongUsage(f"schema: {IMAGE} needs a property of type integer")
 
 
 def validator(schema: Schema) -> Draft202012Validator:
-    """A validator that fetches nothing."""
+    """A validator of ``schema`` that fetches nothing."""
     from jsonschema import Draft202012Validator
     from referencing import Registry
 
@@ -72,42 +71,51 @@ def validator(schema: Schema) -> Draft202012Validator:
 
 
 def walked(schema: Any, change: Callable[[Schema], Schema]) -> Any:
-    """``schema`` with ``change`` applied to it and to every schema inside, the outer first."""
+    """``schema`` with ``change`` applied to it and then to every schema inside it."""
     if not isinstance(schema, dict):
-        return schema  # true and false are schemas, too
-    made: Schema = {}
+        return schema  # true and false are schemas too
+    changed: Schema = {}
     for key, value in change(schema).items():
         if key in _NAMED and isinstance(value, dict):
-            made[key] = {name: walked(each, change) for name, each in value.items()}
+            changed[key] = {name: walked(part, change) for name, part in value.items()}
         elif key in _LISTED and isinstance(value, list):
-            made[key] = [walked(each, change) for each in value]
+            changed[key] = [walked(part, change) for part in value]
         else:
-            made[key] = walked(value, change) if key in _SINGLE else value
-    return made
+            changed[key] = walked(value, change) if key in _SINGLE else value
+    return changed
+
+
+def _parts(schema: Schema) -> list[Schema]:
+    """``schema`` and every schema inside it, the outer ones first."""
+    parts: list[Schema] = []
+
+    def collect(part: Schema) -> Schema:
+        parts.append(part)
+        return part
+
+    walked(schema, collect)
+    return parts
 
 
 def referred(root: Schema, reference: str) -> Schema:
-    """What ``reference`` (``#``, ``#/$defs/Item``) names. Raises WrongUsage where nothing does."""
-    place: Any = root
-    found = reference.startswith("#")
+    """The schema that ``reference`` (``#``, ``#/$defs/Item``) names. Raises WrongUsage if none."""
+    target: Any = root if (reference + "/").startswith("#/") else None
     for step in reference[1:].split("/")[1:]:
         name = step.replace("~1", "/").replace("~0", "~")
-        if isinstance(place, list) and name.isdecimal() and int(name) < len(place):
-            place = place[int(name)]
-        elif isinstance(place, dict) and name in place:
-            place = place[name]
+        if isinstance(target, list) and name.isdecimal() and int(name) < len(target):
+            target = target[int(name)]
         else:
-            found = False
-            break
-    if not found or not isinstance(place, dict) or not (reference + "/").startswith("#/"):
+            target = target.get(name) if isinstance(target, dict) else None
+    if not isinstance(target, dict):
         raise WrongUsage(f"schema: {reference!r} refers to nothing inside the schema")
-    return place
+    return target
 
 
 def resolved(root: Schema, schema: Schema) -> tuple[Schema, bool]:
     """The schema behind references and 'or null', and whether null is allowed.
 
-    What stands beside a reference (a description, a rule) wins. Several real alternatives stay.
+    Keywords beside a reference (a description, a rule) override those it refers to. A choice of
+    several non-null alternatives stays as it is.
     """
     nullable = False
     for _ in range(DEEPEST):
@@ -117,7 +125,7 @@ def resolved(root: Schema, schema: Schema) -> tuple[Schema, bool]:
             break
         schema = inner
     else:
-        raise WrongUsage(f"schema: a circle of references: {json.dumps(schema)[:200]}")
+        raise WrongUsage(f"schema: the references form a cycle: {json.dumps(schema)[:200]}")
     kinds = schema.get("type")
     if isinstance(kinds, list):
         real = [kind for kind in kinds if kind != "null"]
@@ -125,26 +133,26 @@ def resolved(root: Schema, schema: Schema) -> tuple[Schema, bool]:
         schema = {**schema, "type": real[0] if len(real) == 1 else real}
     if None in schema.get("enum", ()):
         nullable = True
-        schema = {**schema, "enum": [each for each in schema["enum"] if each is not None]}
+        schema = {**schema, "enum": [value for value in schema["enum"] if value is not None]}
     return schema, nullable
 
 
 def _one_step(root: Schema, schema: Schema) -> tuple[Schema | None, bool]:
-    """What ``schema`` stands for; None where it stands for itself."""
+    """The schema that ``schema`` refers to, or None; and whether it allows null beside that."""
     if "$ref" in schema:
-        return referred(root, schema["$ref"]) | _without(schema, "$ref"), False
-    for word in ("anyOf", "oneOf", "allOf"):
-        parts = schema.get(word)
+        return referred(root, schema["$ref"]) | without(schema, "$ref"), False
+    for keyword in ("anyOf", "oneOf", "allOf"):
+        parts = schema.get(keyword)
         if parts:
             real = [part for part in parts if not _is_null(part)]
             if len(real) != 1 or not isinstance(real[0], dict):
                 return None, len(real) < len(parts)
-            return real[0] | _without(schema, word), len(real) < len(parts)
+            return real[0] | without(schema, keyword), len(real) < len(parts)
     return None, False
 
 
 def kind_of(schema: Schema) -> str:
-    """The one type of a resolved schema; empty where it has several or says none."""
+    """The type of a resolved schema; empty if it has several types or none."""
     kind = schema.get("type")
     if isinstance(kind, str):
         return kind
@@ -157,55 +165,42 @@ def kind_of(schema: Schema) -> str:
 
 
 def given_texts(schema: Schema) -> frozenset[str]:
-    """The texts that a schema has as values: its enums and constants."""
-    found: list[Any] = []
-
-    def note(part: Schema) -> Schema:
-        found.extend([*part.get("enum", ()), part.get("const")])
-        return part
-
-    walked(schema, note)
-    return frozenset(each for each in found if isinstance(each, str))
+    """The strings among the enum values and constants of a schema."""
+    values = (v for part in _parts(schema) for v in (*part.get("enum", ()), part.get("const")))
+    return frozenset(value for value in values if isinstance(value, str))
 
 
 def travelling(root: Schema, schema: Schema) -> dict[str, Schema]:
-    """``$defs`` for a request in which ANSWER is ``schema``, a part or relative of ``root``.
+    """``$defs`` for a request in which ANSWER is ``schema``, a part of ``root`` or derived from it.
 
-    Our own words are gone, and so are the properties that code fills in; references follow.
+    Without our ``x-`` keywords and the properties that code fills in; references are adapted.
     """
     return {
-        **{name: _portable(each) for name, each in _definitions(root).items()},
-        ANSWER: _portable(_without(schema, "$defs", "definitions")),
+        **{name: _portable(definition) for name, definition in _definitions(root).items()},
+        ANSWER: _portable(without(schema, "$defs", "definitions")),
     }
 
 
 def _definitions(root: Schema) -> dict[str, Schema]:
-    """The definitions of ``root``, and itself where something refers to another place in it."""
-    given = {**root.get("definitions", {}), **root.get("$defs", {})}
-    elsewhere: list[str] = []
-
-    def note(part: Schema) -> Schema:
-        reference = part.get("$ref", "#/$defs/")
-        if not reference.startswith(("#/$defs/", "#/definitions/")):
-            elsewhere.append(reference)
-        return part
-
-    walked(root, note)
-    if elsewhere:
-        given[ROOT] = _without(root, "$defs", "definitions")
-    return given
+    """The definitions of ``root``; also ``root`` itself if a reference leads outside of them."""
+    definitions = {**root.get("definitions", {}), **root.get("$defs", {})}
+    references = [part["$ref"] for part in _parts(root) if "$ref" in part]
+    if not all(reference.startswith(("#/$defs/", "#/definitions/")) for reference in references):
+        definitions[ROOT] = without(root, "$defs", "definitions")
+    return definitions
 
 
 def _portable(schema: Schema) -> Schema:
-    made: Schema = walked(schema, _ported)
-    return made
+    portable: Schema = walked(schema, _ported)
+    return portable
 
 
 def _ported(part: Schema) -> Schema:
     kept = {key: value for key, value in part.items() if not _is_ours(key)}
-    if isinstance(kept.get("properties"), dict):
-        filled = {name for name, each in kept["properties"].items() if is_image(each)}
-        kept["properties"] = {n: each for n, each in kept["properties"].items() if n not in filled}
+    properties = kept.get("properties")
+    if isinstance(properties, dict):
+        filled = {name for name, part in properties.items() if is_image(part)}
+        kept["properties"] = without(properties, *filled)
         if "required" in kept:
             kept["required"] = [name for name in kept["required"] if name not in filled]
     if "$ref" in kept:
@@ -224,7 +219,7 @@ def _is_ours(key: str) -> bool:
 
 
 def is_image(schema: Any) -> bool:
-    """Whether code fills this property with the image's position."""
+    """Whether code fills in this property with the image's position."""
     return isinstance(schema, dict) and bool(schema.get(IMAGE))
 
 
@@ -232,41 +227,41 @@ def _is_null(schema: Any) -> bool:
     return isinstance(schema, dict) and schema.get("type") == "null"
 
 
-def _without(schema: Schema, *words: str) -> Schema:
-    return {key: value for key, value in schema.items() if key not in words}
+def without(schema: Schema, *keywords: str) -> Schema:
+    return {key: value for key, value in schema.items() if key not in keywords}
 
 
 def fill_positions(root: Schema, schema: Any, value: Any, position: int) -> Any:
-    """``value`` in the order of its schema, each ``x-image`` property being ``position``."""
-    found = resolved(root, schema)[0] if isinstance(schema, dict) else {}
+    """``value`` in the order of its schema, with ``position`` in each ``x-image`` property."""
+    known = resolved(root, schema)[0] if isinstance(schema, dict) else {}
     if isinstance(value, dict):
-        return _fill_object(root, found, value, position)
+        return _fill_object(root, known, value, position)
     if isinstance(value, list):
-        return [fill_positions(root, found.get("items"), item, position) for item in value]
+        return [fill_positions(root, known.get("items"), item, position) for item in value]
     return value
 
 
 def _fill_object(
     root: Schema, schema: Schema, value: dict[str, Any], position: int
 ) -> dict[str, Any]:
-    made: dict[str, Any] = {}
-    for name, each in schema.get("properties", {}).items():
-        if is_image(each):
-            made[name] = position
+    filled: dict[str, Any] = {}
+    for name, part in schema.get("properties", {}).items():
+        if is_image(part):
+            filled[name] = position
         elif name in value:
-            made[name] = fill_positions(root, each, value[name], position)
-    for name, given in value.items():
-        if name not in made:
-            made[name] = fill_positions(root, schema.get("additionalProperties"), given, position)
-    return made
+            filled[name] = fill_positions(root, part, value[name], position)
+    for name, entry in value.items():
+        if name not in filled:
+            filled[name] = fill_positions(root, schema.get("additionalProperties"), entry, position)
+    return filled
 
 
 def map_strings(value: Any, change: Callable[[str], str]) -> Any:
-    """``value`` with ``change`` applied to every string in it; keys stay."""
+    """``value`` with ``change`` applied to every string in it, but not to keys."""
     if isinstance(value, str):
         return change(value)
     if isinstance(value, list):
         return [map_strings(item, change) for item in value]
     if isinstance(value, dict):
-        return {name: map_strings(each, change) for name, each in value.items()}
+        return {name: map_strings(item, change) for name, item in value.items()}
     return value

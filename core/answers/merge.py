@@ -1,8 +1,8 @@
-"""Merge rules: how the records of single images become one object. Arithmetic is done here.
+"""Merges the records of single images into one object. Code does the arithmetic.
 
-A rule stands at each property of the schema: what its type asks for, or its ``x-merge``. Records
-are folded all at once, in the order of their images, so a mean is a mean of images and the order
-in which workers finish changes nothing. A null says nothing and is left out.
+Each property of the schema has a merge rule: its ``x-merge``, or the default of its type. All
+records are merged at once in the order of their images. So a mean is a mean over images, and the
+order in which workers finish does not matter. Nulls are ignored.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from core.answers.json_schema import IMAGE, MERGE, Schema, is_image, kind_of, resolved
+from core.answers.json_schema import MERGE, Schema, is_image, kind_of, resolved, without
 from core.errors import WrongUsage
 
 NUMBERS = ("integer", "number")
@@ -32,7 +32,7 @@ FITS: dict[str, tuple[str, ...]] = {
     "last": (),
     "most_common": (),
 }
-"""Each rule and the types it takes; none: every type."""
+"""Each rule and the types it accepts; an empty tuple means every type."""
 BY_TYPE = {
     "integer": "add",
     "number": "add",
@@ -46,9 +46,9 @@ DEEPEST = 12
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One place of the schema. ``merge`` is one of FITS, or ``object``: by property.
+    """The rule at one place of the schema. ``merge``: a key of FITS, or ``object`` (by property).
 
-    ``schema`` is resolved; ``entries`` is the rule of an object's free entries, if it has any.
+    ``schema`` is resolved. ``entries``: the rule for an object's additional properties, if allowed.
     """
 
     merge: str
@@ -59,8 +59,8 @@ class Rule:
 
     @property
     def image(self) -> bool:
-        """Filled by code with the image's position."""
-        return bool(self.schema.get(IMAGE))
+        """Whether code fills it in with the image's position."""
+        return is_image(self.schema)
 
     def below(self) -> Iterator[Rule]:
         yield from (self.properties or {}).values()
@@ -69,48 +69,48 @@ class Rule:
 
     @property
     def needs_words(self) -> bool:
-        """Whether something in it has to be written by the model."""
+        """Whether the model has to write text for it."""
         return self.merge == "text" or any(rule.needs_words for rule in self.below())
 
 
 def rule_of(root: Schema) -> Rule:
-    """The rules of a whole schema. Raises WrongUsage naming the place that has none."""
+    """The rules of a schema. Raises WrongUsage, which names the place that cannot be merged."""
     return _rule(root, root, "", 0)
 
 
 def _rule(root: Schema, schema: Any, path: str, depth: int) -> Rule:
     if not isinstance(schema, dict):
-        raise WrongUsage(f"schema: {path or 'it'} says nothing of its type, so it cannot be merged")
+        raise WrongUsage(f"schema: {path or 'it'} has no type, so it cannot be merged")
     if depth > DEEPEST:
         raise WrongUsage(f"schema: {path} is nested deeper than {DEEPEST}: put it in an array")
-    found, nullable = resolved(root, schema)
-    merge = found.get(MERGE) or _default(found, path)
-    kind = kind_of(found)
+    known, nullable = resolved(root, schema)
+    merge = known.get(MERGE) or _default(known, path)
+    kind = kind_of(known)
     if merge not in FITS and merge != "object":
-        raise WrongUsage(f"schema: {path}: there is no {MERGE} {merge!r}: {', '.join(FITS)}")
+        raise WrongUsage(f"schema: {path}: unknown {MERGE} {merge!r}; known: {', '.join(FITS)}")
     if FITS.get(merge) and kind not in FITS[merge]:
         raise WrongUsage(f"schema: {path}: {MERGE} {merge!r} does not fit the type {kind or 'any'}")
     if merge != "object":
-        return Rule(merge, found, nullable)
+        return Rule(merge, known, nullable)
     properties = {
-        name: _rule(root, each, f"{path}.{name}".strip("."), depth + 1)
-        for name, each in found.get("properties", {}).items()
+        name: _rule(root, part, f"{path}.{name}".strip("."), depth + 1)
+        for name, part in known.get("properties", {}).items()
     }
-    free = found.get("additionalProperties")
-    entries = _rule(root, free, f"{path}.*".strip("."), depth + 1) if _says(free) else None
-    if entries is not None and entries.needs_words:  # named by the images: who would be asked?
-        raise WrongUsage(f"schema: {path or 'the object'}: free entries of text need an {MERGE}")
+    free = known.get("additionalProperties")
+    has_entries = isinstance(free, dict) and bool(free)
+    entries = _rule(root, free, f"{path}.*".strip("."), depth + 1) if has_entries else None
+    # images choose the names of such entries, so no request could name the texts to write
+    if entries is not None and entries.needs_words:
+        raise WrongUsage(
+            f"schema: {path or 'the object'}: additionalProperties of type string need an {MERGE}"
+        )
     if not properties and entries is None:
         raise WrongUsage(f"schema: {path or 'the object'} has no properties")
-    return Rule("object", found, nullable, properties, entries)
-
-
-def _says(free: Any) -> bool:
-    return isinstance(free, dict) and bool(free)
+    return Rule("object", known, nullable, properties, entries)
 
 
 def _default(schema: Schema, path: str) -> str:
-    """The rule of a type; a choice of given words is voted on."""
+    """The default rule of a type; values of an enum are voted on."""
     if is_image(schema) or "const" in schema:
         return "first"
     if "enum" in schema:
@@ -119,46 +119,44 @@ def _default(schema: Schema, path: str) -> str:
     if kind == "array" and schema.get("uniqueItems"):
         return "union"
     if kind not in BY_TYPE:
-        raise WrongUsage(f"schema: {path or 'it'} has no one type: give it a type, or an {MERGE}")
+        raise WrongUsage(f"schema: {path or 'it'} needs a single type, or an {MERGE}")
     return BY_TYPE[kind]
 
 
 def merged(rule: Rule, values: Sequence[Any], words: Any = None) -> Any:
-    """``values`` (one an image, in order) as one; ``words`` has what the model wrote, in the shape
-    of the object. None where nothing was said and the type has no empty value."""
-    said = [value for value in values if value is not None]
+    """``values`` (one per image, in order) merged into one. ``words``: the texts that the model
+    wrote, in the structure of the object. None if all are null and the type has no empty value."""
+    present = [value for value in values if value is not None]
     if rule.merge == "object":
-        if rule.nullable and not said and not words:
+        if rule.nullable and not present and not words:
             return None
-        return _object(rule, said, words if isinstance(words, Mapping) else {})
+        return _object(rule, present, words if isinstance(words, Mapping) else {})
     if rule.merge == "text":
-        return words if words is not None else _one_text(said)
-    if not said:
-        return _nothing(rule)
-    return _FOLDS[rule.merge](said, rule.schema)
+        return words if words is not None else _common_text(present)
+    return _FOLDS[rule.merge](present, rule.schema) if present else _empty_value(rule)
 
 
 def _object(rule: Rule, values: Sequence[Any], words: Mapping[str, Any]) -> dict[str, Any]:
-    made: dict[str, Any] = {}
-    for name, each in (rule.properties or {}).items():
-        value = merged(each, [value.get(name) for value in values], words.get(name))
-        if value is not None or each.nullable or name in rule.schema.get("required", ()):
-            made[name] = value
+    rules = rule.properties or {}
+    combined: dict[str, Any] = {}
+    for name, inner in rules.items():
+        value = merged(inner, [record.get(name) for record in values], words.get(name))
+        if value is not None or inner.nullable or name in rule.schema.get("required", ()):
+            combined[name] = value
     if rule.entries is not None:
-        names = dict.fromkeys(name for value in values for name in value if name not in made)
-        for name in names:
-            if name not in (rule.properties or {}):
-                made[name] = merged(rule.entries, [value.get(name) for value in values])
-    return made
+        for name in dict.fromkeys(name for record in values for name in record):
+            if name not in rules:
+                combined[name] = merged(rule.entries, [record.get(name) for record in values])
+    return combined
 
 
-def _one_text(said: Sequence[Any]) -> Any:
-    """Where nobody wrote words there is one text at most."""
-    return said[0] if len(set(said)) == 1 else None
+def _common_text(values: Sequence[Any]) -> Any:
+    """The text, if the model wrote none and all images have the same; else None."""
+    return values[0] if len(set(values)) == 1 else None
 
 
-def _nothing(rule: Rule) -> Any:
-    """What a property is when no image said anything of it."""
+def _empty_value(rule: Rule) -> Any:
+    """The value of a property that is null in every record."""
     if rule.nullable:
         return None
     empty: dict[str, Any] = {"add": 0, "join": [], "union": [], "any": False, "all": True}
@@ -168,55 +166,57 @@ def _nothing(rule: Rule) -> Any:
 Fold = Callable[[Sequence[Any], Schema], Any]
 
 
-def _add(said: Sequence[Any], schema: Schema) -> Any:
-    return _plain(_sum(said), schema)
+def _add(values: Sequence[Any], schema: Schema) -> Any:
+    return _number_for(exact_sum(values), schema)
 
 
-def _mean(said: Sequence[Any], schema: Schema) -> Any:
-    return _plain(_sum(said) / len(said), schema)
+def _mean(values: Sequence[Any], schema: Schema) -> Any:
+    return _number_for(exact_sum(values) / len(values), schema)
 
 
-def _sum(said: Sequence[Any]) -> Decimal:
-    """Exact as written: 0.1 and 0.2 are 0.3."""
-    return sum((Decimal(str(value)) for value in said), Decimal(0))
+def exact_sum(values: Sequence[Any]) -> Decimal:
+    """The decimal sum of the numbers as written: 0.1 and 0.2 give 0.3."""
+    return sum((Decimal(str(value)) for value in values), Decimal(0))
 
 
-def _plain(value: Decimal, schema: Schema) -> int | float:
-    """A number as JSON has it; a whole one where the type is integer (a mean is rounded)."""
-    if kind_of(schema) == "integer":
-        return round(value)
+def json_number(value: Decimal) -> int | float:
     return int(value) if value == value.to_integral_value() else float(value)
 
 
-def _join(said: Sequence[Any], schema: Schema) -> Any:
-    return [item for value in said for item in value]
+def _number_for(value: Decimal, schema: Schema) -> int | float:
+    """``value`` as a JSON number; rounded if the type is integer (a mean)."""
+    return round(value) if kind_of(schema) == "integer" else json_number(value)
 
 
-def _union(said: Sequence[Any], schema: Schema) -> Any:
+def _join(values: Sequence[Any], schema: Schema) -> Any:
+    return [item for value in values for item in value]
+
+
+def _union(values: Sequence[Any], schema: Schema) -> Any:
     kept: dict[str, Any] = {}
-    for item in _join(said, schema):
+    for item in _join(values, schema):
         kept.setdefault(canonical(item), item)
     return list(kept.values())
 
 
-def _most_common(said: Sequence[Any], schema: Schema) -> Any:
-    """The value said most often; of equals the one said first."""
-    counts = Counter(canonical(value) for value in said)
-    most = max(counts.values())
-    return next(value for value in said if counts[canonical(value)] == most)
+def _most_common(values: Sequence[Any], schema: Schema) -> Any:
+    """The most frequent value; among equally frequent ones the first."""
+    texts = [canonical(value) for value in values]
+    ((most_common, _),) = Counter(texts).most_common(1)
+    return values[texts.index(most_common)]
 
 
 _FOLDS: dict[str, Fold] = {
     "add": _add,
     "mean": _mean,
-    "min": lambda said, _: min(said),
-    "max": lambda said, _: max(said),
+    "min": lambda values, _: min(values),
+    "max": lambda values, _: max(values),
     "join": _join,
     "union": _union,
-    "any": lambda said, _: any(said),
-    "all": lambda said, _: all(said),
-    "first": lambda said, _: said[0],
-    "last": lambda said, _: said[-1],
+    "any": lambda values, _: any(values),
+    "all": lambda values, _: all(values),
+    "first": lambda values, _: values[0],
+    "last": lambda values, _: values[-1],
     "most_common": _most_common,
 }
 
@@ -226,48 +226,50 @@ def canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, ensure_ascii=False)
 
 
-_OF_THE_WHOLE: dict[str, tuple[str, ...]] = {
+_OF_THE_SET: dict[str, tuple[str, ...]] = {
     "add": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
     "join": ("minItems", "maxItems", "uniqueItems", "contains", "minContains", "maxContains"),
     "union": ("minItems", "maxItems", "uniqueItems", "contains", "minContains", "maxContains"),
     "text": ("minLength", "maxLength", "pattern", "format"),
 }
-"""What a schema asks of the whole and no single image can promise."""
+"""Constraints on the merged value, which the record of a single image cannot satisfy."""
 _OF_OBJECTS = ("required", "properties", "additionalProperties", "minProperties", "maxProperties")
 _CONDITIONS = ("if", "then", "else", "allOf", "anyOf", "oneOf", "not", "dependentRequired")
 SHOWN_MAX = 100
-"""Free entries of an object that a prompt shows; of more it says how many."""
+"""Additional properties of an object that a prompt shows; above that it shows their number."""
 
 
 def record_schema(rule: Rule, strict: bool) -> Schema:
-    """One image's part of the object: every property, or null.
+    """Schema of one image's record: each property of the object, or null.
 
-    ``strict`` is how it is asked for, with every property; what is left out of a reply is taken
-    for null, so only a record without any is refused.
+    ``strict``: every property is required, as in a request. A reply may leave properties out,
+    which counts as null; it must only have at least one.
     """
     if rule.merge != "object":
-        out = _OF_THE_WHOLE.get(rule.merge, ())
-        return {key: value for key, value in rule.schema.items() if key not in out}
-    out = (*_OF_OBJECTS, *_CONDITIONS)
-    kept = {key: value for key, value in rule.schema.items() if key not in out}
+        return without(rule.schema, *_OF_THE_SET.get(rule.merge, ()))
     parts = {
-        name: or_null(record_schema(each, strict))
-        for name, each in (rule.properties or {}).items()
-        if not each.image
+        name: or_null(record_schema(inner, strict))
+        for name, inner in (rule.properties or {}).items()
+        if not inner.image
     }
     free = or_null(record_schema(rule.entries, strict)) if rule.entries else False
-    made = {**kept, "type": "object", "properties": parts, "additionalProperties": free}
-    return made | ({"required": list(parts)} if strict else {"minProperties": 1 if parts else 0})
+    return {
+        **without(rule.schema, *_OF_OBJECTS, *_CONDITIONS),
+        "type": "object",
+        "properties": parts,
+        "additionalProperties": free,
+        **({"required": list(parts)} if strict else {"minProperties": 1 if parts else 0}),
+    }
 
 
 def words_schema(rule: Rule) -> Schema:
-    """The object with nothing in it but what the model writes about the whole set."""
+    """Schema of the texts about the whole set that the model writes, and of nothing else."""
     if rule.merge == "text":
         return {key: value for key, value in rule.schema.items() if not key.startswith("x-")}
     parts = {
-        name: words_schema(each)
-        for name, each in (rule.properties or {}).items()
-        if each.needs_words
+        name: words_schema(inner)
+        for name, inner in (rule.properties or {}).items()
+        if inner.needs_words
     }
     kept: Schema = {k: rule.schema[k] for k in ("title", "description") if k in rule.schema}
     return {
@@ -284,7 +286,7 @@ def or_null(schema: Schema) -> Schema:
 
 
 def computed(rule: Rule, values: Any) -> Any:
-    """What code can say of the records: the object without its words and its long lists."""
+    """The merged records for a prompt: without texts, and with the length of lists only."""
     return _without_words(rule, merged(rule, values))
 
 
@@ -293,12 +295,12 @@ def _without_words(rule: Rule, value: Any) -> Any:
         return value
     rules = rule.properties or {}
     kept = {}
-    for name, each in value.items():
+    for name, item in value.items():
         inner = rules.get(name, rule.entries)
         if inner is None or inner.merge == "text":
             continue
-        if inner.merge in ("join", "union") or (inner.entries and len(each or ()) > SHOWN_MAX):
-            kept[f"number of {name}"] = len(each or ())
+        if inner.merge in ("join", "union") or (inner.entries and len(item or ()) > SHOWN_MAX):
+            kept[f"number of {name}"] = len(item or ())
         else:
-            kept[name] = _without_words(inner, each)
+            kept[name] = _without_words(inner, item)
     return kept

@@ -1,67 +1,63 @@
-"""What answers with numbers and choices come to, counted in code."""
+"""Totals over answers, computed in code: sums of numbers, counts of choices."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from decimal import Decimal
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from core.answers.json_schema import IMAGE, Schema, kind_of, resolved
+from core.answers.json_schema import Schema, is_image, kind_of, resolved
+from core.answers.merge import exact_sum, json_number
 
 DEEPEST = 6
 
 
 def fields(root: Schema) -> dict[tuple[str, ...], Schema]:
-    """The single values an object of ``root`` has, by path; a list or a map is one value."""
-    found: dict[tuple[str, ...], Schema] = {}
-    _collect(root, root, (), found)
-    return found
+    """The single values in an object of ``root`` by path; a list or map is one value."""
+    return dict(_leaves(root, root, ()))
 
 
-def _collect(
-    root: Schema, schema: Any, path: tuple[str, ...], found: dict[tuple[str, ...], Schema]
-) -> None:
+def _leaves(
+    root: Schema, schema: Any, path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], Schema]]:
     known = resolved(root, schema)[0] if isinstance(schema, dict) else {}
     inner = known.get("properties")
     if not inner or len(path) >= DEEPEST:
-        found[path] = known
+        yield path, known
         return
-    for name, each in inner.items():
-        _collect(root, each, (*path, name), found)
+    for name, part in inner.items():
+        yield from _leaves(root, part, (*path, name))
 
 
 def value_at(value: Any, path: tuple[str, ...]) -> Any:
-    """What stands at ``path``; None where nothing does."""
+    """The value at ``path``, or None."""
     for name in path:
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
 
 
 def totals(root: Schema, answers: Iterable[Any]) -> dict[str, Any]:
-    """By property (``shop.total``): count, sum, min, max of numbers; counts of choices."""
-    said = list(answers)
-    found: dict[str, Any] = {}
+    """By property (``shop.total``): count, sum, min and max of numbers; counts of choices."""
+    answers = list(answers)
+    by_property: dict[str, Any] = {}
     for path, schema in fields(root).items():
-        values = [each for value in said if (each := value_at(value, path)) is not None]
-        made = _total(schema, values)
-        if made is not None:
-            found[".".join(path)] = made
-    return found
+        values = [value for answer in answers if (value := value_at(answer, path)) is not None]
+        total = _total(schema, values)
+        if total is not None:
+            by_property[".".join(path)] = total
+    return by_property
 
 
 def _total(schema: Schema, values: list[Any]) -> dict[str, Any] | None:
     if "enum" in schema or kind_of(schema) == "boolean":
         choices = schema.get("enum", [False, True])
-        return {"counts": {_name(each): _count(values, each) for each in choices}}
-    if schema.get(IMAGE) or kind_of(schema) not in ("integer", "number"):
+        return {"counts": {_name(choice): _count(values, choice) for choice in choices}}
+    if is_image(schema) or kind_of(schema) not in ("integer", "number"):
         return None
     if not values:
         return {"count": 0, "sum": 0, "min": None, "max": None}
-    total = sum((Decimal(str(value)) for value in values), Decimal(0))
-    whole = total == total.to_integral_value()
     return {
         "count": len(values),
-        "sum": int(total) if whole else float(total),
+        "sum": json_number(exact_sum(values)),
         "min": min(values),
         "max": max(values),
     }

@@ -1,1 +1,1 @@
-"""Published facts with their sources and dates: models, tokens, tiers, prices."""
+"""Published facts with sources and dates: models, tokens, tiers, prices."""

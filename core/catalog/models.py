@@ -1,4 +1,4 @@
-"""What models and providers can do, and what they cost, as data with sources and dates."""
+"""Capabilities and prices of models and providers, with sources and dates."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Literal
 
 Family = Literal["step-1o", "step-1v"]
 Structured = Literal["json_schema", "json_object", "text"]
-"""How JSON is asked for: by a schema the endpoint enforces, by its JSON mode, by words alone."""
+"""How to request JSON: a schema that the endpoint enforces, its JSON mode, or only the prompt."""
 
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Per million tokens: input miss, cache hit, output."""
+    """Money per million tokens: input (cache miss), cached input, output."""
 
     currency: str
     prompt: float
@@ -22,22 +22,22 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class ModelProfile:
-    """Limits of one model. Token counts are decimal (256K is 256,000: the careful reading)."""
+    """Limits of one model. Token counts are decimal: 256K is read as 256,000, the safe side."""
 
     context_tokens: int
     images_per_request: int
     family: Family = "step-1o"
     prices: tuple[Price, ...] = ()
-    json_schema: bool = False  # replies can be held to a schema (fact sheet 2.1)
+    json_schema: bool = False  # the endpoint can enforce a schema (fact sheet 2.1)
 
 
 @dataclass(frozen=True, slots=True)
 class ProviderProfile:
-    """How a kind of endpoint is spoken to."""
+    """How to talk to a kind of endpoint."""
 
-    file_store: bool  # images are uploaded once and named by id; else inlined as data URLs
-    request_image_bytes: int  # all images of one request together, base64 (fact sheet 3.1)
-    reasoning: bool  # understands reasoning_effort
+    file_store: bool  # images are uploaded once and sent by id; else inline as data URLs
+    request_image_bytes: int  # sum over the images of one request, in base64 (fact sheet 3.1)
+    reasoning: bool  # supports reasoning_effort
 
 
 PRICES_AS_OF = "2026-09-29"
@@ -63,7 +63,7 @@ MODELS = {
     ),
 }
 UNKNOWN_MODEL = ModelProfile(128_000, 60)
-"""A model we have no facts of: override with OVERSTORY_CONTEXT_TOKENS, _IMAGES_PER_REQUEST."""
+"""For models not in MODELS; OVERSTORY_CONTEXT_TOKENS and _IMAGES_PER_REQUEST override it."""
 
 PROVIDERS = {
     "stepfun": ProviderProfile(file_store=True, request_image_bytes=20_000_000, reasoning=True),
@@ -76,10 +76,10 @@ def model_profile(model: str) -> ModelProfile:
 
 
 def structured_of(model: str, provider: str) -> Structured:
-    """How ``model`` is asked for JSON: held to a schema where that is known to be possible."""
+    """How to request JSON from ``model``: by an enforced schema if that is known to work."""
     known = MODELS.get(model)
-    held = known.json_schema if known else provider == "openai"
-    return "json_schema" if held else "json_object"
+    enforces = known.json_schema if known else provider == "openai"
+    return "json_schema" if enforces else "json_object"
 
 
 def currency_of(base_url: str) -> str:
@@ -88,7 +88,7 @@ def currency_of(base_url: str) -> str:
 
 
 def price_of(model: str, base_url: str) -> Price:
-    """The price of ``model`` in the endpoint's currency; zeros for a model we know no price of."""
+    """The built-in price of ``model`` in the endpoint's currency; zeros if unknown."""
     currency = currency_of(base_url)
     for price in model_profile(model).prices:
         if price.currency == currency:
@@ -97,7 +97,7 @@ def price_of(model: str, base_url: str) -> Price:
 
 
 def cost(price: Price, prompt_tokens: int, cached_tokens: int, completion_tokens: int) -> float:
-    """Money for one call. Cached tokens are part of the prompt and cost the cache-hit price."""
+    """Money for one call. ``prompt_tokens`` includes the cached ones, which cost less."""
     fresh = max(prompt_tokens - cached_tokens, 0)
     total = (
         fresh * price.prompt + cached_tokens * price.cached + completion_tokens * price.completion
@@ -106,4 +106,4 @@ def cost(price: Price, prompt_tokens: int, cached_tokens: int, completion_tokens
 
 
 STORAGE_PRICE_GB_DAY = {"USD": 0.08, "CNY": 0.5}
-"""Stored files, per GB and day (fact sheet section 4)."""
+"""Price of stored files per GB and day (fact sheet section 4)."""

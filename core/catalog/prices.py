@@ -1,9 +1,9 @@
-"""Prices of one's own: a list that overrides what core.catalog.models knows, with its date.
+"""The user's own price list with its date: it overrides core.catalog.models.
 
     {"as_of": "2026-11-20", "currency": "USD",
      "models": {"step-3.7-flash": {"prompt": 0.2, "cached": 0.04, "completion": 1.15}}}
 
-Prices are per million tokens. ``cached`` may be left out: a cache hit costs what a miss does then.
+Prices are per million tokens. Without ``cached``, cached input costs the ``prompt`` price.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ EXAMPLE = '{"as_of": "2026-11-20", "models": {"MODEL": {"prompt": 0.20, "complet
 
 
 class Listed(BaseModel):
-    """What a model costs, per million tokens."""
+    """Price of one model, per million tokens."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     prompt: Money
@@ -30,7 +30,7 @@ class Listed(BaseModel):
 
 
 class PriceList(BaseModel):
-    """Prices as their reader keeps them. Without ``currency`` they are in the endpoint's."""
+    """The list as parsed. Without ``currency``, prices are in the endpoint's currency."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     as_of: datetime.date
@@ -42,7 +42,7 @@ class PriceList(BaseModel):
 
 
 def parse_prices(text: str) -> PriceList:
-    """A PriceList from its JSON. Raises WrongUsage naming each wrong field."""
+    """Parse a PriceList from JSON. Raises WrongUsage, which names each wrong field."""
     try:
         return PriceList.model_validate_json(text)
     except ValidationError as error:
@@ -51,7 +51,7 @@ def parse_prices(text: str) -> PriceList:
 
 
 def find_price(model: str, base_url: str, own: PriceList | None) -> tuple[Price, str] | None:
-    """The price of ``model`` at an endpoint and the date it is of; None where it is not known."""
+    """The price of ``model`` at an endpoint and its date; None if unknown."""
     listed = own.models.get(model) if own else None
     if own is not None and listed is not None:
         cached = listed.prompt if listed.cached is None else listed.cached

@@ -1,8 +1,8 @@
-"""Account limits: the tiers of both published tables as data.
+"""Account limits: the tiers of both published tables.
 
-Source: fact sheet section 5. Table A is the older one (.com, June 2026), table B the newest
-(.ai, from September 2026). A bare name means the newest table that has it; ``a:V0`` names a
-table. Limits may change at any time: a tier is configuration, never a constant.
+Source: fact sheet section 5. Table A is older (.com, June 2026), table B is the newest (.ai, from
+September 2026). ``V0`` is looked up in the newest table that has it; ``a:V0`` names the table.
+The provider may change limits at any time, so the tier is a setting.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from core.errors import WrongUsage
 
 @dataclass(frozen=True, slots=True)
 class AccountLimits:
-    """What one account may do: calls in flight, requests and tokens in any rolling 60 s."""
+    """Limits of one account: calls in flight; requests and tokens in any rolling 60 s."""
 
     concurrency: int
     rpm: int
@@ -41,9 +41,9 @@ NEWEST_FIRST = (TABLE_B, TABLE_A)
 
 
 def tier(name: str) -> AccountLimits:
-    """The limits of a tier: ``V0``, ``b:V0``, ``a:V5``.
+    """The limits of a tier such as ``V0``, ``b:V0`` or ``a:V5``.
 
-    Raises WrongUsage for a name in no table.
+    Raises WrongUsage for an unknown name.
     """
     table, _, level = name.rpartition(":")
     tables = (TABLES[table.lower()],) if table.lower() in TABLES else NEWEST_FIRST

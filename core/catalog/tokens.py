@@ -1,4 +1,4 @@
-"""Tokens: what an image costs, and a bound on what a text can cost, without a tokenizer."""
+"""Tokens of an image, and an upper estimate for text without a tokenizer."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Literal
 Detail = Literal["low", "high"]
 
 LOW_TOKENS = 171
-"""169 and its start and end: what the fact sheet (3.4) gives for low detail and small images."""
+"""Low detail and small images: 169 tokens plus start and end (fact sheet 3.4)."""
 HIGH_TOKENS_MAX = 3164
-"""3024 x 3024 and everything square above it (fact sheet 3.4)."""
+"""Squares of 3024 x 3024 and larger (fact sheet 3.4)."""
 
 
 def image_tokens(width: int, height: int, detail: Detail) -> int:
@@ -19,7 +19,7 @@ def image_tokens(width: int, height: int, detail: Detail) -> int:
     """
     if detail == "low":
         return LOW_TOKENS
-    w, h = _as_the_processor_sees(width, height)
+    w, h = _processor_size(width, height)
     long, short = max(w, h), min(w, h)
     window = _window(long, short)
     if window == 0:
@@ -28,7 +28,7 @@ def image_tokens(width: int, height: int, detail: Detail) -> int:
     return cols * rows * 83 + LOW_TOKENS + (rows - 1)
 
 
-def _as_the_processor_sees(width: int, height: int) -> tuple[int, int]:
+def _processor_size(width: int, height: int) -> tuple[int, int]:
     long, short = max(width, height), min(width, height)
     if short < 32 and long / short > 4:
         width = height = long
@@ -44,7 +44,7 @@ def _window(long: int, short: int) -> int:
 
 
 def _tiles(size: int, window: int) -> int:
-    """Tiles along one axis: snapped to whole windows first, then divided, rounded up."""
+    """Tiles along one axis: full windows, plus one if more than 0.2 of a window is left."""
     ratio = size / window
     if ratio < 1:
         return 1
@@ -52,9 +52,9 @@ def _tiles(size: int, window: int) -> int:
 
 
 def text_tokens_estimate(text: str) -> int:
-    """A tokenizer-free upper estimate for natural text: one token for two UTF-8 bytes.
+    """Upper estimate for natural text: one token per two UTF-8 bytes.
 
-    English and code run at about a quarter of a token a byte, CJK at a third to a half, so the
-    estimate is high for both; a reservation made with it is settled by the reply's usage.
+    English and code take about 1/4 token per byte, CJK 1/3 to 1/2, so this is high for both. A
+    reservation made with it is corrected by the reply's usage.
     """
     return -(-len(text.encode()) // 2)

@@ -1,1 +1,1 @@
-"""Images as decisions: formats, headers, sizes. No decoder is imported here."""
+"""Image formats, headers and sizes, without a decoder."""

@@ -1,4 +1,4 @@
-"""File formats: what a file is, by its first bytes; and the endings that make a file an image."""
+"""File formats by first bytes, and the file endings that mark an image."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ IMAGE_ENDINGS = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".tif", ".tiff"}
     | {".bmp", ".dib", ".heic", ".heif", ".hif", ".avif", ".pdf"}
 )
-"""Endings (lower case) that make a file in a folder an image whatever its bytes are."""
+"""A file in a folder with such an ending (lower case) is taken as an image, whatever its bytes."""
 SNIFF_BYTES = 1024
-"""How much of a file ``sniff`` wants to see: a PDF may hide its mark that far in."""
+"""How many first bytes ``sniff`` needs: the mark of a PDF may come that late."""
 
 
 def sniff(head: bytes) -> str | None:
-    """The format the first bytes (up to SNIFF_BYTES) speak of, whatever the file's ending says.
-
-    One of jpeg, png, webp, gif, tiff, bmp, heic, avif, pdf; None for anything else.
+    """The format by the first bytes (up to SNIFF_BYTES): jpeg, png, webp, gif, tiff, bmp, heic,
+    avif or pdf; None for anything else. The file's ending is not used.
     """
     for mark, name in _MARKS:
         if head.startswith(mark):
@@ -44,7 +43,7 @@ _ANY_BRANDS = {b"mif1", b"msf1", b"mif2", b"miaf"}
 
 
 def _sniff_brands(head: bytes) -> str | None:
-    """AVIF and HEIC share a container; the major brand speaks first, then the compatible ones."""
+    """AVIF and HEIC share a container: the major brand decides, then the compatible brands."""
     end = min(int.from_bytes(head[:4], "big"), len(head))
     brands = [head[8:12], *(head[i : i + 4] for i in range(16, end - 3, 4))]
     for brand in brands:

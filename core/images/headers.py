@@ -1,4 +1,4 @@
-"""Image containers read as bytes: questions that must be answered before, or without, decoding."""
+"""Facts about image files, read from their bytes without decoding."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _PNG_PLAIN = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"sRGB", b"pHYs", b"gAMA", b"c
 
 
 def is_plain(data: bytes, kind: str) -> bool:
-    """Whether a file holds pixels and a colour profile only: no metadata, no transparency, no
-    second image, nothing behind its end. ``kind`` is jpeg, png or webp; others are never plain.
+    """Whether a file holds only pixels and a colour profile: no metadata, no transparency, no
+    second image, no bytes after its end. ``kind`` is jpeg, png or webp; others are never plain.
     """
     checks = {"jpeg": _plain_jpeg, "png": _plain_png, "webp": _plain_webp}
     try:
@@ -26,8 +26,8 @@ def is_plain(data: bytes, kind: str) -> bool:
 
 def _plain_jpeg(data: bytes) -> bool:
     at = 2
-    while (found := _NEXT_MARKER.search(data, at)) is not None:
-        marker, at = data[found.end() - 1], found.end()
+    while (match := _NEXT_MARKER.search(data, at)) is not None:
+        marker, at = data[match.end() - 1], match.end()
         if marker == 0xD9:
             return at == len(data)
         size = struct.unpack_from(">H", data, at)[0]
@@ -71,7 +71,7 @@ def _plain_webp(data: bytes) -> bool:
 
 
 def webp_size(head: bytes) -> tuple[int, int] | None:
-    """Declared width and height in pixels, read before a decoder reserves its canvas."""
+    """Declared width and height in pixels, to check before a decoder allocates its canvas."""
     try:
         return _webp_size(head[12:16], head[20:])
     except (IndexError, struct.error):
@@ -91,9 +91,9 @@ def _webp_size(name: bytes, body: bytes) -> tuple[int, int] | None:
 
 
 def ends_plainly(data: bytes, kind: str) -> bool:
-    """Whether a file is as long as it says; a PNG must have nothing between its pixels and its end.
+    """Whether a file is complete; a PNG may have no other chunk between its pixels and its end.
 
-    What stands before the pixels is judged when the header is read; this is the rest.
+    Chunks before the pixels are checked when the header is read.
     """
     if kind == "webp":
         return len(data) >= 8 + int.from_bytes(data[4:8], "little")
@@ -111,9 +111,9 @@ def _png_ends_plainly(data: bytes) -> bool:
 
 
 def ends_early(file: BinaryIO, kind: str, file_bytes: int) -> bool:
-    """Whether the container itself promises more bytes than the file has.
+    """Whether the container declares more bytes than the file has.
 
-    Decoders name a short file in many ways; this tells truncated from corrupt.
+    This separates truncated files from corrupt ones; decoders report short files in many ways.
     """
     file.seek(0)
     if kind == "webp":
@@ -145,10 +145,10 @@ def _boxes_end_early(file: BinaryIO, file_bytes: int) -> bool:
 
 
 def jpeg_scans(file: BinaryIO, most: int) -> int:
-    """How many scans a JPEG holds, counted up to about ``most``.
+    """Number of scans in a JPEG, counted up to about ``most``.
 
-    A small file with thousands of scans over a large frame keeps a decoder busy for hours. Whole
-    files are only searched where the header promises more than the one scan of a plain photo.
+    A small file with thousands of scans over a large frame keeps a decoder busy for hours. Only if
+    the header allows more than the one scan of a plain photo, the whole file is searched.
     """
     if _is_single_scan(file):
         return 1
@@ -161,7 +161,7 @@ def jpeg_scans(file: BinaryIO, most: int) -> int:
 
 
 def _is_single_scan(file: BinaryIO) -> bool:
-    """A baseline frame whose first scan has all its components: decoders refuse a second scan."""
+    """Whether the first scan of a baseline frame has all components: decoders refuse a second."""
     file.seek(2)
     components = 0
     for _ in range(MAX_JPEG_SEGMENTS):
@@ -178,10 +178,7 @@ def _is_single_scan(file: BinaryIO) -> bool:
 
 
 def gif_frames(file: BinaryIO) -> int | None:
-    """How many frames a GIF holds, by walking its blocks without decoding.
-
-    None where there are too many blocks to walk in a moment.
-    """
+    """Number of frames in a GIF, by walking its blocks; None if there are too many blocks."""
     file.seek(10)
     flags = file.read(3)[:1]
     file.seek(13 + _palette_bytes(flags))

@@ -1,6 +1,6 @@
-"""Images, decided: how large one is sent, what its bytes are, and how much we accept.
+"""The size at which an image is sent, and the limits on accepted images.
 
-Pure functions of values; no decoder is imported here. Sizes: fact sheet 3.4 and 3.5.
+Sizes: fact sheet 3.4 and 3.5.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from core.catalog.models import Family
 from core.catalog.tokens import Detail
 from core.errors import ImageRefused, RefusalCode
 
-Family = Literal["step-1o", "step-1v"]
 Accelerator = Literal["none", "vips"]
-"""Which library may decode plain pictures in Pillow's place, where it is faster."""
+"""Library that decodes plain pictures instead of Pillow where it is faster."""
 MIN_SIDE = 32
-"""Sent images are padded with white up to this many pixels a side: the API answers 400 to a 1 x 1
+"""Smaller images are padded with white to this many pixels per side. The API answers 400 to a 1 x 1
 image, and other vision models refuse sides under 10 to 28 pixels."""
 
 LONGEST_LOW: dict[Family, int] = {"step-1o": 728, "step-1v": 1280}
@@ -28,7 +28,7 @@ REQUEST_IMAGES = 60
 
 @dataclass(frozen=True, slots=True)
 class ImageLimits:
-    """What we accept: pixels by declared size, bytes of a file, longer by shorter side, pages."""
+    """Limits on accepted images: declared pixels, file bytes, longer by shorter side, pages."""
 
     max_pixels: int = 300_000_000
     max_file_bytes: int = 512_000_000
@@ -41,9 +41,9 @@ def plan_resize(
 ) -> tuple[int, int]:
     """The size in pixels at which an image of width x height is sent.
 
-    Never larger than the original, each side at least 1, aspect kept to half a pixel. ``low``
-    caps the longest side; ``high`` takes it down to the next multiple of the model's tile, where
-    pixels in between would be resampled away by the provider.
+    Never larger than the original; each side at least 1; aspect ratio kept to half a pixel. ``low``
+    caps the longest side. ``high`` also reduces it to a multiple of the model's tile, because the
+    provider would resample the pixels in between away.
     """
     longest = max(width, height)
     target = _longest_sent(longest, detail, family)
@@ -65,21 +65,21 @@ def _scaled(side: int, target: int, longest: int) -> int:
 
 
 def pad_plan(width: int, height: int) -> tuple[int, int]:
-    """The size of the white canvas an image is centred on so that no side is too small to send."""
+    """Size of the white canvas that makes no side too small to send; the image is centred on it."""
     return max(width, MIN_SIDE), max(height, MIN_SIDE)
 
 
 def may_stay(file_bytes: int, width: int, height: int) -> bool:
-    """Whether a fitting file is light enough to be sent as it is.
+    """Whether a file that needs no resizing is small enough to be sent unchanged.
 
-    It may weigh its share of a full request, or half a byte a pixel where many pixels were asked
-    for; above that (a lossless PNG of a photo) re-encoding saves whole requests.
+    The limit is its share of a full request, or half a byte per pixel if that is more. Re-encoding
+    a larger file (a lossless PNG of a photo) saves whole requests.
     """
     return file_bytes <= max(REQUEST_BYTES // REQUEST_IMAGES, width * height // 2)
 
 
 def check_size(width: int, height: int, limits: ImageLimits) -> None:
-    """Refuse by declared size, before a pixel is decoded.
+    """Check the declared size before any pixel is decoded.
 
     Raises ImageRefused: TOO_MANY_PIXELS, ABSURD_ASPECT.
     """
@@ -92,13 +92,13 @@ def check_size(width: int, height: int, limits: ImageLimits) -> None:
     if max(width, height) > limits.max_aspect_ratio * min(width, height):
         raise ImageRefused(
             RefusalCode.ABSURD_ASPECT,
-            f"{width} x {height} is a sliver, longer than {limits.max_aspect_ratio:g} to 1"
+            f"{width} x {height} is too long and thin, more than {limits.max_aspect_ratio:g} to 1"
             " (OVERSTORY_MAX_ASPECT_RATIO)",
         )
 
 
 def check_page(page: int | None, pages: int, limits: ImageLimits) -> None:
-    """Refuse a page that is not in 1..pages, and documents of too many.
+    """Check that a page is in 1..pages and that the document is not too long.
 
     Raises ImageRefused: TOO_MANY_PAGES, NO_SUCH_PAGE.
     """
@@ -108,4 +108,6 @@ def check_page(page: int | None, pages: int, limits: ImageLimits) -> None:
             f"the document has more than {limits.max_pages} pages (OVERSTORY_MAX_PAGES)",
         )
     if page is not None and not 1 <= page <= pages:
-        raise ImageRefused(RefusalCode.NO_SUCH_PAGE, f"there is no page {page}: it has {pages}")
+        raise ImageRefused(
+            RefusalCode.NO_SUCH_PAGE, f"there is no page {page}: the document has {pages}"
+        )

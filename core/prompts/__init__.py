@@ -1,8 +1,8 @@
-"""Prompts: texts a person can read, filled in by functions of values.
+"""Prompts: readable text files, filled in by functions of values.
 
-Images come first and the instruction last, as the provider advises. What comes from a model or an
-image is data: it stands between delimiters that it cannot close. A leaf numbers its images from 1
-whatever their place in the job, so that the same leaf in another job is the same request.
+Images come first and the instruction last, as the provider advises. Text from a model or a user is
+data: it stands between delimiters that it cannot close. A leaf numbers its images from 1 whatever
+their position in the job, so that the same leaf in another job is the same request.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ TEXTS = (
 Nudge = Literal["citation", "length", "missing", "form", "figure"]
 Message = dict[str, Any]
 Own = Mapping[str, str]
-"""Texts of a job's own, by name, in the place of ours (core.prompts.own checks them)."""
+"""The job's own texts by name; they replace ours (core.prompts.own checks them)."""
 OURS: Own = MappingProxyType({})
 _FRAME = re.compile(r"<(\s*/?\s*(?:notes|question)\b)", re.IGNORECASE)
-"""Our delimiters in any spelling a model might take for them."""
+"""Our delimiters, in every spelling that a model could take for them."""
 
 
 @cache
@@ -41,7 +41,7 @@ def text(name: str) -> str:
 
 @cache
 def version() -> str:
-    """Short hash of all texts: notes that other texts asked for are not taken over."""
+    """Short hash of all texts: notes from other texts are not reused."""
     joined = "\0".join(f"{name}\0{text(name)}" for name in TEXTS)
     return hashlib.sha256(joined.encode()).hexdigest()[:12]
 
@@ -50,19 +50,27 @@ def look(
     urls: Sequence[str],
     detail: Detail,
     question: str,
-    whole: bool,
+    is_root: bool,
     nudges: Sequence[Nudge] = (),
     own: Own = OURS,
 ) -> list[Message]:
-    """Messages that show ``urls`` and ask: the person's question (``whole``), or notes for it."""
-    parts: list[Message] = [
-        {"type": "image_url", "image_url": {"url": url, "detail": detail}} for url in urls
-    ]
-    instruction = look_instruction(len(urls), question, whole, nudges, own)
-    return [
-        system(own),
-        {"role": "user", "content": [*parts, {"type": "text", "text": instruction}]},
-    ]
+    """Messages that show ``urls`` and ask the user's question (``is_root``), or notes for it."""
+    instruction = look_instruction(len(urls), question, is_root, own=own)
+    return show(urls, detail, instruction, nudges, own)
+
+
+def show(
+    urls: Sequence[str], detail: Detail, instruction: str, nudges: Sequence[Nudge], own: Own = OURS
+) -> list[Message]:
+    """Messages with the images first and ``instruction`` last."""
+    images = [{"type": "image_url", "image_url": {"url": url, "detail": detail}} for url in urls]
+    last = {"type": "text", "text": with_nudges(instruction, nudges, own)}
+    return [_system(own), {"role": "user", "content": [*images, last]}]
+
+
+def tell(instruction: str, nudges: Sequence[Nudge], own: Own) -> list[Message]:
+    """Messages without images."""
+    return [_system(own), {"role": "user", "content": with_nudges(instruction, nudges, own)}]
 
 
 def converse(
@@ -72,24 +80,24 @@ def converse(
     nudges: Sequence[Nudge] = (),
     own: Own = OURS,
 ) -> list[Message]:
-    """``shown``, the messages that asked the first question, word for word, so that the provider
-    finds its cache; then each answer and the question after it. ``exchanges``: (question, answer),
-    the first question being that of ``shown``."""
-    messages = list(shown)
+    """``shown`` (the messages that asked the first question, unchanged, to hit the provider's
+    cache), then each answer and the question after it. ``exchanges``: (question, answer); the first
+    question is that of ``shown``."""
+    conversation = list(shown)
     questions = [*(asked for asked, _ in exchanges[1:]), question]
     for number, ((_, answer), following) in enumerate(zip(exchanges, questions, strict=True), 1):
-        filled = Template(said("followup", own)).substitute(question=inside(following))
-        last = number == len(exchanges)
-        messages += [
+        filled = fill("followup", own, question=inside(following))
+        is_last = number == len(exchanges)
+        conversation += [
             {"role": "assistant", "content": answer},
-            {"role": "user", "content": with_nudges(filled, nudges if last else (), own)},
+            {"role": "user", "content": with_nudges(filled, nudges if is_last else (), own)},
         ]
-    return messages
+    return conversation
 
 
 def in_context(question: str, exchanges: Sequence[tuple[str, str]], answers: bool) -> str:
-    """``question`` with what was asked before it (and answered), for a request that cannot show
-    the conversation itself."""
+    """``question`` after the earlier questions (and ``answers``), for a request that cannot repeat
+    the conversation."""
     if not exchanges:
         return question
     lines = ["Asked before:"]
@@ -101,16 +109,15 @@ def in_context(question: str, exchanges: Sequence[tuple[str, str]], answers: boo
 
 
 def look_instruction(
-    count: int, question: str, whole: bool, nudges: Sequence[Nudge] = (), own: Own = OURS
+    count: int, question: str, is_root: bool, nudges: Sequence[Nudge] = (), own: Own = OURS
 ) -> str:
-    filled = Template(said("direct" if whole else "leaf", own)).substitute(
-        these=numbered(count), question=inside(question)
-    )
+    name = "direct" if is_root else "leaf"
+    filled = fill(name, own, these=numbered(count), question=inside(question))
     return with_nudges(filled, nudges, own)
 
 
 def numbered(count: int) -> str:
-    """How the images above are numbered."""
+    """The sentence that tells the model how the images are numbered."""
     if count == 1:
         return "The image above is numbered [1]."
     return f"The {count} images above are numbered [1] to [{count}], in the order given."
@@ -120,30 +127,35 @@ def read(
     notes: Sequence[str],
     images: int,
     question: str,
-    whole: bool,
+    is_root: bool,
     nudges: Sequence[Nudge] = (),
     own: Own = OURS,
 ) -> list[Message]:
-    """Messages that give ``notes`` on ``images`` images and ask for an answer or a summary."""
-    filled = Template(said("root" if whole else "branch", own)).substitute(
-        count=images, notes="\n\n".join(map(inside, notes)), question=inside(question)
-    )
-    return [system(own), {"role": "user", "content": with_nudges(filled, nudges, own)}]
+    """Messages with ``notes`` on ``images`` images that ask for the answer or a summary."""
+    joined = "\n\n".join(map(inside, notes))
+    name = "root" if is_root else "branch"
+    filled = fill(name, own, count=images, notes=joined, question=inside(question))
+    return tell(filled, nudges, own)
 
 
-def said(name: str, own: Own) -> str:
-    """The prompt called ``name``, in the job's own words where it has some."""
+def _system(own: Own) -> Message:
+    return {"role": "system", "content": text_of("system", own)}
+
+
+def text_of(name: str, own: Own) -> str:
+    """The text called ``name``: the job's own if it has one, else ours."""
     return own[name] if name in own else text(name)
 
 
-def system(own: Own = OURS) -> Message:
-    return {"role": "system", "content": said("system", own)}
+def fill(name: str, own: Own, /, **values: object) -> str:
+    """The text called ``name`` with its placeholders replaced."""
+    return Template(text_of(name, own)).substitute(values)
 
 
 def with_nudges(filled: str, nudges: Sequence[Nudge], own: Own = OURS) -> str:
-    return "\n\n".join([filled, *(said(f"nudge_{each}", own) for each in dict.fromkeys(nudges))])
+    return "\n\n".join([filled, *(text_of(f"nudge_{n}", own) for n in dict.fromkeys(nudges))])
 
 
-def inside(words: str) -> str:
-    """``words`` with our delimiters defused, so that no text can step out of its frame."""
-    return _FRAME.sub(r"‹\1", words)
+def inside(content: str) -> str:
+    """``content`` with our delimiters made harmless, so that it cannot leave its frame."""
+    return _FRAME.sub(r"‹\1", content)

@@ -1,15 +1,13 @@
-"""Prompts for replies in JSON: keyed by image number, or as texts about the whole set."""
+"""Prompts for JSON replies: by image number, or with texts about the whole set."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Sequence
-from string import Template
 from typing import Any
 
-from core.catalog.tokens import Detail
-from core.prompts import OURS, Message, Nudge, Own, inside, numbered, said, system, with_nudges
+from core.prompts import OURS, Message, Nudge, Own, fill, inside, numbered, show, tell
 
 _FRAME = re.compile(r"<(\s*/?\s*(?:schema|totals)\b)", re.IGNORECASE)
 KINDS = {True: ", an object that follows the JSON schema", False: ", as one text"}
@@ -25,38 +23,30 @@ def each_instruction(
     schema: Any,
     own: Own = OURS,
 ) -> str:
-    """What stands under the images: an answer for each (``records``: a part of the whole's).
+    """The instruction under the images: an answer per image, or ``records`` to merge.
 
-    ``also`` asks for something about all of them; ``schema`` is written out where it is given.
+    ``also``: a further instruction about all images; ``schema``: written out unless None.
     """
-    keys = '"1"' if count == 1 else f'"1" to "{count}"'
-    filled = Template(said("record" if records else "each", own)).substitute(
-        these=numbered(count), question=framed(question), keys=keys, kind=KINDS[objects]
+    filled = fill(
+        "record" if records else "each",
+        own,
+        these=numbered(count),
+        question=framed(question),
+        keys='"1"' if count == 1 else f'"1" to "{count}"',
+        kind=KINDS[objects],
     )
     return "\n\n".join(part for part in (filled, also, _schema(schema, own)) if part)
 
 
 def also_answer(question: str, own: Own = OURS) -> str:
-    return Template(said("also_answer", own)).substitute(question=framed(question))
+    return fill("also_answer", own, question=framed(question))
 
 
 def also_words(names: Sequence[str], own: Own = OURS) -> str:
-    return Template(said("also_words", own)).substitute(names=framed(", ".join(names)))
+    return fill("also_words", own, names=framed(", ".join(names)))
 
 
-def each(
-    urls: Sequence[str],
-    detail: Detail,
-    instruction: str,
-    nudges: Sequence[Nudge],
-    own: Own = OURS,
-) -> list[Message]:
-    """Messages that show ``urls`` and give the instruction last."""
-    parts: list[Message] = [
-        {"type": "image_url", "image_url": {"url": url, "detail": detail}} for url in urls
-    ]
-    words = {"type": "text", "text": with_nudges(instruction, nudges, own)}
-    return [system(own), {"role": "user", "content": [*parts, words]}]
+each = show
 
 
 def words(
@@ -69,8 +59,10 @@ def words(
     nudges: Sequence[Nudge],
     own: Own = OURS,
 ) -> list[Message]:
-    """Messages over notes that ask for the texts called ``names``, given what code computed."""
-    filled = Template(said("words", own)).substitute(
+    """Messages with notes that ask for the texts ``names``; code has ``computed`` the rest."""
+    filled = fill(
+        "words",
+        own,
         count=images,
         notes="\n\n".join(map(framed, notes)),
         question=framed(question),
@@ -78,24 +70,22 @@ def words(
         names=framed(", ".join(names)),
     )
     asked = "\n\n".join(part for part in (filled, _schema(schema, own)) if part)
-    return [system(own), {"role": "user", "content": with_nudges(asked, nudges, own)}]
+    return tell(asked, nudges, own)
 
 
 def totals(computed: Any, own: Own = OURS) -> str:
-    return Template(said("totals", own)).substitute(totals=_json(computed))
+    return fill("totals", own, totals=_json(computed))
 
 
-def framed(words: str) -> str:
-    """``words`` with all our delimiters defused."""
-    return _FRAME.sub(r"‹\1", inside(words))
+def framed(content: str) -> str:
+    """``content`` with all our delimiters made harmless."""
+    return _FRAME.sub(r"‹\1", inside(content))
 
 
 def _schema(schema: Any, own: Own) -> str:
-    if schema is None:
-        return ""
-    return Template(said("schema", own)).substitute(schema=_json(schema))
+    return "" if schema is None else fill("schema", own, schema=_json(schema))
 
 
 def _json(value: Any) -> str:
-    """JSON that cannot close the frame it stands in."""
+    """JSON that cannot close the frame around it."""
     return json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")

@@ -1,13 +1,13 @@
 """Requests as values: the body of a node's call, and the key that makes it the same request.
 
-The key is the hash of the body with each image named by its content, so it covers the model, the
+The key is the hash of the body with each image named by its content. So it covers the model, the
 prompt texts, the parameters and the children, and nothing that may differ between two runs of the
-same thing (file ids, the account's key).
+same request (file ids, the account's API key).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
@@ -15,6 +15,7 @@ from core import prompts
 from core.answers.spec import AnswerSpec, answer_spec_of
 from core.catalog.models import PROVIDERS, structured_of
 from core.catalog.tokens import Detail, text_tokens_estimate
+from core.job_options import JobOptions
 from core.prompts import Nudge, Own
 from core.prompts.own import words_of
 from core.reply import Reply, Usage
@@ -24,26 +25,40 @@ from core.tree.capacity import NOTE_TOKENS_PER_IMAGE, RequestCapacity, capacity_
 
 Body = dict[str, Any]
 
+ANSWER_TOKENS = 48
+ANSWER_TOKENS_PER_FIELD = 24
+"""What one image's JSON takes: its key and braces, and a name and a short value for each field."""
+
 
 @dataclass(frozen=True, slots=True)
 class RequestContext:
-    """What stays the same over a job's requests."""
+    """What is the same in all requests of a job."""
 
     question: str
     model: str
     endpoint: str
     detail: Detail
-    shape: RequestCapacity
+    capacity: RequestCapacity
     reasoning_effort: str | None = None
-    shaping: AnswerSpec | None = None  # None: words alone are asked for
-    history: tuple[tuple[str, str], ...] = ()  # questions asked before, and their answers
-    prompts: Own = field(default_factory=dict)  # texts of the job's own
+    answer_spec: AnswerSpec | None = None  # None: the answer is plain text
+    history: tuple[tuple[str, str], ...] = ()  # earlier questions and their answers
+    prompts: Own = field(default_factory=dict)  # the job's own prompt texts
+
+    @property
+    def asks_above_leaves(self) -> bool:
+        """Whether a model is asked above the leaves; if not, code composes the answer."""
+        return self.answer_spec is None or self.answer_spec.needs_words
+
+    def fan_in(self, leaves: int) -> int:
+        """The most children a branch has: all leaves where code composes the answer."""
+        return self.capacity.fan_in if self.asks_above_leaves else max(leaves, 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Inline:
-    """An image that goes inside its request, read while that is sent: a hundred requests on their
-    way hold a hundred pictures in memory, not six thousand. ``read`` gives ``size`` bytes."""
+    """An image that goes inside its request. It is read while the request is sent: a hundred
+    requests in flight hold a hundred images in memory, not six thousand. ``read`` gives ``size``
+    bytes."""
 
     mime: str
     size: int
@@ -52,116 +67,28 @@ class Inline:
 
 @dataclass(frozen=True, slots=True)
 class Sendable:
-    """A body as it goes over the wire, but for the images ``inline`` in it: they stand there under
-    these URLs, and are sent as data URLs in their places."""
+    """A body as it is sent. The images in ``inline`` stand in it under these URLs and are sent in
+    their places as data URLs."""
 
     body: Body
     inline: Mapping[str, Inline] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Variant:
-    """How a request was changed after a reply that could not be used."""
+class Attempt:
+    """How a request differs from the first one, after replies that could not be used."""
 
-    widened: int = 0  # times max_tokens was doubled
+    widened: int = 0  # how often max_tokens was doubled
     nudges: tuple[Nudge, ...] = ()
 
-    def after(self, reason: str) -> Variant:
-        """The next variant to try, by why the last reply could not be used."""
+    def after(self, reason: str) -> Attempt:
+        """The next attempt, by the reason why the last reply could not be used."""
         if reason in ("citation", "form", "figure"):
-            return Variant(self.widened, (*self.nudges, cast("Nudge", reason)))
-        return Variant(self.widened + 1, (*self.nudges, "length"))
+            return Attempt(self.widened, (*self.nudges, cast("Nudge", reason)))
+        return Attempt(self.widened + 1, (*self.nudges, "length"))
 
 
-FIRST = Variant()
-
-
-def history_of(options: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
-    """The conversation before a job's question, from its options."""
-    return tuple((each["ask"], each["answer"]) for each in options.get("history") or ())
-
-
-def spoken(question: str, options: Mapping[str, Any]) -> str:
-    """All words that a job's requests repeat: what its question takes of the context."""
-    return "\n".join([*(words for each in history_of(options) for words in each), question])
-
-
-def look_body(
-    ask: RequestContext, urls: Sequence[str], whole: bool, variant: Variant = FIRST
-) -> Body:
-    """The body of a request that shows images. ``whole``: the person's own question is asked, and
-    a further question continues the conversation that the first one began."""
-    if whole and ask.history:
-        first = prompts.look(urls, ask.detail, ask.history[0][0], whole, own=ask.prompts)
-        messages = prompts.converse(first, ask.history, ask.question, variant.nudges, ask.prompts)
-    else:
-        question = prompts.in_context(ask.question, ask.history, answers=False)
-        messages = prompts.look(urls, ask.detail, question, whole, variant.nudges, ask.prompts)
-    return make_body(ask, messages, ask.shape.leaf_max_tokens(len(urls), variant.widened))
-
-
-def read_body(
-    ask: RequestContext, notes: Sequence[str], images: int, whole: bool, variant: Variant = FIRST
-) -> Body:
-    """The body of a request over notes."""
-    question = prompts.in_context(ask.question, ask.history, answers=True)
-    messages = prompts.read(notes, images, question, whole, variant.nudges, ask.prompts)
-    return make_body(ask, messages, ask.shape.branch_max_tokens(variant.widened))
-
-
-def key_of(endpoint: str, body: Body) -> str:
-    """The key of a body whose images are named by content (``sha256:...``), at ``endpoint``."""
-    return content_key([endpoint, body])
-
-
-def reserve(body: Body, image_tokens: int) -> int:
-    """Tokens to reserve for a body: its images, its text, and all it may answer."""
-    text = sum(text_tokens_estimate(words) for words in _texts(body))
-    return image_tokens + text + int(body["max_tokens"])
-
-
-def with_usage(reply: Reply, body: Body, image_tokens: int) -> Reply:
-    """``reply`` to ``body``, with about as much used as it can have where it tells no usage, as
-    some servers of this protocol do: were that nothing, a budget and the account's tokens would be
-    passed. The prompt is counted as ``reserve`` does; the reply by its words, or, where it was cut
-    short, as all it was allowed.
-    """
-    if reply.usage.prompt_tokens:  # no request is without a prompt
-        return reply
-    most = int(body["max_tokens"])
-    prompt = reserve(body, image_tokens) - most
-    words = text_tokens_estimate(reply.text) + text_tokens_estimate(reply.reasoning)
-    written = most if reply.finish_reason == "length" else min(most, words)
-    return replace(reply, usage=Usage(prompt, 0, reply.usage.completion_tokens or written))
-
-
-def make_body(ask: RequestContext, messages: list[prompts.Message], max_tokens: int) -> Body:
-    """A body as every call has it."""
-    body: Body = {
-        "model": ask.model,
-        "messages": messages,
-        "max_tokens": max_tokens,
-        "temperature": 0,
-    }
-    if ask.reasoning_effort is not None:
-        body["reasoning_effort"] = ask.reasoning_effort
-    return body
-
-
-def _texts(body: Body) -> list[str]:
-    texts: list[str] = []
-    for message in body["messages"]:
-        content = message["content"]
-        if isinstance(content, str):
-            texts.append(content)
-        else:
-            texts.extend(part["text"] for part in content if part["type"] == "text")
-    return texts
-
-
-ANSWER_TOKENS = 48
-ANSWER_TOKENS_PER_FIELD = 24
-"""What one image's JSON takes: its key and braces, and a name and a short value each."""
+FIRST = Attempt()
 
 
 def request_context(
@@ -172,50 +99,148 @@ def request_context(
     provider: str,
     endpoint: str,
     detail: Detail,
-    options: Mapping[str, Any],
+    options: JobOptions,
 ) -> RequestContext:
-    """``options`` are those of the job's row."""
+    """The context of a job's requests, from its row and the settings."""
     structured = settings.structured or structured_of(model, provider)
-    shaping = answer_spec_of(question, options, structured)
-    own = options.get("prompts") or {}
-    words = question if shaping is None else _all_texts(shaping)
-    shape = capacity_of(
+    spec = answer_spec_of(question, options, structured)
+    asked = question if spec is None else _all_texts(spec)
+    capacity = capacity_of(
         model,
         provider,
-        words_of(spoken(words, options), own),
+        words_of(repeated_text(asked, options), options.prompts),
         settings.images_per_request,
         settings.context_tokens,
-        NOTE_TOKENS_PER_IMAGE if shaping is None else tokens_an_image(shaping),
+        NOTE_TOKENS_PER_IMAGE if spec is None else tokens_an_image(spec),
     )
-    effort = settings.reasoning_effort if PROVIDERS[provider].reasoning else None
     return RequestContext(
         question=question,
         model=model,
         endpoint=endpoint,
         detail=detail,
-        shape=shape,
-        reasoning_effort=effort,
-        shaping=shaping,
-        history=history_of(options),
-        prompts=own,
+        capacity=capacity,
+        reasoning_effort=settings.reasoning_effort if PROVIDERS[provider].reasoning else None,
+        answer_spec=spec,
+        history=tuple((exchange.ask, exchange.answer) for exchange in options.history or ()),
+        prompts=options.prompts,
     )
 
 
-def asks_above(ask: RequestContext) -> bool:
-    """Whether a model is asked above the leaves; else code composes the answer."""
-    return ask.shaping is None or ask.shaping.needs_words
-
-
-def fan_in_of(ask: RequestContext, leaves: int) -> int:
-    """How many children a branch has: all there are, where code composes the answer."""
-    return ask.shape.fan_in if asks_above(ask) else max(leaves, 2)
-
-
-def tokens_an_image(shaping: AnswerSpec) -> int:
-    """What one image's answer should take."""
-    wanted = ANSWER_TOKENS + ANSWER_TOKENS_PER_FIELD * shaping.parts.fields
+def tokens_an_image(spec: AnswerSpec) -> int:
+    """Completion tokens that one image's answer should take."""
+    wanted = ANSWER_TOKENS + ANSWER_TOKENS_PER_FIELD * spec.parts.fields
     return max(wanted, NOTE_TOKENS_PER_IMAGE)
 
 
-def _all_texts(shaping: AnswerSpec) -> str:
-    return "\n".join(text for text in (shaping.ask, shaping.each, shaping.schema) if text)
+def repeated_text(question: str, options: JobOptions) -> str:
+    """All text that every request of a job repeats: the conversation so far and its question."""
+    exchanges = options.history or ()
+    earlier = [text for exchange in exchanges for text in (exchange.ask, exchange.answer)]
+    return "\n".join([*earlier, question])
+
+
+def images_body(
+    context: RequestContext, urls: Sequence[str], is_root: bool, attempt: Attempt = FIRST
+) -> Body:
+    """The body of a request that shows images.
+
+    ``is_root``: it asks the person's own question; a further question then continues the
+    conversation that the first one began.
+    """
+    own, history = context.prompts, context.history
+    if is_root and history:
+        first = prompts.look(urls, context.detail, history[0][0], is_root, own=own)
+        messages = prompts.converse(first, history, context.question, attempt.nudges, own)
+    else:
+        question = prompts.in_context(context.question, history, answers=False)
+        messages = prompts.look(urls, context.detail, question, is_root, attempt.nudges, own)
+    return make_body(
+        context, messages, context.capacity.leaf_max_tokens(len(urls), attempt.widened)
+    )
+
+
+def notes_body(
+    context: RequestContext,
+    notes: Sequence[str],
+    images: int,
+    is_root: bool,
+    attempt: Attempt = FIRST,
+) -> Body:
+    """The body of a request over notes; ``images``: how many images they are about."""
+    question = prompts.in_context(context.question, context.history, answers=True)
+    messages = prompts.read(notes, images, question, is_root, attempt.nudges, context.prompts)
+    return make_body(context, messages, context.capacity.branch_max_tokens(attempt.widened))
+
+
+def make_body(context: RequestContext, messages: list[prompts.Message], max_tokens: int) -> Body:
+    """A body with the fields that every call has."""
+    body: Body = {
+        "model": context.model,
+        "messages": messages,
+        "max_tokens": max_tokens,
+        "temperature": 0,
+    }
+    if context.reasoning_effort is not None:
+        body["reasoning_effort"] = context.reasoning_effort
+    return body
+
+
+def key_of(endpoint: str, body: Body) -> str:
+    """The key of a body whose images are named by content (``sha256:...``), at ``endpoint``."""
+    return content_key([endpoint, body])
+
+
+def prompt_tokens(body: Body, image_tokens: int) -> int:
+    """An upper bound on the prompt's tokens: its images and its text."""
+    texts = (part["text"] for part in _parts(body) if part["type"] == "text")
+    return image_tokens + sum(text_tokens_estimate(text) for text in texts)
+
+
+def image_urls(body: Body) -> list[str]:
+    """The URLs of the images in a body, in order."""
+    return [part["image_url"]["url"] for part in _parts(body) if part["type"] == "image_url"]
+
+
+def with_urls(body: Body, urls: Mapping[str, str]) -> Body:
+    """``body`` with other URLs for its images, where ``urls`` has one for what stands there."""
+
+    def replaced(part: dict[str, Any]) -> dict[str, Any]:
+        if part["type"] != "image_url" or part["image_url"]["url"] not in urls:
+            return part
+        return {**part, "image_url": {**part["image_url"], "url": urls[part["image_url"]["url"]]}}
+
+    messages = [
+        message
+        if isinstance(message["content"], str)
+        else {**message, "content": [replaced(part) for part in message["content"]]}
+        for message in body["messages"]
+    ]
+    return {**body, "messages": messages}
+
+
+def with_usage(reply: Reply, bound: int, max_tokens: int) -> Reply:
+    """``reply`` with an estimate of its usage where the server reports none, as some do. If that
+    counted as nothing, a budget and the account's token limit could be passed.
+
+    ``bound``: the request's ``prompt_tokens``. The completion is counted by its text, or as
+    ``max_tokens`` where the reply was cut short.
+    """
+    if reply.usage.prompt_tokens:  # every request has a prompt, so 0 means not reported
+        return reply
+    text = text_tokens_estimate(reply.text) + text_tokens_estimate(reply.reasoning)
+    written = max_tokens if reply.finish_reason == "length" else min(max_tokens, text)
+    return replace(reply, usage=Usage(bound, 0, reply.usage.completion_tokens or written))
+
+
+def _all_texts(spec: AnswerSpec) -> str:
+    return "\n".join(text for text in (spec.ask, spec.each, spec.schema) if text)
+
+
+def _parts(body: Body) -> Iterator[dict[str, Any]]:
+    """The parts of all messages; plain text is a text part."""
+    for message in body["messages"]:
+        content = message["content"]
+        if isinstance(content, str):
+            yield {"type": "text", "text": content}
+        else:
+            yield from content

@@ -1,87 +1,97 @@
-"""Judging a reply: can it be recorded, and with which words?"""
+"""Reviewing a reply in plain text: can it be recorded, and as which text?"""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from core.reply import Reply
-from core.requests.request import Variant
+from core.requests.request import Attempt
 from core.text import citations
 
+A = TypeVar("A")
+
 ATTEMPTS_MAX = 3
-"""A request is asked in at most this many forms: as planned, and changed twice."""
+"""The most attempts at a request: as planned, and changed twice."""
 ATTEMPTS_ALONE = 5
-"""The same where replies are empty and nothing is divided for it: of one image, a pair of notes, or
-of images that are asked one by one. Each form has twice the room of the one before; the next would
-have all the context and be the same request."""
+"""The same where replies are empty and dividing would not help: for one image, a pair of notes, or
+images that are asked one by one. Each attempt has twice the max_tokens of the one before; a sixth
+would have the whole context and be the same request again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The text to record, citing positions of the job; ``refused`` false citations are out."""
+    """The text to record, citing positions of the job, without the ``refused`` false citations."""
 
     text: str
     refused: int
     answers: Mapping[int, Any] | None = None  # by position, where each image was asked
-    missing: tuple[int, ...] = ()  # positions that no form of the request got an answer for
+    missing: tuple[int, ...] = ()  # positions that no attempt got an answer for
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """Why a reply is not recorded: ``empty``, ``length`` (it was cut short) or ``citation``; of
-    one that should be JSON also ``form``, and ``figure`` (a number that was not given)."""
+    """Why a reply is not recorded: ``empty``, ``length`` (it was cut short) or ``citation``; for a
+    reply in JSON also ``form``, and ``figure`` (it has a number that the request did not)."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class AskAgain:
-    """Why a reply is not recorded, and the form of the request to ask then: a Variant, or what
-    core.requests.per_image has instead."""
+class AskAgain(Generic[A]):
+    """Why a reply is not recorded, and the attempt to make next."""
 
     reason: str
-    form: Any
+    attempt: A
 
 
-def judge(
-    reply: Reply, variant: Variant, known: Collection[int], positions: Mapping[int, int] | None
+def review(
+    reply: Reply, attempt: Attempt, known: Collection[int], positions: Mapping[int, int] | None
 ) -> Accepted | Rejected:
-    """What ``reply`` to ``variant`` is worth.
+    """Whether ``reply`` can be recorded.
 
-    ``known`` are the numbers the node may cite; ``positions`` translates them into positions of
-    the job where the request had numbers of its own. One nudge is spent on false citations and
-    the request is widened while it falls short; after that the best of the last reply is kept, or,
-    where that is empty, of one before it (``salvage``).
+    ``known``: the numbers that the node may cite. ``positions`` translates them into positions of
+    the job, if the request had numbers of its own. One nudge is spent on false citations, and
+    max_tokens is doubled while a reply is cut short. After that the last reply is kept, or, if it
+    is empty, an earlier one (``salvage``).
     """
     if not reply.text.strip():
         return Rejected("length" if reply.finish_reason == "length" else "empty")
-    last = variant.widened + len(variant.nudges) >= ATTEMPTS_MAX - 1
-    if reply.finish_reason == "length" and variant.widened == 0 and not last:
+    last = attempt.widened + len(attempt.nudges) >= ATTEMPTS_MAX - 1
+    if reply.finish_reason == "length" and attempt.widened == 0 and not last:
         return Rejected("length")
     checked = citations.check(reply.text, known)
-    if checked.refused and "citation" not in variant.nudges and not last:
+    if checked.refused and "citation" not in attempt.nudges and not last:
         return Rejected("citation")
-    return _usable(checked, positions)
+    return _accepted(checked, positions)
+
+
+def review_text(
+    reply: Reply, attempt: Attempt, known: Collection[int], positions: Mapping[int, int] | None
+) -> Accepted | AskAgain[Attempt]:
+    """The same, with the attempt that follows a rejected reply."""
+    result = review(reply, attempt, known, positions)
+    if isinstance(result, Rejected):
+        return AskAgain(result.reason, attempt.after(result.reason))
+    return result
 
 
 def salvage(
     replies: Sequence[Reply], known: Collection[int], positions: Mapping[int, int] | None
 ) -> Accepted | None:
-    """The best text among the replies to the forms of a request so far, of which none was usable: a
-    whole one before one that was cut short, a late one before an early one. None while there are
-    forms to try (VARIANTS_MAX), or where all are empty."""
+    """The best text among rejected replies: a whole one before one that was cut short, a late one
+    before an early one. None while attempts are left (ATTEMPTS_MAX), or if all are empty."""
     if len(replies) < ATTEMPTS_MAX:
         return None
     latest_first = replies[::-1]
     for reply in sorted(latest_first, key=lambda reply: reply.finish_reason == "length"):
-        found = _usable(citations.check(reply.text, known), positions)
-        if found.text:
-            return found
+        accepted = _accepted(citations.check(reply.text, known), positions)
+        if accepted.text:
+            return accepted
     return None
 
 
-def _usable(checked: citations.Checked, positions: Mapping[int, int] | None) -> Accepted:
+def _accepted(checked: citations.Checked, positions: Mapping[int, int] | None) -> Accepted:
     text = checked.text if positions is None else citations.translate(checked.text, positions)
     return Accepted(text.strip(), checked.refused)

@@ -1,4 +1,4 @@
-"""One object about a whole set: the totals are computed here, a model adds only the texts."""
+"""One object about a whole set: code computes the totals, a model adds only the texts."""
 
 from __future__ import annotations
 
@@ -10,105 +10,106 @@ from typing import Any
 
 from core.answers.json_schema import Schema, map_strings, validator
 from core.answers.merge import Rule
-from core.answers.spec import AnswerSpec, totals, whole_of
+from core.answers.spec import AnswerSpec, totals_of, whole_of
 from core.prompts import shaped
 from core.reply import Reply
-from core.requests.request import Body, RequestContext, Variant, make_body, read_body
+from core.requests.request import Attempt, Body, RequestContext, make_body, notes_body
 from core.requests.review import ATTEMPTS_MAX, Accepted, Rejected
 from core.text import citations
 from core.text.json_replies import entries, line_of
 from core.text.numbers import numbers_in, unbacked, without_unbacked
-
-
-def response_format(shaping: AnswerSpec, schema: Any) -> Body:
-    """The field of a body that asks for JSON. Not ``strict``: that mode of some endpoints refuses
-    schemas with bounds or optional properties, and every reply is validated here anyway."""
-    if shaping.structured == "text":
-        return {}
-    if shaping.structured == "json_object":
-        return {"response_format": {"type": "json_object"}}
-    named = {"name": "answers", "schema": schema}
-    return {"response_format": {"type": "json_schema", "json_schema": named}}
-
-
-def words_body(
-    ask: RequestContext,
-    shaping: AnswerSpec,
-    notes: Sequence[str],
-    records: Sequence[Any],
-    variant: Variant,
-) -> Body:
-    """The request for the texts of the object, over notes and what code has computed."""
-    schema = shaping.whole_schema() or {}
-    messages = shaped.words(
-        notes,
-        len(records),
-        shaping.question,
-        text_names(schema),
-        totals(shaping, records),
-        None if shaping.structured == "json_schema" else schema,
-        variant.nudges,
-        ask.prompts,
-    )
-    body = make_body(ask, messages, ask.shape.branch_max_tokens(variant.widened))
-    return body | response_format(shaping, schema)
-
-
-def summary_body(
-    ask: RequestContext,
-    shaping: AnswerSpec,
-    notes: Sequence[str],
-    records: Sequence[Any],
-    variant: Variant,
-) -> Body:
-    """The request of a branch below the root: notes condensed, beside what code has computed."""
-    defused = [shaped.framed(note) for note in notes]
-    body = read_body(ask, defused, len(records), False, variant)
-    computed = shaped.totals(totals(shaping, records), ask.prompts)
-    last = body["messages"][-1]
-    messages = [*body["messages"][:-1], {**last, "content": f"{last['content']}\n\n{computed}"}]
-    return {**body, "messages": messages}
-
-
-def judge_words(
-    shaping: AnswerSpec,
-    reply: Reply,
-    variant: Variant,
-    notes: Sequence[str],
-    records: Sequence[tuple[int, Any]],
-    known: Collection[int],
-) -> Accepted | Rejected:
-    """What a reply to ``words_body`` is worth. The last form always is: where its words cannot be
-    used, the records' own words stand in for them, so that no reply can break the totals."""
-    values = [value for _, value in records]
-    schema = shaping.whole_schema() or {}
-    checked = check_texts(entries(reply.text), schema, known, given(shaping, values, notes))
-    if checked.reason and len(variant.nudges) + 1 < ATTEMPTS_MAX:
-        cut = reply.finish_reason == "length" or not reply.text.strip()
-        return Rejected("length" if cut else checked.reason)
-    said = checked.value
-    if said is None and shaping.parts.rule is not None:
-        said = stand_in(shaping.parts.rule, records)
-    text = json.dumps(whole_of(shaping, values, said), ensure_ascii=False)
-    return Accepted(text, checked.refused)
-
-
-def given(shaping: AnswerSpec, records: Sequence[Any], notes: Sequence[str]) -> set[Decimal]:
-    """Every number a model was given, and may repeat."""
-    told = [json.dumps(totals(shaping, records)), shaping.question, *notes]
-    return {number for text in told for number in numbers_in(text)} | {Decimal(len(records))}
-
 
 STAND_IN_CHARACTERS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class CheckedTexts:
-    """Texts that may be kept, and why they should be asked for again (empty: they are good)."""
+    """Texts that may be kept; ``reason``: why to ask for them again (empty: they are good)."""
 
     value: Any
     refused: int
     reason: str
+
+
+def response_format(spec: AnswerSpec, schema: Any) -> Body:
+    """The field of a body that asks for JSON. It is not ``strict``: with it some endpoints refuse
+    schemas with bounds or optional properties, and every reply is validated here anyway."""
+    if spec.structured == "text":
+        return {}
+    if spec.structured == "json_object":
+        return {"response_format": {"type": "json_object"}}
+    named = {"name": "answers", "schema": schema}
+    return {"response_format": {"type": "json_schema", "json_schema": named}}
+
+
+def texts_body(
+    context: RequestContext,
+    spec: AnswerSpec,
+    notes: Sequence[str],
+    records: Sequence[Any],
+    attempt: Attempt,
+) -> Body:
+    """The request for the object's texts, over notes and what code has computed."""
+    schema = spec.whole_schema() or {}
+    messages = shaped.words(
+        notes,
+        len(records),
+        spec.question,
+        text_names(schema),
+        totals_of(spec, records),
+        None if spec.structured == "json_schema" else schema,
+        attempt.nudges,
+        context.prompts,
+    )
+    max_tokens = context.capacity.branch_max_tokens(attempt.widened)
+    return make_body(context, messages, max_tokens) | response_format(spec, schema)
+
+
+def summary_body(
+    context: RequestContext,
+    spec: AnswerSpec,
+    notes: Sequence[str],
+    records: Sequence[Any],
+    attempt: Attempt,
+) -> Body:
+    """The request of a branch below the root: condense notes, beside what code has computed."""
+    defused = [shaped.framed(note) for note in notes]
+    body = notes_body(context, defused, len(records), False, attempt)
+    computed = shaped.totals(totals_of(spec, records), context.prompts)
+    last = body["messages"][-1]
+    messages = [*body["messages"][:-1], {**last, "content": f"{last['content']}\n\n{computed}"}]
+    return {**body, "messages": messages}
+
+
+def review_texts(
+    spec: AnswerSpec,
+    reply: Reply,
+    attempt: Attempt,
+    notes: Sequence[str],
+    records: Sequence[tuple[int, Any]],
+    known: Collection[int],
+) -> Accepted | Rejected:
+    """What to record of a reply to ``texts_body``.
+
+    The last attempt is always accepted: where its texts cannot be used, texts of the records stand
+    in for them, so no reply can break the totals.
+    """
+    values = [value for _, value in records]
+    schema = spec.whole_schema() or {}
+    checked = check_texts(entries(reply.text), schema, known, given_numbers(spec, values, notes))
+    if checked.reason and len(attempt.nudges) + 1 < ATTEMPTS_MAX:
+        cut = reply.finish_reason == "length" or not reply.text.strip()
+        return Rejected("length" if cut else checked.reason)
+    texts = checked.value
+    if texts is None and spec.parts.rule is not None:
+        texts = stand_in(spec.parts.rule, records)
+    return Accepted(json.dumps(whole_of(spec, values, texts), ensure_ascii=False), checked.refused)
+
+
+def given_numbers(spec: AnswerSpec, records: Sequence[Any], notes: Sequence[str]) -> set[Decimal]:
+    """Every number in a request, which its reply may repeat."""
+    texts = [json.dumps(totals_of(spec, records)), spec.question, *notes]
+    return {number for text in texts for number in numbers_in(text)} | {Decimal(len(records))}
 
 
 def check_texts(
@@ -118,15 +119,15 @@ def check_texts(
     numbers: Collection[Decimal] | None,
     positions: Mapping[int, int] | None = None,
 ) -> CheckedTexts:
-    """``value`` without false citations and, where ``numbers`` is given, without false numbers.
+    """``value`` without false citations and, if ``numbers`` is given, without other numbers.
 
-    None as value: it has not the form of ``schema``, or nothing of a text is left.
+    The value is None if it does not fit ``schema``, or if nothing of a text is left.
     """
     if not validator(schema).is_valid(value):
         return CheckedTexts(None, 0, "form")
-    told = [citations.check(text, known) for text in texts_of(value)]
-    refused = sum(each.refused for each in told)
-    false = [n for e in told for n in unbacked(e.text, numbers)] if numbers is not None else []
+    checked = [citations.check(text, known) for text in texts_of(value)]
+    refused = sum(text.refused for text in checked)
+    false = numbers is not None and any(unbacked(text.text, numbers) for text in checked)
 
     def cleaned(text: str) -> str:
         kept = citations.check(text, known).text
@@ -141,47 +142,43 @@ def check_texts(
 
 
 def texts_of(value: Any) -> list[str]:
-    found: list[str] = []
+    """All strings in a JSON value."""
+    texts: list[str] = []
 
-    def note(text: str) -> str:
-        found.append(text)
+    def collect(text: str) -> str:
+        texts.append(text)
         return text
 
-    map_strings(value, note)
-    return found
+    map_strings(value, collect)
+    return texts
 
 
 def text_names(schema: Schema, path: str = "") -> list[str]:
-    """``summary``, ``shop.remark``: where texts stand, with what is said of them."""
-    found: list[str] = []
-    for name, each in schema.get("properties", {}).items():
+    """``"summary"``, ``"shop.remark" (description)``: where the schema has texts."""
+    names: list[str] = []
+    for name, part in schema.get("properties", {}).items():
         here = f"{path}{name}"
-        if "properties" in each:
-            found += text_names(each, f"{here}.")
+        if "properties" in part:
+            names += text_names(part, f"{here}.")
         else:
-            said = each.get("description")
-            found.append(f'"{here}" ({said})' if said else f'"{here}"')
-    return found
+            description = part.get("description")
+            names.append(f'"{here}" ({description})' if description else f'"{here}"')
+    return names
 
 
 def stand_in(rule: Rule, records: Sequence[tuple[int, Any]]) -> Any:
-    """Where no reply brought usable words: what the images' own records say, with citations."""
+    """Texts of the images' own records, with citations: used where no reply had usable texts."""
     if rule.merge == "text":
-        said = [f"[{position}] {line_of(value)}" for position, value in records if value]
+        lines = [f"[{position}] {line_of(value)}" for position, value in records if value]
         most = min(int(rule.schema.get("maxLength", STAND_IN_CHARACTERS)), STAND_IN_CHARACTERS)
-        return _cut("; ".join(said), most)
-    made = {}
-    for name, each in (rule.properties or {}).items():
-        if each.needs_words:
+        return _cut("; ".join(lines), most)
+    texts = {}
+    for name, part in (rule.properties or {}).items():
+        if part.needs_words:
             below = [(n, value.get(name)) for n, value in records if isinstance(value, Mapping)]
-            made[name] = stand_in(each, below)
-    return made
+            texts[name] = stand_in(part, below)
+    return texts
 
 
 def _cut(text: str, most: int) -> str:
     return text if len(text) <= most else text[: max(most - 1, 0)].rsplit(";", 1)[0] + "…"
-
-
-def read(text: str) -> dict[str, Any]:
-    """The object in a reply."""
-    return entries(text)

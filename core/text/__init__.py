@@ -1,1 +1,1 @@
-"""Text: citations, numbers, JSON in replies, what may be stored or shown, hashes."""
+"""Text: citations, numbers, JSON in replies, text safe to store or show, hashes."""

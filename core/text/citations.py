@@ -1,28 +1,29 @@
-"""Citations: image numbers in square brackets, checked against what the node could have seen.
+"""Citations: image numbers in square brackets, checked against the images that the node has seen.
 
 ``[17]``, ``[3, 5]`` and ``[3-7]`` are citations; anything else in brackets is text.
 """
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 
 _CITATION = re.compile(r"\[\s*(\d{1,9}(?:\s*(?:,|;|-|–|—|to)\s*\d{1,9})*)\s*\]")
 _TOKEN = re.compile(r"\d+|,|;|-|–|—|to")
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？;；])\s+|\n+")
-_GONE = "\0"
-"""Stands where a citation was, until the space before it has gone, too; it is in no stored text."""
-_AROUND_GONE = re.compile(rf"[ \t]*{_GONE}|[ \t]+(?=[.,;:!?])")
+_REMOVED = "\0"
+"""Placeholder for a removed citation until the space before it is removed too. No stored text
+contains it."""
+_AROUND_REMOVED = re.compile(rf"[ \t]*{_REMOVED}|[ \t]+(?=[.,;:!?])")
 RANGE_MAX = 100_000
-"""A longer range is no citation but a claim about a set that cannot exist here."""
+"""Of a longer range only both ends count: no set here is that large."""
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """``text`` cites known numbers only; ``cited`` are these; ``refused`` were taken out."""
+    """``text`` cites only known numbers, those in ``cited``; ``refused``: how many were removed."""
 
     text: str
     cited: tuple[int, ...]
@@ -31,46 +32,41 @@ class Checked:
 
 def cited_numbers(text: str) -> list[int]:
     """Every number cited in ``text``, once, in order of first appearance."""
-    seen: dict[int, None] = {}
-    for span in _all_spans(text):
-        seen.update(dict.fromkeys(span))
-    return list(seen)
+    return list(dict.fromkeys(chain.from_iterable(_all_spans(text))))
 
 
 def parted(text: str) -> list[str | tuple[int, ...]]:
-    """``text`` in order as its words and, between them, the numbers of each citation."""
+    """``text`` split into plain text (str) and citations (tuples of numbers), in order."""
     parts: list[str | tuple[int, ...]] = []
     start = 0
     for match in _CITATION.finditer(text):
-        cited = itertools.chain.from_iterable(_spans(match.group(1)))
-        parts += [text[start : match.start()], tuple(cited)]
+        cited = tuple(chain.from_iterable(_spans(match.group(1))))
+        parts += [text[start : match.start()], cited]
         start = match.end()
     return [part for part in [*parts, text[start:]] if part]
 
 
 def check(text: str, known: Collection[int]) -> Checked:
-    """Take out what cites a number that is not in ``known``.
+    """Remove citations of numbers that are not in ``known``.
 
-    A sentence whose citations are all unknown goes as a whole, since nothing backs it; in a
-    sentence with some known ones only the unknown numbers go. Where nothing would be left the
-    words stay without the numbers, so that an answer is never empty for a bad habit of the model.
+    If all citations of a sentence are unknown, nothing backs it and the whole sentence is removed;
+    else only its unknown numbers are. If no sentence would be left, all stay without the unknown
+    numbers: a model that cites badly must not make the answer empty.
     """
     known = frozenset(known)
-    refused = _unknown(text, known)
+    refused = _count_unknown(text, known)
     if refused == 0:
         return Checked(text, tuple(cited_numbers(text)), 0)
-    kept = _filter_sentences(text, known)
-    if not kept.strip():
-        kept = text
-    cleaned = kept
-    own = {number: number for number in known}
-    while _unknown(cleaned, known):  # [[9] 9] needs two turns
-        cleaned = translate(cleaned, own)
+    backed = "".join(sentence for sentence in sentences(text) if _is_backed(sentence, known))
+    cleaned = backed if backed.strip() else text
+    unchanged = {number: number for number in known}
+    while _count_unknown(cleaned, known):  # [[9] 9] needs two passes
+        cleaned = translate(cleaned, unchanged)
     return Checked(cleaned.strip(), tuple(cited_numbers(cleaned)), refused)
 
 
 def translate(text: str, numbers: Mapping[int, int]) -> str:
-    """``text`` with each cited number replaced by ``numbers[number]``; unknown ones go."""
+    """``text`` with each cited number replaced by ``numbers[number]``, or removed if not there."""
 
     def replace(match: re.Match[str]) -> str:
         spans = _spans(match.group(1))
@@ -78,13 +74,13 @@ def translate(text: str, numbers: Mapping[int, int]) -> str:
         new = [numbers[number] for number in old]
         if new == old and len(old) == sum(map(len, spans)):
             return match.group(0)
-        return format_numbers(new) if new else _GONE
+        return format_numbers(new) if new else _REMOVED
 
-    return _AROUND_GONE.sub("", _CITATION.sub(replace, text))
+    return _AROUND_REMOVED.sub("", _CITATION.sub(replace, text))
 
 
 def format_numbers(numbers: Collection[int]) -> str:
-    """``[3-5, 9]``: sorted, with runs of three and more shortened."""
+    """``[3-5, 9]``: sorted, with runs of three or more as ranges."""
     runs: list[list[int]] = []
     for number in sorted(numbers):
         if runs and number == runs[-1][1] + 1:
@@ -106,7 +102,7 @@ def _all_spans(text: str) -> Iterator[range]:
 
 
 def _spans(inside: str) -> list[range]:
-    """The numbers of one bracket: each a range, of one number or of those from one to another."""
+    """The numbers inside one pair of brackets as ranges; a single number has length 1."""
     spans: list[range] = []
     in_range = False
     for token in _TOKEN.findall(inside):
@@ -115,35 +111,31 @@ def _spans(inside: str) -> list[range]:
             continue
         number = int(token)
         last = spans[-1][-1] if in_range and spans else number
-        far = 0 < number - last <= RANGE_MAX
-        spans.append(range(last + 1 if far else number, number + 1))
+        continues = 0 < number - last <= RANGE_MAX
+        spans.append(range(last + 1 if continues else number, number + 1))
         in_range = False
     return spans
 
 
 def _known(span: range, known: Collection[int]) -> list[int]:
-    """What of ``span`` is known, in order. As cheap as the smaller of the two: a reply may cite
-    ``[1-100000]`` of 60 images, hundreds of times."""
+    """The known numbers of ``span``, in order. Iterates over the smaller of the two: a reply about
+    60 images may cite ``[1-100000]`` hundreds of times."""
     if len(span) <= len(known):
         return [number for number in span if number in known]
     return sorted(number for number in known if number in span)
 
 
-def _unknown(text: str, known: Collection[int]) -> int:
-    """How many of the numbers that ``text`` cites are not known."""
+def _count_unknown(text: str, known: Collection[int]) -> int:
     return sum(len(span) - len(_known(span, known)) for span in _all_spans(text))
 
 
-def _filter_sentences(text: str, known: frozenset[int]) -> str:
-    kept: list[str] = []
-    for sentence in sentences(text):
-        spans = list(_all_spans(sentence))
-        if not spans or any(_known(span, known) for span in spans):
-            kept.append(sentence)
-    return "".join(kept)
+def _is_backed(sentence: str, known: frozenset[int]) -> bool:
+    """Whether ``sentence`` cites a known number, or nothing at all."""
+    spans = list(_all_spans(sentence))
+    return not spans or any(_known(span, known) for span in spans)
 
 
 def sentences(text: str) -> list[str]:
-    """``text`` in order as its sentences, each with what follows it."""
+    """The sentences of ``text`` in order, each with the space after it."""
     ends = [*(match.end() for match in _SENTENCE_END.finditer(text)), len(text)]
     return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]

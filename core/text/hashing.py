@@ -1,4 +1,4 @@
-"""One hash for values that must be recognised later: canonical JSON, then SHA-256."""
+"""The hash that identifies values: SHA-256 of canonical JSON."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from collections.abc import Sequence
 
 
 def content_key(parts: Sequence[object]) -> str:
-    """sha256 of the canonical JSON of ``parts``, in hex."""
+    """SHA-256 of the canonical JSON of ``parts``, in hex."""
     canonical = json.dumps(parts, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()

@@ -1,7 +1,7 @@
-"""Replies keyed by image number: what of them can be kept.
+"""Reads replies that are JSON objects keyed by image number.
 
-A reply may come in a code fence, with words around it, or cut short: every entry that is whole is
-read, nothing is guessed. A key that says two different things says nothing.
+A reply may be in a code fence, have text around it, or be cut short: every complete entry is read
+and nothing is guessed. A key with two different values is dropped.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from core.text.sanitize import storable
 
 _KEY_GAP = re.compile(r"\s*:\s*")
 _NEXT = re.compile(r"\s*,?\s*")
-_TWICE = object()
+_CONFLICT = object()
 DIGITS_MAX = 300
-"""A longer whole number is none, as a float past 1e308 is none: nobody means it, and a sum of some
-could have more digits than Python writes (4,300)."""
+"""A longer integer is refused, like a float above 1e308. No model means such a number, and a sum of
+several could have more digits than Python prints (4,300)."""
 
 
 def entries(text: str) -> dict[str, Any]:
-    """The whole entries of the first JSON object in ``text``; keys lose brackets and spaces."""
-    found: dict[str, Any] = {}
+    """The complete entries of the first JSON object in ``text``; keys lose brackets and spaces."""
+    kept: dict[str, Any] = {}
     at = text.find("{") + 1
     if at == 0:
         return {}
@@ -34,12 +34,12 @@ def entries(text: str) -> dict[str, Any]:
             break
         key, value, at = entry
         key = key.strip(" []")
-        found[key] = value if key not in found or found[key] == value else _TWICE
-    return {key: value for key, value in found.items() if value is not _TWICE}
+        kept[key] = value if key not in kept or kept[key] == value else _CONFLICT
+    return {key: value for key, value in kept.items() if value is not _CONFLICT}
 
 
 def _entry(text: str, at: int) -> tuple[str, Any, int] | None:
-    """Key, value and where it ends; None where no whole entry stands."""
+    """Key, value and end of the entry at ``at``; None if the entry is not complete."""
     try:
         key, at = _DECODER.raw_decode(text, at)
         gap = _KEY_GAP.match(text, at)
@@ -49,9 +49,9 @@ def _entry(text: str, at: int) -> tuple[str, Any, int] | None:
         key, value = storable(key), storable(value)
     except (ValueError, RecursionError):
         return None
-    # a number at the very end may have been cut in the middle
-    whole = end < len(text) or not isinstance(value, int | float)
-    return (key, value, end) if whole else None
+    # a number at the very end of the text may be cut short
+    is_complete = end < len(text) or not isinstance(value, int | float)
+    return (key, value, end) if is_complete else None
 
 
 def _skip(pattern: re.Pattern[str], text: str, at: int) -> int:
@@ -80,9 +80,9 @@ _DECODER = json.JSONDecoder(parse_float=_finite, parse_int=_short, parse_constan
 
 
 def line_of(value: Any) -> str:
-    """An answer as one readable line: ``total: 12.5; shop: Corner Café``."""
+    """A JSON answer as one readable line: ``total: 12.5; shop: Corner Café``."""
     if isinstance(value, Mapping):
-        return "; ".join(f"{name}: {line_of(each)}" for name, each in value.items())
+        return "; ".join(f"{name}: {line_of(inner)}" for name, inner in value.items())
     if isinstance(value, list):
         return ", ".join(f"({line_of(v)})" if isinstance(v, Mapping) else line_of(v) for v in value)
     if isinstance(value, str):

@@ -1,7 +1,7 @@
-"""Numbers in words: a model that writes about computed totals may repeat them, not make its own.
+"""Numbers in text: a model that writes about computed totals may repeat numbers, not invent them.
 
-A number is backed when what the model was given has it, exactly or as it rounds. Citations are
-numbers of images and are checked elsewhere (core.text.citations).
+A number is backed if the model's input contains it, exactly or before rounding. Citations are image
+numbers; core.text.citations checks them.
 """
 
 from __future__ import annotations
@@ -13,22 +13,21 @@ from decimal import Decimal
 from core.text.citations import parted, sentences
 
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:[.,'\u00a0\u202f]\d{3})*(?:[.,]\d+)?(?!\w)")
-_MARKS = re.compile(r"[,'\u00a0\u202f]")
 
 
 def numbers_in(text: str) -> frozenset[Decimal]:
-    """Every number that ``text`` has, whichever way its marks are meant."""
-    return frozenset(each for token in _tokens(text) for each in _readings(token))
+    """Every number in ``text``, in each possible reading of its separators."""
+    return frozenset(reading for token in _tokens(text) for reading in _readings(token))
 
 
 def unbacked(text: str, known: Collection[Decimal]) -> list[str]:
-    """The numbers of ``text``, as written, that ``known`` does not back."""
+    """The numbers in ``text`` that ``known`` does not back, as written."""
     return [token for token in _tokens(text) if not _backed(token, known)]
 
 
 def without_unbacked(text: str, known: Collection[Decimal]) -> str:
-    """``text`` without the sentences that have a number of their own; it may come to nothing."""
-    return "".join(each for each in sentences(text) if not unbacked(each, known)).strip()
+    """``text`` without the sentences that contain an unbacked number; may be empty."""
+    return "".join(part for part in sentences(text) if not unbacked(part, known)).strip()
 
 
 def _tokens(text: str) -> Iterator[str]:
@@ -38,24 +37,23 @@ def _tokens(text: str) -> Iterator[str]:
 
 
 def _readings(token: str) -> set[Decimal]:
-    """``1.234`` may be a thousand or one and a bit; ``12,5`` has a decimal comma."""
-    plain = _MARKS.sub("", token)
-    found = {Decimal(plain)} if plain.count(".") <= 1 else set()
-    found.add(Decimal(re.sub(r"\D", "", token)))
-    if token.count(",") == 1:
-        swapped = re.sub(r"[.'\u00a0\u202f]", "", token).replace(",", ".")
-        found.add(Decimal(swapped))
-    return found
+    """Values that ``token`` may mean: ``1.234`` is 1234 or 1.234; ``12,5`` has a decimal comma."""
+    readings = {Decimal(re.sub(r"\D", "", token))}  # all separators group thousands
+    for point in (".", ","):
+        if token.count(point) <= 1:
+            plain = re.sub(rf"[^\d{point}]", "", token)
+            readings.add(Decimal(plain.replace(",", ".")))
+    return readings
 
 
 def _backed(token: str, known: Collection[Decimal]) -> bool:
-    return any(_is_about(reading, each) for reading in _readings(token) for each in known)
+    return any(_rounds_to(number, reading) for reading in _readings(token) for number in known)
 
 
-def _is_about(reading: Decimal, known: Decimal) -> bool:
-    """Whether ``known``, rounded to as many places as ``reading`` has, is ``reading``."""
-    if reading == known:
+def _rounds_to(number: Decimal, reading: Decimal) -> bool:
+    """Whether ``number``, rounded to the decimal places of ``reading``, equals it."""
+    if reading == number:
         return True
     exponent = reading.as_tuple().exponent
     places = -exponent if isinstance(exponent, int) else 0
-    return places > 0 and round(known, places) == reading
+    return places > 0 and round(number, places) == reading

@@ -1,4 +1,4 @@
-"""Text that every database and every encoder takes, of what others sent."""
+"""Makes received text safe to store and to encode."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import re
 from typing import Any
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
-"""NUL, which PostgreSQL keeps in no text, and halves of surrogate pairs, which are no UTF-8. JSON
-can spell both, and a reply that cannot be stored would be paid for again."""
+"""NUL, which PostgreSQL cannot store in text, and lone surrogates, which UTF-8 cannot encode. JSON
+can contain both, and a reply that cannot be stored would be paid for again."""
 
 
 def storable(value: Any) -> Any:
-    """A JSON value with U+FFFD for what no text can hold, in names too.
+    """A JSON value with U+FFFD in place of such characters, in names too.
 
-    Raises RecursionError where it is nested too deep to be read.
+    Raises RecursionError if it is nested too deep.
     """
     if isinstance(value, str):
         return _UNSTORABLE.sub("\ufffd", value)
     if isinstance(value, list):
-        return [storable(each) for each in value]
+        return [storable(item) for item in value]
     if isinstance(value, dict):
-        return {storable(name): storable(each) for name, each in value.items()}
+        return {storable(name): storable(item) for name, item in value.items()}
     return value

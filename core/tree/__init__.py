@@ -1,1 +1,1 @@
-"""The summary tree: packing, planning, planning a changed set, capacity of requests."""
+"""The summary tree: packing, planning, replanning a changed set, capacity of requests."""

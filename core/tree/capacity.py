@@ -1,4 +1,4 @@
-"""How much goes into one request: budgets of leaves and branches for a model and a provider."""
+"""The capacity of one request: budgets of leaves and branches for a model and a provider."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from core.tree.packing import Budget
 
 NOTE_TOKENS_BASE = 256
 NOTE_TOKENS_PER_IMAGE = 64
-"""About 45 English words an image: enough for what one question needs of it."""
+"""About 45 English words per image: enough to answer one question."""
 REASONING_ALLOWANCE = 8_192
-"""Reasoning is drawn from max_tokens first; a small cap comes back empty (fact sheet 2.2)."""
+"""Reasoning uses max_tokens first; a small max_tokens gives an empty reply (fact sheet 2.2)."""
 PROMPT_TOKENS = 2_048
-"""Room for our own instructions, far above what core/prompts needs."""
+"""Room for our instructions, far above what core/prompts needs."""
 PREPARED_BYTES = {"low": 110_000, "high": 1_500_000}
-"""Typical size of a prepared image, to plan with before it is prepared; the exact size decides."""
+"""Typical size of a prepared image. Plans use it until the exact size is known."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestCapacity:
-    """Budgets of one job's requests."""
+    """The budgets of one job's requests."""
 
     leaf: Budget
     fan_in: int
-    branch_tokens: int  # what the notes below one branch may take together
+    branch_tokens: int  # for all notes below one branch together
     context_tokens: int
-    tokens_an_image: int = NOTE_TOKENS_PER_IMAGE  # of what is written
+    tokens_an_image: int = NOTE_TOKENS_PER_IMAGE  # output tokens per image
 
     def leaf_max_tokens(self, images: int, widened: int = 0) -> int:
-        """max_tokens of a request with ``images`` images, doubled for each time it fell short."""
+        """max_tokens of a request with ``images`` images, doubled ``widened`` times."""
         wanted = note_tokens(images, self.tokens_an_image) + REASONING_ALLOWANCE
         wanted *= 2**widened
         return min(int(wanted), self.context_tokens // (4 if widened == 0 else 2))
@@ -41,14 +41,14 @@ class RequestCapacity:
 
 
 def _answers_max(context: int, tokens_an_image: int) -> int:
-    """Images whose answers fit into one reply, beside the reasoning before it."""
+    """How many images' answers fit into one reply, after its reasoning."""
     output = context // 4
     room = output - min(REASONING_ALLOWANCE, output // 2) - NOTE_TOKENS_BASE
     return max(1, room // tokens_an_image)
 
 
 def note_tokens(images: int, each: int = NOTE_TOKENS_PER_IMAGE) -> int:
-    """Tokens that the notes on ``images`` images should take."""
+    """Tokens to expect for the notes on ``images`` images."""
     return NOTE_TOKENS_BASE + each * images
 
 
@@ -60,11 +60,13 @@ def capacity_of(
     context_tokens: int | None = None,
     tokens_an_image: int = NOTE_TOKENS_PER_IMAGE,
 ) -> RequestCapacity:
-    """Budgets by the binding limits: images, bytes, context and output of ``model``."""
+    """Budgets by the limits of ``model``: images, bytes, context and output."""
     profile = model_profile(model)
     context = context_tokens or profile.context_tokens
     items = images_per_request or profile.images_per_request
-    if tokens_an_image != NOTE_TOKENS_PER_IMAGE:  # what JSON leaves out costs another call
+    if (
+        tokens_an_image != NOTE_TOKENS_PER_IMAGE
+    ):  # an image missing from the JSON costs another call
         items = min(items, _answers_max(context, tokens_an_image))
     notes = note_tokens(items, tokens_an_image)
     output = min(notes + REASONING_ALLOWANCE, context // 4)
@@ -74,16 +76,16 @@ def capacity_of(
 
 
 def expected_bytes(source_bytes: int | None, detail: Detail) -> int:
-    """A guess at the base64 size of an image that is not prepared yet."""
+    """Estimated base64 size of an image that is not prepared yet."""
     typical = PREPARED_BYTES[detail]
     return base64_bytes(min(source_bytes or typical, typical))
 
 
 def expected_tokens(detail: Detail) -> int:
-    """The most one image costs at ``detail``."""
+    """The most prompt tokens that one image can take at ``detail``."""
     return LOW_TOKENS if detail == "low" else HIGH_TOKENS_MAX
 
 
 def base64_bytes(raw: int) -> int:
-    """Size of ``raw`` bytes in base64. The 20 MB a request may hold are counted this way (3.1)."""
+    """Size of ``raw`` bytes in base64, as the 20 MB limit of a request counts (fact sheet 3.1)."""
     return -(-raw // 3) * 4

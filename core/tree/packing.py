@@ -1,9 +1,10 @@
-"""Packing images into requests: contiguous, in input order, by whichever limit binds."""
+"""Packs images into requests: contiguous, in input order, by the limit that binds."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -11,7 +12,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """What one item takes of a request: encoded bytes (base64 for images) and prompt tokens."""
+    """The size of one item: encoded bytes (base64 for images) and prompt tokens."""
 
     bytes: int
     tokens: int
@@ -19,7 +20,7 @@ class Weight:
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What one request may hold."""
+    """The capacity of one request."""
 
     items: int
     bytes: int
@@ -27,7 +28,7 @@ class Budget:
 
 
 def balanced(count: int, packs: int) -> list[int]:
-    """Sizes of ``packs`` parts of ``count`` that differ by at most one, the larger first."""
+    """Sizes of ``packs`` parts of ``count`` that differ by at most one, larger ones first."""
     size, larger = divmod(count, packs)
     return [size + 1] * larger + [size] * (packs - larger)
 
@@ -35,8 +36,8 @@ def balanced(count: int, packs: int) -> list[int]:
 def pack(weights: Sequence[Weight], budget: Budget) -> list[int]:
     """Sizes of the fewest contiguous packs within ``budget``, as even as the budget allows.
 
-    An item that alone is over the budget gets a pack of its own: the provider has the last word.
-    61 equal items with room for 60 come to [31, 30].
+    An item that exceeds the budget alone gets its own pack: the provider decides about it. 61 equal
+    items with room for 60 give [31, 30].
     """
     if not weights:
         return []
@@ -49,26 +50,28 @@ def pack(weights: Sequence[Weight], budget: Budget) -> list[int]:
 
 
 def cut(items: Sequence[Item], weights: Sequence[Weight], budget: Budget) -> list[list[Item]]:
-    """``items`` in order, in the packs that ``pack`` makes of their weights."""
+    """``items`` in order, cut into the packs of ``pack``."""
     return runs(items, pack(weights, budget))
 
 
 def halves(items: Sequence[Item]) -> list[list[Item]]:
-    """``items`` in order, in two parts of about the same length."""
+    """``items`` in order, cut into two parts of about the same length."""
     return runs(items, balanced(len(items), 2))
+
+
+def groups(items: Sequence[Item], largest: int) -> list[list[Item]]:
+    """``items`` in order, cut into the fewest balanced groups of at most ``largest``."""
+    return runs(items, balanced(len(items), -(-len(items) // largest)))
 
 
 def runs(items: Sequence[Item], sizes: Sequence[int]) -> list[list[Item]]:
     """``items`` in order, cut into runs of ``sizes``."""
-    found, start = [], 0
-    for size in sizes:
-        found.append(list(items[start : start + size]))
-        start += size
-    return found
+    starts = accumulate(sizes, initial=0)
+    return [list(items[start : start + size]) for start, size in zip(starts, sizes, strict=False)]
 
 
 def fits(weights: Sequence[Weight], budget: Budget) -> bool:
-    """True when all of ``weights`` go into one request."""
+    """Whether all of ``weights`` fit into one request."""
     return (
         len(weights) <= budget.items
         and sum(w.bytes for w in weights) <= budget.bytes
@@ -77,21 +80,16 @@ def fits(weights: Sequence[Weight], budget: Budget) -> bool:
 
 
 def _load(weight: Weight, budget: Budget) -> float:
-    """The share of a request that one item takes, by its binding limit."""
+    """The share of a request that one item uses, by the limit that binds."""
     return max(1 / budget.items, weight.bytes / budget.bytes, weight.tokens / budget.tokens)
 
 
 def _fits(sizes: Sequence[int], weights: Sequence[Weight], budget: Budget) -> bool:
-    start = 0
-    for size in sizes:
-        if size > 1 and not fits(weights[start : start + size], budget):
-            return False
-        start += size
-    return True
+    return all(len(run) == 1 or fits(run, budget) for run in runs(weights, sizes))
 
 
 def _greedy(weights: Sequence[Weight], budget: Budget, cap: float) -> list[int]:
-    """Fill each pack up to ``cap`` of the budget. Greedy is optimal in number for runs in order."""
+    """Fill each pack up to ``cap`` times the budget. For runs in order, greedy gives the fewest."""
     sizes: list[int] = []
     items = load_bytes = load_tokens = 0
     for weight in weights:
@@ -103,16 +101,14 @@ def _greedy(weights: Sequence[Weight], budget: Budget, cap: float) -> list[int]:
         if items and over:
             sizes.append(items)
             items = load_bytes = load_tokens = 0
-        items, load_bytes, load_tokens = (
-            items + 1,
-            load_bytes + weight.bytes,
-            load_tokens + weight.tokens,
-        )
+        items += 1
+        load_bytes += weight.bytes
+        load_tokens += weight.tokens
     return [*sizes, items]
 
 
 def _smallest_cap(weights: Sequence[Weight], budget: Budget, count: int, heaviest: float) -> float:
-    """The smallest share of the budget with which ``count`` packs still suffice (bisection)."""
+    """The smallest share of the budget with which ``count`` packs suffice (bisection)."""
     low, high = min(heaviest, 1.0), 1.0
     for _ in range(24):
         middle = (low + high) / 2

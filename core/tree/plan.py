@@ -1,32 +1,32 @@
-"""The shape of the summary tree: leaves in order, balanced branches above, one root."""
+"""The plan of the summary tree: leaves in order, balanced branches above them, one root."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from core.tree.packing import balanced
+from core.tree.packing import groups
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedNode:
-    """One node: ``level`` 0 is a leaf; children are a run of the level below, [first, last]."""
+    """One node. ``level`` 0 is a leaf; the children are a run of nodes of lower levels."""
 
     level: int
     parent: int | None  # index into the plan
     first: int  # first leaf below
     last: int  # last leaf below, inclusive
-    children: int  # nodes right below; 0 for a leaf
+    children: int  # number of direct children; 0 for a leaf
 
 
 def plan_tree(leaves: int, fan_in: int) -> list[PlannedNode]:
-    """Nodes of the smallest balanced tree over ``leaves`` leaves; the root is the last.
+    """Nodes of the smallest balanced tree over ``leaves`` leaves; the root comes last.
 
-    Levels are as few as ``fan_in`` (at least 2) allows, and siblings differ by one child at most.
+    It has the fewest levels that ``fan_in`` (at least 2) allows; siblings differ by at most one
+    child.
     """
     if leaves < 1 or fan_in < 2:
         raise ValueError("a tree needs at least one leaf and a fan-in of two")
-    spans = [(index, index) for index in range(leaves)]
-    nodes = [PlannedNode(0, None, first, last, 0) for first, last in spans]
+    nodes = [PlannedNode(0, None, index, index, 0) for index in range(leaves)]
     below, level = list(range(leaves)), 0
     while len(below) > 1:
         level += 1
@@ -35,20 +35,16 @@ def plan_tree(leaves: int, fan_in: int) -> list[PlannedNode]:
 
 
 def _add_level(nodes: list[PlannedNode], below: list[int], level: int, fan_in: int) -> list[int]:
-    made: list[int] = []
-    start = 0
-    for size in balanced(len(below), -(-len(below) // fan_in)):
-        children = below[start : start + size]
-        start += size
-        if size == 1:  # a branch over one child would be a paid call that adds nothing
-            made.append(children[0])
+    """Append branches over the nodes ``below``; returns the indexes of the new level."""
+    tops: list[int] = []
+    for children in groups(below, fan_in):
+        if len(children) == 1:  # a branch over one child would be a paid call that adds nothing
+            tops += children
             continue
+        first, last = nodes[children[0]].first, nodes[children[-1]].last
         parent = len(nodes)
-        nodes.append(
-            PlannedNode(level, None, nodes[children[0]].first, nodes[children[-1]].last, size)
-        )
+        nodes.append(PlannedNode(level, None, first, last, len(children)))
         for child in children:
-            node = nodes[child]
-            nodes[child] = PlannedNode(node.level, parent, node.first, node.last, node.children)
-        made.append(parent)
-    return made
+            nodes[child] = replace(nodes[child], parent=parent)
+        tops.append(parent)
+    return tops

@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, case, exists, func, or_, select
 
+from core.job_options import JobOptions
 from core.states import CallStatus, ImageStatus, JobStatus, NodeKind, NodeStatus
 from models.engine import now
 from models.ledger import SENT
@@ -24,7 +25,7 @@ class JobRow:
     provider: str
     endpoint: str
     detail: str
-    options: dict[str, Any]
+    options: JobOptions
     submitted: int
     answer: str | None
     created_at: float

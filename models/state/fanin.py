@@ -81,10 +81,10 @@ def _end_if_hopeless(connection: Connection, job_id: str, moved: Moved) -> None:
     ).first()
     if job is None:
         return
-    if job.options.get("fail_fast"):
+    if job.options.fail_fast:
         job_failed(connection, job.id, "an image failed, and the job asked to fail fast", moved)
         return
-    least = job.options.get("min_coverage")
+    least = job.options.min_coverage
     if least is not None:
         failed = coverage(connection, job.id)["failed"]
         reached = (job.submitted - failed) / job.submitted

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from sqlalchemy import Connection, exists, func, select, update
 
 from core.account.budget import is_spent
@@ -59,9 +61,9 @@ def job_budgeted(connection: Connection, job_id: str, budget: float) -> bool:
         .where(Job.id == job_id)
         .with_for_update(key_share=True)
     ).one()
-    if job.options.get("budget") == budget:
+    if job.options.budget == budget:
         return False
-    options = {**job.options, "budget": budget}
+    options = replace(job.options, budget=budget)
     connection.execute(update(Job).where(Job.id == job_id).values(options=options))
     event(connection, job_id, "job.budgeted", detail=f"{budget:g}")
     return is_spent(job.status, job.reason) and job_moved(connection, job_id, JobStatus.RUNNING)
@@ -169,7 +171,7 @@ def finish(connection: Connection, job_id: str, moved: Moved) -> bool:
     if JobStatus(job.status).ended:  # by an image that the job could not do without
         return False
     answer = root.text
-    if not (job.options.get("schema") and not job.options.get("each")):  # JSON is JSON alone
+    if not job.options.is_object:  # JSON is JSON alone
         answer = f"{root.text}\n\n{_left_out(connection, job_id)}".strip()
     connection.execute(update(Job).where(Job.id == job_id).values(answer=answer))
     if job_moved(connection, job_id, to):

@@ -104,7 +104,7 @@ def measure(settings: Settings, spec: JobSpec) -> tuple[Measured, RequestContext
     ask = _ask(settings, spec)
     limits = limits_of(settings)
     found = expand(spec.images, limits).sources
-    placed, leaves = place(found, ask.shape, ask.detail)
+    placed, leaves = place(found, ask.capacity, ask.detail)
     distinct = [index for index, image in enumerate(placed) if image.leaf is not None]
     measured = Measured(len(found), len(found) - len(distinct))
     measured.leaves = [[] for _ in range(leaves)]
@@ -140,7 +140,7 @@ def _ask(settings: Settings, spec: JobSpec) -> RequestContext:
         provider=settings.provider,
         endpoint=settings.endpoint,
         detail=spec.detail or settings.detail,
-        options=spec.shape_options | spec.prompt_options,
+        options=spec.options,
     )
 
 

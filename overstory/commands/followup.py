@@ -10,7 +10,7 @@ from rich.console import Console
 
 from core.account.estimate import ahead, habit_of
 from core.errors import WrongUsage
-from core.requests.request import spoken
+from core.requests.request import repeated_text
 from core.settings import Settings
 from core.states import ANSWERED_JOBS
 from core.text.citations import cited_numbers
@@ -160,7 +160,7 @@ def say_ahead(
         nodes = inspect.open_nodes(connection, job.id)
         past = inspect.past_calls(connection, job.model, settings.endpoint)
     price = settings.price_of(job.model)
-    taken = ahead(nodes, spoken(job.ask, job.options), habit_of(past), price)
+    taken = ahead(nodes, repeated_text(job.ask, job.options), habit_of(past), price)
     images = f" over {pluralize(taken.images, 'image')}" if taken.images else ""
     charged = " (not charged: sandbox)" if settings.uses_sandbox else ""
     console.print(

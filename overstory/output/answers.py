@@ -40,7 +40,7 @@ class Shape:
 
 def shape_of_job(job: JobRow) -> Shape | None:
     """None where words alone were asked for."""
-    each, schema = job.options.get("each"), job.options.get("schema")
+    each, schema = job.options.each, job.options.schema
     if each is None and schema is None:
         return None
     return Shape(each, None if schema is None else json.loads(schema))
@@ -59,5 +59,6 @@ def shaped(job: JobRow, images: Sequence[ImageRow]) -> dict[str, Any]:
         said = [image.answer for image in images if image.status == ImageStatus.INCLUDED]
         return {"totals": totals(shape.schema, said)}
     data = json.loads(job.answer) if job.answer else None
-    wrong = faults(job.options["schema"], data) if data is not None else []
+    schema_text = job.options.schema
+    wrong = faults(schema_text, data) if data is not None and schema_text else []
     return {"data": data, "data_error": "; ".join(wrong) or None}

@@ -61,7 +61,7 @@ def result(database: Database, job: JobRow) -> dict[str, Any]:
             "currency": used.currency,
         },
         "follows": job.follows,
-        "budget": job.options.get("budget"),
+        "budget": job.options.budget,
         "model": job.model,
         "endpoint": job.endpoint,
         "sandbox": job.endpoint == SANDBOX,

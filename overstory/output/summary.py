@@ -68,7 +68,7 @@ def print_answer(database: Database, job: JobRow) -> None:
     pipe gets the lines."""
     shape = shape_of_job(job)
     table = shape is not None and shape.each is not None and sys.stdout.isatty()
-    lines_only = bool(job.options.get("each_only"))
+    lines_only = job.options.each_only
     if job.answer and not (table and lines_only):
         sys.stdout.write(for_stdout(answer_text(job, shape)) + "\n")
     if table and shape is not None:

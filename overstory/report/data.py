@@ -64,7 +64,7 @@ def _job(job: JobRow, line: JobLine, found: Value) -> Value:
         "ended": job.status.ended,
         "reason": job.reason,
         "ask": job.ask,
-        "each": None if job.options.get("each_only") else job.options.get("each"),
+        "each": None if job.options.each_only else job.options.each,
         "label": line.label,
         "model": job.model,
         "endpoint": job.endpoint,
@@ -125,7 +125,7 @@ def _answer(job: JobRow, shape: Shape | None, found: Value) -> list[Block] | Non
         return markdown.blocks(job.answer)
     if shape.folds:
         return shaped.data_blocks(found["data"], found["data_error"])
-    above = [] if job.options.get("each_only") else markdown.blocks(job.answer)
+    above = [] if job.options.each_only else markdown.blocks(job.answer)
     return [*above, *shaped.each_blocks(shape, found["images"], found.get("totals"))]
 
 

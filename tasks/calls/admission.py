@@ -1,7 +1,7 @@
-"""The gate: which node may be asked next, and the account's leave to ask it.
+"""Admission: which node may be asked next, and whether the account allows the call now.
 
 Reads: the node that deserves the next call, the ledger. Writes: the claimed node and its call, or
-the node's text where the ledger has the answer. May raise ServiceAway: nothing is sent then.
+the node's text where the ledger has the reply. May raise ServiceAway: nothing is sent then.
 """
 
 from __future__ import annotations
@@ -9,16 +9,15 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping
+from functools import partial
+from typing import assert_never
 
 import structlog
 
 from clients.limiter.limiter import Admitted, Hold, Wait
-from core.errors import (
-    RefusalCode,
-    ServiceAway,
-)
+from core.errors import RefusalCode, ServiceAway
 from core.outcomes import backoff_seconds
-from core.requests.request import Body, key_of, reserve
+from core.reply import Reply
 from core.requests.review import Accepted
 from models import claims, ledger, state
 from models.claims import Lease, NodeWork
@@ -30,11 +29,12 @@ from tasks.calls.budget import affords, most_of, must_wait
 from tasks.calls.failures import halve_or_fail
 from tasks.calls.node_request import (
     Admission,
-    AnyForm,
-    Asked,
+    AnyCall,
+    AnyRequest,
+    Ask,
     CallStage,
-    NextStep,
-    NodeRequest,
+    Compose,
+    Rearrange,
     record,
 )
 from tasks.image_slices import announce
@@ -42,41 +42,41 @@ from tasks.runtime.services import Services
 
 log = structlog.get_logger()
 
-TWIN_SECONDS = 1.0
+DUPLICATE_SECONDS = 1.0
 """How long a node waits for the same request of another job, which is in flight."""
 MONEY_SECONDS = 0.2
-"""How soon to look again where nothing but jobs whose money is in flight is due."""
+"""How soon to check again if only jobs whose money is held by calls in flight are due."""
 
 
 def admit(services: Services, stage: CallStage) -> Admission | str:
-    """Wait until the best node may be asked, and take it; a sentence when there is none to ask."""
-    waited: dict[str, float] = {}  # by what held this gate, in seconds
+    """Wait until the best node may be asked, and take it; a sentence if there is none to ask."""
+    waited: dict[str, float] = {}  # seconds, by what held the call
     idle = 0.0
-    asked: Asked | None = None
-    short: set[str] = set()  # jobs whose money is in flight: others go first
+    call: AnyCall | None = None
+    short: set[str] = set()  # jobs whose money is held by calls in flight: others go first
     while not services.stopping.is_set():
         with services.database.read() as connection:
             node = claims.next_node(connection, services.account, stage.kind, short)
         if node is None:
             if not short or idle > services.settings.gate_wait_seconds:
                 return "what is due waits for money in flight" if short else "nothing was due"
-            short.clear()  # another look at what waits for money in flight, a little later
+            short.clear()  # check again a little later what waits for money in flight
             idle += MONEY_SECONDS
             services.stopping.wait(MONEY_SECONDS)
             continue
-        if asked is None or asked.node != node:  # while it waits, its request stays the same
-            asked = request_of(services, stage, node)
-            if asked is None:
+        if call is None or call.node != node:  # while a node waits, its call stays the same
+            call = plan_call(services, stage, node)
+            if call is None:
                 continue
-        if must_wait(services, asked):
+        if must_wait(services, call):
             short.add(node.job_id)
             continue
-        answer = None if stagger.paused(services, stage.kind) else take(services, asked, waited)
+        answer = None if stagger.paused(services, stage.kind) else take(services, call, waited)
         if isinstance(answer, Admission):
             stagger.admitted(services)
             return answer
         if answer is None:
-            asked = None  # something has changed: look again
+            call = None  # something has changed: choose again
             continue
         if sum(waited.values()) > services.settings.gate_wait_seconds:
             services.limiter.waited(waited)
@@ -86,17 +86,17 @@ def admit(services: Services, stage: CallStage) -> Admission | str:
 
 
 def _hold(services: Services, wait: Wait, waited: dict[str, float]) -> None:
-    """Wait as the limiter says, but look again often: a hold may be lifted any time."""
+    """Wait as the limiter says, but check often: a hold may be lifted at any time."""
     began = time.monotonic()
     services.stopping.wait(min(max(wait.seconds, 0.005), 5.0 if wait.kind is Hold.PAUSED else 1.0))
     waited[wait.kind] = waited.get(wait.kind, 0.0) + time.monotonic() - began
 
 
-def request_of(services: Services, stage: CallStage, node: NodeWork) -> Asked | None:
-    """What to ask for ``node`` now; None when it needed no call, must be rearranged first, or was
-    put off: whatever goes wrong with one node must not keep all others from being asked."""
+def plan_call(services: Services, stage: CallStage, node: NodeWork) -> AnyCall | None:
+    """The call that is due for ``node``. None if it needed no call, was rearranged, or was put off:
+    an error with one node must not keep all others from being asked."""
     try:
-        return _request_of(services, stage, node)
+        return _plan_call(services, stage, node)
     except ServiceAway:
         raise
     except Exception as error:
@@ -105,49 +105,44 @@ def request_of(services: Services, stage: CallStage, node: NodeWork) -> Asked | 
         return None
 
 
-def _request_of(services: Services, stage: CallStage, node: NodeWork) -> Asked | None:
+def _plan_call(services: Services, stage: CallStage, node: NodeWork) -> AnyCall | None:
     with services.database.read() as connection:
-        question = stage.question(services, connection, node)
-    if question.remedy == NextStep.COMPOSE:
-        record_without_call(services, node, Accepted(question.composed(), 0))
-        return None
-    if question.remedy != NextStep.ASK:
-        settle_without_call(services, stage, node, question)
-        return None
-    form = replay(services, stage, node, question)
-    return None if form is None else Asked(node, question, form)
-
-
-def replay(
-    services: Services, stage: CallStage, node: NodeWork, question: NodeRequest
-) -> AnyForm | None:
-    """The form to ask now, by what the ledger says was asked before. None: the node is settled."""
-    form, replies = question.first(), []
-    for _ in range(question.forms_max):
-        key = key_of(node.endpoint, question.body(form))
-        with services.database.read() as connection:
-            reply = ledger.answered(connection, key, _only_job(node))
-        if reply is None:
-            return form
-        verdict = question.judge(reply, form)
-        if isinstance(verdict, Accepted):
-            record_without_call(services, node, verdict)
-            return None
-        form = verdict.form
-        replies.append(reply)
-        if (saved := question.salvaged(replies)) is not None:
-            record_without_call(services, node, saved)
-            return None
-    give_up(services, stage, node, "no form of the request got a usable reply")
+        step = stage.next_step(services, connection, node)
+    match step:
+        case Ask(request):
+            return replay(services, stage, node, request)
+        case Compose(text):
+            record_without_call(services, node, Accepted(text, 0))
+        case Rearrange():
+            rearrange(services, node, step)
+        case _:
+            assert_never(step)
     return None
 
 
-def take(services: Services, asked: Asked, waited: Mapping[str, float]) -> Admission | Wait | None:
-    """Ask the account, then claim the node and write the call. None: the node is not to be had."""
-    node, question = asked.node, asked.question
+def replay(
+    services: Services, stage: CallStage, node: NodeWork, request: AnyRequest
+) -> AnyCall | None:
+    """The call that is due, by what the ledger says was asked before. None: nothing to ask."""
+    result = request.replay(node, partial(_paid, services, node))
+    if result is None:
+        give_up(services, stage, node, "no attempt got a usable reply")
+    elif isinstance(result, Accepted):
+        record_without_call(services, node, result)
+    else:
+        return result
+    return None
+
+
+def _paid(services: Services, node: NodeWork, key: str) -> Reply | None:
+    with services.database.read() as connection:
+        return ledger.answered(connection, key, _only_job(node))
+
+
+def take(services: Services, call: AnyCall, waited: Mapping[str, float]) -> Admission | Wait | None:
+    """Ask the account, then claim the node and write the call. None: the node cannot be had."""
     lease = services.new_lease()
-    body = question.body(asked.variant)
-    tokens = _likely(services, asked, body)
+    tokens = _likely_tokens(services, call)
     admitted_at = time.monotonic()
     answer = acquire(services, lease, tokens, waited)
     if not isinstance(answer, Admitted):
@@ -155,36 +150,37 @@ def take(services: Services, asked: Asked, waited: Mapping[str, float]) -> Admis
     call_id = None
     try:
         with services.database.write() as connection:
-            if claims.claim_node(connection, node, lease, tokens):
-                call = _new_call(services, asked, body, tokens)
-                call_id = _open(connection, node, call, lease)
+            if claims.claim_node(connection, call.node, lease, tokens):
+                new = _new_call(services, call, tokens)
+                call_id = _open(connection, call.node, new, lease)
     finally:
         if call_id is None:
             services.limiter.cancel(lease.token)
-    if call_id is None:
-        return None
-    return Admission(node, question, asked.variant, call_id, lease, tokens, admitted_at)
+    return None if call_id is None else Admission(call, call_id, lease, tokens, admitted_at)
 
 
-def _likely(services: Services, asked: Asked, body: Body) -> int:
-    """Tokens to reserve: the bound, less what is known to be too much of it."""
-    node, question, most = asked.node, asked.question, int(body["max_tokens"])
-    unused = most - services.written.likely((node.model, node.kind), most)
-    return reserve(body, question.image_tokens(asked.variant)) - question.overestimated() - unused
+def _likely_tokens(services: Services, call: AnyCall) -> int:
+    """Tokens to reserve: the prompt's bound less what is known to be too much of it, and what
+    replies usually take."""
+    kind = (call.node.model, call.node.kind)
+    completion = services.written.likely(kind, call.max_tokens)
+    return call.prompt_tokens - call.request.overestimated() + completion
 
 
 def _open(connection: Connection, node: NodeWork, call: NewCall, lease: Lease) -> int | None:
-    """Write the call of a claimed node. None: its job cannot pay for it now, or another job's twin
-    of it is in flight or has been answered since this request was looked up; the node is asked
-    about again."""
+    """Write the call of a claimed node.
+
+    None, and the node is considered again: if its job cannot pay for it now, if the same request of
+    another job is in flight, or if that was answered since this one was planned.
+    """
     if not affords(connection, node, call, lease):
         return None
     call_id = ledger.open_call(connection, call, lease)
     if call_id is None:
         reason = "another job is asking the same"
-        state.node_postponed(connection, node.id, lease.token, TWIN_SECONDS, reason, False)
+        state.node_postponed(connection, node.id, lease.token, DUPLICATE_SECONDS, reason, False)
         return None
-    # only after the insert: it may have waited for the twin's settlement
+    # only after the insert: it may have waited until the other job's call was settled
     if ledger.answered(connection, call.key, _only_job(node)) is not None:
         ledger.withdraw(connection, call_id)
         state.node_postponed(connection, node.id, lease.token, 0.0, "answered meanwhile", False)
@@ -195,7 +191,7 @@ def _open(connection: Connection, node: NodeWork, call: NewCall, lease: Lease) -
 def acquire(
     services: Services, lease: Lease, tokens: int, waited: Mapping[str, float] | None = None
 ) -> Admitted | Wait:
-    """Ask the limiter; a reply that was lost must not leave a slot taken."""
+    """Ask the limiter. If its reply is lost, the slot is released."""
     ttl = services.leases.slot_seconds()
     try:
         return services.limiter.acquire(lease.token, tokens, ttl, waited)
@@ -205,55 +201,49 @@ def acquire(
         raise
 
 
-def _new_call(services: Services, asked: Asked, body: Body, tokens: int) -> NewCall:
-    node, image_tokens = asked.node, asked.question.image_tokens(asked.variant)
+def _new_call(services: Services, call: AnyCall, tokens: int) -> NewCall:
+    node = call.node
     return NewCall(
-        key=key_of(node.endpoint, body),
+        key=call.key,
         job_id=node.job_id,
         node_id=node.id,
         account=services.account,
         model=node.model,
-        images=asked.question.images(asked.variant),
+        images=call.images,
         reserved_tokens=tokens,
-        reserved_cost=most_of(services, node.model, body, image_tokens),
+        reserved_cost=most_of(services.settings, call),
         currency=services.settings.price_of(node.model).currency,
     )
 
 
 def _only_job(node: NodeWork) -> str | None:
-    """A fresh job takes no other job's replies."""
-    return node.job_id if node.options.get("fresh") else None
+    """A job with ``fresh`` takes no replies of other jobs."""
+    return node.job_id if node.options.fresh else None
 
 
-def settle_without_call(
-    services: Services, stage: CallStage, node: NodeWork, question: NodeRequest
-) -> None:
-    """A node that is too large, or whose files are gone, is rearranged under its own lease."""
-    lease = services.new_lease()
-    moved = Moved()
-    with services.database.write() as connection:
-        if not claims.claim_node(connection, node, lease, 0):
-            return
-        if question.remedy == NextStep.UPLOAD:
-            stage.upload_again(services, connection, node, lease.token, set(), moved)
-        else:
-            stage.split(services, connection, node, lease.token, False, moved)
-    announce(services, node.job_id, moved)
-
-
-def record_without_call(services: Services, node: NodeWork, verdict: Accepted) -> None:
-    """Somebody has paid for this before, or code has written it: record it without a call."""
+def rearrange(services: Services, node: NodeWork, step: Rearrange) -> None:
+    """Rearrange a node that is too large, or whose files are gone, under its own lease."""
     lease = services.new_lease()
     moved = Moved()
     with services.database.write() as connection:
         if claims.claim_node(connection, node, lease, 0):
-            record(connection, node, lease.token, verdict, moved)
+            step.under_lease(connection, lease.token, moved)
+    announce(services, node.job_id, moved)
+
+
+def record_without_call(services: Services, node: NodeWork, accepted: Accepted) -> None:
+    """Record a text that was paid for before, or that code composed."""
+    lease = services.new_lease()
+    moved = Moved()
+    with services.database.write() as connection:
+        if claims.claim_node(connection, node, lease, 0):
+            record(connection, node, lease.token, accepted, moved)
     announce(services, node.job_id, moved)
 
 
 def put_off(services: Services, stage: CallStage, node: NodeWork, reason: str) -> None:
-    """A node that cannot be asked is looked at again later; after as many looks as it has attempts,
-    its halves are asked, or what is left alone fails."""
+    """Reschedule a node whose call could not be planned; it loses one attempt. After the last one
+    its halves are asked, or what cannot be halved fails."""
     if node.attempts + 1 >= services.settings.call_attempts_max:
         give_up(services, stage, node, reason)
         return
@@ -265,7 +255,7 @@ def put_off(services: Services, stage: CallStage, node: NodeWork, reason: str) -
 
 
 def give_up(services: Services, stage: CallStage, node: NodeWork, reason: str) -> None:
-    """No form of the request works: try its halves, or fail what is left alone."""
+    """No attempt works: ask the node's halves, or fail what cannot be halved."""
     lease = services.new_lease()
     moved = Moved()
     with services.database.write() as connection:

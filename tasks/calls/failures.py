@@ -1,8 +1,8 @@
-"""What follows when a call brought no text: later again, in halves, without the image, or never."""
+"""What follows a call without a text: ask later, ask in halves, fail the image, or stop the job."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 
 import structlog
 
@@ -19,9 +19,10 @@ from core.errors import (
 )
 from core.outcomes import backoff_seconds
 from core.reply import Usage
-from core.requests.request import Body
+from core.requests.request import Body, image_urls
+from core.stages import stage_of
 from core.states import CallStatus, NodeKind
-from models import ledger, state
+from models import ledger, provider_files, state
 from models.claims import NodeWork
 from models.engine import Connection
 from models.reads import pipeline
@@ -34,7 +35,7 @@ from tasks.runtime.services import Services
 log = structlog.get_logger()
 
 REFUSALS_WITHOUT_ANSWER = 12
-"""So many refusals and not one answer: it is the request that is wrong, not the images."""
+"""After so many refusals without one answer, the request is wrong and not the images."""
 
 
 def close(
@@ -71,15 +72,15 @@ def postpone(
             costs_attempt,
         )
     if after_seconds <= 0:
-        stage = "infer" if admission.node.kind == NodeKind.LEAF else "aggregate"
-        services.send(stage, job=admission.node.job_id, node=admission.node.id)
+        node = admission.node
+        services.send(stage_of(node.kind).name, job=node.job_id, node=node.id)
 
 
 def retry_or_give_up(
     services: Services, stage: CallStage, admission: Admission, error: ProviderDown
 ) -> None:
-    """A call that failed on the way: later again. While the whole provider is down it costs no
-    attempt, so an outage fails nobody; one that does not end, ends the job."""
+    """A call that failed on the way: ask again later. While the provider as a whole is down this
+    costs no attempt, so an outage fails no image; an outage that does not end, ends the job."""
     outage = services.limiter.state().outage_seconds
     silent = _silent_for(services, admission, outage)
     if silent > services.settings.outage_max_seconds:
@@ -94,8 +95,8 @@ def retry_or_give_up(
 
 
 def _silent_for(services: Services, admission: Admission, outage: float | None) -> float:
-    """How long the provider has been silent to this node. Its first try alone says nothing: since
-    then others were answered, the job was paused, or the service was off."""
+    """Seconds for which the provider has not answered this node. The node's first try alone says
+    nothing: since then others were answered, the job was paused, or the service was off."""
     if outage is None:
         return 0.0
     with services.database.read() as connection:
@@ -105,7 +106,7 @@ def _silent_for(services: Services, admission: Admission, outage: float | None) 
 def refused(
     services: Services, stage: CallStage, admission: Admission, error: RequestRefused
 ) -> None:
-    """A request refused as it stands: find the image that is to blame, or see that none is."""
+    """A refused request: find the image that causes it, or stop the job if no image does."""
     with services.database.read() as connection:
         settled, refusals = pipeline.settled_and_refused(connection, admission.node.job_id)
     concerns_all = not error.of_content or (
@@ -121,7 +122,7 @@ def refused(
 def unusable(
     services: Services, stage: CallStage, admission: Admission, error: ReplyUnusable
 ) -> None:
-    """A 200 that carries no reply: it may have been paid, so it is on the ledger as unknown."""
+    """A 200 without a usable reply: it may have been paid, so the ledger has it as unknown."""
     usage = error.reply.usage if error.reply else None
     close(services, admission, CallStatus.UNKNOWN, error, 200, usage)
     if admission.node.attempts + 1 >= services.settings.call_attempts_max:
@@ -134,19 +135,11 @@ def unusable(
 def fail_or_halve(
     services: Services, stage: CallStage, admission: Admission, code: RefusalCode, reason: str
 ) -> None:
+    node, token = admission.node, admission.lease.token
     moved = Moved()
     with services.database.write() as connection:
-        halve_or_fail(
-            services,
-            stage,
-            connection,
-            admission.node,
-            admission.lease.token,
-            code,
-            reason,
-            moved,
-        )
-    announce(services, admission.node.job_id, moved)
+        halve_or_fail(services, stage, connection, node, token, code, reason, moved)
+    announce(services, node.job_id, moved)
 
 
 def halve_or_fail(
@@ -159,7 +152,8 @@ def halve_or_fail(
     reason: str,
     moved: Moved,
 ) -> None:
-    if not stage.split(services, connection, node, token, True, moved):
+    """Ask the node's halves; fail what holds only one thing."""
+    if not stage.halve(services, connection, node, token, moved):
         state.node_failed(connection, node.id, code, reason, moved, token)
 
 
@@ -171,40 +165,61 @@ def stop_job(services: Services, admission: Admission, reason: str) -> None:
 
 
 def reupload(
-    services: Services, stage: CallStage, admission: Admission, error: FileGone | BytesGone
+    services: Services,
+    stage: CallStage,
+    admission: Admission,
+    error: FileGone | BytesGone,
+    body: Body,
 ) -> None:
-    """What the node shows is no longer there: a file id the provider does not know, which is found
-    out and uploaded again; or bytes that were to go inside, whose images go back to upload."""
-    if admission.node.attempts >= services.settings.attempts_max:
+    """Images of the sent ``body`` are gone: a file id that the provider does not know, or prepared
+    bytes that were to go inside the request. They go back to upload."""
+    node = admission.node
+    if node.attempts >= services.settings.attempts_max or not admission.call.images:
         reason = f"its images keep vanishing: {error}"
         fail_or_halve(services, stage, admission, RefusalCode.UPLOAD_FAILED, reason)
         return
     gone: set[str] = set()
     if isinstance(error, FileGone):
-        gone = _missing_files(services, admission, error.file_id)
+        gone = _missing_files(services, body, error.file_id)
     moved = Moved()
     with services.database.write() as connection:
-        stage.upload_again(services, connection, admission.node, admission.lease.token, gone, moved)
-    log.info("files.healed", job=admission.node.job_id, node=admission.node.id, files=len(gone))
-    announce(services, admission.node.job_id, moved)
+        send_back_to_upload(services, node, connection, admission.lease.token, moved, gone=gone)
+    log.info("files.healed", job=node.job_id, node=node.id, files=len(gone))
+    announce(services, node.job_id, moved)
 
 
-def _missing_files(services: Services, admission: Admission, named: str | None) -> set[str]:
-    """File ids the node uses that the provider does not list, and the one it ``named``: it names
-    one of all that are gone. Where neither says anything, all of them."""
-    used = set(_file_ids(admission.question.sendable(services, admission.variant).body))
+def send_back_to_upload(
+    services: Services,
+    node: NodeWork,
+    connection: Connection,
+    token: str,
+    moved: Moved,
+    *,
+    gone: Collection[str],
+) -> None:
+    """Send the images behind the file ids ``gone`` back to upload; if empty, all without a file."""
+    images = pipeline.look_images(connection, node.id)
+    hashes = {image.sha256 for image in images if image.prepared_bytes}
+    lost = provider_files.lost(connection, services.account, hashes, set(gone))
+    missing = [image.id for image in images if image.sha256 in lost]
+    if missing:
+        state.node_waits_again(connection, node.id, token, missing, moved)
+    else:  # another worker has uploaded them meanwhile
+        state.node_postponed(connection, node.id, token, 0.0, "files are back", False)
+        moved.ready(node.id, NodeKind.LEAF)
+
+
+def _missing_files(services: Services, body: Body, named: str | None) -> set[str]:
+    """File ids in ``body`` that the provider does not list, and the one it ``named``: of several
+    missing files it names one. All of them, if neither says anything."""
+    ids = map(file_id_of, image_urls(body))
+    used = {file_id for file_id in ids if file_id is not None}
     gone = {named} if named else set()
     try:
         listed = {file.id for file in services.provider.files()}
     except OverstoryError:
         return gone or used
     return gone | (used - listed) or used
-
-
-def _file_ids(body: Body) -> Sequence[str]:
-    content = body["messages"][-1]["content"]
-    urls = [part["image_url"]["url"] for part in content if part["type"] == "image_url"]
-    return [file_id for url in urls if (file_id := file_id_of(url)) is not None]
 
 
 def total(usage: Usage | None) -> int:

@@ -1,145 +1,207 @@
-"""A node's request as a value, and what the calling stages have in common."""
+"""A node's request, the call that is planned from it, and what the calling stages share."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, Protocol
+from typing import Generic, Protocol, TypeVar
 
 from core.errors import RefusalCode
 from core.reply import Reply
-from core.requests.per_image import Form
-from core.requests.request import Body, RequestContext, Sendable, Variant, request_context
-from core.requests.review import Accepted, AskAgain, Rejected, judge
+from core.requests.per_image import PerImageAttempt
+from core.requests.request import (
+    Attempt,
+    Body,
+    RequestContext,
+    Sendable,
+    key_of,
+    prompt_tokens,
+    request_context,
+)
+from core.requests.review import Accepted, AskAgain
+from core.stages import Stage
 from core.states import NodeKind
 from models import state
 from models.claims import Lease, NodeWork
 from models.engine import Connection
+from models.reads.pipeline import LookImage
 from models.state import Moved
 from tasks.runtime.services import Services
 
-UNANSWERED = "no form of the request got a usable answer for it"
+A = TypeVar("A")
+
+UNANSWERED = "no attempt got a usable answer for it"
+
+Paid = Callable[[str], Reply | None]
+"""The ledger's reply to the request with a key, if it was ever paid for."""
 
 
-class NextStep(StrEnum):
-    """What to do with a node whose request cannot be asked as it is."""
+class NodeRequest(ABC, Generic[A]):
+    """A node's request, built from the database and a value from then on.
 
-    ASK = "ask"
-    SPLIT = "split"  # too much for one request
-    UPLOAD = "upload"  # files are missing
-    COMPOSE = "compose"  # no model is needed: code writes its text
-
-
-AnyForm = Variant | Form
-"""The form of a request: of words, or of answers keyed by image."""
-
-
-class NodeRequest(Protocol):
-    """A node's request. Stages build it from the database; it is a value from then on."""
+    ``A``: what an attempt at it says. The first attempt is ``first()``; the reply to each attempt
+    is accepted or leads to the next one, so the ledger alone tells which attempt is due.
+    """
 
     @property
-    def remedy(self) -> NextStep: ...
+    @abstractmethod
+    def attempts_max(self) -> int: ...
 
-    @property
-    def forms_max(self) -> int:
-        """In how many forms it is asked at most."""
+    @abstractmethod
+    def first(self) -> A: ...
 
-    def first(self) -> AnyForm: ...
+    @abstractmethod
+    def body(self, attempt: A) -> Body:
+        """The body with every image named by its content: what the key hashes."""
 
-    def images(self, form: Any) -> int:
-        """How many images the form shows: none where it reads notes."""
+    @abstractmethod
+    def review(self, reply: Reply, attempt: A) -> Accepted | AskAgain[A]:
+        """What to record of a reply to ``attempt``, or the attempt to make next."""
 
-    def image_tokens(self, form: Any) -> int:
-        """What the images it shows cost."""
+    def salvage(self, replies: Sequence[Reply]) -> Accepted | None:
+        """What to record where none of the replies so far is usable as it is. None: the next
+        attempt is made, if one is left."""
+        return None
+
+    def shown(self, attempt: A) -> Sequence[LookImage]:
+        """The images that ``attempt`` shows; none where it is over notes."""
+        return ()
 
     def overestimated(self) -> int:
         """Tokens by which the bound on its text is known to be too high."""
+        return 0
 
-    def body(self, form: Any) -> Body:
-        """The body with every image named by its content: what the key hashes."""
+    def sendable(self, services: Services, body: Body, attempt: A) -> Sendable:
+        """``body`` as it is sent."""
+        return Sendable(body)
 
-    def sendable(self, services: Services, form: Any) -> Sendable:
-        """The body as it goes over the wire."""
+    def plan(self, node: NodeWork, attempt: A) -> PlannedCall[A]:
+        image_tokens = sum(image.tokens for image in self.shown(attempt))
+        body = self.body(attempt)
+        return PlannedCall(
+            node=node,
+            request=self,
+            attempt=attempt,
+            body=body,
+            key=key_of(node.endpoint, body),
+            prompt_tokens=prompt_tokens(body, image_tokens),
+        )
 
-    def judge(self, reply: Reply, form: Any) -> Accepted | AskAgain:
-        """What a reply to ``form`` is worth: a text to record, or the form to ask next."""
+    def replay(self, node: NodeWork, paid: Paid) -> PlannedCall[A] | Accepted | None:
+        """The call that is due, by what the ledger says was asked before; the accepted reply if
+        there is one; None if no attempt is left."""
+        attempt, replies = self.first(), list[Reply]()
+        for _ in range(self.attempts_max):
+            call = self.plan(node, attempt)
+            reply = paid(call.key)
+            if reply is None:
+                return call
+            result = self.review(reply, attempt)
+            if isinstance(result, Accepted):
+                return result
+            attempt = result.attempt
+            replies.append(reply)
+            if (salvaged := self.salvage(replies)) is not None:
+                return salvaged
+        return None
 
-    def salvaged(self, replies: Sequence[Reply]) -> Accepted | None:
-        """What is recorded where the replies so far are these, and none is usable as it is. None:
-        the next form is asked, if there is one."""
 
-    def composed(self) -> str:
-        """The text of a node whose remedy is COMPOSE."""
+@dataclass(frozen=True, slots=True)
+class PlannedCall(Generic[A]):
+    """One call of a node: built once, carried from admission to settlement.
+
+    ``body``: with images named by content, as ``key`` hashes it. ``prompt_tokens``: an upper bound.
+    """
+
+    node: NodeWork
+    request: NodeRequest[A]
+    attempt: A
+    body: Body
+    key: str
+    prompt_tokens: int
+
+    @property
+    def max_tokens(self) -> int:
+        return int(self.body["max_tokens"])
+
+    @property
+    def images(self) -> int:
+        """How many images it shows."""
+        return len(self.request.shown(self.attempt))
+
+    def review(self, reply: Reply) -> Accepted | AskAgain[A]:
+        return self.request.review(reply, self.attempt)
+
+    def sendable(self, services: Services) -> Sendable:
+        return self.request.sendable(services, self.body, self.attempt)
 
 
-def judged(
-    reply: Reply, form: Variant, known: Collection[int], positions: Mapping[int, int] | None
-) -> Accepted | AskAgain:
-    """What a reply in words is worth (core.requests.review.judge)."""
-    verdict = judge(reply, form, known, positions)
-    if isinstance(verdict, Rejected):
-        return AskAgain(verdict.reason, form.after(verdict.reason))
-    return verdict
+AnyRequest = NodeRequest[Attempt] | NodeRequest[PerImageAttempt]
+AnyCall = PlannedCall[Attempt] | PlannedCall[PerImageAttempt]
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask the provider."""
+
+    request: AnyRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Compose:
+    """No model is needed: record this text, which code composed."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rearrange:
+    """The node cannot be asked as it is: do this under its lease (a token)."""
+
+    under_lease: Callable[[Connection, str, Moved], object]
+
+
+NextStep = Ask | Compose | Rearrange
+"""What to do with a node that is due."""
 
 
 class CallStage(Protocol):
     """What differs between the calling stages."""
 
-    name: str
+    stage: Stage
     kind: NodeKind
 
-    def question(
-        self, services: Services, connection: Connection, node: NodeWork
-    ) -> NodeRequest: ...
+    def next_step(self, services: Services, connection: Connection, node: NodeWork) -> NextStep: ...
 
-    def split(
+    def halve(
         self,
         services: Services,
         connection: Connection,
         node: NodeWork,
         token: str,
-        halve: bool,
         moved: Moved,
     ) -> bool:
-        """Replace the node by smaller ones; False when it holds one thing only."""
-
-    def upload_again(
-        self,
-        services: Services,
-        connection: Connection,
-        node: NodeWork,
-        token: str,
-        gone: set[str],
-        moved: Moved,
-    ) -> None:
-        """Send the images behind file ids (all that have none when empty) back to upload."""
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A node and the form of its request that is to be sent."""
-
-    node: NodeWork
-    question: NodeRequest
-    variant: AnyForm
+        """Replace the node by its halves; False if it holds only one thing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """A node that was claimed, its call that was written, and the account's leave to send it."""
+    """A planned call that may be sent: its node is claimed and the call is on the ledger."""
 
-    node: NodeWork
-    question: NodeRequest
-    variant: AnyForm
+    call: AnyCall
     call_id: int
     lease: Lease
     tokens: int  # reserved
     admitted_at: float  # time.monotonic(): the limiter counts from what is sent, not admitted
 
+    @property
+    def node(self) -> NodeWork:
+        return self.call.node
 
-def ask_of(services: Services, node: NodeWork) -> RequestContext:
-    """What stays the same over the requests of a node's job."""
+
+def context_of(services: Services, node: NodeWork) -> RequestContext:
+    """What is the same in all requests of a node's job."""
     return request_context(
         services.settings,
         question=node.ask,
@@ -152,28 +214,30 @@ def ask_of(services: Services, node: NodeWork) -> RequestContext:
 
 
 def record(
-    connection: Connection, node: NodeWork, token: str, verdict: Accepted, moved: Moved
+    connection: Connection, node: NodeWork, token: str, accepted: Accepted, moved: Moved
 ) -> bool:
-    """Write a node's text and, where each was asked, its images' answers; False when somebody
-    else holds the node. A leaf without any answer has failed."""
-    if verdict.answers is None:
-        return state.node_done(connection, node.id, token, verdict.text, verdict.refused, moved)
-    if not verdict.answers:
+    """Write a node's text and, where each image was asked, the images' answers.
+
+    False if another worker holds the node by now. A leaf without any answer has failed.
+    """
+    if accepted.answers is None:
+        return state.node_done(connection, node.id, token, accepted.text, accepted.refused, moved)
+    if not accepted.answers:
         return state.node_failed(
             connection, node.id, RefusalCode.NO_ANSWER, UNANSWERED, moved, token
         )
-    unanswered = dict.fromkeys(verdict.missing, UNANSWERED)
     return state.node_done(
         connection,
         node.id,
         token,
-        verdict.text,
-        verdict.refused,
+        accepted.text,
+        accepted.refused,
         moved,
-        answers=verdict.answers,
-        unanswered=unanswered,
+        answers=accepted.answers,
+        unanswered=dict.fromkeys(accepted.missing, UNANSWERED),
     )
 
 
 def span(node: NodeWork) -> str:
+    """``node 12, images 61 to 120``, for people."""
     return f"node {node.id}, images {node.first_position} to {node.last_position}"

@@ -1,14 +1,14 @@
-"""The pipe of the calling stages, from a ready node to its recorded text.
+"""The steps of the calling stages, from a ready node to its recorded text.
 
-    gate: pick the node that deserves the next call -> answered in the ledger? record it
-          else ask the limiter -> claim the node -> write the call
-    send: the paid call, its leases kept alive
-    record: settle the ledger, judge the reply, move the node, send what became ready
+    admission: choose the node that deserves the next call -> is its reply in the ledger? record it
+               else ask the limiter -> claim the node -> write the call
+    send:      make the paid call and keep its leases alive
+    record:    settle the ledger, review the reply, move the node, send wake-up messages
 
-One thread a process and stage waits at the gate for the account, so waiting costs next to nothing
-and the choice of the node is made at the moment a call is admitted: a small job that arrives late
-is served at once. Which form of a request is asked follows from the ledger alone: every settled
-reply that could not be used leads to the next form, so a crash repeats no step that was paid.
+In each process one thread of a stage waits for the account. So waiting costs almost nothing, and
+the node is chosen at the moment a call is admitted: a small job that arrives late is served at
+once. The ledger alone tells which attempt at a request is due: every settled reply that could not
+be used leads to the next attempt, so a crash repeats no step that was paid for.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from tasks.calls.node_request import CallStage, span
 from tasks.calls.send import TOO_LATE, in_time, send
 from tasks.runtime.services import Services
 
-_gates: dict[str, threading.Lock] = {}
-_gates_lock = threading.Lock()
+_queues: dict[str, threading.Lock] = {}
+_queues_lock = threading.Lock()
 
 
 class Show(Protocol):
-    """Tell people which node is asked now."""
+    """Show people which node is asked now."""
 
     def __call__(self, **found: object) -> None: ...
 
@@ -36,9 +36,9 @@ def _unseen(**found: object) -> None:
 
 
 def run(services: Services, stage: CallStage, show: Show = _unseen) -> str:
-    """Do what one message is good for: at most one paid call."""
+    """Do what one message asks for: at most one paid call."""
     _ = services.provider  # its first use loads the SDK: not between admission and sending
-    with _gate(stage.name):
+    with _queue(stage.stage.name):
         admission = admit(services, stage)
     if isinstance(admission, str):
         return admission
@@ -51,6 +51,6 @@ def run(services: Services, stage: CallStage, show: Show = _unseen) -> str:
         return send(services, stage, fresh)
 
 
-def _gate(name: str) -> threading.Lock:
-    with _gates_lock:
-        return _gates.setdefault(name, threading.Lock())
+def _queue(name: str) -> threading.Lock:
+    with _queues_lock:
+        return _queues.setdefault(name, threading.Lock())

@@ -1,6 +1,6 @@
-"""The call: sent, settled on the ledger before anything else, judged, recorded.
+"""The call: sent, settled on the ledger before anything else, reviewed, recorded.
 
-What goes wrong is told apart here by the class of its error and mended in tasks.calls.failures.
+What goes wrong is distinguished here by the class of its error; tasks.calls.failures handles it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from core.errors import (
 )
 from core.outcomes import backoff_seconds
 from core.reply import Reply
-from core.requests.request import key_of, with_usage
+from core.requests.request import with_usage
 from core.requests.review import AskAgain
 from core.states import CallStatus, NodeKind
 from models import ledger
@@ -55,22 +55,19 @@ from tasks.runtime.services import Services
 log = structlog.get_logger()
 
 LATE_SECONDS = 0.5
-"""A call is sent this soon after its admission: where its worker is killed, the limiter takes it to
-have arrived within a second of that (its guard)."""
-TOO_LATE = "its turn had passed when it was ready to be sent"
+"""A call is sent at most this long after its admission. If its worker is killed, the limiter
+assumes that the call arrived within a second of it (its guard)."""
+TOO_LATE = "admission expired before sending"
 
 
 def send(services: Services, stage: CallStage, admission: Admission) -> str:
-    """Send the paid call and record what came of it."""
-    lease, node = admission.lease, admission.node
+    """Send the paid call and record its result."""
+    lease, node, call = admission.lease, admission.node, admission.call
     try:
-        asked = admission.question.sendable(services, admission.variant)
+        sendable = call.sendable(services)
         sent_at = time.monotonic()
-        reply = with_usage(
-            services.provider.chat(asked.body, inline=asked.inline),
-            asked.body,
-            admission.question.image_tokens(admission.variant),
-        )
+        reply = services.provider.chat(sendable.body, inline=sendable.inline)
+        reply = with_usage(reply, call.prompt_tokens, call.max_tokens)
     except SlowDown as error:
         end(services.limiter.slow_down, lease.token, error)
         close(services, admission, CallStatus.FAILED, error, 429)
@@ -89,11 +86,11 @@ def send(services: Services, stage: CallStage, admission: Admission) -> str:
         end(services.limiter.settle, lease.token, 0)
         close(services, admission, CallStatus.FAILED, error, 401)
         stop_job(services, admission, str(error))
-    except (FileGone, BytesGone) as error:  # of a request with BytesGone, only a part was sent
+    except (FileGone, BytesGone) as error:  # with BytesGone only a part of the request was sent
         end(services.limiter.settle, lease.token, 0)
         http_status = 400 if isinstance(error, FileGone) else None
         close(services, admission, CallStatus.FAILED, error, http_status)
-        reupload(services, stage, admission, error)
+        reupload(services, stage, admission, error, sendable.body)
     except RequestRefused as error:
         usage = error.reply.usage if error.reply else None
         end(services.limiter.settle, lease.token, total(usage))
@@ -125,8 +122,7 @@ def send(services: Services, stage: CallStage, admission: Admission) -> str:
 
 
 def in_time(services: Services, admission: Admission) -> Admission | None:
-    """The admission to send by now, got anew where the first is old. None: the node is asked
-    later."""
+    """The admission to send with, renewed if it is old. None: the node is asked later."""
     if time.monotonic() - admission.admitted_at <= LATE_SECONDS:
         return admission
     end(services.limiter.cancel, admission.lease.token)
@@ -143,8 +139,8 @@ def in_time(services: Services, admission: Admission) -> Admission | None:
 
 
 def end(how: Callable[..., None], *args: object) -> None:
-    """End a call's lease at the limiter. Where the limiter is away the lease expires by itself:
-    what came of the call is recorded all the same."""
+    """End a call's lease at the limiter. If the limiter is unavailable the lease expires by itself;
+    the call's result is recorded all the same."""
     try:
         how(*args)
     except ServiceAway as error:
@@ -152,16 +148,16 @@ def end(how: Callable[..., None], *args: object) -> None:
 
 
 def answered(services: Services, stage: CallStage, admission: Admission, reply: Reply) -> str:
-    """A paid reply that is on the ledger: judge it, record it."""
+    """Review and record a paid reply that is on the ledger."""
     node = admission.node
-    verdict = admission.question.judge(reply, admission.variant)
-    if isinstance(verdict, AskAgain):
-        postpone(services, admission, 0.0, f"unusable reply: {verdict.reason}", False)
-        services.send(stage.name, job=node.job_id, node=node.id)
-        return f"job {node.job_id}: {span(node)}: {verdict.reason}, asked again"
+    result = admission.call.review(reply)
+    if isinstance(result, AskAgain):
+        postpone(services, admission, 0.0, f"unusable reply: {result.reason}", False)
+        services.send(stage.stage.name, job=node.job_id, node=node.id)
+        return f"job {node.job_id}: {span(node)}: {result.reason}, asked again"
     moved = Moved()
     with services.database.write() as connection:
-        kept = record(connection, node, admission.lease.token, verdict, moved)
+        kept = record(connection, node, admission.lease.token, result, moved)
     announce(services, node.job_id, moved)
     if stage.kind == NodeKind.LEAF:
         room_came(services)
@@ -169,8 +165,10 @@ def answered(services: Services, stage: CallStage, admission: Admission, reply: 
 
 
 def settle(services: Services, admission: Admission, reply: Reply) -> None:
-    """Write the paid reply to the ledger; what keeps it from there, it waits on disk. Where that is
-    the database's being away, this waits for it, too."""
+    """Write the paid reply to the ledger; on failure, write it to disk and retry.
+
+    This waits while the database is unavailable.
+    """
     price = services.settings.price_of(admission.node.model)
     usage = reply.usage
     money = cost(price, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)
@@ -196,10 +194,9 @@ def settle(services: Services, admission: Admission, reply: Reply) -> None:
 
 
 def spool(services: Services, admission: Admission, money: float, reply: Reply) -> Path | None:
-    """Put a reply on disk; None where the disk does not take it, which is tried again."""
-    key = key_of(admission.node.endpoint, admission.question.body(admission.variant))
+    """Write a reply to disk; None if the disk does not take it, which is tried again."""
     try:
-        return services.spool.keep(Spooled(admission.call_id, money, reply, key))
+        return services.spool.keep(Spooled(admission.call_id, money, reply, admission.call.key))
     except OSError as error:
         log.warning("spool.full", call=admission.call_id, error=str(error))
         return None

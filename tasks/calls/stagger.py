@@ -1,8 +1,8 @@
 """Spreading the first calls of a burst over the length of a call.
 
 Calls that begin together end together, round after round, and a small job that arrives in between
-waits for all of them. Where much is waiting, the calls of a burst begin a slot's turn apart: it
-costs a burst less than one call's time, once, and from then on a slot comes free every turn.
+waits for all of them. So if much is waiting, the calls of a burst start at equal intervals. This
+costs the burst less than one call's time, once; from then on slots come free at equal intervals.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from models import claims
 from tasks.runtime.services import Services
 
 ROUNDS = 10
-"""Spread only what keeps all slots busy for so many rounds: then it costs a few percent at most."""
+"""A burst is spread only if it fills all slots for so many rounds: it then costs a few percent."""
 
 
 class Pace:
@@ -45,7 +45,7 @@ def admitted(services: Services) -> None:
 
 
 def paused(services: Services, kind: NodeKind) -> bool:
-    """Wait for the next call's turn; whether there was anything to wait for."""
+    """Wait for the next call's turn. True if there was anything to wait for."""
     seconds = wait_seconds(services, kind)
     if seconds > 0.0:
         services.stopping.wait(seconds)
@@ -53,10 +53,10 @@ def paused(services: Services, kind: NodeKind) -> bool:
 
 
 def wait_seconds(services: Services, kind: NodeKind) -> float:
-    """How long the next call of this process should wait so as not to begin with the others.
+    """Seconds that the next call of this process should wait, so as not to begin with the others.
 
-    0 once all slots but one are taken: then calls end at their own times, and whoever waits for
-    one takes it at once. One process holds the account up to 200 calls; several spread their own.
+    0 once all slots but one are taken: calls then end at different times, and a free slot is taken
+    at once. One process holds the account's calls up to 200; several spread their own.
     """
     slots = min(services.settings.limits.concurrency, services.settings.infer_threads)
     if services.leases.calls() >= slots - 1:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
 
 from core.reply import Usage
-from core.states import NodeKind
-
-if TYPE_CHECKING:
-    from tasks.calls.node_request import Admission
+from core.stages import stage_of
+from tasks.calls.node_request import Admission
 from tasks.runtime.tracing import Traces, Value
 
 
@@ -29,7 +26,7 @@ def call_ended(
         "overstory.node.level": node.level,
         "overstory.call": admission.call_id,
         "overstory.attempt": node.attempts + 1,
-        "overstory.images": admission.question.images(admission.variant),
+        "overstory.images": admission.call.images,
         "overstory.tokens.reserved": admission.tokens,
         "overstory.call.status": status,
         "gen_ai.request.model": node.model,
@@ -40,6 +37,5 @@ def call_ended(
         attributes["gen_ai.usage.output_tokens"] = usage.completion_tokens
     if http_status is not None:
         attributes["http.response.status_code"] = http_status
-    name = "overstory.infer" if node.kind == NodeKind.LEAF else "overstory.aggregate"
     kind = type(error).__name__ if isinstance(error, Exception) else None
-    traces.span(name, node.job_id, time.time_ns() - took_ns, attributes, kind)
+    traces.span(stage_of(node.kind).task, node.job_id, time.time_ns() - took_ns, attributes, kind)

@@ -2,150 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import signal
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
 
 from overstory.sandbox.config import SandboxConfig
 from overstory.sandbox.process import SandboxProcess
-from tests import waiting
-from workers.endpoints import read_stack
+from tests.support.command import House, Person
 
-RUN_SECONDS = 90.0
-ASK = "Which colours are there, and which image stands out?"
 KEYS = count()
-
-
-def eventually(look: Callable[[], Any], seconds: float = 40.0) -> Any:
-    """As in tests.waiting, with the patience that whole commands need."""
-    return waiting.eventually(look, seconds)
-
-
-@dataclass
-class Ran:
-    """What a person has after the command: its exit status and both streams."""
-
-    status: int
-    out: str
-    err: str
-
-    @property
-    def result(self) -> dict[str, Any]:
-        """The one JSON object of --json."""
-        value: dict[str, Any] = json.loads(self.out)
-        return value
-
-
-class Person:
-    """Somebody with a key and a state folder of their own, who runs the command."""
-
-    def __init__(self, home: Path, folder: Path, **settings: str) -> None:
-        self.home = home
-        self.folder = folder
-        self.settings = {"OVERSTORY_HOME": str(home), **settings}
-        self.started: list[subprocess.Popen[str]] = []
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return os.environ | self.settings
-
-    def start(self, *words: object, ask: str = ASK) -> subprocess.Popen[str]:
-        """The command as a terminal starts it: leading a process group of its own."""
-        return self.begin("run", *words, "--ask", ask)
-
-    def begin(self, *words: object) -> subprocess.Popen[str]:
-        """Any command, started the same way."""
-        program = Path(sys.executable).with_name("overstory")
-        process = subprocess.Popen(
-            [str(program), *map(str, words)],
-            env=self.environment,
-            cwd=self.folder,
-            start_new_session=True,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.started.append(process)
-        return process
-
-    def run(self, *words: object, ask: str = ASK) -> Ran:
-        return self.wait(self.start(*words, ask=ask))
-
-    def say(self, *words: object) -> Ran:
-        """Any command, to its end."""
-        return self.wait(self.begin(*words))
-
-    def wait(self, process: subprocess.Popen[str]) -> Ran:
-        out, err = process.communicate(timeout=RUN_SECONDS)
-        assert "Traceback" not in err, err
-        return Ran(process.returncode, out, err)
-
-    def processes(self, *, of: str = "") -> list[psutil.Process]:
-        """Living processes that were given our state folder; ``of``: with that in their words."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                ours = process.environ().get("OVERSTORY_HOME") == str(self.home)
-                words = " ".join(process.cmdline())
-                alive = process.status() != psutil.STATUS_ZOMBIE
-            except psutil.Error:
-                continue
-            if ours and alive and of in words:
-                found.append(process)
-        return found
-
-    def clean_up(self) -> None:
-        for started in self.started:  # first, for a command starts again what dies under it
-            started.kill()
-            started.wait()
-        stack = read_stack(self.home)
-        if stack is not None and psutil.pid_exists(stack.broker_pid):
-            # a Valkey writes its title over its environment, so ``processes`` cannot know it
-            psutil.Process(stack.broker_pid).kill()
-        for process in self.processes():
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                continue
-        for started in self.started:
-            started.communicate()
-
-
-def interrupt(process: subprocess.Popen[str]) -> None:
-    """Ctrl-C: the terminal tells the whole process group."""
-    os.killpg(process.pid, signal.SIGINT)
-
-
-class House:
-    """The stand-in, as one test sees it: counts from zero, no faults, one key."""
-
-    def __init__(self, process: SandboxProcess, key: str) -> None:
-        self.process = process
-        self.key = key
-        self.account = hashlib.sha256(key.encode()).hexdigest()[:12]
-
-    def stats(self) -> dict[str, Any]:
-        return self.process.stats()
-
-    def image_counts(self) -> list[int]:
-        """Images of each call that was let in, largest first."""
-        lines = [line for line in self.process.ledger() if line["account"] == self.account]
-        return sorted((len(x["images"]) for x in lines if x["event"] == "start"), reverse=True)
-
-    def in_flight(self) -> int:
-        return int(self.stats()["in_flight"])
 
 
 @pytest.fixture(scope="session")

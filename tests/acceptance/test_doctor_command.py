@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from overstory.sandbox.process import SandboxProcess
-from tests.acceptance.conftest import House, Person, eventually
+from tests.support.command import House, Person
+from tests.support.waiting import eventually
 
 KEY = "sk-a-key-of-the-doctor"
 

@@ -9,8 +9,7 @@ from random import Random
 import pytest
 from PIL import Image
 
-from tests.acceptance.conftest import House, Person
-from tests.acceptance.test_looking import parsed
+from tests.support.command import House, Person, parsed
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 from make_photos import SCENES

@@ -19,7 +19,7 @@ from werkzeug.serving import make_server
 import overstory
 from core.errors import WrongUsage
 from core.settings import Settings, load
-from tests.acceptance.conftest import eventually
+from tests.support.waiting import eventually
 from workers.endpoints import broker_url
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]

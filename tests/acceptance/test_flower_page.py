@@ -16,11 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.ports import free_port
 from core.settings import load
 from overstory.client import Client
-from tests.acceptance.conftest import House, Person, eventually
-from tests.browser import Browser, Page, find_chromium
+from tests.support.browser import Browser, Page, find_chromium
+from tests.support.command import House, Person
+from tests.support.ports import free_port
+from tests.support.waiting import eventually
 from workers.endpoints import read_stack
 
 pytestmark = [

@@ -8,8 +8,9 @@ import signal
 import pytest
 
 from core.text.citations import cited_numbers
-from tests.acceptance.conftest import ASK, House, Person, eventually
-from tests.conftest import draw_image
+from tests.support.command import ASK, House, Person
+from tests.support.pictures import draw_image
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.acceptance
 

@@ -6,32 +6,42 @@ import json
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from benchmarks import limits
-from benchmarks.gauntlet.scene import Bench
-from benchmarks.gauntlet.servers import Postgres
 from clients.provider.client import Provider
+from core.catalog.tiers import tier
 from core.settings import load
-from tests.acceptance.conftest import House, Person, eventually
-from tests.conftest import draw_image
+from tests.support.command import House, Person
+from tests.support.faults.account import check_limits, kills, prefill
+from tests.support.faults.scene import Bench, Plan, scene
+from tests.support.faults.servers import Postgres
+from tests.support.pictures import draw_image
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.acceptance
 
+WINDOW_SECONDS = 8.0
+
 
 def test_killed_workers_and_a_restarted_broker_pass_no_limit(tmp_path):
+    plan = Plan(
+        limits=tier("b:V0"),
+        images_per_request=1,
+        infer_processes=2,
+        latency_seconds=0.1,
+        sandbox={"window_seconds": WINDOW_SECONDS},
+        settings={"limit_window_seconds": WINDOW_SECONDS, "context_tokens": None},
+    )
     bench = Bench(tmp_path, Postgres(tmp_path / "postgres"), seed=1, short=True)
-    brief = replace(limits.LOADS["V0"], window_seconds=8.0, windows=1, processes=2)
-    with limits.scene(bench, brief.plan(), "V0", "V0, brief") as stage:
-        limits.prefill(stage, brief, 300)
+    with scene(bench, plan, "V0", "V0, brief") as stage:
+        prefill(stage, size=1, calls=300)
         eventually(lambda: stage.endpoint.stats()["calls"] > 20)
-        limits.kills(stage, brief.window_seconds)
+        kills(stage, WINDOW_SECONDS)
         before = stage.endpoint.stats()["calls"]
         eventually(lambda: stage.endpoint.stats()["calls"] > before + 10)
-        limits.check_limits(stage)
+        check_limits(stage)
         assert stage.figures.kills >= 2
         assert stage.figures.broken == []
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.conftest import House, Person
-from tests.conftest import draw_image
+from tests.support.command import House, Person
+from tests.support.pictures import draw_image
 
 pytestmark = pytest.mark.acceptance
 

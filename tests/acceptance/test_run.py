@@ -15,8 +15,9 @@ from PIL import Image
 from core.text.citations import cited_numbers
 from models.engine import Database
 from models.reads import pipeline
-from tests.acceptance.conftest import House, Person, Ran, eventually, interrupt
-from tests.conftest import draw_image
+from tests.support.command import House, Person, Ran, interrupt
+from tests.support.pictures import draw_image
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.acceptance
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import redis
 
-from tests.acceptance.conftest import House, Person, eventually
+from tests.support.command import House, Person
+from tests.support.waiting import eventually
 
 SECRET = "sk-the-key-of-this-test-0123456789"
 

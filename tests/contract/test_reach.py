@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from benchmarks.ports import free_port
 from clients.provider.reach import is_reached
+from tests.support.ports import free_port
 
 
 @pytest.fixture

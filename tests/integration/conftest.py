@@ -8,10 +8,10 @@ import pytest
 import migrations
 from core.settings import load
 from models.engine import Database
-from tests.integration.account import open_account, valkey
+from tests.support.account import open_account
 from workers.endpoints import database_url
 
-__all__ = ["open_account", "own", "valkey"]
+__all__ = ["open_account", "own"]
 
 
 @pytest.fixture

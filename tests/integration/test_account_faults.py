@@ -27,9 +27,9 @@ from tasks.calls.node_request import CallStage
 from tasks.calls.run import run
 from tasks.file_store import FILE_PREFIX
 from tasks.upkeep.reconciler import Reconciler
-from tests.conftest import draw_image
-from tests.integration.account import UPLOADERS, Account, on_one_database
-from tests.waiting import eventually
+from tests.support.account import UPLOADERS, Account, on_one_database, prepare_and_upload
+from tests.support.pictures import draw_image
+from tests.support.waiting import eventually
 
 
 def refusals(house: SandboxProcess) -> list[float]:
@@ -88,14 +88,6 @@ def test_what_a_job_prepared_itself_and_does_not_find_fails_with_that_reason(
     assert ended.status == JobStatus.PARTIAL
     assert account.statuses(job) == {"included": 1, "failed": 1}
     assert events(account, job, 2) == ["prepared", "failed"]
-
-
-def prepare_and_upload(account: Account, job: str) -> None:
-    """The two stages of images, one slice after the other."""
-    while account.statuses(job)["pending"]:
-        image_slices.run_slice(account.services, preprocess.STAGE)
-    while account.statuses(job)["prepared"]:
-        upload.run(account.services)
 
 
 def uploads_of(account: Account) -> list[float]:

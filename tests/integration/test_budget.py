@@ -20,9 +20,9 @@ from models.state import Moved
 from models.tables import Call
 from overstory.sandbox.process import SandboxProcess
 from tasks import submit as submitting
-from tests.integration.account import Account, on_one_database
-from tests.integration.jobs import submit
-from tests.waiting import eventually
+from tests.support.account import Account, on_one_database
+from tests.support.jobs import submit
+from tests.support.waiting import eventually
 
 PRICE = Price("USD", 0.20, 0.04, 1.15)
 DEAR = 8_000
@@ -151,7 +151,7 @@ def test_the_same_submission_with_a_larger_budget_goes_on(open_account, make_ima
     assert account.submit(photos, key="mine", budget=1.0) == first
     [ended] = account.ended(first)
     assert ended.status == JobStatus.COMPLETED
-    assert ended.options["budget"] == 1.0
+    assert ended.options.budget == 1.0
 
 
 def test_the_budget_is_no_part_of_what_the_same_command_is(open_account, make_images):
@@ -165,7 +165,7 @@ def test_the_budget_is_no_part_of_what_the_same_command_is(open_account, make_im
 
     job = natural()
     assert natural(budget=1.0) == natural(budget=2.0) == job
-    assert account.job(job).options["budget"] == 2.0
+    assert account.job(job).options.budget == 2.0
 
 
 def test_a_budget_without_a_price_is_refused(open_account, make_images):

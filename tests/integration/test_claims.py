@@ -13,7 +13,7 @@ from models.ledger import NewCall
 from models.reads import pipeline
 from models.state import Moved
 from models.tables import Image, Job, Node
-from tests.integration import jobs
+from tests.support import jobs
 
 PENDING = ImageStatus.PENDING
 

@@ -17,7 +17,7 @@ from core.states import JobStatus
 from models import state
 from models.engine import Database
 from models.state import Moved
-from tests.integration import jobs
+from tests.support import jobs
 
 NO_BROKER = "redis://127.0.0.1:1/0"
 

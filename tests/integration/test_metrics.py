@@ -14,7 +14,7 @@ from models.engine import Database
 from models.state import Moved
 from models.tables import Call
 from tasks.runtime.services import Services
-from tests.integration import jobs
+from tests.support import jobs
 from workers.app import make_app
 from workers.metrics import ServiceCollector, export
 from workers.services import build_services

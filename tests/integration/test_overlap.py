@@ -1,6 +1,6 @@
 """What need not wait does not: stages overlap, and a node is asked when its own parts are there.
 
-Stages are run by hand (benchmarks.pipeline.inprocess), so nothing here depends on a clock.
+Stages are run by hand (tests.support.one_process), so nothing here depends on a clock.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from benchmarks.pipeline.inprocess import STAGES, Whole, make_files, whole
 from core.states import ImageStatus, NodeKind, NodeStatus
 from models.tables import Call, Image, Job, Node
+from tests.support.one_process import STAGES, Whole, make_files, whole
 
 IMAGES = 48
 SMALL_TREE = {"images_per_request": 4, "context_tokens": 4096, "slice_images": 4}

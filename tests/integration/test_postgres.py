@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import make_url
 
 from models.engine import Database
-from tests.conftest import Postgres
+from tests.support.postgres import Postgres
 
 
 def opened_with(url: str) -> dict[str, str]:

@@ -20,7 +20,7 @@ from models.state import Moved
 from models.tables import Call, Delivery, Event, Image, Job, Node
 from tasks.runtime.services import Services
 from tasks.upkeep.prune import FRESH_SECONDS, prune
-from tests.integration import jobs
+from tests.support import jobs
 from workers.app import make_app
 from workers.services import build_services
 

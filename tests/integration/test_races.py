@@ -20,8 +20,8 @@ from models.engine import Database
 from models.provider_files import Claim
 from models.state import Moved
 from models.tables import Image, Node
-from tests.integration import jobs
-from tests.waiting import eventually
+from tests.support import jobs
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 

@@ -16,10 +16,10 @@ from models.tables import Node
 from tasks import infer
 from tasks.calls.run import run
 from tasks.upkeep.reconciler import Reconciler
-from tests.conftest import TEMPLATE, Postgres
-from tests.integration import jobs
-from tests.integration.test_account_faults import prepare_and_upload
-from tests.waiting import eventually
+from tests.support import jobs
+from tests.support.account import prepare_and_upload
+from tests.support.postgres import TEMPLATE, Postgres
+from tests.support.waiting import eventually
 
 
 @pytest.fixture

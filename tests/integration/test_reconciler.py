@@ -15,8 +15,8 @@ from models import ledger, provider_files, repair
 from models.engine import Database
 from models.tables import Call, Node
 from tasks.upkeep.reconciler import Reconciler
-from tests.integration import jobs
-from tests.integration.test_ledger import answered, open_call, reply
+from tests.support import jobs
+from tests.support.calls import answered, open_call, reply
 
 LEASE = 20.0
 

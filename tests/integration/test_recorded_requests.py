@@ -22,8 +22,8 @@ import pytest
 from sqlalchemy import text
 
 from tasks import followups
-from tests.fake_endpoint import Answer, FakeEndpoint, Received
-from tests.integration.account import Account
+from tests.support.account import Account
+from tests.support.fake_endpoint import Answer, FakeEndpoint, Received
 
 RECORDING = Path(__file__).parent / "recorded" / "requests.json"
 IMAGES = 8

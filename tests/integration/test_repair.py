@@ -10,7 +10,7 @@ from core.states import ImageStatus, JobStatus, NodeStatus
 from models import claims, repair, state
 from models.state import Moved
 from models.tables import Image, Node
-from tests.integration import jobs
+from tests.support import jobs
 
 ATTEMPTS_MAX = 3
 

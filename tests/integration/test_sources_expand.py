@@ -20,7 +20,7 @@ from clients.sources.location import Source, check_local, local_path
 from core.errors import ImageRefused, RefusalCode, WrongUsage
 from core.images.sizing import ImageLimits
 from core.text.printable import printable_name
-from tests import corpus
+from tests.support import corpus
 
 LIMITS = ImageLimits()
 JPEG = b"\xff\xd8\xff\xe0 a photo"

@@ -17,7 +17,7 @@ from models.engine import Database
 from models.reads import pipeline
 from models.state import Moved
 from models.tables import Image, Job, Node
-from tests.integration import jobs
+from tests.support import jobs
 
 POISON = RefusalCode.POISON
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from models.engine import Database
 from models.reads import pipeline
 from overstory.output.summary import print_summary
-from tests.integration import jobs
+from tests.support import jobs
 
 
 def summary(database: Database, job: str) -> list[str]:

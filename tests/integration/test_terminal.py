@@ -16,7 +16,7 @@ from core.states import JobStatus
 from models import state
 from models.engine import Database
 from models.tables import Image, Job, Node
-from tests.integration import jobs, shell
+from tests.support import jobs, shell
 
 SPELL = "\x1b]0;owned\x07\x1b[31mred\x9b2J\r\nsecond\tline\u202e"
 TOLD = "\\x1b]0;owned\\x07\\x1b[31mred\\x9b2J"

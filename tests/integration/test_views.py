@@ -13,10 +13,10 @@ import psycopg
 import pytest
 from sqlalchemy import insert, text, update
 
-from benchmarks.pipeline.inprocess import make_files, whole
 from models.engine import Database
 from models.reads import pipeline, views
 from models.tables import Call, Delivery, Image, Job, Node
+from tests.support.one_process import make_files, whole
 
 COOKBOOK = Path(__file__).parents[2] / "docs" / "sql.md"
 FENCE = re.compile(r"^```sql ?(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -28,8 +28,8 @@ from tasks.runtime.services import Services
 from tasks.submit import submit
 from tasks.upkeep import webhooks
 from tasks.upkeep.webhooks import Notifier, messenger_of
-from tests.integration import jobs
-from tests.waiting import eventually
+from tests.support import jobs
+from tests.support.waiting import eventually
 from workers.app import make_app
 from workers.services import build_services
 

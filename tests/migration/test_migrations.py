@@ -19,7 +19,7 @@ from models import ledger
 from models.engine import Database
 from models.ledger import NewCall
 from models.tables import Base, Call, Node
-from tests.integration import jobs
+from tests.support import jobs
 
 CONTRACT = {"jobs", "images", "nodes", "calls", "files", "events"}
 

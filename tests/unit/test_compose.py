@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from core.settings import Settings, load
-from tests import compose
+from tests.support import compose
 from workers.app import PLAIN_QUEUE, STAGES
 
 EXAMPLE = compose.env_file(compose.ROOT / ".env.example")

@@ -49,7 +49,7 @@ def test_a_set_that_fits_is_one_request() -> None:
     assert made.completion_tokens == round(usual_tokens(NodeKind.LEAF, 60))
     expected = (made.prompt_tokens * 0.2 + made.completion_tokens * 1.15) / 1e6
     assert made.cost == pytest.approx(expected)
-    room = ASK.shape.leaf_max_tokens(60)
+    room = ASK.capacity.leaf_max_tokens(60)
     assert made.cost_most == pytest.approx((made.prompt_tokens * 0.2 + room * 1.15) / 1e6)
 
 

@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.waiting import eventually, lives
+from tests.support.waiting import eventually, lives
 
 CHILD = """
 import os, pathlib, signal, sys, time

@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
-from benchmarks import ports
+from tests.support import ports
 
 
 def test_two_runs_that_look_in_the_same_place_are_given_different_ports() -> None:
     ours = [ports.free_port() for _ in range(3)]
     script = (
-        "from benchmarks import ports;"
+        "from tests.support import ports;"
         f"ports._looked_at = iter(range({ours[0]} - ports.FIRST, 1 << 20));"
         "print(ports.free_port())"
     )

@@ -12,7 +12,7 @@ from core import prompts
 from core.errors import WrongUsage
 from core.jobs import parse_spec
 from core.prompts.own import CHARACTERS_MAX, check_own, placeholders
-from core.requests.request import RequestContext, look_body, read_body
+from core.requests.request import RequestContext, images_body, notes_body
 from core.tree.capacity import capacity_of
 
 URLS = ["stepfile://a", "stepfile://b"]
@@ -34,7 +34,7 @@ def frames(text: str) -> list[str]:
 
 
 def test_images_come_first_and_the_instruction_last():
-    system, user = prompts.look(URLS, "high", "Why?", whole=False)
+    system, user = prompts.look(URLS, "high", "Why?", is_root=False)
     assert system["role"] == "system"
     *images, instruction = user["content"]
     assert [part["image_url"] for part in images] == [
@@ -46,40 +46,40 @@ def test_images_come_first_and_the_instruction_last():
 
 @pytest.mark.parametrize(("count", "numbers"), [(1, "[1]"), (2, "[1] to [2]"), (60, "to [60]")])
 def test_images_are_numbered_from_one_in_every_request(count, numbers):
-    assert numbers in prompts.look_instruction(count, "?", whole=False)
+    assert numbers in prompts.look_instruction(count, "?", is_root=False)
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-@pytest.mark.parametrize("whole", [True, False])
-def test_no_question_closes_its_frame(attack, whole):
-    plain = prompts.look_instruction(2, "plain", whole)
-    assert frames(prompts.look_instruction(2, attack, whole)) == frames(plain)
+@pytest.mark.parametrize("is_root", [True, False])
+def test_no_question_closes_its_frame(attack, is_root):
+    plain = prompts.look_instruction(2, "plain", is_root)
+    assert frames(prompts.look_instruction(2, attack, is_root)) == frames(plain)
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-@pytest.mark.parametrize("whole", [True, False])
-def test_no_note_closes_its_frame(attack, whole):
-    plain = prompts.read(["plain"], 1, "plain", whole)[-1]["content"]
-    hostile = prompts.read([attack, attack], 2, attack, whole)[-1]["content"]
+@pytest.mark.parametrize("is_root", [True, False])
+def test_no_note_closes_its_frame(attack, is_root):
+    plain = prompts.read(["plain"], 1, "plain", is_root)[-1]["content"]
+    hostile = prompts.read([attack, attack], 2, attack, is_root)[-1]["content"]
     assert frames(hostile) == frames(plain) == ["<notes", "</notes", "<question", "</question"]
 
 
 @given(st.text(max_size=60))
 def test_words_without_our_delimiters_are_passed_on_as_they_are(words):
     if "<" not in words:
-        assert words in prompts.look_instruction(2, words, whole=True)
-        assert words in prompts.read([words], 1, "?", whole=False)[-1]["content"]
+        assert words in prompts.look_instruction(2, words, is_root=True)
+        assert words in prompts.read([words], 1, "?", is_root=False)[-1]["content"]
 
 
 def test_notes_are_parted_and_kept_in_order():
-    content = prompts.read(["first [1]", "second [2]"], 2, "?", whole=True)[-1]["content"]
+    content = prompts.read(["first [1]", "second [2]"], 2, "?", is_root=True)[-1]["content"]
     assert "first [1]\n\nsecond [2]" in content
 
 
 @pytest.mark.parametrize("nudges", [(), ("citation",), ("length",), ("citation", "length")])
 def test_a_nudge_stands_at_the_end_once(nudges):
-    said = prompts.look_instruction(2, "?", whole=True, nudges=nudges * 2)
-    plain = prompts.look_instruction(2, "?", whole=True)
+    said = prompts.look_instruction(2, "?", is_root=True, nudges=nudges * 2)
+    plain = prompts.look_instruction(2, "?", is_root=True)
     ends = "".join(f"\n\n{prompts.text(f'nudge_{nudge}')}" for nudge in nudges)
     assert said == plain + ends
 
@@ -97,9 +97,9 @@ def test_every_asking_text_holds_the_question_and_asks_for_its_language(name):
 
 @pytest.mark.parametrize("question", ["Was ist zu sehen?", "写真には何がありますか", "ما هذا؟"])
 def test_a_question_in_any_language_stands_in_every_request_word_for_word(question):
-    for whole in (True, False):
-        assert question in prompts.look_instruction(3, question, whole)
-        assert question in prompts.read(["n [1]"], 1, question, whole)[-1]["content"]
+    for is_root in (True, False):
+        assert question in prompts.look_instruction(3, question, is_root)
+        assert question in prompts.read(["n [1]"], 1, question, is_root)[-1]["content"]
 
 
 # --- texts of a job's own
@@ -110,17 +110,19 @@ ASK = RequestContext(
 
 
 def bodies(own):
-    ask = RequestContext(ASK.question, ASK.model, ASK.endpoint, ASK.detail, ASK.shape, prompts=own)
-    asked = [look_body(ask, URLS, whole) for whole in (True, False)]
-    return [*asked, *(read_body(ask, ["n [1]"], 1, whole) for whole in (True, False))]
+    ask = RequestContext(
+        ASK.question, ASK.model, ASK.endpoint, ASK.detail, ASK.capacity, prompts=own
+    )
+    asked = [images_body(ask, URLS, is_root) for is_root in (True, False)]
+    return [*asked, *(notes_body(ask, ["n [1]"], 1, is_root) for is_root in (True, False))]
 
 
 def test_without_texts_of_its_own_a_job_is_asked_as_ever():
     direct, leaf, root, branch = bodies({})
-    assert direct["messages"] == prompts.look(URLS, "low", "Why?", whole=True)
-    assert leaf["messages"] == prompts.look(URLS, "low", "Why?", whole=False)
-    assert root["messages"] == prompts.read(["n [1]"], 1, "Why?", whole=True)
-    assert branch["messages"] == prompts.read(["n [1]"], 1, "Why?", whole=False)
+    assert direct["messages"] == prompts.look(URLS, "low", "Why?", is_root=True)
+    assert leaf["messages"] == prompts.look(URLS, "low", "Why?", is_root=False)
+    assert root["messages"] == prompts.read(["n [1]"], 1, "Why?", is_root=True)
+    assert branch["messages"] == prompts.read(["n [1]"], 1, "Why?", is_root=False)
 
 
 @pytest.mark.parametrize(
@@ -147,8 +149,8 @@ def test_nudges_of_its_own_are_sent_as_they_are():
         ("leaf", "$these Look.", "leaf.txt lacks the placeholder $question"),
         ("direct", "$question", "direct.txt lacks the placeholder $these"),
         ("root", "$count $question", "root.txt lacks the placeholder $notes"),
-        ("root", "$count $notes $question $price", "a placeholder $price that nothing fills in"),
-        ("leaf", "$these $question for 5 $", "write $$ for it"),
+        ("root", "$count $notes $question $price", "an unknown placeholder $price"),
+        ("leaf", "$these $question for 5 $", "write $$ for a dollar"),
         ("leafs", "$these $question", "there is no text leafs.txt"),
         ("system", "  ", "system.txt is empty"),
         ("system", "x" * (CHARACTERS_MAX + 1), "more than 20,000 characters"),

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from core.requests.request import (
     FIRST,
+    Attempt,
     RequestContext,
-    Variant,
+    images_body,
     key_of,
-    look_body,
-    read_body,
-    reserve,
+    notes_body,
+    prompt_tokens,
 )
 from core.tree.capacity import capacity_of
 
@@ -26,12 +26,14 @@ ASK = RequestContext("What is there?", "step-3.7-flash", ENDPOINT, "low", SHAPE)
 IMAGES = ["sha256:a", "sha256:b", "sha256:c"]
 
 
-def look_key(ask=ASK, images=IMAGES, whole=False, variant=FIRST, endpoint=ENDPOINT) -> str:
-    return key_of(endpoint, look_body(ask, images, whole, variant))
+def look_key(context=ASK, images=IMAGES, is_root=False, attempt=FIRST, endpoint=ENDPOINT) -> str:
+    return key_of(endpoint, images_body(context, images, is_root, attempt))
 
 
-def read_key(ask=ASK, notes=("one [1]", "two [2]"), images=2, whole=False, variant=FIRST) -> str:
-    return key_of(ENDPOINT, read_body(ask, list(notes), images, whole, variant))
+def read_key(
+    context=ASK, notes=("one [1]", "two [2]"), images=2, is_root=False, attempt=FIRST
+) -> str:
+    return key_of(ENDPOINT, notes_body(context, list(notes), images, is_root, attempt))
 
 
 def test_the_same_content_has_the_same_key():
@@ -44,17 +46,17 @@ def test_the_same_content_has_the_same_key():
     "changed",
     [
         {"endpoint": "sandbox"},
-        {"whole": True},
+        {"is_root": True},
         {"images": IMAGES[:2]},
         {"images": IMAGES[::-1]},
         {"images": [*IMAGES, "sha256:d"]},
-        {"variant": Variant(1)},
-        {"variant": Variant(0, ("citation",))},
-        {"variant": Variant(0, ("length",))},
-        {"ask": replace(ASK, question="What is there")},
-        {"ask": replace(ASK, model="step-5-preview")},
-        {"ask": replace(ASK, detail="high")},
-        {"ask": replace(ASK, reasoning_effort="low")},
+        {"attempt": Attempt(1)},
+        {"attempt": Attempt(0, ("citation",))},
+        {"attempt": Attempt(0, ("length",))},
+        {"context": replace(ASK, question="What is there")},
+        {"context": replace(ASK, model="step-5-preview")},
+        {"context": replace(ASK, detail="high")},
+        {"context": replace(ASK, reasoning_effort="low")},
     ],
     ids=str,
 )
@@ -69,10 +71,10 @@ def test_a_leaf_that_differs_in_anything_has_another_key(changed):
         {"notes": ("two [2]", "one [1]")},
         {"notes": ("one [1]", "two [3]")},
         {"images": 3},
-        {"whole": True},
-        {"variant": Variant(1)},
-        {"ask": replace(ASK, question="Why?")},
-        {"ask": replace(ASK, model="step-5-preview")},
+        {"is_root": True},
+        {"attempt": Attempt(1)},
+        {"context": replace(ASK, question="Why?")},
+        {"context": replace(ASK, model="step-5-preview")},
     ],
     ids=str,
 )
@@ -89,8 +91,8 @@ def test_a_changed_prompt_text_changes_the_key(monkeypatch):
 
 
 def test_what_is_sent_differs_from_what_is_hashed_in_the_addresses_alone():
-    sent = look_body(ASK, ["stepfile://1", "stepfile://2", "stepfile://3"], whole=False)
-    hashed = look_body(ASK, IMAGES, whole=False)
+    sent = images_body(ASK, ["stepfile://1", "stepfile://2", "stepfile://3"], is_root=False)
+    hashed = images_body(ASK, IMAGES, is_root=False)
     for body in (sent, hashed):
         for part in body["messages"][-1]["content"][:-1]:
             part["image_url"].pop("url")
@@ -103,29 +105,29 @@ def test_no_two_questions_share_a_key(one, other):
     assert same == (one == other)
 
 
-def test_reservations_cover_the_images_the_words_and_the_answer():
-    body = look_body(ASK, IMAGES, whole=True)
-    assert reserve(body, 3 * 171) > 3 * 171 + body["max_tokens"]
-    longer = look_body(replace(ASK, question="?" * 1000), IMAGES, whole=True)
-    assert reserve(longer, 0) - reserve(body, 0) == (1000 - len(ASK.question)) // 2
+def test_the_bound_of_a_prompt_covers_its_images_and_its_text():
+    body = images_body(ASK, IMAGES, is_root=True)
+    assert prompt_tokens(body, 3 * 171) > 3 * 171
+    longer = images_body(replace(ASK, question="?" * 1000), IMAGES, is_root=True)
+    assert prompt_tokens(longer, 0) - prompt_tokens(body, 0) == (1000 - len(ASK.question)) // 2
 
 
 @pytest.mark.parametrize("effort", [None, "low"])
 def test_reasoning_effort_is_sent_only_where_it_is_set(effort):
-    body = look_body(replace(ASK, reasoning_effort=effort), IMAGES, whole=False)
+    body = images_body(replace(ASK, reasoning_effort=effort), IMAGES, is_root=False)
     assert body.get("reasoning_effort") == effort
     assert ("reasoning_effort" in body) == (effort is not None)
 
 
 def test_a_further_question_repeats_the_first_request_to_the_byte():
     urls = ["sha256:a", "sha256:b"]
-    first = look_body(ASK, urls, whole=True)
+    first = images_body(ASK, urls, is_root=True)
     history = ((ASK.question, "The first [1]."),)
-    second = look_body(replace(ASK, question="And now?", history=history), urls, whole=True)
-    third = look_body(
+    second = images_body(replace(ASK, question="And now?", history=history), urls, is_root=True)
+    third = images_body(
         replace(ASK, question="And then?", history=(*history, ("And now?", "Both [1, 2]."))),
         urls,
-        whole=True,
+        is_root=True,
     )
     before = ""
     for body in (first, second, third):
@@ -137,8 +139,8 @@ def test_a_further_question_repeats_the_first_request_to_the_byte():
 
 def test_a_branch_is_told_the_conversation_and_a_leaf_only_what_was_asked():
     ask = replace(ASK, question="Which?", history=(("How many?", "Twelve [3]."),))
-    branch = read_body(ask, ["[3] a note"], 4, whole=True)["messages"][-1]["content"]
-    leaf = look_body(ask, ["u"], whole=False)["messages"][-1]["content"][-1]["text"]
+    branch = notes_body(ask, ["[3] a note"], 4, is_root=True)["messages"][-1]["content"]
+    leaf = images_body(ask, ["u"], is_root=False)["messages"][-1]["content"][-1]["text"]
     assert "How many?" in branch
     assert "Twelve [3]." in branch
     assert "How many?" in leaf

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from core.catalog.tiers import AccountLimits, tier
 from core.errors import WrongUsage
+from core.images.sizing import ImageLimits
 from core.settings import DEFAULT_BASE_URL, load
 
 
@@ -96,6 +97,11 @@ def test_without_key_and_endpoint_the_sandbox_is_used(monkeypatch, environment, 
 )
 def test_a_limit_of_ones_own_comes_before_the_tiers(given, limits):
     assert load(**given).limits == limits
+
+
+def test_limits_on_images_come_from_their_settings():
+    settings = load(max_image_pixels=1, max_file_bytes=2, max_aspect_ratio=3.0, max_pages=4)
+    assert settings.image_limits == ImageLimits(1, 2, 3.0, 4)
 
 
 def test_settings_never_change():

@@ -1,0 +1,481 @@
+"""What people look at: the report in a real Chromium, lists, watching, and the price beforehand."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from overstory.report.page import page
+from overstory.sandbox.config import SandboxConfig
+from overstory.sandbox.process import SandboxProcess
+from tests.support.browser import Browser, Page, find_chromium
+from tests.support.command import House, Person, parsed
+from tests.support.pictures import draw_image
+from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.acceptance
+
+HOSTILE = "<img src=x onerror=document.title='owned'>.jpg"
+"""Even the name of a file may try."""
+RESULT_KEYS = {"job", "status", "answer", "coverage", "images", "tree", "usage"}
+
+
+def spoiled(folder: Path) -> Path:
+    """Nine images, a twin of the first, one that tries to be markup, and one that is none."""
+    for n in range(8):
+        draw_image(folder / f"{n:04}.jpg", n)
+    (folder / HOSTILE).write_bytes((folder / "0003.jpg").read_bytes() + b" ")
+    (folder / "twin.jpg").write_bytes((folder / "0000.jpg").read_bytes())
+    (folder / "text.jpg").write_text("this is a text")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory, _house: SandboxProcess) -> Iterator[Person]:
+    """Somebody with an answered job and its report; the tests here only look at it."""
+    folder = tmp_path_factory.mktemp("reader")
+    _house.configure(**SandboxConfig().model_dump(mode="json"))
+    person = Person(
+        folder / "home",
+        folder,
+        OVERSTORY_API_KEY="key-reader",
+        OVERSTORY_BASE_URL=_house.base_url,
+        OVERSTORY_IMAGES_PER_REQUEST="3",
+    )
+    yield person
+    person.clean_up()
+
+
+@pytest.fixture(scope="module")
+def answered(reader: Person) -> dict[str, Any]:
+    """The result: a tree of leaves, a duplicate, and one failed image."""
+    words = ("--json", "--label", "trip", "--report", "out.html")
+    ran = reader.run(spoiled(reader.folder / "photos"), *words)
+    assert ran.status == 3, ran.err
+    return ran.result
+
+
+@pytest.fixture
+def report(reader: Person, answered: dict[str, Any]) -> str:
+    """The address of its report."""
+    return (reader.folder / "out.html").as_uri()
+
+
+# --- the report
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = find_chromium()
+    if program is None:
+        pytest.skip("no Chromium here: apt-get install chromium, or set CHROMIUM to one")
+    with Browser(program) as browser:
+        yield browser
+
+
+def shown(page: Page, selector: str) -> bool:
+    return bool(page.js(f"!!document.querySelector({json.dumps(selector)})?.checkVisibility()"))
+
+
+def text(page: Page, selector: str) -> str:
+    return str(page.js(f"document.querySelector({json.dumps(selector)}).textContent"))
+
+
+def pixels(page: Page, selector: str) -> int:
+    """The width of a picture that was decoded; 0 where there is none."""
+    return int(
+        page.js(
+            f"(async () => {{ const e = document.querySelector({json.dumps(selector)});"
+            " if (!e) return 0; await e.decode(); return e.naturalWidth; })()"
+        )
+    )
+
+
+def test_a_person_follows_a_citation_to_its_image_and_its_notes(
+    browser: Browser, report: str, tmp_path: Path
+):
+    with browser.page(report) as page:
+        assert page.js("document.documentElement.dataset.ready") == "yes"
+        assert text(page, "h1").startswith("Which colours")
+        cite = "#answer-text button[data-n]"
+        number = page.js(f"document.querySelector('{cite}').dataset.n")
+        page.hover(cite)
+        assert text(page, "#evidence b") == number
+        assert pixels(page, "#evidence img") > 0
+        page.click(cite)
+        assert text(page, "#viewer-title").startswith(f"Image {number}")
+        assert pixels(page, "#viewer .big img") > 0
+        assert text(page, "#viewer .note")
+        page.screenshot(tmp_path / "viewer.png")
+        page.press("ArrowRight")
+        assert page.js("document.querySelector('#viewer').open")
+        page.press("Escape")
+        assert not shown(page, "#viewer")
+        assert page.js(f"document.activeElement === document.querySelector('{cite}')")
+        page.click("#unfold")
+        assert page.js("document.querySelectorAll('#tree .row').length") == 10
+        page.screenshot(tmp_path / "report.png", whole=True)
+        assert page.fetched() == [report]
+        assert page.complaints() == []
+
+
+def test_nothing_in_a_name_becomes_markup(browser: Browser, report: str, tmp_path: Path):
+    with browser.page(report) as page:
+        page.click("#unfold")
+        assert HOSTILE in text(page, "#tree")
+        assert "owned" not in page.js("document.title")
+        assert (
+            page.js("document.querySelectorAll('img:not([src^=\"data:image/jpeg\"])').length") == 0
+        )
+        assert page.complaints() == []
+
+
+def test_failed_images_and_duplicates_are_told_and_filtered(
+    browser: Browser, report: str, tmp_path: Path
+):
+    with browser.page(report) as page:
+        assert "text.jpg" in text(page, "#failed")
+        assert "no image format" in text(page, "#failed")
+        assert text(page, "#found") == "11 images"
+        page.click('#chips [data-name="failed"]')
+        assert text(page, "#found") == "1 of 11 images"
+        page.click('#chips [data-name="all"]')
+        page.click("#search")
+        page.type("twin")
+        assert text(page, "#found") == "1 of 11 images"
+        page.click("#grid .tile")
+        assert "Same as" in text(page, "#viewer")
+        assert pixels(page, "#viewer .big img") > 0
+
+
+def test_the_keyboard_is_enough(browser: Browser, report: str, tmp_path: Path):
+    with browser.page(report) as page:
+        page.press("Tab")
+        assert page.js("document.activeElement.className") == "skip"
+        page.js("document.querySelector('#theme').focus()")
+        page.press("Tab")
+        assert page.js("document.activeElement.closest('#answer') !== null")
+        page.press("Enter")
+        assert page.js("document.querySelector('#viewer').open")
+        assert page.js("document.querySelector('#viewer').contains(document.activeElement)")
+        page.press("Escape")
+        assert page.js("document.activeElement.closest('#answer') !== null")
+
+
+def test_no_control_is_without_a_name(browser: Browser, report: str, tmp_path: Path):
+    with browser.page(report) as page:
+        page.click("#unfold")
+        page.call("Accessibility.enable")
+        nodes = page.call("Accessibility.getFullAXTree")["nodes"]
+        seen = [node for node in nodes if not node.get("ignored")]
+        roles = {node["role"]["value"] for node in seen}
+        assert {"banner", "main", "navigation", "contentinfo", "heading", "search"} <= roles
+        named = ("button", "link", "searchbox", "image", "dialog")
+        nameless = [
+            node
+            for node in seen
+            if node["role"]["value"] in named and not node.get("name", {}).get("value")
+        ]
+        assert nameless == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_both_colours_can_be_read_on_a_phone_and_a_desk(
+    browser: Browser, report: str, tmp_path: Path, scheme: str
+):
+    for width in (360, 1280):
+        with browser.page(report, width, 800, scheme) as page:
+            page.click("#unfold")
+            page.screenshot(tmp_path / f"{scheme}-{width}.png", whole=True)
+            assert page.js("document.documentElement.scrollWidth") <= width
+            for selector in ("h1", ".facts small", ".lead", ".tree .meta", ".says", "footer"):
+                assert contrast(page, selector) >= 4.5, (selector, scheme)
+
+
+def contrast(page: Page, selector: str) -> float:
+    """WCAG contrast of a text and the page behind it."""
+    found = page.js(
+        f"[getComputedStyle(document.querySelector({json.dumps(selector)})).color,"
+        " getComputedStyle(document.body).backgroundColor]"
+    )
+    light, dark = sorted((luminance(colour) for colour in found), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def luminance(colour: str) -> float:
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_the_chosen_colours_win_over_the_system(browser: Browser, report: str, tmp_path: Path):
+    with browser.page(report) as page:
+        background = "getComputedStyle(document.body).backgroundColor"
+        before = page.js(background)
+        page.click("#theme")
+        assert page.js(background) != before
+        page.click("#theme")
+        assert page.js(background) == before
+        assert page.js("document.documentElement.dataset.theme") == "light"
+
+
+def test_five_thousand_images_are_drawn_a_few_at_a_time(browser: Browser, tmp_path: Path):
+    path = tmp_path / "large.html"
+    path.write_text(page(large(5_000)), encoding="utf-8")
+    with browser.page(path.as_uri()) as opened:
+        assert text(opened, "#found") == "5,000 images"
+        assert opened.js("document.querySelectorAll('img').length") < 400
+        assert opened.js("performance.getEntriesByType('navigation')[0].loadEventEnd") < 10_000
+        opened.js("scrollTo({top: document.body.scrollHeight, behavior: 'instant'})")
+        opened.drawn()
+        opened.drawn()
+        assert opened.js(
+            "[...document.querySelectorAll('.tile')].some(t => t.textContent.includes('5000'))"
+        )
+        assert opened.js("document.querySelectorAll('.tile').length") < 1_000
+        opened.js("document.querySelector('#search').focus()")
+        opened.type("note-4321")
+        assert text(opened, "#found") == "1 of 5,000 images"
+        assert opened.complaints() == []
+
+
+def large(number: int) -> dict[str, Any]:
+    """The value of a report on many images, all of one picture."""
+    tiny = Image.new("RGB", (96, 72), "teal")
+    jpeg = save(tiny)
+    images = [
+        {"n": n, "name": f"{n}.jpg", "status": "included", "note": [f"note-{n}"], "picture": 0,
+         "node": 1 + (n - 1) // 60}
+        for n in range(1, number + 1)
+    ]  # fmt: skip
+    leaves = -(-number // 60)
+    nodes = [node(0, None, "branch", 1, 1, number)]
+    nodes += [node(n, 0, "leaf", 0, 60 * n - 59, min(60 * n, number)) for n in range(1, leaves + 1)]
+    used = {"requests": 85, "prompt_tokens": 1, "cached_tokens": 0, "completion_tokens": 1}
+    return {
+        "made": 0, "answer": [["p", ["All of them ", ["c", [[1, number]]]]]],
+        "cited": [[1, number]], "turns": [],
+        "job": {
+            "id": "1", "status": "completed", "ended": True, "reason": None, "ask": "?",
+            "label": None, "model": "m", "endpoint": "e", "sandbox": False, "detail": "low",
+            "created": 0, "seconds": 60.0,
+        },
+        "coverage": {"submitted": number, "included": number},
+        "usage": {**used, "cost": 0.1, "currency": "USD"},
+        "tree": {"depth": 2, "nodes": leaves + 1, "leaves": leaves},
+        "lanes": [], "nodes": nodes, "images": images, "pictures": [jpeg],
+    }  # fmt: skip
+
+
+def node(number: int, parent: int | None, kind: str, level: int, first: int, last: int) -> Any:
+    return {
+        "id": number, "parent": parent, "kind": kind, "level": level, "first": first, "last": last,
+        "status": "done", "text": [], "images": last - first + 1, "refused": 0, "error": None,
+        "seconds": 1.0, "requests": 1, "tokens": 1, "cost": 0.001,
+    }  # fmt: skip
+
+
+def save(image: Image.Image) -> str:
+    out = io.BytesIO()
+    image.save(out, "JPEG")
+    return base64.b64encode(out.getvalue()).decode()
+
+
+def test_a_report_is_written_later_too_and_pictures_come_from_the_sources_if_need_be(
+    reader: Person, answered: dict[str, Any]
+):
+    shutil.rmtree(reader.home / "blobs")
+    ran = reader.say("report", answered["job"][:6])
+    assert ran.status == 0, ran.err
+    path = reader.folder / f"overstory-{answered['job']}.html"
+    assert str(path.name) in ran.err
+    found = re.search(r'id="data">(.*?)</script>', path.read_text("utf-8"), re.DOTALL)
+    assert found is not None
+    assert len(json.loads(found[1])["pictures"]) == 8
+
+
+def test_a_report_that_cannot_be_written_is_said_before_anything_is_sent(
+    person: Person, house: House, make_images
+):
+    ran = person.run(make_images(1), "--report", "nowhere/out.html")
+    assert (ran.status, ran.out) == (2, "")
+    assert "there is no folder 'nowhere'" in ran.err
+    assert house.stats()["calls"] == house.stats()["uploads"] == 0
+
+
+# --- lists
+
+
+def test_lists_agree_with_the_result(reader: Person, answered: dict[str, Any]):
+    job = answered["job"]
+    (listed,) = parsed(reader.say("jobs", "--label", "trip", "--json"))
+    assert (listed["id"], listed["status"], listed["submitted"]) == (job, "partial", 11)
+    assert parsed(reader.say("jobs", "--status", "running", "--json")) == []
+    shown = parsed(reader.say("show", job[:5], "--json"))
+    assert set(shown) > RESULT_KEYS
+    assert {key: shown[key] for key in RESULT_KEYS} == {key: answered[key] for key in RESULT_KEYS}
+    nodes = parsed(reader.say("tree", job, "--json"))
+    assert len(nodes) == answered["tree"]["nodes"]
+    (failed,) = parsed(reader.say("images", job, "--status", "failed", "--json"))
+    assert failed["name"] == "text.jpg"
+    calls = parsed(reader.say("calls", job, "--json"))
+    assert sum(call["prompt_tokens"] for call in calls) == answered["usage"]["prompt_tokens"]
+    assert parsed(reader.say("calls", job, "--failed", "--json")) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["jobs"], "partial"),
+        (["jobs", "--status", "paused"], "no job matches"),
+        (["show", "JOB"], "overstory report"),
+        (["tree", "JOB", "--images"], HOSTILE),
+        (["images", "JOB"], "same as 1"),
+        (["images", "JOB", "--status", "skipped"], "none of the 11 images is skipped"),
+        (["calls", "JOB"], "settled"),
+        (["calls", "JOB", "--failed"], "no request failed"),
+        (["watch", "JOB", "--once"], "look 10/10"),
+    ],
+)
+def test_tables_tell_it_to_people(
+    reader: Person, answered: dict[str, Any], words: list[str], told: str
+):
+    ran = reader.say(*[answered["job"] if word == "JOB" else word for word in words])
+    assert ran.status == 0, ran.err
+    assert told in ran.out + ran.err
+
+
+@pytest.mark.parametrize("command", ["show", "tree", "images", "calls", "watch", "report"])
+def test_a_job_that_is_not_there_is_one_sentence(stranger: Person, command: str):
+    ran = stranger.say(command, "zz")
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.strip() == "overstory: there is no job 'zz': 'overstory jobs' lists them"
+
+
+def test_an_empty_house_says_how_to_begin(stranger: Person):
+    assert "overstory run" in stranger.say("jobs").out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_shell_completes_commands_and_jobs(
+    reader: Person, answered: dict[str, Any], shell: str
+):
+    assert "_OVERSTORY_COMPLETE" in reader.say("completion", shell).out
+    words = f"overstory show {answered['job'][:3]}"
+    typed = {"_OVERSTORY_COMPLETE": "bash_complete", "COMP_CWORD": "2", "COMP_WORDS": words}
+    asking = Person(reader.home, reader.folder, **reader.settings, **typed)
+    assert f"plain,{answered['job']}" in asking.say().out
+
+
+# --- watching
+
+
+def test_a_job_served_elsewhere_is_watched_to_its_end(person: Person, house: House, make_images):
+    person.settings |= {"OVERSTORY_CONCURRENCY": "1", "OVERSTORY_IMAGES_PER_REQUEST": "1"}
+    house.process.configure(latency_seconds=6.0)
+    running = person.start(make_images(3), "--json")
+    eventually(house.in_flight)
+    (job,) = parsed(person.say("jobs", "--json"))
+    assert "paused" in person.say("pause", job["id"]).out
+    once = person.say("watch", job["id"], "--once")
+    assert once.status == 0
+    assert f"job {job['id']} paused: prepare 3/3" in once.err
+    assert f"'overstory resume {job['id']}' lets it go on" in once.err
+    house.process.configure(latency_seconds=0.0)
+    program = Path(sys.executable).with_name("overstory")
+    watching = subprocess.Popen(
+        [program, "watch", job["id"]],
+        env=person.environment,
+        cwd=person.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert person.say("resume", job["id"], "--quiet").status == 0
+    watched = person.wait(watching)
+    ended = person.wait(running).result
+    assert watched.status == 0
+    assert watched.out.strip() == ended["answer"]
+    assert "3 included" in watched.err
+
+
+# --- the price beforehand
+
+
+@pytest.mark.parametrize("detail", ["low", "high"])
+def test_prompts_are_estimated_from_headers_and_what_is_written_from_past_calls(
+    person: Person, house: House, tmp_path: Path, detail: str
+):
+    house.process.configure(tier="V4")  # so that no minute of tokens has to pass
+    person.settings["OVERSTORY_TIER"] = "V4"
+    photos = tmp_path / "mixed"
+    photos.mkdir()
+    for n in range(130):
+        size = ((400 + 37 * n) % 2600 + 40, (300 + 91 * n) % 1900 + 40)
+        colour = (n * 37 % 256, n * 91 % 256, n * 13 % 256)
+        Image.new("RGB", size, colour).save(photos / f"{n:03}.jpg", quality=60)
+    (photos / "twin.jpg").write_bytes((photos / "000.jpg").read_bytes())
+    (photos / "text.jpg").write_text("this is a text")
+    words = ["--ask", "Which colours are there?", "--detail", detail, "--json"]
+    guess = parsed(person.say("estimate", photos, *words))
+    assert house.stats()["calls"] == house.stats()["uploads"] == 0
+    ran = person.run(photos, "--detail", detail, "--json", ask="Which colours are there?")
+    bill = ran.result["usage"]
+    assert guess["requests"] == bill["requests"]
+    assert guess["tree"] == ran.result["tree"]
+    assert (guess["images"], guess["usable"], guess["duplicate"]) == (132, 130, 1)
+    assert [each["name"] for each in guess["unusable"]] == ["text.jpg"]
+    assert guess["prompt_tokens"] == pytest.approx(bill["prompt_tokens"], rel=0.05)
+    assert guess["cost"] == pytest.approx(bill["cost"], rel=0.2)
+    again = parsed(person.say("estimate", photos, *words))
+    assert again["past_calls"] == bill["requests"]
+    assert again["cost"] == pytest.approx(bill["cost"], rel=0.05)
+
+
+def test_an_estimate_reads_like_a_sentence_and_sends_nothing(
+    person: Person, house: House, tmp_path: Path
+):
+    ran = person.say("estimate", spoiled(tmp_path / "photos"), "--ask", "What is there?")
+    assert ran.status == 0, ran.err
+    for words in ("9 to look at", "1 duplicate, ", "1 unusable", "USD", "held by", "text.jpg: "):
+        assert words in ran.out
+    assert house.stats()["calls"] == house.stats()["uploads"] == 0
+
+
+# --- prompts of one's own
+
+
+def test_edited_prompts_are_what_the_model_is_sent_and_make_another_job(
+    person: Person, house: House
+) -> None:
+    photos = person.folder / "photos"
+    for n in range(3):
+        draw_image(photos / f"{n}.jpg", n)
+    texts = person.folder / "texts"
+    assert person.say("prompts", "--out", texts).status == 0
+    assert person.say("prompts", "--out", texts).status == 2
+    plain = person.run(photos, "--json").result
+    same = person.run(photos, "--json", "--prompts", texts).result
+    assert same["job"] == plain["job"]
+    with (texts / "direct.txt").open("a") as direct:
+        direct.write("Is anything teal?")
+    mine = person.run(photos, "--json", "--prompts", texts).result
+    assert mine["job"] != plain["job"]
+    assert mine["status"] == "completed"
+    assert house.stats()["distinct_paid"] == house.stats()["paid"] == 2
+    assert person.run(photos, "--json", "--prompts", texts).result["job"] == mine["job"]
+    (texts / "leaf.txt").write_text("Look.")
+    refused = person.run(photos, "--prompts", texts)
+    assert refused.status == 2
+    assert "leaf.txt lacks the placeholder $these" in refused.err

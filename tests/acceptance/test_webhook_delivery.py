@@ -1,0 +1,105 @@
+"""Whoever asked for it is told of a job's end, under ``overstory up`` and by an embedded run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook
+
+from core.jobs import parse_spec
+from core.settings import load
+from overstory.client import Client
+from overstory.local.job_runner import planning_services
+from tasks.submit import submit
+from tests.support.command import Person
+from tests.support.waiting import eventually
+
+pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
+
+SECRET = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz"
+
+
+class Receiver:
+    def __init__(self) -> None:
+        self.url = ""
+        self.got: list[dict[str, Any]] = []
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    made = Receiver()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            made.got.append(Webhook(SECRET).verify(body, dict(self.headers)))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    made.url = f"http://127.0.0.1:{server.server_port}/hook"
+    yield made
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def signing(person: Person, monkeypatch: pytest.MonkeyPatch) -> Person:
+    """A person whose settings, and this test's own, have a webhook secret."""
+    person.settings |= {
+        "OVERSTORY_WEBHOOK_SECRET": SECRET,
+        "OVERSTORY_WEBHOOK_HOSTS": "127.0.0.1",
+    }
+    for name, value in person.settings.items():
+        monkeypatch.setenv(name, value)
+    return person
+
+
+def overstory(person: Person, *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "overstory", *words],
+        env=person.environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_a_service_on_one_machine_tells(
+    signing: Person, receiver: Receiver, make_images: Callable[..., Path]
+) -> None:
+    done = overstory(signing, "up", "--detach", "--no-flower")
+    assert done.returncode == 0, done.stderr
+    try:
+        with Client(load()) as client:
+            job = client.submit([make_images(2)], ask="What?", webhook=receiver.url)
+        told = eventually(lambda: receiver.got)
+    finally:
+        overstory(signing, "down", "--now")
+    assert [(hook["type"], hook["data"]["job"]) for hook in told] == [("job.completed", job)]
+
+
+def test_an_embedded_run_tells_before_it_returns(
+    signing: Person, receiver: Receiver, make_images: Callable[..., Path]
+) -> None:
+    assert overstory(signing, "migrate").returncode == 0
+    services = planning_services(load())
+    given = {"images": [str(make_images(2))], "ask": "What?", "webhook": receiver.url}
+    job = submit(services, parse_spec(given)).job_id
+    services.close()
+    done = overstory(signing, "resume", job, "--json")
+    assert json.loads(done.stdout)["status"] == "completed", done.stderr
+    assert [hook["data"]["job"] for hook in receiver.got] == [job]

@@ -1,0 +1,74 @@
+"""Sizes from headers, and thumbnails: over the whole corpus they agree with ``prepare``."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from clients.images.pillow import thumbnail
+from clients.images.prepare import measure, prepare
+from core.errors import ImageRefused
+from core.images.sizing import ImageLimits
+from tests.support.corpus import Bad, Good, build
+
+LIMITS = ImageLimits()
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Good], list[Bad]]:
+    folder = tmp_path_factory.mktemp("corpus")
+    return folder, *build(folder)
+
+
+def test_the_header_tells_the_upright_size(corpus: tuple[Path, list[Good], list[Bad]]) -> None:
+    folder, goods, _ = corpus
+    wrong = [
+        f"{good.name}: {size}"
+        for good in goods
+        if (size := measure(folder / good.name, LIMITS, good.page)) != good.truth.shape[1::-1]
+    ]
+    assert wrong == []
+
+
+def test_a_hostile_file_is_measured_or_refused_with_words(
+    corpus: tuple[Path, list[Good], list[Bad]],
+) -> None:
+    folder, _, bads = corpus
+    silent = []
+    for bad in bads:
+        try:
+            measure(folder / bad.name, LIMITS, bad.page)
+        except ImageRefused as refused:
+            silent += [] if refused.reason else [bad.name]
+    assert silent == []
+
+
+def test_a_thumbnail_is_a_small_jpeg_of_the_same_shape(
+    corpus: tuple[Path, list[Good], list[Bad]],
+) -> None:
+    folder, goods, _ = corpus
+    for good in goods:
+        sent = prepare(folder / good.name, detail="low", limits=LIMITS, page=good.page)
+        small = thumbnail(sent.data, 96, 50)
+        assert small is not None, good.name
+        assert len(small) < 5_000, good.name
+        with Image.open(io.BytesIO(small)) as image:
+            assert image.format == "JPEG"
+            assert max(image.size) == 96
+            assert abs(image.width / image.height - sent.width / sent.height) < 0.05
+
+
+def test_an_image_is_never_enlarged(tmp_path: Path) -> None:
+    Image.new("RGB", (40, 30), "red").save(tmp_path / "a.png")
+    small = thumbnail((tmp_path / "a.png").read_bytes(), 96, 50)
+    assert small is not None
+    with Image.open(io.BytesIO(small)) as image:
+        assert image.size == (40, 30)
+
+
+@pytest.mark.parametrize("data", [b"", b"no image", b"\xff\xd8\xff\xe0 cut", b"%PDF-1.4"])
+def test_what_is_no_image_has_no_thumbnail(data: bytes) -> None:
+    assert thumbnail(data, 96, 50) is None

@@ -1,0 +1,273 @@
+"""Answers an image, and one object for the set, against a stand-in that answers badly."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from core.errors import RefusalCode
+from core.states import JobStatus
+from overstory.output.result import result
+from overstory.sandbox.answers.malformed import FALSE_TOTAL
+from overstory.sandbox.answers.observation import INVENTED_MARKER
+from overstory.sandbox.process import SandboxProcess
+from tests.support.account import Account
+
+OpenAccount = Callable[..., Account]
+MakeImages = Callable[..., Path]
+
+EACH = "Which colour is it?"
+RECORD = {
+    "type": "object",
+    "required": ["photo_count", "finds", "summary"],
+    "additionalProperties": False,
+    "properties": {
+        "photo_count": {"type": "integer"},
+        "finds": {"type": "array", "items": {"$ref": "#/$defs/Find"}},
+        "summary": {"type": "string"},
+    },
+    "$defs": {
+        "Find": {
+            "type": "object",
+            "required": ["colour", "image"],
+            "properties": {
+                "colour": {"type": "string"},
+                "image": {"type": "integer", "x-image": True},
+            },
+        }
+    },
+}
+COUNTS = {"type": "object", "properties": {"photo_count": {"type": "integer"}}}
+
+
+def answers(account: Account, job: str) -> dict[int, Any]:
+    found = result(account.services.database, account.job(job))
+    return {each["position"]: each["answer"] for each in found["images"] if each["answer"]}
+
+
+def sent(house: SandboxProcess) -> list[int]:
+    """How many images each answered call showed."""
+    return [len(x["images"]) for x in house.ledger() if x["event"] == "start"]
+
+
+def statements(account: Account, words: str, **values: Any) -> list[Any]:
+    with account.services.database.read() as connection:
+        return list(connection.execute(text(words), values).all())
+
+
+def test_every_image_gets_an_answer_and_nobody_is_asked_above_the_leaves(
+    open_account: OpenAccount, make_images: MakeImages, sandbox: SandboxProcess
+) -> None:
+    account = open_account()
+    job = account.submit(make_images(14), ask=None, each=EACH)
+    (row,) = account.ended(job)
+    assert row.status == JobStatus.COMPLETED
+    assert sorted(answers(account, job)) == list(range(1, 15))
+    assert [line.partition(" ")[0] for line in (row.answer or "").splitlines()] == [
+        f"[{n}]" for n in range(1, 15)
+    ]
+    assert sorted(sent(sandbox)) == [4, 5, 5]
+    nodes = statements(account, "SELECT kind, level FROM nodes WHERE parent_id IS NULL")
+    assert nodes == [("branch", 1)]
+
+
+def test_what_a_reply_leaves_out_is_asked_again_alone(
+    open_account: OpenAccount, make_images: MakeImages, sandbox: SandboxProcess
+) -> None:
+    sandbox.configure(missing_keys=2)
+    account = open_account(concurrency=1)
+    job = account.submit(make_images(5), ask=None, each=EACH)
+    (row,) = account.ended(job)
+    assert row.status == JobStatus.COMPLETED
+    assert sent(sandbox) == [5, 2]
+    said = answers(account, job)
+    assert len(said) == 5
+    sandbox.configure(missing_keys=0)
+    straight = account.submit(account_photos(make_images), ask=None, each=EACH, fresh=True)
+    account.ended(straight)
+    assert answers(account, straight) == said
+
+
+def account_photos(make_images: MakeImages) -> Path:
+    return make_images(5)
+
+
+def test_an_image_without_an_answer_in_any_form_fails_alone(
+    open_account: OpenAccount, make_images: MakeImages, sandbox: SandboxProcess
+) -> None:
+    sandbox.configure(missing_colour="red")
+    account = open_account(concurrency=1)
+    job = account.submit(make_images(6), ask=None, each=EACH)
+    (row,) = account.ended(job)
+    assert row.status == JobStatus.PARTIAL
+    found = result(account.services.database, row)
+    failed = [each for each in found["images"] if each["status"] == "failed"]
+    assert {each["error_code"] for each in failed} == {RefusalCode.NO_ANSWER}
+    assert len(answers(account, job)) + len(failed) == 6
+    assert sent(sandbox) == [6, len(failed), len(failed)]
+    assert "not part of this answer" in (row.answer or "")
+
+
+@pytest.mark.parametrize(("fault", "calls"), [("wrong_schema", 3), ("empty", 5), ("length", 5)])
+def test_replies_without_any_answer_end_in_bounded_calls(
+    fault: str,
+    calls: int,
+    open_account: OpenAccount,
+    make_images: MakeImages,
+    sandbox: SandboxProcess,
+) -> None:
+    if fault == "wrong_schema":
+        sandbox.configure(wrong_schema=True)
+    else:
+        sandbox.configure(rates={fault: 1.0})
+    account = open_account(concurrency=1)
+    job = account.submit(make_images(4), ask=None, each=EACH)
+    (row,) = account.ended(job)
+    assert row.status == JobStatus.FAILED
+    assert sent(sandbox) == [4] * calls
+    costs = statements(account, "SELECT cost, status FROM calls")
+    assert all(cost > 0 and status == "settled" for cost, status in costs)
+
+
+def test_one_empty_reply_costs_one_more_call(
+    open_account: OpenAccount, make_images: MakeImages, sandbox: SandboxProcess
+) -> None:
+    sandbox.configure(script=["empty"])
+    account = open_account(concurrency=1)
+    job = account.submit(make_images(4), ask=None, each=EACH)
+    (row,) = account.ended(job)
+    assert row.status == JobStatus.COMPLETED
+    assert sent(sandbox) == [4, 4]
+
+
+def test_code_fences_are_read_through(
+    open_account: OpenAccount, make_images: MakeImages, sandbox: SandboxProcess
+) -> None:
+    sandbox.configure(code_fences=True)
+    account = open_account(concurrency=1, structured="text")
+    job = account.submit(make_images(4), ask="How many?", schema=RECORD)
+    (row,) = account.ended(job)
+    assert row.status == JobStatus.COMPLETED
+    assert json.loads(row.answer or "")["photo_count"] == 4
+
+
+@pytest.mark.parametrize("structured", ["json_schema", "json_object"])
+@pytest.mark.parametrize("photos", [5, 20])
+def test_no_false_total_key_or_number_reaches_an_answer(
+    structured: str,
+    photos: int,
+    open_account: OpenAccount,
+    make_images: MakeImages,
+    sandbox: SandboxProcess,
+) -> None:
+    sandbox.configure(false_totals=True, false_citations=True)
+    account = open_account(structured=structured)
+    images = make_images(photos)
+    job = account.submit(images, ask="How many, and what stands out?", schema=RECORD)
+    each = account.submit(images, ask=None, each=EACH)
+    row, lines = account.ended(job, each)
+    data = json.loads(row.answer or "")
+    assert data["photo_count"] == photos
+    assert [find["image"] for find in data["finds"]] == list(range(1, photos + 1))
+    assert data["summary"]
+    stored = statements(
+        account,
+        "SELECT text FROM nodes UNION ALL SELECT answer FROM jobs"
+        " UNION ALL SELECT CAST(answer AS text) FROM images",
+    )
+    for (told,) in stored:
+        assert str(FALSE_TOTAL) not in (told or "")
+        assert str(INVENTED_MARKER) not in (told or "")
+    assert row.status == lines.status == JobStatus.COMPLETED
+
+
+def test_records_without_texts_need_no_call_above_the_leaves(
+    open_account: OpenAccount, make_images: MakeImages, sandbox: SandboxProcess
+) -> None:
+    account = open_account()
+    folder = make_images(13)
+    (folder / "twin.jpg").write_bytes((folder / "0000.jpg").read_bytes())
+    job = account.submit(folder, ask="How many?", schema=COUNTS)
+    (row,) = account.ended(job)
+    assert json.loads(row.answer or "") == {"photo_count": 13}  # the duplicate counts once
+    assert sorted(sent(sandbox)) == [4, 4, 5]
+
+
+def test_a_refused_image_is_in_no_total(
+    open_account: OpenAccount, make_images: MakeImages, sandbox: SandboxProcess
+) -> None:
+    sandbox.configure(keyed=[{"match": "colour:black"}])
+    account = open_account()
+    job = account.submit(make_images(5), ask="How many?", schema=RECORD)
+    (row,) = account.ended(job)
+    assert row.status == JobStatus.PARTIAL
+    data = json.loads(row.answer or "")
+    assert data["photo_count"] == len(data["finds"]) == 4
+
+
+def test_a_retried_job_counts_once_and_pays_once(
+    open_account: OpenAccount, make_images: MakeImages, sandbox: SandboxProcess
+) -> None:
+    account = open_account(concurrency=1)
+    images = make_images(8)
+    first = account.submit(images, ask="How many?", schema=RECORD, key="a")
+    account.ended(first)
+    calls = len(sent(sandbox))
+    second = account.submit(images, ask="How many?", schema=RECORD, key="b")
+    (row,) = account.ended(second)
+    assert json.loads(row.answer or "")["photo_count"] == 8
+    assert len(sent(sandbox)) == calls
+
+
+def test_a_crash_between_forms_pays_for_nothing_twice(
+    open_account: OpenAccount, make_images: MakeImages, sandbox: SandboxProcess
+) -> None:
+    sandbox.configure(missing_keys=2)
+    account = open_account(concurrency=1)
+    job = account.submit(make_images(5), ask="Which stand out?", each=EACH)
+    account.ended(job)
+    before = sent(sandbox)
+    with account.services.database.write() as connection:  # as if nothing had been recorded
+        connection.execute(text("UPDATE images SET status = 'uploaded', answer = NULL"))
+        connection.execute(text("UPDATE nodes SET status = 'ready', text = NULL"))
+        connection.execute(text("UPDATE jobs SET status = 'running', answer = NULL"))
+    (row,) = account.ended(job)
+    assert row.status == JobStatus.COMPLETED
+    assert before == sent(sandbox) == [5, 2, 0]
+    assert len(answers(account, job)) == 5
+
+
+def test_a_small_set_is_asked_each_and_all_in_one_call(
+    open_account: OpenAccount, make_images: MakeImages, sandbox: SandboxProcess
+) -> None:
+    account = open_account()
+    job = account.submit(make_images(4), ask="What stands out?", each=EACH)
+    (row,) = account.ended(job)
+    assert sent(sandbox) == [4]
+    assert len(answers(account, job)) == 4
+    assert "[4]" in (row.answer or "")
+
+
+def test_a_large_set_is_answered_over_its_answers(
+    open_account: OpenAccount, make_images: MakeImages, sandbox: SandboxProcess
+) -> None:
+    account = open_account()
+    job = account.submit(make_images(13), ask="What stands out?", each=EACH)
+    (row,) = account.ended(job)
+    assert sorted(sent(sandbox)) == [0, 4, 4, 5]
+    assert (row.answer or "").startswith("Of 13 images")
+
+
+def test_a_model_without_json_schema_is_asked_by_words(
+    open_account: OpenAccount, make_images: MakeImages, sandbox: SandboxProcess
+) -> None:
+    account = open_account(model="step-1o-turbo-vision")
+    job = account.submit(make_images(4), ask="How many?", schema=RECORD)
+    (row,) = account.ended(job)
+    assert row.status == JobStatus.COMPLETED
+    assert json.loads(row.answer or "")["photo_count"] == 4

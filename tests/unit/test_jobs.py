@@ -1,0 +1,94 @@
+"""Jobs as they are asked for: what is wrong is named, what is the same is the same."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import WrongUsage
+from core.jobs import parse_spec
+from core.text.hashing import content_key
+
+GOOD = {"images": ["a.jpg"], "ask": "What is there?"}
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"images": []}, "images"),
+        ({"images": "a.jpg"}, "images"),
+        ({"images": [1]}, r"images\.0"),
+        ({"images": None}, "images"),
+        ({"ask": ""}, "ask"),
+        ({"ask": "  \n"}, "ask"),
+        ({"ask": "?" * 100_001}, "ask"),
+        ({"key": ""}, "key"),
+        ({"key": "k" * 256}, "key"),
+        ({"detail": "huge"}, "detail"),
+        ({"weight": 0}, "weight"),
+        ({"weight": 1001}, "weight"),
+        ({"label": "l" * 256}, "label"),
+        ({"aks": "?"}, "aks"),
+    ],
+)
+def test_a_wrong_field_is_refused_by_its_name(wrong, field):
+    with pytest.raises(WrongUsage, match=rf"\b{field}\b"):
+        parse_spec(GOOD | wrong)
+
+
+def test_every_wrong_field_is_named_at_once():
+    with pytest.raises(WrongUsage) as refused:
+        parse_spec({"imgs": ["a.jpg"], "weight": -1})
+    assert all(name in str(refused.value) for name in ("images", "ask", "imgs", "weight"))
+
+
+def test_a_question_is_taken_without_the_space_around_it():
+    assert parse_spec(GOOD | {"ask": "  Why?\n"}).ask == "Why?"
+
+
+def test_what_is_left_out_is_the_default():
+    spec = parse_spec(GOOD)
+    assert (spec.key, spec.label, spec.detail, spec.model) == (None, None, None, None)
+    assert (spec.fetch, spec.fresh, spec.keep_files, spec.weight) == (False, False, False, 1.0)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=10,
+)
+
+
+@given(st.lists(VALUES, max_size=4), st.lists(VALUES, max_size=4))
+def test_other_parts_have_another_key(one, other):
+    assert (content_key(one) == content_key(other)) == (repr(_sorted(one)) == repr(_sorted(other)))
+
+
+def _sorted(value):
+    if isinstance(value, dict):
+        return {key: _sorted(value[key]) for key in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value
+
+
+def test_names_of_any_bytes_have_a_key():
+    assert content_key(["\udcff.jpg"]) != content_key(["\udcfe.jpg"])
+
+
+def test_a_shaped_job_survives_its_message():
+    schema = {"type": "object", "properties": {"b": {"type": "integer"}, "a": {"type": "number"}}}
+    spec = parse_spec({"images": ["a.jpg"], "each": "?", "schema": schema})
+    sent = spec.model_dump(mode="json", exclude_unset=True)
+    assert sent == {"images": ["a.jpg"], "each": "?", "schema": schema}
+    again = parse_spec(sent)
+    assert again == spec
+    assert again.question == "?"
+    assert again.options.asked == {
+        "each": "?", "schema": json.dumps(schema), "each_only": True,
+    }  # fmt: skip
+
+
+def test_a_job_of_words_keeps_no_shape():
+    assert parse_spec({"images": ["a.jpg"], "ask": "?"}).options.asked == {}
