@@ -86,7 +86,7 @@ def server() -> Iterator[str]:
         home = Path(folder)
         postgres.make_cluster(home)
         process = subprocess.Popen(
-            postgres.server_words(home),
+            postgres.server_command(home),
             cwd="/",
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

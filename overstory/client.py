@@ -1,14 +1,8 @@
-"""``overstory.Client``: jobs from another program, where this package is installed.
+"""``overstory.Client``: submit jobs and read their results from another Python program.
 
-    with overstory.Client() as client:
-        job = client.submit(["/inputs/receipts"], ask="What was bought?", key="receipts-2026-11")
-        for event in client.events(job):
-            print(event.name, event.position)
-        print(client.result(job)["answer"])
-
-It speaks to the service by message (to submit) and by SQL (for everything else), so it needs the
-broker and the database: OVERSTORY_BROKER_URL and OVERSTORY_DATABASE_URL, or the OVERSTORY_HOME of
-an ``overstory up``. Apps without this package use celery and SQL alone (examples/plain_celery_app).
+It submits by message and does everything else by SQL. So it needs the broker and the database:
+OVERSTORY_BROKER_URL and OVERSTORY_DATABASE_URL, or the OVERSTORY_HOME of an ``overstory up``. Apps
+without this package use only celery and SQL (examples/plain_celery_app).
 """
 
 from __future__ import annotations
@@ -26,12 +20,14 @@ from kombu.exceptions import OperationalError
 from core.account.budget import is_spent
 from core.errors import ServiceAway, WrongUsage
 from core.jobs import JobSpec, parse_spec
-from core.settings import Settings, load
+from core.settings import Settings
+from core.settings import load as load_settings
 from core.states import JobStatus
 from models import new_job, state
 from models.engine import Connection, Database
 from models.reads import pipeline
-from models.reads.pipeline import EventRow, JobRow
+from models.reads.pipeline import EventRow as Event
+from models.reads.pipeline import JobRow
 from models.state import Moved
 from overstory.output.result import result as result_of
 from overstory.schema_option import schema_of
@@ -42,15 +38,21 @@ SUBMIT_SECONDS = 60.0
 POLL_FIRST_SECONDS = 0.05
 POLL_MAX_SECONDS = 1.0
 SEEN_BACK = 1_000
-"""Events become visible when their transactions end, so a lower number may appear after a higher
-one: so many numbers back are looked at again."""
+"""An event is visible when its transaction ends, so a lower id may appear after a higher one. Each
+read covers this many ids before the highest one seen."""
 
+__all__ = ["Client", "Event", "Status", "load_settings"]
 Sleep = Callable[[float], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Where a job stands: ``coverage`` counts its images, by what became of them."""
+    """The state of a job.
+
+    ``job``: its id. ``status``: running, paused, completed, partial, failed or cancelled.
+    ``reason``: why it is paused or failed, else None. ``coverage``: number of images by status,
+    and ``submitted`` for all of them.
+    """
 
     job: str
     status: JobStatus
@@ -59,23 +61,37 @@ class Status:
 
     @property
     def ended(self) -> bool:
+        """Whether the job is completed, partial, failed or cancelled."""
         return self.status.ended
 
 
 class Client:
-    """A service as another program sees it; threads may share it. ``close`` it, or use ``with``.
+    """A connection to a running service. Threads may share it. ``close`` it, or use ``with``.
 
-    Raises ServiceAway where the broker or the database does not answer, WrongUsage where what is
-    asked for is wrong; both are in ``core.errors``.
+    Every method may raise ServiceAway: the database does not answer.
+
+    Args:
+        settings (Settings): Default: from the environment, as ``load_settings()`` reads it.
+        sleep (callable): Called with the seconds between two checks. Default: ``time.sleep``.
+
+    Raises:
+        WrongUsage: A setting is wrong.
+        ServiceAway: The state folder cannot be read.
+
+    Example:
+        >>> with overstory.Client() as client:
+        ...     job = client.submit(["/inputs/receipts"], ask="What was bought?")
+        ...     client.wait(job).status
+        <JobStatus.COMPLETED: 'completed'>
     """
 
     def __init__(self, settings: Settings | None = None, sleep: Sleep = time.sleep) -> None:
-        self._settings = settings or load()
+        self._settings = settings or load_settings()
         self._sleep = sleep
         self._database = Database(database_url(self._settings))
         url = broker_url(self._settings)
-        # apps of its own: the caller's own Celery app stays the current one. Two, because an app
-        # with a backend subscribes to each result it sends for, and hangs where there is no broker
+        # not current: the caller's own Celery app stays the current one. Two apps, because one with
+        # a backend subscribes to the result of each message it sends, and hangs without a broker
         self._app = Celery("overstory-client", broker=url, set_as_current=False)
         self._app.conf.task_publish_retry = False
         self._results = Celery("overstory-results", backend=url, set_as_current=False)
@@ -91,71 +107,171 @@ class Client:
         seconds: float = SUBMIT_SECONDS,
         **options: Any,
     ) -> str:
-        """Enqueue a job and return its id once it is planned. The same ``key`` is the same job.
+        """Enqueue a job and return its id as soon as it is planned.
 
-        ``images`` are files, folders, globs and URLs as the workers see them; ``ask`` is asked of
-        the set, ``each`` of every image (one of them at least), ``schema`` (a JSON Schema or a
-        pydantic model) shapes the answers (docs/shape.md); ``options`` are the other fields of a
-        submission (label, detail, model, webhook ...). Raises WrongUsage naming
-        each wrong field, ServiceAway when no worker takes the job within ``seconds``; it stays
-        queued then, and submitting with the same key finds it.
+        Args:
+            images (list of str or Path): Files, folders, globs and URLs, as the workers see them.
+                At least one. A relative path is made absolute here.
+            ask (str): The question about the whole set. Give ``ask``, ``each`` or both. Default:
+                None.
+            each (str): The question about every single image. Default: None.
+            schema (dict or pydantic model): JSON Schema of the answers (docs/shape.md). Default:
+                None, free text.
+            key (str): Name of the job, 1 to 255 characters: the same key returns the same job.
+                Default: a random one.
+            seconds (float): How long to wait for a worker to plan the job. Default: 60.
+            **options: Further fields of a submission:
+                label (str), detail ("low" or "high"), model (str), weight (float, default 1:
+                share of the account against other jobs), budget (float: most it may cost, in the
+                currency of the prices), min_coverage (float, 0 to 1), fail_fast, fresh, fetch,
+                keep_files (bool, default False), prompts (dict), webhook (URL).
+
+        Returns:
+            The job's id.
+
+        Raises:
+            WrongUsage: Names each wrong field, or says why the service refused the job.
+            ServiceAway: The broker does not answer, or no worker took the job within ``seconds``.
+                In the second case it stays queued: submit the same ``key`` to get its id.
+
+        Example:
+            >>> client.submit(["/inputs/receipts"], ask="What was bought?", key="receipts-2026-11")
+            '3f2a9c0d51e7'
         """
         key = key or f"client-{secrets.token_hex(12)}"
-        asked = {"ask": ask, "each": each, "schema": schema and schema_of(schema)}
-        given = {name: value for name, value in asked.items() if value is not None}
-        given |= {"images": [_placed(image) for image in images], "key": key, **options}
-        spec = parse_spec(given)
+        fields = {"ask": ask, "each": each, "schema": schema and schema_of(schema)}
+        fields = {name: value for name, value in fields.items() if value is not None}
+        fields |= {"images": [_absolute(image) for image in images], "key": key, **options}
+        spec = parse_spec(fields)
         try:
             sent = self._app.send_task(
                 SUBMIT,
                 kwargs=spec.model_dump(mode="json", exclude_unset=True),
-                kwargsrepr=_shown(spec),
+                kwargsrepr=_summary(spec),
                 queue="submit",
             )
         except (OperationalError, OSError) as error:
             raise ServiceAway(f"the broker does not answer: {error}") from error
         for _ in self._polls(seconds):
-            found = self._job_of(key)
-            if found is not None:
-                return found
+            job = self._job_of(key)
+            if job is not None:
+                return job
             self._raise_if_refused(sent.id)
         raise ServiceAway(f"no worker took the job (key {key}) within {seconds:g} s")
 
     def status(self, job: str) -> Status:
+        """The state of a job now.
+
+        Args:
+            job (str): The job's id.
+
+        Returns:
+            A ``Status``.
+
+        Raises:
+            WrongUsage: There is no such job.
+
+        Example:
+            >>> client.status(job).coverage["included"]
+            12
+        """
         row = self._row(job)
         with self._database.read() as connection:
             counts = state.coverage(connection, job)
         return Status(job, row.status, row.reason, {"submitted": row.submitted, **counts})
 
     def wait(self, job: str, seconds: float | None = None) -> Status:
-        """Where the job stands when it has ended, or is paused for its budget with nothing in
-        flight. Raises TimeoutError after ``seconds``."""
+        """Wait until a job has ended, or is paused for its budget with nothing in flight.
+
+        Args:
+            job (str): The job's id.
+            seconds (float): The longest wait. Default: None, without a limit.
+
+        Returns:
+            A ``Status``.
+
+        Raises:
+            TimeoutError: The job has not ended within ``seconds``.
+            WrongUsage: There is no such job.
+
+        Example:
+            >>> client.wait(job, seconds=600).ended
+            True
+        """
         for _ in self._polls(seconds):
             with self._database.read() as connection:
-                over = _over(connection, job)
+                over = _is_over(connection, job)
             if over:
                 return self.status(job)
         raise TimeoutError(f"job {job} has not ended within {seconds:g} s")
 
     def result(self, job: str) -> dict[str, Any]:
-        """The object that ``overstory run --json`` prints, as far as the job has come."""
+        """The result of a job so far. A running job has no answer yet.
+
+        Args:
+            job (str): The job's id.
+
+        Returns:
+            The object that ``overstory run --json`` prints: ``answer``, ``coverage``, ``images``,
+            ``usage`` and more.
+
+        Raises:
+            WrongUsage: There is no such job.
+
+        Example:
+            >>> client.result(job)["answer"]
+            'Two loaves of bread [1] and a newspaper [2].'
+        """
         return result_of(self._database, self._row(job))
 
     def cancel(self, job: str) -> bool:
-        """End a job; what is not answered is skipped. False where it had ended before."""
+        """Cancel a job. Images without an answer are skipped.
+
+        Args:
+            job (str): The job's id.
+
+        Returns:
+            True, or False if the job had ended before.
+
+        Raises:
+            WrongUsage: There is no such job.
+
+        Example:
+            >>> client.cancel(job)
+            True
+        """
         self._row(job)
         with self._database.write() as connection:
             return state.job_cancelled(connection, job, Moved())
 
-    def events(self, job: str) -> Iterator[EventRow]:
-        """What happens to the job, from its beginning to its end, as it happens; a job that is
-        paused for its budget ends the stream, too."""
+    def events(self, job: str) -> Iterator[Event]:
+        """The events of a job, from its first to its last, as they happen.
+
+        The stream also ends when the job is paused for its budget with nothing in flight.
+
+        Args:
+            job (str): The job's id.
+
+        Returns:
+            An iterator of ``Event``: ``id``, ``at`` (Unix time in seconds), ``name``, ``position``
+            (of the image, from 1), ``node_id`` and ``detail``.
+
+        Raises:
+            WrongUsage: There is no such job.
+
+        Example:
+            >>> for event in client.events(job):
+            ...     print(event.name, event.position)
+            job.running None
+            image.included 1
+            job.completed None
+        """
         self._row(job)
         seen: set[int] = set()
         highest = 0
         for _ in self._polls(None):
             with self._database.read() as connection:
-                over = _over(connection, job)
+                over = _is_over(connection, job)
                 fresh = pipeline.events(connection, job, highest - SEEN_BACK)
             for event in fresh:
                 if event.id not in seen:
@@ -166,6 +282,11 @@ class Client:
                 return
 
     def close(self) -> None:
+        """Close all connections. The client cannot be used afterwards.
+
+        Example:
+            >>> client.close()
+        """
         self._database.dispose()
         self._app.close()
         self._results.close()
@@ -197,7 +318,7 @@ class Client:
             return new_job.job_of_key(connection, key)
 
     def _polls(self, seconds: float | None) -> Iterator[None]:
-        """Turns to look, at once and then ever more rarely, until ``seconds`` have passed."""
+        """One item per check: at once, then at growing intervals, until ``seconds`` have passed."""
         deadline = None if seconds is None else time.monotonic() + seconds
         pause = POLL_FIRST_SECONDS
         while True:
@@ -208,8 +329,8 @@ class Client:
             pause = min(pause * 1.5, POLL_MAX_SECONDS)
 
 
-def _over(connection: Connection, job_id: str) -> bool:
-    """Whether a job has ended, or stands still for its budget with nothing in flight."""
+def _is_over(connection: Connection, job_id: str) -> bool:
+    """Whether a job has ended, or is paused for its budget with nothing in flight."""
     status = pipeline.job_status(connection, job_id)
     if status != JobStatus.PAUSED:
         return status is None or status.ended
@@ -218,12 +339,12 @@ def _over(connection: Connection, job_id: str) -> bool:
     return spent and not pipeline.at_work(connection, job_id)
 
 
-def _placed(image: str | Path) -> str:
-    """A path that does not depend on where the worker was started; URLs stay as they are."""
+def _absolute(image: str | Path) -> str:
+    """An absolute path, as workers may run in another folder. URLs stay as they are."""
     text = str(image)
     return text if "://" in text else str(Path(text).absolute())
 
 
-def _shown(spec: JobSpec) -> str:
-    """What monitors show of the message: no question, no paths."""
+def _summary(spec: JobSpec) -> str:
+    """What monitors show of the message: no question and no paths."""
     return str({"inputs": len(spec.images), "key": spec.key})

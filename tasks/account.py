@@ -1,4 +1,4 @@
-"""The account as a whole: pausing it when its balance is gone, and finding out that it is back."""
+"""Pause the account when its balance is empty, and resume it when it is topped up."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from tasks.runtime.services import Services
 log = structlog.get_logger()
 
 NO_BALANCE = "no balance"
-"""The reason that marks jobs paused by their account, as against by a person."""
+"""The reason of jobs that their account paused, not a person."""
 
 
 def pause_account(services: Services, error: AccountPaused) -> None:
-    """Stop the account's calls everywhere and show its jobs as paused; nothing fails."""
+    """Stop the account's calls in all processes and mark its jobs as paused. Nothing fails."""
     services.limiter.pause(NO_BALANCE)
     with services.database.write() as connection:
         paused = state.pause_running(connection, services.account, NO_BALANCE)
@@ -23,15 +23,15 @@ def pause_account(services: Services, error: AccountPaused) -> None:
 
 
 def probe_account(services: Services) -> bool:
-    """Ask for the balance; where there is one again, let calls and jobs go on."""
+    """Read the balance; if it is positive again, resume calls and jobs. Returns whether it did."""
     try:
         balance = services.provider.balance()
     except OverstoryError as error:
         log.info("account.probe", error=str(error))
         return False
     if balance is not None and balance <= 0:
-        services.limiter.pause(NO_BALANCE)  # where Redis has forgotten it
-        with services.database.write() as connection:  # jobs that came since wait for it, too
+        services.limiter.pause(NO_BALANCE)  # in case Redis has lost it
+        with services.database.write() as connection:  # newer jobs wait, too
             state.pause_running(connection, services.account, NO_BALANCE)
         return False
     services.limiter.resume()

@@ -1,9 +1,9 @@
-"""The provider's file store as a whole: deleting, tidying after jobs, finding orphans.
+"""The provider's file store: delete files, clean up after jobs, find orphans.
 
-Reads: the files rows, the provider's own list. Writes: files rows. A row is given up before its
-file is deleted, so that nobody can rely on a file that is about to go; it keeps the file's id until
-then, so a deletion that fails is made again. What is in no row ``reconcile_files`` finds by its
-name.
+Reads: the files rows, the provider's own list. Writes: files rows. A row is marked before its file
+is deleted, so no other worker relies on the file. The row keeps the file's id until the file is
+deleted, so a failed deletion is retried. ``reconcile_files`` finds files without a row by their
+names.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from tasks.runtime.services import Services
 log = structlog.get_logger()
 
 FILE_PREFIX = "overstory-"
-"""Our files are named by their content, so that one found at the provider explains itself."""
+"""Our files are named by the hash of their content, so we can identify them at the provider."""
 TIDY_AT_ONCE = 64
 YOUNG_SECONDS = 600.0
 
 
 def delete_files(services: Services, files: Sequence[StoredFile]) -> int:
-    """Delete at the provider; how many went. What cannot be deleted now is tidied up later."""
+    """Delete files at the provider; returns how many. ``tidy`` retries the others later."""
     if not files:
         return 0
-    went = list(services.deleting.map(lambda file: _delete(services, file.file_id), files))
-    gone = [file for file, is_gone in zip(files, went, strict=True) if is_gone]
-    left = [file for file, is_gone in zip(files, went, strict=True) if not is_gone]
+    results = list(services.deleting.map(lambda file: _delete(services, file.file_id), files))
+    gone = [file for file, is_gone in zip(files, results, strict=True) if is_gone]
+    left = [file for file, is_gone in zip(files, results, strict=True) if not is_gone]
     with services.database.write() as connection:
         provider_files.deleted(connection, gone)
         provider_files.not_deleted(connection, left)
@@ -41,7 +41,7 @@ def delete_files(services: Services, files: Sequence[StoredFile]) -> int:
 
 
 def room_came(services: Services) -> None:
-    """A leaf was answered, so its files may go: let an upload that waits for room try now."""
+    """A leaf was answered, so its files can be deleted: wake up an upload that waits for room."""
     if not services.profile.file_store:
         return
     with services.database.read() as connection:
@@ -51,22 +51,22 @@ def room_came(services: Services) -> None:
 
 
 def tidy(services: Services) -> int:
-    """Delete files no open job needs, a batch of them, and what was not deleted before; how many
-    went."""
+    """Delete a batch of files that no open job needs, and retry failed deletions; returns how many
+    were deleted."""
     if not services.profile.file_store:
         return 0
     with services.database.write() as connection:
         files = provider_files.unneeded(connection, services.account, TIDY_AT_ONCE)
-    went = delete_files(services, files)
-    if went == len(files):  # else the provider has just said that it deletes nothing now
-        went += _delete_again(services)
-        _look_for_lost(services)
-    return went
+    deleted = delete_files(services, files)
+    if deleted == len(files):  # else deletions fail at the moment
+        deleted += _delete_again(services)
+        _adopt_lost(services)
+    return deleted
 
 
 def _delete_again(services: Services) -> int:
-    """One first, to see whether it can be done now; how many went."""
-    went = 0
+    """Retry failed deletions: one first, to see whether it works now. Returns how many worked."""
+    deleted = 0
     for batch in (1, TIDY_AT_ONCE):
         with services.database.read() as connection:
             if not provider_files.any_undeleted(connection, services.account):
@@ -74,15 +74,15 @@ def _delete_again(services: Services) -> int:
         with services.database.write() as connection:
             files = provider_files.undeleted(connection, services.account, batch)
         done = delete_files(services, files)
-        went += done
+        deleted += done
         if done < len(files):
             break
-    return went
+    return deleted
 
 
-def _look_for_lost(services: Services) -> None:
-    """Uploads that were lost, and that no image asks for any more: what is there of them comes into
-    the count, and so to be deleted. No others: they may be of another database."""
+def _adopt_lost(services: Services) -> None:
+    """Find uploads with an unknown outcome that no image needs now. Those at the provider get a
+    row, so that ``tidy`` deletes them. Other files may belong to another database: they stay."""
     account = services.account
     with services.database.read() as connection:
         lost = provider_files.unclaimed(connection, account, YOUNG_SECONDS)
@@ -100,16 +100,16 @@ def _look_for_lost(services: Services) -> None:
 class Reconciled:
     """What differed between the provider's list and ours."""
 
-    adopted: int  # files of ours in no row: in the count now
-    doubled: int  # contents that were there twice: the second is deleted
-    vanished: int  # rows whose file is not there: forgotten
-    foreign: int  # files of somebody else: left alone
+    adopted: int  # our files without a row: they have one now
+    doubled: int  # contents stored twice: the second file is deleted
+    vanished: int  # rows whose file does not exist: removed
+    foreign: int  # files that are not ours: left alone
 
 
 def reconcile_files(services: Services, now_seconds: float) -> Reconciled:
-    """Bring our count and the provider's list together. ``now_seconds``: Unix time; files younger
-    than YOUNG_SECONDS may be uploads under way and are left alone."""
-    with services.database.read() as connection:  # before the list, which cannot show what is newer
+    """Make our rows agree with the provider's list. ``now_seconds``: Unix time; files younger than
+    YOUNG_SECONDS may be running uploads and are left alone."""
+    with services.database.read() as connection:  # before the list: newer files are not in it
         known = provider_files.known_ids(connection, services.account)
     remote = {file.id: file for file in services.provider.files()}
     vanished = known - set(remote)
@@ -133,9 +133,8 @@ def reconcile_files(services: Services, now_seconds: float) -> Reconciled:
 
 
 def found_at_provider(services: Services, shas: Collection[str]) -> dict[str, str]:
-    """sha256 -> file id of contents that are at the provider, whatever our rows say: uploads whose
-    reply, or worker, was lost, and files whose deletion failed. Empty where the provider cannot be
-    asked."""
+    """sha256 -> file id of contents in the provider's list, whatever our rows say: uploads whose
+    reply or worker was lost, and files whose deletion failed. Empty if the list cannot be read."""
     try:
         listed = services.provider.files()
     except OverstoryError as error:
@@ -146,14 +145,14 @@ def found_at_provider(services: Services, shas: Collection[str]) -> dict[str, st
 
 
 def content_of(filename: str) -> str | None:
-    """The content hash in the name of a file of ours."""
+    """The content hash in the name of one of our files; None for other files."""
     stem = filename.removeprefix(FILE_PREFIX).partition(".")[0]
     is_ours = filename.startswith(FILE_PREFIX) and len(stem) == 64
     return stem if is_ours else None
 
 
 def _delete(services: Services, file_id: str) -> bool:
-    """Whether the file is not there any more, by us or before."""
+    """Whether the file is gone: deleted now, or before."""
     try:
         services.provider.delete_file(file_id)
     except OverstoryError as error:

@@ -1,7 +1,9 @@
-"""The pipe of the image stages: claim a slice, work on each image, record all, then send. Who
-leaves more due says so before it begins, so that one message a slice keeps every worker busy.
+"""The pipeline of the image stages: claim a slice, work on each image, record all, send messages.
 
-Reads: images that are due. Writes: their next state, in one transaction a slice. May raise
+If more images are due, a task sends the next message before it begins its work. So one message per
+slice keeps every worker busy.
+
+Reads: images that are due. Writes: their next state, in one transaction per slice. May raise
 ServiceAway, which ends the task: the lease runs out and the reconciler sends a new message.
 """
 
@@ -31,16 +33,16 @@ T = TypeVar("T")
 
 RECORD_TRIES = 8
 AWAY_SECONDS = 5.0
-"""How long an image waits when a service it needs is away: no attempt is spent."""
-_tempos: defaultdict[str, SliceSize] = defaultdict(SliceSize)
-"""Of this process, by stage."""
+"""How long an image waits if a service does not answer. This costs no attempt."""
+_sizes: defaultdict[str, SliceSize] = defaultdict(SliceSize)
+"""The slice sizes of this process, by stage."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageStage(Generic[T]):
-    """What differs between the image stages. A slice is worked on and recorded as a whole, so that
-    messages, statements and commits are paid once a slice. ``shares``: near the end slices shrink,
-    where workers are busy with them all the time and should end together."""
+    """What differs between the image stages. A slice is processed and recorded as a whole, so it
+    costs one message, one set of statements and one commit. ``shares``: slices get smaller near the
+    end, so that all workers end at the same time; for a stage that keeps its workers busy."""
 
     name: str
     takes: ImageStatus
@@ -50,13 +52,13 @@ class ImageStage(Generic[T]):
 
 
 def run_slice(services: Services, stage: ImageStage[T]) -> str:
-    """Do one slice of ``stage``; a sentence for Flower's result column."""
+    """Do one slice of ``stage``; returns a sentence for Flower's result column."""
     began_ns = time.time_ns()
-    lease, tempo = services.new_lease(), _tempos[stage.name]
-    limit = tempo.images(services.settings.slice_images, stage.shares)
-    looked = looked_at(limit) if stage.shares else limit + 1
+    lease, size = services.new_lease(), _sizes[stage.name]
+    limit = size.images(services.settings.slice_images, stage.shares)
+    count_max = looked_at(limit) if stage.shares else limit + 1
     with services.database.write() as connection:
-        due = claims.count_images(connection, services.account, stage.takes, looked)
+        due = claims.count_images(connection, services.account, stage.takes, count_max)
         images = claims.claim_images(
             connection,
             services.account,
@@ -67,13 +69,13 @@ def run_slice(services: Services, stage: ImageStage[T]) -> str:
         )
     if not images:
         return "nothing was due"
-    if due > len(images):  # before the work, so that whoever is idle goes on with it now
+    if due > len(images):  # before the work, so that an idle worker starts now
         services.send(stage.name, job=images[0].job_id, after=images[-1].position)
     begun = time.monotonic()
     with services.leases.hold(lease.token):
         outcomes = stage.work(services, images)
         moved = keep(services, stage, images, outcomes, lease.token)
-    tempo.took(time.monotonic() - begun, len(images))
+    size.took(time.monotonic() - begun, len(images))
     announce(services, images[0].job_id, moved)
     done = sum(isinstance(outcome, Done) for outcome in outcomes)
     services.traces.span(
@@ -89,13 +91,15 @@ def keep(
     outcomes: Sequence[Outcome[T]],
     token: str,
 ) -> Moved:
-    """Record a slice; a database that stumbles is asked again before the work is thrown away."""
+    """Record a slice. Retries a database that does not answer, before the work is thrown away."""
     for tries in range(RECORD_TRIES):
         moved = Moved()
         try:
             with services.database.write() as connection:
                 if not all(isinstance(outcome, Done) for outcome in outcomes):
-                    state.hold_job(connection, images[0].job_id)  # before several statements' rows
+                    state.hold_job(
+                        connection, images[0].job_id
+                    )  # lock it before the rows of several statements
                 record(connection, services, stage, images, outcomes, token, moved)
         except ServiceAway as error:
             log.warning("slice.waits", error=str(error))
@@ -103,7 +107,7 @@ def keep(
                 break
         else:
             return moved
-    raise ServiceAway("the database did not take a slice's results: it is done again later")
+    raise ServiceAway("the database did not store the results of a slice: it is done again later")
 
 
 def attempt(services: Services, image: ImageWork, work: Callable[[], Outcome[T]]) -> Outcome[T]:
@@ -130,7 +134,7 @@ def record(
     token: str,
     moved: Moved,
 ) -> None:
-    """Write a slice's outcomes. An image is ours only while we hold the lease ``token``."""
+    """Write a slice's outcomes, for images that the lease ``token`` still holds."""
     done: list[tuple[ImageWork, T]] = []
     refused: dict[int, tuple[RefusalCode, str]] = {}
     later: defaultdict[tuple[float, str, bool], list[int]] = defaultdict(list)
@@ -159,7 +163,8 @@ def record(
 
 
 def announce(services: Services, job_id: str, moved: Moved) -> None:
-    """Send what became ready. Called after the commit: a message must never be ahead of its row."""
+    """Send messages for what became ready. Call it after the commit: a message must not arrive
+    before its row."""
     if moved.prepared:
         services.send("upload", job=job_id, ready=moved.prepared)
     for node in moved.leaves:

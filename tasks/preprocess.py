@@ -1,4 +1,4 @@
-"""preprocess: a source becomes the bytes that will be sent.
+"""preprocess: turn a source into the bytes that will be sent.
 
 Reads: the image row, the file or URL. Does: fetch, decode, normalise. Writes: the blob, then the
 row (prepared). May raise ImageRefused (the image fails), ServiceAway (the image waits).
@@ -37,20 +37,20 @@ from tasks.runtime.services import Services
 
 
 def work(services: Services, images: Sequence[ImageWork]) -> list[Outcome[PreparedImage]]:
-    """Prepare one after the other, while the disk is already at the next. Files that were not in
-    memory before leave it again."""
+    """Prepare one image after another, while the disk reads the next file. Files that were not in
+    the page cache before are dropped from it again."""
     outcomes = []
     ahead = _read_ahead(images[0])
     for image, following in zip_longest(images, images[1:]):
-        passing, ahead = ahead, following is not None and _read_ahead(following)
+        was_read, ahead = ahead, following is not None and _read_ahead(following)
         outcomes.append(attempt(services, image, partial(prepared_image, services, image)))
-        if passing and (following is None or following.location != image.location):
+        if was_read and (following is None or following.location != image.location):
             local_files.let_go(location.local_path(image.location))
     return outcomes
 
 
 def _read_ahead(image: ImageWork) -> bool:
-    """Whether its file comes from the disk for this image alone."""
+    """Start reading the image's file. True if it was not in the page cache."""
     return not is_url(image.location) and local_files.read_ahead(
         location.local_path(image.location)
     )
@@ -61,30 +61,30 @@ def prepared_image(services: Services, image: ImageWork) -> Outcome[PreparedImag
     if is_url(image.location) and not image.options.fetch:
         return Done(passed_through(image.location, detail))
     with local_file(services.settings, image) as path:
-        made = prepare(
+        prepared = prepare(
             path,
             detail=detail,
             limits=limits_of(services.settings),
             page=image.page,
             accelerator=services.settings.accelerator,
         )
-    services.blobs.put(made.sha256, made.data)
+    services.blobs.put(prepared.sha256, prepared.data)
     return Done(
         PreparedImage(
-            sha256=made.sha256,
-            source_sha256=made.source_sha256,
-            mime=made.mime,
-            width=made.width,
-            height=made.height,
-            prepared_bytes=len(made.data),
-            tokens=image_tokens(made.width, made.height, detail),
-            remarks="; ".join(made.remarks) or None,
+            sha256=prepared.sha256,
+            source_sha256=prepared.source_sha256,
+            mime=prepared.mime,
+            width=prepared.width,
+            height=prepared.height,
+            prepared_bytes=len(prepared.data),
+            tokens=image_tokens(prepared.width, prepared.height, detail),
+            remarks="; ".join(prepared.remarks) or None,
         )
     )
 
 
 def passed_through(url: str, detail: Detail) -> PreparedImage:
-    """A URL the provider is to fetch itself: known by its address, at the price of the largest."""
+    """A URL that the provider fetches: hashed by its address, counted at the largest size."""
     return PreparedImage(
         sha256=hashlib.sha256(url.encode()).hexdigest(),
         source_sha256=None,
@@ -99,7 +99,7 @@ def passed_through(url: str, detail: Detail) -> PreparedImage:
 
 @contextlib.contextmanager
 def local_file(settings: Settings, image: ImageWork) -> Iterator[Path]:
-    """The image's file; a fetched one is gone again after the block."""
+    """The image's file. A downloaded file is deleted after the block."""
     source = location.Source(image.name, image.location, image.page, None, image.root)
     if not is_url(image.location):
         yield location.check_local(source)
@@ -126,11 +126,13 @@ def limits_of(settings: Settings) -> ImageLimits:
 def record(
     connection: Connection,
     services: Services,
-    made: Sequence[tuple[ImageWork, PreparedImage]],
+    done: Sequence[tuple[ImageWork, PreparedImage]],
     token: str,
     moved: Moved,
 ) -> None:
-    state.images_prepared(connection, token, {image.id: one for image, one in made}, moved)
+    state.images_prepared(
+        connection, token, {image.id: prepared for image, prepared in done}, moved
+    )
 
 
 STAGE = ImageStage("preprocess", ImageStatus.PENDING, work, record, shares=True)
@@ -138,5 +140,5 @@ STAGE = ImageStage("preprocess", ImageStatus.PENDING, work, record, shares=True)
 
 @shared_task(name="overstory.preprocess", base=StageTask, bind=True)  # type: ignore[untyped-decorator]
 def preprocess(self: StageTask, **shown: object) -> str:
-    """A message says only that images may be due; which ones is decided when they are claimed."""
+    """The message says only that images may be due. The claim decides which."""
     return run_slice(self.services, STAGE)

@@ -1,6 +1,6 @@
-"""upload: prepared bytes become something a request can refer to.
+"""upload: make prepared bytes available to a request.
 
-Reads: the image row, its blob. Does: one upload per distinct content, or nothing where images go
+Reads: the image row, its blob. Does: one upload per distinct content, or nothing if images go
 inline or the provider fetches the URL itself. Writes: the files row, then the image (uploaded),
 which counts its leaf down. May raise ServiceAway (the image waits).
 """
@@ -47,58 +47,59 @@ log = structlog.get_logger()
 
 BUSY_SECONDS = 1.0
 SLOW_SECONDS = 5.0
-"""How long an image waits that could not be sent because uploads rest."""
+"""How long an image waits while uploads are paused."""
 SENDS = 3
-"""Times an upload is sent at once before it counts as a failed attempt: 5 attempts alone would
-fail one image in 400 where 3 of 10 requests get lost."""
+"""Sends of an upload before it counts as a failed attempt. With 5 attempts of one send, one image
+in 400 would fail if 3 of 10 requests get lost."""
 EVICTED_AT_ONCE, EVICTED_SHARE = 16, 20
-"""Files deleted when there is no room, at least: so many, or that part of a large store. A few more
-than needed spare the next a search; a small store emptied at once fills with halves of leaves."""
+"""The least number of files deleted when there is no room: this many, or this part of a large
+store. A few more than needed save the next search. A small store emptied at once would fill with
+halves of leaves."""
 
 STORE_FULL = "the provider's file store is full: waiting for a leaf to be done"
 STORE_REFUSES = (
-    "the provider's file store is full, of files we do not know of too: waiting for room"
-    " (overstory files gc)"
+    "the provider's file store is full, also of files that this database does not know: waiting for"
+    " room (overstory files gc)"
 )
 
 
 def run(services: Services) -> str:
-    """Do one slice, unless uploads rest."""
-    rest = upload_backoff.of(services.account)
-    if not rest.start():
-        return "uploads rest"
+    """Do one slice, unless uploads are paused."""
+    backoff = upload_backoff.of(services.account)
+    if not backoff.start():
+        return "uploads are paused"
     try:
         return run_slice(services, STAGE)
     finally:
-        if rest.end():
+        if backoff.end():
             services.send("upload")
 
 
 @dataclass(frozen=True, slots=True)
 class Uploaded:
-    """``file_id`` is a new file's; None where the content was there or goes inline."""
+    """``file_id``: the new file; None if the content was stored before or goes inline."""
 
     file_id: str | None = None
-    refused: bool = False  # by a store that is full of others' files: it goes inline
+    refused: bool = False  # the store is full of unknown files: goes inline
 
 
 def work(services: Services, images: Sequence[ImageWork]) -> list[Outcome[Uploaded]]:
-    """Claim the slice's contents together, then upload those that are this worker's to upload."""
+    """Claim the slice's contents together, then upload those that this worker has claimed."""
     lease = services.new_lease()
     with services.leases.hold(lease.token):
         claimed = claim_with_room(services, images, lease)
         lost = {sha for sha, claim in claimed.items() if claim is Claim.LOST}
-        found = found_at_provider(services, lost) if lost else {}
-        unknown = lost.copy()  # until they are stored: the look may have got no answer
+        stored = found_at_provider(services, lost) if lost else {}
+        unknown = lost.copy()  # until they are stored: the list may not have been read
         outcomes = []
         for image in images:
             sha = image.sha256 or ""
             claim = claimed.get(sha, Claim.STORED)
-            upload = partial(upload_one, services, image, claim, found.get(sha), unknown)
+            upload = partial(upload_one, services, image, claim, stored.get(sha), unknown)
             outcomes.append(attempt(services, image, upload))
-            if claim in (Claim.MINE, Claim.LOST):  # a second image of the content finds it stored
-                there = isinstance(outcomes[-1], Done)
-                claimed[sha] = Claim.STORED if there else Claim.BUSY
+            if claim in (Claim.MINE, Claim.LOST):  # for a second image of this content
+                is_stored = isinstance(outcomes[-1], Done)
+                claimed[sha] = Claim.STORED if is_stored else Claim.BUSY
     give_back(services, images, outcomes, unknown, lease.token)
     if any(isinstance(outcome, Done) for outcome in outcomes):
         upload_backoff.of(services.account).go()
@@ -108,9 +109,9 @@ def work(services: Services, images: Sequence[ImageWork]) -> list[Outcome[Upload
 def claim_with_room(
     services: Services, images: Sequence[ImageWork], lease: Lease
 ) -> dict[str, Claim]:
-    """The claims of a slice, after room was made for what found none."""
+    """The claims of a slice, after room was made for contents that found none."""
     claimed = claim_contents(services, images, lease)
-    if services.settings.inline_when_full:  # a deletion and an upload each would cost more
+    if services.settings.inline_when_full:  # cheaper than a deletion and an upload for each
         return {sha: Claim.INLINE if c is Claim.FULL else c for sha, c in claimed.items()}
     full = [image for image in images if claimed.get(image.sha256 or "") is Claim.FULL]
     if full and make_room(services, full[0], len(full)):
@@ -123,7 +124,7 @@ def claim_with_room(
 def claim_contents(
     services: Services, images: Sequence[ImageWork], lease: Lease
 ) -> dict[str, Claim]:
-    """What to do about each distinct content that we have prepared."""
+    """What to do with each distinct content that we have prepared."""
     sizes = {image.sha256 or "": image.prepared_bytes for image in images if image.prepared_bytes}
     if not services.profile.file_store:
         return dict.fromkeys(sizes, Claim.INLINE)
@@ -148,19 +149,19 @@ def claim_contents(
 
 
 def upload_one(
-    services: Services, image: ImageWork, claim: Claim, found: str | None, unknown: set[str]
+    services: Services, image: ImageWork, claim: Claim, file_id: str | None, unknown: set[str]
 ) -> Outcome[Uploaded]:
-    """``found``: the id under which a content whose upload was lost is at the provider. Contents
-    that may have got there without our being told are added to ``unknown``."""
+    """``file_id``: the file of a lost upload, if it is at the provider. Adds to ``unknown`` the
+    contents whose upload may have arrived without a reply."""
     match claim:
-        case Claim.LOST if found is not None:
-            return Done(Uploaded(found))
+        case Claim.LOST if file_id is not None:
+            return Done(Uploaded(file_id))
         case Claim.STORED:
             return Done(Uploaded())
         case Claim.BUSY:
             return Postpone(BUSY_SECONDS, "another worker is uploading the same content")
         case Claim.FULL:
-            return Postpone(0.0, STORE_FULL)  # due at once, so that the first in order are first
+            return Postpone(0.0, STORE_FULL)  # due at once, to keep the order
         case Claim.INLINE if services.blobs.size(image.sha256 or "") is None:
             return _vanished(services, image)
         case Claim.INLINE:
@@ -168,9 +169,9 @@ def upload_one(
         case Claim.MINE | Claim.LOST if upload_backoff.of(services.account).is_full_elsewhere():
             return Done(Uploaded(refused=True))
         case Claim.MINE | Claim.LOST if upload_backoff.of(services.account).is_refused():
-            return Postpone(SLOW_SECONDS, "uploads rest after a refusal")
+            return Postpone(SLOW_SECONDS, "uploads are paused after a refusal")
         case Claim.MINE | Claim.LOST:
-            return _sent(services, image, image.sha256 or "", unknown)
+            return _upload(services, image, image.sha256 or "", unknown)
 
 
 def give_back(
@@ -180,7 +181,7 @@ def give_back(
     unknown: set[str],
     token: str,
 ) -> None:
-    """Free the places of contents that were claimed and not uploaded, as far as we know."""
+    """Release the claims of contents that were not uploaded, or not as far as we know."""
     without = {
         image.sha256 or ""
         for image, outcome in zip(images, outcomes, strict=True)
@@ -193,25 +194,30 @@ def give_back(
 
 
 def make_room(services: Services, image: ImageWork, places: int = 1, refused: bool = False) -> int:
-    """Delete what has not been used for longest and nobody waits for; how many files went. Where
-    all that is stored belongs to leaves that still wait for files, and none is on its way or one
-    was ``refused`` by the provider, the last of them gives way."""
+    """Delete the least recently used files that no leaf waits for; returns how many.
+
+    If every stored file belongs to a leaf that still waits for others, and none is being uploaded
+    or the provider ``refused`` one, the last of these leaves loses its files.
+    """
     account, files_max = services.account, services.settings.files_max
     count = max(places, EVICTED_AT_ONCE, files_max // EVICTED_SHARE)
     try:
         with services.database.write() as connection:
-            # asked before: what is under way and ends meanwhile is found by the next
+            # checked first: the next call sees uploads that end meanwhile
             stuck = provider_files.is_stuck(connection, account, None if refused else files_max)
             files = provider_files.evict(connection, account, count)
-            gives_way = stuck and not files
-            if gives_way and state.unpin_later_leaf(connection, account, image.id, Moved()):
+            if (
+                stuck
+                and not files
+                and state.unpin_later_leaf(connection, account, image.id, Moved())
+            ):
                 files = provider_files.evict(connection, account, count)
-    except ServiceAway:  # or PostgreSQL chose this one of two that waited for each other
+    except ServiceAway:  # or a deadlock that PostgreSQL resolved against us
         return 0
     return delete_files(services, files)
 
 
-def _sent(
+def _upload(
     services: Services, image: ImageWork, sha256: str, unknown: set[str]
 ) -> Outcome[Uploaded]:
     data = services.blobs.get(sha256)
@@ -220,21 +226,21 @@ def _sent(
     try:
         return Done(Uploaded(_send(services, sha256, data, image.mime or "image/jpeg", unknown)))
     except SlowDown as error:
-        return _rest(services, asked_for(error.retry_after), str(error))
+        return _pause(services, asked_for(error.retry_after), str(error))
     except AccountPaused as error:
         pause_account(services, error)
-        return _rest(services, SLOW_SECONDS, str(error))
+        return _pause(services, SLOW_SECONDS, str(error))
     except KeyRefused as error:
         return Stop(str(error))
-    except FileStoreFull as error:  # of more than we know of: uploads that were never recorded
+    except FileStoreFull as error:  # it has files that we do not know, such as unrecorded uploads
         log.warning("store.refused", error=str(error))
         if services.settings.inline_when_full:
             upload_backoff.of(services.account).full_elsewhere()
             return Done(Uploaded(refused=True))
-        return _refused_a_place(services, image)
+        return _make_room_after_refusal(services, image)
     except ProviderDown as error:
         if _is_down(services):  # an outage fails no image
-            return _rest(services, 0.0, str(error))
+            return _pause(services, 0.0, str(error))
         return Retry(backoff_seconds(image.attempts + 2, services.draw()), str(error))
     except RequestRefused as error:
         return _refused(error)
@@ -247,23 +253,23 @@ def _refused(error: RequestRefused) -> Outcome[Uploaded]:
     return Reject(code, str(error))
 
 
-def _refused_a_place(services: Services, image: ImageWork) -> Outcome[Uploaded]:
-    """Look what else is there, and make room. A provider that does not say is asked by the next."""
+def _make_room_after_refusal(services: Services, image: ImageWork) -> Outcome[Uploaded]:
+    """Read the provider's list, then make room. If it cannot be read, the next refusal retries."""
     try:
         reconcile_files(services, time.time())
     except OverstoryError as error:
         log.warning("files.not_listed", error=str(error))
-    rest = upload_backoff.of(services.account)
+    backoff = upload_backoff.of(services.account)
     if make_room(services, image, refused=True):
-        rest.full()
+        backoff.full()
     else:
-        rest.refused(0.0, upload_backoff.NO_ROOM_SECONDS_MAX)
+        backoff.refused(0.0, upload_backoff.NO_ROOM_SECONDS_MAX)
     return Postpone(0.0, STORE_REFUSES)
 
 
 def _vanished(services: Services, image: ImageWork) -> Outcome[Uploaded]:
-    """An earlier job had prepared it, and its bytes were pruned since: it is prepared again. Where
-    this job has, our blob store is not the one that they were put into."""
+    """The prepared bytes are gone. If an earlier job prepared them, they were pruned since: prepare
+    them again. If this job did, its workers do not share one blob store: reject the image."""
     with services.database.read() as connection:
         is_ours = pipeline.has_prepared(connection, image.job_id, image.id)
     if is_ours:
@@ -272,15 +278,15 @@ def _vanished(services: Services, image: ImageWork) -> Outcome[Uploaded]:
 
 
 def _send(services: Services, sha256: str, data: bytes, mime: str, unknown: set[str]) -> str:
-    """The new file's id. A request that gets lost is sent again at once, SENDS times in all; where
-    it may have arrived, only if its file is not there: it would be a second, that nobody knows."""
+    """The new file's id. A lost request is sent again at once, up to SENDS times in all. If it may
+    have arrived, look for its file first: a second file would be an orphan."""
     for tries in range(SENDS - 1):
         try:
             return _send_once(services, sha256, data, mime, unknown)
         except ProviderDown:
             services.stopping.wait(backoff_seconds(tries, services.draw(), base=0.2, cap=2.0))
-        if sha256 in unknown and (found := found_at_provider(services, {sha256})):
-            return found[sha256]
+        if sha256 in unknown and (stored := found_at_provider(services, {sha256})):
+            return stored[sha256]
     return _send_once(services, sha256, data, mime, unknown)
 
 
@@ -297,13 +303,13 @@ def _send_once(services: Services, sha256: str, data: bytes, mime: str, unknown:
         raise
 
 
-def _rest(services: Services, at_least: float, reason: str) -> Outcome[Uploaded]:
+def _pause(services: Services, at_least: float, reason: str) -> Outcome[Uploaded]:
     upload_backoff.of(services.account).refused(at_least)
     return Postpone(max(at_least, upload_backoff.REST_SECONDS), reason)
 
 
 def _is_down(services: Services) -> bool:
-    """Whether the provider answers nobody, or this one upload is to blame."""
+    """Whether the provider is down, rather than this one upload at fault."""
     try:
         services.provider.balance()
     except (ProviderDown, SlowDown):
@@ -320,7 +326,7 @@ def record(
     token: str,
     moved: Moved,
 ) -> None:
-    new = {image.sha256 or "": one.file_id for image, one in done if one.file_id is not None}
+    new = {image.sha256 or "": up.file_id for image, up in done if up.file_id is not None}
     provider_files.stored_all(connection, services.account, new)
     state.images_uploaded(connection, token, [image.id for image, _ in done], moved)
 
@@ -330,5 +336,5 @@ STAGE = ImageStage("upload", ImageStatus.PREPARED, work, record)
 
 @shared_task(name="overstory.upload", base=StageTask, bind=True)  # type: ignore[untyped-decorator]
 def upload(self: StageTask, **shown: object) -> str:
-    """A message says only that images may be due; which ones is decided when they are claimed."""
+    """The message says only that images may be due. The claim decides which."""
     return run(self.services)

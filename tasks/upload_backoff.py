@@ -1,7 +1,7 @@
-"""When this process uploads nothing for a while: after a refusal, and where the store is full.
+"""Pauses this process's uploads: after a refusal, and while the file store is full.
 
-Everybody asking again at once is what a refusal is against. So all rest; then one slice goes ahead
-to see, and the others follow it.
+This avoids a thundering herd: all uploads pause, then one slice probes, and the others follow if it
+succeeds.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import time
 from collections import defaultdict
 
 REST_SECONDS, REST_SECONDS_MAX = 0.5, 30.0
-"""How long uploads rest after a refusal: doubled while the next one is refused too."""
+"""The pause after a refusal: doubled each time the next upload is refused too."""
 ROOM_SECONDS = 0.5
-"""How long they rest where the store is full of what is waited for."""
+"""The pause while the store is full of files that leaves still wait for."""
 NO_ROOM_SECONDS_MAX = 1.0
-"""The longest rest where the provider has no place and nothing of ours could go: a leaf may be
-answered any time, but each try is a refusal, and a look at all that is stored."""
+"""The longest pause if the provider has no room and we can delete nothing. A leaf may be answered
+at any time, but each try costs a refusal and a listing of all files."""
 TRIAL_SECONDS = 30.0
-"""How long the others wait for the one that tries, at most; and go inline without trying."""
+"""The longest that others wait for the probe, and how long images go inline without a probe."""
 
 
 class UploadBackoff:
-    """Whether this process uploads an account's images now, and whether it asks for room there."""
+    """Whether this process uploads an account's images now."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -40,19 +40,19 @@ class UploadBackoff:
             return True
 
     def end(self) -> bool:
-        """The slice has ended: where it did not say more, the next one tries. True where it went
-        ahead alone, to see: whoever came meanwhile was sent away, and may come now."""
+        """The slice has ended, so the next may start. True if it was a probe that succeeded: slices
+        that came meanwhile did not start, and need a new message."""
         with self._lock:
-            alone = self._trial_until > 0.0
+            was_probe = self._trial_until > 0.0
             self._trial_until = 0.0
-            return alone and not self._slow
+            return was_probe and not self._slow
 
     def full(self) -> None:
         with self._lock:
             self._slow, self._rest_until = True, time.monotonic() + ROOM_SECONDS
 
     def full_elsewhere(self) -> None:
-        """The provider has no place for a file, though we know of one: do without for a while."""
+        """The provider is full although our count has room: send images inline for a while."""
         with self._lock:
             self._inline_until = time.monotonic() + TRIAL_SECONDS
 
@@ -61,7 +61,7 @@ class UploadBackoff:
             return time.monotonic() < self._inline_until
 
     def refused(self, at_least: float, at_most: float = REST_SECONDS_MAX) -> None:
-        """Rest; what is refused at the same moment in several threads counts as one refusal."""
+        """Pause. Refusals of several threads at the same moment count as one."""
         with self._lock:
             at = time.monotonic()
             if at < self._refused_until:
@@ -71,7 +71,7 @@ class UploadBackoff:
             self._rest_until = self._refused_until = at + max(rest, at_least)
 
     def is_refused(self) -> bool:
-        """Whether what a slice has still to send must wait."""
+        """Whether the rest of a running slice must wait."""
         with self._lock:
             return time.monotonic() < self._refused_until
 
@@ -81,9 +81,9 @@ class UploadBackoff:
             self._rest_until = self._refused_until = 0.0
 
 
-_rests: defaultdict[str, UploadBackoff] = defaultdict(UploadBackoff)
+_backoffs: defaultdict[str, UploadBackoff] = defaultdict(UploadBackoff)
 
 
 def of(account: str) -> UploadBackoff:
-    """What is known of the uploads of ``account`` in this process."""
-    return _rests[account]
+    """The state of this process's uploads for ``account``."""
+    return _backoffs[account]

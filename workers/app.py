@@ -1,7 +1,7 @@
 """The Celery app: ``celery -A workers.app worker -Q preprocess ...``.
 
-Each setting below is on purpose; what Celery 5.7.0 did under faults with and without it is in the
-project's reference (celery.md).
+The comment at a setting says why it differs from Celery's default. How Celery 5.7.0 behaves under
+faults with and without it is in the project's reference (celery.md).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from workers.services import build_services
 
 STAGES = ("submit", "preprocess", "upload", "infer", "aggregate")
 PLAIN_QUEUE = "celery"
-"""Where ``send_task`` of an app without any routing puts a message: the submit worker takes from
-it too, so that a plain app needs to know nothing but the task's name."""
+"""The queue of ``send_task`` in an app without routing. The submit worker reads it too, so a plain
+app needs only the task's name."""
 LAST_RESULT_SECONDS = 2.0
-"""A parent that still reads does so within milliseconds."""
+"""A parent that still reads results does so within milliseconds."""
 
 
 class OverstoryCelery(Celery):  # type: ignore[misc]
-    """The app with its services: built on first use in each process, so after any fork."""
+    """The app with its services, which each process builds on first use, so after any fork."""
 
     _services: tuple[int, Services] | None = None
 
@@ -44,7 +44,7 @@ class OverstoryCelery(Celery):  # type: ignore[misc]
         return self._services[1]
 
     def let_go(self) -> None:
-        """Send the last spans of this process, if it worked at all."""
+        """Send the last spans of this process, if it built services."""
         if self._services is not None and self._services[0] == os.getpid():
             self._services[1].traces.close()
 
@@ -58,27 +58,27 @@ def make_app(settings: Settings) -> OverstoryCelery:
     app = OverstoryCelery("overstory")
     app.conf.update(
         broker_url=broker_url(settings),
-        # results: only overstory.submit has one, the job's id; a backend costs a third (reference)
+        # only overstory.submit has a result, the job's id; a result for each task costs a third
         result_backend=broker_url(settings),
         result_expires=86_400,
         task_ignore_result=True,
-        # JSON only: a message can carry no code
+        # JSON only: a message cannot carry code
         accept_content=["json"],
         task_serializer="json",
         result_serializer="json",
-        # early ack: the database owns recovery; late acks kill 5.7.0 workers at a broker restart
+        # early ack: leases recover lost work; late acks kill 5.7.0 workers at a broker restart
         task_acks_late=False,
-        # nothing is reserved ahead, so early ack loses at most what runs
+        # no prefetch, so early ack loses at most the running tasks
         worker_disable_prefetch=True,
         worker_prefetch_multiplier=1,
-        # a lost message is sent again by the reconciler; a publisher must not hang on a dead broker
+        # the reconciler sends lost messages again; a publisher must not hang on a dead broker
         task_publish_retry=False,
-        # workers wait for the broker for ever
+        # workers retry the broker without limit
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         worker_cancel_long_running_tasks_on_connection_loss=False,
         broker_transport_options={
-            "visibility_timeout": 3600,  # nothing is unacknowledged for long; a net only
+            "visibility_timeout": 3600,  # a safety net: messages are acknowledged early
             "socket_timeout": 5,
             "socket_connect_timeout": 3,
             "socket_keepalive": True,
@@ -87,10 +87,10 @@ def make_app(settings: Settings) -> OverstoryCelery:
             "unacked_restore_throttle": 1,
             "client_name": _client_name() if settings.broker_url is None else None,
         },
-        # a stopping worker gets this long for its calls; leases cover the rest
+        # how long a stopping worker waits for its calls; leases recover the others
         worker_soft_shutdown_timeout=settings.soft_shutdown_seconds,
         worker_max_memory_per_child=settings.child_memory_kib,
-        # events are what Flower shows
+        # Flower shows events
         worker_send_task_events=settings.task_events is not False,
         task_send_sent_event=settings.task_events is not False,
         task_track_started=True,
@@ -98,7 +98,7 @@ def make_app(settings: Settings) -> OverstoryCelery:
         worker_hijack_root_logger=False,
         task_default_queue="submit",
         task_queues=[queue(name) for name in (*STAGES, PLAIN_QUEUE)],
-        # events carry ids and positions, never what was asked
+        # events carry ids and positions, never the question
         task_annotations={"*": {"Request": "workers.redaction:Request"}},
         task_routes={f"overstory.{stage}": {"queue": stage} for stage in STAGES},
         imports=[f"tasks.{stage}" for stage in STAGES],
@@ -111,13 +111,13 @@ def make_app(settings: Settings) -> OverstoryCelery:
 
 
 def _client_name() -> str:
-    """What this process's connections to the broker are called."""
+    """The name of this process's connections to the broker."""
     return f"overstory-{os.getpid()}"
 
 
 class LetGo(bootsteps.StartStopStep):  # type: ignore[misc]
-    """A worker of the embedded broker that is ending lets its last pop of a message return at once,
-    with nothing; closing the connection waits for that, up to a second."""
+    """When a worker of the embedded broker ends, make its last blocking pop return at once, empty.
+    Closing the connection waits for that pop, otherwise up to a second."""
 
     requires = ("celery.worker.consumer:Connection",)
 
@@ -140,11 +140,14 @@ def _logs(**_: Any) -> None:
 
 
 @signals.worker_init.connect  # type: ignore[untyped-decorator]
-def _part_soon(**_: Any) -> None:
-    """A pool's child that ends waits for its parent to read its last result: up to half a minute,
-    and in vain where the parent was told to stop between giving it the task and hearing that it had
-    begun (Celery 5.7.0 then forgets the task and reads no more). Nothing of ours hangs on it: what
-    a task does is in the database, and the one result there is the child has sent by then."""
+def _end_child_soon(**_: Any) -> None:
+    """Shorten the wait of a pool's child that ends.
+
+    It waits up to half a minute for its parent to read its last result. If the parent was asked to
+    stop between sending the task and hearing of its start, Celery 5.7.0 forgets the task and never
+    reads. We need no such result: a task's work is in the database, and the child has already sent
+    the only result there is.
+    """
     from billiard import pool
 
     pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = round(
@@ -154,32 +157,32 @@ def _part_soon(**_: Any) -> None:
 
 @signals.worker_init.connect  # type: ignore[untyped-decorator]
 def _end_with_parent(**_: Any) -> None:
-    """An embedded worker stops when the command that started it is gone, however it went."""
+    """An embedded worker stops when the command that started it has ended for any reason."""
     end_with_parent(_has_work)
 
 
 def _has_work() -> bool:
-    """Whether this worker has taken a message that it has not done with."""
-    from celery.worker import state  # a worker has it; a command need not load it
+    """Whether this worker has an unfinished message."""
+    from celery.worker import state  # loaded in a worker; a command does not need it
 
     return bool(state.reserved_requests or state.active_requests)
 
 
 @signals.worker_process_shutdown.connect  # type: ignore[untyped-decorator]
 def _child_ends(**_: Any) -> None:
-    """A pool's child leaves without its interpreter's exit handlers: send its last spans here."""
+    """A pool's child ends without the interpreter's exit handlers: send its last spans here."""
     app.let_go()
 
 
 @signals.worker_shutting_down.connect  # type: ignore[untyped-decorator]
 def _stopping(**_: Any) -> None:
-    """Threads that wait at the gate let go, so that a warm shutdown waits for calls only."""
+    """Release threads that wait for admission, so that a warm shutdown waits only for calls."""
     app.services().stopping.set()
-    threading.Thread(target=_wake, name="wake").start()  # the hub's lock may be this thread's
+    threading.Thread(target=_wake, name="wake").start()  # this thread may hold the hub's lock
 
 
 def _wake() -> None:
-    """Let the event loop see now that it is to end, not when its poll runs out (a second)."""
+    """Wake the event loop, which would see the shutdown only after its poll timeout (a second)."""
     hub = get_event_loop()
     if hub is not None:
         hub.call_soon(lambda: None)  # type: ignore[no-untyped-call]

@@ -1,7 +1,7 @@
-"""Where the services are: what the settings say, else the embedded stack of OVERSTORY_HOME.
+"""URLs of broker, limiter and database: from the settings, else from the embedded stack.
 
-The embedded stack writes ``run/stack.json`` while it is up, so that any command with the same home
-finds it: ``celery -A workers.app inspect active`` needs no setting.
+The embedded stack keeps ``run/stack.json`` while it is up, so any command with the same home finds
+it: ``celery -A workers.app inspect active`` needs no setting.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from core.errors import ServiceAway
 from core.settings import Settings
 
 NOWHERE = "redis://127.0.0.1:6379/0"
-"""Celery's own default: what a worker tries when there is neither a setting nor a stack."""
+"""Celery's default broker: used if there is neither a setting nor a stack."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
-    """An embedded stack that is up: its broker's socket, process ids, and the sandbox if any.
+    """An embedded stack that is up: the broker's socket, process ids, the sandbox if any.
 
-    Under ``overstory up`` it is a service: its supervisor's process, and whose jobs it serves.
+    ``service_*`` and ``flower_url`` are set under ``overstory up``: its supervisor, and the account
+    whose jobs it serves.
     """
 
     socket: str
@@ -38,14 +39,14 @@ def stack_file(home: Path) -> Path:
 
 
 def read_stack(home: Path) -> Stack | None:
-    """The stack that ``home`` says is up; whether it answers is for the caller to find out. Raises
-    ServiceAway where the folder may not be looked into."""
+    """The stack on record in ``home``; the caller checks whether it answers. Raises ServiceAway if
+    the folder cannot be read."""
     try:
         return Stack(**json.loads(stack_file(home).read_text("utf-8")))
     except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
         return None
     except OSError as error:
-        raise _closed(home, error) from None
+        raise _unreadable(home, error) from None
 
 
 def write_stack(home: Path, stack: Stack) -> None:
@@ -57,7 +58,7 @@ def write_stack(home: Path, stack: Stack) -> None:
 
 
 def broker_url(settings: Settings) -> str:
-    """Celery's broker, and the home of the one result there is."""
+    """The URL of Celery's broker and result backend."""
     if settings.broker_url:
         return settings.broker_url
     stack = read_stack(settings.home)
@@ -65,7 +66,8 @@ def broker_url(settings: Settings) -> str:
 
 
 def limiter_url(settings: Settings) -> str:
-    """The limiter's database: number 1 of the broker's server, out of a flush's way."""
+    """The URL of the limiter's Redis. Default: database 1 of the broker's server, which a flush of
+    the broker's database keeps."""
     if settings.limiter_url:
         return settings.limiter_url
     if settings.broker_url:
@@ -74,15 +76,15 @@ def limiter_url(settings: Settings) -> str:
 
 
 def embedded_url(home: Path, number: int) -> str | None:
-    """A database of the embedded server of ``home``, where there is one."""
+    """Database ``number`` of the embedded Valkey of ``home``, or None if it has none."""
     stack = read_stack(home)
     return f"unix://{stack.socket}?db={number}" if stack else None
 
 
 def database_url(settings: Settings) -> str:
-    """The database: what the settings say, else the home's own. A home that was once served by
-    its own PostgreSQL (``overstory up --postgres``) keeps to it, for its jobs are there. Raises
-    ServiceAway where the folder may not be looked into."""
+    """The URL of the database: from the settings, else the home's own. A home that has used its
+    own PostgreSQL (``overstory up --postgres``) keeps it, because its jobs are there. Raises
+    ServiceAway if the folder cannot be read."""
     if settings.database_url:
         return settings.database_url
     try:
@@ -90,23 +92,23 @@ def database_url(settings: Settings) -> str:
     except (FileNotFoundError, NotADirectoryError):
         return f"sqlite:///{settings.home / 'overstory.db'}"
     except OSError as error:
-        raise _closed(settings.home, error) from None
+        raise _unreadable(settings.home, error) from None
 
 
 def database_file(home: Path) -> Path:
-    """Names the home's own database where that is no SQLite file."""
+    """A file with the URL of the home's own PostgreSQL. Without it the home uses SQLite."""
     return home / "database.url"
 
 
-def _closed(home: Path, error: OSError) -> ServiceAway:
+def _unreadable(home: Path, error: OSError) -> ServiceAway:
     return ServiceAway(
         f"the state folder {home} cannot be read: {error.strerror}; set OVERSTORY_HOME to a folder"
-        " of yours, or mend the permissions"
+        " of yours, or fix its permissions"
     )
 
 
 def _with_database(url: str, number: int) -> str:
-    """``url`` with another database number: the path of a redis:// URL."""
+    """``url`` with another database number, which is the path of a redis:// URL."""
     head, separator, query = url.partition("?")
     scheme, _, rest = head.partition("://")
     host = rest.split("/", 1)[0]

@@ -1,8 +1,8 @@
 """Flower's configuration: ``celery -A workers.app flower --conf=workers/flower.py``.
 
-Flower runs this file and takes its options from the names it defines. Options in the environment
-(FLOWER_BASIC_AUTH=user:password) are set before, those of the command line after. Flower answers
-on the loopback unless told otherwise: whoever can reach it can stop workers.
+Flower executes this file and takes its options from the names it defines. Options in the
+environment (FLOWER_BASIC_AUTH=user:password) are read before, those of the command line after.
+Flower listens on the loopback by default, because anyone who can reach it can stop workers.
 """
 
 from workers.parent import end_with_parent as _end_with_parent
@@ -12,11 +12,11 @@ address = "127.0.0.1"
 tasks_columns = "name,kwargs,state,result,worker,received,runtime"
 natural_time = False
 max_tasks = 20_000
-purge_offline_workers = 300  # a worker that was scaled away is forgotten
+purge_offline_workers = 300  # forget workers that were scaled down
 
 
 def format_task(task):  # type: ignore[no-untyped-def]  # Flower asks for a plain function
-    """A task as the dashboard shows it: ids and positions, no prompt text."""
+    """What the dashboard shows of a task: ids and positions, no prompt text."""
     task.args = ""
     task.kwargs = _shown(task.name, task.kwargs)
     return task

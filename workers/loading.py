@@ -1,4 +1,4 @@
-"""Importing without looking for garbage meanwhile: a tenth of a start, or more."""
+"""Importing with the garbage collector off: saves a tenth of a start, or more."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import Any
 
 
 def loaded(*names: str) -> Any:
-    """The first of the modules ``names``, after all of them were imported. What they made stays:
-    it is never looked at again, nor (after a fork) copied by looking."""
+    """Import all modules ``names``; returns the first.
+
+    Their objects are frozen: the collector never visits them again, so that a fork does not copy
+    their memory pages.
+    """
     gc.disable()
     try:
         modules = [import_module(name) for name in names]

@@ -1,4 +1,4 @@
-"""Logs: static event names with key-values, as lines for people or JSON for machines."""
+"""Logs: static event names with key-values, as readable lines or as JSON."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from core.settings import Settings
 
 
 def configure_logs(settings: Settings, stream: TextIO | None = None) -> None:
-    """Send structlog and the standard library's loggers to ``stream`` (stderr) in one form."""
+    """Send structlog and the standard loggers to ``stream`` (default: stderr) in one format."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

@@ -1,24 +1,24 @@
 """Prometheus metrics of the whole service, read from its database and broker when scraped.
 
     overstory_queue_messages{queue}          messages waiting in the broker
-    overstory_due{stage}                     what is due and claimed by nobody: images, nodes
-    overstory_jobs{status}                   jobs, by where they stand
-    overstory_calls_total{model,outcome}     paid requests, by how they ended
+    overstory_due{stage}                     images and nodes that are due and not claimed
+    overstory_jobs{status}                   jobs by status
+    overstory_calls_total{model,outcome}     paid requests by outcome
     overstory_tokens_total{model,kind}       tokens: prompt, cached, completion
     overstory_cost_total{model,currency}     money, from the price table
-    overstory_failures_total{scope,code}     what failed: jobs, images, nodes, calls
-    overstory_account_in_use{limit}          of concurrency, rpm, tpm: used in this window
-    overstory_account_allowed{limit}         ... and allowed now, after what was learned
+    overstory_failures_total{scope,code}     failed jobs, images, nodes, calls
+    overstory_account_in_use{limit}          concurrency, rpm, tpm: used in this window
+    overstory_account_allowed{limit}         ... and allowed now by the adaptive limit
     overstory_account_paused                 1 while the account has no balance
-    overstory_limiter_wait_seconds{limit}    histogram: how long a gate was held before a call
-                                             went, by what held it: concurrency, rpm,
-                                             tpm, cooling, refused, paused; none: at once
+    overstory_limiter_wait_seconds{limit}    histogram: how long admission waited before a call,
+                                             by cause: concurrency, rpm, tpm, cooling,
+                                             refused, paused; none: it did not wait
     overstory_part_up{part}                  database and broker: 1 if it answered this scrape
 
-One process exports them (the reconciler), because the truth is in one place: no worker counts,
-so no restart, no fork and no scaled-away worker loses or doubles a number. Waits are summed where
-all workers meet, in the limiter: each admission carries what its gate has waited. A process and
-stage has one gate, so ``rate(..._sum)`` is how many of them a limit holds on average. Flower's
+One process, the reconciler, exports them from database and broker. Workers count nothing, so no
+restart, fork or scale-down loses or doubles a number. Waits are summed in the limiter, which all
+workers use: each admission carries how long it has waited. In a process one thread of each stage
+waits at a time, so ``rate(..._sum)`` is how many of them a limit holds up on average. Flower's
 /metrics has the times of tasks.
 """
 
@@ -46,25 +46,25 @@ from tasks.runtime.services import Services
 QUEUES = ("submit", "preprocess", "upload", "infer", "aggregate")
 STAGES = QUEUES[1:]
 DUE_MAX = 1_000_000
-"""What is counted of a backlog; at 100,000 rows it takes some 20 ms of the database."""
+"""The highest backlog that is counted; 100,000 rows take the database some 20 ms."""
 
 
 class ServiceCollector(Collector):
-    """Asks anew at every scrape. A part that is away shows as down; the rest is shown still."""
+    """Reads the values at every scrape. A part that does not answer is shown as down."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
 
     def collect(self) -> Iterator[Metric]:
         up = GaugeMetricFamily("overstory_part_up", "1 if it answered", labels=["part"])
-        for part, ask in (("database", self._database), ("broker", self._broker)):
+        for part, read in (("database", self._database), ("broker", self._broker)):
             try:
-                found = list(ask())
+                metrics = list(read())
             except ServiceAway:
                 up.add_metric([part], 0)
                 continue
             up.add_metric([part], 1)
-            yield from found
+            yield from metrics
         yield up
 
     def _database(self) -> Iterator[Metric]:
@@ -120,7 +120,7 @@ def _usage(usage: list[views.ModelUsage]) -> Iterator[Metric]:
 
 def _waits(waits: dict[str, WaitHistogram]) -> HistogramMetricFamily:
     histogram = HistogramMetricFamily(
-        "overstory_limiter_wait_seconds", "how long gates were held", labels=["limit"]
+        "overstory_limiter_wait_seconds", "how long admission waited", labels=["limit"]
     )
     bounds = [*map(str, BUCKETS), "+Inf"]
     for kind, waited in waits.items():
@@ -130,7 +130,7 @@ def _waits(waits: dict[str, WaitHistogram]) -> HistogramMetricFamily:
 
 
 def export(services: Services) -> WSGIServer | None:
-    """Serve /metrics where the settings name a port; ``shutdown`` and ``server_close`` end it."""
+    """Serve /metrics if the settings have a port; end it with ``shutdown`` and ``server_close``."""
     port = services.settings.metrics_port
     if port is None:
         return None

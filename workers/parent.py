@@ -1,4 +1,4 @@
-"""Processes that a supervising command started end when it is gone, however it went."""
+"""A process ends when the command that started it has ended for any reason."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from collections.abc import Callable
 PARENT_VARIABLE = "OVERSTORY_PARENT_PID"
 CHECK_SECONDS = 1.0
 IDLE_SECONDS = 10.0
-"""Who was asked to end, and has had nothing to do for so long, waits for what is gone as well."""
+"""After SIGTERM, a process without work for this long is stuck on a service that has ended too."""
 
 
 def end_with_parent(busy: Callable[[], bool] = lambda: False) -> None:
-    """Where the environment names a parent, watch it from a thread and end with it: asked to at
-    first, by force once ``busy`` has been False for IDLE_SECONDS."""
+    """If the environment names a parent process, watch it in a thread. When it has ended, send
+    SIGTERM to ourselves, and kill ourselves once ``busy`` was False for IDLE_SECONDS."""
     parent = os.environ.get(PARENT_VARIABLE)
     if parent is not None:
         watching = (int(parent), busy)
@@ -31,7 +31,7 @@ def _watch(parent: int, busy: Callable[[], bool]) -> None:
     while idle < IDLE_SECONDS:
         time.sleep(CHECK_SECONDS)
         idle = 0.0 if busy() else idle + CHECK_SECONDS
-    # Celery looks at no signal while it connects to its broker, which it does for ever
+    # Celery handles no signal while it connects to its broker, which it retries without limit
     if os.getpgrp() == os.getpid():
         os.killpg(os.getpid(), signal.SIGKILL)  # a pool's children, too
     os._exit(1)

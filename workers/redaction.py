@@ -1,8 +1,8 @@
-"""What of a task is shown to people: ids and positions, never what was asked.
+"""What monitors show of a task: ids and positions, never the question.
 
-The text of a task's arguments travels in events, which Flower keeps and serves on its pages and
-its API. Other apps put a whole question into ``overstory.submit``, so its text is made anew by the
-worker before the first event; ``Request`` does that, named by ``task_annotations``.
+Events contain the text of a task's arguments, and Flower serves it on its pages and API. Other apps
+send a whole question in ``overstory.submit``, so the worker replaces that text before the first
+event. ``Request`` does this; ``task_annotations`` in workers/app.py names it.
 """
 
 from __future__ import annotations
@@ -14,51 +14,51 @@ from celery.worker.request import Request as CeleryRequest
 
 SUBMIT = "overstory.submit"
 SHOWN = ("key", "label", "model", "detail")
-"""Words of a submission that name it. The question and the inputs are only counted."""
+"""Fields of a submission that are shown. Inputs are counted, and the question is left out."""
 
 
 def redacted(name: str, text: object) -> str:
-    """A line for people from the text of a task's keyword arguments."""
+    """A readable line from the text of a task's keyword arguments."""
     try:
-        given = ast.literal_eval(str(text))
+        arguments = ast.literal_eval(str(text))
     except (ValueError, SyntaxError, MemoryError, RecursionError):
-        given = None
-    if not isinstance(given, dict):
+        arguments = None
+    if not isinstance(arguments, dict):
         return "" if name == SUBMIT else str(text or "")
-    return of_submission(given) if name == SUBMIT else _line(given)
+    return of_submission(arguments) if name == SUBMIT else _line(arguments)
 
 
-def of_submission(given: dict[str, Any]) -> str:
-    """``{'inputs': 3, 'key': 'k1'}``: how many inputs, and the words that name the job."""
-    images = given.get("images")
-    counted = given.get("inputs", len(images) if isinstance(images, list) else 0)
-    named = {name: given[name] for name in SHOWN if given.get(name)}
-    return str({"inputs": counted, **named})
+def of_submission(arguments: dict[str, Any]) -> str:
+    """``{'inputs': 3, 'key': 'k1'}``: the number of inputs and the fields of SHOWN."""
+    images = arguments.get("images")
+    inputs = arguments.get("inputs", len(images) if isinstance(images, list) else 0)
+    shown = {name: arguments[name] for name in SHOWN if arguments.get(name)}
+    return str({"inputs": inputs, **shown})
 
 
-WORDS = {"after": "images after", "ready": "images ready:"}
-"""Where an argument's name alone says little."""
+LABELS = {"after": "images after", "ready": "images ready:"}
+"""Clearer labels for some arguments."""
 
 
-def _line(given: dict[str, Any]) -> str:
+def _line(arguments: dict[str, Any]) -> str:
     """``job 3f2a, node 12``."""
     return ", ".join(
-        f"{WORDS.get(name, name)} {value}" for name, value in given.items() if value != ""
+        f"{LABELS.get(name, name)} {value}" for name, value in arguments.items() if value != ""
     )
 
 
 class Request(CeleryRequest):  # type: ignore[misc]
-    """A request whose text for events holds no prompt, whatever its sender put there."""
+    """A request whose text for events has no prompt, whatever its sender wrote there."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.name == SUBMIT:
             self._argsrepr = "()"
-            self._kwargsrepr = of_submission(self._given())
+            self._kwargsrepr = of_submission(self._arguments())
 
-    def _given(self) -> dict[str, Any]:
+    def _arguments(self) -> dict[str, Any]:
         try:
-            given = self.kwargs
-        except Exception:  # what cannot be decoded is refused, with its own message, when it runs
+            arguments = self.kwargs
+        except Exception:  # the task reports arguments that cannot be decoded when it runs
             return {}
-        return given if isinstance(given, dict) else {}
+        return arguments if isinstance(arguments, dict) else {}

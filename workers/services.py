@@ -1,4 +1,4 @@
-"""The one place that builds clients: settings in, a process's services out."""
+"""Builds the services of a process from its settings: the only place that builds clients."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ log = structlog.get_logger()
 
 
 def build_services(settings: Settings, app: Celery) -> Services:
-    """Clients for one process; nothing is connected before it is used."""
+    """The services of one process. A client connects on first use."""
     database = Database(database_url(settings))
     account = account_of(settings)
     limiter = RedisLimiter(
@@ -53,7 +53,7 @@ def build_services(settings: Settings, app: Celery) -> Services:
 def _provider(settings: Settings) -> Provider:
     from clients.provider.client import Provider
 
-    if settings.uses_sandbox:  # nothing of anybody's is sent to a real endpoint without a key
+    if settings.uses_sandbox:  # without a key nothing may be sent to a real endpoint
         raise KeyRefused(
             "no API key: set OVERSTORY_API_KEY, or OVERSTORY_BASE_URL to an 'overstory sandbox'"
         )
@@ -61,7 +61,7 @@ def _provider(settings: Settings) -> Provider:
 
 
 def account_of(settings: Settings) -> str:
-    """The account these settings work for: its key at its endpoint, hashed."""
+    """The account of these settings: a hash of API key and endpoint."""
     return account_id(_key(settings), settings.base_url)
 
 
@@ -72,10 +72,10 @@ def _key(settings: Settings) -> str:
 def _sender(app: Celery) -> Send:
     def send(stage: str, **shown: Any) -> None:
         try:
-            # ignore_result: else the sender subscribes to each result, and hangs with the broker
+            # ignore_result: else the sender subscribes to each result, and hangs without a broker
             app.send_task(f"overstory.{stage}", kwargs=shown, retry=False, ignore_result=True)
         except (OperationalError, OSError) as error:
-            # the row is committed: the reconciler sends again when the broker is back
+            # the row is committed: the reconciler sends a new message when the broker answers
             log.warning("send.lost", stage=stage, error=str(error))
 
     return send
@@ -83,17 +83,17 @@ def _sender(app: Celery) -> Send:
 
 def _queue_length(app: Celery) -> Any:
     def queued(stage: str) -> int:
-        with app.pool.acquire(block=True) as connection:  # kept, as those are that messages go over
-            away = (OperationalError, OSError, *connection.connection_errors)
+        with app.pool.acquire(block=True) as connection:  # from the pool that messages use
+            unavailable = (OperationalError, OSError, *connection.connection_errors)
             try:
                 channel = connection.default_channel
                 return int(channel.queue_declare(stage, passive=True).message_count)
             except connection.channel_errors as error:
-                if not isinstance(error, away):
-                    return 0  # no such list: nothing was ever queued, or it was wiped
+                if not isinstance(error, unavailable):
+                    return 0  # no such list: nothing was queued, or it was wiped
                 log.warning("queue.away", stage=stage, error=str(error))
-            except away as error:
+            except unavailable as error:
                 log.warning("queue.away", stage=stage, error=str(error))
-        return 1_000_000  # nothing can be sent now
+        return 1_000_000  # looks full, so that nothing is sent now
 
     return queued

@@ -1,8 +1,8 @@
-"""OpenTelemetry: spans to a collector by OTLP over HTTP. Loaded only where traces are on.
+"""OpenTelemetry: spans to a collector by OTLP over HTTP. The SDK is loaded only if traces are on.
 
-They are on with OVERSTORY_TRACES=true, or where the environment names a collector in the standard
-way (OTEL_EXPORTER_OTLP_ENDPOINT) and the extra is installed: pip install 'overstory[traces]'. All
-OTEL_* settings of the SDK hold: headers, timeouts, sampling, OTEL_SERVICE_NAME, OTEL_SDK_DISABLED.
+They are on with OVERSTORY_TRACES=true, or if the environment names a collector in the standard way
+(OTEL_EXPORTER_OTLP_ENDPOINT) and the extra is installed: pip install 'overstory[traces]'. All
+OTEL_* settings of the SDK apply: headers, timeouts, sampling, OTEL_SERVICE_NAME, OTEL_SDK_DISABLED.
 """
 
 from __future__ import annotations
@@ -29,13 +29,15 @@ SDK = "opentelemetry.exporter.otlp.proto.http"
 
 
 def open_traces(settings: Settings) -> Traces:
-    """Where this process's spans go: nowhere, unless they were asked for."""
+    """The traces of this process: ``NoTraces`` unless they are on."""
     named = any(os.environ.get(name) for name in ENDPOINTS)
     disabled = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
     wanted = named if settings.traces is None else settings.traces
     if not wanted or disabled:
         return NoTraces()
-    if not is_installed():  # asked for by name, the settings have refused it before
+    if (
+        not is_installed()
+    ):  # only a variable of OTEL_* asked for it: settings refuse OVERSTORY_TRACES
         log.warning("traces.off", reason="pip install 'overstory[traces]'")
         return NoTraces()
     from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -51,8 +53,8 @@ def is_installed() -> bool:
 
 
 class OpenTelemetry:
-    """Spans through the SDK, in batches from a thread of its own; what a collector that is away
-    does not take is dropped, and nothing waits for it."""
+    """Sends spans with the SDK, in batches and in its own thread. Spans are dropped if the
+    collector does not answer; nothing waits for it."""
 
     def __init__(self, exporter: SpanExporter) -> None:
         from opentelemetry.sdk.resources import SERVICE_NAME, Resource
@@ -61,7 +63,7 @@ class OpenTelemetry:
         from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 
         class Ids(RandomIdGenerator):
-            """A job's ids for its root span, random ones for the rest."""
+            """Ids from the job for its root span, random ids for other spans."""
 
             def generate_trace_id(self) -> int:
                 job = _root_of.get()
@@ -114,7 +116,7 @@ _root_of: ContextVar[str | None] = ContextVar("root_of", default=None)
 
 
 def _parent(job: str) -> NonRecordingSpan:
-    """The job's root span, as something that another process has recorded."""
+    """The job's root span, which another process may have recorded."""
     from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
     return NonRecordingSpan(
@@ -123,7 +125,7 @@ def _parent(job: str) -> NonRecordingSpan:
 
 
 def trace_id(job: str) -> int:
-    """The trace of a job: in every process the same, from nothing but its id."""
+    """The trace id of a job, from its id alone: the same in every process."""
     return int.from_bytes(_hash(job)[:16])
 
 

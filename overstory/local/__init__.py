@@ -1,1 +1,1 @@
-"""This machine: the embedded stack, its processes, the state folder, staying with a job."""
+"""This machine: the embedded stack, its processes, the state folder, waiting for a job."""

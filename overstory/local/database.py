@@ -1,4 +1,4 @@
-"""The database as a command needs it: this version's, or one line that says why it is not."""
+"""Bring the database up to this version before a command uses it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from workers.endpoints import database_file, database_url
 
 
 def bring_up_to_date(settings: Settings) -> None:
-    """Raises an OverstoryError that has the database's address, without its password."""
+    """Migrate the database. Errors name its address without the password.
+
+    Raises WrongUsage, ServiceAway, or OverstoryError for a migration that failed.
+    """
     url = database_url(settings)
     if wrong := wrong_password(url):
         raise WrongUsage(f"OVERSTORY_DATABASE_URL: {wrong}")
     try:
         migrations.upgrade(url)
     except ServiceAway as error:
-        says = " ".join(str(error).split())
-        raise ServiceAway(f"{says} ({masked(url)}); {remedy(settings)}") from error
+        message = " ".join(str(error).split())
+        raise ServiceAway(f"{message} ({masked(url)}); {remedy(settings)}") from error
     except WrongUsage:
         raise
     except OverstoryError as error:
@@ -26,9 +29,9 @@ def bring_up_to_date(settings: Settings) -> None:
 
 
 def remedy(settings: Settings) -> str:
-    """What to do about a database that is away."""
+    """What to do if the database does not answer."""
     if settings.database_url is None and database_file(settings.home).exists():
-        return "it is this home's own PostgreSQL: 'overstory up' starts it"
+        return "this home has its own PostgreSQL: 'overstory up' starts it"
     if database_url(settings).startswith("sqlite"):
-        return "see that its folder is there and can be written, or correct OVERSTORY_DATABASE_URL"
+        return "check that its folder exists and is writable, or correct OVERSTORY_DATABASE_URL"
     return "start it, or correct OVERSTORY_DATABASE_URL"

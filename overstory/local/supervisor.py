@@ -1,11 +1,11 @@
 """``overstory up``: the whole service on one machine, without Docker, kept running.
 
-    embedded Valkey, sandbox where there is no key   shared with runs of the same home
-    PostgreSQL (--postgres), workers, reconciler, Flower   ours: started again when they die
+    embedded Valkey, sandbox (without a key)   shared with runs of the same home
+    PostgreSQL (--postgres), workers, reconciler, Flower   ours: restarted when they die
 
-Every part writes OVERSTORY_HOME/logs/<part>.log. A part that dies young is started again after
-1, 2, 4 ... 30 s. When the supervisor itself is killed, its parts end by themselves but database,
-broker and sandbox: the next ``up`` takes these over, or ``down`` ends them.
+Every part writes OVERSTORY_HOME/logs/<part>.log. A part that dies soon after its start is started
+again after 1, 2, 4 ... 30 s. If the supervisor itself is killed, its parts end by themselves. Only
+database, broker and sandbox go on: the next ``up`` takes them over, or ``down`` ends them.
 """
 
 from __future__ import annotations
@@ -25,13 +25,15 @@ from pathlib import Path
 
 import structlog
 
+import workers
 from core.errors import ServiceAway, WrongUsage
 from core.settings import Settings
 from overstory.local import postgres
 from overstory.local.database import bring_up_to_date
 from overstory.local.home import prepare_home
-from overstory.local.stack import SERVICE, LocalStack, end_unused
-from overstory.local.workers import worker_environment
+from overstory.local.shared import end_unused
+from overstory.local.stack import LocalStack
+from overstory.local.workers import SERVICE, worker_environment
 from workers.endpoints import database_file, database_url
 
 log = structlog.get_logger()
@@ -46,10 +48,10 @@ FLOWER_PORT = 5555
 
 @dataclass(slots=True)
 class Part:
-    """A process that is to run as long as the service does."""
+    """A process that runs as long as the service does."""
 
     name: str
-    words: list[str]
+    command: list[str]
     environment: dict[str, str]
     user: str | None = None
     stop_signal: signal.Signals = signal.SIGTERM
@@ -61,7 +63,7 @@ class Part:
     def start(self, log_file: Path, at: float) -> None:
         with log_file.open("ab") as out:
             self.process = subprocess.Popen(
-                self.words,
+                self.command,
                 env=self.environment,
                 cwd="/" if self.user else None,
                 start_new_session=True,
@@ -73,7 +75,7 @@ class Part:
         self.started, self.due = at, 0.0
 
     def died(self, at: float) -> bool:
-        """Whether it has just been found dead; says when it is due again."""
+        """Whether it has died since the last check; if so, sets when it is due again."""
         if self.process is None or self.process.poll() is None:
             return False
         young = at - self.started < YOUNG_SECONDS
@@ -96,75 +98,75 @@ class Part:
 
 @dataclass(slots=True)
 class Supervisor:
-    """One service. ``run`` returns after it was asked to stop and everything of it has ended."""
+    """One service. ``run`` returns when it was asked to stop and all its parts have ended."""
 
     settings: Settings
     with_postgres: bool = False
     flower_port: int | None = FLOWER_PORT
-    any_port: bool = True  # for Flower, where the one above is taken
+    any_port: bool = True  # take any port for Flower if flower_port is taken
     parts: list[Part] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
     _finishing: bool = False
 
     def ask_to_stop(self, *_: object) -> None:
-        """A signal's handler. First ask: calls in flight are finished. Second: they are not."""
+        """A signal handler. The first signal lets calls in flight finish, the second stops them."""
         self.stopping.set()
         if self._finishing:
             self._finishing = False
             raise KeyboardInterrupt
 
     def run(self) -> None:
-        """Raises WrongUsage where a service is up already, ServiceAway for a part that does not
-        start; what had been started is stopped again."""
+        """Raises WrongUsage if a service is up already, ServiceAway for a part that does not start;
+        the parts that had started are stopped again."""
         prepare_home(self.settings.home)
-        with contextlib.ExitStack() as stack:
-            stack.enter_context(only_one(self.settings.home))
+        with contextlib.ExitStack() as cleanup:
+            cleanup.enter_context(only_one(self.settings.home))
             port = self.flower_port
-            if port is not None:  # before anything is started for it
+            if port is not None:  # fail before anything is started
                 port = flower_port(port, self.any_port)
             if self._uses_postgres():
-                stack.callback(self._stop_part, "postgres")
+                cleanup.callback(self._stop_part, "postgres")
                 self._start_postgres()
             bring_up_to_date(self.settings)
-            embedded = LocalStack(self.settings, name=SERVICE)
-            self.settings = embedded.start()
-            stack.callback(embedded.stop)
-            stack.callback(self._stop_rest, embedded)
-            embedded.start_workers()
+            stack = LocalStack(self.settings, name=SERVICE)
+            self.settings = stack.start()
+            cleanup.callback(stack.stop)
+            cleanup.callback(self._stop_rest, stack)
+            stack.start_workers()
             flower_url = self._start_helpers(port)
-            embedded.become_service(flower_url)
-            stack.callback(embedded.resign_service)
+            stack.become_service(flower_url)
+            cleanup.callback(stack.resign_service)
             log.info("service.up", flower=flower_url, database=database_url(self.settings))
-            self._watch(embedded)
+            self._watch(stack)
             log.info("service.stopping")
 
     # ---- its parts
 
     def _start_helpers(self, port: int | None) -> str | None:
         environment = {**os.environ, **worker_environment(self.settings)}
-        words = [sys.executable, "-m", "overstory", "reconciler"]
-        self._add(Part("reconciler", words, environment))
+        command = [sys.executable, "-m", "overstory", "reconciler"]
+        self._add(Part("reconciler", command, environment))
         if port is None:
             return None
-        configuration = Path(__file__).parent.parent / "workers" / "flower.py"
-        words = [sys.executable, "-m", "celery", "-A", "workers.app", "flower"]
-        words += [f"--conf={configuration}", "--address=127.0.0.1", f"--port={port}"]
-        self._add(Part("flower", words, environment))
+        configuration = Path(workers.__file__).with_name("flower.py")
+        command = [sys.executable, "-m", "celery", "-A", "workers.app", "flower"]
+        command += [f"--conf={configuration}", "--address=127.0.0.1", f"--port={port}"]
+        self._add(Part("flower", command, environment))
         return f"http://127.0.0.1:{port}"
 
     def _uses_postgres(self) -> bool:
-        """Asked for, or what this home has been served by before."""
+        """Whether it was asked for, or this home has used it before."""
         if self.settings.database_url:
             return False
         return self.with_postgres or database_file(self.settings.home).exists()
 
     def _start_postgres(self) -> None:
         home = self.settings.home
-        _end_postgres(home)  # a killed supervisor left it behind
+        _end_postgres(home)  # one left by a killed supervisor
         postgres.make_cluster(home)
         user = postgres.server_user()
-        words = postgres.server_words(home)
-        self._add(Part("postgres", words, dict(os.environ), user, signal.SIGINT))
+        command = postgres.server_command(home)
+        self._add(Part("postgres", command, dict(os.environ), user, signal.SIGINT))
         deadline = time.monotonic() + START_SECONDS
         while not postgres.answers(home):
             part = self._part("postgres")
@@ -188,8 +190,8 @@ class Supervisor:
 
     # ---- watching and stopping
 
-    def _watch(self, embedded: LocalStack) -> None:
-        backoff = Part("workers", [], {})  # counts young deaths of workers, as of any part
+    def _watch(self, stack: LocalStack) -> None:
+        backoff = Part("workers", [], {})  # counts early deaths of workers, like those of a part
         while not self.stopping.wait(ROUND_SECONDS):
             at = time.monotonic()
             for part in self.parts:
@@ -197,7 +199,7 @@ class Supervisor:
             if at < backoff.due:
                 continue
             try:
-                dead = embedded.revive()
+                dead = stack.revive()
             except ServiceAway as error:
                 dead = 1
                 log.warning("service.part", error=str(error))
@@ -214,14 +216,14 @@ class Supervisor:
         elif part.process is None and at >= part.due:
             part.start(self._log(part.name), at)
 
-    def _stop_rest(self, embedded: LocalStack) -> None:
-        """Workers first, so that what they finish is still taken note of."""
+    def _stop_rest(self, stack: LocalStack) -> None:
+        """Stop the workers first, so that Flower and the reconciler see what they finish."""
         try:
             self._finishing = True
-            embedded.stop_workers(self.settings.soft_shutdown_seconds)
+            stack.stop_workers(self.settings.soft_shutdown_seconds)
             self._finishing = False
         except KeyboardInterrupt:
-            embedded.stop_workers(0.0)
+            stack.stop_workers(0.0)
         for name in ("flower", "reconciler"):
             self._stop_part(name)
 
@@ -232,42 +234,46 @@ class Supervisor:
 
 
 def end_left(home: Path) -> list[str]:
-    """End what a killed supervisor left of its service; the names of what there was. Raises
-    WrongUsage where a service is about to be up, ServiceAway where somebody uses what is left."""
+    """End the parts that a killed supervisor left; returns their names.
+
+    Raises WrongUsage if a service is starting, ServiceAway if a run uses the PostgreSQL.
+    """
     with only_one(home):
         ended = end_unused(home)
         if ended is None and postgres.is_left(home):
             raise ServiceAway(
-                "no service is up, and a run uses the PostgreSQL that one left: it goes on;"
+                "no service is up, but a run uses the PostgreSQL that one left; it keeps running;"
                 " 'overstory down' again when the run has ended"
             )
         return [*(["PostgreSQL"] if _end_postgres(home) else []), *(ended or [])]
 
 
 def _end_postgres(home: Path) -> bool:
-    """End a PostgreSQL that nobody supervises; whether there was one."""
-    found = postgres.is_left(home)
-    if found:
+    """End a PostgreSQL without a supervisor; returns whether one was running."""
+    runs = postgres.is_left(home)
+    if runs:
         postgres.stop_stray(home)
-    return found
+    return runs
 
 
 def flower_port(wanted: int, any_port: bool) -> int:
-    """``wanted`` on the loopback, or another one where that is taken. Raises WrongUsage where no
-    other will do."""
-    port = _bound(wanted)
+    """``wanted`` if it is free on the loopback, else another port. Raises WrongUsage instead if
+    ``any_port`` is False."""
+    port = _free_port(wanted)
     if port is not None:
         return port
     if not any_port:
-        raise WrongUsage(f"--flower-port: {wanted} is taken: name another, or 0 for any")
-    port = _bound(0)
+        raise WrongUsage(
+            f"--flower-port: {wanted} is taken: choose another, or 0 for any free port"
+        )
+    port = _free_port(0)
     if port is None:
         raise ServiceAway("no port is free on the loopback")
     log.warning("service.port_taken", part="flower", wanted=wanted, instead=port)
     return port
 
 
-def _bound(port: int) -> int | None:
+def _free_port(port: int) -> int | None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -279,7 +285,7 @@ def _bound(port: int) -> int | None:
 
 @contextlib.contextmanager
 def only_one(home: Path) -> Iterator[None]:
-    """Raises WrongUsage where another service of this home is up."""
+    """Hold the home's service lock. Raises WrongUsage if another service of this home is up."""
     with (home / "run" / "service.lock").open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

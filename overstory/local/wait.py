@@ -1,4 +1,4 @@
-"""Staying with a job: show where it stands until it ends."""
+"""Wait for a job and show its progress until it ends."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tasks.runtime.services import Services
 log = structlog.get_logger()
 
 POLL_SECONDS, FAR_SECONDS = 0.1, 0.5
-"""One primary-key look-up this often, so that an answer is shown as soon as it is there; less often
-while it is far."""
+"""Seconds between checks (one primary-key look-up each): short, so that an answer is shown at once;
+longer while the answer is far."""
 FAR_IMAGES = 300
-"""The answer is far while more images than this have no leaf that was answered."""
+"""The answer is far while more images than this are in unanswered leaves."""
 COUNT_SECONDS = 1.0
 TROUBLE_SHOWN = 120
 
@@ -34,43 +34,43 @@ def watch(
     job_id: str,
     shown: Display,
     stop: threading.Event,
-    embedded: LocalStack | None,
+    stack: LocalStack | None,
 ) -> None:
-    """Show where the job stands until it ends or somebody asks to stop."""
+    """Show the job's progress until it ends or ``stop`` is set."""
     next_count, pause = 0.0, POLL_SECONDS
     while not stop.is_set():
         counting = time.monotonic() >= next_count
         try:
-            looked = look(services, job_id, shown, counting)
-            if looked.is_over:
+            view = check(services, job_id, shown, counting)
+            if view.is_over:
                 return
-            if looked.unanswered is not None:
-                pause = FAR_SECONDS if looked.unanswered > FAR_IMAGES else POLL_SECONDS
-        except ServiceAway as error:  # the workers wait for it too
+            if view.unanswered is not None:
+                pause = FAR_SECONDS if view.unanswered > FAR_IMAGES else POLL_SECONDS
+        except ServiceAway as error:  # the workers wait for the service, too
             log.warning("watch.waits", error=str(error))
         if counting:
             next_count = time.monotonic() + COUNT_SECONDS
-            if embedded is not None and embedded.revive():
+            if stack is not None and stack.revive():
                 log.warning("stack.revived", job=job_id)
         stop.wait(pause)
 
 
 @dataclass(frozen=True, slots=True)
-class Looked:
-    """``is_over``: the job has ended, or stands still for its budget with nothing in flight.
-    ``unanswered``: images without an answered leaf, where they were counted."""
+class View:
+    """``is_over``: the job has ended, or is paused for its budget with nothing in flight.
+    ``unanswered``: images without an answered leaf; None if they were not counted."""
 
     is_over: bool
     unanswered: int | None
 
 
-def look(services: Services, job_id: str, shown: Display, counting: bool) -> Looked:
-    """How far the job is; ``counting``: count its images, and show where it stands."""
+def check(services: Services, job_id: str, shown: Display, counting: bool) -> View:
+    """Whether the job is over; ``counting``: also count its images and show the progress."""
     unanswered = None
     with services.database.read() as connection:
-        found = pipeline.job_standing(connection, job_id)
-        assert found is not None, "a submitted job has a row"
-        status, reason = found
+        row = pipeline.job_standing(connection, job_id)
+        assert row is not None, "a submitted job has a row"
+        status, reason = row
         if counting:
             standing = pipeline.progress(connection, job_id)
             leaf_images = sum(n for s, n in standing.images.items() if s != "duplicate")
@@ -81,10 +81,10 @@ def look(services: Services, job_id: str, shown: Display, counting: bool) -> Loo
             shown.show(counts, note)
             unanswered = counts.total[2] - counts.done[2]
         spent = is_spent(status, reason) and not pipeline.at_work(connection, job_id)
-    return Looked(status.ended or spent, unanswered)
+    return View(status.ended or spent, unanswered)
 
 
 def _trouble(connection: Connection, job_id: str) -> str:
-    """What has to be tried again, in a few words."""
+    """A short note about what is tried again."""
     trouble = pipeline.trouble(connection, job_id)
     return f"tried again: {trouble[:TROUBLE_SHOWN]}" if trouble else ""

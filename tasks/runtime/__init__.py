@@ -1,1 +1,1 @@
-"""What every task stands on: services, leases, traces, the base task."""
+"""What every task uses: services, leases, traces, the base task."""

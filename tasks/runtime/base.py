@@ -1,4 +1,4 @@
-"""What cuts across all tasks, once: their services, their log context, how a failure is told."""
+"""The base class of all tasks: services, log context, and what happens if a service fails."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ log = structlog.get_logger()
 
 
 class StageTask(Task):  # type: ignore[misc]
-    """A task whose message is a hint. A service that is away ends it quietly: nothing is lost, for
-    the database still says what is due and the reconciler sends a new hint."""
+    """A task that a wake-up message starts. If a service does not answer, it ends without an error.
+    Nothing is lost: the database knows what is due, and the reconciler sends a new message."""
 
     abstract = True
     ignore_result = True
@@ -27,12 +27,12 @@ class StageTask(Task):  # type: ignore[misc]
         services: Services = self.app.services()
         return services
 
-    def show(self, **found: object) -> None:
-        """Tell monitors what this task found to work on: its message was only a hint, and may have
-        named something else or nothing."""
+    def show(self, **work: object) -> None:
+        """Show monitors what this task works on: its wake-up message may name something else, or
+        nothing."""
         if not self.request.called_directly:
             with contextlib.suppress(OperationalError, OSError):
-                self.send_event("task-started", retry=False, kwargs=str(found))
+                self.send_event("task-started", retry=False, kwargs=str(work))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         with structlog.contextvars.bound_contextvars(task=self.name, job=kwargs.get("job")):

@@ -1,4 +1,4 @@
-"""Keeping leases alive while their work runs: one thread a process renews what is held."""
+"""Keeps leases alive while their work runs: one thread per process renews them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ log = structlog.get_logger()
 DURATIONS = 50
 SLOT_MARGIN = 1.5
 RENEWALS = 4
-"""Times a lease is renewed within its length: three may be lost before it lapses."""
+"""Renewals per lease length: three may fail before the lease expires."""
 CLOSE_SECONDS = 5.0
-"""How long closing waits for a renewal that is under way, at most."""
+"""The longest that ``close`` waits for a running renewal."""
 
 
 class LeaseKeeper:
@@ -44,7 +44,7 @@ class LeaseKeeper:
 
     @contextlib.contextmanager
     def hold(self, token: str, call: bool = False) -> Iterator[None]:
-        """Keep ``token`` alive inside the block; ``call``: its account slot and ledger row too."""
+        """Keep ``token`` alive inside the block; ``call``: also its account slot and ledger row."""
         with self._changed:
             self._held[token] = call
             self._start()
@@ -56,8 +56,7 @@ class LeaseKeeper:
                 self._held.pop(token, None)
 
     def close(self) -> None:
-        """Renew nothing any more. A renewal under way ends first: it has a connection that would
-        otherwise stay open."""
+        """Stop renewing. Waits for a running renewal: its connection would otherwise stay open."""
         self._closed.set()
         with self._changed:
             self._changed.notify()
@@ -66,24 +65,24 @@ class LeaseKeeper:
             thread.join(CLOSE_SECONDS)
 
     def slot_seconds(self) -> float:
-        """How long an account slot is kept for a call nobody renews: as long as the call may still
-        run at the provider, going by the slowest of the last calls."""
+        """How long an account slot is kept without renewal: as long as the call may still run at
+        the provider, estimated from the slowest of the last calls."""
         if not self._durations:
             return max(self._slot_seconds, self._seconds)
         return max(SLOT_MARGIN * max(self._durations), self._seconds)
 
     def calls(self) -> int:
-        """Calls of this process that are under way."""
+        """The number of calls in flight in this process."""
         with self._changed:
             return sum(self._held.values())
 
     def call_seconds(self) -> float:
-        """How long the last calls took on average; 0 before the first has ended."""
+        """The mean duration of the last calls; 0 before the first has ended."""
         durations = list(self._durations)
         return sum(durations) / len(durations) if durations else 0.0
 
     def took(self, seconds: float) -> None:
-        """A call lasted ``seconds``."""
+        """Record the duration of a call."""
         self._durations.append(seconds)
 
     def _start(self) -> None:
@@ -96,7 +95,7 @@ class LeaseKeeper:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._held or self._closed.is_set())
-            if self._closed.wait(self._seconds / RENEWALS):  # what ends meanwhile needs no renewal
+            if self._closed.wait(self._seconds / RENEWALS):  # short work ends meanwhile
                 return
             with self._changed:
                 held = dict(self._held)
@@ -116,8 +115,8 @@ class LeaseKeeper:
 
     @contextlib.contextmanager
     def _tolerant(self, event: str) -> Iterator[None]:
-        """A renewal that fails, however, is tried again a quarter of a lease later: without this
-        thread all that the process has paid for is given to others."""
+        """Whatever a renewal raises, the next one comes a quarter of a lease later. Without this
+        thread, other processes would take over the work that this one has paid for."""
         try:
             yield
         except OverstoryError as error:

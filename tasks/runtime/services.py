@@ -1,4 +1,4 @@
-"""What a stage works with. Built in one place (workers.services), passed in everywhere."""
+"""The clients that a stage uses. workers.services builds them; everything else receives them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from models.engine import Database
 from tasks.runtime.leases import LeaseKeeper
 from tasks.runtime.tracing import NoTraces, Traces
 
-if TYPE_CHECKING:  # the SDK takes a third of a worker's start: only who calls it loads it
+if TYPE_CHECKING:  # the SDK is a third of a worker's start: loaded only where it is used
     from clients.provider.client import Provider
 
 
@@ -29,15 +29,15 @@ DELETES_AT_ONCE = 8
 
 
 class Send(Protocol):
-    """Publish one message to a stage. Never raises: what is lost is sent again."""
+    """Publish one message to a stage. Never raises: the reconciler sends lost messages again."""
 
     def __call__(self, stage: str, **shown: Any) -> None: ...
 
 
 @dataclass(slots=True)
 class Services:
-    """One process's clients. ``queued`` counts a stage's messages in the broker; ``draw`` gives
-    numbers in [0, 1) for jitter."""
+    """One process's clients. ``queued``: the number of a stage's messages in the broker. ``draw``:
+    a random number in [0, 1) for jitter."""
 
     settings: Settings
     database: Database
@@ -68,18 +68,18 @@ class Services:
 
     @property
     def deleting(self) -> ThreadPoolExecutor:
-        """Threads that delete files at the provider, kept for the next time: a full store gives up
-        a few files for every slice."""
+        """Threads that delete files at the provider. They are reused: with a full store, every
+        slice deletes a few files."""
         with self._provider_lock:
             if self._deleting is None:
                 self._deleting = ThreadPoolExecutor(DELETES_AT_ONCE, "delete")
             return self._deleting
 
     def close(self) -> None:
-        """Let go of every connection; the services cannot be used after it."""
+        """Close every connection. The services cannot be used afterwards."""
         with self._provider_lock:
             deleting, provider = self._deleting, self._provider
-        if deleting is not None:  # not under the lock: what it is at asks for the provider
+        if deleting is not None:  # without the lock: its threads use the provider
             deleting.shutdown(cancel_futures=True)
         if provider is not None:
             provider.close()

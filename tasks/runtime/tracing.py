@@ -1,22 +1,19 @@
-"""What a trace is told of: one span a submission, a slice, a call. Off unless it is asked for.
+"""Traces: one span per submission, slice and call. Off by default.
 
-All spans of a job are one trace, whose id follows from the job's, so no message has to carry a
-context: a hint that was lost, doubled or sent by the reconciler leads to the same trace. Spans hold
-ids, counts and states; never a question, an answer, a file's name or an error's text.
+All spans of a job are one trace. Its id is computed from the job's, so messages carry no context,
+and a lost, repeated or re-sent wake-up message leads to the same trace. Spans have ids, counts and
+states; never a question, an answer, a file name or an error text.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
-
-if TYPE_CHECKING:
-    pass
+from typing import Protocol
 
 Value = str | int | float
 
 
 class Traces(Protocol):
-    """Where spans go."""
+    """Takes spans."""
 
     def span(
         self,
@@ -27,11 +24,11 @@ class Traces(Protocol):
         error: str | None = None,
         root: bool = False,
     ) -> None:
-        """A span of ``job`` that began at ``began_ns`` (time.time_ns) and ends now. ``error`` is
-        the kind of what went wrong; ``root``: the span that the job's others are children of."""
+        """Record a span of ``job`` from ``began_ns`` (time.time_ns) until now. ``error``: the kind
+        of error, if any. ``root``: this is the parent of the job's other spans."""
 
     def close(self) -> None:
-        """Send what has not been sent."""
+        """Send the remaining spans."""
 
 
 class NoTraces:

@@ -1,7 +1,7 @@
-"""prune: ended jobs are forgotten, with the prepared images that only they referred to.
+"""prune: delete ended jobs, and the prepared images that no other job uses.
 
-Reads: ended jobs and what they hold. Does: deletes blobs. Writes: deletes rows, in short
-transactions. May raise ServiceAway; what is left goes with the next prune. Never a running job.
+Reads: ended jobs and their rows. Does: deletes blobs. Writes: deletes rows, in short transactions.
+May raise ServiceAway; the next prune deletes the rest. Never touches a running job.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from models.retention import OldJob
 from tasks.runtime.services import Services
 
 FRESH_SECONDS = 3_600.0
-"""A blob written or asked for so lately may be about to be referred to by a new job: it stays."""
+"""A blob that was written or read this recently is kept: a new job may be about to use it."""
 AT_ONCE = 100
 
 
 @dataclass(slots=True)
 class Pruned:
-    """What went, or (a dry run) would go. ``calls``: of the ledger; ``kept_calls`` stay in it and
-    answer the same requests still."""
+    """What was deleted, or would be (dry run). ``calls``: rows of the ledger. ``kept_calls``: rows
+    that stay in it and still answer the same requests."""
 
     jobs: int = 0
     images: int = 0
@@ -55,9 +55,10 @@ def prune(
     dry_run: bool = False,
     tell: Callable[[OldJob], None] = _silent,
 ) -> Pruned:
-    """Forget jobs that ended before ``before`` (the database's seconds); ``tell`` hears of each.
+    """Delete jobs that ended before ``before`` (Unix seconds by the database's clock).
 
-    ``ledger``: their paid replies too, and without a label those of jobs pruned before.
+    ``ledger``: also delete their paid replies and, without a label, the replies of jobs that were
+    pruned before. ``tell`` is called with each job.
     """
     pruned = Pruned()
     after = ""

@@ -1,7 +1,8 @@
-"""maintenance: the reconciler, which owns whatever lost its owner.
+"""The reconciler: recovers work whose process or message was lost.
 
-Every step is idempotent and safe to run in several processes at once: it re-sends what is ready
-and in no queue, reclaims what expired, finishes what is finishable. It never does a stage's work.
+It sends messages for due work that has none, takes back expired leases, and finishes what can be
+finished. Every step is idempotent and may run in several processes at once. It never does a stage's
+work.
 """
 
 from __future__ import annotations
@@ -30,28 +31,28 @@ log = structlog.get_logger()
 
 TICK_SECONDS = 1.0
 PROBE_SECONDS = 5.0
-"""How often an empty account is asked for its balance."""
+"""How often the balance of an empty account is read."""
 RECOUNT_SECONDS = 30.0
-"""How often the countdowns are checked against what they count."""
+"""How often the countdowns are checked against the rows they count."""
 TIDY_SECONDS = 10.0
-"""How often files of ended jobs are looked for."""
+"""How often files of ended jobs are deleted."""
 CALL_WINDOW_MAX = 256
 
 
 @dataclass(slots=True)
 class Reconciler:
-    """Calls ``tick`` about once a second; holds only when to do the rarer things next."""
+    """Calls ``tick`` about once a second. Its state is only when to do the rarer steps next."""
 
     services: Services
     clock: Callable[[], float] = time.monotonic
     quiet_until: float = 0.0
-    ahead: float | None = None  # the database's clock of ours, at the last look
+    ahead: float | None = None  # database clock minus our clock, at the last check
     idle_since: float | None = None
     next_probe: float = 0.0
     next_recount: float = 0.0
     next_tidy: float = 0.0
     tidying: Future[None] | None = None
-    left_spooled: set[Path] = field(default_factory=set)  # that could not be settled
+    left_spooled: set[Path] = field(default_factory=set)  # files that could not be settled
 
     def run(self) -> None:
         """Tick until the services are stopping."""
@@ -59,32 +60,32 @@ class Reconciler:
             self.round()
 
     def round(self) -> None:
-        """A tick that survives anything: whoever owns the stuck must not be stuck."""
+        """A tick that survives any error: recovery must go on."""
         try:
             self.tick()
         except Exception:
             log.exception("reconciler.failed")
 
     def tick(self) -> None:
-        """One round. What is away is waited for."""
+        """One round. If a service does not answer, the next rounds retry."""
         try:
             self._settle_spooled()
-            self._look_at_clocks()
+            self._check_clocks()
             if self.clock() >= self.quiet_until:
                 self._reclaim()
             else:
-                self._renew_nothing()
+                self._try_write()
             self._probe_account()
             self._top_up()
             self._tidy_files()
         except ServiceAway as error:
-            self._be_quiet()  # leases could not be renewed while the database was away
+            self._be_quiet()  # leases could not be renewed meanwhile
             log.warning("reconciler.waits", error=str(error))
         finally:
             self.idle_since = self.clock()
 
     def _be_quiet(self) -> None:
-        """Give leases one length: whoever lives renews them meanwhile."""
+        """Reclaim nothing for one lease length, so that live processes can renew their leases."""
         self.quiet_until = self.clock() + self.services.settings.lease_seconds
 
     def _settle_spooled(self) -> None:
@@ -93,23 +94,23 @@ class Reconciler:
                 settled = self._settle(spooled)
             except ServiceAway:
                 raise
-            except Exception as error:  # it is kept, and the others must not wait for it
-                self._tell_left(path, "spool.unsettled", f"{type(error).__name__}: {error}")
+            except Exception as error:  # keep the file and go on with the others
+                self._log_left(path, "spool.unsettled", f"{type(error).__name__}: {error}")
                 continue
             if settled:
                 self.services.spool.drop(path)
                 log.info("spool.settled", call=spooled.call_id)
             else:
-                self._tell_left(path, "spool.foreign", "it is to no call of this database")
+                self._log_left(path, "spool.foreign", "its call is not in this database")
 
-    def _tell_left(self, path: Path, event: str, error: str) -> None:
-        """Once a file: they are tried every second."""
+    def _log_left(self, path: Path, event: str, error: str) -> None:
+        """Log each file once: it is retried every second."""
         if path not in self.left_spooled:
             self.left_spooled.add(path)
             log.error(event, file=str(path), error=error)
 
     def _settle(self, spooled: Spooled) -> bool:
-        """False where the reply is to no call of this database: two may share a home."""
+        """False if the reply's call is not in this database: two databases may share a home."""
         with self.services.database.read() as connection:
             if not repair.is_call(connection, spooled.call_id, spooled.key):
                 return False
@@ -117,10 +118,13 @@ class Reconciler:
             ledger.settle(connection, spooled.call_id, spooled.reply, spooled.cost)
         return True
 
-    def _look_at_clocks(self) -> None:
-        """Leases end by the database's clock, which may be set, and which goes on while a machine
-        sleeps: then they have ended before those who live could renew them. Our own clock stands
-        still in a sleep, or else shows how long this thread was kept from its next round."""
+    def _check_clocks(self) -> None:
+        """Wait one lease length if the database's clock jumped or this thread slept.
+
+        Leases end by the database's clock. It may be set, and it goes on while a machine sleeps, so
+        leases of live processes may have expired. Our own clock either stops during the sleep, or
+        shows how late this round is.
+        """
         with self.services.database.read() as connection:
             moment = repair.moment(connection)
         before, self.ahead = self.ahead, moment - self.clock()
@@ -130,9 +134,9 @@ class Reconciler:
             self._be_quiet()
             log.warning("reconciler.clock_jumped", seconds=round(jump, 1), slept=round(slept, 1))
 
-    def _renew_nothing(self) -> None:
-        """Write as those do who renew leases. A database may answer and take no writes, and then
-        they need their one length from when it does."""
+    def _try_write(self) -> None:
+        """Write like a lease renewal does. While a database answers but refuses writes, this raises
+        ServiceAway, and leases get their one length after it accepts writes again."""
         with self.services.database.write() as connection:
             claims.renew_nodes(connection, ["nobody's"], 0.0)
 
@@ -146,15 +150,15 @@ class Reconciler:
             return
         with self.services.database.write() as connection:
             if self.clock() - begun > self.services.settings.lease_seconds / RENEWALS:
-                self._be_quiet()  # everybody was kept waiting, those who renew leases too
+                self._be_quiet()  # the lock was held long, so lease renewals had to wait, too
                 return
             if due:
                 self._reclaim_expired(connection, moved)
             if recount:
                 self.next_recount = self.clock() + RECOUNT_SECONDS
-                mended = repair.recount(connection, moved)
-                if mended:
-                    log.warning("reconciler.mended", nodes=mended)
+                repaired = repair.recount(connection, moved)
+                if repaired:
+                    log.warning("reconciler.mended", nodes=repaired)
         announce(self.services, "", moved)
 
     def _reclaim_expired(self, connection: Connection, moved: Moved) -> None:
@@ -165,7 +169,7 @@ class Reconciler:
         log.info("reconciler.reclaimed", calls=lost, nodes=nodes, images=images)
 
     def _probe_account(self) -> None:
-        """Ask an empty account for its balance, by what the limiter or else the jobs say of it."""
+        """Check the balance of an account that the limiter or its jobs show as empty."""
         if self.clock() < self.next_probe:
             return
         self.next_probe = self.clock() + PROBE_SECONDS
@@ -175,8 +179,8 @@ class Reconciler:
             probe_account(self.services)
 
     def _tidy_files(self) -> None:
-        """Delete what ended jobs left at the provider. In a thread of its own: deletions may hang
-        for minutes, and what lost its owner must not wait for them."""
+        """Delete what ended jobs left at the provider, in another thread: deletions may hang for
+        minutes, and recovery must not wait for them."""
         under_way = self.tidying is not None and not self.tidying.done()
         if under_way or self.clock() < self.next_tidy or self.services.limiter.paused():
             return
@@ -190,11 +194,11 @@ class Reconciler:
         except OverstoryError as error:
             log.warning("reconciler.tidies_later", error=str(error))
         except Exception:
-            if not self.services.stopping.is_set():  # which lets go of what has not begun
+            if not self.services.stopping.is_set():  # stopping cancels what has not begun
                 log.exception("reconciler.failed")
 
     def _top_up(self) -> None:
-        """Send messages for what is due, up to a window: a wiped queue is as it was in a tick."""
+        """Send messages for due work, up to a window: one tick refills a wiped queue."""
         calls = min(2 * self.services.settings.limits.concurrency, CALL_WINDOW_MAX)
         with self.services.database.read() as connection:
             waiting = claims.waiting_work(connection, self.services.account, calls)

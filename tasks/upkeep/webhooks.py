@@ -1,8 +1,8 @@
-"""notify: whoever asked for it is told of a job's end.
+"""webhooks: send a signed POST when a job has ended.
 
-Reads: deliveries whose jobs have ended. Does: one signed POST each. Writes: how it went; what
-failed is due again after a backoff, until it is given up. May raise ServiceAway. Runs beside the
-reconciler, in as many processes as it does: a delivery is leased to one at a time.
+Reads: deliveries whose jobs have ended. Does: one POST for each. Writes: the outcome; a failed
+delivery is due again after a backoff, until it is given up. May raise ServiceAway. Every process
+with a reconciler runs it: a lease gives a delivery to one of them at a time.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ log = structlog.get_logger()
 TICK_SECONDS = 1.0
 AT_ONCE = 4
 LEASE_SECONDS = 120.0
-"""Above the time that so many receivers may take one after the other."""
+"""Longer than AT_ONCE receivers can take one after another."""
 BACKOFF_SECONDS = 5.0
 BACKOFF_MAX_SECONDS = 6 * 3600.0
 
 
 @dataclass(slots=True)
 class Notifier:
-    """Calls ``tick`` about once a second, from a thread of its own: receivers may be slow."""
+    """Calls ``tick`` about once a second in its own thread, because receivers may be slow."""
 
     services: Services
     messenger: Messenger
     clock: Callable[[], float] = time.time
 
     def start(self) -> threading.Thread:
-        """Run in a thread that ends when the services are stopping, or with the process."""
+        """Run in a daemon thread, which ends when the services are stopping."""
         thread = threading.Thread(target=self.run, name="notifier", daemon=True)
         thread.start()
         return thread
@@ -55,15 +55,15 @@ class Notifier:
                 self.tick()
             except OverstoryError as error:
                 log.warning("notifier.waits", error=str(error))
-            except Exception:  # one end that cannot be told must not keep the others from it
+            except Exception:  # one delivery that fails must not block the others
                 log.exception("notifier.failed")
 
     def tick(self) -> int:
-        """Tell whoever is due; how many there were."""
+        """Send the deliveries that are due; returns how many there were."""
         with self.services.database.write() as connection:
             due = deliveries.claim(connection, LEASE_SECONDS, AT_ONCE)
         for work in due:
-            answer = self._tell(work)
+            answer = self._post(work)
             if answer is None:
                 continue
             self._record(work, answer)
@@ -76,9 +76,8 @@ class Notifier:
             )
         return len(due)
 
-    def _tell(self, work: DeliveryWork) -> Answer | None:
-        """None where there is no such end any more: the job was taken up again meanwhile, and is
-        told of when it ends anew."""
+    def _post(self, work: DeliveryWork) -> Answer | None:
+        """None if the job was reopened meanwhile: its next end has a delivery of its own."""
         body = self._body(work)
         if body is None:
             with self.services.database.write() as connection:
@@ -102,8 +101,8 @@ class Notifier:
             "answer": job.answer,
             "coverage": {"submitted": job.submitted, **counts},
         }
-        told = {"type": f"job.{job.status}", "timestamp": ended.isoformat(), "data": data}
-        return json.dumps(told, ensure_ascii=False)
+        event = {"type": f"job.{job.status}", "timestamp": ended.isoformat(), "data": data}
+        return json.dumps(event, ensure_ascii=False)
 
     def _record(self, work: DeliveryWork, answer: Answer) -> None:
         error = answer.error or ""
@@ -120,7 +119,7 @@ class Notifier:
 
 
 def messenger_of(services: Services) -> Messenger | None:
-    """None where no secret is set: nothing is sent unsigned."""
+    """None without a secret: nothing is sent unsigned."""
     secret = services.settings.webhook_secret
     if secret is None:
         return None
@@ -128,6 +127,6 @@ def messenger_of(services: Services) -> Messenger | None:
 
 
 def notifier_of(services: Services) -> Notifier | None:
-    """None where no secret is set."""
+    """None without a secret."""
     messenger = messenger_of(services)
     return None if messenger is None else Notifier(services, messenger)

@@ -583,7 +583,7 @@ def test_a_store_full_of_what_we_do_not_know_refuses_one_upload_of_a_slice(
     real = account.services.provider.files
     monkeypatch.setattr(account.services.provider, "files", lambda: looked.append(1) or real())
     assert "5 of 5" not in upload.run(account.services)
-    assert upload.run(account.services) == "uploads rest"
+    assert upload.run(account.services) == "uploads are paused"
     assert len(looked) == 1
 
 

@@ -81,7 +81,7 @@ def test_a_state_folder_that_is_a_file_is_one_line(
         cli.main()
     assert ended.value.code == 1
     [line] = capsys.readouterr().err.splitlines()
-    assert f"{home} is no folder" in line
+    assert f"{home} is not a folder" in line
 
 
 def test_a_state_folder_that_is_closed_to_us_is_one_line(nobodys: Path) -> None:

@@ -22,8 +22,9 @@ from workers.endpoints import Stack, read_stack
 SUPERVISOR = """
 from core.settings import load
 from overstory.local.home import prepare_home
-from overstory.local.stack import SERVICE, LocalStack
+from overstory.local.stack import LocalStack
 from overstory.local.supervisor import Supervisor, only_one
+from overstory.local.workers import SERVICE
 settings = load()
 prepare_home(settings.home)
 with only_one(settings.home):

@@ -19,6 +19,7 @@ from core.errors import ServiceAway
 from core.settings import load
 from overstory.local import processes, valkey
 from overstory.local.home import prepare_home
+from overstory.local.shared import SharedParts
 from overstory.local.signals import Interrupts, ends_cleanly
 from overstory.local.stack import LocalStack
 from tests.support.waiting import eventually, lives
@@ -37,7 +38,7 @@ def embedded(home: Path) -> Iterator[LocalStack]:
 
 
 def launched(embedded: LocalStack) -> list[int]:
-    return [process.pid for process in embedded._shared]
+    return [process.pid for process in embedded.shared.launched]
 
 
 def answers(home: Path) -> bool:
@@ -61,7 +62,7 @@ def test_what_was_begun_and_is_not_wanted_any_more_leaves_nothing(embedded: Loca
     embedded.stop()
     embedded.stop()
     assert read_stack(embedded.settings.home) is None
-    assert all(process.returncode is not None for process in embedded._shared)
+    assert all(process.returncode is not None for process in embedded.shared.launched)
 
 
 def test_a_part_that_does_not_come_up_takes_the_others_with_it(
@@ -69,14 +70,14 @@ def test_a_part_that_does_not_come_up_takes_the_others_with_it(
 ) -> None:
     embedded.settings = load()  # without a key: the sandbox is one of them
 
-    def fail(self: LocalStack, stack: object) -> None:
+    def fail(self: SharedParts, *_: object) -> None:
         raise ServiceAway("the sandbox did not start")
 
-    monkeypatch.setattr(LocalStack, "_sandbox", fail)
+    monkeypatch.setattr(SharedParts, "_sandbox", fail)
     embedded.begin()
     with pytest.raises(ServiceAway, match="did not start"):
         embedded.start()
-    [broker] = embedded._shared
+    [broker] = embedded.shared.launched
     assert broker.poll() is None
     embedded.stop()
     assert broker.returncode is not None
@@ -95,7 +96,7 @@ def test_who_comes_second_joins_and_who_leaves_last_stops_it(
     assert answers(home)
     second.stop()
     assert read_stack(home) is None
-    [broker] = embedded._shared
+    [broker] = embedded.shared.launched
     assert broker.wait(10.0) is not None
 
 
@@ -112,11 +113,12 @@ STARTING = """
 import time
 from core.settings import load
 from overstory.local.home import prepare_home
+from overstory.local.shared import SharedParts
 from overstory.local.stack import LocalStack
 from overstory.local.signals import Interrupts, ends_cleanly
 settings = load()
 prepare_home(settings.home)
-LocalStack._sandbox = lambda self, stack: time.sleep(600)
+SharedParts._sandbox = lambda self, *_: time.sleep(600)
 LocalStack(settings).start()
 """
 PLANNING = """
@@ -249,7 +251,7 @@ def test_a_stranger_with_a_recorded_number_is_left_alone(embedded: LocalStack, h
 
 def test_the_program_is_the_packages_own_and_found_without_its_client() -> None:
     assert valkey.program() == get_binary_path()
-    told = "import sys, overstory.local.stack as e; e.program(); print('valkey' in sys.modules)"
+    told = "import sys, overstory.local.shared as e; e.program(); print('valkey' in sys.modules)"
     told = subprocess.check_output([sys.executable, "-c", told], text=True)
     assert told.strip() == "False"
 

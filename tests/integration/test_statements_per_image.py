@@ -85,6 +85,6 @@ def test_whoever_waits_touches_the_database_as_often_for_many_images_as_for_few(
             assert rounds.tidying is not None
             rounds.tidying.result()
             for counting in (False, True):
-                wait.look(job.services, job_id, Silent(), counting)
+                wait.check(job.services, job_id, Silent(), counting)
             counts.add(job.statements["waiting"])
     assert len(counts) == 1

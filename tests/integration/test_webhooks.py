@@ -184,17 +184,17 @@ def test_a_job_that_was_taken_up_before_it_was_its_turn_is_told_of_its_next_end(
 ) -> None:
     job = told_of(database, receiver.url)
     end(database, job)
-    tell = Notifier._tell
+    post = Notifier._post
 
     def taken_up(self: Notifier, work: DeliveryWork) -> Answer | None:
         with database.write() as connection:
             repair.reopen(connection, job, Moved())
         if ends_again:
             end(database, job)
-        return tell(self, work)
+        return post(self, work)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Notifier, "_tell", taken_up)
+        patched.setattr(Notifier, "_post", taken_up)
         notifier.tick()
     assert receiver.got == []
     if not ends_again:

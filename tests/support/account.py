@@ -72,7 +72,7 @@ class Account:
     def _work(self, stage: Callable[[], str]) -> None:
         while not self.services.stopping.is_set():
             try:
-                busy = stage() not in {"nothing was due", "uploads rest"}
+                busy = stage() not in {"nothing was due", "uploads are paused"}
             except ServiceAway:  # as tasks.runtime.base does
                 busy = False
             if not busy:

@@ -34,7 +34,7 @@ from tasks.runtime.leases import LeaseKeeper
 from tasks.runtime.services import Services
 
 KEY = "bench-key-0123456789"
-IDLE = {"nothing was due", "uploads rest"}
+IDLE = {"nothing was due", "uploads are paused"}
 
 
 class Open:

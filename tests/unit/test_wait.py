@@ -9,7 +9,7 @@ import pytest
 
 from core.errors import ServiceAway
 from overstory.local import wait
-from overstory.local.wait import FAR_IMAGES, FAR_SECONDS, POLL_SECONDS, Looked
+from overstory.local.wait import FAR_IMAGES, FAR_SECONDS, POLL_SECONDS, View
 
 
 class Stop(threading.Event):
@@ -24,17 +24,17 @@ class Stop(threading.Event):
         return False
 
 
-def pauses(monkeypatch: pytest.MonkeyPatch, *looks: Looked | ServiceAway) -> list[float]:
-    """How long the command waited after each look but the last, which is the end."""
-    given = iter(looks)
+def pauses(monkeypatch: pytest.MonkeyPatch, *views: View | ServiceAway) -> list[float]:
+    """How long the command waited after each check but the last, which is the end."""
+    coming = iter(views)
 
-    def look(*_: Any) -> Looked:
-        looked = next(given)
-        if isinstance(looked, ServiceAway):
-            raise looked
-        return looked
+    def check(*_: Any) -> View:
+        view = next(coming)
+        if isinstance(view, ServiceAway):
+            raise view
+        return view
 
-    monkeypatch.setattr(wait, "look", look)
+    monkeypatch.setattr(wait, "check", check)
     stop: Any = Stop()
     wait.watch(None, "job", None, stop, None)  # type: ignore[arg-type]
     return list(stop.pauses)
@@ -42,17 +42,17 @@ def pauses(monkeypatch: pytest.MonkeyPatch, *looks: Looked | ServiceAway) -> lis
 
 def test_a_far_answer_is_looked_for_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     far, near, unknown = (
-        Looked(False, FAR_IMAGES + 1),
-        Looked(False, FAR_IMAGES),
-        Looked(False, None),
+        View(False, FAR_IMAGES + 1),
+        View(False, FAR_IMAGES),
+        View(False, None),
     )
-    waited = pauses(monkeypatch, unknown, far, unknown, near, unknown, Looked(True, 0))
+    waited = pauses(monkeypatch, unknown, far, unknown, near, unknown, View(True, 0))
     assert waited == [POLL_SECONDS, FAR_SECONDS, FAR_SECONDS, POLL_SECONDS, POLL_SECONDS]
 
 
 def test_a_database_that_is_away_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    far, away = Looked(False, FAR_IMAGES + 1), ServiceAway("no database")
-    assert pauses(monkeypatch, away, far, away, Looked(True, None)) == [
+    far, away = View(False, FAR_IMAGES + 1), ServiceAway("no database")
+    assert pauses(monkeypatch, away, far, away, View(True, None)) == [
         POLL_SECONDS,
         FAR_SECONDS,
         FAR_SECONDS,

@@ -1,0 +1,77 @@
+"""Checks before a job is served: the broker, the endpoint, and the notice of the sandbox."""
+
+from __future__ import annotations
+
+import structlog
+from kombu.exceptions import KombuError
+from rich.console import Console
+from rich.panel import Panel
+
+from clients.provider.reach import is_reached
+from core.errors import KeyRefused, OverstoryError, ProviderDown, ServiceAway, WrongUsage
+from core.settings import Settings
+from models import state
+from models.state import Moved
+from overstory.local.urls import wrong_password
+from tasks.runtime.services import Services
+from workers.app import make_app
+
+log = structlog.get_logger()
+
+
+def check_broker(settings: Settings) -> None:
+    """Raises WrongUsage for a missing key or a wrong broker URL, ServiceAway if the broker does
+    not answer."""
+    if settings.uses_sandbox:
+        raise WrongUsage(
+            "OVERSTORY_BROKER_URL is set and no key: set OVERSTORY_API_KEY, or OVERSTORY_BASE_URL"
+            " to an 'overstory sandbox' that your workers use too"
+        )
+    if wrong := wrong_password(settings.broker_url or ""):
+        raise WrongUsage(f"OVERSTORY_BROKER_URL: {wrong}")
+    try:
+        with make_app(settings).connection_for_write() as connection:
+            connection.ensure_connection(max_retries=1, timeout=3)
+    except (ValueError, LookupError, ImportError) as error:
+        raise WrongUsage(f"OVERSTORY_BROKER_URL is not a valid broker URL: {error}") from None
+    except (KombuError, OSError) as error:
+        raise ServiceAway(
+            f"the broker at OVERSTORY_BROKER_URL does not answer ({error}): start it, or unset the"
+            " variable to run with an embedded one"
+        ) from None
+
+
+def warn_of_sandbox(console: Console) -> None:
+    """Warn that no vision model is called."""
+    notice = (
+        "No API key is set, so no vision model is called: a local stand-in answers from the pixels"
+        " (sizes, colours, brightness). Set OVERSTORY_API_KEY for real answers. Nothing is charged;"
+        " costs shown are what the model would have cost."
+    )
+    if console.is_terminal:
+        console.print(Panel(notice, title="SANDBOX", border_style="yellow", width=90))
+    else:
+        console.print(f"SANDBOX: {notice}", soft_wrap=True, highlight=False)
+
+
+def check_endpoint(services: Services, job_id: str) -> None:
+    """Check the endpoint while the workers start. If it cannot be reached, ask it for its models.
+
+    Raises ServiceAway if that request could not be sent. A refused key ends the job. The first
+    upload or call shows any other problem.
+    """
+    if is_reached(services.settings.base_url):
+        return
+    try:
+        services.provider.models()
+    except KeyRefused as error:
+        with services.database.write() as connection:
+            state.job_failed(connection, job_id, str(error), Moved())
+    except ProviderDown as error:
+        if not error.sent:
+            raise ServiceAway(
+                f"the endpoint {services.settings.base_url} cannot be reached ({error}): check"
+                " OVERSTORY_BASE_URL and the network; the same command continues the job"
+            ) from None
+    except OverstoryError as error:
+        log.info("preflight", error=str(error))

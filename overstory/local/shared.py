@@ -1,0 +1,217 @@
+"""What all runs of one home share: a Valkey and, without an API key, the sandbox.
+
+Each part is in ``run/stack.json`` before it runs, so the next run finds it even if this one is
+killed. Every run holds a shared lock on ``run/users.lock``; the last to leave stops the parts.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import urlsplit
+
+from core.errors import ServiceAway
+from core.settings import SANDBOX, Settings
+from overstory.local import processes
+from overstory.local.home import locked
+from overstory.local.valkey import (
+    START_SECONDS,
+    VALKEY,
+    answers,
+    broker_folder,
+    broker_lives,
+    broker_marks,
+    comes_up,
+    program,
+    shut_down,
+    socket_path,
+    unrecorded_broker,
+)
+from workers.endpoints import Stack, read_stack, stack_file, write_stack
+
+
+@dataclass(slots=True)
+class SharedParts:
+    """The shared parts as one run sees them."""
+
+    home: Path
+    launched: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _users: IO[str] | None = None
+
+    def join(self, settings: Settings) -> Stack:
+        """Start what does not run yet and register as a user of it. Raises ServiceAway."""
+        with locked(_start_lock(self.home)):
+            self._users = _users_file(self.home).open("w")
+            stack = self._bring_up(settings, settings.uses_sandbox)
+            fcntl.flock(self._users, fcntl.LOCK_SH)
+        return stack
+
+    def revive(self, settings: Settings) -> None:
+        """Start again what died, at the same socket and port: other processes still use them."""
+        stack = read_stack(self.home)
+        if stack is None or not self._live(stack):
+            with locked(_start_lock(self.home)):
+                self._bring_up(settings, settings.endpoint_name == SANDBOX)
+
+    def leave(self) -> None:
+        """Stop using the parts; the last user stops them. A second call does nothing."""
+        if self._users is None:
+            return
+        with locked(_start_lock(self.home)):
+            fcntl.flock(self._users, fcntl.LOCK_UN)
+            if _is_unused(self._users):
+                end_shared(self.home)
+                self.kill_launched()  # they are our children: reap them
+            self._users.close()
+            self._users = None
+
+    def kill_launched(self) -> None:
+        for process in list(self.launched):
+            process.kill()
+            process.wait()
+
+    def rewrite(self, **changes: Any) -> None:
+        """Change fields of the record, if there is one."""
+        with locked(_start_lock(self.home)):
+            stack = read_stack(self.home)
+            if stack is not None:
+                write_stack(self.home, replace(stack, **changes))
+
+    def _bring_up(self, settings: Settings, with_sandbox: bool) -> Stack:
+        stack = self._broker(read_stack(self.home))
+        if with_sandbox:
+            stack = self._sandbox(stack, settings)
+        write_stack(self.home, stack)
+        return stack
+
+    def _live(self, stack: Stack) -> bool:
+        return broker_lives(self.home, stack) and (
+            stack.sandbox_pid is None or _sandbox_lives(self.home, stack)
+        )
+
+    def _broker(self, stack: Stack | None) -> Stack:
+        stack = stack or unrecorded_broker(self.home)
+        if stack is not None and comes_up(self.home, stack):
+            return stack
+        before = stack or Stack("", 0)
+        folder = broker_folder(self.home)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        socket = before.socket or socket_path(self.home)
+        config = folder / "valkey.conf"
+        config.write_text(VALKEY.format(socket=socket, folder=folder), encoding="utf-8")
+        log = folder / "valkey.log"
+
+        def record(pid: int) -> None:
+            write_stack(self.home, replace(before, socket=socket, broker_pid=pid))
+
+        process = self._launch([str(program()), str(config)], log, record)
+        deadline = time.monotonic() + START_SECONDS
+        while not answers(socket):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise ServiceAway(f"the embedded Valkey did not start: see {log}")
+            time.sleep(0.01)
+        return replace(before, socket=socket, broker_pid=process.pid)
+
+    def _sandbox(self, stack: Stack, settings: Settings) -> Stack:
+        if _sandbox_lives(self.home, stack):
+            if stack.sandbox_url is not None:
+                return stack
+            _end_sandbox(self.home, stack)  # its run was killed before it recorded the address
+        log = self.home / "logs" / "sandbox.log"
+
+        def record(pid: int) -> None:
+            write_stack(self.home, replace(stack, sandbox_pid=pid))
+
+        command = _sandbox_command(self.home, stack, settings)
+        process = self._launch(command, log, record, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        process.stdout.close()
+        if not line:
+            raise ServiceAway(f"the sandbox did not start: see {log}")
+        return replace(stack, sandbox_url=json.loads(line)["base_url"], sandbox_pid=process.pid)
+
+    def _launch(
+        self,
+        command: list[str],
+        log: Path,
+        record: Callable[[int], None],
+        stdout: int | None = None,
+    ) -> subprocess.Popen[bytes]:
+        """Start a part in its own session: Ctrl-C is for the command, which stops it in time."""
+        with log.open("ab") as out:
+            process = processes.recorded(command, record, out if stdout is None else stdout, out)
+        self.launched.append(process)
+        return process
+
+
+def end_unused(home: Path) -> list[str] | None:
+    """``end_shared`` if no run and no service uses the parts; None if one does."""
+    with locked(_start_lock(home)), _users_file(home).open("w") as users:
+        return end_shared(home) if _is_unused(users) else None
+
+
+def end_shared(home: Path) -> list[str]:
+    """End the recorded broker and sandbox of ``home``; returns the names of those that ran.
+
+    The record is deleted last, so a kill here leaves it for the next run.
+    """
+    stack = read_stack(home)
+    if stack is None:
+        return []
+    ended = []
+    if broker_lives(home, stack) or answers(stack.socket):
+        ended.append("Valkey")
+        shut_down(stack.socket)
+        processes.end(stack.broker_pid, *broker_marks(home, stack))
+    if _end_sandbox(home, stack):
+        ended.append("the sandbox")
+    stack_file(home).unlink(missing_ok=True)
+    return ended
+
+
+def _start_lock(home: Path) -> Path:
+    return home / "run" / "start.lock"
+
+
+def _users_file(home: Path) -> Path:
+    return home / "run" / "users.lock"
+
+
+def _is_unused(users: IO[str]) -> bool:
+    try:
+        fcntl.flock(users, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _sandbox_command(home: Path, stack: Stack, settings: Settings) -> list[str]:
+    """The sandbox enforces the account limits of our settings. It reuses the port it had."""
+    port = urlsplit(stack.sandbox_url).port if stack.sandbox_url else None
+    limits = settings.limits
+    return [
+        *(sys.executable, "-m", "overstory.sandbox", "--ledger", _sandbox_ledger(home)),
+        *("--port", str(port or 0), "--concurrency", str(limits.concurrency)),
+        *("--rpm", str(limits.rpm), "--tpm", str(limits.tpm)),
+    ]
+
+
+def _sandbox_ledger(home: Path) -> str:
+    """Its path identifies the process: it is in the command line."""
+    return str((home / "logs" / "sandbox.jsonl").resolve())
+
+
+def _sandbox_lives(home: Path, stack: Stack) -> bool:
+    return processes.lives(stack.sandbox_pid, _sandbox_ledger(home))
+
+
+def _end_sandbox(home: Path, stack: Stack) -> bool:
+    return processes.end(stack.sandbox_pid, _sandbox_ledger(home))
