@@ -253,7 +253,7 @@ CREATE TABLE endpoint_limits (
 	learned_at DOUBLE NOT NULL, 
 	message TEXT NOT NULL, 
 	CONSTRAINT pk_endpoint_limits PRIMARY KEY (endpoint, model, part), 
-	CONSTRAINT ck_endpoint_limits_ck_endpoint_limits_part_known CHECK (part IN ('images', 'tokens', 'bytes'))
+	CONSTRAINT ck_endpoint_limits_part_known CHECK (part IN ('images', 'tokens', 'bytes'))
 );
 
 INSERT INTO alembic_version VALUES ('0011')

@@ -146,7 +146,7 @@ def _insert_job_row(connection: Connection, job: NewJob, submitted: int) -> bool
     row = connection.execute(
         dialect.insert(Job)
         .values(
-            **asdict(job),
+            **{field.name: getattr(job, field.name) for field in fields(job)},
             status=JobStatus.RUNNING,
             submitted=submitted,
             served_images=images * job.weight,

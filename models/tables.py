@@ -60,7 +60,7 @@ class OptionsType(TypeDecorator[JobOptions]):
         return dialect.type_descriptor(JSONB() if dialect.name == "postgresql" else JSON())
 
     def process_bind_param(self, value: JobOptions | None, dialect: Dialect) -> Any:
-        return value.to_json() if isinstance(value, JobOptions) else value
+        return None if value is None else value.to_json()
 
     def process_result_value(self, value: Any, dialect: Dialect) -> JobOptions:
         return JobOptions.from_json(value)

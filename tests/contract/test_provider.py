@@ -35,6 +35,7 @@ from core.errors import (
     RequestRefused,
     ServiceAway,
     SlowDown,
+    TooMuch,
     WrongUsage,
 )
 from core.reply import Usage
@@ -366,8 +367,14 @@ CHAT_ERRORS: list[tuple[int, Any, type[OverstoryError], dict[str, Any]]] = [
         envelope(
             "The amount of images you provided exceeds the model's limitation", "images_too_may"
         ),
-        RequestRefused,
-        {"status": 400, "kind": "images_too_may", "moderation": False},
+        TooMuch,
+        {
+            "part": "images",
+            "most": None,
+            "status": 400,
+            "kind": "images_too_may",
+            "moderation": False,
+        },
     ),
     (
         400,
@@ -378,8 +385,8 @@ CHAT_ERRORS: list[tuple[int, Any, type[OverstoryError], dict[str, Any]]] = [
     (
         400,
         envelope("too long", "invalid_request_error", code="context_length_exceeded", param=None),
-        RequestRefused,
-        {"kind": "context_length_exceeded"},
+        TooMuch,
+        {"part": "tokens", "kind": "context_length_exceeded"},
     ),
     (
         400,
@@ -388,7 +395,7 @@ CHAT_ERRORS: list[tuple[int, Any, type[OverstoryError], dict[str, Any]]] = [
         {"kind": "BadRequestError", "message": "bad"},
     ),
     (400, {"error": "words"}, RequestRefused, {"kind": "http_400", "message": "words"}),
-    (413, b"<html><body>Too large</body></html>", RequestRefused, {"message": "Too large"}),
+    (413, b"<html><body>Too large</body></html>", TooMuch, {"part": "bytes", "most": None}),
     (422, {"detail": [{"loc": ["model"]}]}, RequestRefused, {"status": 422, "kind": "http_422"}),
     (408, b"", ProviderDown, {"status": 408, "sent": True}),
     (409, b"", ProviderDown, {"status": 409, "sent": True}),

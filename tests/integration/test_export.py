@@ -15,6 +15,7 @@ from pyarrow import parquet
 from sqlalchemy import insert
 
 from core.errors import WrongUsage
+from core.job_options import JobOptions
 from models.engine import Database
 from models.reads import export, pipeline
 from models.tables import Image, Job, Node
@@ -47,7 +48,13 @@ HOSTILE = [
 def written(database: Database, answers: list[Any], **options: Any) -> Export:
     """An export of a job whose images have ``answers``; None is an image that failed."""
     job = {"id": "j", "key": "j", "status": "partial", "ask": "?", "model": "m", "provider": "p"}
-    job |= {"endpoint": "e", "account": "a", "detail": "low", "options": options, "created_at": 1.0}
+    job |= {
+        "endpoint": "e",
+        "account": "a",
+        "detail": "low",
+        "options": JobOptions(**options),
+        "created_at": 1.0,
+    }
     node = {"job_id": "j", "kind": "leaf", "level": 0, "first_position": 1, "status": "done"}
     node |= {"last_position": len(answers), "pending": 0, "text": "[1] a red barn\n[2] two cows"}
     with database.write() as connection:

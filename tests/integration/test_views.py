@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from sqlalchemy import insert, text, update
 
+from core.job_options import JobOptions
 from models.engine import Database
 from models.reads import pipeline, views
 from models.tables import Call, Delivery, Image, Job, Node
@@ -60,7 +61,9 @@ def told(database: Database) -> Database:
     node |= {"status": "done", "started_at": AT, "finished_at": AT + 5}
     with database.write() as connection:
         connection.execute(
-            insert(Job).values(**job, **counts, **times, status="partial", options={}, answer="[2]")
+            insert(Job).values(
+                **job, **counts, **times, status="partial", options=JobOptions(), answer="[2]"
+            )
         )
         root = _id(connection, Node, **node, kind="branch", level=1, text="[2] two apples")
         leaf = _id(
