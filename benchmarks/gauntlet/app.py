@@ -1,4 +1,4 @@
-"""``celery -A benchmarks.gauntlet.app``: the product's app with the gauntlet's traps in it."""
+"""``celery -A benchmarks.gauntlet.app``: the product's app with fault injection."""
 
 from __future__ import annotations
 
