@@ -170,7 +170,7 @@ def _points() -> dict[str, Install]:
         "stored": lambda traps: _after(provider_files, "stored_all", traps),
         "image_uploaded": lambda traps: _after(state, "images_uploaded", traps),
         "claimed": lambda traps: _after(
-            admission, "take", traps, lambda result: not _is_wait(result)
+            admission, "take", traps, lambda result: not _is_number(result)
         ),
         "call": lambda traps: _provider(wiring, "chat", traps, before=True),
         "called": lambda traps: _provider(wiring, "chat", traps, before=False),
@@ -231,8 +231,7 @@ def _provider(wiring: Any, name: str, traps: list[_Trap], before: bool) -> None:
     wiring._provider = trapped  # noqa: SLF001
 
 
-def _is_wait(value: object) -> bool:
-    """Whether a claim returned seconds to wait instead of an admission."""
+def _is_number(value: object) -> bool:
     return isinstance(value, float)
 
 
