@@ -1,4 +1,4 @@
-"""Requests and their keys: the same question is the same request, any other is another."""
+"""Requests and their keys: equal requests have equal keys, different ones do not."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_changed_prompt_text_changes_the_key(monkeypatch):
     assert look_key() != before
 
 
-def test_what_is_sent_differs_from_what_is_hashed_in_the_addresses_alone():
+def test_the_sent_body_differs_from_the_hashed_one_only_in_image_urls():
     sent = look_body(ASK, ["stepfile://1", "stepfile://2", "stepfile://3"], whole=False)
     hashed = look_body(ASK, IMAGES, whole=False)
     for body in (sent, hashed):
@@ -98,7 +98,7 @@ def test_what_is_sent_differs_from_what_is_hashed_in_the_addresses_alone():
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
-def test_no_two_questions_share_a_key(one, other):
+def test_different_questions_have_different_keys(one, other):
     same = look_key(replace(ASK, question=one)) == look_key(replace(ASK, question=other))
     assert same == (one == other)
 
@@ -111,7 +111,7 @@ def test_reservations_cover_the_images_the_words_and_the_answer():
 
 
 @pytest.mark.parametrize("effort", [None, "low"])
-def test_reasoning_effort_is_sent_only_where_it_is_set(effort):
+def test_reasoning_effort_is_sent_only_when_set(effort):
     body = look_body(replace(ASK, reasoning_effort=effort), IMAGES, whole=False)
     assert body.get("reasoning_effort") == effort
     assert ("reasoning_effort" in body) == (effort is not None)
@@ -135,7 +135,7 @@ def test_a_further_question_repeats_the_first_request_to_the_byte():
     assert [m["role"] for m in third["messages"]] == ["system", *["user", "assistant"] * 2, "user"]
 
 
-def test_a_branch_is_told_the_conversation_and_a_leaf_only_what_was_asked():
+def test_a_branch_gets_the_conversation_and_a_leaf_only_the_questions():
     ask = replace(ASK, question="Which?", history=(("How many?", "Twelve [3]."),))
     branch = read_body(ask, ["[3] a note"], 4, whole=True)["messages"][-1]["content"]
     leaf = look_body(ask, ["u"], whole=False)["messages"][-1]["content"][-1]["text"]

@@ -1,4 +1,4 @@
-"""How often a waiting command looks at the database."""
+"""How often a waiting command reads the database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from overstory.local.wait import FAR_IMAGES, FAR_SECONDS, POLL_SECONDS, Looked
 
 
 class Stop(threading.Event):
-    """Nobody asks to stop, and no time is spent."""
+    """A stop event that is never set; waiting takes no real time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -25,7 +25,7 @@ class Stop(threading.Event):
 
 
 def pauses(monkeypatch: pytest.MonkeyPatch, *looks: Looked | ServiceAway) -> list[float]:
-    """How long the command waited after each look but the last, which is the end."""
+    """The command's waits after each read of the database, without the last read."""
     given = iter(looks)
 
     def look(*_: Any) -> Looked:
@@ -40,7 +40,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch, *looks: Looked | ServiceAway) -> lis
     return list(stop.pauses)
 
 
-def test_a_far_answer_is_looked_for_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_distant_answer_is_polled_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     far, near, unknown = (
         Looked(False, FAR_IMAGES + 1),
         Looked(False, FAR_IMAGES),
@@ -50,7 +50,7 @@ def test_a_far_answer_is_looked_for_less_often(monkeypatch: pytest.MonkeyPatch) 
     assert waited == [POLL_SECONDS, FAR_SECONDS, FAR_SECONDS, POLL_SECONDS, POLL_SECONDS]
 
 
-def test_a_database_that_is_away_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unavailable_database_is_polled_again(monkeypatch: pytest.MonkeyPatch) -> None:
     far, away = Looked(False, FAR_IMAGES + 1), ServiceAway("no database")
     assert pauses(monkeypatch, away, far, away, Looked(True, None)) == [
         POLL_SECONDS,

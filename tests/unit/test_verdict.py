@@ -1,4 +1,4 @@
-"""Judging a reply: what is recorded, what is asked again, and that asking again ends."""
+"""Judging a reply: what is recorded, what is retried, and that retries end."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def reply(text: str, finish: str = "stop") -> Reply:
         ("A cat [1]. A ghost [9].", "stop", LAST, Accepted("A cat [1].", 1)),
     ],
 )
-def test_a_reply_is_judged_by_its_words_and_by_what_was_tried(text, finish, variant, verdict):
+def test_a_reply_is_judged_by_its_text_and_the_attempts_so_far(text, finish, variant, verdict):
     assert judge(reply(text, finish), variant, KNOWN, None) == verdict
 
 
@@ -46,7 +46,7 @@ def test_a_reply_is_judged_by_its_words_and_by_what_was_tried(text, finish, vari
     ("replies", "kept"),
     [
         ([("", "stop"), ("", "length"), (" ", "stop")], None),
-        ([("A cat [1]. A ghost [9].", "stop"), ("", "stop")], None),  # a form is left
+        ([("A cat [1]. A ghost [9].", "stop"), ("", "stop")], None),  # an attempt is left
         (
             [("A cat. A ghost [9].", "stop"), ("", "stop"), ("", "stop")],
             Accepted("A cat.", 1),
@@ -56,18 +56,18 @@ def test_a_reply_is_judged_by_its_words_and_by_what_was_tried(text, finish, vari
         ([("", "stop"), ("Tw", "length"), ("", "stop")], Accepted("Tw", 0)),
     ],
 )
-def test_where_the_last_form_got_nothing_the_best_reply_before_is_kept(replies, kept):
+def test_if_the_last_attempt_got_nothing_the_best_earlier_reply_is_kept(replies, kept):
     assert salvage([reply(*each) for each in replies], KNOWN, None) == kept
 
 
-def test_numbers_of_the_request_are_recorded_as_positions_of_the_job():
+def test_request_numbers_are_recorded_as_job_positions():
     verdict = judge(reply("A cat [1], dogs [1, 2]."), FIRST, KNOWN, {1: 31, 2: 40})
     assert verdict == Accepted("A cat [31], dogs [31, 40].", 0)
 
 
 @pytest.mark.parametrize("text", ["", "A ghost [9].", "A cat [1"])
 @pytest.mark.parametrize("finish", ["stop", "length"])
-def test_asking_again_ends_after_three_forms(text, finish):
+def test_retries_end_after_three_attempts(text, finish):
     variant, verdicts = FIRST, []
     while len(verdicts) < ATTEMPTS_MAX:
         verdict = judge(reply(text, finish), variant, KNOWN, None)
@@ -80,7 +80,7 @@ def test_asking_again_ends_after_three_forms(text, finish):
     assert isinstance(verdicts[-1], Accepted) or not text
 
 
-def test_each_form_differs_from_the_one_before():
+def test_each_attempt_differs_from_the_one_before():
     assert FIRST.after("length") == Variant(1, ("length",))
     assert FIRST.after("empty") == Variant(1, ("length",))
     assert FIRST.after("citation") == Variant(0, ("citation",))
