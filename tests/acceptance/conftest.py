@@ -1,4 +1,4 @@
-"""The real command in real processes, against the real stand-in."""
+"""The real command in real processes, against the real sandbox."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ KEYS = count()
 
 
 def eventually(look: Callable[[], Any], seconds: float = 40.0) -> Any:
-    """As in tests.waiting, with the patience that whole commands need."""
+    """As in tests.waiting, with longer timeouts for complete commands."""
     return waiting.eventually(look, seconds)
 
 
 @dataclass
 class Ran:
-    """What a person has after the command: its exit status and both streams."""
+    """A command's result: exit status, stdout and stderr."""
 
     status: int
     out: str
@@ -42,13 +42,13 @@ class Ran:
 
     @property
     def result(self) -> dict[str, Any]:
-        """The one JSON object of --json."""
+        """The JSON object that --json prints."""
         value: dict[str, Any] = json.loads(self.out)
         return value
 
 
 class Person:
-    """Somebody with a key and a state folder of their own, who runs the command."""
+    """A user with their own key and state folder, who runs the command."""
 
     def __init__(self, home: Path, folder: Path, **settings: str) -> None:
         self.home = home
@@ -61,11 +61,11 @@ class Person:
         return os.environ | self.settings
 
     def start(self, *words: object, ask: str = ASK) -> subprocess.Popen[str]:
-        """The command as a terminal starts it: leading a process group of its own."""
+        """Start the command as a terminal does: as leader of its own process group."""
         return self.begin("run", *words, "--ask", ask)
 
     def begin(self, *words: object) -> subprocess.Popen[str]:
-        """Any command, started the same way."""
+        """Start any command in the same way."""
         program = Path(sys.executable).with_name("overstory")
         process = subprocess.Popen(
             [str(program), *map(str, words)],
@@ -84,7 +84,7 @@ class Person:
         return self.wait(self.start(*words, ask=ask))
 
     def say(self, *words: object) -> Ran:
-        """Any command, to its end."""
+        """Run any command to its end."""
         return self.wait(self.begin(*words))
 
     def wait(self, process: subprocess.Popen[str]) -> Ran:
@@ -93,7 +93,7 @@ class Person:
         return Ran(process.returncode, out, err)
 
     def processes(self, *, of: str = "") -> list[psutil.Process]:
-        """Living processes that were given our state folder; ``of``: with that in their words."""
+        """Living processes with our state folder; ``of``: with that text in their command line."""
         found = []
         for process in psutil.process_iter():
             try:
@@ -107,12 +107,14 @@ class Person:
         return found
 
     def clean_up(self) -> None:
-        for started in self.started:  # first, for a command starts again what dies under it
+        for (
+            started
+        ) in self.started:  # first, because a command restarts the processes that die under it
             started.kill()
             started.wait()
         stack = read_stack(self.home)
         if stack is not None and psutil.pid_exists(stack.broker_pid):
-            # a Valkey writes its title over its environment, so ``processes`` cannot know it
+            # Valkey overwrites its environment with its title, so ``processes`` does not find it
             psutil.Process(stack.broker_pid).kill()
         for process in self.processes():
             try:
@@ -124,12 +126,12 @@ class Person:
 
 
 def interrupt(process: subprocess.Popen[str]) -> None:
-    """Ctrl-C: the terminal tells the whole process group."""
+    """Ctrl-C: the terminal signals the entire process group."""
     os.killpg(process.pid, signal.SIGINT)
 
 
 class House:
-    """The stand-in, as one test sees it: counts from zero, no faults, one key."""
+    """The sandbox for one test: counts at zero, no faults, one key."""
 
     def __init__(self, process: SandboxProcess, key: str) -> None:
         self.process = process
@@ -140,7 +142,7 @@ class House:
         return self.process.stats()
 
     def image_counts(self) -> list[int]:
-        """Images of each call that was let in, largest first."""
+        """Images of each admitted call, largest first."""
         lines = [line for line in self.process.ledger() if line["account"] == self.account]
         return sorted((len(x["images"]) for x in lines if x["event"] == "start"), reverse=True)
 
@@ -156,7 +158,7 @@ def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]
 
 @pytest.fixture
 def house(_house: SandboxProcess) -> House:
-    """The limits are those of V0, the default tier: what is too much is refused and counted."""
+    """Has the limits of V0, the default tier; calls above them are refused and counted."""
     _house.configure(**SandboxConfig().model_dump(mode="json"))
     _house.reset()
     return House(_house, f"key-{next(KEYS)}")
@@ -173,7 +175,7 @@ def person(home: Path, tmp_path: Path, house: House) -> Iterator[Person]:
 
 @pytest.fixture
 def stranger(home: Path, tmp_path: Path) -> Iterator[Person]:
-    """Somebody without a key: the command brings its own sandbox."""
+    """A user without a key: the command starts its own sandbox."""
     person = Person(home, tmp_path)
     yield person
     person.clean_up()

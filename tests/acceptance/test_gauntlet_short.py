@@ -1,4 +1,4 @@
-"""The rows of the gauntlet that matter most, in their short form, through the gauntlet's own code.
+"""The most important rows of the gauntlet in short form, run by the gauntlet's own code.
 
 ``make gauntlet`` runs all of them in full.
 """
@@ -29,6 +29,6 @@ def bench() -> Iterator[Bench]:
 
 
 @pytest.mark.parametrize("row", SHORT)
-def test_the_row_holds(row: str, bench: Bench) -> None:
+def test_the_row_passes(row: str, bench: Bench) -> None:
     figures = ROWS[row](bench)
     assert not figures.broken, figures.as_json()
