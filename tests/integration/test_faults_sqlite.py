@@ -9,7 +9,7 @@ from benchmarks.gauntlet.scene import Bench
 from benchmarks.gauntlet.servers import Postgres
 
 
-def test_writers_never_meet_a_locked_database(tmp_path: Path) -> None:
+def test_writers_never_get_a_locked_database_error(tmp_path: Path) -> None:
     figures = writers(Bench(tmp_path, Postgres(tmp_path / "none"), seed=1, short=True))
     assert not figures.broken, figures.as_json()
     assert figures.notes["writes"] > 0

@@ -1,7 +1,7 @@
-"""Four processes, one server, real time: what a provider counting for itself would have seen.
+"""Four processes, one server, real time: the counts that a provider would have seen.
 
-Run as a program it is one of those processes: it makes its share of the calls and logs each to a
-file, in the machine's monotonic time, which all processes share.
+Run as a program, this file is one of those processes: it makes its share of the calls and logs each
+to a file, in the machine's monotonic time, which all processes share.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def most_in_flight(calls: list[Call]) -> int:
 
 @pytest.fixture(scope="module")
 def valkey() -> Iterator[ValkeyServer]:
-    from benchmarks.ports import free_port  # this file also runs by itself, as a caller
+    from benchmarks.ports import free_port  # this file also runs as a program, as a caller
 
     with ValkeyServer(free_port(), config={"save": ""}) as server:
         yield server
@@ -69,7 +69,7 @@ def valkey() -> Iterator[ValkeyServer]:
 
 @dataclass(frozen=True)
 class Load:
-    """What the processes do together."""
+    """The load that all processes make together."""
 
     limits: AccountLimits
     calls: int
@@ -86,7 +86,7 @@ SLOTS_BIND = Load(AccountLimits(10, 10**6, 10**9), calls=300, tokens=100, latenc
 def processes(
     valkey: ValkeyServer, tmp_path: Path, load: Load
 ) -> Iterator[list[subprocess.Popen[str]]]:
-    """The callers, started at once when all are ready."""
+    """The caller processes, started together when all are ready."""
     share = {**job(valkey, tmp_path, load), "calls": load.calls // PROCESSES}
     callers = [spawn({**share, "log": str(tmp_path / f"{n}.log")}) for n in range(PROCESSES)]
     try:
@@ -130,7 +130,7 @@ def tell(caller: subprocess.Popen[str], word: str) -> None:
 
 
 def logged(tmp_path: Path, tokens: int) -> list[Call]:
-    """Each call of every log; a call without a reply died with its caller, at its last line."""
+    """Every logged call; one without a reply ended with its caller, at the caller's last line."""
     calls = []
     for log in tmp_path.glob("*.log"):
         lines = [line.split() for line in log.read_text().splitlines()]
@@ -151,7 +151,7 @@ def assert_no_violation(calls: list[Call], limits: AccountLimits) -> None:
 
 
 def use(calls: list[Call], load: Load) -> float:
-    """How much of the binding limit was used, 1 being all of it all the time."""
+    """The used share of the binding limit; 1 is full use all the time."""
     if load is SLOTS_BIND:
         elapsed = max(c.replied for c in calls) - min(c.arrived for c in calls)
         return sum(c.replied - c.arrived for c in calls) / elapsed / load.limits.concurrency
@@ -162,7 +162,7 @@ def use(calls: list[Call], load: Load) -> float:
 
 
 @pytest.mark.parametrize("load", [RPM_BINDS, TPM_BINDS, SLOTS_BIND], ids=["rpm", "tpm", "slots"])
-def test_four_processes_use_the_limit_and_never_pass_it(
+def test_four_processes_use_the_limit_and_never_exceed_it(
     valkey: ValkeyServer, tmp_path: Path, load: Load
 ) -> None:
     with processes(valkey, tmp_path, load) as callers:
@@ -173,7 +173,7 @@ def test_four_processes_use_the_limit_and_never_pass_it(
     assert use(calls, load) >= 0.95
 
 
-def test_a_killed_process_passes_no_limit_and_stops_nobody(
+def test_a_killed_process_exceeds_no_limit_and_stops_no_other(
     valkey: ValkeyServer, tmp_path: Path
 ) -> None:
     load = Load(AccountLimits(12, 400, 10**9), calls=600, tokens=100, latency=0.05)
@@ -186,7 +186,7 @@ def test_a_killed_process_passes_no_limit_and_stops_nobody(
     assert_no_violation(calls, load.limits)
 
 
-def test_the_slots_of_a_killed_holder_are_back_after_their_time(
+def test_the_slots_of_a_killed_process_are_free_after_their_ttl(
     valkey: ValkeyServer, tmp_path: Path
 ) -> None:
     limits = AccountLimits(20, 10**6, 10**9)
@@ -202,7 +202,7 @@ def test_the_slots_of_a_killed_holder_are_back_after_their_time(
     with closing(limiter):
         wait_until(lambda: admits(limiter, "mine-0"))
         assert time.monotonic() - held >= 0.8
-        for n in range(1, 20):  # the last was taken a little later than the first
+        for n in range(1, 20):  # the last slot was taken a little later than the first
             wait_until(lambda n=n: admits(limiter, f"mine-{n}"))
         assert time.monotonic() - held <= 3
         assert isinstance(limiter.acquire("over", 1, 60), Wait)
@@ -227,7 +227,7 @@ def lines_of(path: Path) -> int:
 
 
 class Caller:
-    """One process: threads that each ask, call and settle until the share is done."""
+    """One process: threads that acquire, call and settle until its share is done."""
 
     def __init__(self, task: dict[str, Any]) -> None:
         self.task = task
