@@ -1,12 +1,12 @@
-"""Mutated real files through ``prepare``: every outcome a prepared image or a coded refusal.
+"""Fuzz ``prepare`` with mutated real files: it must return an image or refuse with a code.
 
     python -m benchmarks.fuzz_images [--mutations 20000] [--seed 1] [--workers 2]
     python -m benchmarks.fuzz_images --accelerator vips --mutations 5000
 
-With an accelerator, what comes of a file with and without it must be the same, in a word.
-Mutation number n of a seed is always the same bytes, so a finding is repeated with ``--only n``.
-Workers are processes: a crash kills one, a hang has it killed, and both are findings (exit 1).
-The default run takes some minutes.
+With an accelerator, the outcome of a file (one word) must be the same with and without it.
+Mutation number n of a seed always has the same bytes, so ``--only n`` repeats a finding.
+Workers are processes: one that crashes is replaced, one that hangs is killed and replaced. Both are
+findings (exit status 1). The default run takes some minutes.
 """
 
 from __future__ import annotations
@@ -102,9 +102,9 @@ def mutated(number: int, seed: int, files: list[tuple[str, bytes]]) -> tuple[str
 
 
 def originals(accelerator: Accelerator) -> list[tuple[str, bytes]]:
-    """The good files of the corpus, in small, so that the run is about parsing.
+    """The valid files of the corpus, small, so that parsing takes most of the time.
 
-    An accelerator gets those it may read, at a size at which it is asked.
+    With an accelerator: only the formats that it reads, large enough that it is used.
     """
     accelerated = accelerator != "none"
     corpus.WIDTH, corpus.HEIGHT = (1680, 1200) if accelerated else (240, 176)
@@ -120,7 +120,7 @@ def originals(accelerator: Accelerator) -> list[tuple[str, bytes]]:
 
 
 def outcome(path: Path, number: int, accelerator: Accelerator) -> str:
-    """What came of a file, in a word. Anything but ImageRefused is a crash."""
+    """The outcome of a file, as one word. Any exception but ImageRefused is a crash."""
     word = outcome_with(path, number, accelerator)
     if accelerator != "none" and (without := outcome_with(path, number, "none")) != word:
         return f"DIFFERS: {word}, without {accelerator} {without}"
@@ -134,14 +134,14 @@ def outcome_with(path: Path, number: int, accelerator: Accelerator) -> str:
         page = 1 + number % pages
         prepare(path, detail=detail, limits=LIMITS, page=page, accelerator=accelerator)
     except ImageRefused as refused:
-        return f"refused: {refused.code}" if refused.reason else "refused without words"
+        return f"refused: {refused.code}" if refused.reason else "refused without a reason"
     except BaseException as error:
         return f"CRASH: {type(error).__name__}: {error}"
     return "prepared"
 
 
 def work(numbers: range, seed: int, accelerator: Accelerator, current: Any, results: Any) -> None:
-    """Mutations one by one; ``current`` says which one and since when."""
+    """Try the mutations one by one; ``current`` holds the number and the start time of each."""
     faulthandler.enable()
     files = originals(accelerator)
     with tempfile.TemporaryDirectory() as folder:
@@ -158,7 +158,7 @@ def work(numbers: range, seed: int, accelerator: Accelerator, current: Any, resu
 
 @dataclass
 class Worker:
-    """A process, what it works on, and what is left after it."""
+    """A process, its mutations, and the one it works on."""
 
     process: SpawnProcess
     numbers: range
@@ -170,7 +170,7 @@ class Worker:
 
 
 class Run:
-    """All processes of a run; each that dies is replaced, from the next mutation on."""
+    """All processes of a run; a new one continues after the mutation that ended another."""
 
     def __init__(self, seed: int, accelerator: Accelerator) -> None:
         self._context = multiprocessing.get_context("spawn")
@@ -213,7 +213,7 @@ class Run:
         while time.monotonic() < deadline:
             try:
                 number, word, value = self._results.get(timeout=0.1)
-            except Exception:  # queue.Empty, or half a message of a killed worker
+            except Exception:  # queue.Empty, or a partial message of a killed worker
                 continue
             if number < 0:
                 self.peak_mb = max(self.peak_mb, value)

@@ -1,4 +1,4 @@
-"""The account limiter alone: speed, memory at V5, and violations counted by brute force.
+"""The account limiter alone: speed, memory at V5, and limit violations counted by brute force.
 
     python -m benchmarks.limiter
 
@@ -41,7 +41,7 @@ NAMES = (f"bench-{n}" for n in count())
 
 
 class Filled:
-    """An account with ``in_flight`` calls running and something leaving at every tick."""
+    """An account with ``in_flight`` running calls; at every tick an entry leaves the window."""
 
     def __init__(
         self, valkey: ValkeyServer, limits: AccountLimits, in_flight: int, calls: int
@@ -78,16 +78,18 @@ def reset(valkey: ValkeyServer) -> None:
 def memory(valkey: ValkeyServer) -> None:
     before = used_memory(valkey)
     full = Filled(valkey, V5, in_flight=9_999, calls=20_400)
-    for n in range(30_000):  # with those above, what V5 ends in the 10 s that an end is remembered
+    for n in range(
+        30_000
+    ):  # with the calls above: all that V5 can end in 10 s, while ends are kept
         full.call(f"ended-{n}")
-    whole = used_memory(valkey) - before
+    grown = used_memory(valkey) - before
     full.limiter.close()
-    print(f"memory at V5: {whole / 1e6:.1f} MB with 10,000 in flight, every tick of the window in")
-    print("  use, and the leases ended in the last 10 s; it does not grow with the requests")
+    print(f"memory at V5: {grown / 1e6:.1f} MB with 10,000 in flight, every tick of the window in")
+    print("  use, and the leases that ended in the last 10 s; more requests do not add memory")
 
 
 def step_cost(valkey: ValkeyServer) -> None:
-    """The server's time a step must not grow with what the account holds."""
+    """The server's time for a step must not grow with the number of calls in the account."""
     for name, limits, in_flight, calls, pace in (
         ("V0, nearly empty", tier("V0"), 0, 1, 0.7),
         ("V5, 10,000 in flight, 10,000 ticks", V5, 9_990, 20_400, 0.006),
@@ -98,7 +100,7 @@ def step_cost(valkey: ValkeyServer) -> None:
             full.now += pace
             full.call(f"more-{n}")
         full.limiter.close()
-        print(f"server time a step, {name}: {server_microseconds(valkey):.0f} us")
+        print(f"server time per step, {name}: {server_microseconds(valkey):.0f} us")
 
 
 def speed(valkey: ValkeyServer, threads: int) -> None:
@@ -119,7 +121,7 @@ def speed(valkey: ValkeyServer, threads: int) -> None:
     limiter.close()
     cuts = statistics.quantiles(times, n=100)
     print(
-        f"{threads} thread(s): {len(times) / SECONDS:,.0f} acquire + settle a second; "
+        f"{threads} thread(s): {len(times) / SECONDS:,.0f} acquire + settle per second; "
         f"acquire p50 {cuts[49] * 1e3:.2f} ms, p99 {cuts[98] * 1e3:.2f} ms"
     )
 
@@ -144,7 +146,7 @@ def violations(valkey: ValkeyServer, name: str, load: Load) -> None:
     requests = most_in_a_window([(c.arrived, 1) for c in calls], WINDOW)
     tokens = most_in_a_window([(c.arrived, c.tokens) for c in calls], WINDOW)
     print(
-        f"{PROCESSES} processes, {name} binds: in flight {most_in_flight(calls)} of "
+        f"{PROCESSES} processes, {name} is the limit: in flight {most_in_flight(calls)} of "
         f"{load.limits.concurrency}, requests {requests} of {load.limits.rpm:,}, tokens "
         f"{tokens:,} of {load.limits.tpm:,}; use {use(calls, load):.1%}"
     )

@@ -1,10 +1,10 @@
-"""The account end to end: real Celery workers under kills, judged by the stand-in's own counts.
+"""Account limits end to end: real Celery workers are killed; the sandbox counts its own calls.
 
     python -m benchmarks.limits [ROW ...] [--short]
 
-Rows: V0, V1, V3 (each tier's binding limit, first calm, then with kills and a broker restart),
-refused, halved, quota, inline, late. Windows are scaled in time; the limits are those of the newest
-table. Exit status 1 when a row breaks what it promises.
+Rows: V0, V1, V3 (the tier's binding limit, first without faults, then with kills and a broker
+restart), refused, halved, quota, inline, late. Windows are scaled in time; the limits are those of
+the newest table. Exit status 1 when a row fails.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Load:
     windows: int  # of each phase
     latency_seconds: float
     images: int  # of one request
-    calls_a_window: int  # at most, to have enough to ask
+    calls_a_window: int  # at most, to prepare enough requests
     processes: int = 8
 
     @property
@@ -68,7 +68,7 @@ LOADS = {
 
 
 def tier_row(bench: Bench, load: Load) -> Figures:
-    """The limits of a tier, used whole while it is calm and never passed, whatever dies."""
+    """A tier's limit is used fully without faults, and never exceeded when processes die."""
     title = f"{load.tier} of the newest table, {load.binds} binds, {load.processes} processes"
     with scene(bench, load.plan(), load.tier, title) as stage:
         calls = 2 * (load.windows + 2) * load.calls_a_window
@@ -77,7 +77,7 @@ def tier_row(bench: Bench, load: Load) -> Figures:
         time.sleep(load.windows * load.window_seconds + 2 * load.latency_seconds)
         share = used(stage, load)
         stage.figures.notes["used"] = f"{share:.1%}"
-        stage.figures.expect(share >= USED, f"{share:.1%} of {load.binds} used while calm")
+        stage.figures.expect(share >= USED, f"{share:.1%} of {load.binds} used without faults")
         before = stage.endpoint.stats()["calls"]
         kills(stage, load.windows * load.window_seconds)
         stage.figures.notes["calls with kills"] = stage.endpoint.stats()["calls"] - before
@@ -86,7 +86,7 @@ def tier_row(bench: Bench, load: Load) -> Figures:
 
 
 def used(stage: Scene, load: Load) -> float:
-    """The share of the binding limit that was used over whole windows from the first call on."""
+    """The share of the binding limit that was used, over full windows from the first call."""
     lines = stage.endpoint.ledger()
     starts = {x["id"]: x["time"] for x in lines if x["event"] == "start"}
     replies = [x for x in lines if x["event"] == "reply" and x["status"] == 200]
@@ -101,7 +101,7 @@ def used(stage: Scene, load: Load) -> float:
             if starts[x["id"]] < begin + span
         )
         return tokens / load.windows / load.limits.tpm
-    begin, span = begin + span / 4, span * 3 / 4  # while the slots fill, no worker is to blame
+    begin, span = begin + span / 4, span * 3 / 4  # skip the first quarter, in which the slots fill
     held = sum(
         max(0.0, min(x["time"], begin + span) - max(starts[x["id"]], begin)) for x in replies
     )
@@ -109,7 +109,7 @@ def used(stage: Scene, load: Load) -> float:
 
 
 def refused_row(bench: Bench) -> Figures:
-    """Everything is refused for a while: nothing fails, and one probe a second is sent."""
+    """Every call is answered 429 for a while: no image fails, one probe per second is sent."""
     load = LOADS["V0"]
     with scene(bench, load.plan(), "refused", "100 % 429 for a while, then recovery") as stage:
         prefill(stage, load.images, 240)
@@ -117,7 +117,7 @@ def refused_row(bench: Bench) -> Figures:
         stage.endpoint.configure(always_429=True)
         began = time.time()
         probing = lambda: stage.services.limiter.state().probe_seconds is not None  # noqa: E731
-        until(probing, 30.0, "the account is seen to be refused")
+        until(probing, 30.0, "the limiter pauses the account")
         settled = time.time()
         time.sleep(bench.scaled(20, 6))
         stage.endpoint.configure(always_429=False)
@@ -127,20 +127,20 @@ def refused_row(bench: Bench) -> Figures:
         probes = [at for at in times if settled < at <= ended]
         most = max((sum(at <= t < at + 1.0 for t in probes) for at in probes), default=0)
         stage.figures.notes |= {
-            "429 before it was seen": sum(began <= at <= settled for at in times),
-            "probes": f"{len(probes)} in {ended - settled:.0f} s, {most} a second at most",
+            "429 before the pause": sum(began <= at <= settled for at in times),
+            "probes": f"{len(probes)} in {ended - settled:.0f} s, at most {most} per second",
             "failed images": judge.count(stage.services.database, "images", "status = 'failed'"),
         }
         stage.figures.expect(most <= 1, f"{most} probes in a second")
         stage.figures.expect(
-            stage.figures.notes["failed images"] == 0, "images failed for being early"
+            stage.figures.notes["failed images"] == 0, "images failed because of a 429"
         )
         stage.figures.calls = stage.endpoint.stats()["paid"]
         return stage.figures
 
 
 def halved_row(bench: Bench) -> Figures:
-    """The requests a window are halved without notice."""
+    """The provider halves the requests per window without notice."""
     load = LOADS["V0"]
     with scene(bench, load.plan(), "halved", "RPM halved without notice") as stage:
         windows = bench.scaled(7, 3)
@@ -155,18 +155,20 @@ def halved_row(bench: Bench) -> Figures:
         late = sum(at > settled for at in refusals(stage))
         calls = stage.endpoint.stats()["calls"] - before + late
         stage.figures.notes |= {
-            "429 while it settled": sum(began <= at <= settled for at in refusals(stage)),
+            "429 while adapting": sum(began <= at <= settled for at in refusals(stage)),
             "429 after": f"{late} of {calls} calls",
             "used after": f"{(calls - late) / windows / half:.1%} of the half",
             "failed images": judge.count(stage.services.database, "images", "status = 'failed'"),
         }
-        stage.figures.expect(late < 0.01 * calls, f"{late} of {calls} calls refused, once settled")
+        stage.figures.expect(
+            late < 0.01 * calls, f"{late} of {calls} calls answered 429 after adapting"
+        )
         stage.figures.calls = calls
         return stage.figures
 
 
 def quota_row(bench: Bench, inline: bool = False) -> Figures:
-    """A set five times the file quota; ``inline``: what finds no place goes inside its request."""
+    """A set of five times the file quota; ``inline``: images above it go inside the request."""
     images, quota = bench.scaled(5000, 1000), bench.scaled(1000, 200)
     design = Plan(
         limits=AccountLimits(40, 6000, 10**9),
@@ -181,7 +183,7 @@ def quota_row(bench: Bench, inline: bool = False) -> Figures:
             "inline_when_full": inline,
         },
     )
-    title = f"{images:,} images with a quota of {quota:,} files" + ", else inline" * inline
+    title = f"{images:,} images with a quota of {quota:,} files" + ", then inline" * inline
     with scene(bench, design, "inline" if inline else "quota", title) as stage:
         stage.submit(images)
         stage.finish(900.0)
@@ -195,10 +197,10 @@ def quota_row(bench: Bench, inline: bool = False) -> Figures:
         }
         notes = stage.figures.notes
         again = notes["uploads"] - notes["contents"]
-        stage.figures.expect(again == 0, f"{again} contents were uploaded twice")
+        stage.figures.expect(again == 0, f"{again} images were uploaded twice")
         if not inline:
-            stage.figures.expect(notes["uploads"] == images, "a content was not uploaded")
-        stage.figures.expect(notes["most files at once"] <= quota, "the quota was passed")
+            stage.figures.expect(notes["uploads"] == images, "an image was not uploaded")
+        stage.figures.expect(notes["most files at once"] <= quota, "the quota was exceeded")
         stage.figures.expect(notes["uploads refused"] == 0, "an upload was refused")
         stage.figures.expect(notes["included"] == images, "an image is missing")
         stage.figures.calls = seen["paid"]
@@ -206,7 +208,7 @@ def quota_row(bench: Bench, inline: bool = False) -> Figures:
 
 
 def late_row(bench: Bench) -> Figures:
-    """Twenty images behind many."""
+    """A job of twenty images starts while a large job runs; it may take 1.5 times as long."""
     many = bench.scaled(10_000, 1_200)
     design = Plan(
         limits=tier("b:V0"),
@@ -225,11 +227,11 @@ def late_row(bench: Bench) -> Figures:
             "alone": f"{alone:.1f} s",
             "behind": " ".join(f"{seconds:.1f}" for seconds in behind) + " s",
             "ratio": f"{worst / alone:.2f}",
-            "of the large job done": judge.count(
+            "images done of the large job": judge.count(
                 stage.services.database, "images", "status = 'included'"
             ),
         }
-        stage.figures.expect(worst <= 1.5 * alone, f"{worst / alone:.2f} of its time alone")
+        stage.figures.expect(worst <= 1.5 * alone, f"{worst / alone:.2f} times as long as alone")
         stage.figures.calls = stage.endpoint.stats()["paid"]
         return stage.figures
 
@@ -257,13 +259,13 @@ def timed(stage: Scene, images: int, first: int) -> float:
 
 
 def refusals(stage: Scene) -> list[float]:
-    """When the endpoint answered 429."""
+    """The times at which the endpoint answered 429."""
     lines = stage.endpoint.ledger()
     return [x["time"] for x in lines if x["event"] == "reply" and x["status"] == 429]
 
 
 def uploads_refused(stage: Scene) -> int:
-    """Lines of the workers' logs in which the provider would not take a file."""
+    """How many times the provider refused a file, from the logs of the upload workers."""
     logs = stage.folder.glob("upload*.log")
     return sum(log.read_text().count("store.refused") for log in logs)
 
@@ -272,8 +274,8 @@ def uploads_refused(stage: Scene) -> int:
 
 
 def show(figures: Figures) -> None:
-    word = "holds" if figures.passed else "BROKEN"
-    print(f"{figures.row:8} {word}  {figures.title}")
+    verdict = "ok" if figures.passed else "FAIL"
+    print(f"{figures.row:8} {verdict:4}  {figures.title}")
     print(
         f"{'':10}{figures.calls} calls, {figures.kills} kills, {figures.seconds:.0f} s,"
         f" load {os.getloadavg()[0]:.1f}"
@@ -289,13 +291,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("rows", nargs="*", choices=[*ROWS, []], help="default: all of them")
     parser.add_argument("--short", action="store_true", help="smaller sets, fewer windows")
-    given = parser.parse_args()
+    args = parser.parse_args()
     passed = True
     with tempfile.TemporaryDirectory(prefix="overstory-limits-") as folder:
         postgres = Postgres(Path(folder) / "postgres")
-        for name in given.rows or ROWS:
+        for name in args.rows or ROWS:
             began = time.monotonic()
-            figures = ROWS[name](Bench(Path(folder), postgres, 1, given.short))
+            figures = ROWS[name](Bench(Path(folder), postgres, 1, args.short))
             figures.seconds = time.monotonic() - began
             show(figures)
             passed &= figures.passed

@@ -1,9 +1,9 @@
-"""Calls in flight in one process: threads, gevent and asyncio, by CPU a call and added latency.
+"""Concurrent calls in one process with threads, gevent and asyncio: CPU per call, added latency.
 
     python -m benchmarks.pools [--calls-each 3] [--in-flight 5 40 200 1000]
 
-Each cell is a process of its own that keeps so many calls of one second in flight, each with 60
-file ids, against a server in another process that does nothing but wait. Needs the bench group.
+Each measurement runs in its own process, which keeps that many calls in flight. A call lasts one
+second and carries 60 file ids; the server, in another process, only waits. Needs the bench group.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ REPLY = json.dumps(
 
 
 async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Keep-alive HTTP, as little of it as the clients need."""
+    """Minimal keep-alive HTTP, enough for the clients here."""
     head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
     try:
         while True:
@@ -60,7 +60,7 @@ async def serve() -> None:
     await server.serve_forever()
 
 
-# ---- the clients: each makes calls, and returns how long each took
+# ---- the clients: each makes calls and returns their durations in seconds
 
 
 def body() -> dict[str, Any]:
@@ -78,11 +78,11 @@ def blocking(url: str, in_flight: int) -> Callable[[int], float]:
     from core.settings import load
 
     provider = Provider(load(api_key="k" * 12, base_url=url), max_connections=in_flight)
-    asked = body()
+    request = body()
 
     def call(number: int) -> float:
         start = time.perf_counter()
-        provider.chat(asked)
+        provider.chat(request)
         return time.perf_counter() - start
 
     return call
@@ -110,12 +110,12 @@ def asyncios(url: str, in_flight: int, calls: int) -> list[float]:
         limits = httpx2.Limits(max_connections=in_flight, max_keepalive_connections=in_flight)
         http = httpx2.AsyncClient(limits=limits, timeout=60.0)
         api = openai.AsyncOpenAI(api_key="k", base_url=url, max_retries=0, http_client=http)
-        places, asked = asyncio.Semaphore(in_flight), body()
+        slots, request = asyncio.Semaphore(in_flight), body()
 
         async def call() -> float:
-            async with places:
+            async with slots:
                 start = time.perf_counter()
-                content = json.dumps(asked, ensure_ascii=False).encode()
+                content = json.dumps(request, ensure_ascii=False).encode()
                 reply = await api.post(
                     "/chat/completions", cast_to=httpx2.Response, content=content,
                     options={"headers": {"Content-Type": "application/json"}},
@@ -128,25 +128,25 @@ def asyncios(url: str, in_flight: int, calls: int) -> list[float]:
     return asyncio.run(run())
 
 
-def measure(way: str, url: str, in_flight: int, each: int) -> None:
-    """In the child: one round to open the connections, then the rounds that count."""
+def measure(way: str, url: str, in_flight: int, rounds: int) -> None:
+    """In the child: a few calls to warm up, then ``rounds`` measured rounds; prints JSON."""
     if way == "gevent":
         from gevent import monkey
 
         monkey.patch_all()
     run = {"threads": threads, "gevent": gevents, "asyncio": asyncios}[way]
-    run(url, min(in_flight, 5), 5)  # what is loaded on first use
+    run(url, min(in_flight, 5), 5)  # load what is imported on first use
     before = resource.getrusage(resource.RUSAGE_SELF)
-    times = run(url, in_flight, in_flight * each)
+    times = run(url, in_flight, in_flight * rounds)
     after = resource.getrusage(resource.RUSAGE_SELF)
     spent = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    found = {
+    figures = {
         "cpu_ms": 1e3 * spent / len(times),
         "late_ms": 1e3 * (statistics.median(times) - SECONDS),
         "late_max_ms": 1e3 * (max(times) - SECONDS),
         "rss_mb": after.ru_maxrss / 1024,
     }
-    print(json.dumps(found))
+    print(json.dumps(figures))
 
 
 # ---- the command
@@ -159,31 +159,31 @@ def main() -> None:
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--way", choices=WAYS, help=argparse.SUPPRESS)
     parser.add_argument("--url", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.serve:
+    args = parser.parse_args()
+    if args.serve:
         asyncio.run(serve())
-    elif given.way:
-        measure(given.way, given.url, given.in_flight[0], given.calls_each)
+    elif args.way:
+        measure(args.way, args.url, args.in_flight[0], args.calls_each)
     else:
-        table(given.in_flight, given.calls_each)
+        table(args.in_flight, args.calls_each)
 
 
-def table(sizes: list[int], each: int) -> None:
-    words = [sys.executable, "-m", "benchmarks.pools"]
-    server = subprocess.Popen([*words, "--serve"], stdout=subprocess.PIPE, text=True)
+def table(sizes: list[int], rounds: int) -> None:
+    command = [sys.executable, "-m", "benchmarks.pools"]
+    server = subprocess.Popen([*command, "--serve"], stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
     url = f"http://127.0.0.1:{int(server.stdout.readline())}/v1"
     try:
-        print("in flight  way      CPU a call  late (median)  late (worst)    memory   load")
+        print("in flight  way      CPU / call  delay (median)  delay (max)   memory   load")
         for size in sizes:
             for way in WAYS:
-                cell = [*words, "--way", way, "--url", url, "--calls-each", str(each)]
+                cell = [*command, "--way", way, "--url", url, "--calls-each", str(rounds)]
                 cell += ["--in-flight", str(size)]
                 out = subprocess.run(cell, capture_output=True, text=True, check=True).stdout
-                found = json.loads(out.splitlines()[-1])
+                figures = json.loads(out.splitlines()[-1])
                 print(
-                    f"{size:9}  {way:8} {found['cpu_ms']:7.2f} ms  {found['late_ms']:10.0f} ms"
-                    f"  {found['late_max_ms']:9.0f} ms  {found['rss_mb']:5.0f} MB"
+                    f"{size:9}  {way:8} {figures['cpu_ms']:7.2f} ms  {figures['late_ms']:10.0f} ms"
+                    f"  {figures['late_max_ms']:9.0f} ms  {figures['rss_mb']:5.0f} MB"
                     f"  {os.getloadavg()[0]:5.1f}",
                     flush=True,
                 )

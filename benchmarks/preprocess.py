@@ -1,11 +1,11 @@
-"""Images a second and core: ours beside plain Pillow, libvips, and the bare decode and encode.
+"""Images per second and core: ours, plain Pillow, libvips, and only decode and encode.
 
     python -m benchmarks.preprocess [--seconds 6] [--detail low] [--format jpeg]
 
-Each contender runs in a process of its own, alone on one core, on the same files; rounds alternate
-so that load from elsewhere hits all of them. CPU time counts. SSIM (of luma, on the sent size) is
-against floats: full decode, one LANCZOS pass. Peak memory is what a process grew by beyond its
-imports. Exit status 1 if a target of issue 3 is missed (JPEG at low detail only).
+Each contender runs in its own process on one core, on the same files. Rounds alternate, so that
+other load affects all of them. CPU time counts. SSIM (of luma, at the sent size) compares with a
+full decode and one LANCZOS pass in floats. Peak memory is a process's growth after its imports.
+Exit status 1 if a target of issue 3 is missed (checked for JPEG at low detail only).
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def thumbnail(path: Path, detail: Detail) -> bytes:
 
 
 def bare(path: Path, detail: Detail) -> bytes:
-    """Nothing but the scaled decode (1000 x 750 of 4000 x 3000 at low) and the encode."""
+    """Only the scaled decode (1000 x 750 of 4000 x 3000 at low detail) and the encode."""
     with Image.open(path) as image:
         image.draft(None, plan_resize(*image.size, detail))
         return _jpeg(image)
@@ -71,7 +71,7 @@ def bare(path: Path, detail: Detail) -> bytes:
 def vips(path: Path, detail: Detail) -> bytes:
     import pyvips
 
-    pyvips.cache_set_max(0)  # else the second look at a file is no work at all
+    pyvips.cache_set_max(0)  # without it, reading a file again costs nothing
     header = pyvips.Image.new_from_file(str(path))
     width, height = plan_resize(header.width, header.height, detail)
     image = pyvips.Image.thumbnail(str(path), width, height=height)
@@ -98,7 +98,7 @@ CONTENDERS: dict[str, Contender] = {
 
 
 def picture(seed: int, grain: float = 2.0) -> Image.Image:
-    """12 megapixels with detail at every scale, edges, small print and sensor noise."""
+    """12 megapixels with detail at every scale, edges, small text and sensor noise."""
     rng = np.random.default_rng(seed)
     luma = sum(_octave(rng, 2**power) * 2 ** (power * 0.8) for power in range(9))
     hue = [sum(_octave(rng, 2**power) * 2**power for power in (5, 7, 9)) for _ in range(3)]
@@ -139,7 +139,7 @@ def write(folder: Path, kind: str, count: int, grain: float) -> list[Path]:
 
 
 def serve(name: str, paths: list[Path], detail: Detail, pipe: Connection) -> None:
-    """In a process of its own: images done and CPU seconds for each wish of seconds."""
+    """In the child: for each number of seconds received, send images done, CPU seconds, peak MB."""
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     contender, before = CONTENDERS[name], _peak_mb()
@@ -154,7 +154,7 @@ def serve(name: str, paths: list[Path], detail: Detail, pipe: Connection) -> Non
 
 
 def _peak_mb() -> float:
-    """Of this program alone: ru_maxrss would start at what the parent had when it forked."""
+    """Peak of this program alone: ru_maxrss starts with the parent's memory at the fork."""
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
@@ -165,7 +165,7 @@ def _peak_mb() -> float:
 def measure(
     names: list[str], paths: list[Path], detail: Detail, seconds: float
 ) -> dict[str, tuple[float, float]]:
-    """name -> (median milliseconds of CPU an image, peak MB over its imports)."""
+    """name -> (median CPU milliseconds per image, peak MB above its imports)."""
     context = multiprocessing.get_context("spawn")
     pipes, processes = {}, []
     for name in names:
@@ -190,7 +190,7 @@ def measure(
 
 
 def fidelity(name: str, path: Path, detail: Detail) -> float:
-    """SSIM of luma against the careful reference."""
+    """SSIM of luma against the float reference."""
     with Image.open(io.BytesIO(CONTENDERS[name](path, detail))) as out:
         return ssim(_luma(np.asarray(out.convert("RGB"), np.float64)), _reference(path, out.size))
 
@@ -228,7 +228,7 @@ def _blur(values: Array) -> Array:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=6.0, help="CPU seconds a contender")
+    parser.add_argument("--seconds", type=float, default=6.0, help="CPU seconds per contender")
     parser.add_argument("--detail", choices=("low", "high"), default="low")
     parser.add_argument("--format", choices=("jpeg", "png", "webp"), default="jpeg")
     parser.add_argument("--images", type=int, default=3)
@@ -263,8 +263,8 @@ def verdict(measured: dict[str, tuple[float, float]], likeness: dict[str, float]
         f"{mine / floor:.2f} x bare, at most 1.25": mine / floor <= 1.25,
         f"SSIM {loss:+.4f} below (a), at most 0.01": loss <= 0.01,
     }
-    for words, good in held.items():
-        print(("held    " if good else "MISSED  ") + words)
+    for target, met in held.items():
+        print(("met     " if met else "MISSED  ") + target)
     return 0 if all(held.values()) else 1
 
 

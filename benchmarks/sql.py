@@ -1,9 +1,9 @@
-"""Every query of docs/sql.md over 100,000 image rows on PostgreSQL: time and plan.
+"""Time and plan of every query in docs/sql.md over 100,000 image rows on PostgreSQL.
 
     python -m benchmarks.sql [--images 100000] [--plans]
 
-Prints a Markdown table: the best of five runs, and what the plan reads by. The server is the
-embedded one, in a folder that goes with it.
+Prints a Markdown table: the best of five runs, and the indexes and tables that the plan reads. The
+server is the embedded one, in a temporary folder.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ SELECT n.id::text, n.job_id, n.id, 'a', 'm', CASE WHEN n.id % 500 = 0 THEN 'unkn
 
 @contextmanager
 def server() -> Iterator[str]:
-    """A PostgreSQL of its own; the URL of its database."""
+    """Run a temporary PostgreSQL server; yield the URL of its database."""
     with tempfile.TemporaryDirectory(prefix="overstory-sql-") as folder:
         home = Path(folder)
         postgres.make_cluster(home)
@@ -105,20 +105,20 @@ def server() -> Iterator[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--images", type=int, default=100_000)
-    parser.add_argument("--plans", action="store_true", help="print whole plans")
-    given = parser.parse_args()
+    parser.add_argument("--plans", action="store_true", help="print the full plans")
+    args = parser.parse_args()
     with server() as url:
         migrations.upgrade(url)
         with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
-            numbers = {"images": given.images, "jobs": given.images // PER_JOB}
+            numbers = {"images": args.images, "jobs": args.images // PER_JOB}
             for statement in SEED.format(**numbers, per_job=PER_JOB, per_leaf=PER_LEAF).split(";"):
                 connection.execute(statement.encode())
             connection.execute("ANALYZE")
-            print(f"{given.images} images, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
-            print("| query | ms | rows | reads by |\n|---|---|---|---|")
+            print(f"{args.images} images, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
+            print("| query | ms | rows | plan reads |\n|---|---|---|---|")
             for title, kind, sql in HEADED.findall((ROOT / "docs" / "sql.md").read_text("utf-8")):
                 if kind in ("", "postgresql"):
-                    measure(connection, title, sql.strip().rstrip(";"), given.plans)
+                    measure(connection, title, sql.strip().rstrip(";"), args.plans)
 
 
 def measure(connection: psycopg.Connection[Any], title: str, sql: str, plans: bool) -> None:
@@ -130,9 +130,9 @@ def measure(connection: psycopg.Connection[Any], title: str, sql: str, plans: bo
         rows = connection.execute(query, values).fetchall()
         best = min(best, time.perf_counter() - began)
     plan = [row[0] for row in connection.execute(b"EXPLAIN " + query, values).fetchall()]
-    used = sorted(set(re.findall(r"(?:using|Scan on) ((?:ix|uq|pk)_\w+)", "\n".join(plan))))
-    whole = sorted(set(re.findall(r"Seq Scan on (\w+)", "\n".join(plan))))
-    reads = ", ".join([*used, *(f"all {name}" for name in whole)])
+    indexes = sorted(set(re.findall(r"(?:using|Scan on) ((?:ix|uq|pk)_\w+)", "\n".join(plan))))
+    full_scans = sorted(set(re.findall(r"Seq Scan on (\w+)", "\n".join(plan))))
+    reads = ", ".join([*indexes, *(f"all of {name}" for name in full_scans)])
     print(f"| {title.strip()} | {best * 1000:.1f} | {len(rows)} | {reads} |")
     if plans:
         print("\n".join(f"    {line}" for line in plan))

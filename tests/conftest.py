@@ -26,6 +26,10 @@ OURS = ("OVERSTORY_", "STEPFUN_")
 NOBODY = 65534
 
 
+settings.register_profile("overstory", deadline=None)  # no test asserts a speed
+settings.load_profile("overstory")
+
+
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A state folder of the test's own, and no setting from outside."""

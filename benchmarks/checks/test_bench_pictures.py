@@ -1,4 +1,4 @@
-"""The benchmark's pictures: numbered copies of a photograph, without encoding it again."""
+"""The benchmark's pictures: numbered copies of a photograph that is not encoded again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.pipeline import bare, photographs, pictures, restarts
 from clients.images.prepare import prepare
 from core.images.sizing import ImageLimits
 
-SIDE, HEIGHT = 1600, 1208  # no whole number of rows of blocks, like 3000
+SIDE, HEIGHT = 1600, 1208  # not a multiple of 16, like 3000
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_a_copy_is_the_photograph_below_its_number(model: Path, copies: list[Pat
         assert np.array_equal(_pixels(copy)[border + 1 :], _pixels(model)[border + 1 :])
 
 
-def test_a_number_is_there_in_light_and_dark_blocks(copies: list[Path]) -> None:
+def test_the_number_is_drawn_in_light_and_dark_blocks(copies: list[Path]) -> None:
     block = pictures.block_pixels(SIDE)
     centres = _pixels(copies[1])[block // 2 : 2 * block : block, block // 2 : 9 * block : block, 0]
     bits = [int(light > 128) for light in centres.ravel()]
@@ -64,25 +64,25 @@ def test_restart_markers_stay_in_step(copies: list[Path]) -> None:
     assert found == [bytes([0xD0 + at % 8]) for at in range(-(-HEIGHT // 16) - 1)]
 
 
-def test_rows_of_another_width_or_quality_are_not_taken(model: Path) -> None:
+def test_rows_of_another_width_or_quality_are_refused(model: Path) -> None:
     below = restarts.parse(model.read_bytes())
     for side, quality in ((SIDE - 16, photographs.QUALITY), (SIDE, photographs.QUALITY + 1)):
         strip = io.BytesIO()
         Image.new("RGB", (side, 32)).save(
             strip, "JPEG", quality=quality, subsampling="4:2:0", restart_marker_rows=1
         )
-        with pytest.raises(ValueError, match="same width and tables"):
+        with pytest.raises(ValueError, match="differ in width or tables"):
             below.under(restarts.parse(strip.getvalue()))
 
 
-def test_without_restart_markers_rows_cannot_be_told() -> None:
+def test_without_restart_markers_a_jpeg_is_refused() -> None:
     data = io.BytesIO()
     Image.new("RGB", (64, 64)).save(data, "JPEG")
-    with pytest.raises(ValueError, match="not one marker a row"):
+    with pytest.raises(ValueError, match="expected one marker per row"):
         restarts.parse(data.getvalue())
 
 
-def test_no_picture_is_made_where_the_disk_has_no_room_for_all(
+def test_no_picture_is_made_when_the_set_does_not_fit_on_the_disk(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(photographs, "photographs", lambda *_: [model] * photographs.MODELS)
@@ -93,7 +93,7 @@ def test_no_picture_is_made_where_the_disk_has_no_room_for_all(
 
 
 @pytest.mark.parametrize("count", [60, 600, 6_000])
-def test_bare_work_is_measured_on_every_photograph_alike(count: int) -> None:
+def test_bare_work_measures_every_photograph_equally_often(count: int) -> None:
     chosen = bare.sample([Path(str(number)) for number in range(count)])
     seen = [int(path.name) % photographs.MODELS for path in chosen]
     if count > 60:

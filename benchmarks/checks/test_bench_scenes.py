@@ -1,4 +1,4 @@
-"""Which rows the benchmark has, and how long it thinks they take."""
+"""The benchmark's rows and their estimated times."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from benchmarks.pipeline.scenes import expected_seconds, has_script, has_shrinki
 SHORT = scenes(4.0, 4000, full=False)
 
 
-def test_the_short_form_has_all_tiers_but_at_the_largest_size_two() -> None:
+def test_the_short_form_has_all_tiers_except_at_the_largest_size() -> None:
     names = {scene.name for scene in SHORT}
     assert names == {
         *(f"{images}-V{tier}" for images in (60, 600) for tier in range(5)),
@@ -17,7 +17,7 @@ def test_the_short_form_has_all_tiers_but_at_the_largest_size_two() -> None:
     }
 
 
-def test_where_ten_requests_a_window_bind_the_window_is_shorter() -> None:
+def test_the_window_is_shorter_for_ten_requests_per_window() -> None:
     strict = {scene.name: scene for scene in scenes(4.0, 4000, full=True) if ":" in scene.tier}
     assert {name: scene.window_seconds for name, scene in strict.items()} == {
         "600-a:V0": 30.0,
@@ -26,7 +26,7 @@ def test_where_ten_requests_a_window_bind_the_window_is_shorter() -> None:
     assert all(scene.limits.rpm == 10 for scene in strict.values())
 
 
-def test_small_pictures_are_no_rows_of_their_own_where_all_are_small() -> None:
+def test_small_pictures_have_no_extra_rows_when_all_are_small() -> None:
     assert not any(scene.small for scene in scenes(4.0, 960, full=True))
 
 
@@ -36,12 +36,14 @@ def test_small_pictures_are_no_rows_of_their_own_where_all_are_small() -> None:
         ("60-V0", True, False),  # five calls at once: the CPU is idle
         ("60-V1", False, False),
         ("600-V2", True, False),
-        ("600-V4", True, True),  # 130 at once: what is sent sets the pace
+        ("600-V4", True, True),  # 130 at once: the CPU sets the pace
         ("6000-V4", False, False),
         ("600-V4-small", False, False),
     ],
 )
-def test_scripts_run_where_they_tell_something(name: str, script: bool, shrinking: bool) -> None:
+def test_scripts_run_only_where_they_are_informative(
+    name: str, script: bool, shrinking: bool
+) -> None:
     scene = next(scene for scene in SHORT if scene.name == name)
     assert (has_script(scene), has_shrinking(scene)) == (script, shrinking)
 

@@ -1,5 +1,5 @@
-"""The fault gauntlet: the real processes, broken in every way we know, judged from outside.
+"""The fault gauntlet: break the real processes in every way we know, and check from outside.
 
-``python -m benchmarks.gauntlet`` runs every row; DESIGN.md's promise ("a crash anywhere loses
-nothing and pays for nothing twice") is what each row measures.
+``python -m benchmarks.gauntlet`` runs every row. Each row measures DESIGN.md's promise ("a crash
+anywhere loses nothing and pays for nothing twice").
 """

@@ -1,10 +1,11 @@
 """``python -m benchmarks.gauntlet [--rows 2,5,9] [--seed S] [--short] [--json FILE]``.
 
-Prints a line a row as it ends. Exit status 1 when a row does not hold. The rows are numbered as in
-the project's reference; words name those that the issue adds. Rows are begun within ``--minutes``
-of the start, so that 15 minutes hold all; what was not begun is said.
+Prints one line per row when it ends. Exit status 1 when a row fails or was not started. Numbered
+rows are those of the project's reference; named rows were added by the issue. No row starts later
+than ``--minutes`` after the beginning, so that all ends within 15 minutes; rows that were not
+started are listed.
 
-Left out: 18 (the limiter alone: ``make bench-limits``, tests/integration/test_limiter_processes.py)
+Not here: 18 (the limiter alone: ``make bench-limits``, tests/integration/test_limiter_processes.py)
 and 25 (100,000 images for an hour: ``make bench``).
 """
 
@@ -45,7 +46,7 @@ FIRST = (
     *("kills", "6", "2", "3", "10", "5", "9", "15", "16", "17", "22", "23", "poison", "stack"),
     *("28", "outage", "locked"),
 )
-"""The rows that matter most, and the longest, in case the time runs out."""
+"""The most important and the longest rows start first, in case the time runs out."""
 SHORT = ("2", "9", "10", "poison")
 LANES = 3
 MINUTES = 13.0
@@ -57,26 +58,28 @@ def main() -> int:
     chosen = args.rows.split(",") if args.rows else list(SHORT if args.short else known)
     unknown = sorted(set(chosen) - set(ROWS))
     if unknown:
-        print(f"no such row: {', '.join(unknown)}; there are {', '.join(known)}", file=sys.stderr)
+        print(
+            f"unknown rows: {', '.join(unknown)}; known rows: {', '.join(known)}", file=sys.stderr
+        )
         return 2
     for name in [name for name in os.environ if name.startswith(("OVERSTORY_", "STEPFUN_"))]:
-        del os.environ[name]  # the rows say everything themselves
+        del os.environ[name]  # each row sets its own
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     print(f"seed {args.seed}\n{HEAD}", flush=True)
     begun = time.monotonic()
-    made = run_rows(chosen, args)
-    print(f"{summary(made)} in {time.monotonic() - begun:.0f} s")
-    missed = [name for name in chosen if name not in {figures.row for figures in made}]
+    results = run_rows(chosen, args)
+    print(f"{summary(results)} in {time.monotonic() - begun:.0f} s")
+    missed = [name for name in chosen if name not in {figures.row for figures in results}]
     if missed:
-        print(f"not begun within {args.minutes:g} minutes: {', '.join(missed)}")
+        print(f"not started within {args.minutes:g} minutes: {', '.join(missed)}")
     if args.json:
-        found = {"seed": args.seed, "rows": [figures.as_json() for figures in made]}
-        args.json.write_text(json.dumps(found, indent=2), encoding="utf-8")
-    return 0 if all(figures.passed for figures in made) and not missed else 1
+        report = {"seed": args.seed, "rows": [figures.as_json() for figures in results]}
+        args.json.write_text(json.dumps(report, indent=2), encoding="utf-8")
+    return 0 if all(figures.passed for figures in results) and not missed else 1
 
 
 def run_rows(names: Sequence[str], args: argparse.Namespace) -> list[Figures]:
-    """The rows, in lanes side by side, each printed as it ends; as many as there is time for."""
+    """Run the rows in parallel lanes while there is time; print each when it ends."""
     folder = Path(tempfile.mkdtemp(prefix="overstory-gauntlet-"))
     bench = Bench(folder, Postgres(folder / "postgres"), args.seed, args.short)
     queue = Queue(names, time.monotonic() + args.minutes * 60)
@@ -97,7 +100,7 @@ def run_rows(names: Sequence[str], args: argparse.Namespace) -> list[Figures]:
 
 
 class Queue:
-    """Rows that wait. Those on PostgreSQL are for one lane only, for they crash what they share."""
+    """Waiting rows. One lane runs all PostgreSQL rows, because they crash the server they share."""
 
     def __init__(self, names: Sequence[str], deadline: float) -> None:
         self._names = list(names)
@@ -105,45 +108,53 @@ class Queue:
         self._lock = threading.Lock()
 
     def take(self, postgres: bool) -> str | None:
-        """The next row; for the lane that may, one on PostgreSQL before any other."""
+        """The next row, or None. ``postgres``: this lane runs the PostgreSQL rows first."""
         with self._lock:
             if time.monotonic() > self._deadline:
                 return None
-            on, off = (
+            postgres_rows, others = (
                 [name for name in self._names if (name in ON_POSTGRES) is wanted]
                 for wanted in (True, False)
             )
-            for name in [*on, *off] if postgres else off:
+            for name in [*postgres_rows, *others] if postgres else others:
                 self._names.remove(name)
                 return name
             return None
 
 
 def _lane(bench: Bench, queue: Queue, postgres: bool) -> list[Figures]:
-    made: list[Figures] = []
+    results: list[Figures] = []
     while (name := queue.take(postgres)) is not None:
-        made.append(_figures(name, bench))
-        print("\n".join([line(made[-1]), *details(made[-1])]), flush=True)
-    return made
+        results.append(_figures(name, bench))
+        print("\n".join([line(results[-1]), *details(results[-1])]), flush=True)
+    return results
 
 
 def _figures(name: str, bench: Bench) -> Figures:
-    """A row's figures; a row that breaks the gauntlet itself has failed, and the next begins."""
+    """A row's figures. A row that raises has failed, and the next one still runs."""
     try:
         return ROWS[name](bench)
     except Exception:
-        return Figures(name, "the row itself failed", broken=[traceback.format_exc()])
+        return Figures(name, "the row raised an exception", broken=[traceback.format_exc()])
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Break the system in every way we know.")
-    parser.add_argument("--rows", default="", help="names with commas between; default: all")
-    parser.add_argument("--seed", type=int, default=1, help="where and when faults strike")
-    parser.add_argument("--lanes", type=int, default=LANES, help="rows side by side")
+    parser = argparse.ArgumentParser(
+        description="Break the system in every way we know, and check its promises."
+    )
+    parser.add_argument("--rows", default="", help="row names, separated by commas; default: all")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="seed of the places and times of faults"
+    )
+    parser.add_argument(
+        "--lanes", type=int, default=LANES, help="number of rows to run in parallel"
+    )
     parser.add_argument("--short", action="store_true", help="fewer rows, smaller jobs")
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="begin no row after that")
-    parser.add_argument("--json", type=Path, help="write the figures there")
-    parser.add_argument("--keep", action="store_true", help="keep the folder with all logs")
+    parser.add_argument(
+        "--minutes", type=float, default=MINUTES, help="start no row after this time"
+    )
+    parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--keep", action="store_true", help="keep the folder with the logs")
     return parser.parse_args()
 
 

@@ -1,4 +1,4 @@
-"""Rows about the broker and its messages: wiped, away, cut, doubled and lost."""
+"""Rows about the broker and its messages: wiped, stopped, disconnected, duplicated and lost."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def flushed(stage: Scene) -> None:
     stage.finish(90)
     stage.judge(limit_factor=2)
     stall = stage.figures.recovery or 0.0
-    stage.figures.expect(stall <= DISPATCH_SECONDS, f"a flush stalled it for {stall:.1f} s")
+    stage.figures.expect(stall <= DISPATCH_SECONDS, f"a flush stopped progress for {stall:.1f} s")
 
 
-@row("6", "the broker killed and away, with calls in flight", Plan(latency_seconds=1.0))
+@row("6", "the broker is killed and stays down, with calls in flight", Plan(latency_seconds=1.0))
 def away(stage: Scene) -> None:
     stage.submit(stage.bench.scaled(1000, 400))
     stage.until_calls(4)
@@ -44,7 +44,9 @@ def away(stage: Scene) -> None:
         worst = max(worst, taken)
         stage.figures.notes[f"back_after_{seconds:g}_s"] = round(taken, 1)
         bound = BACK_SECONDS if seconds <= 2.0 else BACK_AFTER_LONG_SECONDS
-        stage.figures.expect(taken <= bound, f"{taken:.1f} s to come back after {seconds} s")
+        stage.figures.expect(
+            taken <= bound, f"{taken:.1f} s to recover from {seconds} s without the broker"
+        )
         stage.pace(2.0)
     stage.finish(120)
     stage.judge(limit_factor=2)

@@ -1,4 +1,4 @@
-"""Rows about the command itself: killed, run twice at once, without its broker, without a home."""
+"""Rows about the command itself: killed, run twice at once, broker killed, home not writable."""
 
 from __future__ import annotations
 
@@ -46,8 +46,8 @@ SETTINGS = {
 
 
 @dataclass
-class Desk:
-    """Somebody who runs the command on a set of pictures, and the endpoint it asks."""
+class CommandScene:
+    """The command's set of pictures, home, settings and endpoint."""
 
     bench: Bench
     figures: Figures
@@ -66,7 +66,7 @@ class Desk:
         return Database(f"sqlite:///{self.home / 'overstory.db'}")
 
     def start(self, **settings: str) -> subprocess.Popen[str]:
-        """The command, as a terminal starts it."""
+        """Start the command as from a terminal."""
         program = Path(sys.executable).with_name("overstory")
         process = subprocess.Popen(
             [str(program), "run", str(self.photos), "--ask", ASK, "--json"],
@@ -81,22 +81,22 @@ class Desk:
         return process
 
     def result(self, process: subprocess.Popen[str], status: int = 0) -> dict[str, Any]:
-        """What a run printed, once it has ended with ``status``."""
+        """Wait for a run; returns its JSON, or {"stderr": text} if it printed none."""
         out, err = process.communicate(timeout=RUN_SECONDS)
         ended = process.returncode
         self.figures.expect(ended == status, f"exit status {ended}: {err.strip()[-300:]}")
         self.figures.expect("Traceback" not in err, f"a traceback: {err[-300:]}")
-        value: dict[str, Any] = json.loads(out) if out.startswith("{") else {"said": err}
+        value: dict[str, Any] = json.loads(out) if out.startswith("{") else {"stderr": err}
         return value
 
     def processes(self) -> list[psutil.Process]:
-        """Whoever works for our home, the command included."""
-        found = []
+        """All processes of this home, the command included."""
+        processes = []
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error):
                 if process.environ().get("OVERSTORY_HOME") == str(self.home):
-                    found.append(process)
-        return found
+                    processes.append(process)
+        return processes
 
     def until_calls(self, count: int) -> None:
         until(lambda: self.endpoint.stats()["in_flight"] >= count, 40, f"{count} in flight")
@@ -118,10 +118,10 @@ class Desk:
         figures.images = judge.count(self.database, "images")
         figures.nodes = judge.count(self.database, "nodes", "status = 'done'")
         jobs = judge.count(self.database, "jobs")
-        figures.expect(jobs == 1, f"{jobs} jobs of one command")
+        figures.expect(jobs == 1, f"{jobs} jobs for one command")
         judge.check_rows(self.database, [result["job"]], figures)
         left = [process.pid for process in self.processes()]
-        figures.expect(not left, f"{len(left)} processes were left behind")
+        figures.expect(not left, f"{len(left)} processes are left")
 
     def clean_up(self) -> None:
         for process in self.processes():
@@ -133,19 +133,19 @@ class Desk:
 
 def command_row(
     number: str, title: str, images: int = 160, latency: float = 0.5
-) -> Callable[[Callable[[Desk], None]], Run]:
-    """A row whose body gets a desk."""
+) -> Callable[[Callable[[CommandScene], None]], Run]:
+    """Register a row whose body gets a ``CommandScene``."""
 
-    def wrap(body: Callable[[Desk], None]) -> Run:
+    def wrap(body: Callable[[CommandScene], None]) -> Run:
         def run(bench: Bench) -> Figures:
             begun = time.monotonic()
-            with _desk(bench, Figures(number, title), images, latency) as desk:
+            with _command_scene(bench, Figures(number, title), images, latency) as stage:
                 try:
-                    body(desk)
+                    body(stage)
                 except (TimeoutError, subprocess.TimeoutExpired, KeyError) as error:
-                    desk.figures.broken.append(f"{type(error).__name__}: {error}")
-            desk.figures.seconds = time.monotonic() - begun
-            return desk.figures
+                    stage.figures.broken.append(f"{type(error).__name__}: {error}")
+            stage.figures.seconds = time.monotonic() - begun
+            return stage.figures
 
         ROWS[number] = run
         return run
@@ -154,96 +154,98 @@ def command_row(
 
 
 @contextmanager
-def _desk(bench: Bench, figures: Figures, images: int, latency: float) -> Iterator[Desk]:
+def _command_scene(
+    bench: Bench, figures: Figures, images: int, latency: float
+) -> Iterator[CommandScene]:
     folder = bench.folder / f"row-{figures.row}"
     folder.mkdir()
     photos = make_photos(folder / "photos", images)
     config = {"concurrency": 12, "rpm": 60_000, "tpm": 1_000_000_000, "latency_seconds": latency}
     with SandboxProcess(ledger=folder / "ledger.jsonl", **config) as endpoint:
-        told = {"OVERSTORY_HOME": str(folder / "home"), "OVERSTORY_BASE_URL": endpoint.base_url}
-        desk = Desk(bench, figures, folder, photos, endpoint, {**SETTINGS, **told})
+        own = {"OVERSTORY_HOME": str(folder / "home"), "OVERSTORY_BASE_URL": endpoint.base_url}
+        stage = CommandScene(bench, figures, folder, photos, endpoint, {**SETTINGS, **own})
         try:
-            yield desk
+            yield stage
         finally:
-            desk.clean_up()
+            stage.clean_up()
 
 
-@command_row("stack", "kill -9 of the whole stack, the command included, then run it again")
-def whole_stack(desk: Desk) -> None:
-    for _ in range(desk.bench.scaled(3, 1)):
-        command = desk.start()
-        desk.until_calls(4)
-        victims = desk.processes()
+@command_row("stack", "kill -9 of the entire stack, the command included, then run it again")
+def entire_stack(stage: CommandScene) -> None:
+    for _ in range(stage.bench.scaled(3, 1)):
+        command = stage.start()
+        stage.until_calls(4)
+        victims = stage.processes()
         for process in victims:
             process.suspend()
-        desk.figures.allowed += desk.calls_started()
+        stage.figures.allowed += stage.calls_started()
         for process in victims:
             process.kill()
         command.communicate()
-        desk.figures.kills += len(victims)
+        stage.figures.kills += len(victims)
     begun = time.monotonic()
-    result = desk.result(desk.start())
-    desk.figures.recovery = time.monotonic() - begun
-    desk.judge(result)
+    result = stage.result(stage.start())
+    stage.figures.recovery = time.monotonic() - begun
+    stage.judge(result)
 
 
 @command_row("command", "kill -9 of the command alone, then run it again")
-def command_alone(desk: Desk) -> None:
-    command = desk.start()
-    desk.until_calls(4)
+def command_alone(stage: CommandScene) -> None:
+    command = stage.start()
+    stage.until_calls(4)
     command.kill()
     command.communicate()
-    desk.figures.kills += 1
-    desk.figures.allowed += desk.calls_started()
+    stage.figures.kills += 1
+    stage.figures.allowed += stage.calls_started()
     begun = time.monotonic()
-    result = desk.result(desk.start())
-    desk.figures.recovery = time.monotonic() - begun
-    desk.judge(result)
+    result = stage.result(stage.start())
+    stage.figures.recovery = time.monotonic() - begun
+    stage.judge(result)
 
 
-@command_row("newkey", "kill -9 of the whole stack, then go on with another API key")
-def another_key(desk: Desk) -> None:
-    command = desk.start()
-    desk.until_calls(4)
-    victims = desk.processes()
+@command_row("newkey", "kill -9 of the entire stack, then continue with another API key")
+def another_key(stage: CommandScene) -> None:
+    command = stage.start()
+    stage.until_calls(4)
+    victims = stage.processes()
     for process in victims:
         process.suspend()
-    desk.figures.allowed += desk.calls_started()
+    stage.figures.allowed += stage.calls_started()
     for process in victims:
         process.kill()
     command.communicate()
-    desk.figures.kills += len(victims)
-    desk.judge(desk.result(desk.start(OVERSTORY_API_KEY="another-key-9876543210")))
+    stage.figures.kills += len(victims)
+    stage.judge(stage.result(stage.start(OVERSTORY_API_KEY="another-key-9876543210")))
 
 
 @command_row("twice", "the same command twice at the same moment", images=120)
-def twice(desk: Desk) -> None:
-    first, second = desk.start(), desk.start()
-    results = [desk.result(first), desk.result(second)]
+def twice(stage: CommandScene) -> None:
+    first, second = stage.start(), stage.start()
+    results = [stage.result(first), stage.result(second)]
     same = results[0]["job"] == results[1]["job"]
-    desk.figures.expect(same and all(r["answer"] for r in results), "they are not one job")
-    desk.judge(results[0])
-    desk.figures.expect(desk.figures.extra == 0, "I3: two runs paid twice")
+    stage.figures.expect(same and all(r["answer"] for r in results), "the two runs are not one job")
+    stage.judge(results[0])
+    stage.figures.expect(stage.figures.extra == 0, "I3: two runs paid twice")
 
 
 @command_row("broker", "kill -9 of the embedded broker under the command")
-def embedded_broker(desk: Desk) -> None:
-    command = desk.start()
-    desk.until_calls(4)
-    stack = read_stack(desk.home)
+def embedded_broker(stage: CommandScene) -> None:
+    command = stage.start()
+    stage.until_calls(4)
+    stack = read_stack(stage.home)
     assert stack is not None, "a run writes its stack file"
     begun = time.time()
     os.kill(stack.broker_pid, signal.SIGKILL)
-    desk.figures.kills += 1
-    result = desk.result(command)
-    desk.figures.recovery = judge.worst_recovery(desk.database, [begun])
-    desk.judge(result)
+    stage.figures.kills += 1
+    result = stage.result(command)
+    stage.figures.recovery = judge.worst_recovery(stage.database, [begun])
+    stage.judge(result)
 
 
-@command_row("readonly", "a home nobody can write", images=1)
-def read_only_home(desk: Desk) -> None:
+@command_row("readonly", "a home that cannot be written", images=1)
+def read_only_home(stage: CommandScene) -> None:
     begun = time.monotonic()
-    said = desk.result(desk.start(OVERSTORY_HOME=UNWRITABLE), status=1)["said"]
-    desk.figures.notes["said"] = said.strip().splitlines()[-1][:120]
-    desk.figures.expect("OVERSTORY_HOME" in said, f"the error does not say what to do: {said}")
-    desk.figures.recovery = time.monotonic() - begun
+    stderr = stage.result(stage.start(OVERSTORY_HOME=UNWRITABLE), status=1)["stderr"]
+    stage.figures.notes["stderr"] = stderr.strip().splitlines()[-1][:120]
+    stage.figures.expect("OVERSTORY_HOME" in stderr, f"the error does not name a fix: {stderr}")
+    stage.figures.recovery = time.monotonic() - begun

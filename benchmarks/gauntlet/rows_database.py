@@ -1,4 +1,4 @@
-"""Rows about the database: restarted, away, locked, with lost commits, and as the only clock."""
+"""Rows about the database: restarted, stopped, locked, with lost commits, and as the only clock."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def restarted(stage: Scene) -> None:
     stage.figures.expect(stage.figures.extra == 0, "I3: restarts alone cost calls")
 
 
-@row("11", "the database away for three leases", Plan(postgres=True, latency_seconds=2.0))
+@row("11", "the database is down for three leases", Plan(postgres=True, latency_seconds=2.0))
 def away(stage: Scene) -> None:
     assert isinstance(stage.store, PostgresStore)
     stage.submit(stage.bench.scaled(300, 200))
@@ -47,7 +47,7 @@ def away(stage: Scene) -> None:
 
 @row(
     "27",
-    "no room for the spool while the database is away",
+    "no disk space for the spool while the database is down",
     Plan(postgres=True, latency_seconds=2.0, faults=(Fault("spool", "full", times=60),)),
 )
 def spool_full(stage: Scene) -> None:
@@ -65,7 +65,7 @@ def spool_full(stage: Scene) -> None:
 
 @row(
     "12",
-    "5 % of commits succeed and seem lost",
+    "5 % of commits succeed but report a failure",
     Plan(postgres=True, weather=Weather(lost_commits=0.05)),
 )
 def lost_commits(stage: Scene) -> None:
@@ -75,7 +75,7 @@ def lost_commits(stage: Scene) -> None:
     stage.figures.expect(stage.figures.extra == 0, "I3: a lost COMMIT was paid for")
 
 
-@row("locked", "SQLite locked by somebody else for 20 s")
+@row("locked", "another process locks SQLite for 20 s")
 def locked(stage: Scene) -> None:
     assert isinstance(stage.store, SqliteStore)
     seconds = stage.bench.scaled(20, 8)
@@ -91,7 +91,7 @@ def locked(stage: Scene) -> None:
     stage.figures.expect(stage.figures.extra == 0, "I3: the lock cost calls")
 
 
-@row("stalled", "PostgreSQL stands still for two leases, then goes on", Plan(postgres=True))
+@row("stalled", "PostgreSQL is frozen for two leases, then continues", Plan(postgres=True))
 def stalled(stage: Scene) -> None:
     assert isinstance(stage.store, PostgresStore)
     stage.submit(stage.bench.scaled(400, 200))
@@ -106,7 +106,7 @@ def stalled(stage: Scene) -> None:
 
 @row(
     "21",
-    "workers' clocks five minutes fast and slow, by turns",
+    "workers' clocks are alternately five minutes fast and slow",
     Plan(postgres=True, weather=Weather(skew_seconds=300.0), latency_seconds=1.0),
 )
 def clocks(stage: Scene) -> None:
@@ -122,17 +122,21 @@ def clocks(stage: Scene) -> None:
 
 @row(
     "full",
-    "no room in the blob folder for a while",
+    "no disk space for blobs for a while",
     Plan(faults=(Fault("blob", "full", times=12),)),
 )
 def blobs_full(stage: Scene) -> None:
     stage.submit(stage.bench.scaled(120, 60))
     waiting = "status = 'pending' AND error LIKE '%No space left%'"
-    until(lambda: judge.count(stage.services.database, "images", waiting), 30, "an image says why")
+    until(
+        lambda: judge.count(stage.services.database, "images", waiting),
+        30,
+        "an image shows the error",
+    )
     stage.finish(90)
     stage.judge()
     failed = judge.count(stage.services.database, "images", "status = 'failed'")
-    stage.figures.expect(failed == 0, f"{failed} images failed of a full disk")
+    stage.figures.expect(failed == 0, f"{failed} images failed because of a full disk")
     stale = "status = 'included' AND error IS NOT NULL"
     left = judge.count(stage.services.database, "images", stale)
     stage.figures.expect(left == 0, f"{left} included images still show an error")

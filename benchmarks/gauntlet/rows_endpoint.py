@@ -1,4 +1,4 @@
-"""Rows about the provider: slow downs, errors, no balance, unusable replies, poison, outage."""
+"""Rows about the provider: 429s, errors, no balance, unusable replies, refused images, outage."""
 
 from __future__ import annotations
 
@@ -53,12 +53,14 @@ def errors(stage: Scene) -> None:
     unknown = judge.count(stage.services.database, "calls", "status = 'unknown'")
     stage.figures.notes |= {"unknown": unknown, "lost_replies": len(lost)}
     stage.figures.expect(unknown == len(lost), f"{unknown} unknown calls, {len(lost)} were lost")
-    stage.figures.expect(stage.status(job) == "completed", "an image failed of the weather")
+    stage.figures.expect(
+        stage.status(job) == "completed", "an image failed because of provider errors"
+    )
 
 
 @row(
     "17",
-    "the balance is gone in mid-job, the broker is wiped, the money comes back",
+    "no balance in mid-job, then the broker is wiped and the balance restored",
     Plan(latency_seconds=0.5),
 )
 def no_balance(stage: Scene) -> None:
@@ -71,14 +73,16 @@ def no_balance(stage: Scene) -> None:
     stage.figures.expect(refused <= window, f"{refused} calls were sent without a balance")
     until(lambda: stage.in_flight() == 0, 10, "the last calls are refused")
     stage.pace(2.0)
-    stage.broker.flush()  # what the database says must be enough to go on
+    stage.broker.flush()  # the database alone must be enough to continue
     stage.endpoint.configure(no_balance=False)
-    resumed = until(lambda: stage.status(job) != "paused", 30, "the job goes on")
+    resumed = until(lambda: stage.status(job) != "paused", 30, "the job continues")
     stage.figures.notes |= {"paused_after": round(paused, 1), "resumed_after": round(resumed, 1)}
     stage.figures.notes["refused_402"] = refused
     stage.finish(90)
     stage.judge()
-    stage.figures.expect(stage.status(job) == "completed", "something failed for want of money")
+    stage.figures.expect(
+        stage.status(job) == "completed", "something failed because of the missing balance"
+    )
 
 
 @row(
@@ -95,7 +99,9 @@ def unusable(stage: Scene) -> None:
     job = stage.submit(stage.bench.scaled(240, 80))
     stage.finish(150)
     stage.judge()
-    stage.figures.expect(stage.status(job) == "completed", "an image failed of unusable replies")
+    stage.figures.expect(
+        stage.status(job) == "completed", "an image failed because of unusable replies"
+    )
     invented = judge.count(stage.services.database, "nodes", "text LIKE '%[9999]%'")
     stage.figures.expect(invented == 0, f"{invented} texts cite an image that was never sent")
 
@@ -117,40 +123,40 @@ def wrong_schema(stage: Scene) -> None:
     job = stage.submit(images, ask="How many, and which colours?", schema_=RECORD)
     stage.finish(150)
     stage.judge()
-    stage.figures.expect(stage.status(job) == "completed", "an image failed of a bad reply")
+    stage.figures.expect(stage.status(job) == "completed", "an image failed because of a bad reply")
     answered = judge.count(stage.services.database, "images", "answer IS NOT NULL")
     stage.figures.expect(answered == images, f"{answered} of {images} images have an answer")
-    lies = f"answer LIKE '%{FALSE_TOTAL}%'"
-    told = judge.count(stage.services.database, "jobs", lies)
-    stage.figures.expect(told == 0, "a false total reached the answer")
+    false_total = f"answer LIKE '%{FALSE_TOTAL}%'"
+    wrong = judge.count(stage.services.database, "jobs", false_total)
+    stage.figures.expect(wrong == 0, "a false total reached the answer")
     stage.figures.notes["answered"] = answered
 
 
 def poison(stage: Scene, bad: list[int]) -> None:
-    """Leaves of 60 with ``bad`` images in them: how many calls does it take to find them?"""
+    """Count the calls that are needed to find the ``bad`` images in leaves of 60."""
     images = stage.bench.scaled(180, 120)
     job = stage.submit(images, purple=bad)
     stage.finish(120)
     stage.judge()
-    asked = stage.endpoint.stats()["calls"]
+    calls = stage.endpoint.stats()["calls"]
     without = images // 60 + 1
     failed = judge.count(stage.services.database, "images", "status = 'failed'")
-    places = ", ".join(map(str, bad))
-    blocked = f"status = 'failed' AND error_code = 'blocked' AND position IN ({places})"
+    positions = ", ".join(map(str, bad))
+    blocked = f"status = 'failed' AND error_code = 'blocked' AND position IN ({positions})"
     right = judge.count(stage.services.database, "images", blocked)
-    stage.figures.notes |= {"calls": asked, "without_poison": without, "failed": failed}
+    stage.figures.notes |= {"calls": calls, "without_poison": without, "failed": failed}
     stage.figures.expect(right == failed == len(bad), f"{failed} images failed, not {len(bad)}")
     most = HALVING_MAX * len(bad)
     stage.figures.expect(
-        asked - without <= most, f"{asked - without} more calls to find {len(bad)} bad images"
+        calls - without <= most, f"{calls - without} more calls to find {len(bad)} bad images"
     )
     stage.figures.expect(stage.status(job) == "partial", "the job is not partial")
 
 
-WHOLE = {"context_tokens": None}  # the model's own, which takes 60 images
+MODEL_CONTEXT = {"context_tokens": None}  # the model's own context, which takes 60 images
 LEAVES_OF_60 = Plan(
     images_per_request=60,
-    settings=WHOLE,
+    settings=MODEL_CONTEXT,
     sandbox={"keyed": [{"match": "colour:purple", "kind": "451"}]},
 )
 
@@ -175,10 +181,10 @@ def two_poison(stage: Scene) -> None:
 
 @row(
     "filtered",
-    "one image makes every answer about it content_filter",
+    "every reply about one image is content_filter",
     Plan(
         images_per_request=60,
-        settings=WHOLE,
+        settings=MODEL_CONTEXT,
         sandbox={"keyed": [{"match": "colour:purple", "kind": "content_filter"}]},
     ),
 )
@@ -186,7 +192,7 @@ def filtered(stage: Scene) -> None:
     poison(stage, [11])
 
 
-@row("outage", "the whole provider down, first for uploads and then for calls")
+@row("outage", "the provider is down, first for uploads and then for calls")
 def outage(stage: Scene) -> None:
     stage.endpoint.configure(outage=True)
     job = stage.submit(stage.bench.scaled(300, 120))
@@ -199,13 +205,13 @@ def outage(stage: Scene) -> None:
     stage.fault()
     stage.finish(150)
     stage.judge()
-    stage.figures.expect(stage.status(job) == "completed", "an outage was taken for poison")
+    stage.figures.expect(stage.status(job) == "completed", "an outage was treated as a bad image")
 
 
 @row("jobs", "ten jobs at once, with duplicates across them")
 def ten_jobs(stage: Scene) -> None:
     size = stage.bench.scaled(60, 24)
-    for number in range(10):  # every other job shows the images of the one before
+    for number in range(10):  # jobs 2k and 2k + 1 have the same images
         photos = make_photos(stage.folder / f"set-{number}", size, first=1 + number // 2 * size)
         stage.submit_folder(photos, key=f"job-{number}")
     stage.finish(120)
@@ -213,13 +219,15 @@ def ten_jobs(stage: Scene) -> None:
     seen = stage.endpoint.stats()
     again = seen["uploads"] - seen["distinct_uploads"]
     stage.figures.notes |= {"uploads": seen["uploads"], "distinct": seen["distinct_uploads"]}
-    stage.figures.expect(again == 0, f"{again} contents were uploaded twice")
-    stage.figures.expect(len(stage.jobs) == 10, f"{len(stage.jobs)} jobs of 10 keys")
+    stage.figures.expect(again == 0, f"{again} images were uploaded twice")
+    stage.figures.expect(len(stage.jobs) == 10, f"{len(stage.jobs)} jobs for 10 keys")
     half = stage.figures.nodes // 2
-    # fewer where two sets led to the same notes, which are asked once
-    stage.figures.expect(stage.figures.calls <= half, f"{stage.figures.calls} calls, not {half}")
+    # fewer if two sets have equal notes, because equal requests are sent once
+    stage.figures.expect(
+        stage.figures.calls <= half, f"{stage.figures.calls} calls, more than {half}"
+    )
 
 
 def _lost(line: dict[str, object]) -> bool:
-    """A reply that never reached us whole, or may have been paid for all the same."""
+    """Whether the reply did not arrive complete, or may be billed despite its error."""
     return line["status"] in (499, 500, 503, 504) or line["kind"] in ("cut", "reset")

@@ -1,4 +1,4 @@
-"""Rows that need no workers: the fan-in race on PostgreSQL, and many writers on SQLite."""
+"""Rows without workers: the fan-in race on PostgreSQL, and many writers on SQLite."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ JOB = NewJob("race", "race", "?", None, "step-3.7-flash", "stepfun", "e", "accou
 def inside_row(
     number: str, title: str, postgres: bool = False
 ) -> Callable[[Callable[[Bench, Figures], None]], Run]:
-    """A row that brings what it needs itself."""
+    """A row that sets up everything itself."""
 
     def wrap(body: Callable[[Bench, Figures], None]) -> Run:
         def run(bench: Bench) -> Figures:
@@ -83,11 +83,13 @@ def _race(database: Database, bench: Bench, figures: Figures) -> None:
     starts = "name = 'node.ready'"
     figures.images, figures.nodes = leaves, parents
     figures.notes |= {"reports": len(reports), "started": judge.count(database, "events", starts)}
-    figures.expect(never == 0, f"{never} parents never started")
-    figures.expect(judge.count(database, "events", starts) == parents, "a parent was started twice")
+    figures.expect(never == 0, f"{never} parents never became ready")
+    figures.expect(
+        judge.count(database, "events", starts) == parents, "a parent became ready twice"
+    )
 
 
-@inside_row("14", "eight processes write to one SQLite file, two are killed on the way")
+@inside_row("14", "eight processes write to one SQLite file; two are killed halfway")
 def writers(bench: Bench, figures: Figures) -> None:
     store = SqliteStore(bench.folder / "writers.db")
     migrate(store)
@@ -100,11 +102,11 @@ def writers(bench: Bench, figures: Figures) -> None:
     found = [report_of(writer) for writer in crowd]
     survivors = [said for said in found if said]
     figures.notes |= {
-        "writes": sum(said["writes"] for said in survivors),
-        "p99_ms": max(said["p99_ms"] for said in survivors),
-        "worst_ms": max(said["worst_ms"] for said in survivors),
+        "writes": sum(report["writes"] for report in survivors),
+        "p99_ms": max(report["p99_ms"] for report in survivors),
+        "worst_ms": max(report["worst_ms"] for report in survivors),
     }
-    errors = [error for said in survivors for error in said["errors"]]
-    figures.expect(len(survivors) == WRITERS - 2, f"{len(survivors)} writers came to their end")
+    errors = [error for report in survivors for error in report["errors"]]
+    figures.expect(len(survivors) == WRITERS - 2, f"{len(survivors)} writers finished")
     figures.expect(not errors, f"{len(errors)} writes failed: {errors[:1]}")
     figures.expect(store.intact(), "the SQLite file fails its integrity check")

@@ -21,7 +21,7 @@ def bad_images(stage: Scene) -> None:
     photos = make_photos(stage.folder / "photos", good)
     bad = {
         "empty.jpg": b"",
-        "words.jpg": b"this is no image at all",
+        "words.jpg": b"this is not an image",
         "corrupt.jpg": (photos / "00001.jpg").read_bytes()[:200],
         "bomb.png": _declared_png(BOMB_SIDE),
         "huge.png": _declared_png(HALF_GIGAPIXEL_SIDE),
@@ -37,7 +37,9 @@ def bad_images(stage: Scene) -> None:
         database, "images", "status = 'failed' AND error_code <> 'poison' AND error IS NOT NULL"
     )
     included = judge.count(database, "images", "status = 'included'")
-    stage.figures.expect(failed == coded == len(bad), f"{failed} failed, {coded} with a reason")
+    stage.figures.expect(
+        failed == coded == len(bad), f"{failed} failed, {coded} with an error code"
+    )
     stage.figures.expect(included == good, f"{included} of {good} good images are included")
     stage.figures.expect(stage.fleet.deaths == 0, f"{stage.fleet.deaths} workers died")
     stage.figures.expect(stage.status(job) == "partial", "the job is not partial")
@@ -48,9 +50,9 @@ def chaos(stage: Scene) -> None:
     assert isinstance(stage.store, PostgresStore)
     stage.submit(stage.bench.scaled(1200, 240))
     stage.until_calls(2)
-    deeds: list[Callable[[Scene], None]] = [_kill, _kill, _flush, _restart_broker, _restart_store]
+    faults: list[Callable[[Scene], None]] = [_kill, _kill, _flush, _restart_broker, _restart_store]
     for _ in range(stage.bench.scaled(20, 5)):
-        stage.random.choice(deeds)(stage)
+        stage.random.choice(faults)(stage)
         if stage.pace(stage.random.uniform(0.5, 3.0)):
             break
     stage.finish(150)
@@ -81,7 +83,7 @@ def _restart_store(stage: Scene) -> None:
 
 
 def _declared_png(side: int) -> bytes:
-    """A PNG that says it is ``side`` pixels square, and is a few bytes."""
+    """A PNG of a few bytes whose header declares ``side`` x ``side`` pixels."""
     head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     parts = ((b"IHDR", head), (b"IDAT", zlib.compress(bytes(1024))), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(

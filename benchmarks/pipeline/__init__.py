@@ -1,4 +1,4 @@
-"""The whole, measured: jobs through the real command beside the fastest they could have been.
+"""End-to-end benchmark: jobs through the real command, compared with the least possible time.
 
-``python -m benchmarks.pipeline`` (``make bench``); docs/performance.md says what the columns mean.
+``python -m benchmarks.pipeline`` (``make bench``); docs/performance.md explains the columns.
 """

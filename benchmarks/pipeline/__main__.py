@@ -1,12 +1,12 @@
-"""Measure the whole.
+"""Measure complete jobs and compare them with the least possible time.
 
     python -m benchmarks.pipeline [--full] [--rows 600-V0,60-V4] [--latency 4] [--side 4000]
 
-Rows are named IMAGES-TIER, those of small pictures IMAGES-TIER-small, those that go past the file
-quota IMAGES-TIER-inline; beside them ``noop`` and ``growth``. The short form ends within
-``--minutes`` (9.5), once the pictures are made: rows for which no time is left are named and left
-out, and so are those whose pictures the disk has no room for. Writes results.json and plot.svg into
-benchmarks/out; exit status 1 when an image was not included.
+Row names: IMAGES-TIER; IMAGES-TIER-small for small pictures; IMAGES-TIER-inline for a set above the
+file quota; also ``noop`` and ``growth``. The short form ends within ``--minutes`` (9.5) after the
+pictures are made. It skips and lists rows for which no time is left or whose pictures do not fit on
+the disk. Writes results.json and plot.svg into benchmarks/out. Exit status 1 when an image was not
+included.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ OUT = Path(__file__).parents[1] / "out"
 
 
 def main() -> int:
-    wishes = _wishes()
+    args = _arguments()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     console = Console(width=None if sys.stdout.isatty() else 170)
     OUT.mkdir(exist_ok=True)
     described = machine.described(OUT)
     console.print(described, highlight=False)
     with tempfile.TemporaryDirectory(prefix="overstory-bench-") as name:
-        bench = Bench(console, wishes, OUT / "pictures", Path(name))
+        bench = Bench(console, args, OUT / "pictures", Path(name))
         bench.run()
     _show(bench)
     _write(bench, described)
-    return 0 if all(each.included == each.images for each in bench.rows) else 1
+    return 0 if all(row.included == row.images for row in bench.rows) else 1
 
 
 def _show(bench: Bench) -> None:
@@ -52,33 +52,39 @@ def _show(bench: Bench) -> None:
     if bench.growth:
         table.show_growth(bench.console, bench.growth)
     for name, reason in bench.left_out.items():
-        bench.console.print(f"left out: {name}, {reason}", highlight=False)
+        bench.console.print(f"skipped: {name}, {reason}", highlight=False)
 
 
 def _write(bench: Bench, described: str) -> None:
-    found = {
+    results = {
         "machine": described,
-        "rows": [asdict(each) for each in bench.rows],
+        "rows": [asdict(row) for row in bench.rows],
         "noop": asdict(bench.noop) if bench.noop else None,
         "growth": [asdict(cost) for cost in bench.growth],
         "left_out": bench.left_out,
         "took_seconds": bench.took,
     }
-    (OUT / "results.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    (OUT / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
     if bench.rows:
         (OUT / "plot.svg").write_text(plot(bench.rows), encoding="utf-8")
     bench.console.print(f"written: {OUT / 'results.json'}, {OUT / 'plot.svg'}", highlight=False)
 
 
-def _wishes() -> argparse.Namespace:
+def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="benchmarks.pipeline", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("--full", action="store_true", help="every row, however long it takes")
-    parser.add_argument("--rows", help="only these: 60-V0,600-V4-small,noop,growth")
-    parser.add_argument("--latency", type=float, default=4.0, help="seconds of every call (4)")
-    parser.add_argument("--side", type=int, default=4000, help="width of the pictures (4000)")
-    parser.add_argument("--minutes", type=float, default=9.5, help="for the short form (9.5)")
+    parser.add_argument("--full", action="store_true", help="run every row, without a time limit")
+    parser.add_argument("--rows", help="run only these: 60-V0,600-V4-small,noop,growth")
+    parser.add_argument(
+        "--latency", type=float, default=4.0, help="seconds that each call takes (4)"
+    )
+    parser.add_argument(
+        "--side", type=int, default=4000, help="width of the pictures in pixels (4000)"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=9.5, help="time limit of the short form (9.5)"
+    )
     return parser.parse_args()
 
 

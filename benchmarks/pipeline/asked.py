@@ -1,4 +1,4 @@
-"""What a job asked, from its own rows: the tree as the bounds need it."""
+"""A job's requests from its database rows, as the tree that the bounds need."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WHERE c.status = 'settled' ORDER BY c.id
 
 
 def asked(database: Path, depth: int) -> Tree:
-    """Images by leaf, and tokens as billed by request, of the one job in the file."""
+    """Images per leaf and billed tokens per request, of the only job in the file."""
     opened = Database(f"sqlite:///{database}")
     try:
         with opened.read() as connection:

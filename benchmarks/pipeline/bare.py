@@ -1,5 +1,5 @@
-"""Bare image work: read, decode, resize and encode the same files, a process a core, and nothing
-else. What a process waits for the disk is no CPU, so it is in no bound."""
+"""Bare image work: only read, decode, resize and encode the same files, one process per core. Only
+CPU time counts, so time spent waiting for the disk is not in the bounds."""
 
 from __future__ import annotations
 
@@ -16,25 +16,24 @@ from core.images.sizing import ImageLimits
 
 LIMITS = ImageLimits()
 ROUNDS = 3
-"""Of all photographs: 78 pictures, 1.2 s on two cores where they have 12 megapixels."""
+"""Times all photographs: 78 pictures, 1.2 s on two cores at 12 megapixels."""
 
 
 def measure(files: Sequence[Path], cores: int) -> float:
-    """CPU seconds of one core an image, with every core at work on ``files`` (a sample of them,
-    where there are many)."""
+    """CPU seconds per image, with every core at work on ``files`` (a sample of a large set)."""
     chosen = sample(files)
     with ProcessPoolExecutor(cores) as pool:
-        list(pool.map(_warm, [chosen[:2]] * cores))  # processes are up, decoders are loaded
+        list(pool.map(_warm, [chosen[:2]] * cores))  # start the processes, load the decoders
         forget(chosen)
         return sum(pool.map(_work, chosen)) / len(chosen)
 
 
 def sample(files: Sequence[Path]) -> list[Path]:
-    """``ROUNDS`` runs of neighbours, each with every photograph once, from all over the set."""
+    """``ROUNDS`` ranges spread over the set; each range has every photograph once."""
     if len(files) <= ROUNDS * MODELS:
         return list(files)
-    apart = (len(files) - MODELS) // (ROUNDS - 1)
-    return [path for at in range(ROUNDS) for path in files[at * apart : at * apart + MODELS]]
+    step = (len(files) - MODELS) // (ROUNDS - 1)
+    return [path for at in range(ROUNDS) for path in files[at * step : at * step + MODELS]]
 
 
 def _warm(files: Sequence[Path]) -> None:
@@ -43,7 +42,7 @@ def _warm(files: Sequence[Path]) -> None:
 
 
 def _work(path: Path) -> float:
-    """CPU seconds of this process for one file."""
+    """CPU seconds that this process needs for one file."""
     begun = time.process_time()
     prepare(path, detail="low", limits=LIMITS)
     return time.process_time() - begun

@@ -1,4 +1,4 @@
-"""What the whole is compared with: the plain script, and a bare Celery on the same broker."""
+"""Baselines: the plain script, and a bare Celery worker on the same broker."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from workers.app import make_app
 NOOPS = 2_500
 START_SECONDS = 60.0
 SCRIPT_SECONDS = 8.0
-"""About how long the plain script may ask; its rate says how long the whole would have taken."""
+"""About how long the plain script may send requests; its rate gives the time of the full set."""
 PATIENCE_SECONDS = 90.0
 
 
 @dataclass(frozen=True, slots=True)
 class Plain:
-    """The script on a set. Where it was stopped early, ``seconds`` goes on at the rate it had."""
+    """The script's run on a set. If it was stopped early, its rate extrapolates ``seconds``."""
 
     answers: int
     images: int
@@ -40,28 +40,28 @@ class Plain:
 
 
 def script_seconds(latency_seconds: float) -> float:
-    """How long the script may go on asking: whole calls, so that its rate is not that of a part."""
+    """How long the script may send requests: a multiple of a call's time, to get a fair rate."""
     return max(1, round(SCRIPT_SECONDS / latency_seconds)) * latency_seconds
 
 
 def plain(scene: Scene, pictures: Path, shrinking: bool) -> Plain:
-    """Run the plain script against the same limits, for ``script_seconds`` and its last calls."""
-    asking = script_seconds(scene.latency_seconds)
+    """Run the plain script against the same limits, for ``script_seconds`` plus its last calls."""
+    seconds = script_seconds(scene.latency_seconds)
     forget(pictures.iterdir())
     with tempfile.TemporaryDirectory() as folder, sandbox_of(scene) as endpoint:
-        words = [sys.executable, "-m", "benchmarks.pipeline.plain_script", str(pictures)]
-        words += [endpoint.base_url, str(scene.limits.concurrency)]
-        words += [str(scene.window_seconds), str(asking)]
-        words += ["--shrink"] if shrinking else []
-        ended = watched(words, dict(os.environ), Path(folder) / "plain", asking + PATIENCE_SECONDS)
-        found = json.loads((Path(folder) / "plain.out").read_text())
+        argv = [sys.executable, "-m", "benchmarks.pipeline.plain_script", str(pictures)]
+        argv += [endpoint.base_url, str(scene.limits.concurrency)]
+        argv += [str(scene.window_seconds), str(seconds)]
+        argv += ["--shrink"] if shrinking else []
+        ended = watched(argv, dict(os.environ), Path(folder) / "plain", seconds + PATIENCE_SECONDS)
+        result = json.loads((Path(folder) / "plain.out").read_text())
         sandbox_cpu = cpu_of(endpoint.pid)
-    answers, images = found["answers"], found["images"]
+    answers, images = result["answers"], result["images"]
     return Plain(
         answers=answers,
         images=images,
-        retries=found["retries"],
-        seconds=ended.wall + asking * (images - answers) / max(answers, 1),
+        retries=result["retries"],
+        seconds=ended.wall + seconds * (images - answers) / max(answers, 1),
         cpu=ended.cpu,
         sandbox_cpu=sandbox_cpu,
         stopped=answers < images,
@@ -70,7 +70,7 @@ def plain(scene: Scene, pictures: Path, shrinking: bool) -> Plain:
 
 @dataclass(frozen=True, slots=True)
 class Noop:
-    """Bare Celery: messages a second through a worker, and CPU of sender and worker a message."""
+    """Bare Celery: messages per second, and CPU seconds per message of sender and worker."""
 
     per_second: float
     send_cpu: float
@@ -78,7 +78,7 @@ class Noop:
 
 
 def noop() -> Noop:
-    """Messages that do nothing, through the embedded Valkey and one worker with events on."""
+    """Measure empty tasks through the embedded Valkey and one worker that sends events."""
     with tempfile.TemporaryDirectory(prefix="noop-") as name:
         home = Path(name)
         settings = load(home=home, api_key="bench-key-0123456789", base_url="http://127.0.0.1:1/v1")
@@ -120,12 +120,12 @@ def _noop(home: Path) -> Noop:
 
 
 def _worker(home: Path) -> subprocess.Popen[bytes]:
-    words = [sys.executable, "-m", "celery", "-A", "benchmarks.pipeline.noop", "worker"]
-    words += ["-Q", "preprocess", "-P", "threads", "-c", "8"]
-    words += ["--without-gossip", "--without-mingle", "-l", "INFO"]
+    argv = [sys.executable, "-m", "celery", "-A", "benchmarks.pipeline.noop", "worker"]
+    argv += ["-Q", "preprocess", "-P", "threads", "-c", "8"]
+    argv += ["--without-gossip", "--without-mingle", "-l", "INFO"]
     with (home / "logs" / "noop.log").open("ab") as log:
         return subprocess.Popen(
-            words,
+            argv,
             env=os.environ | {"OVERSTORY_HOME": str(home)},
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -137,5 +137,5 @@ def _until(holds: object) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not holds():  # type: ignore[operator]
         if time.monotonic() > deadline:
-            raise TimeoutError("the bare worker did nothing")
+            raise TimeoutError("the bare worker made no progress")
         time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""One run of the benchmark: what was asked for, the clock, and what it has found so far."""
+"""One run of the benchmark: its arguments, its time limit and its results so far."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ NOOP_SECONDS, GROWTH_SECONDS = 10.0, 80.0
 
 @dataclass
 class Bench:
-    """``took`` are seconds by part; ``last`` is the newest look at bare work, and its pictures'
-    width."""
+    """``took``: seconds of each part. ``last``: the newest measurement of bare image work, as the
+    width of the pictures and the CPU seconds per image."""
 
     console: Console
-    wishes: argparse.Namespace
+    args: argparse.Namespace
     pictures: Path
     folder: Path
     rows: list[Row] = field(default_factory=list)
@@ -41,61 +41,61 @@ class Bench:
     growth: list[growth.Cost] = field(default_factory=list)
     scripts: dict[str, Scripts] = field(default_factory=dict)
     last: tuple[int, float] | None = None
-    expected: dict[str, float] = field(default_factory=dict)  # seconds, of the rows that were run
+    expected: dict[str, float] = field(default_factory=dict)  # seconds, of the rows that ran
     begun: float = 0.0
 
     def run(self) -> None:
-        """The pictures are made before the clock runs; then the floor, what grows, and the jobs,
-        those first that tell most, for as long as there is time."""
+        """Make the pictures, then start the clock. Then run noop, growth and the jobs, the most
+        informative first, while there is time."""
         with self._timed("pictures"):
-            found = self._with_pictures()
+            chosen = self._with_pictures()
             self.begun = time.monotonic()
-            for folder in {self._set(scene) for scene in found}:
+            for folder in {self._set(scene) for scene in chosen}:
                 pictures.read(folder.iterdir())
         if self._due("noop", NOOP_SECONDS):
             with self._timed("noop"):
                 self.noop = baselines.noop()
         with self._timed("growth and scripts"):
-            self._run_growth(found)
-        for scene in found:
+            self._run_growth(chosen)
+        for scene in chosen:
             expected = expected_seconds(scene, bare.cores())
             if self._due(scene.name, expected * self._pace()):
                 self.expected[scene.name] = expected
                 with self._timed(scene.name):
                     self._run_job(scene)
-        self.rows.sort(key=lambda each: (each.small, each.images, each.tier))
+        self.rows.sort(key=lambda row: (row.small, row.images, row.tier))
 
     def _with_pictures(self) -> list[Scene]:
-        """The scenes that were asked for and whose pictures the disk holds."""
-        wishes = self.wishes
-        asked = scenes(wishes.latency, wishes.side, full=wishes.full or bool(wishes.rows))
-        found = [scene for scene in asked if self._wanted(scene.name)]
-        for scene in sorted(found, key=lambda scene: scene.images):
+        """The requested scenes whose pictures fit on the disk."""
+        args = self.args
+        candidates = scenes(args.latency, args.side, full=args.full or bool(args.rows))
+        chosen = [scene for scene in candidates if self._wanted(scene.name)]
+        for scene in sorted(chosen, key=lambda scene: scene.images):
             try:
                 self._set(scene)
             except pictures.NoRoom as error:
                 self.left_out[scene.name] = str(error)
-        return [scene for scene in found if scene.name not in self.left_out]
+        return [scene for scene in chosen if scene.name not in self.left_out]
 
-    def _run_growth(self, found: Sequence[Scene]) -> None:
-        """What grows is the CPU of one process; beside it run the scripts that wait for calls."""
-        beside = None
+    def _run_growth(self, chosen: Sequence[Scene]) -> None:
+        """Growth uses one core; the scripts that mostly wait for calls run at the same time."""
+        measuring = None
         if self._due("growth", GROWTH_SECONDS):
-            beside = growth.start(self.folder)
-        for scene in found:
+            measuring = growth.start(self.folder)
+        for scene in chosen:
             if has_script(scene) and in_calls(scene):
                 self.scripts[scene.name] = self._run_scripts(scene)
-        if beside:
-            self.growth = growth.costs_of(beside)
+        if measuring:
+            self.growth = growth.costs_of(measuring)
 
     def _run_job(self, scene: Scene) -> None:
-        """Bare image work, the job, and bare image work again: the machine's others come and go."""
-        before = self._look(scene, afresh=False)
+        """Measure bare image work before and after the job, because other load changes."""
+        before = self._bare_work(scene, refresh=False)
         ran = command.run(scene, self._set(scene), self.folder)
-        after = self._look(scene, afresh=True)
+        after = self._bare_work(scene, refresh=True)
         scripts = self.scripts.get(scene.name) or self._run_scripts(scene)
         self.rows.append(row(ran, (before, after), bare.cores(), scripts))
-        self._say(self.rows[-1])
+        self._print(self.rows[-1])
 
     def _run_scripts(self, scene: Scene) -> Scripts:
         photos = self._set(scene)
@@ -104,9 +104,9 @@ class Bench:
             baselines.plain(scene, photos, shrinking=True) if has_shrinking(scene) else None,
         )
 
-    def _look(self, scene: Scene, *, afresh: bool) -> float:
-        """Bare image work; what was seen after a row is what was before the next of its kind."""
-        if afresh or self.last is None or self.last[0] != scene.side:
+    def _bare_work(self, scene: Scene, *, refresh: bool) -> float:
+        """CPU seconds per image; the value after a row is reused before the next of that width."""
+        if refresh or self.last is None or self.last[0] != scene.side:
             files = sorted(self._set(scene).iterdir())
             self.last = scene.side, bare.measure(files, bare.cores())
         return self.last[1]
@@ -115,17 +115,17 @@ class Bench:
         return pictures.picture_set(self.pictures, scene.images, scene.side)
 
     def _pace(self) -> float:
-        """How long rows take of what was expected."""
+        """Actual time of the rows so far, divided by their expected time."""
         took = sum(self.took[name] for name in self.expected)
         return took / sum(self.expected.values()) if self.expected else 1.0
 
     def _wanted(self, name: str) -> bool:
-        return not self.wishes.rows or name in self.wishes.rows.split(",")
+        return not self.args.rows or name in self.args.rows.split(",")
 
     def _due(self, name: str, seconds: float) -> bool:
-        """Whether a row was asked for and there is time for it."""
-        late = time.monotonic() - self.begun + seconds > self.wishes.minutes * 60
-        if late and not self.wishes.full and not self.wishes.rows:
+        """Whether a row was requested and there is time for it."""
+        late = time.monotonic() - self.begun + seconds > self.args.minutes * 60
+        if late and not self.args.full and not self.args.rows:
             self.left_out[name] = "no time"
         return self._wanted(name) and name not in self.left_out
 
@@ -135,10 +135,10 @@ class Bench:
         yield
         self.took[what] = time.monotonic() - begun
 
-    def _say(self, one: Row) -> None:
+    def _print(self, one: Row) -> None:
         self.console.print(
             f"{one.name}: {one.wall:.1f} s; bound {one.bound:.1f} ({one.binds}), schedule"
             f" {one.schedule:.1f} ({one.schedule_binds}), {one.schedule_here:.1f} on the"
-            f" {one.cores:.1f} cores had; {one.other_ms:.1f} ms an image beside image work",
+            f" {one.cores:.1f} cores left; {one.other_ms:.1f} ms per image besides image work",
             highlight=False,
         )

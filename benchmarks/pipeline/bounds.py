@@ -1,8 +1,8 @@
-"""The least time a job can take: pure functions of what was measured and what the account allows.
+"""The least time a job can take: pure functions of the measurements and the account's limits.
 
-``bound`` has a sentence for each limit about the last thing that has to happen, as if that limit
-were the only one; nothing can be faster than the slowest of them. ``schedule`` has all limits at
-once: the end of the best schedule there is. docs/performance.md has the same formulas.
+``bound`` computes the earliest end for each limit as if it were the only one; no job can end before
+the largest of them. ``schedule`` applies all limits at once: it is the end of the best possible
+schedule. docs/performance.md has the same formulas.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from core.catalog.tiers import AccountLimits
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """What a job asked. ``leaves`` are images by leaf; ``looked`` and ``read`` the tokens billed
-    for each request over images and for each over notes; ``depth`` counts levels, leaves too."""
+    """A job's requests. ``leaves``: images per leaf; ``looked`` and ``read``: billed tokens of each
+    request over images and of each over notes; ``depth``: number of levels, leaves included."""
 
     leaves: tuple[int, ...]
     looked: tuple[int, ...]
@@ -35,7 +35,7 @@ class Tree:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """Seconds, by what sets them. ``seconds`` is the largest."""
+    """Least seconds by each limit alone. ``seconds`` is the largest."""
 
     cpu: float
     requests: float
@@ -48,7 +48,7 @@ class Bound:
 
     @property
     def binds(self) -> str:
-        """``cpu``, or the limit of the account. Where none makes anybody wait, it is ``cpu``."""
+        """The limit with the largest bound; ``cpu`` when the account's limits cause no wait."""
         names = ("cpu", "requests", "tokens", "concurrency")
         return max(names, key=lambda name: float(getattr(self, name)))
 
@@ -62,9 +62,10 @@ def bound(
 ) -> Bound:
     """``image_seconds``: bare decoding, resizing and encoding of all images on all cores.
 
-    cpu: the last image is prepared, then its leaf and each level above it are asked.
-    requests: of n in windows of rpm, the last leaf starts (leaves - 1) // rpm windows late.
-    tokens: of T in windows of tpm, the last request starts (T - 1) // tpm windows late.
+    cpu: the last image is prepared, then its leaf and each level above it are called.
+    requests: with rpm per window, the last leaf starts (leaves - 1) // rpm windows late, the last
+    request (requests - 1) // rpm windows late.
+    tokens: with tpm per window, the last request starts (tokens - 1) // tpm windows late.
     concurrency: leaves go in rounds of that many calls, then the levels above.
     """
     levels = tree.depth * latency_seconds
@@ -82,7 +83,7 @@ def bound(
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Seconds to the end of the best schedule, and what most of the waiting in it is for."""
+    """Seconds to the end of the best schedule, and the limit that causes most of the waiting."""
 
     seconds: float
     binds: str
@@ -90,8 +91,8 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A request goes at ``at`` because of ``cause``; ``after`` is the place of the request that it
-    waited for, None where it waited for its pictures."""
+    """A request starts at ``at`` because of ``cause``; ``after`` is the index of the request for
+    which it waited, or None if it waited for its pictures."""
 
     at: float
     cause: str
@@ -105,20 +106,20 @@ def schedule(
     window_seconds: float,
     latency_seconds: float,
 ) -> Schedule:
-    """The end of the best schedule: pictures, calls at once, and both windows bind together.
+    """The end of the best schedule under all limits: pictures, concurrency and both windows.
 
-    The k-th leaf that goes is whole no earlier than the k smallest leaves' pictures are prepared,
-    needs one of ``concurrency`` places, which the k - concurrency-th gives back a call later, and a
-    window that has room for it: one holds no more requests than ``rpm``, and no more than of the
-    smallest ones have ``tpm`` tokens together (a request's tokens count from its start). After the
-    last leaf each level above is a call. In the same way the last request of all starts (others
-    than leaves may go when the first leaf has been answered), and takes a call.
+    The k-th leaf starts when three conditions hold. The pictures of the k smallest leaves are
+    prepared. One of ``concurrency`` slots is free: leaf k - concurrency frees it after one call.
+    The window has room: it holds at most ``rpm`` requests, and at most as many of the smallest
+    requests as fit into ``tpm`` tokens (tokens count from the request's start). After the last
+    leaf, each level above takes one call. The last of all requests follows the same rules and takes
+    one call; requests above the leaves may start once the first leaf is answered.
     """
-    whole = [image_seconds * done / sum(tree.leaves) for done in accumulate(sorted(tree.leaves))]
-    others = [whole[0] + latency_seconds] * (tree.requests - len(whole))
-    leaves = _starts(whole, tree.looked, limits, window_seconds, latency_seconds)
-    asked = tree.looked + tree.read
-    calls = _starts(sorted(whole + others), asked, limits, window_seconds, latency_seconds)
+    prepared = [image_seconds * done / sum(tree.leaves) for done in accumulate(sorted(tree.leaves))]
+    others = [prepared[0] + latency_seconds] * (tree.requests - len(prepared))
+    leaves = _starts(prepared, tree.looked, limits, window_seconds, latency_seconds)
+    tokens = tree.looked + tree.read
+    calls = _starts(sorted(prepared + others), tokens, limits, window_seconds, latency_seconds)
     ends = [
         (leaves[-1].at + tree.depth * latency_seconds, leaves),
         (calls[-1].at + latency_seconds, calls),
@@ -134,7 +135,7 @@ def _starts(
     window_seconds: float,
     latency_seconds: float,
 ) -> list[Start]:
-    """When requests go, in the order in which they are ready: each as soon as it may."""
+    """When each request starts, in the order in which they are ready: as soon as limits allow."""
     gaps = (
         ("concurrency", limits.concurrency, latency_seconds),
         ("requests", limits.rpm, window_seconds),
@@ -152,13 +153,13 @@ def _starts(
 
 
 def _room(tokens: Sequence[int], tpm: int) -> int:
-    """How many requests a window holds at most: the smallest ones."""
-    held = sum(total <= tpm for total in accumulate(sorted(tokens)))
-    return max(held, 1)
+    """The most requests that fit into a window's tokens, smallest first; at least 1."""
+    fitting = sum(total <= tpm for total in accumulate(sorted(tokens)))
+    return max(fitting, 1)
 
 
 def _cause(starts: Sequence[Start]) -> str:
-    """What the last start waited for longest, back over those that it waited for."""
+    """The longest cause of waiting on the chain of requests that leads to the last start."""
     waited = dict.fromkeys(("cpu", "requests", "tokens", "concurrency"), 0.0)
     last = starts[-1]
     while last.after is not None:

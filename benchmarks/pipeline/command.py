@@ -1,4 +1,4 @@
-"""One row: the real command on a set of pictures, against a sandbox with a tier's limits."""
+"""One row: run the real command on a set of pictures, against a sandbox with a tier's limits."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ RUN_SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A set and an account; ``tier`` as in core.catalog.tiers. ``side`` is the pictures' width in
-    pixels; ``small`` ones are a row of their own beside those of a phone. The window is that of
-    the limits.
-    ``inline``: what finds no place among the files goes inside its request.
+    """A set of pictures and an account; ``tier`` as in core.catalog.tiers.
+
+    ``side``: width of the pictures in pixels. ``small``: a row of small pictures, beside the row of
+    phone photographs. ``window_seconds``: length of the limits' window. ``inline``: images above
+    the file quota go inside the request.
     """
 
     images: int
@@ -45,10 +46,10 @@ class Scene:
 
     @property
     def tier_in_words(self) -> str:
-        """The tier, its window where that is not a minute, and whether images may go inline."""
+        """The tier, its window if that is not a minute, and whether images may go inline."""
         minute = self.window_seconds == 60.0
-        words = self.tier if minute else f"{self.tier}, {self.window_seconds:g} s windows"
-        return f"{words}, inline" if self.inline else words
+        label = self.tier if minute else f"{self.tier}, {self.window_seconds:g} s windows"
+        return f"{label}, inline" if self.inline else label
 
     @property
     def name(self) -> str:
@@ -57,7 +58,7 @@ class Scene:
 
 @dataclass(slots=True)
 class Run:
-    """What a row measured. CPU in seconds, memory in bytes."""
+    """The measurements of a row. CPU in seconds, memory in bytes."""
 
     scene: Scene
     ended: Ended
@@ -66,26 +67,26 @@ class Run:
     asked: Tree
     sandbox_cpu: float
     sandbox: dict[str, Any]
-    others_cpu: float  # of the machine, by nobody of ours; the benchmark's own is in it
+    others_cpu: float  # all other processes of the machine, the benchmark included
     load: float
     database_bytes: int
-    broker_bytes: int  # written to its log of messages
-    picture_bytes: float  # of a file, on average
+    broker_bytes: int  # size of its append-only files
+    picture_bytes: float  # mean per file
 
 
 def run(scene: Scene, pictures: Path, folder: Path) -> Run:
-    """Ask about ``pictures`` with the command; a state folder in ``folder`` and a sandbox of its
-    own. The state folder stays: ext4 gives a file no inode that was freed in the last minutes, and
-    looks at all of them first, so that files made after thousands were deleted take half a
-    millisecond each.
+    """Run the command over ``pictures`` with a new state folder in ``folder`` and its own sandbox.
+
+    The state folder is not deleted here: ext4 does not reuse inodes freed in the last minutes but
+    scans all of them, so after thousands of deletions each new file takes half a millisecond.
     """
     home = Path(tempfile.mkdtemp(prefix=f"{scene.name}-", dir=folder))
     forget(pictures.iterdir())
     with sandbox_of(scene) as endpoint:
-        words = [sys.executable, "-m", "overstory", "run", str(pictures), "--ask", ASK]
-        words += ["--json", "--keep-files"]
+        argv = [sys.executable, "-m", "overstory", "run", str(pictures), "--ask", ASK]
+        argv += ["--json", "--keep-files"]
         with machine() as seen:
-            ended = watched(words, environment(scene, home, endpoint), home / "run", RUN_SECONDS)
+            ended = watched(argv, environment(scene, home, endpoint), home / "run", RUN_SECONDS)
         sandbox_cpu, stats = cpu_of(endpoint.pid), endpoint.stats()
     result = _result(home, ended)
     return Run(
@@ -105,7 +106,7 @@ def run(scene: Scene, pictures: Path, folder: Path) -> Run:
 
 
 def sandbox_of(scene: Scene) -> SandboxProcess:
-    """A sandbox that holds to the scene's tier."""
+    """A sandbox that enforces the limits of the scene's tier."""
     limits = scene.limits
     return SandboxProcess(
         concurrency=limits.concurrency,
@@ -117,7 +118,7 @@ def sandbox_of(scene: Scene) -> SandboxProcess:
 
 
 def environment(scene: Scene, home: Path, endpoint: SandboxProcess) -> dict[str, str]:
-    """What a person with that account would have set, and the window's length."""
+    """The settings of a user with that account, and the window's length."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("OVERSTORY_", "STEPFUN_"))}
     return clean | {
         "OVERSTORY_HOME": str(home),
@@ -133,6 +134,8 @@ def _result(home: Path, ended: Ended) -> dict[str, Any]:
     text = (home / "run.out").read_text(encoding="utf-8")
     if not text.strip():
         errors = (home / "run.err").read_text(encoding="utf-8")[-2_000:]
-        raise RuntimeError(f"the command ended with {ended.status} and no answer: {errors}")
-    found: dict[str, Any] = json.loads(text)
-    return found
+        raise RuntimeError(
+            f"the command exited with {ended.status} and printed no result: {errors}"
+        )
+    result: dict[str, Any] = json.loads(text)
+    return result

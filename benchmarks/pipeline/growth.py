@@ -1,4 +1,4 @@
-"""What an image costs at 600 and at 60,000: planning, the flow, progress, the report.
+"""CPU per image of jobs of 600 and 60,000 images: planning, flow, progress and report.
 
     python -m benchmarks.pipeline.growth FOLDER
 
@@ -35,13 +35,13 @@ from tests.support.one_process import Shelf, Whole, make_files, whole
 SMALL, LARGE = 600, 60_000
 SMALLS = 2
 LOOKS = 5
-"""Progress is asked for this often, and the middle one taken."""
+"""How many times progress is read; the median counts."""
 
 
 @dataclass(slots=True)
 class Cost:
-    """CPU in microseconds an image by what was done; SQL statements an image; bytes of memory
-    that the worker's part came to hold."""
+    """CPU microseconds per image by step, SQL statements per image by stage, and bytes by which
+    memory grew during the flow."""
 
     images: int
     micros: dict[str, float] = field(default_factory=dict)
@@ -51,16 +51,16 @@ class Cost:
 
 
 def start(folder: Path) -> subprocess.Popen[bytes]:
-    """Begin to measure in a process of its own."""
-    words = [sys.executable, "-m", "benchmarks.pipeline.growth", str(folder)]
-    return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+    """Start the measurement in a separate process."""
+    argv = [sys.executable, "-m", "benchmarks.pipeline.growth", str(folder)]
+    return subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
 
 
 def costs_of(process: subprocess.Popen[bytes]) -> list[Cost]:
-    """Wait for it. Raises RuntimeError when it failed."""
+    """Wait for the process and read its costs. Raises RuntimeError when it failed."""
     out, _ = process.communicate()
     if process.returncode:
-        raise RuntimeError(f"growth ended with {process.returncode}")
+        raise RuntimeError(f"growth exited with {process.returncode}")
     return [Cost(**cost) for cost in json.loads(out)]
 
 
@@ -70,17 +70,17 @@ def main() -> None:
 
 
 def growth(folder: Path, small: int = SMALL, large: int = LARGE) -> list[Cost]:
-    """The costs at both sizes. The small one is soon done: it is the mean of several jobs before
-    and after the large one, so that a machine that gets slower meanwhile is no growth."""
-    cost(folder, small)  # statements are compiled, modules loaded
+    """The costs at both sizes. The small one is the mean of several jobs before and after the large
+    one, so that a machine that slows down meanwhile does not look like growth."""
+    cost(folder, small)  # compile statements, load modules
     before = [cost(folder, small) for _ in range(SMALLS)]
-    most = cost(folder, large)
+    largest = cost(folder, large)
     after = [cost(folder, small) for _ in range(SMALLS)]
-    return [_mean(before + after), most]
+    return [_mean(before + after), largest]
 
 
 def cost(folder: Path, images: int) -> Cost:
-    """One job of ``images``, from its files to its report."""
+    """The cost of one job of ``images``, from its files to its report."""
     home = Path(tempfile.mkdtemp(prefix=f"growth-{images}-", dir=folder))
     try:
         files = make_files(home / "files", images)
@@ -91,55 +91,56 @@ def cost(folder: Path, images: int) -> Cost:
 
 
 def _cost(job: Whole, files: Path, images: int) -> Cost:
-    found = Cost(images)
+    costs = Cost(images)
     database = job.services.database
-    with _timed(found, "planning"):
+    with _timed(costs, "planning"):
         job_id = job.submit(files)
     before = psutil.Process().memory_info().rss
-    with _timed(found, "flow"):
+    with _timed(costs, "flow"):
         while job.step():
             pass
-    found.grown_bytes = psutil.Process().memory_info().rss - before
+    costs.grown_bytes = psutil.Process().memory_info().rss - before
     with database.read() as connection:
         row = pipeline.job(connection, job_id)
         assert row is not None
         assert row.status.ended, row.status
-        found.micros["progress"] = _middle(lambda: pipeline.progress(connection, job_id), images)
+        costs.micros["progress"] = _median(lambda: pipeline.progress(connection, job_id), images)
     shelf = Thumbs()
-    with _timed(found, "report"):
+    with _timed(costs, "report"):
         page(report_data(database, row, shelf, ImageLimits(), 0.0))
-    found.statements = {name: count / images for name, count in job.statements.items()}
-    found.database_bytes = sum(
+    costs.statements = {name: count / images for name, count in job.statements.items()}
+    costs.database_bytes = sum(
         path.stat().st_size for path in job.services.settings.home.glob("overstory.db*")
     )
-    return found
+    return costs
 
 
 class Thumbs(Shelf):
-    """Every blob is a tiny JPEG, so that a report's pictures cost next to nothing."""
+    """Returns a tiny JPEG for every blob, so that the report's pictures cost almost nothing."""
 
     def __init__(self) -> None:
-        made = BytesIO()
-        Image.new("RGB", (16, 12), (40, 160, 60)).save(made, "JPEG")
-        self._jpeg = made.getvalue()
+        jpeg = BytesIO()
+        Image.new("RGB", (16, 12), (40, 160, 60)).save(jpeg, "JPEG")
+        self._jpeg = jpeg.getvalue()
 
     def get(self, sha256: str) -> bytes | None:
         return self._jpeg
 
 
 @contextmanager
-def _timed(found: Cost, what: str) -> Iterator[None]:
+def _timed(costs: Cost, step: str) -> Iterator[None]:
     gc.collect()
     begun = time.process_time()
     yield
-    found.micros[what] = (time.process_time() - begun) / found.images * 1e6
+    costs.micros[step] = (time.process_time() - begun) / costs.images * 1e6
 
 
-def _middle(look: Callable[[], object], images: int) -> float:
+def _median(read: Callable[[], object], images: int) -> float:
+    """Median CPU microseconds per image of ``LOOKS`` calls."""
     times = []
     for _ in range(LOOKS):
         begun = time.process_time()
-        look()
+        read()
         times.append(time.process_time() - begun)
     return sorted(times)[LOOKS // 2] / images * 1e6
 

@@ -1,4 +1,4 @@
-"""The machine in a line, for whoever reads the numbers elsewhere."""
+"""One line that describes the machine, printed with the results."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.pipeline import bare
 
 
 def described(folder: Path) -> str:
-    """When, cores and their model, kernel, Python, load, and room on the disk of ``folder``."""
+    """Time, cores and model, kernel, Python, load, and free disk space at ``folder``."""
     at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     return (
         f"{at}, {bare.cores()} cores ({_processor()}, {platform.machine()}),"
@@ -22,8 +22,8 @@ def described(folder: Path) -> str:
 
 
 def _processor() -> str:
-    """The model's name as Linux tells it; elsewhere whatever Python knows."""
-    told = Path("/proc/cpuinfo")
-    lines = told.read_text(encoding="utf-8").splitlines() if told.exists() else []
+    """The model's name from /proc/cpuinfo, else from Python."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor() or "unknown"

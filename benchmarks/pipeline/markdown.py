@@ -22,16 +22,16 @@ def _size(row: Row) -> str:
 
 
 def _script(kind: str) -> Callable[[Row], str]:
-    """The script's seconds, ``~`` where they go on at its rate, and their ratio to ours."""
+    """The script's seconds (``~`` if extrapolated from its rate) and their ratio to ours."""
 
-    def told(row: Row) -> str:
+    def cell(row: Row) -> str:
         script = row[kind]
         if script is None:
             return ""
         about = "~" if script["stopped"] else ""
         return f"{about}{script['seconds']:.0f}, {row[f'times_{kind}']:.1f}"
 
-    return told
+    return cell
 
 
 def _ms(seconds: float | None) -> str:
@@ -50,9 +50,9 @@ WALL: Sequence[Column] = (
     ("x", lambda r: f"{r['ratio']:.2f}"),
     ("schedule, by", lambda r: f"{r['schedule']:.1f}, {r['schedule_binds']}"),
     ("x", lambda r: f"{r['schedule_ratio']:.2f}"),
-    ("cores had", lambda r: f"{r['cores']:.2f}"),
-    ("bound there, x", lambda r: f"{r['bound_here']:.1f}, {r['ratio_here']:.2f}"),
-    ("schedule there, x", lambda r: f"{r['schedule_here']:.1f}, {r['schedule_ratio_here']:.2f}"),
+    ("cores left", lambda r: f"{r['cores']:.2f}"),
+    ("bound on them, x", lambda r: f"{r['bound_here']:.1f}, {r['ratio_here']:.2f}"),
+    ("schedule on them, x", lambda r: f"{r['schedule_here']:.1f}, {r['schedule_ratio_here']:.2f}"),
     ("script, x", _script("plain")),
     ("shrinking script, x", _script("shrinking")),
 )
@@ -64,14 +64,14 @@ WHEN: Sequence[Column] = (
     ("last image", lambda r: f"{r['last_prepared']:.1f}"),
     ("answer", lambda r: f"{r['finished']:.1f}"),
     ("stop", lambda r: f"{r['stop']:.1f}"),
-    ("images to come at first call", lambda r: f"{r['unprepared_at_first_call']:,}"),
-    ("branch late, ms", lambda r: _ms(r["parent_late"])),
+    ("images not prepared at first call", lambda r: f"{r['unprepared_at_first_call']:,}"),
+    ("branch delay, ms", lambda r: _ms(r["parent_late"])),
 )
 COST: Sequence[Column] = (
     ("images", _size),
     ("tier", lambda r: r["tier"]),
     ("image work, ms", lambda r: f"{r['bare_ms']:.1f}"),
-    ("else, ms", lambda r: f"{r['other_ms']:.1f}"),
+    ("other, ms", lambda r: f"{r['other_ms']:.1f}"),
     ("sandbox, ms", lambda r: f"{r['sandbox_cpu'] / r['images'] * 1000:.1f}"),
     ("peak MB: command, preprocess, upload, infer, broker", _peaks),
     ("database, broker bytes", lambda r: f"{r['database_bytes']:,.0f}, {r['broker_bytes']:,.0f}"),
@@ -82,33 +82,35 @@ COST: Sequence[Column] = (
 
 def main() -> None:
     path = Path(sys.argv[1]) if len(sys.argv) > 1 else Path("benchmarks/out/results.json")
-    found = json.loads(path.read_text(encoding="utf-8"))
-    print(f"{found['machine']}\n")
-    if found["rows"]:
-        print(f"{_conditions(found['rows'])}\n")
+    results = json.loads(path.read_text(encoding="utf-8"))
+    print(f"{results['machine']}\n")
+    if results["rows"]:
+        print(f"{_conditions(results['rows'])}\n")
         for columns in (WALL, WHEN, COST):
-            print(_table(columns, found["rows"]))
-    if found["growth"]:
-        print(_growth(*found["growth"]))
-    if found["noop"]:
-        print(_noop(found["noop"]))
-    if found["left_out"]:
-        told = ", ".join(f"{name} ({reason})" for name, reason in found["left_out"].items())
-        print(f"Left out: {told}.")
+            print(_table(columns, results["rows"]))
+    if results["growth"]:
+        print(_growth(*results["growth"]))
+    if results["noop"]:
+        print(_noop(results["noop"]))
+    if results["left_out"]:
+        skipped = ", ".join(f"{name} ({reason})" for name, reason in results["left_out"].items())
+        print(f"Skipped: {skipped}.")
 
 
 def _conditions(rows: Sequence[Row]) -> str:
-    """What the provider and the pictures were like."""
+    """A sentence about the pictures and the provider."""
     kinds = {row["side"]: row["picture_bytes"] for row in rows}
     sizes = [f"{side} x {side * 3 // 4} of {kinds[side] / 1000:,.0f} kB" for side in kinds]
     calls = ", ".join(f"{call:g} s" for call in sorted({row["latency_seconds"] for row in rows}))
-    return f"Pictures: {', '.join(sizes)}; calls of {calls}, windows of 60 s where none are named."
+    return (
+        f"Pictures: {', '.join(sizes)}; calls of {calls}, windows of 60 s unless a row names one."
+    )
 
 
 def _noop(noop: Row) -> str:
     return (
-        f"Bare Celery: {noop['per_second']:.0f} tasks a second, {noop['send_cpu'] * 1000:.2f} ms of"
-        f" CPU to send, {noop['run_cpu'] * 1000:.2f} ms to run.\n"
+        f"Bare Celery: {noop['per_second']:.0f} tasks per second, {noop['send_cpu'] * 1000:.2f} ms"
+        f" of CPU to send, {noop['run_cpu'] * 1000:.2f} ms to run.\n"
     )
 
 

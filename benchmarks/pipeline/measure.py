@@ -1,7 +1,7 @@
-"""What processes take: CPU and peak memory by part, and what others took of the machine meanwhile.
+"""CPU and peak memory of our processes by part, and the CPU that others used meanwhile.
 
-Parts are told apart by their command lines. A sampler looks at /proc once a second; what ended in
-between is in the kernel's own sum for the command and all it waited for (``wait4``).
+Command lines identify the parts. A sampler reads /proc once a second. Processes that end between
+two samples are in the kernel's own sum for the command and its waited-for children (``wait4``).
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ WORDS = {
     "infer": "infer",
     "workers.forkserver": "fork server",
 }
-"""A word of a process's name or command line, and its part. Whatever has none is the command."""
+"""Word in a process's name or command line -> its part. All other processes are the command."""
 
 
 @dataclass(slots=True)
 class Part:
-    """Processes of one kind: how many, their CPU seconds together, the largest one's peak bytes."""
+    """Processes of one kind: count, total CPU seconds, peak bytes of the largest."""
 
     processes: int = 0
     cpu: float = 0.0
@@ -41,7 +41,7 @@ class Part:
 
 @dataclass(slots=True)
 class Watched:
-    """One process as it was last seen."""
+    """The last sample of one process."""
 
     part: str
     cpu: float = 0.0
@@ -49,7 +49,7 @@ class Watched:
 
 
 class Sampler(threading.Thread):
-    """Watches a process and everything below it until ``stop``."""
+    """Samples a process and all its descendants until ``stop``."""
 
     def __init__(self, pid: int) -> None:
         super().__init__(name="sampler", daemon=True)
@@ -59,11 +59,11 @@ class Sampler(threading.Thread):
 
     def run(self) -> None:
         while not self._ended.is_set():
-            self._look()
+            self._sample()
             self._ended.wait(SAMPLE_SECONDS)
 
     def stop(self) -> dict[str, Part]:
-        """What each part came to."""
+        """Stop sampling and return the totals of each part."""
         self._ended.set()
         self.join()
         parts: dict[str, Part] = defaultdict(Part)
@@ -74,7 +74,7 @@ class Sampler(threading.Thread):
             part.peak_bytes = max(part.peak_bytes, watched.peak_bytes)
         return dict(parts)
 
-    def _look(self) -> None:
+    def _sample(self) -> None:
         with contextlib.suppress(psutil.Error):
             for process in [self._root, *self._root.children(recursive=True)]:
                 with contextlib.suppress(psutil.Error, OSError):
@@ -98,7 +98,7 @@ def _part(process: psutil.Process) -> str:
 
 
 def peak_bytes(pid: int) -> int:
-    """The most memory a process has held (VmHWM), shared pages included."""
+    """Peak memory of a process (VmHWM), shared pages included."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
@@ -113,7 +113,7 @@ def cpu_of(pid: int) -> float:
 
 @dataclass(slots=True)
 class Machine:
-    """Seconds of the clock, CPU seconds of the whole machine in them, and its load after them."""
+    """Wall seconds, CPU seconds of the entire machine in that time, and its load at the end."""
 
     wall: float = 0.0
     busy: float = 0.0
@@ -122,7 +122,7 @@ class Machine:
 
 @contextlib.contextmanager
 def machine() -> Iterator[Machine]:
-    """What the machine did inside the block."""
+    """Measure the machine while the block runs."""
     seen = Machine()
     begun, busy = time.monotonic(), _busy()
     yield seen
@@ -131,7 +131,7 @@ def machine() -> Iterator[Machine]:
 
 
 def _busy() -> float:
-    """CPU seconds since boot that were not idle, from /proc/stat."""
+    """Non-idle CPU seconds since boot, from /proc/stat."""
     values = [int(word) for word in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
     idle = values[3] + values[4]
     return (sum(values) - idle) / TICKS
@@ -139,7 +139,7 @@ def _busy() -> float:
 
 @dataclass(slots=True)
 class Ended:
-    """How a command went: seconds from its start to its exit, CPU of it and all it waited for."""
+    """A finished command: seconds from start to exit, CPU of it and all children it waited for."""
 
     wall: float = 0.0
     cpu: float = 0.0
@@ -149,16 +149,16 @@ class Ended:
     parts: dict[str, Part] = field(default_factory=dict)
 
 
-def watched(words: list[str], environment: dict[str, str], out: Path, seconds: float) -> Ended:
-    """Run a command to its end under the sampler; its stdout and stderr go to files at ``out``.
+def watched(argv: list[str], environment: dict[str, str], out: Path, seconds: float) -> Ended:
+    """Run a command under the sampler; its stdout and stderr go to files at ``out``.
 
-    Raises TimeoutError when it is not done in time; it has been ended then.
+    Raises TimeoutError, after terminating it, when it does not end within ``seconds``.
     """
     with out.with_suffix(".out").open("wb") as stdout, out.with_suffix(".err").open("wb") as errors:
         ended = Ended(started_at=time.time())
         begun = time.monotonic()
         process = subprocess.Popen(
-            words, env=environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=errors
+            argv, env=environment, stdin=subprocess.DEVNULL, stdout=stdout, stderr=errors
         )
         sampler = Sampler(process.pid)
         sampler.start()
@@ -173,5 +173,5 @@ def watched(words: list[str], environment: dict[str, str], out: Path, seconds: f
     sampled = sum(part.cpu for part in ended.parts.values())
     ended.cpu = max(usage.ru_utime + usage.ru_stime, sampled)
     if late:
-        raise TimeoutError(f"{' '.join(words[:3])} ... was not done after {seconds:.0f} s")
+        raise TimeoutError(f"{' '.join(argv[:3])} ... did not end within {seconds:.0f} s")
     return ended

@@ -1,4 +1,4 @@
-"""A Celery app of tasks that do nothing, on the same Valkey with our settings: the floor."""
+"""A Celery app whose task does nothing, on the same Valkey with our settings: the baseline."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ app.conf.imports = ()
 
 @shared_task(name="overstory.preprocess")  # type: ignore[untyped-decorator]
 def noop(total: int, signal: str) -> None:
-    """The last of ``total`` says when it ran, in a file that is whole as soon as it is there."""
+    """The last of ``total`` tasks writes its time to the file ``signal``, atomically."""
     if next(_done) == total:
         part = Path(f"{signal}.part")
         part.write_text(str(time.time()), encoding="utf-8")

@@ -1,9 +1,9 @@
-"""Pictures to ask about: copies of a few photographs, each with a number in large blocks.
+"""The benchmark's pictures: copies of a few photographs, each with a number in large blocks.
 
-The number is in the pixels, so that two pictures differ after they are prepared, too: the same
-bytes would be uploaded once, the same pixels found as a duplicate. A copy is not encoded anew: only
-a strip at its top is, and takes the place of the photograph's first rows of blocks (``restarts``).
-6,000 pictures of 12 megapixels are made in half a minute on two cores, and take 9.1 GB.
+The number is in the pixels, so that two pictures still differ after preparation: equal bytes are
+uploaded only once, and equal pixels count as a duplicate. A copy is not encoded again. Only a strip
+at its top is, and it replaces the photograph's first rows of blocks (``restarts``). 6,000 pictures
+of 12 megapixels take half a minute on two cores, and 9.1 GB.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ from benchmarks.pipeline.photographs import MODELS
 
 BITS, COLUMNS = 18, 9
 BLOCK_SHARE = 0.032
-"""Of the picture's width: 23 pixels where the picture is sent at 728."""
+"""Share of the picture's width: 23 pixels when the picture is sent at 728 pixels."""
 LIGHT, DARK = (250, 250, 250), (5, 5, 5)
 SPARE_BYTES = 3_000_000_000
-"""Left free on the disk beside the pictures: the jobs' own folders, and everybody else."""
+"""Disk space kept free for the jobs' folders and other programs."""
 
 
 class NoRoom(Exception):
-    """The disk has not the bytes for a set."""
+    """The disk has too little free space for a set."""
 
     def __init__(self, needed: int, free: int) -> None:
         super().__init__(f"{needed / 1e9:.1f} GB more needed, {free / 1e9:.1f} GB free")
 
 
 def picture_set(folder: Path, count: int, side: int) -> Path:
-    """A folder of ``count`` pictures, ``side`` pixels wide; made on first use, then kept.
+    """A folder of ``count`` pictures, ``side`` pixels wide; made on first use and kept.
 
-    Sets share their files: a smaller one is links to the first of the largest. Raises NoRoom.
+    Sets share files through hard links. Raises NoRoom.
     """
     chosen = folder / f"phone-{side}-{count}"
     if chosen.exists():
@@ -57,21 +57,21 @@ def picture_set(folder: Path, count: int, side: int) -> Path:
 
 
 def mean_bytes(pictures: Path) -> float:
-    """Of a file of the set."""
+    """Mean size of a file of the set."""
     sizes = [path.stat().st_size for path in pictures.iterdir()]
     return sum(sizes) / len(sizes)
 
 
 def read(files: Iterable[Path]) -> None:
-    """Read them once, so that what lies under the system (a host's cache, a disk's own) is the same
-    for whoever is measured first as for all after it."""
+    """Read the files once, so that caches below the system (the host's, the disk's) are in the same
+    state for the first measurement as for later ones."""
     for path in files:
         path.read_bytes()
 
 
 def forget(files: Iterable[Path]) -> None:
-    """Let the system drop what it holds of ``files``: whoever asks about a set for the first time
-    reads it from the disk, so every measurement does."""
+    """Drop ``files`` from the page cache: a user's first run over a set reads it from the disk, so
+    every measurement does the same."""
     for path in files:
         descriptor = os.open(path, os.O_RDONLY)
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -88,14 +88,14 @@ def _make(folder: Path, stock: Path, numbers: list[int], side: int) -> None:
     with ProcessPoolExecutor() as pool:
         for _ in pool.map(partial(numbered_copies, stock), models, shares):
             pass
-    os.sync()  # else the disk is still being written to when the first row is measured
+    os.sync()  # otherwise the disk is still busy when the first row is measured
 
 
 def numbered_copies(stock: Path, model: Path, numbers: list[int]) -> None:
     """The numbered copies of one photograph; moved into place whole."""
     below = restarts.parse(model.read_bytes())
-    with Image.open(model) as found:
-        top = found.crop((0, 0, found.width, 2 * block_pixels(found.width)))
+    with Image.open(model) as image:
+        top = image.crop((0, 0, image.width, 2 * block_pixels(image.width)))
     for number in numbers:
         part = stock / f"{_name(number)}.part"
         part.write_bytes(below.under(restarts.parse(_strip(top, number))))
@@ -103,7 +103,7 @@ def numbered_copies(stock: Path, model: Path, numbers: list[int]) -> None:
 
 
 def _strip(top: Image.Image, number: int) -> bytes:
-    """A JPEG of the photograph's top with the bits of ``number`` over it, nine a line."""
+    """A JPEG of the photograph's top with the bits of ``number`` drawn on it, nine per line."""
     strip, block = top.copy(), block_pixels(top.width)
     for bit in range(BITS):
         row, column = divmod(bit, COLUMNS)
@@ -116,7 +116,7 @@ def _strip(top: Image.Image, number: int) -> bytes:
 
 
 def block_pixels(side: int) -> int:
-    """A block's side: whole rows of the JPEG's own blocks, so that a strip ends with one."""
+    """A block's side: a multiple of the JPEG's own row height, so that a strip has full rows."""
     return restarts.ROW_PIXELS * max(1, round(side * BLOCK_SHARE / restarts.ROW_PIXELS))
 
 

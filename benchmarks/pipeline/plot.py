@@ -1,6 +1,6 @@
-"""The table as a picture: each job's wall time beside the least it could have taken (SVG, by hand).
+"""An SVG chart: each job's wall time beside the least possible time.
 
-Sets of one size share a scale, for a job over 6,000 takes twenty times one over 60.
+Each set size has its own scale, because a job over 6,000 images takes twenty times one over 60.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from benchmarks.pipeline.rows import Row
 
 WIDTH, LEFT, RIGHT, TOP, FOOT = 980, 140, 325, 84, 14
 BAR, BOUND_BAR, ROW, HEAD, AXIS = 13, 7, 34, 30, 26
-"""Heights in pixels: of the two bars of a row, of a row, of what stands over and under a group."""
+"""Heights in pixels: the two bars of a row, the row, the heading and the axis of a group."""
 COLUMNS = (("wall", 260), ("x bound", 196), ("x schedule", 118), ("bound by", 12))
-"""What stands right of the bars, and how far from the right edge each column ends."""
+"""Columns right of the bars: title, and distance of the column's end from the right edge."""
 PLOT = WIDTH - LEFT - RIGHT
 TICKS = 6
 STEPS = (1, 2, 5, 10, 20, 30, 60, 120)
@@ -28,15 +28,15 @@ KEY = (
     (
         (START, "wall time: until the first image"),
         (WORK, "until the answer"),
-        (STOP, "until the command has ended"),
+        (STOP, "until the command ends"),
     ),
 )
 
 
 def plot(rows: Sequence[Row]) -> str:
-    """An SVG document: a group a size, a row a tier, the least times over the wall time."""
-    groups = [(size, list(found)) for size, found in groupby(rows, key=lambda row: row.size)]
-    height = TOP + sum(HEAD + len(found) * ROW + AXIS for _, found in groups) + FOOT
+    """An SVG document: a group per size, a row per tier, the least times above the wall time."""
+    groups = [(size, list(members)) for size, members in groupby(rows, key=lambda row: row.size)]
+    height = TOP + sum(HEAD + len(members) * ROW + AXIS for _, members in groups) + FOOT
     box = f'viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
     parts = [
         f'<svg xmlns="{SVG}" {box} style="{STYLE}">',
@@ -44,9 +44,9 @@ def plot(rows: Sequence[Row]) -> str:
         *_legend(),
     ]
     top = TOP
-    for size, found in groups:
-        parts += _group(size, found, top)
-        top += HEAD + len(found) * ROW + AXIS
+    for size, members in groups:
+        parts += _group(size, members, top)
+        top += HEAD + len(members) * ROW + AXIS
     return "\n".join([*parts, "</svg>\n"])
 
 
@@ -58,8 +58,8 @@ def _group(size: str, rows: Sequence[Row], top: float) -> Iterator[str]:
     pixels = f"{one.side} x {one.side * 3 // 4} pixels"
     yield _text(LEFT, top + 17, f"{size} images", "start", INK, weight=600, size=13)
     yield _text(WIDTH - RIGHT, top + 17, pixels, "end", SOFT)
-    for words, right in COLUMNS:
-        yield _text(WIDTH - right, top + 17, words, "end", SOFT)
+    for title, right in COLUMNS:
+        yield _text(WIDTH - right, top + 17, title, "end", SOFT)
     step = next((s for s in STEPS if longest / s <= TICKS), STEPS[-1])
     for seconds in range(0, int(longest) + 1, step):
         at = LEFT + seconds * scale
@@ -70,7 +70,7 @@ def _group(size: str, rows: Sequence[Row], top: float) -> Iterator[str]:
 
 
 def _row(row: Row, top: float, scale: float) -> Iterator[str]:
-    """The bound lies over the schedule, which is never shorter; under them the job."""
+    """The bound is drawn over the schedule, which is never shorter; the job is below them."""
     upper, lower = top + 5, top + 5 + BOUND_BAR + 1
     yield _text(LEFT - 10, lower + 5, row.tier, "end", INK)
     yield _bar(0, upper, row.schedule * scale, BOUND_BAR, SCHEDULE)
@@ -80,27 +80,27 @@ def _row(row: Row, top: float, scale: float) -> Iterator[str]:
     for seconds, colour in ((start, START), (row.finished - start, WORK), (row.stop, STOP)):
         yield _bar(at * scale, lower, max(seconds, 0.0) * scale, BAR, colour)
         at += seconds
-    said = (
+    figures = (
         f"{row.wall:.1f} s",
         f"{row.ratio:.2f}",
         f"{row.schedule_ratio:.2f}",
         row.schedule_binds,
     )
-    for index, (words, (_, right)) in enumerate(zip(said, COLUMNS, strict=True)):
+    for index, (figure, (_, right)) in enumerate(zip(figures, COLUMNS, strict=True)):
         weight = 400 if index else 600
-        yield _text(WIDTH - right, lower + 9, words, "end", INK, weight=weight)
+        yield _text(WIDTH - right, lower + 9, figure, "end", INK, weight=weight)
 
 
 def _legend() -> Iterator[str]:
-    title = "Wall time of overstory run beside the least it could have taken"
+    title = "Wall time of overstory run beside the least possible time"
     yield _text(12, 22, title, "start", INK, weight=600, size=15)
-    for line, words in enumerate(KEY):
+    for line, entries in enumerate(KEY):
         left = 12.0
-        for colour, word in words:
+        for colour, label in entries:
             top = 36 + line * 18
             yield f'<rect x="{left:.0f}" y="{top}" width="11" height="11" rx="2" fill="{colour}"/>'
-            yield _text(left + 17, top + 10, word, "start", SOFT)
-            left += 17 + len(word) * 6.4 + 22
+            yield _text(left + 17, top + 10, label, "start", SOFT)
+            left += 17 + len(label) * 6.4 + 22
 
 
 def _bar(left: float, top: float, width: float, height: float, colour: str) -> str:
@@ -113,7 +113,7 @@ def _bar(left: float, top: float, width: float, height: float, colour: str) -> s
 def _text(
     left: float,
     top: float,
-    words: str,
+    content: str,
     anchor: str,
     colour: str,
     weight: int = 400,
@@ -121,5 +121,5 @@ def _text(
 ) -> str:
     return (
         f'<text x="{left:.1f}" y="{top:.1f}" text-anchor="{anchor}" fill="{colour}"'
-        f' font-weight="{weight}" font-size="{size}">{words}</text>'
+        f' font-weight="{weight}" font-size="{size}">{content}</text>'
     )

@@ -1,4 +1,4 @@
-"""Rows of the table, as plain values: what a run came to beside its bound."""
+"""Rows of the table as plain values: a run's figures and its bounds."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from benchmarks.pipeline.command import Run
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One job. Seconds, milliseconds of CPU an image, bytes; ratios are of the wall time.
+    """One job, in seconds, CPU milliseconds per image and bytes. Ratios are wall time / bound.
 
-    ``bound`` is the largest of the separate bounds (``bounds``), ``schedule`` the end of the best
-    schedule under all of them at once, and no less than ``bound``. ``..._here``: with image work
+    ``bound``: the largest of the separate bounds (``bounds``). ``schedule``: the end of the best
+    schedule under all limits at once, never below ``bound``. ``..._here``: the same with image work
     on the cores that were left.
     """
 
@@ -35,7 +35,7 @@ class Row:
     schedule: float
     schedule_binds: str
     schedule_ratio: float
-    cores: float  # what neither the sandbox nor anybody else took of the machine meanwhile
+    cores: float  # left by the sandbox and all other processes during the run
     bound_here: float
     ratio_here: float
     schedule_here: float
@@ -50,14 +50,14 @@ class Row:
     unprepared_at_first_call: int
     leaf_late: float | None
     parent_late: float | None
-    bare_ms: float  # the less of before and after, which are ``bare_looks_ms``
+    bare_ms: float  # the smaller of ``bare_looks_ms``, measured before and after
     bare_looks_ms: tuple[float, ...]
-    other_ms: float  # CPU of everything of ours that is not image work, an image
+    other_ms: float  # our CPU per image besides image work
     cpu: dict[str, float]
     sandbox_cpu: float
     others_cpu: float
     peak_bytes: dict[str, int]
-    database_bytes: float  # an image
+    database_bytes: float  # per image
     broker_bytes: float
     included: int
     requests: int
@@ -65,30 +65,30 @@ class Row:
     load: float
     plain: dict[str, Any] | None = None
     times_plain: float | None = None
-    shrinking: dict[str, Any] | None = None  # the script that shrinks before it sends
+    shrinking: dict[str, Any] | None = None  # the script with ``--shrink``
     times_shrinking: float | None = None
 
     @property
     def size(self) -> str:
-        """The set in words."""
+        """The set's size, as the tables show it."""
         return f"{self.images:,}{' small' if self.small else ''}"
 
 
 @dataclass(frozen=True, slots=True)
 class Scripts:
-    """What the plain script came to on the set, sending files as they are and shrunk."""
+    """The plain script's runs on the set, with unchanged files and with shrunk ones."""
 
     plain: Plain | None = None
     shrinking: Plain | None = None
 
 
 def row(run: Run, looks: Sequence[float], cores: int, scripts: Scripts) -> Row:
-    """A run beside the bounds that its own requests and the bare image work set: the least of
-    ``looks`` at it, for whatever disturbs a look makes the bound more than a bound."""
+    """A run and its bounds, from its own requests and the bare image work. The smallest of
+    ``looks`` (measurements of that work) counts: a disturbed one is too large for a lower bound."""
     scene, ended, at = run.scene, run.ended, run.times.at
     count = scene.images
     bare = min(looks)
-    found, best = _least(run, bare * count / cores)
+    bounds, best = _least(run, bare * count / cores)
     left = max(cores - (run.others_cpu + run.sandbox_cpu) / ended.wall, ended.cpu / ended.wall)
     here, best_here = _least(run, bare * count / left)
     return Row(
@@ -101,9 +101,9 @@ def row(run: Run, looks: Sequence[float], cores: int, scripts: Scripts) -> Row:
         latency_seconds=scene.latency_seconds,
         window_seconds=scene.window_seconds,
         wall=ended.wall,
-        bound=found.seconds,
-        binds=found.binds,
-        ratio=ended.wall / found.seconds,
+        bound=bounds.seconds,
+        binds=bounds.binds,
+        ratio=ended.wall / bounds.seconds,
         schedule=best.seconds,
         schedule_binds=best.binds,
         schedule_ratio=ended.wall / best.seconds,
@@ -112,7 +112,7 @@ def row(run: Run, looks: Sequence[float], cores: int, scripts: Scripts) -> Row:
         ratio_here=ended.wall / here.seconds,
         schedule_here=best_here.seconds,
         schedule_ratio_here=ended.wall / best_here.seconds,
-        bounds=asdict(found),
+        bounds=asdict(bounds),
         asked=asdict(run.asked),
         start=at["first_prepared"],
         first_answer=at["first_answered"],
@@ -143,12 +143,13 @@ def row(run: Run, looks: Sequence[float], cores: int, scripts: Scripts) -> Row:
 
 
 def _least(run: Run, image_seconds: float) -> tuple[Bound, Schedule]:
-    """The separate bounds, and the best schedule where it is no earlier than they are."""
+    """The separate bounds, and the best schedule, raised to the largest bound if it is earlier."""
     scene = run.scene
     account = (scene.limits, scene.window_seconds, scene.latency_seconds)
-    found = bound(image_seconds, run.asked, *account)
+    separate = bound(image_seconds, run.asked, *account)
     best = schedule(image_seconds, run.asked, *account)
-    return found, max(best, Schedule(found.seconds, found.binds), key=lambda one: one.seconds)
+    floor = Schedule(separate.seconds, separate.binds)
+    return separate, max(best, floor, key=lambda plan: plan.seconds)
 
 
 def _times(script: Plain | None, wall: float) -> float | None:

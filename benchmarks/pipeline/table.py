@@ -1,4 +1,4 @@
-"""The tables on the terminal."""
+"""The tables for the terminal."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def show_rows(console: Console, rows: Sequence[Row]) -> None:
     show(console, _title(rows), _WALL, [_wall(r) for r in rows])
     show(
         console,
-        "When (s after the command was started), and what overlaps",
+        "Times (s after the start of the command), and overlap of the stages",
         ["images", "tier", "first image", "first answer", "last image", "end", "stop",
-         "images to come at first call", "leaf late", "parent late"],
+         "images not prepared at first call", "leaf delay", "parent delay"],
         [
             [r.size, r.tier, r.start, r.first_answer, r.last_prepared, r.finished, r.stop,
              r.unprepared_at_first_call, r.leaf_late, r.parent_late]
@@ -43,9 +43,9 @@ def show_rows(console: Console, rows: Sequence[Row]) -> None:
     )  # fmt: skip
     show(
         console,
-        "CPU an image (ms): bare image work, all else of ours; sandbox; MB at peak; bytes an image;"
-        " CPU of nobody of ours (s)",
-        ["images", "tier", "image work", "else", "share", "sandbox", "command", "preprocess",
+        "CPU per image (ms): bare image work, our other work, sandbox; peak MB; bytes per image;"
+        " CPU of other processes (s)",
+        ["images", "tier", "image work", "other", "share", "sandbox", "command", "preprocess",
          "upload", "infer", "broker", "database", "messages", "429", "load", "others"],
         [
             [r.size, r.tier, r.bare_ms, r.other_ms, f"{r.other_ms / r.bare_ms:.0%}",
@@ -60,13 +60,13 @@ def show_rows(console: Console, rows: Sequence[Row]) -> None:
 
 _WALL = (
     *("images", "tier", "wall", "bound", "by", "x", "schedule", "by", "x"),
-    *("cores had", "bound there", "x", "schedule there", "x"),
+    *("cores left", "bound on them", "x", "schedule on them", "x"),
     *("script", "x", "shrinking script", "x"),
 )
 
 
 def _wall(r: Row) -> Sequence[Any]:
-    """Seconds, each least time with what sets it and how many times it the job took."""
+    """Wall seconds; each least time with its limit and the ratio of wall time to it."""
     return (
         r.size, r.tier, r.wall, r.bound, r.binds, r.ratio,
         r.schedule, r.schedule_binds, r.schedule_ratio,
@@ -77,20 +77,22 @@ def _wall(r: Row) -> Sequence[Any]:
 
 
 def _title(rows: Sequence[Row]) -> str:
-    one = rows[0]
+    first = rows[0]
     kinds = {row.side: row.picture_bytes for row in rows}
-    of = "; ".join(f"{side} x {side * 3 // 4}, {kinds[side] / 1000:,.0f} kB" for side in kinds)
+    pictures = "; ".join(
+        f"{side} x {side * 3 // 4}, {kinds[side] / 1000:,.0f} kB" for side in kinds
+    )
     return (
-        "Wall time (s) beside the longest of the separate bounds, and beside the best schedule"
-        f" under all limits at once.\nCalls of {one.latency_seconds:g} s, windows of"
-        f" {one.window_seconds:g} s; pictures of {of}. 'There': on the cores that others left"
+        "Wall time (s) beside the largest of the separate bounds and beside the best schedule under"
+        f" all limits at once.\nCalls of {first.latency_seconds:g} s, windows of"
+        f" {first.window_seconds:g} s; pictures: {pictures}. 'Cores left': by other processes"
     )
 
 
 def show_noop(console: Console, noop: Noop) -> None:
     show(
         console,
-        "Bare Celery on the same Valkey: a task that does nothing",
+        "Bare Celery on the same Valkey: an empty task",
         ["messages/s", "CPU to send, ms", "CPU to run, ms"],
         [[round(noop.per_second), noop.send_cpu * 1000, noop.run_cpu * 1000]],
     )
@@ -100,7 +102,7 @@ def show_growth(console: Console, costs: Sequence[Cost]) -> None:
     small, large = costs
     show(
         console,
-        "CPU an image (us) as a job grows, with stand-ins for pictures and endpoint;"
+        "CPU per image (us) of a small and a large job, with fake pictures and endpoint;"
         f" memory grew by {small.grown_bytes / MB:.1f} and {large.grown_bytes / MB:.1f} MB",
         ["", f"{small.images:,}", f"{large.images:,}", "ratio"],
         [

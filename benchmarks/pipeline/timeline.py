@@ -1,4 +1,4 @@
-"""When things happened in a job, from its own rows: seconds after the command was started."""
+"""When a job's steps happened, from its database rows: seconds after the start of the command."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ SELECT max(c.started_at - k.last) FROM calls c
 JOIN (SELECT parent_id, max(finished_at) AS last FROM nodes WHERE parent_id IS NOT NULL
       GROUP BY parent_id) k ON k.parent_id = c.node_id
 """
-"""From a branch's last child to the branch's own call, at worst."""
+"""Longest time from the end of a branch's last child to the branch's own call."""
 LEAF_LATE = """
 SELECT avg(c.started_at - u.last) FROM calls c
 JOIN (SELECT i.node_id, max(e.at) AS last FROM events e JOIN images i ON i.id = e.image_id
       WHERE e.name = 'image.uploaded' GROUP BY i.node_id) u ON u.node_id = c.node_id
 """
-"""From a leaf's last image to the leaf's call, on average: the account's limits are in it."""
+"""Mean time from a leaf's last upload to the leaf's call, waits for account limits included."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Seconds after the start; ``unprepared`` images were still to come at the first call."""
+    """Seconds after the start; ``unprepared``: images not yet prepared at the first call."""
 
     at: dict[str, float]
     unprepared: int
@@ -49,7 +49,7 @@ class Timeline:
 
 
 def timeline(database: Path, started_at: float) -> Timeline:
-    """Read a finished job's rows. The database's clock is the machine's."""
+    """Read a finished job's rows. The database uses the machine's clock."""
     opened = Database(f"sqlite:///{database}")
     try:
         with opened.read() as connection:
@@ -67,5 +67,5 @@ def timeline(database: Path, started_at: float) -> Timeline:
 
 
 def _one(connection: Connection, sql: str) -> float | None:
-    found = connection.execute(text(sql)).scalar()
-    return None if found is None else float(found)
+    value = connection.execute(text(sql)).scalar()
+    return None if value is None else float(value)

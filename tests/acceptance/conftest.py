@@ -1,4 +1,4 @@
-"""The real command in real processes, against the real stand-in."""
+"""The real command in real processes, against the real sandbox."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]
 
 @pytest.fixture
 def house(_house: SandboxProcess) -> House:
-    """The limits are those of V0, the default tier: what is too much is refused and counted."""
+    """Has the limits of V0, the default tier; calls above them are refused and counted."""
     _house.configure(**SandboxConfig().model_dump(mode="json"))
     _house.reset()
     return House(_house, f"key-{next(KEYS)}")
@@ -40,7 +40,7 @@ def person(home: Path, tmp_path: Path, house: House) -> Iterator[Person]:
 
 @pytest.fixture
 def stranger(home: Path, tmp_path: Path) -> Iterator[Person]:
-    """Somebody without a key: the command brings its own sandbox."""
+    """A user without a key: the command starts its own sandbox."""
     person = Person(home, tmp_path)
     yield person
     person.clean_up()

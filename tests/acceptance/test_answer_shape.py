@@ -1,4 +1,4 @@
-"""``--each``, ``--schema`` and ``export``, as their user meets them."""
+"""``--each``, ``--schema`` and ``export`` on the command line."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Look(BaseModel):
 """
 
 
-def test_each_image_is_asked_and_exported(
+def test_each_image_is_answered_and_exported(
     person: Person, house: House, make_images: MakeImages
 ) -> None:
     person.settings["OVERSTORY_IMAGES_PER_REQUEST"] = "4"
@@ -113,7 +113,7 @@ def test_one_object_for_the_set_is_on_stdout_and_in_the_report(
         (("--ask", "?", "--schema", "bad.json"), "x-merge 'sum'"),
     ],
 )
-def test_what_cannot_be_asked_is_said_before_anything_is_sent(
+def test_an_invalid_schema_or_option_is_refused_before_anything_is_sent(
     person: Person, make_images: MakeImages, words: tuple[str, ...], said: str
 ) -> None:
     bad = {"type": "object", "properties": {"n": {"type": "integer", "x-merge": "sum"}}}

@@ -1,4 +1,4 @@
-"""The real command beside real parts: a person reads what is wrong and what to do."""
+"""The real doctor command with real services: it shows what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def doctor(*words: str, **settings: str) -> subprocess.CompletedProcess[str]:
 
 
 def findings(**settings: str) -> tuple[int, dict[str, dict[str, Any]]]:
-    """The exit status, and what was found by check."""
+    """The exit status and the findings by check."""
     done = doctor("--json", **settings)
     assert done.stderr == ""
     told = json.loads(done.stdout)
@@ -38,7 +38,7 @@ def findings(**settings: str) -> tuple[int, dict[str, dict[str, Any]]]:
     return done.returncode, {check["name"]: check for check in told["checks"]}
 
 
-def test_a_fresh_machine_is_healthy_and_is_left_as_it_was(home: Path) -> None:
+def test_a_fresh_machine_is_healthy_and_is_not_changed(home: Path) -> None:
     done = doctor()
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.rstrip().endswith("1 warning, 0 failed")
@@ -47,7 +47,7 @@ def test_a_fresh_machine_is_healthy_and_is_left_as_it_was(home: Path) -> None:
     assert not home.exists()
 
 
-def test_an_account_in_order_has_every_check_of_the_endpoint_ok(sandbox: SandboxProcess) -> None:
+def test_a_working_account_passes_every_endpoint_check(sandbox: SandboxProcess) -> None:
     status, found = findings(OVERSTORY_API_KEY=KEY, OVERSTORY_BASE_URL=sandbox.base_url)
     assert status == 0
     levels = {name: found[name]["level"] for name in ("endpoint", "key", "model", "files")}
@@ -64,7 +64,7 @@ def test_an_account_in_order_has_every_check_of_the_endpoint_ok(sandbox: Sandbox
         ({}, {"path": "/nowhere"}, "endpoint", "no API at this path"),
     ],
 )
-def test_what_is_wrong_with_the_endpoint_is_told_apart(
+def test_different_endpoint_problems_have_different_findings(
     sandbox: SandboxProcess,
     change: dict[str, Any],
     settings: dict[str, str],
@@ -80,7 +80,7 @@ def test_what_is_wrong_with_the_endpoint_is_told_apart(
     assert found[check]["do"]
 
 
-def test_services_that_are_away_are_named_and_no_secret_is_shown() -> None:
+def test_unavailable_services_are_named_and_no_secret_is_shown() -> None:
     done = doctor(
         OVERSTORY_API_KEY=KEY,
         OVERSTORY_BASE_URL="http://127.0.0.1:9/v1",
@@ -103,7 +103,7 @@ def test_a_typing_error_and_a_wrong_value_are_one_line_each() -> None:
     assert "Traceback" not in done.stdout + done.stderr
 
 
-def test_the_stack_of_a_run_is_asked(
+def test_the_stack_of_a_run_is_checked(
     person: Person, house: House, make_images: Callable[..., Path]
 ) -> None:
     house.process.configure(latency_seconds=60)

@@ -1,4 +1,4 @@
-"""The price beforehand: what ``overstory estimate`` says of many photographs, and the bill."""
+"""``overstory estimate`` for many photographs, compared with the actual bill."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ASK = "What is in these photos, and which stand out?"
 PHOTOS = 1000
 LONG_SIDES = (64, 300, 500, 640, 728, 800, 1008, 1024, 1280, 1600)
 LARGE = (2016, 2400, 3264, 4032)
-"""One in twenty, so that the set is made and prepared in half a minute."""
+"""One in twenty, so that making and preparing the set takes half a minute."""
 RATIOS = (1.0, 4 / 3, 3 / 2, 16 / 9, 2.2, 5.0)
 FORMATS = ("jpg", "jpg", "jpg", "jpeg", "png", "webp")
 ORIENTATION = 0x0112
@@ -28,7 +28,7 @@ ORIENTATION = 0x0112
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pieces of painted scenes in all sizes, shapes and formats, some stored turned."""
+    """Crops of painted scenes in all sizes, shapes and formats, some stored rotated."""
     folder = tmp_path_factory.mktemp("mixed")
     rng = Random(11)
     scenes = [scene.paint(Random(n), (420, 280)) for n, scene in enumerate(SCENES)]
@@ -56,7 +56,7 @@ def _save(rng: Random, photo: Image.Image, stem: Path) -> None:
 
 @pytest.fixture
 def rich(person: Person, house: House) -> Person:
-    """Somebody whose account is not what the time goes into."""
+    """A user whose account limits do not slow the test down."""
     house.process.configure(tier="V4")
     person.settings["OVERSTORY_TIER"] = "V4"
     return person
@@ -68,7 +68,7 @@ def rich(person: Person, house: House) -> Person:
 def test_the_estimate_of_mixed_photos_is_within_5_percent_of_the_bill(
     rich: Person, house: House, photos: Path, chosen: str, detail: str
 ) -> None:
-    """1,000 at low detail, 300 of them at high, which takes a core three times as long."""
+    """1,000 at low detail, 300 of them at high detail, which takes three times as much CPU."""
     chosen = str(photos / chosen)
     words = [chosen, "--ask", ASK, "--detail", detail, "--json"]
     guess = parsed(rich.say("estimate", *words))

@@ -1,4 +1,4 @@
-"""The examples for real uses, each run with its one command, against the sandbox."""
+"""The examples for real uses, each run with its single command against the sandbox."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_an_example_runs_with_one_command_and_finds_what_was_painted(
 
 
 @pytest.mark.parametrize("name", USES)
-def test_an_example_says_what_it_is_and_brings_no_large_file(name: str) -> None:
+def test_an_example_has_a_description_and_no_large_file(name: str) -> None:
     assert f"examples/{name}/run.sh" in (EXAMPLES / name / "README.md").read_text()
     assert name in (EXAMPLES / "README.md").read_text()
     assert all(file.stat().st_size < 20_000 for file in (EXAMPLES / name).rglob("*.*"))

@@ -1,4 +1,4 @@
-"""Other apps' ways in, each as its example has it, against one service that is up."""
+"""The integration examples for other apps, each run against one running service."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SECRET = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz"
 
 @pytest.fixture(scope="module")
 def house() -> Iterator[Path]:
-    """The state folder of a service that is up."""
+    """The state folder of a running service."""
     folder = Path(tempfile.mkdtemp(prefix="overstory-up-"))
     given = {"OVERSTORY_HOME": str(folder), "OVERSTORY_WEBHOOK_SECRET": SECRET}
     given |= {"OVERSTORY_WEBHOOK_HOSTS": "127.0.0.1"}
@@ -60,7 +60,7 @@ def client(settings: Settings) -> Iterator[overstory.Client]:
         yield made
 
 
-def test_a_client_takes_a_job_through(
+def test_a_client_runs_a_job_to_its_end(
     client: overstory.Client, make_images: Callable[..., Path]
 ) -> None:
     folder = make_images(3)
@@ -74,9 +74,7 @@ def test_a_client_takes_a_job_through(
     assert client.submit([folder], "What?", key="client") == job
 
 
-def test_a_refusal_of_the_worker_reaches_the_caller(
-    client: overstory.Client, tmp_path: Path
-) -> None:
+def test_a_workers_refusal_reaches_the_caller(client: overstory.Client, tmp_path: Path) -> None:
     with pytest.raises(WrongUsage, match="nowhere"):
         client.submit([tmp_path / "nowhere"], "What?")
 

@@ -1,6 +1,6 @@
-"""Flower's own pages in a real browser, while a job runs: its tasks, its ids, nothing private.
+"""Flower's own pages in a real browser while a job runs: they show tasks and ids, nothing private.
 
-``SCREENSHOTS=folder`` keeps what was seen there.
+``SCREENSHOTS=folder`` saves screenshots there.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ROWS = "[...document.querySelectorAll('#tasks-table tbody tr')].map(row => row.i
 
 @pytest.fixture
 def flower(person: Person, house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Flower's address, in a service whose calls take their time."""
+    """Flower's address, in a service with slow calls."""
     house.process.configure(latency_seconds=20.0)
     for name, value in person.settings.items():
         monkeypatch.setenv(name, value)
@@ -57,7 +57,7 @@ def flower(person: Person, house: House, monkeypatch: pytest.MonkeyPatch) -> Ite
         subprocess.run([*words, "down", "--now"], env=person.environment, capture_output=True)
 
 
-def test_a_running_jobs_tasks_are_there_to_see(
+def test_a_running_jobs_tasks_are_shown(
     flower: str, house: House, make_images: Callable[..., Path], tmp_path: Path
 ) -> None:
     seen = Path(os.environ.get("SCREENSHOTS", tmp_path))
@@ -90,7 +90,7 @@ def test_a_running_jobs_tasks_are_there_to_see(
 
 
 def _sees_workers(url: str) -> bool:
-    """Whether Flower follows the workers' events: what it misses it never shows."""
+    """Whether Flower receives the workers' events: it never shows events that it missed."""
     try:
         with urllib.request.urlopen(f"{url}/workers", timeout=5) as reply:
             return "infer-service" in reply.read().decode()
@@ -103,7 +103,7 @@ def _page(browser: Browser, url: str):  # type: ignore[no-untyped-def]
 
 
 def _rows_with_all_stages(page: Page) -> list[str]:
-    """A hundred rows of the table, newest first, once each stage has one."""
+    """A hundred rows of the table, newest first, after each stage has one."""
     page.js(f"$('#tasks-table').DataTable().page.len({ROWS_MAX}).draw()")
     time.sleep(0.3)
     rows: list[str] = page.js(ROWS)
@@ -113,5 +113,5 @@ def _rows_with_all_stages(page: Page) -> list[str]:
 
 
 def _workers(page: Page) -> str:
-    text = str(page.js("document.body.innerText")).replace("-\n", "-")  # names wrap there
+    text = str(page.js("document.body.innerText")).replace("-\n", "-")  # names wrap at this width
     return text if "infer-service" in text else ""

@@ -1,4 +1,4 @@
-"""Going on from an answered job: sets that change, and further questions."""
+"""Continuing from an answered job: changed sets and further questions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def done(ran) -> dict:
     return ran.result
 
 
-def test_one_image_more_asks_for_its_leaf_and_the_root(person: Person, house: House, make_images):
+def test_one_added_image_costs_its_leaf_and_the_root(person: Person, house: House, make_images):
     photos = make_images(130)
     done(person.run(photos, "--json"))
     draw_image(photos / "0064b.jpg", 900)  # in the middle of the second leaf
@@ -36,14 +36,14 @@ def test_one_image_more_asks_for_its_leaf_and_the_root(person: Person, house: Ho
     assert house.stats()["calls"] == 6
 
 
-def test_images_are_added_to_and_taken_from_a_job(person: Person, house: House, make_images):
+def test_images_can_be_added_to_and_removed_from_a_job(person: Person, house: House, make_images):
     job = done(person.run(make_images(130), "--json"))["job"]
     more = draw_image(person.folder / "more" / "new.png", 901)
     added = done(person.say("add", job, more.parent, "--json"))
     assert added["coverage"]["included"] == 131
     assert added["usage"]["requests"] == 2
     assert added["images"][130]["name"] == "new.png"
-    assert done(person.say("add", job, more, "--json")) == added  # there already
+    assert done(person.say("add", job, more, "--json")) == added  # already in the set
     less = done(person.say("remove", added["job"], "1", "3-4", "--json"))
     assert less["coverage"]["submitted"] == 128
     assert less["usage"]["requests"] == 2
@@ -64,7 +64,7 @@ def test_images_are_added_to_and_taken_from_a_job(person: Person, house: House, 
         (["add", "nojob", "."], "there is no job"),
     ],
 )
-def test_what_cannot_be_changed_is_said(person: Person, make_images, words, said):
+def test_an_impossible_change_is_refused_with_a_reason(person: Person, make_images, words, said):
     job = done(person.run(make_images(3), "--json"))["job"]
     ran = person.say(*(word.format(job=job) for word in words))
     assert ran.status == 2
@@ -80,7 +80,7 @@ def test_a_second_question_repeats_the_prefix_and_uploads_nothing(
     assert seen["uploads"] == 60
     assert house.image_counts() == [60, 60]
     assert second["usage"]["requests"] == 1
-    # the stand-in caches whole blocks of 256 tokens: all of the first request but its last block
+    # the sandbox caches full blocks of 256 tokens: all of the first request but its last block
     assert second["usage"]["cached_tokens"] > first["usage"]["prompt_tokens"] - 256
     assert done(person.say("ask", first["job"], SECOND, "--json")) == second
     third = done(person.say("ask", first["job"], "And the darkest?", "--json"))
@@ -89,7 +89,7 @@ def test_a_second_question_repeats_the_prefix_and_uploads_nothing(
     assert house.stats()["uploads"] == 60
 
 
-def test_a_large_set_answers_from_its_notes_and_looks_again_where_they_point(
+def test_a_large_set_is_answered_from_notes_or_with_look_from_its_images(
     person: Person, house: House, make_images
 ):
     job = done(person.run(make_images(130), "--json"))["job"]
@@ -103,7 +103,7 @@ def test_a_large_set_answers_from_its_notes_and_looks_again_where_they_point(
     again = [len(leaf) for leaf in leaves if any(n in shown for n in leaf)]
     assert looked["job"] != notes["job"]
     assert house.image_counts()[: 3 + len(again)] == sorted([44, 43, 43, *again], reverse=True)
-    assert "over 130 images" in said.err or len(again) < 3  # the price comes first
+    assert "over 130 images" in said.err or len(again) < 3  # the price is shown first
     paid = house.stats()["calls"]
     for _ in range(2):
         assert done(person.say("ask", job, SECOND, "--look", "--json")) == looked
@@ -111,7 +111,7 @@ def test_a_large_set_answers_from_its_notes_and_looks_again_where_they_point(
     assert len(done(person.say("jobs", "--json"))) == 3
 
 
-def test_every_turn_is_in_the_report(person: Person, make_images):
+def test_every_question_is_in_the_report(person: Person, make_images):
     job = done(person.run(make_images(3), "--json"))["job"]
     done(person.say("ask", job, SECOND, "--json"))
     assert person.say("report", job, "--out", "out.html").status == 0
@@ -134,7 +134,7 @@ def test_a_watched_folder_is_answered_again_when_it_changes(
     eventually(lambda: not person.processes())
 
 
-def test_the_price_of_a_question_is_told_by_ones_own_price_list(person: Person, make_images):
+def test_a_questions_price_uses_the_custom_price_list(person: Person, make_images):
     job = done(person.run(make_images(2), "--json"))["job"]
     dear = {"as_of": "2026-11-20", "models": {"step-3.7-flash": {"prompt": 9e3, "completion": 9e3}}}
     person.settings["OVERSTORY_PRICES"] = json.dumps(dear)

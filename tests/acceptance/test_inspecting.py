@@ -1,4 +1,4 @@
-"""What people look at: the report in a real Chromium, lists, watching, and the price beforehand."""
+"""User-visible output: the report in a real Chromium, lists, watch and estimates."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from tests.support.waiting import eventually
 pytestmark = pytest.mark.acceptance
 
 HOSTILE = "<img src=x onerror=document.title='owned'>.jpg"
-"""Even the name of a file may try."""
+"""Even a file name may contain markup."""
 RESULT_KEYS = {"job", "status", "answer", "coverage", "images", "tree", "usage"}
 
 
 def spoiled(folder: Path) -> Path:
-    """Nine images, a twin of the first, one that tries to be markup, and one that is none."""
+    """Nine images, a duplicate, one with markup as its name, and a file that is not an image."""
     for n in range(8):
         draw_image(folder / f"{n:04}.jpg", n)
     (folder / HOSTILE).write_bytes((folder / "0003.jpg").read_bytes() + b" ")
@@ -43,7 +43,7 @@ def spoiled(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def reader(tmp_path_factory: pytest.TempPathFactory, _house: SandboxProcess) -> Iterator[Person]:
-    """Somebody with an answered job and its report; the tests here only look at it."""
+    """A user with an answered job and its report; tests only read them."""
     folder = tmp_path_factory.mktemp("reader")
     _house.configure(**SandboxConfig().model_dump(mode="json"))
     person = Person(
@@ -93,7 +93,7 @@ def text(page: Page, selector: str) -> str:
 
 
 def pixels(page: Page, selector: str) -> int:
-    """The width of a picture that was decoded; 0 where there is none."""
+    """The width of a decoded picture; 0 if there is none."""
     return int(
         page.js(
             f"(async () => {{ const e = document.querySelector({json.dumps(selector)});"
@@ -102,9 +102,7 @@ def pixels(page: Page, selector: str) -> int:
     )
 
 
-def test_a_person_follows_a_citation_to_its_image_and_its_notes(
-    browser: Browser, report: str, tmp_path: Path
-):
+def test_a_citation_leads_to_its_image_and_its_notes(browser: Browser, report: str, tmp_path: Path):
     with browser.page(report) as page:
         assert page.js("document.documentElement.dataset.ready") == "yes"
         assert text(page, "h1").startswith("Which colours")
@@ -141,7 +139,7 @@ def test_nothing_in_a_name_becomes_markup(browser: Browser, report: str, tmp_pat
         assert page.complaints() == []
 
 
-def test_failed_images_and_duplicates_are_told_and_filtered(
+def test_failed_images_and_duplicates_are_shown_and_can_be_filtered(
     browser: Browser, report: str, tmp_path: Path
 ):
     with browser.page(report) as page:
@@ -159,7 +157,7 @@ def test_failed_images_and_duplicates_are_told_and_filtered(
         assert pixels(page, "#viewer .big img") > 0
 
 
-def test_the_keyboard_is_enough(browser: Browser, report: str, tmp_path: Path):
+def test_the_report_works_with_the_keyboard_only(browser: Browser, report: str, tmp_path: Path):
     with browser.page(report) as page:
         page.press("Tab")
         assert page.js("document.activeElement.className") == "skip"
@@ -173,7 +171,7 @@ def test_the_keyboard_is_enough(browser: Browser, report: str, tmp_path: Path):
         assert page.js("document.activeElement.closest('#answer') !== null")
 
 
-def test_no_control_is_without_a_name(browser: Browser, report: str, tmp_path: Path):
+def test_every_control_has_a_name(browser: Browser, report: str, tmp_path: Path):
     with browser.page(report) as page:
         page.click("#unfold")
         page.call("Accessibility.enable")
@@ -191,7 +189,7 @@ def test_no_control_is_without_a_name(browser: Browser, report: str, tmp_path: P
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_both_colours_can_be_read_on_a_phone_and_a_desk(
+def test_both_colour_modes_have_contrast_on_phone_and_desktop(
     browser: Browser, report: str, tmp_path: Path, scheme: str
 ):
     for width in (360, 1280):
@@ -219,7 +217,7 @@ def luminance(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_the_chosen_colours_win_over_the_system(browser: Browser, report: str, tmp_path: Path):
+def test_the_chosen_colour_mode_overrides_the_system(browser: Browser, report: str, tmp_path: Path):
     with browser.page(report) as page:
         background = "getComputedStyle(document.body).backgroundColor"
         before = page.js(background)
@@ -230,7 +228,7 @@ def test_the_chosen_colours_win_over_the_system(browser: Browser, report: str, t
         assert page.js("document.documentElement.dataset.theme") == "light"
 
 
-def test_five_thousand_images_are_drawn_a_few_at_a_time(browser: Browser, tmp_path: Path):
+def test_five_thousand_images_are_rendered_in_steps(browser: Browser, tmp_path: Path):
     path = tmp_path / "large.html"
     path.write_text(page(large(5_000)), encoding="utf-8")
     with browser.page(path.as_uri()) as opened:
@@ -251,7 +249,7 @@ def test_five_thousand_images_are_drawn_a_few_at_a_time(browser: Browser, tmp_pa
 
 
 def large(number: int) -> dict[str, Any]:
-    """The value of a report on many images, all of one picture."""
+    """The data of a report on many images that share one picture."""
     tiny = Image.new("RGB", (96, 72), "teal")
     jpeg = save(tiny)
     images = [
@@ -292,7 +290,7 @@ def save(image: Image.Image) -> str:
     return base64.b64encode(out.getvalue()).decode()
 
 
-def test_a_report_is_written_later_too_and_pictures_come_from_the_sources_if_need_be(
+def test_a_report_can_be_written_later_with_pictures_from_the_sources(
     reader: Person, answered: dict[str, Any]
 ):
     shutil.rmtree(reader.home / "blobs")
@@ -305,7 +303,7 @@ def test_a_report_is_written_later_too_and_pictures_come_from_the_sources_if_nee
     assert len(json.loads(found[1])["pictures"]) == 8
 
 
-def test_a_report_that_cannot_be_written_is_said_before_anything_is_sent(
+def test_an_unwritable_report_is_refused_before_anything_is_sent(
     person: Person, house: House, make_images
 ):
     ran = person.run(make_images(1), "--report", "nowhere/out.html")
@@ -348,7 +346,7 @@ def test_lists_agree_with_the_result(reader: Person, answered: dict[str, Any]):
         (["watch", "JOB", "--once"], "look 10/10"),
     ],
 )
-def test_tables_tell_it_to_people(
+def test_tables_show_the_jobs(
     reader: Person, answered: dict[str, Any], words: list[str], told: str
 ):
     ran = reader.say(*[answered["job"] if word == "JOB" else word for word in words])
@@ -357,13 +355,13 @@ def test_tables_tell_it_to_people(
 
 
 @pytest.mark.parametrize("command", ["show", "tree", "images", "calls", "watch", "report"])
-def test_a_job_that_is_not_there_is_one_sentence(stranger: Person, command: str):
+def test_an_unknown_job_gives_one_sentence(stranger: Person, command: str):
     ran = stranger.say(command, "zz")
     assert (ran.status, ran.out) == (2, "")
     assert ran.err.strip() == "overstory: there is no job 'zz': 'overstory jobs' lists them"
 
 
-def test_an_empty_house_says_how_to_begin(stranger: Person):
+def test_an_empty_state_folder_shows_how_to_start(stranger: Person):
     assert "overstory run" in stranger.say("jobs").out
 
 
@@ -410,14 +408,14 @@ def test_a_job_served_elsewhere_is_watched_to_its_end(person: Person, house: Hou
     assert "3 included" in watched.err
 
 
-# --- the price beforehand
+# --- estimates
 
 
 @pytest.mark.parametrize("detail", ["low", "high"])
-def test_prompts_are_estimated_from_headers_and_what_is_written_from_past_calls(
+def test_prompt_tokens_are_estimated_from_headers_and_output_from_past_calls(
     person: Person, house: House, tmp_path: Path, detail: str
 ):
-    house.process.configure(tier="V4")  # so that no minute of tokens has to pass
+    house.process.configure(tier="V4")  # so that the test never waits for the TPM window
     person.settings["OVERSTORY_TIER"] = "V4"
     photos = tmp_path / "mixed"
     photos.mkdir()
@@ -443,9 +441,7 @@ def test_prompts_are_estimated_from_headers_and_what_is_written_from_past_calls(
     assert again["cost"] == pytest.approx(bill["cost"], rel=0.05)
 
 
-def test_an_estimate_reads_like_a_sentence_and_sends_nothing(
-    person: Person, house: House, tmp_path: Path
-):
+def test_an_estimate_is_a_sentence_and_sends_nothing(person: Person, house: House, tmp_path: Path):
     ran = person.say("estimate", spoiled(tmp_path / "photos"), "--ask", "What is there?")
     assert ran.status == 0, ran.err
     for words in ("9 to look at", "1 duplicate, ", "1 unusable", "USD", "held by", "text.jpg: "):
@@ -453,12 +449,10 @@ def test_an_estimate_reads_like_a_sentence_and_sends_nothing(
     assert house.stats()["calls"] == house.stats()["uploads"] == 0
 
 
-# --- prompts of one's own
+# --- custom prompts
 
 
-def test_edited_prompts_are_what_the_model_is_sent_and_make_another_job(
-    person: Person, house: House
-) -> None:
+def test_edited_prompts_are_sent_and_make_another_job(person: Person, house: House) -> None:
     photos = person.folder / "photos"
     for n in range(3):
         draw_image(photos / f"{n}.jpg", n)

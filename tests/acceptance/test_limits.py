@@ -1,4 +1,4 @@
-"""The account as a person sees it: limits under kills, an empty balance, the file store."""
+"""The account as a user sees it: limits under kills, an empty balance, the file store."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_killed_workers_and_a_restarted_broker_pass_no_limit(tmp_path):
         assert stage.figures.broken == []
 
 
-def test_an_empty_balance_is_shown_and_the_run_goes_on_by_itself(
+def test_an_empty_balance_is_shown_and_the_run_continues_by_itself(
     person: Person, house: House, make_images
 ):
     person.settings |= {"OVERSTORY_CONCURRENCY": "1", "OVERSTORY_IMAGES_PER_REQUEST": "6"}
@@ -72,7 +72,7 @@ def test_a_refused_key_ends_the_run_with_what_to_check(person: Person, house: Ho
     assert house.key not in ran.err
 
 
-def test_kept_files_are_listed_used_again_and_collected(person: Person, house: House, make_images):
+def test_kept_files_are_listed_reused_and_collected(person: Person, house: House, make_images):
     photos = make_images(3)
     person.run(photos, "--keep-files", ask="What is there?")
     person.run(photos, "--keep-files", ask="What is missing?")
@@ -91,7 +91,7 @@ def test_kept_files_are_listed_used_again_and_collected(person: Person, house: H
     provider.close()
 
 
-def test_two_accounts_share_a_state_folder_and_nothing_else(
+def test_two_accounts_share_only_a_state_folder(
     person: Person, house: House, make_images, home: Path, tmp_path: Path
 ):
     other = Person(home, tmp_path, **person.settings | {"OVERSTORY_API_KEY": "another-key"})
@@ -106,7 +106,7 @@ def test_two_accounts_share_a_state_folder_and_nothing_else(
 
 
 def overstory(person: Person, *words: str):
-    """What another command of ours says: its JSON, or its words."""
+    """The output of another overstory command: its JSON, or its text."""
     ran = subprocess.run(
         [Path(sys.executable).with_name("overstory"), *words],
         env=person.environment,

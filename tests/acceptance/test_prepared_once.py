@@ -1,4 +1,4 @@
-"""Another question about the same pictures: what was prepared for one job is prepared for all."""
+"""Another question about the same pictures reuses the prepared images."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_another_question_prepares_and_uploads_nothing(person: Person, house: Ho
     assert len(prepared(person, finer["job"])) == 70
 
 
-def test_only_what_is_new_changed_or_lost_is_prepared(person: Person, make_images):
+def test_only_new_changed_or_lost_images_are_prepared(person: Person, make_images):
     photos = make_images(6)
     first = asked(person, photos, ask="What is in these pictures?")
     draw_image(photos / "0001.jpg", 901)

@@ -1,4 +1,4 @@
-"""``overstory run``: one command, real worker processes, a real endpoint, exact books."""
+"""``overstory run``: one command, real worker processes, a real endpoint, exact accounting."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ EXIT = {"completed": 0, "partial": 3, "failed": 1}
 
 
 def check(ran: Ran) -> dict:
-    """What holds for every ended job, whatever became of it."""
+    """Check the rules that hold for every ended job."""
     result = ran.result
     for part, keys in CONTRACT.items():
         assert keys <= set(result[part] if part else result)
@@ -52,7 +52,7 @@ def check(ran: Ran) -> dict:
 
 
 def check_books(result: dict, house: House) -> None:
-    """Every request was paid, none twice, and our count is the endpoint's own."""
+    """Check that every request was paid once and that our count is the endpoint's."""
     seen = house.stats()
     assert seen["repeated_paid"] == 0
     assert seen["refused_429"] == {"concurrency": 0, "rpm": 0, "tpm": 0}
@@ -79,7 +79,7 @@ def statuses(result: dict) -> dict[str, str]:
         (1000, {"depth": 2, "nodes": 18, "leaves": 17}, [59] * 14 + [58] * 3 + [0]),
     ],
 )
-def test_a_set_is_answered_whole_and_a_second_run_sends_nothing(
+def test_a_set_is_fully_answered_and_a_second_run_sends_nothing(
     person: Person, house: House, make_images, number, tree, asked
 ):
     photos = make_images(number)
@@ -97,7 +97,7 @@ def test_a_set_is_answered_whole_and_a_second_run_sends_nothing(
     assert person.processes() == []
 
 
-def test_without_a_key_the_sandbox_answers_and_says_so(stranger: Person, make_images):
+def test_without_a_key_the_sandbox_answers_and_the_output_says_so(stranger: Person, make_images):
     ran = stranger.run(make_images(3))
     assert ran.status == 0
     assert cited_numbers(ran.out)
@@ -117,7 +117,7 @@ def test_an_endpoint_without_a_file_store_gets_the_images_inline(
     check_books(result, house)
 
 
-def test_a_set_above_the_file_quota_goes_on_inline_and_is_paid_once(
+def test_a_set_above_the_file_quota_continues_inline_and_is_paid_once(
     person: Person, house: House, make_images
 ):
     person.settings |= {"OVERSTORY_FILES_MAX": "20", "OVERSTORY_INLINE_WHEN_FULL": "true"}
@@ -134,7 +134,7 @@ def test_a_set_above_the_file_quota_goes_on_inline_and_is_paid_once(
     assert house.stats()["paid"] == seen["paid"]
 
 
-# --- what people point at
+# --- inputs
 
 
 def test_folders_globs_files_and_duplicates_make_one_set_in_order(
@@ -190,7 +190,7 @@ def test_wrong_usage_is_one_sentence_and_status_2(
 
 
 def spoil(folder: Path) -> dict[str, str]:
-    """Files that are no usable image -> words of the reason a person is given."""
+    """Files that are not usable images -> words of the reason shown to the user."""
     good = draw_image(folder / "good.jpg", 99).read_bytes()
     (folder / "good.jpg").unlink()
     (folder / "empty.jpg").write_bytes(b"")
@@ -235,7 +235,7 @@ def test_a_set_without_a_usable_image_fails_and_says_why(person: Person, house: 
     assert house.stats()["calls"] == 0
 
 
-def test_an_image_the_provider_refuses_fails_alone(person: Person, house: House, tmp_path):
+def test_only_the_image_that_the_provider_refuses_fails(person: Person, house: House, tmp_path):
     for number in range(8):
         name = f"{number}.png"
         colour = "magenta" if number == 5 else (10, 200 - number, 10)
@@ -252,13 +252,13 @@ def test_an_image_the_provider_refuses_fails_alone(person: Person, house: House,
 
 
 def started_and_asked(person: Person, house: House, *words: object) -> subprocess.Popen[str]:
-    """The command, at the moment when its second call is in flight."""
+    """The running command, when its second call is in flight."""
     process = person.start(*words)
     eventually(lambda: house.stats()["paid"] >= 1 and house.in_flight() >= 1)
     return process
 
 
-def test_ctrl_c_stops_cleanly_and_the_same_command_pays_for_the_rest_only(
+def test_ctrl_c_stops_cleanly_and_the_same_command_pays_only_for_the_rest(
     person: Person, house: House, make_images
 ):
     photos = make_images(24)
@@ -283,7 +283,7 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_pays_for_the_rest_only(
 
 
 @pytest.mark.parametrize("victims", ["the command", "everything"])
-def test_a_kill_loses_nothing_and_only_what_was_in_flight_is_paid_again(
+def test_a_kill_loses_nothing_and_only_calls_in_flight_are_paid_again(
     person: Person, house: House, make_images, victims
 ):
     photos = make_images(24)
@@ -312,7 +312,7 @@ def test_a_kill_loses_nothing_and_only_what_was_in_flight_is_paid_again(
 # --- the workers, seen from outside
 
 
-def test_workers_are_processes_of_their_own_that_celery_can_inspect(
+def test_workers_are_separate_processes_that_celery_can_inspect(
     person: Person, house: House, make_images
 ):
     house.process.configure(latency_seconds=12.0)

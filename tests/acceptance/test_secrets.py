@@ -1,4 +1,4 @@
-"""The key is told to the endpoint and to nobody else."""
+"""The API key is sent to the endpoint and appears nowhere else."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SECRET = "sk-the-key-of-this-test-0123456789"
 
 
 def test_the_key_is_in_no_file_message_process_or_output(person: Person, house: House, make_images):
-    """The account is also cut off mid-job, so that error texts and tracebacks are read as well."""
+    """The account is also refused mid-job, so that error texts and tracebacks are checked too."""
     person.settings["OVERSTORY_API_KEY"] = SECRET
     person.settings["OVERSTORY_LOG_LEVEL"] = "DEBUG"
     house.process.configure(latency_seconds=4.0, script=["500", "reset", "429", "empty"])

@@ -1,9 +1,9 @@
-"""The service of docker-compose.yml, started as local processes where no Docker engine runs.
+"""The service of docker-compose.yml, started as local processes without a Docker engine.
 
-Each service's exact command, environment and health check are taken from the file. Replaced are
-only what containers replace too: host names and ports, the folders that are volumes, and the two
-vendors' servers by the same programs out of wheels (their image's entry point, which makes the
-database and its user, and valkey-cli, which no wheel has, are stood in for here).
+The file gives each service's exact command, environment and health check. The test replaces only
+what containers replace too: host names, ports, volume folders, and the two vendors' servers (by the
+same programs from wheels). It also replaces their image's entry point, which makes the database and
+its user, and valkey-cli, which is in no wheel.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 @pytest.fixture(scope="module")
 def stack() -> Iterator[Stack]:
     folder = Path(tempfile.mkdtemp(prefix="overstory-service-"))
-    folder.chmod(0o755)  # as root, PostgreSQL runs as a user of its own
+    folder.chmod(0o755)  # as root, PostgreSQL runs as another user
     made = Stack(folder)
     try:
         made.start_valkey()
@@ -57,14 +57,14 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture
 def plain(stack: Stack) -> Iterator[Celery]:
-    """An app that knows the broker and nothing else."""
+    """An app that knows only the broker."""
     app = Celery("shop", broker=stack.broker_url, backend=stack.broker_url)
     yield app
     app.close()
 
 
 def ended(stack: Stack, job: str) -> tuple[str, int, int, str]:
-    """The job's row once it has ended, read with SQL."""
+    """The job's row after its end, read with SQL."""
     asked = "SELECT status, submitted, included, answer FROM jobs WHERE id = %s"
     rows: list[tuple[str, int, int, str]] = []
 
@@ -82,7 +82,7 @@ def ready(sent: AsyncResult) -> AsyncResult:
     return sent
 
 
-def test_another_apps_job_is_answered(stack: Stack, make_images: Callable[..., Path]) -> None:
+def test_a_job_from_another_app_is_answered(stack: Stack, make_images: Callable[..., Path]) -> None:
     folder = make_images(70)
     words = [sys.executable, "-I", "enqueue.py", str(folder), "--ask", "What is there?"]
     done = subprocess.run(
@@ -168,17 +168,17 @@ def test_logs_are_json_lines(stack: Stack) -> None:
 
 
 @pytest.mark.parametrize("name", ["infer", "preprocess", "reconciler", "flower"])
-def test_a_service_stops_when_asked(stack: Stack, name: str) -> None:
+def test_a_service_stops_on_sigterm(stack: Stack, name: str) -> None:
     assert stack.stop(name) == 0, stack.log(name)
     stack.start(name)
     stack.wait_healthy(name)
 
 
-def test_a_worker_stops_soon_with_a_task_that_it_has_just_handed_on(
+def test_a_worker_that_just_passed_a_task_to_a_child_stops_soon(
     stack: Stack, plain: Celery, make_images: Callable[..., Path]
 ) -> None:
-    """Told to stop before it hears that a child began, it reads no result of that child any more;
-    the child must not wait for that (Celery: half a minute)."""
+    """If it is stopped before it hears that a child began, it no longer reads the child's result.
+    The child must not wait for that (Celery waits half a minute)."""
     given = {"images": [str(make_images(2, folder="handed-on", start=900))], "ask": "What?"}
     said = len(stack.log("preprocess"))
     children = stack.children("preprocess")
@@ -214,7 +214,7 @@ def scaled(stack: Stack) -> Stack:
 
 @pytest.fixture
 def four(scaled: Stack) -> Iterator[Stack]:
-    """Four infer workers, and a stand-in that counts from nothing."""
+    """Four infer workers, and a sandbox with counts at zero."""
     scaled.sandbox("reset", {})
     yield scaled
     scaled.sandbox("config", {"latency_seconds": 0.0})
@@ -290,12 +290,12 @@ def test_a_hundred_jobs_from_four_producers_at_once_are_each_done_once(
             stdout=subprocess.PIPE,
             text=True,
         )
-        for first in (0, 20, 40, 60)  # half of each one's keys are sent by another too
+        for first in (0, 20, 40, 60)  # another producer also sends half of each one's keys
     ]
     said = [producer.communicate(timeout=HEALTHY_SECONDS)[0] for producer in producers]
     assert [producer.returncode for producer in producers] == [0] * 4
     told = {tuple(line.split()) for text in said for line in text.splitlines()}
-    assert len(told) == 100  # the same key is the same job, whoever sent it
+    assert len(told) == 100  # the same key is the same job for every sender
     assert sum(len(text.splitlines()) for text in said) == 160
 
     count = "SELECT count(*) FROM jobs WHERE label = 'bulk' AND status = 'completed'"

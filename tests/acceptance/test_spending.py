@@ -1,4 +1,4 @@
-"""``overstory run --budget``: what a person sees, and what a kill may cost."""
+"""``overstory run --budget``: its output, and the cost of a kill."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
 
 PRICE = Price("USD", 0.20, 0.04, 1.15)
 DEAR = {"reasoning_tokens": 8_000, "tier": "V4"}
-"""A reply costs nearly what was held back for it."""
+"""A reply costs nearly as much as was reserved for it."""
 
 
 def generated(house: House) -> float:
-    """What the endpoint has generated, whether or not somebody was there to take it."""
+    """The cost of all that the endpoint generated, received or not."""
     lines = [x for x in house.process.ledger() if x["account"] == house.account]
     return sum(
         cost(PRICE, x["prompt_tokens"], x["cached_tokens"], x["completion_tokens"])
@@ -37,7 +37,7 @@ def spender(person: Person, house: House) -> Person:
     return person
 
 
-def test_a_run_ends_at_its_budget_and_says_how_to_go_on(
+def test_a_run_ends_at_its_budget_and_shows_how_to_continue(
     spender: Person, house: House, make_images
 ) -> None:
     photos = make_images(60)
@@ -63,7 +63,7 @@ def test_a_run_ends_at_its_budget_and_says_how_to_go_on(
     assert house.stats()["repeated_paid"] == 0
 
 
-def test_the_same_command_with_a_larger_budget_goes_on(
+def test_the_same_command_with_a_larger_budget_continues(
     spender: Person, house: House, make_images
 ) -> None:
     photos = make_images(18)
@@ -76,7 +76,7 @@ def test_the_same_command_with_a_larger_budget_goes_on(
     assert house.stats()["repeated_paid"] == 0
 
 
-def test_what_a_killed_run_had_in_flight_stays_within_the_budget(
+def test_calls_in_flight_of_a_killed_run_stay_within_the_budget(
     spender: Person, house: House, make_images
 ) -> None:
     house.process.configure(latency_seconds=3.0, concurrency=100)
@@ -95,7 +95,7 @@ def test_what_a_killed_run_had_in_flight_stays_within_the_budget(
     assert generated(house) <= 0.06
 
 
-def test_a_budget_without_a_price_is_wrong_usage_and_prices_of_ones_own_mend_it(
+def test_a_budget_needs_a_price_which_a_custom_price_list_can_give(
     person: Person, make_images
 ) -> None:
     photos = make_images(1)

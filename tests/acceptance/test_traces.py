@@ -1,4 +1,4 @@
-"""With a collector named, a job is one trace over all its processes, and says nothing private."""
+"""With a collector configured, a job is one trace over all processes without private data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ QUESTION = "Which zebra is the stripiest?"
 
 
 class Collector:
-    """An OTLP receiver: what it was sent, raw and read."""
+    """An OTLP receiver that keeps the requests, raw and parsed."""
 
     def __init__(self) -> None:
         self.raw: list[bytes] = []
@@ -100,7 +100,7 @@ def test_a_job_is_one_trace_over_its_processes(
         assert private.encode() not in sent
 
 
-def test_a_call_that_fails_is_marked_by_its_kind_alone(
+def test_a_failed_call_is_marked_only_by_its_kind(
     person: Person, house: House, collector: Collector, make_images: Callable[..., Path]
 ) -> None:
     house.process.configure(script=["500"])
@@ -115,18 +115,18 @@ def test_a_call_that_fails_is_marked_by_its_kind_alone(
     assert answered.status.code == 0
 
 
-def test_traces_that_are_off_cost_no_import() -> None:
+def test_disabled_traces_import_nothing() -> None:
     script = "import sys; from core.settings import load; from workers.app import make_app;"
     script += "from workers.services import build_services; s = load(broker_url='redis://x/0');"
     script += "made = build_services(s, make_app(s)); made.traces.span('n', 'j', 0, {});"
     script += "import tasks.infer, tasks.upload, tasks.submit;"
-    # redis-py loads the SDK's metrics by itself where that is installed
+    # redis-py imports the SDK's metrics by itself if it is installed
     ours = ("opentelemetry.sdk.trace", "opentelemetry.exporter", "google.protobuf")
     script += f"assert not [m for m in sys.modules if m.startswith({ours})]"
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0
 
 
-def test_a_collector_that_is_away_holds_nothing_up(
+def test_an_unavailable_collector_delays_nothing(
     person: Person, make_images: Callable[..., Path]
 ) -> None:
     person.settings["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://127.0.0.1:1"

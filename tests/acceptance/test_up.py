@@ -40,7 +40,7 @@ def until(met: Callable[[], object]) -> None:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def up(request: pytest.FixtureRequest, home: Path) -> Iterator[psutil.Process]:
-    """A service of the test's own home, as a process with children."""
+    """A service over the test's home, as a process with children."""
     words = ["--postgres"] if request.param == "postgresql" else []
     done = overstory("up", "--detach", *words)
     assert done.returncode == 0, done.stderr
@@ -66,7 +66,7 @@ def ask(url: str) -> int:
         return int(reply.status)
 
 
-def test_a_service_lives_and_ends(
+def test_a_service_starts_works_and_ends(
     up: psutil.Process, home: Path, make_images: Callable[..., Path]
 ) -> None:
     # a second service of the same home is refused
@@ -74,7 +74,7 @@ def test_a_service_lives_and_ends(
     assert again.returncode == 2
     assert "overstory down" in again.stderr
 
-    # the dashboard answers, on the loopback
+    # the dashboard answers on the loopback
     stack = read_stack(home)
     assert stack is not None
     assert stack.flower_url is not None
@@ -91,13 +91,13 @@ def test_a_service_lives_and_ends(
     assert workers
     assert all("-service-" in name for name in workers)
 
-    # another app reaches it with Celery alone, through the socket
+    # another app reaches it through the socket with only Celery
     with Celery(broker=broker_url(load()), backend=broker_url(load())) as shop:
         sent = shop.send_task("overstory.submit", kwargs={"images": [folder], "ask": "Who?"})
         until(sent.ready)
         assert sent.state == "SUCCESS"
 
-    # what dies is started again, and works
+    # a killed process is restarted and works
     family = set(up.children(recursive=True))
     for word in ("infer", "reconciler"):
         dead = child(up, word)
@@ -106,7 +106,7 @@ def test_a_service_lives_and_ends(
     more = str(make_images(2, folder="more", start=50))
     assert overstory("run", more, "--ask", "What?").returncode == 0
 
-    # down ends every process, and says so
+    # ``down`` ends every process and reports it
     family |= set(up.children(recursive=True))
     assert overstory("down").stdout == "down\n"
     assert psutil.wait_procs(family, 10.0)[1] == []

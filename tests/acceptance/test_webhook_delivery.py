@@ -1,4 +1,4 @@
-"""Whoever asked for it is told of a job's end, under ``overstory up`` and by an embedded run."""
+"""Webhooks report a job's end, under ``overstory up`` and by an embedded run."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def receiver() -> Iterator[Receiver]:
 
 @pytest.fixture
 def signing(person: Person, monkeypatch: pytest.MonkeyPatch) -> Person:
-    """A person whose settings, and this test's own, have a webhook secret."""
+    """A user with a webhook secret, which this test also has."""
     person.settings |= {
         "OVERSTORY_WEBHOOK_SECRET": SECRET,
         "OVERSTORY_WEBHOOK_HOSTS": "127.0.0.1",
@@ -78,7 +78,7 @@ def overstory(person: Person, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_service_on_one_machine_tells(
+def test_a_service_on_one_machine_sends_the_webhook(
     signing: Person, receiver: Receiver, make_images: Callable[..., Path]
 ) -> None:
     done = overstory(signing, "up", "--detach", "--no-flower")
@@ -92,7 +92,7 @@ def test_a_service_on_one_machine_tells(
     assert [(hook["type"], hook["data"]["job"]) for hook in told] == [("job.completed", job)]
 
 
-def test_an_embedded_run_tells_before_it_returns(
+def test_an_embedded_run_sends_the_webhook_before_it_returns(
     signing: Person, receiver: Receiver, make_images: Callable[..., Path]
 ) -> None:
     assert overstory(signing, "migrate").returncode == 0

@@ -21,7 +21,7 @@ SHA = hashlib.sha256(DATA).hexdigest()
 
 
 class Bucket(BaseHTTPRequestHandler):
-    """As much of S3 as there is to one object: signed PUT, GET, DELETE, and S3's own 404."""
+    """Minimal S3 for single objects: signed PUT, GET, DELETE, and S3's own 404."""
 
     objects: dict[str, bytes]
     protocol_version = "HTTP/1.1"
@@ -85,17 +85,17 @@ def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
     return open_blobs("s3://photos/prepared/images", tmp_path)
 
 
-def test_what_was_put_is_got(blobs: Blobs) -> None:
+def test_get_returns_what_was_put(blobs: Blobs) -> None:
     blobs.put(SHA, DATA)
     blobs.put(SHA, DATA)
     assert blobs.get(SHA) == DATA
 
 
-def test_what_was_never_put_is_none(blobs: Blobs) -> None:
+def test_get_of_an_unknown_blob_returns_none(blobs: Blobs) -> None:
     assert blobs.get("0" * 64) is None
 
 
-def test_a_blob_is_dropped_when_it_has_been_there_a_while(blobs: Blobs) -> None:
+def test_a_blob_is_dropped_only_if_it_is_old_enough(blobs: Blobs) -> None:
     blobs.put(SHA, DATA)
     assert blobs.size(SHA) == len(DATA)
     assert blobs.drop(SHA, 1e9) is None
@@ -106,7 +106,7 @@ def test_a_blob_is_dropped_when_it_has_been_there_a_while(blobs: Blobs) -> None:
     assert blobs.drop(SHA, 0.0) is None
 
 
-def test_a_blob_that_is_put_again_is_fresh_again(tmp_path: Path) -> None:
+def test_putting_a_blob_again_resets_its_age(tmp_path: Path) -> None:
     blobs = open_blobs(None, tmp_path)
     blobs.put(SHA, DATA)
     path = next((tmp_path / "blobs").glob("*/*"))
@@ -119,14 +119,14 @@ def test_a_store_that_works_passes_its_check(blobs: Blobs) -> None:
     blobs.check()
 
 
-def test_objects_lie_under_the_prefix(bucket: dict[str, bytes], tmp_path: Path) -> None:
+def test_objects_are_stored_under_the_prefix(bucket: dict[str, bytes], tmp_path: Path) -> None:
     open_blobs("s3://photos/prepared", tmp_path).put(SHA, DATA)
     assert list(bucket) == [f"/photos/prepared/{SHA[:2]}/{SHA}"]
     open_blobs("s3://photos/prepared", tmp_path).check()
-    assert len(bucket) == 1  # the probe is gone
+    assert len(bucket) == 1  # the check deleted its probe
 
 
-def test_a_store_that_is_away_is_told_in_our_words(
+def test_an_unavailable_store_raises_service_away_with_its_address(
     bucket: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
@@ -142,7 +142,7 @@ def test_other_schemes_are_refused(tmp_path: Path) -> None:
             open_blobs(url, tmp_path)
 
 
-def test_only_a_bucket_loads_its_client() -> None:
+def test_only_a_bucket_imports_its_client() -> None:
     script = "import sys, pathlib; from clients.blobs import open_blobs;"
     script += "open_blobs(None, pathlib.Path('x')); assert 'obstore' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", script]).returncode == 0

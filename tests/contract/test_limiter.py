@@ -1,4 +1,4 @@
-"""One suite over the Redis limiter and its in-memory twin, on a clock the tests move."""
+"""One suite over the Redis limiter and its in-memory model, with a clock set by the tests."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Make = Callable[..., Limiter]
 
 @dataclass
 class Clock:
-    """Seconds of today's size, where floats and Lua's numbers lose digits first."""
+    """Starts at a present-day time, where floats and Lua numbers lose precision first."""
 
     now: float = 1_791_000_000.0
 
@@ -91,7 +91,7 @@ def kind_of(answer: Admitted | Wait) -> LimitKind | Hold | None:
         (AccountLimits(1_000, 1_000, 39), 10, TPM),
     ],
 )
-def test_each_limit_binds_alone_and_a_refusal_takes_nothing(
+def test_each_limit_refuses_by_itself_and_a_refusal_takes_nothing(
     make: Make, clock: Clock, limits: AccountLimits, tokens: int, kind: LimitKind
 ) -> None:
     limiter = make(clock, limits)
@@ -110,7 +110,7 @@ def test_asking_again_with_a_live_lease_takes_nothing(make: Make, clock: Clock) 
     assert limiter.state().requests == 1
 
 
-def test_the_wait_for_requests_ends_when_the_first_call_leaves_the_window(
+def test_the_wait_for_rpm_ends_when_the_first_call_leaves_the_window(
     make: Make, clock: Clock
 ) -> None:
     limiter = make(clock, AccountLimits(10, 2, 1_000))
@@ -136,7 +136,7 @@ def test_a_slow_call_stays_a_guard_longer_than_the_window(make: Make, clock: Clo
     assert wait.seconds == pytest.approx(60 + GUARD - 20, abs=TICK)
 
 
-def test_the_wait_for_tokens_ends_when_enough_have_left(make: Make, clock: Clock) -> None:
+def test_the_wait_for_tpm_ends_when_enough_tokens_have_left(make: Make, clock: Clock) -> None:
     limiter = make(clock, AccountLimits(10, 10, 100))
     for lease in take(limiter, 4, 25):
         clock.now += 1
@@ -172,7 +172,7 @@ def test_settling_counts_the_real_usage_once(
     assert (state.in_flight, state.requests, state.tokens) == (0, 1, left)
 
 
-def test_cancel_gives_everything_back_once(make: Make, clock: Clock) -> None:
+def test_cancel_returns_everything_once(make: Make, clock: Clock) -> None:
     limiter = make(clock, WIDE)
     take(limiter, 2, 100)
     for _ in range(3):
@@ -197,7 +197,7 @@ def test_an_expired_lease_frees_the_slot_and_stays_in_the_window(make: Make, clo
     assert limiter.state().tokens == 101
 
 
-def test_renewal_keeps_a_slot_and_brings_a_forgotten_one_back(make: Make, clock: Clock) -> None:
+def test_renewal_keeps_a_slot_and_restores_a_lost_one(make: Make, clock: Clock) -> None:
     limiter = make(clock, AccountLimits(1, 10, 1_000))
     limiter.acquire("long", 100, ttl_seconds=30)
     clock.now += 20
@@ -211,7 +211,7 @@ def test_renewal_keeps_a_slot_and_brings_a_forgotten_one_back(make: Make, clock:
     assert limiter.state().in_flight == 0
 
 
-def test_a_renewal_that_crosses_the_end_takes_no_slot(make: Make, clock: Clock) -> None:
+def test_a_renewal_after_the_end_takes_no_slot(make: Make, clock: Clock) -> None:
     limiter = make(clock, WIDE)
     take(limiter, 1)
     limiter.settle("call-0", 1)
@@ -232,13 +232,13 @@ def test_a_clock_that_is_set_back_keeps_a_full_window_waiting_for_a_window_at_mo
     limiter.settle(second, 10)
     assert (limiter.state().requests, limiter.state().in_flight) == (3, 1)
     clock.now += WINDOW - TICK
-    assert limiter.state().requests == 3  # the window is kept from where the clock stands now
+    assert limiter.state().requests == 3  # the window restarts at the clock's new time
     clock.now += GUARD + 3 * TICK
     assert limiter.state().requests == 0
     assert limiter.acquire("one more", 10, 300) == Admitted("one more")
 
 
-def test_a_call_larger_than_the_whole_limit_goes_alone(make: Make, clock: Clock) -> None:
+def test_a_call_larger_than_the_limit_is_sent_alone(make: Make, clock: Clock) -> None:
     limiter = make(clock, AccountLimits(10, 10, 1_000))
     take(limiter, 1, 10)
     wait = limiter.acquire("huge", 5_000, 300)
@@ -249,7 +249,7 @@ def test_a_call_larger_than_the_whole_limit_goes_alone(make: Make, clock: Clock)
     assert kind_of(limiter.acquire("small", 1, 300)) == TPM
 
 
-def test_a_429_keeps_its_request_and_gives_slot_and_tokens_back(make: Make, clock: Clock) -> None:
+def test_a_429_counts_as_a_request_and_returns_slot_and_tokens(make: Make, clock: Clock) -> None:
     limiter = make(clock, WIDE)
     take(limiter, 2, 100)
     for _ in range(2):
@@ -259,7 +259,7 @@ def test_a_429_keeps_its_request_and_gives_slot_and_tokens_back(make: Make, cloc
 
 
 @pytest.mark.parametrize("kind", [CONCURRENCY, RPM, TPM])
-def test_a_lower_limit_named_by_a_429_is_kept_at_once(
+def test_a_lower_limit_named_by_a_429_applies_at_once(
     make: Make, clock: Clock, kind: LimitKind
 ) -> None:
     limiter = make(clock, WIDE)
@@ -281,7 +281,7 @@ def test_a_burst_of_429s_is_one_cut(make: Make, clock: Clock) -> None:
     assert limiter.state().learned.concurrency == 70
 
 
-def test_an_unnamed_cut_grows_back_with_calm(make: Make, clock: Clock) -> None:
+def test_an_unnamed_cut_grows_back_without_429s(make: Make, clock: Clock) -> None:
     limiter = make(clock, WIDE)
     take(limiter, 100)
     refuse(limiter, "call-0", LimitKind.UNKNOWN)
@@ -307,7 +307,7 @@ def test_an_unnamed_cut_grows_back_to_the_named_limit_and_no_further(
     assert limiter.state().learned.concurrency == 20
 
 
-def test_a_cool_down_named_by_the_provider_holds_every_call(make: Make, clock: Clock) -> None:
+def test_a_cool_down_named_by_the_provider_delays_every_call(make: Make, clock: Clock) -> None:
     limiter = make(clock, WIDE)
     take(limiter, 2)
     for lease in ("call-0", "call-1"):
@@ -327,12 +327,12 @@ def break_provider(limiter: Limiter) -> None:
 
 
 @pytest.mark.parametrize("end", [down, refuse])
-def test_while_everything_is_refused_one_probe_a_second_goes_then_fewer(
+def test_while_all_is_refused_one_probe_per_second_is_sent_then_fewer(
     make: Make, clock: Clock, end: Callable[[Limiter, str], None]
 ) -> None:
     limiter = make(clock, WIDE)
     sent: list[float] = []
-    for n in range(6_000):  # ten minutes of asking ten times a second
+    for n in range(6_000):  # ten minutes with ten attempts per second
         clock.now += 0.1
         if isinstance(limiter.acquire(f"call-{n}", 1, 300), Admitted):
             sent.append(clock.now)
@@ -355,7 +355,7 @@ def test_the_first_success_ends_probing(make: Make, clock: Clock) -> None:
     take(limiter, 20, prefix="free")
 
 
-def test_an_outage_is_as_old_as_its_probing_and_begins_anew_where_nobody_asked_for_long(
+def test_an_outage_is_as_old_as_its_probing_and_restarts_after_a_long_idle_time(
     make: Make, clock: Clock
 ) -> None:
     limiter = make(clock, WIDE)
@@ -386,7 +386,7 @@ def test_a_success_sent_before_the_outage_does_not_end_probing(make: Make, clock
 
 
 @pytest.mark.parametrize("end", [down, refuse])
-def test_calls_already_sent_when_the_first_is_refused_prove_no_outage(
+def test_failures_of_calls_sent_before_the_first_refusal_do_not_prove_an_outage(
     make: Make, clock: Clock, end: Callable[[Limiter, str], None]
 ) -> None:
     limiter = make(clock, WIDE)
@@ -398,7 +398,7 @@ def test_calls_already_sent_when_the_first_is_refused_prove_no_outage(
 
 
 @pytest.mark.parametrize(("cancelled", "binds"), [(4, Hold.REFUSED), (0, None)])
-def test_calls_that_were_never_sent_prove_nothing(
+def test_calls_that_were_never_sent_do_not_prove_an_outage(
     make: Make, clock: Clock, cancelled: int, binds: Hold | None
 ) -> None:
     limiter = make(clock, WIDE)
@@ -422,7 +422,7 @@ def test_one_failing_call_in_five_never_stops_the_account(make: Make, clock: Clo
             limiter.settle(f"call-{n}-0", 1)
 
 
-def test_a_call_that_was_never_sent_is_given_back_when_the_provider_is_down(
+def test_a_call_that_was_never_sent_is_returned_when_the_provider_is_down(
     make: Make, clock: Clock
 ) -> None:
     limiter = make(clock, WIDE)
@@ -443,12 +443,12 @@ def test_a_paused_account_admits_nothing_until_it_is_resumed(make: Make, clock: 
     assert limiter.acquire("call", 1, 300) == Admitted("call")
 
 
-# The window, judged by a provider that counts for itself.
+# The window, checked by a provider that counts independently.
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A call to make: seconds after the one before, its estimate, and what comes of it."""
+    """A planned call: seconds after the previous one, its estimate and its outcome."""
 
     gap: float
     estimate: int
@@ -482,7 +482,7 @@ class Provider:
 
 
 def drive(limiter: Limiter, clock: Clock, plan: list[Planned]) -> Provider:
-    """Make the planned calls as the limiter lets them; waits are obeyed to the microsecond."""
+    """Make the planned calls when the limiter admits them; waits are exact to the microsecond."""
     provider, running = Provider(), list[tuple[float, str, Planned]]()
 
     def move(until: float) -> None:
@@ -552,7 +552,7 @@ def test_the_rules_themselves_keep_every_window(plan: list[Planned], limits: Acc
     assert_never_too_many(ModelLimiter(limits, WINDOW, GUARD, clock), clock, plan)
 
 
-def test_a_steady_load_uses_the_whole_window(make: Make, clock: Clock) -> None:
+def test_a_steady_load_uses_the_full_window(make: Make, clock: Clock) -> None:
     limiter, start = make(clock, AccountLimits(1_000, 60, 1_000_000)), clock.now
     call = Planned(gap=0, estimate=1, latency=2, dawdle=0, underway=0.5, used=1, late=0)
     provider = drive(limiter, clock, [call] * 600)
@@ -560,11 +560,11 @@ def test_a_steady_load_uses_the_whole_window(make: Make, clock: Clock) -> None:
     assert ideal / (provider.arrivals[-1] - start) >= 0.98
 
 
-# A provider whose limits are not the ones configured.
+# A provider whose limits differ from the configured ones.
 
 
 class Moody:
-    """Refuses what passes its own limits, which may change; counts what it refused."""
+    """Refuses calls above its own limits, which may change, and counts refusals."""
 
     def __init__(self, limits: AccountLimits | None, named: bool = True) -> None:
         self.limits = limits
@@ -574,7 +574,7 @@ class Moody:
         self.refused: list[float] = []
 
     def refusal(self, now: float) -> SlowDown | None:
-        """What the call arriving at ``now`` is told; None lets it in."""
+        """The refusal of the call that arrives at ``now``; None admits it."""
         self.arrivals = [at for at in self.arrivals if at > now - WINDOW] + [now]
         limits = self.limits or AccountLimits(0, 0, 0)
         for kind, used in ((CONCURRENCY, self.running + 1), (RPM, len(self.arrivals))):
@@ -587,7 +587,7 @@ class Moody:
 
 
 def run(limiter: Limiter, clock: Clock, moody: Moody, seconds: float, latency: float) -> int:
-    """Ask as often as the limiter says, for so many seconds; returns the calls that were sent."""
+    """Ask as often as the limiter allows for ``seconds``; returns the calls that were sent."""
     end, sent, replies = clock.now + seconds, 0, list[tuple[float, str]]()
     while clock.now < end:
         lease = f"{clock.now:.6f}"
@@ -616,7 +616,7 @@ def run(limiter: Limiter, clock: Clock, moody: Moody, seconds: float, latency: f
     [(AccountLimits(5, 100, 1_000_000), 3.0), (AccountLimits(10, 50, 1_000_000), 1.0)],
     ids=["concurrency", "rpm"],
 )
-def test_a_limit_halved_without_notice_costs_few_429s_and_none_of_the_rest(
+def test_a_limit_halved_without_notice_costs_few_429s_and_little_throughput(
     make: Make, clock: Clock, halved: AccountLimits, latency: float
 ) -> None:
     limiter, moody = make(clock, AccountLimits(10, 100, 1_000_000)), Moody(halved)
@@ -628,7 +628,7 @@ def test_a_limit_halved_without_notice_costs_few_429s_and_none_of_the_rest(
     assert sent >= 0.95 * possible
 
 
-def test_a_lifted_limit_is_found_again(make: Make, clock: Clock) -> None:
+def test_a_raised_limit_is_found_again(make: Make, clock: Clock) -> None:
     limiter, moody = (
         make(clock, AccountLimits(10, 1_000, 1_000_000)),
         Moody(AccountLimits(5, 1_000, 1)),
@@ -641,7 +641,7 @@ def test_a_lifted_limit_is_found_again(make: Make, clock: Clock) -> None:
     assert run(limiter, clock, moody, 60, 3.0) >= 0.9 * 60 * 10 / 3.0
 
 
-def test_after_an_outage_of_429s_the_account_is_soon_at_speed(make: Make, clock: Clock) -> None:
+def test_after_an_outage_of_429s_the_account_soon_has_full_speed(make: Make, clock: Clock) -> None:
     limiter, moody = make(clock, AccountLimits(20, 600, 1_000_000)), Moody(None)
     during = run(limiter, clock, moody, 300, 1.0)
     assert during < 60
@@ -651,7 +651,7 @@ def test_after_an_outage_of_429s_the_account_is_soon_at_speed(make: Make, clock:
     assert after >= 0.8 * 600
 
 
-# The twin and the Lua give the same answers.
+# The model and the Lua script give the same answers.
 
 leases = st.sampled_from(["a", "b", "c", "d", "e", "f"])
 steps = st.one_of(
@@ -690,7 +690,7 @@ steps = st.one_of(
     script=st.lists(steps, max_size=40),
     limits=st.builds(AccountLimits, st.integers(1, 5), st.integers(1, 10), st.integers(50, 400)),
 )
-def test_the_twin_and_the_lua_agree_step_by_step(
+def test_the_model_and_the_lua_script_agree_step_by_step(
     valkey: ValkeyServer, script: list[tuple[Any, ...]], limits: AccountLimits
 ) -> None:
     clock = Clock()
@@ -704,15 +704,15 @@ def test_the_twin_and_the_lua_agree_step_by_step(
             assert real.state() == twin.state()
 
 
-# What only the real one can do.
+# Redis only.
 
 
-def test_accounts_do_not_touch_each_other(valkey: ValkeyServer, clock: Clock) -> None:
+def test_accounts_are_independent(valkey: ValkeyServer, clock: Clock) -> None:
     one, other = (redis_limiter(valkey, clock, AccountLimits(1, 1, 1)) for _ in range(2))
     assert one.acquire("call", 1, 300) == other.acquire("call", 1, 300) == Admitted("call")
 
 
-def test_a_forgotten_script_is_loaded_again(valkey: ValkeyServer, clock: Clock) -> None:
+def test_a_script_lost_by_the_server_is_loaded_again(valkey: ValkeyServer, clock: Clock) -> None:
     limiter = redis_limiter(valkey, clock, WIDE)
     take(limiter, 1)
     with valkey.client() as client:
@@ -741,7 +741,7 @@ def test_without_a_server_nothing_is_admitted() -> None:
         limiter.acquire("call", 1, 300)
 
 
-def test_an_account_is_named_without_its_key() -> None:
+def test_an_accounts_id_does_not_contain_its_key() -> None:
     name = account_id("sk-secret", "https://api.stepfun.ai/v1/")
     assert name == account_id("sk-secret", "https://api.stepfun.ai/v1")
     assert name != account_id("sk-secret", "https://api.stepfun.com/v1")
@@ -749,13 +749,13 @@ def test_an_account_is_named_without_its_key() -> None:
     assert len(name) == 16
 
 
-def test_waits_are_counted_with_the_admission_they_led_to(make: Make, clock: Clock) -> None:
+def test_waits_are_counted_with_their_admission(make: Make, clock: Clock) -> None:
     limiter = make(clock, AccountLimits(1, 100, 1_000))
     assert limiter.acquire("first", 1, 300, {}) == Admitted("first")
     assert kind_of(limiter.acquire("second", 1, 300, {"rpm": 9.0})) == CONCURRENCY
-    assert set(limiter.waits()) == {NOT_HELD}  # a refusal counts nothing
+    assert set(limiter.waits()) == {NOT_HELD}  # a refusal is not counted
     limiter.settle("first", 1)
-    for _ in range(2):  # asked again after a lost reply, it is one call
+    for _ in range(2):  # a repeat after a lost reply is one call
         limiter.acquire("second", 1, 300, {CONCURRENCY: 1.5, Hold.COOLING: 0.05})
     limiter.settle("second", 1)
     limiter.acquire("third", 1, 300)  # not to be counted

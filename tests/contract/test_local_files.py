@@ -1,4 +1,4 @@
-"""Reading ahead, a hint to the system which must never cost more than it saves, and samples."""
+"""Read-ahead hints, which must never cost more than they save, and samples of files."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def _unreadable(folder: Path, kind: str) -> Path:
 
 
 @pytest.mark.parametrize("kind", UNREADABLE)
-def test_reading_ahead_waits_for_nothing_and_raises_nothing(tmp_path: Path, kind: str) -> None:
+def test_reading_ahead_never_blocks_or_raises(tmp_path: Path, kind: str) -> None:
     local_files.read_ahead(_unreadable(tmp_path, kind))
 
 
 @pytest.mark.parametrize("ahead", [True, False])
-def test_samples_are_those_of_each_file_in_order_and_none_where_there_is_nothing_to_read(
+def test_samples_are_in_file_order_and_empty_for_unreadable_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ahead: bool
 ) -> None:
-    if not ahead:  # as on a Mac
+    if not ahead:  # as on macOS
         monkeypatch.delattr(os, "posix_fadvise")
     wanted: list[tuple[Path, list[int]]] = [
         (_unreadable(tmp_path, kind), [0]) for kind in UNREADABLE
@@ -52,7 +52,7 @@ def test_samples_are_those_of_each_file_in_order_and_none_where_there_is_nothing
     assert {path.name for path in Path("/dev/fd").iterdir()} == before
 
 
-def test_the_disk_is_at_the_next_file_while_one_is_prepared(
+def test_the_next_file_is_read_ahead_while_one_is_prepared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     order = _in_order(monkeypatch, from_disk=set())
@@ -64,10 +64,10 @@ def test_the_disk_is_at_the_next_file_while_one_is_prepared(
     ]
 
 
-def test_a_file_that_came_from_the_disk_leaves_memory_when_it_is_prepared(
+def test_a_file_read_from_disk_leaves_the_page_cache_when_prepared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not one that was in memory before, and a document only after its last page."""
+    """Not a file that was cached before, and a document only after its last page."""
     order = _in_order(monkeypatch, from_disk={"a.jpg", "c.pdf"})
     names = ["a.jpg", "b.jpg", "c.pdf", "c.pdf"]
     preprocess.work(None, [_image(n, name, tmp_path) for n, name in enumerate(names, 1)])  # type: ignore[arg-type]
@@ -77,8 +77,8 @@ def test_a_file_that_came_from_the_disk_leaves_memory_when_it_is_prepared(
     ]
 
 
-def test_the_system_is_asked_whether_it_holds_a_file(tmp_path: Path) -> None:
-    """Several files, for a system may pass over the hint to let one of them go."""
+def test_the_system_reports_whether_a_file_is_cached(tmp_path: Path) -> None:
+    """Several files, because a system may ignore the hint to drop one of them."""
     if not any(_tells(each) for each in _on_disk(tmp_path, "probe")):
         pytest.skip("this file system cannot tell, so nothing is ever let go")
     photos = _on_disk(tmp_path, "photo")
@@ -91,7 +91,7 @@ def test_the_system_is_asked_whether_it_holds_a_file(tmp_path: Path) -> None:
 
 
 def _on_disk(folder: Path, name: str) -> list[Path]:
-    """Files whose bytes are in memory and, for only such can be let go, on the disk."""
+    """Cached files that are also written to disk, because only such pages can be dropped."""
     paths = [folder / f"{name}-{number}.jpg" for number in range(5)]
     for path in paths:
         with path.open("wb") as file:
@@ -101,10 +101,10 @@ def _on_disk(folder: Path, name: str) -> list[Path]:
 
 
 def _tells(path: Path) -> bool:
-    """Whether a read that must not wait for the disk is refused here.
+    """Whether this system refuses a read that would wait for the disk.
 
-    Of a file of its own: a read that is refused makes the system begin to read, so what is asked
-    after it depends on how fast the disk is.
+    Uses its own file: a refused read makes the system start reading, so later results on the same
+    file depend on the speed of the disk.
     """
     local_files.let_go(path)
     with path.open("rb") as file:
@@ -118,7 +118,7 @@ def _tells(path: Path) -> bool:
 
 
 def _in_order(monkeypatch: pytest.MonkeyPatch, from_disk: set[str]) -> list[str]:
-    """What is done to which file; those named ``from_disk`` are in memory nowhere."""
+    """Records the calls per file; files named ``from_disk`` are not cached."""
     order: list[str] = []
 
     def ahead(path: Path) -> bool:

@@ -23,7 +23,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Good], 
     return folder, *build(folder)
 
 
-def test_the_header_tells_the_upright_size(corpus: tuple[Path, list[Good], list[Bad]]) -> None:
+def test_the_header_gives_the_upright_size(corpus: tuple[Path, list[Good], list[Bad]]) -> None:
     folder, goods, _ = corpus
     wrong = [
         f"{good.name}: {size}"
@@ -33,7 +33,7 @@ def test_the_header_tells_the_upright_size(corpus: tuple[Path, list[Good], list[
     assert wrong == []
 
 
-def test_a_hostile_file_is_measured_or_refused_with_words(
+def test_a_hostile_file_is_measured_or_refused_with_a_reason(
     corpus: tuple[Path, list[Good], list[Bad]],
 ) -> None:
     folder, _, bads = corpus
@@ -70,5 +70,5 @@ def test_an_image_is_never_enlarged(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"no image", b"\xff\xd8\xff\xe0 cut", b"%PDF-1.4"])
-def test_what_is_no_image_has_no_thumbnail(data: bytes) -> None:
+def test_a_file_that_is_not_an_image_has_no_thumbnail(data: bytes) -> None:
     assert thumbnail(data, 96, 50) is None

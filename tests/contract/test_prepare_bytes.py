@@ -1,4 +1,4 @@
-"""What is sent: untouched where nothing is wrong, bare of metadata, never too small, bounded."""
+"""Sent bytes: unchanged if possible, without metadata, padded if too small, bounded in size."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def code_of(path: Path, limits: ImageLimits = LIMITS, page: int | None = None) -
     return refused.value.code
 
 
-# --- untouched
+# --- unchanged
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def code_of(path: Path, limits: ImageLimits = LIMITS, page: int | None = None) -
         ("a.webp", {"lossless": True}, "image/webp"),
     ],
 )
-def test_what_fits_and_is_plain_is_sent_byte_for_byte(
+def test_a_plain_file_that_fits_is_sent_unchanged(
     tmp_path: Path, name: str, options: dict[str, Any], mime: str
 ) -> None:
     if "icc_profile" in options:
@@ -110,7 +110,7 @@ def _with_text(path: Path) -> None:
         lambda path: saved(path, small(), format="WEBP", exif=b"Exif\0\0Maker of cameras"),
     ],
 )
-def test_metadata_is_gone(tmp_path: Path, write: Callable[[Path], None]) -> None:
+def test_metadata_is_removed(tmp_path: Path, write: Callable[[Path], None]) -> None:
     path = tmp_path / "image"
     write(path)
     assert b"Maker of cameras" in path.read_bytes()
@@ -123,19 +123,19 @@ def test_metadata_is_gone(tmp_path: Path, write: Callable[[Path], None]) -> None
         assert not {"icc_profile", "comment", "xmp", "exif"} & set(image.info)
 
 
-def test_a_profile_is_gone_once_it_is_applied(tmp_path: Path) -> None:
+def test_a_profile_is_applied_and_removed(tmp_path: Path) -> None:
     profile = corpus.adobe_rgb_profile()
     out = low(saved(tmp_path / "a.jpg", small(), icc_profile=profile))
     assert profile not in out.data
 
 
-def test_a_file_over_its_share_of_a_request_is_encoded_anew(tmp_path: Path) -> None:
+def test_a_file_above_its_share_of_a_request_is_encoded_again(tmp_path: Path) -> None:
     noise = np.random.default_rng(1).integers(0, 255, (480, 640, 3), dtype=np.uint8)
     path = saved(tmp_path / "noise.png", Image.fromarray(noise))
     assert low(path).mime == "image/jpeg"
 
 
-def test_a_cut_file_that_fits_is_not_passed_on(tmp_path: Path) -> None:
+def test_a_truncated_file_that_fits_is_not_sent_unchanged(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.jpg", small())
     path.write_bytes(path.read_bytes()[:-2000])
     assert code_of(path) is RefusalCode.TRUNCATED
@@ -145,7 +145,7 @@ def test_a_cut_file_that_fits_is_not_passed_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 50), (31, 31), (728, 8)])
-def test_tiny_images_are_padded_with_white_not_lost(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_tiny_images_are_padded_with_white(tmp_path: Path, size: tuple[int, int]) -> None:
     out = low(saved(tmp_path / "tiny.png", Image.new("RGB", size, "red")))
     assert (out.width, out.height) == (max(32, size[0]), max(32, size[1]))
     assert (out.source_width, out.source_height) == size
@@ -166,13 +166,15 @@ def test_hidden_colours_do_not_bleed_through_transparency(tmp_path: Path) -> Non
 
 def test_a_profile_for_gray_is_applied(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.jpg", small().convert("L"), icc_profile=corpus.adobe_rgb_profile())
-    assert low(path).width == SIZE[0]  # a profile of another mode is left alone, the image is not
+    assert (
+        low(path).width == SIZE[0]
+    )  # a profile of another mode is ignored, the image is still prepared
 
 
 # --- limits
 
 
-def test_limits_are_the_callers(tmp_path: Path) -> None:
+def test_the_caller_sets_the_limits(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", small())
     assert code_of(path, ImageLimits(max_pixels=1000)) is RefusalCode.TOO_MANY_PIXELS
     assert code_of(path, ImageLimits(max_file_bytes=1000)) is RefusalCode.TOO_LARGE_FILE
@@ -241,7 +243,7 @@ def test_a_bomb_is_refused_in_under_300_mb(tmp_path: Path) -> None:
     assert int(peak) / 1024 < 300
 
 
-def test_compressed_metadata_is_not_unpacked(tmp_path: Path) -> None:
+def test_compressed_metadata_is_not_decompressed(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", small())
     data = path.read_bytes()
     text = b"Comment\0\0" + zlib.compress(bytes(200_000_000), 9)
@@ -251,7 +253,7 @@ def test_compressed_metadata_is_not_unpacked(tmp_path: Path) -> None:
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < 150
 
 
-def test_threads_may_prepare_at_once(tmp_path: Path) -> None:
+def test_threads_can_prepare_in_parallel(tmp_path: Path) -> None:
     image = Image.fromarray(corpus.scene())
     paths = [saved(tmp_path / f"a.{kind}", image) for kind in ("jpg", "png", "pdf", "heic")]
     alone = [low(path).sha256 for path in paths]

@@ -1,4 +1,4 @@
-"""Every file of the corpus comes out as its truth says, or is refused with its code."""
+"""Every file of the corpus gives the expected image, or is refused with its code."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Good], 
 
 
 def careful(truth: Array, size: tuple[int, int]) -> Array:
-    """Full-size floats, one LANCZOS pass over all of them, no draft, no reducing; (h, w, 3)."""
+    """Full-size floats, one LANCZOS pass, no draft and no reducing; shape (h, w, 3)."""
     bands = [Image.fromarray(truth[..., c].astype(np.float32)) for c in range(3)]
     shrunk = [np.asarray(b.resize(size, Image.Resampling.LANCZOS)) for b in bands]
     return np.stack(shrunk, -1).clip(0, 255)

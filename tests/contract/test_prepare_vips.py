@@ -1,4 +1,4 @@
-"""libvips in Pillow's place: where it is asked, the same picture; where it is not, no trace."""
+"""libvips instead of Pillow: same picture where it is used, not imported where it is not."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def pixels_of(path: Path, detail: Detail, accelerator: Accelerator) -> tuple[Pre
 
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """For each time libvips was asked, whether it gave a picture."""
+    """For each call of libvips, whether it returned a picture."""
     pytest.importorskip("pyvips", reason="the optional accelerator is not installed")
     given: list[bool] = []
     shrunk = vips.shrunk
@@ -76,7 +76,7 @@ ADOBE = corpus.adobe_rgb_profile()
         ("a.webp", {"quality": 90, "exif": turned(), "icc_profile": ADOBE}, "low"),
     ],
 )
-def test_both_ways_give_the_same_picture(
+def test_libvips_and_pillow_give_the_same_picture(
     tmp_path: Path, answers: list[bool], name: str, options: dict[str, Any], detail: Detail
 ) -> None:
     path = pictured(tmp_path / name, **options)
@@ -98,7 +98,7 @@ def _bent(data: bytes) -> bytes:
 
 @pytest.mark.parametrize("break_it", [_cut, _bent])
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp"])
-def test_what_libvips_finds_odd_is_pillows_to_judge(
+def test_files_that_libvips_rejects_are_judged_by_pillow(
     tmp_path: Path, answers: list[bool], name: str, break_it: Callable[[bytes], bytes]
 ) -> None:
     path = pictured(tmp_path / name)
@@ -119,10 +119,10 @@ def _code(path: Path, detail: Detail, accelerator: Accelerator) -> RefusalCode |
     ("kind", "size", "planned", "wins"),
     [
         ("jpeg", (4000, 3000), (728, 546), False),  # Pillow's reduced decode is as fast
-        ("jpeg", (1200, 900), (728, 546), True),  # too small to be reduced
+        ("jpeg", (1200, 900), (728, 546), True),  # too small for a reduction
         ("jpeg", (4000, 3000), (3024, 2268), True),
         ("jpeg", (8000, 6000), (3024, 2268), True),
-        ("jpeg", (1200, 900), (1200, 900), False),  # decoding alone
+        ("jpeg", (1200, 900), (1200, 900), False),  # decoding only
         ("png", (4000, 3000), (728, 546), True),
         ("png", (300, 200), (300, 200), False),
         ("webp", (4000, 3000), (728, 546), True),
@@ -130,14 +130,16 @@ def _code(path: Path, detail: Detail, accelerator: Accelerator) -> RefusalCode |
         *((kind, (4000, 3000), (728, 546), False) for kind in ("gif", "tiff", "bmp", "avif")),
     ],
 )
-def test_it_is_asked_where_it_is_clearly_faster(
+def test_libvips_is_used_where_it_is_clearly_faster(
     kind: str, size: tuple[int, int], planned: tuple[int, int], wins: bool
 ) -> None:
     assert vips.wins(kind, size, planned) is wins
 
 
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "LA"])
-def test_other_modes_are_not_for_libvips(tmp_path: Path, answers: list[bool], mode: str) -> None:
+def test_other_modes_are_not_given_to_libvips(
+    tmp_path: Path, answers: list[bool], mode: str
+) -> None:
     path = tmp_path / "a.png"
     Image.new(mode, SIZE).save(path)
     assert prepare(path, detail="low", limits=LIMITS, accelerator="vips").width == 728
@@ -175,7 +177,7 @@ sys.exit(os.waitpid(child, 0)[1])
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no fork")
-def test_a_process_forked_after_the_first_use_goes_without(tmp_path: Path) -> None:
+def test_a_process_forked_after_the_first_use_does_not_use_libvips(tmp_path: Path) -> None:
     pytest.importorskip("pyvips", reason="the optional accelerator is not installed")
     path = pictured(tmp_path / "a.png")
     run = subprocess.run(
@@ -215,7 +217,7 @@ def test_an_accelerator_that_is_not_installed_is_a_wrong_setting(
         load()
 
 
-def test_an_accelerator_that_cannot_be_loaded_costs_nothing_but_speed(
+def test_an_accelerator_that_cannot_be_loaded_only_costs_speed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyvips", None)  # importing it now fails

@@ -1,4 +1,4 @@
-"""The vision API client over real sockets: what goes out, what comes back, how it fails."""
+"""The vision API client over real sockets: requests, replies and failures."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def envelope(message: str, kind: str | None = None, **more: Any) -> dict[str, An
     return {"error": error}
 
 
-# --- what goes out -----------------------------------------------------------------------------
+# --- requests ----------------------------------------------------------------------------------
 
 
 def test_the_body_on_the_wire_equals_the_body_given() -> None:
@@ -127,7 +127,7 @@ def test_accents_and_other_scripts_travel_as_utf8() -> None:
     assert b"\\u" not in endpoint.received[0].body
 
 
-def test_a_name_that_is_no_utf8_is_sent_with_question_marks() -> None:
+def test_a_name_that_is_not_utf8_is_sent_with_question_marks() -> None:
     broken = b"caf\xe9.png".decode("utf-8", "surrogateescape")
     with scripted(Answer(body={**REPLY, "id": "file-1"})) as (endpoint, provider):
         provider.chat({**BODY, "user": broken})
@@ -146,7 +146,7 @@ def showing(*urls: str) -> dict[str, Any]:
     return {**BODY, "messages": [{"role": "user", "content": content}]}
 
 
-def test_images_inline_take_the_places_of_their_urls_and_are_read_as_they_are_sent() -> None:
+def test_inline_images_replace_their_urls_and_are_read_while_sending() -> None:
     sizes: list[int] = []
 
     def read() -> bytes:
@@ -168,7 +168,7 @@ def test_images_inline_take_the_places_of_their_urls_and_are_read_as_they_are_se
     ("fails", "kind"),
     [(BytesGone("vanished"), BytesGone), (ServiceAway("no disk"), ServiceAway), (b"x", BytesGone)],
 )
-def test_an_image_that_cannot_be_read_ends_its_request_and_the_client_goes_on(
+def test_an_unreadable_image_ends_its_request_and_the_client_still_works(
     fails: Exception | bytes, kind: type[OverstoryError]
 ) -> None:
     def read() -> bytes:
@@ -187,7 +187,7 @@ def test_an_image_that_cannot_be_read_ends_its_request_and_the_client_goes_on(
         provider.chat(BODY)
 
 
-def test_only_our_key_goes_out_whatever_the_environment_holds(
+def test_only_our_key_is_sent_whatever_the_environment_holds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("OPENAI_API_KEY", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_ADMIN_KEY"):
@@ -201,7 +201,7 @@ def test_only_our_key_goes_out_whatever_the_environment_holds(
     assert "other-vendor" not in json.dumps(headers)
 
 
-def test_without_a_key_the_sandbox_gets_a_word_in_its_place(
+def test_without_a_key_the_sandbox_gets_a_placeholder(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("OVERSTORY_API_KEY", "STEPFUN_API_KEY"):
@@ -222,7 +222,7 @@ def test_a_proxy_in_the_environment_is_not_used_for_this_machine(
 
 @pytest.fixture
 def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeEndpoint]:
-    """A proxy in the environment; what it is asked for, it answers itself."""
+    """A proxy in the environment that answers requests itself."""
     with FakeEndpoint(Answer(body=REPLY), Answer(body=b"x" * 10_000, drip=True)) as endpoint:
         for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
             monkeypatch.setenv(name, endpoint.url)
@@ -231,7 +231,7 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeEndpoint]:
         yield endpoint
 
 
-def test_a_proxy_in_the_environment_is_used_and_kept_to_the_deadline(proxy: FakeEndpoint) -> None:
+def test_a_proxy_in_the_environment_is_used_within_the_deadline(proxy: FakeEndpoint) -> None:
     with provider_at("http://api.example.invalid/v1") as provider:
         assert provider.chat(BODY).text == "two"
         with pytest.raises(ProviderDown, match="time"):
@@ -277,7 +277,7 @@ def test_a_reply_carries_text_usage_and_trace() -> None:
         assert provider.chat(BODY).trace == "aa11"
 
 
-def test_what_no_database_can_hold_is_replaced_in_replies_and_refusals() -> None:
+def test_characters_no_database_can_store_are_replaced_in_replies_and_refusals() -> None:
     raw = json.dumps(REPLY).replace('"two"', r'"a\u0000b \ud83d \ud83d\ude00"').encode()
     refusal = json.dumps(envelope("no", "bad")).replace('"no"', r'"n\u0000o"').encode()
     with scripted(Answer(body=raw), Answer(status=400, body=refusal)) as (_, provider):
@@ -286,7 +286,7 @@ def test_what_no_database_can_hold_is_replaced_in_replies_and_refusals() -> None
             provider.chat(BODY)
 
 
-def test_a_reply_without_json_content_type_is_read_all_the_same() -> None:
+def test_a_reply_without_json_content_type_is_still_read() -> None:
     with scripted(Answer(body=REPLY, headers={"Content-Type": "text/plain"})) as (_, provider):
         assert provider.chat(BODY).text == "two"
 
@@ -295,7 +295,7 @@ def test_a_reply_without_json_content_type_is_read_all_the_same() -> None:
     "content",
     [b"", b"<html>hello</html>", b'{"choices": [', b"[]", b"null", b"\xff\xfe", b"[" * 9**5],
 )
-def test_a_200_that_is_no_json_object_is_unusable(content: bytes) -> None:
+def test_a_200_that_is_not_a_json_object_is_unusable(content: bytes) -> None:
     error = failure(Answer(body=content), chat)
     assert isinstance(error, ReplyUnusable)
     assert (error.reason, error.reply) == ("invalid_json", None)
@@ -405,7 +405,7 @@ CHAT_ERRORS: list[tuple[int, Any, type[OverstoryError], dict[str, Any]]] = [
     (503, b"", ProviderDown, {"status": 503, "sent": True}),
     (504, b"\xff\xfe", ProviderDown, {"status": 504, "sent": True}),
     (529, envelope("overloaded"), ProviderDown, {"status": 529, "sent": True}),
-    # files that are gone: undocumented, so any wording that names a file and says it is lost
+    # lost files: undocumented, so any wording that names a file and says that it is lost
     (
         400,
         envelope("stepfile://file-C0DDg04QPg not found", "request_params_invalid"),
@@ -434,7 +434,7 @@ CHAT_ERRORS: list[tuple[int, Any, type[OverstoryError], dict[str, Any]]] = [
     ),
     (404, envelope("gone", "file_not_found"), FileGone, {}),
     (400, envelope("文件不存在"), FileGone, {}),
-    # and errors that name a file, or a loss, and are something else
+    # errors that name a file or a loss but mean something else
     (400, envelope("stepfile://file-C0DDg04QPg: unsupported image format"), RequestRefused, {}),
     (
         400,
@@ -494,7 +494,7 @@ def test_a_404_on_the_chat_path_says_what_to_check() -> None:
     assert "OVERSTORY_BASE_URL" not in str(model)
 
 
-def test_a_trace_id_stands_in_the_errors_text() -> None:
+def test_a_trace_id_is_in_the_errors_text() -> None:
     error = failure(Answer(500, envelope("oops"), {"X-Trace-Id": "t-42"}), chat)
     assert "t-42" in str(error)
 
@@ -531,7 +531,7 @@ def test_a_tls_handshake_that_fails_means_that_nothing_was_sent() -> None:
         assert endpoint.received == []
 
 
-def test_a_call_that_no_connection_was_free_for_was_not_sent() -> None:
+def test_a_call_without_a_free_connection_was_not_sent() -> None:
     with (
         FakeEndpoint(Answer(body=REPLY, drip=True)) as endpoint,
         provider_at(endpoint.url, connect_timeout_seconds=0.1) as provider,
@@ -556,7 +556,7 @@ def test_an_answer_that_breaks_off_may_have_been_paid(answer: Answer) -> None:
     assert error.sent is True
 
 
-def test_a_dripping_body_is_cut_at_the_deadline() -> None:
+def test_a_slow_body_is_cut_at_the_deadline() -> None:
     begun = time.monotonic()
     with scripted(Answer(body=b"x" * 10_000, drip=True)) as (_, provider):
         with pytest.raises(ProviderDown, match="time") as caught:
@@ -573,7 +573,7 @@ def test_a_server_that_never_reads_is_cut_at_the_deadline() -> None:
     assert caught.value.sent is True
 
 
-def test_a_call_after_a_cut_one_has_its_own_time() -> None:
+def test_a_call_after_a_cut_one_has_its_own_deadline() -> None:
     slow = Answer(body=b"x" * 10_000, drip=True)
     with scripted(slow, Answer(body=REPLY)) as (_, provider):
         with pytest.raises(ProviderDown):
@@ -581,7 +581,7 @@ def test_a_call_after_a_cut_one_has_its_own_time() -> None:
         assert provider.chat(BODY).text == "two"
 
 
-def test_the_cap_of_the_settings_holds_when_the_caller_names_none() -> None:
+def test_the_configured_deadline_applies_without_one_from_the_caller() -> None:
     drip = Answer(body=b"x" * 10_000, drip=True)
     with (
         scripted(drip, read_timeout_seconds=0.2) as (_, provider),
@@ -627,7 +627,7 @@ def test_an_upload_without_an_id_is_unusable(body: Any) -> None:
         (500, envelope("limit"), ProviderDown),
     ],
 )
-def test_a_refused_upload_says_whose_fault_it_was(
+def test_a_refused_upload_names_the_cause(
     status: int, body: Any, kind: type[OverstoryError]
 ) -> None:
     error = failure(Answer(status, body), lambda provider: provider.upload("a", b"x", "image/png"))
@@ -645,7 +645,7 @@ def test_a_refused_upload_says_whose_fault_it_was(
         (Answer(400, envelope("file id file-C0DDg04QPg is invalid")), False),
     ],
 )
-def test_deleting_says_whether_the_file_was_there(answer: Answer, existed: bool) -> None:
+def test_deleting_reports_whether_the_file_existed(answer: Answer, existed: bool) -> None:
     with scripted(answer) as (endpoint, provider):
         assert provider.delete_file("file-1") is existed
     assert (endpoint.received[0].method, endpoint.received[0].path) == (
@@ -682,14 +682,14 @@ def test_files_are_listed_with_or_without_every_field() -> None:
         (Answer(405, b""), None),
     ],
 )
-def test_the_balance_is_a_number_where_the_endpoint_tells(
+def test_the_balance_is_a_number_if_the_endpoint_reports_one(
     answer: Answer, balance: float | None
 ) -> None:
     with scripted(answer) as (_, provider):
         assert provider.balance() == balance
 
 
-def test_the_models_are_their_ids() -> None:
+def test_models_are_listed_by_id() -> None:
     data = [{"id": "step-3.7-flash", "object": "model"}, {"id": "step-5-preview"}]
     with scripted(Answer(body={"object": "list", "data": data})) as (_, provider):
         assert provider.models() == ["step-3.7-flash", "step-5-preview"]
@@ -728,7 +728,7 @@ def question(*files: str) -> dict[str, Any]:
     return {"model": "step-3.7-flash", "messages": [{"role": "user", "content": content}]}
 
 
-def test_an_uploaded_picture_is_asked_about_listed_and_deleted(stepfun: Provider) -> None:
+def test_an_uploaded_picture_can_be_used_listed_and_deleted(stepfun: Provider) -> None:
     file = stepfun.upload("é 1.png", picture(), "image/png")
     reply = stepfun.chat(question(file))
     assert reply.text
@@ -742,7 +742,9 @@ def test_an_uploaded_picture_is_asked_about_listed_and_deleted(stepfun: Provider
 
 
 @pytest.mark.parametrize("status", [400, 404])
-def test_a_deleted_file_is_gone(sandbox: SandboxProcess, stepfun: Provider, status: int) -> None:
+def test_a_deleted_file_raises_file_gone(
+    sandbox: SandboxProcess, stepfun: Provider, status: int
+) -> None:
     sandbox.configure(unknown_file_status=status)
     file = stepfun.upload("a.png", picture(), "image/png")
     stepfun.delete_file(file)
@@ -751,19 +753,19 @@ def test_a_deleted_file_is_gone(sandbox: SandboxProcess, stepfun: Provider, stat
     assert caught.value.file_id == file
 
 
-def test_a_full_file_store_says_so(stepfun: Provider) -> None:
+def test_a_full_file_store_has_its_own_error(stepfun: Provider) -> None:
     for red in (1, 2):
         stepfun.upload("a.png", picture((red, 0, 0)), "image/png")
     with pytest.raises(FileStoreFull):
         stepfun.upload("a.png", picture((3, 0, 0)), "image/png")
 
 
-def test_the_sandbox_tells_models_and_balance(stepfun: Provider) -> None:
+def test_the_sandbox_reports_models_and_balance(stepfun: Provider) -> None:
     assert "step-3.7-flash" in stepfun.models()
     assert isinstance(stepfun.balance(), float)
 
 
-def test_a_stored_file_that_is_no_picture_is_refused_not_gone(stepfun: Provider) -> None:
+def test_a_stored_file_that_is_not_a_picture_is_refused_not_lost(stepfun: Provider) -> None:
     file = stepfun.upload("a.png", b"\x89PNG\r\n\x1a\nbroken", "image/png")
     with pytest.raises(RequestRefused) as caught:
         stepfun.chat(question(file))
@@ -800,7 +802,7 @@ def test_every_fault_of_the_sandbox_becomes_one_of_our_errors(
 
 
 @pytest.mark.parametrize(("fault", "finish"), [("length", "length"), ("empty", "stop")])
-def test_an_answer_that_is_all_reasoning_is_a_reply_without_text(
+def test_an_answer_with_only_reasoning_is_a_reply_without_text(
     sandbox: SandboxProcess, stepfun: Provider, fault: str, finish: str
 ) -> None:
     sandbox.configure(script=[fault])
@@ -840,14 +842,14 @@ def test_the_key_is_not_in_the_providers_repr() -> None:
 
 
 @pytest.mark.parametrize("key", ["sk-a b", "sk-a\nX: y", "sk-é", "sk-\x00"])
-def test_a_key_that_no_header_can_carry_is_refused_without_being_told(key: str) -> None:
+def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(key: str) -> None:
     with pytest.raises(KeyRefused) as caught, provider_at("http://127.0.0.1:9", api_key=key):
         pass
     assert key not in str(caught.value)
 
 
 @pytest.mark.parametrize("key", [" sk-a\n", "sk-a\r\n"])
-def test_a_line_break_around_a_key_is_dropped(key: str) -> None:
+def test_a_line_break_around_a_key_is_removed(key: str) -> None:
     with scripted(Answer(body=REPLY), api_key=key) as (endpoint, provider):
         provider.chat(BODY)
     assert endpoint.received[0].headers["authorization"] == "Bearer sk-a"
@@ -856,7 +858,7 @@ def test_a_line_break_around_a_key_is_dropped(key: str) -> None:
 @pytest.mark.parametrize(
     "url", ["", "api.stepfun.ai/v1", "localhost:8000/v1", "ftp://x", "http://"]
 )
-def test_a_base_url_that_is_none_is_wrong_usage(url: str) -> None:
+def test_an_invalid_base_url_is_wrong_usage(url: str) -> None:
     with pytest.raises(WrongUsage, match="OVERSTORY_BASE_URL"), provider_at(url):
         pass
 
@@ -870,7 +872,7 @@ def test_a_base_url_may_end_in_a_slash() -> None:
         assert endpoint.received[0].path == "/v1/chat/completions"
 
 
-def test_closing_leaves_no_connection_behind() -> None:
+def test_closing_leaves_no_connection_open() -> None:
     with scripted(Answer(body=REPLY)) as (_, provider):
         provider.chat(BODY)
         provider.close()
@@ -878,7 +880,7 @@ def test_closing_leaves_no_connection_behind() -> None:
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Polls; fails after ``seconds``. For states of another thread that nothing announces."""
+    """Poll until true; fail after ``seconds``. For other threads' states that send no signal."""
     pause = threading.Event()
     deadline = time.monotonic() + seconds
     while not condition():

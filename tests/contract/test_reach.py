@@ -1,4 +1,4 @@
-"""Whether somebody takes connections at an endpoint."""
+"""Whether an endpoint accepts connections."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ def listening() -> Iterator[int]:
         yield server.getsockname()[1]
 
 
-def test_an_endpoint_that_takes_connections_is_reached(listening: int) -> None:
+def test_an_endpoint_that_accepts_connections_is_reached(listening: int) -> None:
     assert is_reached(f"http://127.0.0.1:{listening}/v1")
     assert is_reached(f"https://user:word@127.0.0.1:{listening}")
 
 
 @pytest.mark.parametrize("url", ["", "http://", "http://127.0.0.1:port/v1", "ftp://127.0.0.1/v1"])
-def test_what_is_no_address_is_not_reached(url: str) -> None:
+def test_an_invalid_address_is_not_reached(url: str) -> None:
     assert not is_reached(url)
 
 
-def test_nobody_is_reached_where_nobody_listens() -> None:
+def test_a_port_without_a_listener_is_not_reached() -> None:
     assert not is_reached(f"http://127.0.0.1:{free_port()}/v1")

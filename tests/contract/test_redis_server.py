@@ -1,4 +1,4 @@
-"""The door to Redis: what is asked of a server beside scripts."""
+"""The Redis client: commands besides scripts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def url() -> Iterator[str]:
 
 
 def pop(url: str, name: str) -> Any:
-    """What a blocking pop of an empty list comes to."""
+    """The result of a blocking pop on an empty list."""
     with redis.Redis.from_url(url, client_name=name, socket_timeout=FOREVER) as client:
         return client.brpop("nothing", timeout=FOREVER)
 
@@ -40,7 +40,7 @@ def until(url: str, names: set[str]) -> None:
         pass
 
 
-def test_a_blocking_pop_is_let_go_by_the_name_of_its_connection(url: str) -> None:
+def test_a_blocking_pop_is_ended_by_its_connections_name(url: str) -> None:
     server = RedisServer(url)
     with ThreadPoolExecutor() as threads:
         mine, theirs = threads.submit(pop, url, "mine"), threads.submit(pop, url, "theirs")
@@ -53,7 +53,7 @@ def test_a_blocking_pop_is_let_go_by_the_name_of_its_connection(url: str) -> Non
     server.close()
 
 
-def test_what_is_pushed_after_a_pop_was_let_go_is_there_for_the_next(url: str) -> None:
+def test_an_item_pushed_after_an_ended_pop_goes_to_the_next_pop(url: str) -> None:
     server = RedisServer(url)
     with ThreadPoolExecutor() as threads:
         popping = threads.submit(pop, url, "mine")
@@ -66,7 +66,7 @@ def test_what_is_pushed_after_a_pop_was_let_go_is_there_for_the_next(url: str) -
     server.close()
 
 
-def test_a_server_ends_when_it_is_told_to_and_nobody_answers_then(url: str) -> None:
+def test_a_server_shuts_down_on_request_and_then_does_not_answer(url: str) -> None:
     server = RedisServer(url, retries=0)
     server.shut_down()
     server.close()

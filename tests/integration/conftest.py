@@ -1,4 +1,4 @@
-"""What the integration tests share."""
+"""Shared fixtures of the integration tests."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ __all__ = ["open_account", "own"]
 
 @pytest.fixture
 def own(home: Path) -> Iterator[Database]:
-    """The database that a command of this state folder finds."""
+    """The database that a command uses with this state folder."""
     home.mkdir()
     url = database_url(load())
     migrations.upgrade(url)

@@ -1,6 +1,6 @@
-"""The account in trouble: every stage and the reconciler in threads, the stand-in as the provider.
+"""Account faults: every stage and the reconciler in threads, with the sandbox as the provider.
 
-What happened is judged by the stand-in's own counts and ledger.
+The tests check the sandbox's own counts and ledger.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from tests.support.waiting import eventually
 
 
 def refusals(house: SandboxProcess) -> list[float]:
-    """When the stand-in answered 429 to a call."""
+    """The times at which the sandbox answered a call with 429."""
     lines = house.ledger()
     return [x["time"] for x in lines if x["event"] == "reply" and x["status"] == 429]
 
@@ -43,7 +43,7 @@ def most_in_a_second(times: list[float]) -> int:
 
 
 def check_files(house: SandboxProcess, most: int) -> None:
-    """Each content was uploaded once, and the store never held more than ``most``."""
+    """Check that each content was uploaded once and the store held at most ``most`` files."""
     held: set[str] = set()
     for line in house.ledger():
         if line["event"] == "upload":
@@ -55,10 +55,10 @@ def check_files(house: SandboxProcess, most: int) -> None:
     assert seen["uploads"] == seen["distinct_uploads"]
 
 
-# --- prepared bytes that are gone
+# --- lost prepared bytes
 
 
-def test_what_an_earlier_job_prepared_and_is_pruned_meanwhile_is_prepared_again(
+def test_images_prepared_by_a_job_that_is_pruned_meanwhile_are_prepared_again(
     open_account, make_images
 ):
     photos, first = make_images(4), open_account()
@@ -75,7 +75,7 @@ def test_what_an_earlier_job_prepared_and_is_pruned_meanwhile_is_prepared_again(
     assert events(second, job, 1) == ["uploaded", "included"]
 
 
-def test_what_a_job_prepared_itself_and_does_not_find_fails_with_that_reason(
+def test_an_image_whose_own_prepared_bytes_are_lost_fails_with_that_reason(
     open_account, make_images
 ):
     account = open_account(start=False)
@@ -91,7 +91,7 @@ def test_what_a_job_prepared_itself_and_does_not_find_fails_with_that_reason(
 
 
 def uploads_of(account: Account) -> list[float]:
-    """When the account asked to store a file, from now on."""
+    """The times of upload attempts from now on."""
     asked: list[float] = []
     send = account.services.provider.upload
 
@@ -104,7 +104,7 @@ def uploads_of(account: Account) -> list[float]:
 
 
 def drop_blob(account: Account, job: str, position: int) -> None:
-    """The prepared bytes of an image are lost."""
+    """Delete an image's prepared bytes."""
     words = "SELECT sha256 FROM images WHERE job_id = :job AND position = :position"
     with account.services.database.read() as connection:
         sha = connection.execute(text(words), {"job": job, "position": position}).scalar_one()
@@ -112,7 +112,7 @@ def drop_blob(account: Account, job: str, position: int) -> None:
 
 
 def events(account: Account, job: str, position: int) -> list[str]:
-    """What became of an image, in order."""
+    """The events of an image, in order."""
     words = (
         "SELECT events.name FROM events JOIN images ON images.id = events.image_id"
         " WHERE images.job_id = :job AND images.position = :position ORDER BY events.id"
@@ -122,10 +122,10 @@ def events(account: Account, job: str, position: int) -> list[str]:
         return [name.removeprefix("image.") for name in rows.scalars()]
 
 
-# --- replies that are no use
+# --- unusable replies
 
 
-def test_what_an_earlier_form_was_paid_for_is_kept_where_the_last_gets_nothing(
+def test_a_paid_answer_of_an_earlier_attempt_is_kept_if_the_last_gets_nothing(
     open_account, make_images
 ):
     account = open_account(start=False)
@@ -155,7 +155,7 @@ def test_what_an_earlier_form_was_paid_for_is_kept_where_the_last_gets_nothing(
     assert all(words and "9999" not in words for words in texts)
 
 
-def test_a_tree_whose_branches_get_no_word_at_all_answers_with_its_notes(open_account, make_images):
+def test_a_tree_whose_branches_get_empty_replies_answers_with_its_notes(open_account, make_images):
     account = open_account(start=False, context_tokens=4096)
     job = account.submit(make_images(30))
     prepare_and_upload(account, job)
@@ -173,7 +173,7 @@ def test_a_tree_whose_branches_get_no_word_at_all_answers_with_its_notes(open_ac
         assert all(note in ended.answer for note in notes)
 
 
-def test_a_paid_reply_that_the_ledger_does_not_take_is_settled_from_disk(
+def test_a_paid_reply_that_the_ledger_cannot_store_is_settled_from_disk(
     open_account, make_images, monkeypatch
 ):
     account = open_account(start=False)
@@ -192,17 +192,17 @@ def test_a_paid_reply_that_the_ledger_does_not_take_is_settled_from_disk(
 
 
 def lose_workers(account: Account) -> None:
-    """Whoever held something is gone."""
+    """Expire all leases, as if their workers were lost."""
     with account.services.database.write() as connection:
         for table in ("nodes", "calls"):
             connection.execute(text(f"UPDATE {table} SET lease_until = 0"))
 
 
-# --- refused for being early
+# --- answered 429
 
 
 @on_one_database
-def test_while_everything_is_refused_one_probe_a_second_is_sent_and_no_image_fails(
+def test_while_every_call_gets_429_one_probe_per_second_is_sent_and_no_image_fails(
     open_account, make_images
 ):
     account = open_account(gate_wait_seconds=60.0)
@@ -210,7 +210,7 @@ def test_while_everything_is_refused_one_probe_a_second_is_sent_and_no_image_fai
     job = account.submit(make_images(60))
     eventually(lambda: account.services.limiter.state().probe_seconds is not None)
     since = time.time()
-    time.sleep(4.5)  # the time itself is what is looked at
+    time.sleep(4.5)  # the test measures real time
     probes = [at for at in refusals(account.house) if at > since]
     assert 1 <= len(probes) <= 5
     assert most_in_a_second(probes) <= 1
@@ -222,7 +222,7 @@ def test_while_everything_is_refused_one_probe_a_second_is_sent_and_no_image_fai
 
 
 @on_one_database
-def test_uploads_that_are_refused_for_being_early_do_not_hammer(open_account, make_images):
+def test_uploads_that_get_429_back_off(open_account, make_images):
     account = open_account()
     account.house.configure(faults_on=["files"], rates={"429": 1.0})
     asked = uploads_of(account)
@@ -238,7 +238,7 @@ def test_uploads_that_are_refused_for_being_early_do_not_hammer(open_account, ma
 
 @pytest.mark.parametrize("at", ["the upload", "the call"])
 @pytest.mark.parametrize(("told", "kept"), [(7.0, 7.0), (86_400.0, 60.0), (1_795_766_000.0, 60.0)])
-def test_no_row_waits_longer_than_a_minute_because_a_429_said_so(
+def test_a_429_delays_no_row_longer_than_a_minute(
     open_account, make_images, monkeypatch, at, told, kept
 ):
     account = open_account(start=False)
@@ -262,7 +262,7 @@ def test_no_row_waits_longer_than_a_minute_because_a_429_said_so(
 
 
 def break_provider(account: Account) -> None:
-    """So many calls fail that the account probes from now on."""
+    """Let so many calls fail that the account starts probing."""
     for n in range(9):
         account.services.limiter.acquire(f"call {n}", 1, 60.0)
         account.services.limiter.provider_down(f"call {n}", ProviderDown("503", True, 503))
@@ -270,7 +270,7 @@ def break_provider(account: Account) -> None:
 
 @pytest.mark.parametrize("outage", [True, False])
 @pytest.mark.parametrize("asked", ["long ago", "now"])
-def test_a_job_ends_where_the_provider_has_been_silent_since_it_was_first_asked(
+def test_a_job_ends_if_the_provider_never_answered_since_its_first_call(
     open_account, make_images, asked, outage
 ):
     account = open_account(start=False, outage_max_seconds=1.0)
@@ -316,7 +316,7 @@ def test_an_empty_balance_pauses_the_job_and_a_probe_resumes_it(open_account, ma
 
 
 @on_one_database
-def test_a_job_that_comes_while_the_balance_is_empty_is_shown_as_paused(open_account, make_images):
+def test_a_job_submitted_with_an_empty_balance_is_shown_as_paused(open_account, make_images):
     account = open_account()
     account.house.configure(no_balance=True)
     first = account.submit(make_images(6))
@@ -328,7 +328,7 @@ def test_a_job_that_comes_while_the_balance_is_empty_is_shown_as_paused(open_acc
 
 
 @on_one_database
-def test_a_pause_that_redis_forgets_still_ends(open_account, make_images, valkey):
+def test_a_pause_lost_by_redis_still_ends(open_account, make_images, valkey):
     account = open_account()
     account.house.configure(no_balance=True)
     job = account.submit(make_images(6))
@@ -360,7 +360,7 @@ def test_a_refused_key_stops_the_job_with_a_sentence(open_account, make_images, 
 
 @pytest.mark.parametrize("status", [302, 404, 405, 407])
 @pytest.mark.parametrize("at", ["the upload", "the call"])
-def test_an_answer_that_is_of_no_image_fails_none_and_stops_the_job(
+def test_a_reply_from_another_server_stops_the_job_and_fails_no_image(
     open_account, make_images, monkeypatch, at, status
 ):
     """A captive portal or a proxy in the middle of a job."""
@@ -385,7 +385,7 @@ def test_an_answer_that_is_of_no_image_fails_none_and_stops_the_job(
 
 
 @pytest.mark.parametrize("kind", ["451", "content_filter"])
-def test_what_moderation_refuses_fails_alone(open_account, make_images, tmp_path, kind):
+def test_only_the_image_that_moderation_refuses_fails(open_account, make_images, tmp_path, kind):
     from PIL import Image
 
     account = open_account()
@@ -413,7 +413,7 @@ def test_a_quota_far_below_the_set_refuses_no_upload_and_sends_each_content_once
     check_files(account.house, 40)
 
 
-def test_jobs_that_fill_a_small_store_together_all_end(open_account, make_images):
+def test_parallel_jobs_that_fill_a_small_store_all_end(open_account, make_images):
     account = open_account(files_max=12, rpm=1000)
     account.house.configure(max_files=12, rpm=1000)
     jobs = [account.submit(make_images(18, f"set {n}", start=20 * n)) for n in range(5)]
@@ -421,16 +421,14 @@ def test_jobs_that_fill_a_small_store_together_all_end(open_account, make_images
     assert all(account.statuses(job) == {"included": 18} for job in jobs)
 
 
-def test_a_store_that_is_smaller_than_we_know_of_is_shared_by_leaves_in_turn(
-    open_account, make_images
-):
-    """The provider refuses what we thought had a place, while leaves hold half of their files."""
+def test_a_store_smaller_than_configured_is_used_by_leaves_in_turn(open_account, make_images):
+    """The provider refuses uploads within our quota while leaves have half of their files there."""
     account = open_account(start=False, files_max=1000)
     account.house.configure(max_files=8)
     job = account.submit(make_images(18))
     while account.statuses(job)["pending"]:
         image_slices.run_slice(account.services, preprocess.STAGE)
-    account.start()  # eight upload at once
+    account.start()  # eight parallel uploads
     [ended] = account.ended(job)
     assert ended.status == JobStatus.COMPLETED
     assert account.statuses(job) == {"included": 18}
@@ -468,7 +466,7 @@ def test_files_that_vanish_are_uploaded_again(open_account, make_images):
     assert account.house.stats()["repeated_paid"] == 0
 
 
-def test_a_store_that_was_wiped_is_found_out_by_one_refusal(open_account, make_images):
+def test_a_wiped_store_is_detected_by_one_refusal(open_account, make_images):
     account = open_account(start=False, images_per_request=20)
     job = account.submit(make_images(20))
     prepare_and_upload(account, job)
@@ -485,7 +483,7 @@ def test_a_store_that_was_wiped_is_found_out_by_one_refusal(open_account, make_i
 
 
 @pytest.mark.parametrize("named", ["file-1", None])
-def test_a_file_that_is_gone_is_known_by_its_name_where_the_store_cannot_be_listed(
+def test_a_lost_file_is_known_from_the_refusal_if_the_store_cannot_be_listed(
     open_account, make_images, monkeypatch, named
 ):
     account = open_account(start=False)
@@ -500,9 +498,7 @@ def test_a_file_that_is_gone_is_known_by_its_name_where_the_store_cannot_be_list
 
 
 @pytest.mark.parametrize("keep", [True, False])
-def test_kept_files_serve_the_next_question_and_others_go_with_the_job(
-    open_account, make_images, keep
-):
+def test_kept_files_are_reused_and_others_are_deleted_with_the_job(open_account, make_images, keep):
     account = open_account()
     photos = make_images(12)
     account.ended(account.submit(photos, "What is there?", keep_files=keep))
@@ -517,9 +513,7 @@ def test_kept_files_serve_the_next_question_and_others_go_with_the_job(
         eventually(lambda: account.house.stats()["files"] == 0)
 
 
-def test_orphans_are_adopted_or_deleted_and_what_others_stored_is_left_alone(
-    open_account, make_images
-):
+def test_orphans_are_adopted_or_deleted_and_foreign_files_are_kept(open_account, make_images):
     account = open_account()
     account.ended(account.submit(make_images(3), keep_files=True))
     jpeg = draw_image(make_images(0) / "x.jpg", 9).read_bytes()
@@ -571,7 +565,7 @@ def test_a_full_store_that_cannot_be_listed_costs_no_image_an_attempt(
     assert row == ("prepared", 0, upload.STORE_REFUSES)
 
 
-def test_a_store_full_of_what_we_do_not_know_refuses_one_upload_of_a_slice(
+def test_a_store_full_of_unknown_files_refuses_one_upload_per_slice(
     open_account, make_images, monkeypatch
 ):
     account = open_account(start=False)
@@ -588,7 +582,7 @@ def test_a_store_full_of_what_we_do_not_know_refuses_one_upload_of_a_slice(
 
 
 def raising(error: Exception) -> Callable[..., Any]:
-    """What does nothing but raise ``error``."""
+    """A function that only raises ``error``."""
 
     def fails(*words: Any, **more: Any) -> None:
         raise error
@@ -597,10 +591,10 @@ def raising(error: Exception) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize("sends", [upload.SENDS, 1])
-def test_an_upload_whose_reply_is_lost_is_looked_for_before_it_is_sent_again(
+def test_an_upload_with_a_lost_reply_is_searched_before_it_is_sent_again(
     open_account, make_images, monkeypatch, sends
 ):
-    """By whoever has sent it, or who tries later."""
+    """By the worker that sent it, or by one that retries later."""
     monkeypatch.setattr(upload, "SENDS", sends)
     account = open_account(start=False)
     send, lost = account.services.provider.upload, [ProviderDown("it broke", True)] * 2
@@ -621,7 +615,7 @@ def test_an_upload_whose_reply_is_lost_is_looked_for_before_it_is_sent_again(
     eventually(lambda: account.house.stats()["files"] == 0)
 
 
-def test_a_deletion_that_fails_is_made_again(open_account, make_images, monkeypatch):
+def test_a_failed_deletion_is_retried(open_account, make_images, monkeypatch):
     account = open_account(start=False)
     delete, down = account.services.provider.delete_file, [ProviderDown("503", True, 503)] * 3
 
@@ -636,9 +630,7 @@ def test_a_deletion_that_fails_is_made_again(open_account, make_images, monkeypa
     eventually(lambda: not down and account.house.stats()["files"] == 0)
 
 
-def test_a_lost_upload_that_no_image_asks_for_any_more_is_tidied_up(
-    open_account, make_images, monkeypatch
-):
+def test_a_lost_upload_that_no_image_needs_is_deleted(open_account, make_images, monkeypatch):
     monkeypatch.setattr(file_store, "YOUNG_SECONDS", -1.0)
     services = open_account(start=False).services
     jpeg = draw_image(make_images(0) / "x.jpg", 9).read_bytes()
@@ -655,10 +647,8 @@ def test_a_lost_upload_that_no_image_asks_for_any_more_is_tidied_up(
     assert file_store.tidy(services) == 0
 
 
-def test_what_finds_no_place_goes_inside_its_request_where_that_is_wished(
-    open_account, make_images
-):
-    """The store is as full as it may be, nobody waits for it, and keys are those of file ids."""
+def test_images_without_a_place_in_the_store_go_inline_if_configured(open_account, make_images):
+    """The store is filled to its limit, no image waits for it, and keys equal those of file ids."""
     account = open_account(start=False, files_max=12, inline_when_full=True)
     account.house.configure(max_files=12)
     photos = make_images(60)
@@ -670,7 +660,7 @@ def test_what_finds_no_place_goes_inside_its_request_where_that_is_wished(
     assert ended.status == JobStatus.COMPLETED
     assert account.statuses(job) == {"included": 60}
     seen = account.house.stats()
-    assert 9 <= seen["uploads"] <= 12  # a job that fills the store leaves others a quarter of it
+    assert 9 <= seen["uploads"] <= 12  # a job leaves a quarter of the store to others
     check_files(account.house, 12)
     eventually(lambda: account.house.stats()["files"] == 0)
     [again] = account.ended(account.submit(photos, key="again"))
@@ -678,10 +668,10 @@ def test_what_finds_no_place_goes_inside_its_request_where_that_is_wished(
     assert account.house.stats()["paid"] == seen["paid"]
 
 
-def test_leaves_go_with_their_images_inside_where_upload_says_so_and_infer_was_not_told(
+def test_leaves_are_sent_inline_if_only_the_upload_workers_are_configured_for_it(
     open_account, make_images
 ):
-    """OVERSTORY_INLINE_WHEN_FULL is set for the workers that upload alone."""
+    """OVERSTORY_INLINE_WHEN_FULL is set only for the upload workers."""
     told = {"start": False, "files_max": 12, "api_key": "told-apart"}
     uploads, infers = open_account(inline_when_full=True, **told), open_account(**told)
     uploads.house.configure(max_files=12)
@@ -700,7 +690,7 @@ def test_leaves_go_with_their_images_inside_where_upload_says_so_and_infer_was_n
     assert uploads.house.stats()["repeated_paid"] == 0
 
 
-def test_a_store_that_others_have_filled_is_asked_now_and_then(open_account, make_images):
+def test_a_store_filled_by_others_is_tried_again_from_time_to_time(open_account, make_images):
     account = open_account(start=False, files_max=50, inline_when_full=True)
     account.house.configure(max_files=1)
     jpeg = draw_image(make_images(0) / "x.jpg", 9).read_bytes()
@@ -718,7 +708,7 @@ def test_a_store_that_others_have_filled_is_asked_now_and_then(open_account, mak
 
 
 @pytest.mark.parametrize("settings", [{"provider": "openai"}, {"inline_when_full": True}])
-def test_bytes_that_vanish_before_they_went_inside_a_request_fail_that_image_alone(
+def test_bytes_lost_before_an_inline_request_fail_only_that_image(
     open_account, make_images, settings
 ):
     account = open_account(start=False, files_max=1, **settings)
@@ -736,7 +726,9 @@ def test_bytes_that_vanish_before_they_went_inside_a_request_fail_that_image_alo
 @on_one_database
 def test_two_accounts_side_by_side_keep_their_own_limits_and_files(open_account, make_images):
     one = open_account(rpm=20)
-    two = open_account(rpm=20, concurrency=2)  # 21 requests each: the last waits for the window
+    two = open_account(
+        rpm=20, concurrency=2
+    )  # 21 requests per account: the last waits for the window
     one.house.configure(rpm=20)
     photos = make_images(120)
     jobs = [one.submit(photos, key="one"), two.submit(photos, key="two", fresh=True)]
@@ -750,8 +742,8 @@ def test_two_accounts_side_by_side_keep_their_own_limits_and_files(open_account,
     assert [account["distinct_uploads"] for account in seen["accounts"].values()] == [120, 120]
 
 
-def test_a_store_full_of_another_accounts_contents_can_be_emptied(open_account, make_images):
-    """The same pictures wait at another account: that is no reason to keep them at this one."""
+def test_a_store_full_of_contents_another_account_needs_can_be_emptied(open_account, make_images):
+    """The same pictures wait at another account; that does not keep them at this one."""
     one, two = open_account(files_max=12), open_account(start=False, files_max=12)
     photos = make_images(12)
     other = two.submit(photos, key="two", fresh=True)

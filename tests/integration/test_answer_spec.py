@@ -1,4 +1,4 @@
-"""Answers an image, and one object for the set, against a stand-in that answers badly."""
+"""Answers per image and one object for the set, against a sandbox with bad replies."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def statements(account: Account, words: str, **values: Any) -> list[Any]:
         return list(connection.execute(text(words), values).all())
 
 
-def test_every_image_gets_an_answer_and_nobody_is_asked_above_the_leaves(
+def test_every_image_gets_an_answer_without_calls_above_the_leaves(
     open_account: OpenAccount, make_images: MakeImages, sandbox: SandboxProcess
 ) -> None:
     account = open_account()
@@ -76,7 +76,7 @@ def test_every_image_gets_an_answer_and_nobody_is_asked_above_the_leaves(
     assert nodes == [("branch", 1)]
 
 
-def test_what_a_reply_leaves_out_is_asked_again_alone(
+def test_only_images_missing_from_a_reply_are_sent_again(
     open_account: OpenAccount, make_images: MakeImages, sandbox: SandboxProcess
 ) -> None:
     sandbox.configure(missing_keys=2)
@@ -97,7 +97,7 @@ def account_photos(make_images: MakeImages) -> Path:
     return make_images(5)
 
 
-def test_an_image_without_an_answer_in_any_form_fails_alone(
+def test_only_an_image_without_an_answer_in_any_attempt_fails(
     open_account: OpenAccount, make_images: MakeImages, sandbox: SandboxProcess
 ) -> None:
     sandbox.configure(missing_colour="red")
@@ -114,7 +114,7 @@ def test_an_image_without_an_answer_in_any_form_fails_alone(
 
 
 @pytest.mark.parametrize(("fault", "calls"), [("wrong_schema", 3), ("empty", 5), ("length", 5)])
-def test_replies_without_any_answer_end_in_bounded_calls(
+def test_replies_without_any_answer_cost_a_bounded_number_of_calls(
     fault: str,
     calls: int,
     open_account: OpenAccount,
@@ -145,7 +145,7 @@ def test_one_empty_reply_costs_one_more_call(
     assert sent(sandbox) == [4, 4]
 
 
-def test_code_fences_are_read_through(
+def test_replies_in_code_fences_are_read(
     open_account: OpenAccount, make_images: MakeImages, sandbox: SandboxProcess
 ) -> None:
     sandbox.configure(code_fences=True)
@@ -224,7 +224,7 @@ def test_a_retried_job_counts_once_and_pays_once(
     assert len(sent(sandbox)) == calls
 
 
-def test_a_crash_between_forms_pays_for_nothing_twice(
+def test_a_crash_between_attempts_pays_nothing_twice(
     open_account: OpenAccount, make_images: MakeImages, sandbox: SandboxProcess
 ) -> None:
     sandbox.configure(missing_keys=2)
@@ -232,7 +232,7 @@ def test_a_crash_between_forms_pays_for_nothing_twice(
     job = account.submit(make_images(5), ask="Which stand out?", each=EACH)
     account.ended(job)
     before = sent(sandbox)
-    with account.services.database.write() as connection:  # as if nothing had been recorded
+    with account.services.database.write() as connection:  # as if no result had been recorded
         connection.execute(text("UPDATE images SET status = 'uploaded', answer = NULL"))
         connection.execute(text("UPDATE nodes SET status = 'ready', text = NULL"))
         connection.execute(text("UPDATE jobs SET status = 'running', answer = NULL"))
@@ -242,7 +242,7 @@ def test_a_crash_between_forms_pays_for_nothing_twice(
     assert len(answers(account, job)) == 5
 
 
-def test_a_small_set_is_asked_each_and_all_in_one_call(
+def test_a_small_set_is_answered_per_image_and_together_in_one_call(
     open_account: OpenAccount, make_images: MakeImages, sandbox: SandboxProcess
 ) -> None:
     account = open_account()
@@ -263,7 +263,7 @@ def test_a_large_set_is_answered_over_its_answers(
     assert (row.answer or "").startswith("Of 13 images")
 
 
-def test_a_model_without_json_schema_is_asked_by_words(
+def test_a_model_without_json_schema_gets_the_schema_as_text(
     open_account: OpenAccount, make_images: MakeImages, sandbox: SandboxProcess
 ) -> None:
     account = open_account(model="step-1o-turbo-vision")

@@ -1,4 +1,4 @@
-"""A budget against the stand-in, whose own count of the bill decides: it is never passed."""
+"""A budget against the sandbox: by the sandbox's own bill it is never exceeded."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from tests.support.waiting import eventually
 
 PRICE = Price("USD", 0.20, 0.04, 1.15)
 DEAR = 8_000
-"""Reasoning so long that a call costs nearly what was held back for it."""
+"""Reasoning so long that a call costs nearly as much as was reserved for it."""
 
 
 def bill(house: SandboxProcess) -> float:
-    """What the stand-in generated, paid or cut off, by its own ledger and the published price."""
+    """Cost of all that the sandbox generated, paid or cut off, by its ledger and prices."""
     lines = [x for x in house.ledger() if x["event"] == "reply" and x["status"] in (200, 499)]
     return sum(
         cost(PRICE, x["prompt_tokens"], x["cached_tokens"], x["completion_tokens"]) for x in lines
@@ -50,7 +50,7 @@ def raise_budget(account: Account, job: str, budget: float) -> None:
 
 
 @pytest.mark.parametrize("budget", [0.005, 0.035, 0.1, 0.25])
-def test_the_bill_never_passes_the_budget_at_concurrency_100(
+def test_the_bill_never_exceeds_the_budget_at_concurrency_100(
     open_account,
     make_images,
     budget,
@@ -65,7 +65,7 @@ def test_the_bill_never_passes_the_budget_at_concurrency_100(
     assert paused.status == JobStatus.PAUSED
     assert paused.answer is None
     assert bill(account.house) <= budget
-    assert bill(account.house) > budget - 0.011  # what one more call would have needed
+    assert bill(account.house) > budget - 0.011  # the cost of one more call
     seen = account.house.stats()
     counted = account.statuses(job)
     assert counted["included"] == 6 * seen["paid"]
@@ -75,7 +75,7 @@ def test_the_bill_never_passes_the_budget_at_concurrency_100(
         assert seen["max_in_flight"] > 2
 
 
-def test_with_more_money_the_job_goes_on_and_pays_for_nothing_twice(open_account, make_images):
+def test_with_a_larger_budget_the_job_continues_and_pays_nothing_twice(open_account, make_images):
     account = open_account(concurrency=20)
     account.house.configure(concurrency=20, reasoning_tokens=DEAR)
     job = account.submit(make_images(60), budget=0.05)
@@ -90,7 +90,7 @@ def test_with_more_money_the_job_goes_on_and_pays_for_nothing_twice(open_account
 
 
 @on_one_database
-def test_another_job_goes_first_while_the_money_of_one_is_in_flight(open_account, make_images):
+def test_another_job_is_served_while_one_jobs_budget_is_in_flight(open_account, make_images):
     account = open_account(concurrency=10, gate_wait_seconds=30.0)
     account.house.configure(concurrency=10, latency_seconds=1.5, reasoning_tokens=0)
     poor = account.submit(make_images(48), budget=0.02)  # one call at a time
@@ -114,7 +114,7 @@ def test_calls_that_were_cut_off_count_as_paid(open_account, make_images):
     assert 0.03 < bill(account.house) <= 0.06
 
 
-def test_a_call_whose_worker_was_lost_counts_with_the_most_it_may_have_cost(database):
+def test_a_call_with_a_lost_worker_counts_with_its_highest_possible_cost(database):
     job = submit(database)
     with database.write() as connection:
         for number, (seconds, most) in enumerate([(-1.0, 0.5), (100.0, 0.25)]):
@@ -126,7 +126,7 @@ def test_a_call_whose_worker_was_lost_counts_with_the_most_it_may_have_cost(data
 
 
 @on_one_database
-def test_a_paused_account_and_a_spent_budget_are_told_apart(open_account, make_images):
+def test_a_paused_account_and_a_spent_budget_have_different_reasons(open_account, make_images):
     account = open_account(concurrency=1)
     account.house.configure(reasoning_tokens=DEAR)
     poor = account.submit(make_images(60), budget=0.03)
@@ -142,7 +142,7 @@ def test_a_paused_account_and_a_spent_budget_are_told_apart(open_account, make_i
         assert state.job_cancelled(connection, poor, Moved())
 
 
-def test_the_same_submission_with_a_larger_budget_goes_on(open_account, make_images):
+def test_the_same_submission_with_a_larger_budget_continues_the_job(open_account, make_images):
     account = open_account()
     account.house.configure(reasoning_tokens=DEAR)
     photos = make_images(18)
@@ -154,7 +154,7 @@ def test_the_same_submission_with_a_larger_budget_goes_on(open_account, make_ima
     assert ended.options.budget == 1.0
 
 
-def test_the_budget_is_no_part_of_what_the_same_command_is(open_account, make_images):
+def test_the_budget_is_not_part_of_a_jobs_identity(open_account, make_images):
     account = open_account(start=False)
     services = account.services
     photos = str(make_images(2))
@@ -174,7 +174,7 @@ def test_a_budget_without_a_price_is_refused(open_account, make_images):
         account.submit(make_images(1), model="llava", budget=1.0)
 
 
-def test_every_call_is_written_with_the_most_it_may_cost(open_account, make_images):
+def test_every_call_is_recorded_with_its_highest_possible_cost(open_account, make_images):
     account = open_account()
     account.ended(account.submit(make_images(13)))
     with account.services.database.read() as connection:

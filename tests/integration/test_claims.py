@@ -1,4 +1,4 @@
-"""Claims: whose turn it is, who may work, and that nobody else does."""
+"""Claims: fair turns between jobs, and only the lease holder may work."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def next_node(database, kind=NodeKind.LEAF, account=jobs.ACCOUNT):
 
 
 def ask(database, node, key=None):
-    """Claim a node and write its call of 100 tokens; None where its twin is in flight."""
+    """Claim a node and record a call of 100 tokens; None if the same request is in flight."""
     lease = jobs.lease()
     call = NewCall(key or f"key-{node.id}", node.job_id, node.id, jobs.ACCOUNT, "m", 1, 100, "USD")
     with database.write() as connection:
@@ -45,7 +45,7 @@ def ask(database, node, key=None):
 # --- images
 
 
-def test_a_slice_is_of_one_job_in_input_order(database):
+def test_a_slice_has_images_of_one_job_in_input_order(database):
     first, second = jobs.submit(database, [3, 2]), jobs.submit(database, [4])
     slices = [claim(database, 4), claim(database, 4), claim(database, 4)]
     assert [(s[0].job_id, [i.position for i in s]) for s in slices] == [
@@ -56,7 +56,7 @@ def test_a_slice_is_of_one_job_in_input_order(database):
     assert claim(database) == []
 
 
-def test_workers_at_once_never_claim_the_same_image(database):
+def test_parallel_workers_never_claim_the_same_image(database):
     jobs.submit(database, [100])
     slices = jobs.at_once(lambda _: claim(database, 3), range(60))
     claimed = [image.position for images in slices for image in images]
@@ -66,26 +66,26 @@ def test_workers_at_once_never_claim_the_same_image(database):
     assert sorted(claimed) == list(range(1, 101))
 
 
-def test_a_lapsed_lease_is_claimed_again_and_costs_an_attempt(database):
+def test_an_expired_lease_is_claimed_again_and_costs_an_attempt(database):
     jobs.submit(database, [1])
     attempts = [image.attempts for _ in range(9) for image in claim(database, seconds=0.0)]
     assert attempts == [1, 2, 3, 4, 5]
 
 
-def test_somebody_prepares_while_an_image_is_held(database):
+def test_preparing_is_true_while_an_image_is_leased(database):
     def prepares():
         with database.read() as connection:
             return pipeline.anyone_prepares(connection)
 
     jobs.submit(database, [2])
     assert not prepares()
-    claim(database, 1, seconds=0.0)  # has run out at once
+    claim(database, 1, seconds=0.0)  # expires at once
     assert not prepares()
     claim(database, 1)
     assert prepares()
 
 
-def test_an_image_that_was_tried_before_is_claimed_last_and_alone(database):
+def test_a_retried_image_is_claimed_last_and_alone(database):
     job = jobs.submit(database, [4])
     (first,) = claim(database, 1, seconds=0.0)
     assert [image.position for image in claim(database)] == [2, 3, 4]
@@ -96,7 +96,7 @@ def test_an_image_that_was_tried_before_is_claimed_last_and_alone(database):
     "hinder",
     [{"due_at": 1e12}, {"lease_token": "t", "lease_until": 1e12}, {"status": "prepared"}],
 )
-def test_what_is_not_due_or_held_is_not_claimed(database, hinder):
+def test_rows_that_are_not_due_or_are_leased_are_not_claimed(database, hinder):
     job = jobs.submit(database, [2])
     with database.write() as connection:
         connection.execute(update(Image).where(Image.position == 1).values(**hinder))
@@ -104,7 +104,7 @@ def test_what_is_not_due_or_held_is_not_claimed(database, hinder):
 
 
 @pytest.mark.parametrize("status", ["paused", "cancelled", "failed", "completed"])
-def test_a_job_that_does_not_run_is_not_served(database, status):
+def test_a_job_that_is_not_running_is_not_served(database, status):
     job = jobs.submit(database, [1])
     jobs.upload_all(database, jobs.submit(database, [1], account="else"))
     with database.write() as connection:
@@ -113,7 +113,7 @@ def test_a_job_that_does_not_run_is_not_served(database, status):
     assert next_node(database) is None
 
 
-def test_workers_serve_the_jobs_of_their_own_account(database):
+def test_workers_serve_only_jobs_of_their_account(database):
     mine, other = jobs.submit(database), jobs.submit(database, account="other")
     assert {i.job_id for i in claim(database, account="other")} == {other}
     jobs.upload_all(database, mine)
@@ -124,10 +124,10 @@ def test_workers_serve_the_jobs_of_their_own_account(database):
         assert claims.waiting_work(connection, jobs.ACCOUNT, 9) == {"infer": 1}
 
 
-# --- whose turn
+# --- turns
 
 
-def test_a_small_job_that_arrives_late_is_served_next(database):
+def test_images_of_a_late_small_job_are_served_next(database):
     large = jobs.submit(database, [100])
     for _ in range(5):
         claim(database)
@@ -137,7 +137,7 @@ def test_a_small_job_that_arrives_late_is_served_next(database):
     assert served.count(large) == 2
 
 
-def test_a_small_job_that_arrives_late_is_asked_next(database):
+def test_calls_of_a_late_small_job_are_sent_next(database):
     large = jobs.submit(database, [1] * 20)
     jobs.upload_all(database, large)
     for _ in range(10):
@@ -153,7 +153,7 @@ def test_a_small_job_that_arrives_late_is_asked_next(database):
     assert asked.count(large) == 2
 
 
-def test_a_new_job_does_not_push_others_aside_for_what_they_have_had(database):
+def test_a_new_job_does_not_make_others_wait_for_their_past_use(database):
     old = jobs.submit(database, [50])
     for _ in range(4):
         claim(database)
@@ -162,8 +162,8 @@ def test_a_new_job_does_not_push_others_aside_for_what_they_have_had(database):
     assert turns.count(old) == 3
 
 
-def test_a_new_job_starts_level_with_the_jobs_of_its_own_account(database):
-    jobs.submit(database, [1], account="a key that was changed")  # it is never served again
+def test_a_new_job_starts_equal_to_the_other_jobs_of_its_account(database):
+    jobs.submit(database, [1], account="a key that was changed")  # it is not served again
     old = jobs.submit(database, [1])
     had = {"served_images": 9_000.0, "served_tokens": 5e6}
     with database.write() as connection:
@@ -172,7 +172,7 @@ def test_a_new_job_starts_level_with_the_jobs_of_its_own_account(database):
     assert {name: getattr(new, name) for name in had} == had
 
 
-def test_a_job_is_served_by_what_is_sent_for_it_and_not_by_waiting_for_its_twin(database):
+def test_only_sent_calls_count_as_service_not_waits_for_a_duplicate(database):
     first, twin = jobs.submit(database, [1]), jobs.submit(database, [1])
     for job in (first, twin):
         jobs.upload_all(database, job)
@@ -192,7 +192,7 @@ def test_a_job_of_twice_the_weight_is_served_twice_as_much(database):
     assert (turns.count(heavy), turns.count(light)) == (8, 4)
 
 
-def test_the_branch_nearest_to_the_root_is_asked_first(database):
+def test_the_branch_nearest_to_the_root_is_called_first(database):
     job = jobs.submit(database, [1] * 8, fan_in=2)
     leaves = jobs.upload_all(database, job).leaves
     for leaf in leaves[:6]:
@@ -207,7 +207,7 @@ def test_the_branch_nearest_to_the_root_is_asked_first(database):
 # --- nodes
 
 
-def test_a_node_is_claimed_once_however_many_want_it(database):
+def test_parallel_workers_claim_a_node_once(database):
     job = jobs.submit(database, [1])
     jobs.upload_all(database, job)
     node = next_node(database)
@@ -257,7 +257,7 @@ def test_an_empty_account_pauses_its_own_jobs_and_resumes_them(database):
     assert jobs.the_job(database, held).status == JobStatus.PAUSED
 
 
-def test_work_that_waits_is_counted_by_the_stage_that_does_it(database):
+def test_waiting_work_is_counted_by_stage(database):
     first = jobs.submit(database, [2, 1], fan_in=2)
     for leaf in jobs.upload_all(database, first).leaves:
         jobs.finish_node(database, leaf)
@@ -274,7 +274,7 @@ def test_work_that_waits_is_counted_by_the_stage_that_does_it(database):
     assert set(capped.values()) == {1}
 
 
-def test_a_claim_of_a_node_that_is_not_ready_is_refused(database):
+def test_a_node_that_is_not_ready_cannot_be_claimed(database):
     job = jobs.submit(database, [1, 1])
     for node in jobs.look(database, Node, job):
         work = SimpleNamespace(id=node.id, job_id=job)

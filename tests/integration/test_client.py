@@ -1,4 +1,4 @@
-"""overstory.Client on both databases; with a real service it is in acceptance/test_examples.py."""
+"""overstory.Client on both databases; acceptance/test_examples.py has it with a real service."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_waiting_ends_with_the_job(client: overstory.Client, database: Database)
     assert json.dumps(client.result(job))
 
 
-def test_waiting_and_streaming_end_where_a_job_is_paused_for_its_budget(
+def test_waiting_and_streaming_end_when_a_job_is_paused_for_its_budget(
     client: overstory.Client, database: Database
 ) -> None:
     job, held = jobs.submit(database, [2], budget=0.5), jobs.submit(database, [2])
@@ -85,7 +85,7 @@ def test_events_are_streamed_to_the_end(database: Database) -> None:
     assert len({event.id for event in events}) == len(events)
 
 
-def test_an_event_that_becomes_visible_late_is_not_missed(database: Database) -> None:
+def test_an_event_that_is_committed_late_is_not_missed(database: Database) -> None:
     """A transaction that began first may end last: its event has a lower number."""
     job = jobs.submit(database, [1])
     turns = iter([lambda: _event(database, job, 900), lambda: _event(database, job, 800)])
@@ -119,13 +119,13 @@ def test_wrong_fields_are_named_before_anything_is_sent(client: overstory.Client
         client.status("nobody")
 
 
-def test_a_broker_that_is_away_is_told_in_our_words(client: overstory.Client) -> None:
+def test_an_unavailable_broker_raises_service_away(client: overstory.Client) -> None:
     with pytest.raises(ServiceAway, match="broker"):
         client.submit(["/a.jpg"], "What?")
 
 
-def test_the_face_is_loaded_when_asked_for(tmp_path: Path) -> None:
-    """The command line must not pay for the client; and another app's Celery app stays current."""
+def test_the_client_is_imported_only_on_use(tmp_path: Path) -> None:
+    """The command line does not import the client, and another app's Celery app stays current."""
     script = (
         "import sys, celery, overstory\n"
         "assert 'celery.app.base' not in sys.modules and 'sqlalchemy' not in sys.modules\n"

@@ -1,4 +1,4 @@
-"""What a person is told who would change the course of a job."""
+"""Messages of the commands that control a job."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from models.engine import Database
 from tests.support import jobs, shell
 
 
-def test_there_is_nothing_to_resume_of_a_completed_job(own: Database) -> None:
+def test_a_completed_job_has_nothing_to_resume(own: Database) -> None:
     job = jobs.submit(own)
     jobs.finish_all(own, jobs.upload_all(own, job))
     said = shell.say("resume", job)

@@ -1,4 +1,4 @@
-"""The gauntlet's own tools: its traps are where the product's code is, its judge can count."""
+"""The gauntlet's own tools: its fault points exist in the product, and its counts are right."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ for _ in range(3):
 
 
 def python(words: str, **told: str) -> subprocess.CompletedProcess[str]:
-    """A process of its own, since traps are for good."""
+    """Run a separate process, because the patches stay installed."""
     return subprocess.run(
         [sys.executable, "-c", words], env=os.environ | told, capture_output=True, text=True
     )
@@ -41,7 +41,7 @@ def test_every_named_point_is_in_the_product() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_fault_strikes_as_often_as_it_may_over_all_processes(tmp_path: Path) -> None:
+def test_a_fault_happens_exactly_as_often_as_allowed_over_all_processes(tmp_path: Path) -> None:
     told = environment([Fault("settled", nth=2, times=2)], Weather(), tmp_path / "flags")
     ends = [python(PASS_THREE_TIMES, **told).returncode for _ in range(4)]
     assert ends == [-9, -9, 0, 0]
@@ -58,13 +58,13 @@ def reply(request: str, status: int = 200, kind: str = "") -> dict[str, object]:
         ([], 0, 0),
         ([reply("a"), reply("b")], 2, 0),
         ([reply("a"), reply("a"), reply("a")], 3, 2),
-        ([reply("a", 499), reply("a")], 2, 1),  # the caller died and was billed
-        ([reply("a", 500), reply("a", 429), reply("a")], 1, 0),  # nobody bills these
-        ([reply("a", kind="cut"), reply("a")], 2, 0),  # paid, and no answer
+        ([reply("a", 499), reply("a")], 2, 1),  # the caller died and is billed
+        ([reply("a", 500), reply("a", 429), reply("a")], 1, 0),  # not billed
+        ([reply("a", kind="cut"), reply("a")], 2, 0),  # paid, without an answer
         ([{"event": "start", "request": "a"}, reply("a")], 1, 0),
     ],
 )
-def test_what_was_paid_is_counted_from_the_endpoints_ledger(
+def test_paid_calls_are_counted_from_the_endpoints_ledger(
     ledger: list[dict[str, object]], calls: int, repeated: int
 ) -> None:
     sums = paid(ledger)

@@ -1,4 +1,4 @@
-"""The Grafana dashboard asks for nothing that the exporter does not say."""
+"""The Grafana dashboard uses only metrics that the exporter exposes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ASKED = [(panel["title"], t["expr"]) for panel in PANELS for t in panel.get("tar
 
 @pytest.fixture(scope="module")
 def services(migrated_sqlite: Path) -> Iterator[Services]:
-    """A service with one call behind it that had waited."""
+    """A service with one past call that had waited."""
     with ValkeyServer(free_port(), config={"save": ""}) as server:
         settings = load(
             database_url=f"sqlite:///{migrated_sqlite}", broker_url=f"{server.connection_url}/0"
@@ -45,7 +45,7 @@ def services(migrated_sqlite: Path) -> Iterator[Services]:
 
 @pytest.fixture(scope="module")
 def exposed(services: Services) -> dict[str, set[str]]:
-    """The name of every series the exporter may say -> its labels."""
+    """Every series that the exporter can expose -> its labels."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(ServiceCollector(services))
     found: dict[str, set[str]] = {}
@@ -59,7 +59,7 @@ def exposed(services: Services) -> dict[str, set[str]]:
 
 
 @pytest.mark.parametrize(("title", "expression"), ASKED)
-def test_a_panel_asks_for_what_is_exposed(
+def test_panels_use_only_exposed_metrics(
     title: str, expression: str, exposed: dict[str, set[str]]
 ) -> None:
     names = set(NAME.findall(expression))
@@ -68,7 +68,7 @@ def test_a_panel_asks_for_what_is_exposed(
 
 
 @pytest.mark.parametrize(("title", "expression"), ASKED)
-def test_a_panel_selects_and_groups_by_labels_that_exist(
+def test_panels_use_only_existing_labels(
     title: str, expression: str, exposed: dict[str, set[str]]
 ) -> None:
     known = documented()

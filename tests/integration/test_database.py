@@ -1,4 +1,4 @@
-"""The database of a command that cannot be used, and the folder it lies in: one line says why."""
+"""An unusable database or state folder: a command gives the reason in one line."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def stopped(home: Path) -> None:
         (stopped, "does not answer", "overstory up"),
     ],
 )
-def test_a_database_that_is_of_no_use_is_told_alike_by_commands_and_doctor(
+def test_commands_and_doctor_report_an_unusable_database_alike(
     home: Path, spoil: Callable[[Path], None], words: str, remedy: str
 ) -> None:
     prepare_home(home)
@@ -62,7 +62,7 @@ def test_a_database_that_is_of_no_use_is_told_alike_by_commands_and_doctor(
     assert remedy in (finding.do or "")
 
 
-def test_a_database_that_is_away_is_told_with_its_address_and_without_its_password(
+def test_an_unavailable_database_is_reported_with_address_and_without_password(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OVERSTORY_DATABASE_URL", "postgresql://me:hunter22@127.0.0.1:1/db")
@@ -84,7 +84,7 @@ def test_a_state_folder_that_is_a_file_is_one_line(
     assert f"{home} is not a folder" in line
 
 
-def test_a_state_folder_that_is_closed_to_us_is_one_line(nobodys: Path) -> None:
+def test_a_state_folder_without_access_is_one_line(nobodys: Path) -> None:
     settings = load(home=nobodys / "closed" / "home")
     for look in (lambda: read_stack(settings.home), lambda: database_url(settings)):
         with pytest.raises(ServiceAway, match="cannot be read: Permission denied; set OVERSTORY"):

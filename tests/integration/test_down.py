@@ -45,7 +45,7 @@ def said() -> str:
 
 @pytest.fixture
 def home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Not under pytest's own folder: as root the server runs as a user who may not enter there."""
+    """Not under pytest's folder: if root runs the test, the server's user cannot enter that."""
     with tempfile.TemporaryDirectory(prefix="overstory-", ignore_cleanup_errors=True) as folder:
         monkeypatch.setenv("OVERSTORY_HOME", folder)
         yield Path(folder)
@@ -53,7 +53,7 @@ def home(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def left(home: Path) -> Iterator[Stack]:
-    """What a service with a PostgreSQL and a sandbox had started when it was killed."""
+    """A killed service that had started a PostgreSQL and a sandbox."""
     words = [sys.executable, "-c", SUPERVISOR]
     with subprocess.Popen(words, stdin=-1, stdout=-1, text=True) as supervisor:
         assert supervisor.stdout is not None
@@ -68,7 +68,7 @@ def left(home: Path) -> Iterator[Stack]:
         postgres.stop_stray(home)
 
 
-def test_what_a_killed_service_left_is_ended_and_named_once_no_run_uses_it(
+def test_leftovers_of_a_killed_service_are_ended_and_named_when_no_run_uses_them(
     left: Stack, home: Path
 ) -> None:
     with (home / "run" / "users.lock").open() as run:

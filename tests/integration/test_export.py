@@ -1,4 +1,4 @@
-"""Exports on both databases: every image a row, whole, in order, and harmless."""
+"""Exports on both databases: one complete, ordered and harmless row per image."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ HOSTILE = [
 
 
 def written(database: Database, answers: list[Any], **options: Any) -> Export:
-    """An export of a job whose images have ``answers``; None is an image that failed."""
+    """An export of a job whose images have ``answers``; None is a failed image."""
     job = {"id": "j", "key": "j", "status": "partial", "ask": "?", "model": "m", "provider": "p"}
     job |= {
         "endpoint": "e",
@@ -82,7 +82,7 @@ def text_of(export: Export, kind: str) -> str:
     return out.getvalue()
 
 
-def test_json_lines_keep_answers_as_they_are(database: Database) -> None:
+def test_json_lines_keep_answers_unchanged(database: Database) -> None:
     export = written(database, [ANSWER, None], each="?", schema=json.dumps(SCHEMA))
     first, second = [json.loads(line) for line in text_of(export, "jsonl").splitlines()]
     assert first["answer"] == {**ANSWER, "image": 1}
@@ -99,7 +99,7 @@ def test_a_table_has_a_column_for_each_value(database: Database) -> None:
     assert second["answer.total"] == ""
 
 
-def test_no_name_runs_in_a_spreadsheet_and_every_letter_stays(database: Database) -> None:
+def test_no_name_is_a_spreadsheet_formula_and_every_letter_is_kept(database: Database) -> None:
     export = written(database, ["x"] * 7, each="?")
     names = [row["name"] for row in csv.DictReader(io.StringIO(text_of(export, "csv"), newline=""))]
     wanted = [HOSTILE[n % 7] for n in range(1, 8)]
@@ -159,13 +159,13 @@ def test_parquet_without_its_package_names_the_extra(
         write_parquet(written(database, ["x"], each="?"), tmp_path / "out.parquet")
 
 
-def test_a_job_of_words_exports_the_note_about_each_image(database: Database) -> None:
+def test_a_text_job_exports_the_note_about_each_image(database: Database) -> None:
     export = written(database, ["-", "-"])
     rows = list(csv.DictReader(io.StringIO(text_of(export, "csv"), newline="")))
     assert [row["note"] for row in rows] == ["a red barn", "two cows"]
 
 
-def test_pages_leave_out_nothing(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_paging_skips_nothing(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "PAGE_ROWS", 3)
     made = written(database, ["x"] * 10, each="?")
     assert [row["position"] for row in made.rows()] == list(range(1, 11))

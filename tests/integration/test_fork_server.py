@@ -25,7 +25,7 @@ from workers.endpoints import read_stack
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="Linux alone has pidfds"),
-    # the stack forgets its Popen of what others may take over, and stops it by its pid
+    # the stack drops its Popen of shared processes and stops them by pid
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 SECONDS = 60.0
@@ -49,7 +49,7 @@ def stack(fork_server: ForkServer) -> Iterator[LocalStack]:
     embedded.stop()
 
 
-def test_workers_are_forks_with_a_session_and_a_log_of_their_own(stack: LocalStack) -> None:
+def test_workers_are_forks_with_their_own_session_and_log(stack: LocalStack) -> None:
     stack.start_workers()
     for worker in stack.workers:
         assert isinstance(worker.process, Fork)
@@ -59,14 +59,16 @@ def test_workers_are_forks_with_a_session_and_a_log_of_their_own(stack: LocalSta
     eventually(lambda: all(" ready." in log.read_text("utf-8") for log in logs), SECONDS)
 
 
-def test_workers_end_when_they_are_asked_to(stack: LocalStack) -> None:
+def test_workers_end_on_request(stack: LocalStack) -> None:
     stack.start_workers()
     processes = [worker.process for worker in stack.workers]
     stack.stop_workers(SECONDS)
     assert all(process is not None and process.poll() is not None for process in processes)
 
 
-def test_workers_end_when_their_crew_is_gone(stack: LocalStack, fork_server: ForkServer) -> None:
+def test_workers_end_when_their_fork_server_is_gone(
+    stack: LocalStack, fork_server: ForkServer
+) -> None:
     stack.start_workers()
     fork_server.dismiss()
     for worker in stack.workers:
@@ -74,7 +76,7 @@ def test_workers_end_when_their_crew_is_gone(stack: LocalStack, fork_server: For
         worker.process.wait(SECONDS)
 
 
-def test_a_worker_that_died_is_started_alone_where_the_crew_is_gone(
+def test_a_dead_worker_is_started_without_the_fork_server_if_that_is_gone(
     stack: LocalStack, fork_server: ForkServer
 ) -> None:
     stack.start_workers()
@@ -87,16 +89,16 @@ def test_a_worker_that_died_is_started_alone_where_the_crew_is_gone(
 
 
 @pytest.mark.parametrize("made", [forks.begin, forks.split])
-def test_there_is_no_crew_where_the_workers_are_somebody_elses(
+def test_no_fork_server_is_started_if_another_process_runs_the_workers(
     made: Callable[[Settings], ForkServer | None],
 ) -> None:
     assert made(load(broker_url="redis://127.0.0.1:1/0")) is None
 
 
-def test_who_was_dismissed_is_not_killed_again(
+def test_a_dismissed_fork_server_is_not_killed_again(
     fork_server: ForkServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its number may be another process's by then."""
+    """Its pid may belong to another process by then."""
     fork_server.dismiss()
     monkeypatch.setattr(os, "kill", lambda pid, sign: pytest.fail(f"killed {pid}"))
     fork_server.dismiss()
@@ -145,7 +147,7 @@ Heart.start = lambda self: [time.sleep(1) for _ in iter(int, 1)]
 
 @pytest.fixture
 def command(home: Path, request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
-    """A command that split a fork server off and waits for a line."""
+    """A command that started a fork server and waits for a line."""
     process = subprocess.Popen(
         [sys.executable, "-c", getattr(request, "param", SPLIT)],
         stdin=subprocess.PIPE,
@@ -162,7 +164,7 @@ def command(home: Path, request: pytest.FixtureRequest) -> Iterator[subprocess.P
 
 
 def family(command: subprocess.Popen[str]) -> list[int]:
-    """The processes of its fork server (two) and the workers that these forked."""
+    """The two processes of its fork server, and the workers that these forked."""
     assert command.stdout is not None
     count, *pids = map(int, command.stdout.readline().split())
     assert count == 2
@@ -170,7 +172,7 @@ def family(command: subprocess.Popen[str]) -> list[int]:
     return pids
 
 
-def test_a_crew_split_off_a_command_has_two_processes_that_hold_nothing_of_it(
+def test_a_fork_server_has_two_processes_that_keep_nothing_of_its_command(
     command: subprocess.Popen[str],
 ) -> None:
     members = family(command)[:2]
@@ -179,14 +181,16 @@ def test_a_crew_split_off_a_command_has_two_processes_that_hold_nothing_of_it(
         assert sorted(int(fd.name) for fd in Path(f"/proc/{pid}/fd").iterdir()) == [0, 1, 2]
 
 
-def test_all_of_it_ends_with_the_command(command: subprocess.Popen[str]) -> None:
+def test_the_fork_server_and_workers_end_with_the_command(command: subprocess.Popen[str]) -> None:
     pids = family(command)
     command.communicate("end\n", timeout=SECONDS)
     assert command.returncode == 0
     assert not any(lives(pid) for pid in pids)
 
 
-def test_nothing_of_it_outlives_a_command_that_was_killed(command: subprocess.Popen[str]) -> None:
+def test_the_fork_server_and_workers_end_when_the_command_is_killed(
+    command: subprocess.Popen[str],
+) -> None:
     pids = family(command)
     command.kill()
     eventually(lambda: not any(lives(pid) for pid in pids), SECONDS)
@@ -208,10 +212,10 @@ def until_ready(stack: LocalStack) -> None:
         ("a-run", True, "task events already enabled"),
     ],
 )
-def test_the_workers_of_a_run_tell_nobody_what_they_do_until_somebody_watches(
+def test_workers_of_a_run_send_no_events_until_a_monitor_asks(
     stack: LocalStack, name: str, wish: bool | None, before: str
 ) -> None:
-    """A Flower that comes asks for events as is done here."""
+    """Flower enables events in the same way."""
     stack.name = name
     stack.settings = stack.settings.model_copy(update={"task_events": wish})
     until_ready(stack)
@@ -223,10 +227,10 @@ def test_the_workers_of_a_run_tell_nobody_what_they_do_until_somebody_watches(
 
 
 @pytest.mark.parametrize("command", [STUCK + SPLIT], indirect=True)
-def test_workers_that_hear_no_signal_do_not_outlive_their_command(
+def test_workers_that_ignore_signals_end_with_their_command(
     command: subprocess.Popen[str], home: Path
 ) -> None:
-    """As those that come up when their broker goes, too: they try to connect for ever."""
+    """Like workers that start when their broker is gone: they try to connect forever."""
     pids = family(command)
     logs = [path for path in (home / "logs").glob("*.log") if path.stem != "sandbox"]
     eventually(lambda: all("Connected to" in log.read_text("utf-8") for log in logs), SECONDS)
@@ -234,8 +238,8 @@ def test_workers_that_hear_no_signal_do_not_outlive_their_command(
     eventually(lambda: not any(lives(pid) for pid in pids), SECONDS)
 
 
-def test_a_workers_last_pop_takes_no_message_with_it(stack: LocalStack) -> None:
-    """A message that is sent while the workers end is there for whoever comes next."""
+def test_a_stopping_workers_last_pop_loses_no_message(stack: LocalStack) -> None:
+    """A message sent while the workers end stays in the queue for the next worker."""
     until_ready(stack)
     stack.stop_workers(SECONDS)
     app = make_app(stack.settings)

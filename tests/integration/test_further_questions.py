@@ -21,7 +21,7 @@ from tests.support import jobs
 
 @pytest.fixture
 def services(own: Database, monkeypatch: pytest.MonkeyPatch) -> Iterator[Services]:
-    """Enough to plan: no broker, and leaves of two images."""
+    """Settings that suffice to plan: no broker, leaves of two images."""
     monkeypatch.setenv("OVERSTORY_IMAGES_PER_REQUEST", "2")
     made = planning_services(load())
     yield made
@@ -50,7 +50,7 @@ def count(services: Services) -> int:
 
 
 @pytest.mark.parametrize("question", ["", " ", "\n\t"])
-def test_a_further_question_without_words_is_refused_and_planned_by_nobody(
+def test_an_empty_further_question_is_refused_and_not_planned(
     services: Services, job: str, question: str
 ) -> None:
     with pytest.raises(WrongUsage, match="must have at least 1 character"):
@@ -58,7 +58,7 @@ def test_a_further_question_without_words_is_refused_and_planned_by_nobody(
     assert count(services) == 1
 
 
-def test_a_question_that_was_looked_at_is_not_asked_of_the_notes_again(
+def test_a_question_already_answered_from_images_is_not_asked_of_the_notes(
     services: Services, job: str
 ) -> None:
     notes = followups.ask(services, job, "Which?").job_id
@@ -75,7 +75,7 @@ def test_a_question_that_was_looked_at_is_not_asked_of_the_notes_again(
     assert followups.ask(services, job, "Which?").created
 
 
-def test_space_around_a_further_question_makes_it_no_other_one(
+def test_space_around_a_further_question_does_not_change_its_job(
     services: Services, job: str
 ) -> None:
     asked = followups.ask(services, job, "Which?")

@@ -1,4 +1,4 @@
-"""Replies that were paid for and cannot be taken as they are: nobody pays twice, nobody waits."""
+"""Paid replies that cannot be used as they are: no second payment, no endless wait."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def reply_with(account: Account, monkeypatch: pytest.MonkeyPatch, asked: str, sa
     monkeypatch.setattr(account.services.provider, "chat", chat)
 
 
-def test_an_answer_that_spells_what_no_text_can_hold_is_kept_and_paid_once(
+def test_an_answer_with_characters_no_database_stores_is_kept_and_paid_once(
     open_account, make_images, monkeypatch
 ):
     account = open_account()
@@ -51,10 +51,10 @@ def test_an_answer_that_spells_what_no_text_can_hold_is_kept_and_paid_once(
 
 
 class Unforeseen(Exception):
-    """What no reply should be able to cause."""
+    """A failure that no reply should be able to cause."""
 
 
-def test_a_job_whose_replies_cannot_be_judged_ends_and_keeps_no_other_waiting(
+def test_a_job_whose_replies_cannot_be_judged_ends_and_does_not_block_others(
     open_account, make_images, monkeypatch
 ):
     account = open_account(start=False, call_attempts_max=3)
@@ -74,11 +74,11 @@ def test_a_job_whose_replies_cannot_be_judged_ends_and_keeps_no_other_waiting(
         image_slices.run_slice(services, preprocess.STAGE)
     for _ in range(8):
         upload.run(services)
-    with services.database.write() as connection:  # the one whose turn always comes first
+    with services.database.write() as connection:  # the job that is always served first
         connection.execute(text("UPDATE jobs SET weight = 100 WHERE id = :job"), {"job": bad})
     reconciler = Reconciler(services)
     for _ in range(40):
-        with contextlib.suppress(Unforeseen):  # its worker goes on with the next message
+        with contextlib.suppress(Unforeseen):  # its worker continues with the next message
             run(services, infer.STAGE)
         with services.database.write() as connection:  # time passes
             connection.execute(text("UPDATE nodes SET due_at = 0"))
@@ -90,7 +90,7 @@ def test_a_job_whose_replies_cannot_be_judged_ends_and_keeps_no_other_waiting(
     assert account.statuses(bad) == {"failed": 2}
 
 
-def test_a_reply_that_tells_no_usage_is_billed_as_if_it_did(open_account, make_images, monkeypatch):
+def test_a_reply_without_usage_is_billed_by_an_estimate(open_account, make_images, monkeypatch):
     account = open_account()
     real, told = account.services.provider.chat, []
 

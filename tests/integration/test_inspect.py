@@ -59,15 +59,13 @@ def test_jobs_are_filtered_by_status_and_label_and_limited(
         assert [j.id for j in inspect.jobs(connection, limit=1)] == [running]
 
 
-def test_ids_are_found_by_their_start_and_nothing_in_it_is_a_pattern(
-    database: Database, answered: str
-) -> None:
+def test_ids_are_found_by_a_literal_prefix(database: Database, answered: str) -> None:
     with database.read() as connection:
         assert inspect.job_ids(connection, answered[:4])[0][1] == "?"
         assert inspect.job_ids(connection, "%") == []
 
 
-def test_images_come_in_order_and_by_status(database: Database, answered: str) -> None:
+def test_images_are_listed_in_order_and_by_status(database: Database, answered: str) -> None:
     with database.read() as connection:
         images = inspect.images(connection, answered)
         twins = inspect.images(connection, answered, ["duplicate"])
@@ -76,7 +74,7 @@ def test_images_come_in_order_and_by_status(database: Database, answered: str) -
     assert twins[0].status == ImageStatus.DUPLICATE
 
 
-def test_nodes_come_root_first_with_what_their_calls_came_to(
+def test_nodes_are_listed_root_first_with_the_sums_of_their_calls(
     database: Database, answered: str
 ) -> None:
     with database.read() as connection:
@@ -104,7 +102,7 @@ def test_a_split_node_is_not_part_of_the_tree(database: Database) -> None:
     assert sum(node.kind == NodeKind.LEAF for node in nodes) == 2
 
 
-def test_calls_tell_what_they_were_and_failed_ones_come_alone(
+def test_calls_are_listed_and_failed_ones_can_be_filtered(
     database: Database, answered: str
 ) -> None:
     root = jobs.root_of(database, answered)
@@ -126,7 +124,7 @@ def test_calls_tell_what_they_were_and_failed_ones_come_alone(
     assert strange == []
 
 
-def test_moments_tell_when_each_stage_was_at_work(database: Database, answered: str) -> None:
+def test_moments_show_when_each_stage_worked(database: Database, answered: str) -> None:
     with database.read() as connection:
         moments = inspect.moments(connection, answered)
     names = [moment.name for moment in moments]
@@ -135,7 +133,7 @@ def test_moments_tell_when_each_stage_was_at_work(database: Database, answered: 
     assert [m.at for m in moments] == sorted(m.at for m in moments)
 
 
-def test_why_uploads_wait_is_told(database: Database) -> None:
+def test_the_reason_of_waiting_uploads_is_shown(database: Database) -> None:
     job = jobs.submit(database, (1,))
     with database.write() as connection:
         (image,) = jobs.rows(connection, jobs.Image, job)

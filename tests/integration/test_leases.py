@@ -1,4 +1,4 @@
-"""The thread that renews leases, and how it ends."""
+"""The thread that renews leases, and its end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SECONDS = 0.04
 
 
 class Watched(Database):
-    """A database that says when a renewal has come, and lets it on when told to."""
+    """A database that signals the start of a renewal and blocks it until released."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
@@ -32,11 +32,11 @@ class Watched(Database):
 
 
 def keeper_of(database: Database) -> LeaseKeeper:
-    nobody: Any = None  # no call is held, so the limiter is not asked
+    nobody: Any = None  # no call is held, so the limiter is not used
     return LeaseKeeper(database, nobody, SECONDS, SECONDS)
 
 
-def test_closing_waits_for_the_renewal_that_is_under_way_and_none_follows(database):
+def test_closing_waits_for_the_running_renewal_and_no_other_follows(database):
     before, watched = set(threading.enumerate()), Watched(database.url)
     keeper = keeper_of(watched)
     with keeper.hold("token"):
@@ -49,16 +49,16 @@ def test_closing_waits_for_the_renewal_that_is_under_way_and_none_follows(databa
         closing.join(10.0)
         assert not closing.is_alive()
         renewed = watched.renewed
-    watched.dispose()  # leaves no connection open: pytest fails on the warning
+    watched.dispose()  # an open connection would warn, and pytest fails on warnings
     assert renewed == 1
     assert set(threading.enumerate()) <= before
 
 
-def test_what_holds_nothing_is_closed_at_once(database):
+def test_a_keeper_without_leases_closes_at_once(database):
     before, watched = set(threading.enumerate()), Watched(database.url)
     watched.go.set()
     keeper = keeper_of(watched)
-    keeper.close()  # never began
+    keeper.close()  # never started
     keeper = keeper_of(watched)
     with keeper.hold("token"):
         eventually(lambda: watched.renewed >= 2)
@@ -67,7 +67,7 @@ def test_what_holds_nothing_is_closed_at_once(database):
     watched.dispose()
 
 
-def test_a_renewal_that_fails_for_no_known_reason_is_not_the_last(database):
+def test_an_unexpected_error_does_not_stop_renewals(database):
     watched = Watched(database.url)
     watched.go.set()
     write, failures = watched.write, [KeyError("a bug")]

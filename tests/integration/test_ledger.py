@@ -42,14 +42,14 @@ def test_a_settled_request_answers_every_later_one(database, job):
     assert answered(database, key="x" * 64) is None
 
 
-def test_a_fresh_job_takes_its_own_answers_only(database, job):
+def test_a_job_with_fresh_takes_only_its_own_answers(database, job):
     settle(database, open_call(database, job))
     assert answered(database, only_job=job) is not None
     assert answered(database, only_job=jobs.submit(database, [1])) is None
 
 
 @pytest.mark.parametrize("status", [CallStatus.REFUSED, CallStatus.FAILED, CallStatus.UNKNOWN])
-def test_what_was_not_answered_answers_nothing_and_may_be_asked_again(database, job, status):
+def test_an_unanswered_call_gives_no_answer_and_may_be_sent_again(database, job, status):
     call = open_call(database, job)
     with database.write() as connection:
         ledger.close(connection, call, status, "no", 451)
@@ -57,16 +57,16 @@ def test_what_was_not_answered_answers_nothing_and_may_be_asked_again(database, 
     assert open_call(database, job) is not None
 
 
-def test_a_call_whose_worker_was_lost_makes_room_for_the_next(database, job):
+def test_an_expired_call_of_a_lost_worker_allows_the_next(database, job):
     open_call(database, job, seconds=0.0)
-    assert open_call(database, job) is None  # until the reconciler has seen it
+    assert open_call(database, job) is None  # until the reconciler expires it
     with database.write() as connection:
         assert ledger.expire_all(connection) == 1
     assert open_call(database, job) is not None
     assert [status for status, _ in calls(database, job)] == ["unknown", "started"]
 
 
-def test_a_reply_that_comes_late_is_kept_and_answers(database, job):
+def test_a_late_reply_is_kept_and_used(database, job):
     late = open_call(database, job, seconds=0.0)
     with database.write() as connection:
         assert ledger.expire_all(connection) == 1
@@ -77,7 +77,7 @@ def test_a_reply_that_comes_late_is_kept_and_answers(database, job):
     assert answered(database).text == "an answer"
 
 
-def test_a_paid_reply_that_is_withheld_and_comes_late_is_counted_once(database, job):
+def test_a_late_paid_refusal_is_counted_once(database, job):
     late = open_call(database, job, seconds=0.0)
     with database.write() as connection:
         ledger.expire_all(connection)
@@ -95,7 +95,7 @@ def test_a_paid_reply_that_is_withheld_and_comes_late_is_counted_once(database, 
     assert calls(database, job) == [("refused", None)]
 
 
-def test_a_late_reply_settles_beside_its_twin_in_flight_and_after_it(database, job):
+def test_a_late_reply_settles_beside_its_duplicate_and_after_it(database, job):
     late = open_call(database, job, seconds=0.0)
     with database.write() as connection:
         ledger.expire_all(connection)
@@ -117,7 +117,7 @@ def test_a_settled_call_is_never_changed_again(database, job):
     assert calls(database, job) == [("settled", "an answer")]
 
 
-def test_use_is_the_sum_over_a_jobs_calls(database, job):
+def test_usage_is_the_sum_over_a_jobs_calls(database, job):
     for key in ("a" * 64, "b" * 64):
         settle(database, open_call(database, job, key))
     refused = open_call(database, job, "c" * 64)
@@ -136,7 +136,7 @@ def test_use_is_the_sum_over_a_jobs_calls(database, job):
 @pytest.mark.parametrize(
     ("status", "http_status", "sent"),
     [
-        (CallStatus.FAILED, None, 0),  # its turn had passed, or nobody took it
+        (CallStatus.FAILED, None, 0),  # admission expired, or no connection was made
         (CallStatus.FAILED, 429, 1),
         (CallStatus.UNKNOWN, None, 1),
         (CallStatus.REFUSED, 451, 1),
@@ -154,7 +154,7 @@ def test_a_request_is_counted_if_it_may_have_reached_the_provider(
         assert [node.requests for node in inspect.nodes(connection, job)] == [sent]
 
 
-def test_racing_retries_of_lost_calls_leave_one_in_flight(database, job):
+def test_parallel_retries_of_lost_calls_leave_one_in_flight(database, job):
     for number in range(5):
         open_call(database, job, seconds=0.0 if number < 4 else jobs.LONG)
     opened = jobs.at_once(lambda _: open_call(database, job), range(16))

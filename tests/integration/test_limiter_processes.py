@@ -1,4 +1,4 @@
-"""Four processes, one server, real time: what a provider counting for itself would have seen.
+"""Four processes, one server, real time: the counts that a provider would have seen.
 
 How much of a limit they use is measured by ``make bench-limits``: it depends on the machine.
 """
@@ -43,7 +43,7 @@ def test_four_processes_never_pass_the_limit(
     assert_no_violation(calls, load.limits)
 
 
-def test_a_killed_process_passes_no_limit_and_stops_nobody(
+def test_a_killed_process_exceeds_no_limit_and_stops_no_other(
     valkey: ValkeyServer, tmp_path: Path
 ) -> None:
     load = Load(AccountLimits(12, 400, 10**9), calls=600, tokens=100, latency=0.05)
@@ -56,7 +56,7 @@ def test_a_killed_process_passes_no_limit_and_stops_nobody(
     assert_no_violation(calls, load.limits)
 
 
-def test_the_slots_of_a_killed_holder_are_back_after_their_time(
+def test_the_slots_of_a_killed_process_are_free_after_their_ttl(
     valkey: ValkeyServer, tmp_path: Path
 ) -> None:
     limits, now = AccountLimits(20, 10**6, 10**9), time.time()

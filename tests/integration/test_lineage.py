@@ -1,4 +1,4 @@
-"""Which images of which earlier job a new one need not prepare."""
+"""Images of an earlier job that a new job does not prepare again."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def submit(database: Database) -> Submit:
 
 
 def found(database: Database, detail: str = "low", names: int = 4) -> dict[str, str | None]:
-    """Location -> hash of what is known to be prepared."""
+    """Location -> hash of the images known to be prepared."""
     with database.read() as connection:
         known = lineage.prepared(connection, detail, FOUND[:names])
     assert all((page, size, changed) == (None, 10, 7) for _, page, size, changed in known)
     return {location: image.sha256 for (location, *_), image in known.items()}
 
 
-def test_the_newest_answered_job_that_has_prepared_some_of_them(database, submit: Submit):
+def test_the_newest_answered_job_with_prepared_images_is_used(database, submit: Submit):
     assert found(database) == {}
     submit("old", 4)
     submit("new", 3)
@@ -65,12 +65,12 @@ def test_the_newest_answered_job_that_has_prepared_some_of_them(database, submit
     assert set(found(database, "high").values()) == {"of finer"}
 
 
-def test_a_job_without_an_answer_is_better_than_none(database, submit: Submit):
+def test_without_an_answered_job_an_unanswered_one_is_used(database, submit: Submit):
     submit("cancelled", 2, JobStatus.CANCELLED)
     assert found(database) == {location: "of cancelled" for _, location in FOUND[:2]}
 
 
-def test_a_url_or_a_file_of_the_same_name_elsewhere_is_not_taken_for_it(database, submit: Submit):
+def test_a_url_or_a_file_with_the_same_name_elsewhere_does_not_match(database, submit: Submit):
     submit("one", 4)
     with database.write() as connection:
         connection.execute(

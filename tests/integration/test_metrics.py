@@ -1,4 +1,4 @@
-"""What Prometheus scrapes is what the database says, on both databases."""
+"""Prometheus metrics match the database, on both databases."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def scrape(services: Services) -> str:
     return generate_latest(registry).decode()
 
 
-def test_numbers_are_the_databases(services: Services, database: Database) -> None:
+def test_metrics_match_the_database(services: Services, database: Database) -> None:
     job = jobs.submit(database, [2])
     call = {"job_id": job, "account": "a", "model": "m", "images": 2, "currency": "USD"}
     call |= {"reserved_tokens": 1, "lease_token": "t", "lease_until": 0.0, "started_at": 1.0}
@@ -58,12 +58,12 @@ def test_numbers_are_the_databases(services: Services, database: Database) -> No
     )
 
 
-def test_a_part_that_is_away_hides_nothing_else(services: Services) -> None:
+def test_an_unavailable_part_hides_no_other_metric(services: Services) -> None:
     said = scrape(services)
     assert 'overstory_part_up{part="database"} 1.0' in said
     assert 'overstory_part_up{part="broker"} 0.0' in said
 
 
-def test_nothing_is_served_unasked(services: Services) -> None:
+def test_no_metrics_are_served_by_default(services: Services) -> None:
     services.settings = services.settings.model_copy(update={"metrics_port": None})
     assert export(services) is None

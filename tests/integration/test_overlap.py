@@ -1,4 +1,4 @@
-"""What need not wait does not: stages overlap, and a node is asked when its own parts are there.
+"""Stages overlap, and a node is called as soon as its own parts are complete.
 
 Stages are run by hand (tests.support.one_process), so nothing here depends on a clock.
 """
@@ -17,13 +17,13 @@ from tests.support.one_process import STAGES, Whole, make_files, whole
 
 IMAGES = 48
 SMALL_TREE = {"images_per_request": 4, "context_tokens": 4096, "slice_images": 4}
-"""Leaves of four and few notes a branch, so that there are branches below the root."""
+"""Leaves of four images and few notes per branch, so that there are branches below the root."""
 
 
 @pytest.fixture
 def job(tmp_path: Path, empty_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Whole]:
-    monkeypatch.setattr("core.slice_size.SHARES", 1)  # a slice is a leaf, to the last,
-    monkeypatch.setattr("core.slice_size.SLICE_SECONDS", 1e9)  # however slow this machine is
+    monkeypatch.setattr("core.slice_size.SHARES", 1)  # every slice is one leaf,
+    monkeypatch.setattr("core.slice_size.SLICE_SECONDS", 1e9)  # on machines of any speed
     with whole(tmp_path / "home", empty_url, **SMALL_TREE) as made:
         made.submit(make_files(tmp_path / "files", IMAGES))
         yield made
@@ -40,7 +40,7 @@ def open_nodes(job: Whole, kind: NodeKind) -> int:
 
 
 def leaf(job: Whole) -> None:
-    """One leaf's images through every stage, and the leaf's call."""
+    """Take one leaf's images through every stage, and make its call."""
     for stage in ("preprocess", "upload", "infer"):
         assert STAGES[stage](job.services) != "nothing was due", stage
 
@@ -52,7 +52,7 @@ def test_the_first_leaf_is_answered_while_later_images_are_not_prepared(job: Who
     assert len(column(job, pending)) == IMAGES - 4
 
 
-def test_a_branch_is_asked_as_soon_as_its_children_are_done(job: Whole) -> None:
+def test_a_branch_is_called_as_soon_as_its_children_are_done(job: Whole) -> None:
     branches = open_nodes(job, NodeKind.BRANCH)
     assert branches > 1, "a tree with branches below the root"
     while STAGES["aggregate"](job.services) == "nothing was due":
@@ -61,7 +61,7 @@ def test_a_branch_is_asked_as_soon_as_its_children_are_done(job: Whole) -> None:
     assert open_nodes(job, NodeKind.LEAF) > 0
 
 
-def test_the_root_is_due_the_moment_its_last_child_is_recorded_and_its_text_ends_the_job(
+def test_the_root_is_ready_with_its_last_child_and_its_text_ends_the_job(
     job: Whole,
 ) -> None:
     while open_nodes(job, NodeKind.LEAF):

@@ -1,4 +1,4 @@
-"""What a connection to PostgreSQL is opened with."""
+"""Parameters of a PostgreSQL connection."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.postgres import Postgres
 
 
 def opened_with(url: str) -> dict[str, str]:
-    """The parameters of a connection, as its driver tells them."""
+    """The parameters of a connection, from its driver."""
     database = Database(url)
     try:
         with database.read() as connection:
@@ -26,7 +26,7 @@ def opened_with(url: str) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("given", "milliseconds"), [({}, "60000"), ({"tcp_user_timeout": "9"}, "9")]
 )
-def test_a_route_that_is_gone_without_a_word_is_noticed(
+def test_a_silently_lost_route_is_detected(
     postgres: Postgres, given: dict[str, str], milliseconds: str
 ) -> None:
     with postgres.database() as url:

@@ -1,4 +1,4 @@
-"""Files at the provider: one upload a content, and room made without harm."""
+"""Files at the provider: one upload per content, and safe evictions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_one_content_is_uploaded_by_one_worker(database):
     assert ids(database) == {SHA: "file-1"}
 
 
-def test_a_slice_is_told_about_each_of_its_contents(database):
+def test_a_slice_gets_a_result_for_each_content(database):
     store(database, "stored", "file-1")
     claim(database, "busy")
     with database.write() as connection:
@@ -78,14 +78,14 @@ def test_racing_slices_over_the_same_contents_upload_each_once(database):
     assert sorted(mine) == sorted(contents)
 
 
-def test_each_account_has_files_of_its_own(database):
+def test_each_account_has_its_own_files(database):
     store(database)
     assert claim(database, account="other") is Claim.MINE
     assert ids(database, account="other") == {}
 
 
 @pytest.mark.parametrize("how", ["its worker is lost", "it is given up", "the provider lost it"])
-def test_an_upload_that_came_to_nothing_is_done_by_the_next(database, how):
+def test_an_upload_that_failed_is_done_by_the_next_worker(database, how):
     lease = jobs.lease(0.0 if how == "its worker is lost" else jobs.LONG)
     assert claim(database, lease=lease) is Claim.MINE
     with database.write() as connection:
@@ -95,12 +95,12 @@ def test_an_upload_that_came_to_nothing_is_done_by_the_next(database, how):
             provider_files.stored_all(connection, jobs.ACCOUNT, {SHA: "file-1"})
             provider_files.gone(connection, jobs.ACCOUNT, ["file-1"])
     assert ids(database) == {}
-    lost = how == "its worker is lost"  # then it may be at the provider already
+    lost = how == "its worker is lost"  # then the file may already be at the provider
     assert claim(database) is (Claim.LOST if lost else Claim.MINE)
     assert claim(database) is Claim.BUSY
 
 
-def test_who_lost_the_upload_cannot_give_it_up_for_the_next(database):
+def test_a_worker_that_lost_the_upload_cannot_release_it(database):
     lost = jobs.lease(0.0)
     assert claim(database, lease=lost) is Claim.MINE
     assert claim(database) is Claim.LOST
@@ -109,7 +109,7 @@ def test_who_lost_the_upload_cannot_give_it_up_for_the_next(database):
     assert claim(database) is Claim.BUSY
 
 
-def test_a_full_store_says_so_and_an_eviction_makes_room(database):
+def test_a_full_store_is_reported_and_an_eviction_makes_room(database):
     store(database, "a", "file-a")
     assert claim(database, "b", files_max=2) is Claim.MINE
     assert claim(database, "c", files_max=2) is Claim.FULL
@@ -117,14 +117,14 @@ def test_a_full_store_says_so_and_an_eviction_makes_room(database):
     with database.write() as connection:
         files = provider_files.evict(connection, jobs.ACCOUNT, 1)
     assert [file.file_id for file in files] == ["file-a"]
-    assert claim(database, "c", files_max=2) is Claim.FULL  # the provider has not deleted it yet
+    assert claim(database, "c", files_max=2) is Claim.FULL  # not yet deleted by the provider
     assert claim(database, "a", files_max=9) is Claim.BUSY
     with database.write() as connection:
         provider_files.deleted(connection, files)
     assert claim(database, "c", files_max=2) is Claim.MINE
 
 
-def test_a_file_that_was_not_deleted_keeps_its_place_and_is_to_be_deleted_again(database):
+def test_a_file_whose_deletion_failed_keeps_its_place_and_is_deleted_later(database):
     store(database, "a", "file-a")
     with database.write() as connection:
         files = provider_files.evict(connection, jobs.ACCOUNT, 1)
@@ -140,18 +140,18 @@ def test_a_file_that_was_not_deleted_keeps_its_place_and_is_to_be_deleted_again(
     assert claim(database, "b", files_max=1) is Claim.MINE
 
 
-def test_a_content_whose_file_was_not_deleted_is_looked_for_before_it_is_uploaded(database):
+def test_a_content_whose_deletion_failed_is_searched_before_it_is_uploaded(database):
     store(database)
     with database.write() as connection:
         files = provider_files.evict(connection, jobs.ACCOUNT, 1)
         provider_files.not_deleted(connection, files)
     assert claim(database) is Claim.LOST
     with database.write() as connection:
-        provider_files.deleted(connection, files)  # by somebody who was slow
+        provider_files.deleted(connection, files)  # by a slow worker
     assert claim(database) is Claim.BUSY
 
 
-def test_the_least_recently_used_files_go_first(database):
+def test_the_least_recently_used_files_are_evicted_first(database):
     for number, name in enumerate("abc"):
         store(database, name, f"file-{name}")
         with database.write() as connection:
@@ -161,7 +161,7 @@ def test_the_least_recently_used_files_go_first(database):
     assert ids(database, "a", "b", "c") == {"a": "file-a"}
 
 
-def test_a_file_that_an_uploaded_image_waits_with_is_never_evicted(database):
+def test_a_file_that_a_waiting_leaf_needs_is_never_evicted(database):
     job = jobs.submit(database, [2])
     jobs.upload_all(database, job)
     pinned = [image.sha256 for image in jobs.look(database, Image, job)]
@@ -174,7 +174,7 @@ def test_a_file_that_an_uploaded_image_waits_with_is_never_evicted(database):
     assert sorted(evict(database, 9)) == [f"file-{name}" for name in sorted(pinned)]
 
 
-def test_racing_evictions_never_choose_the_same_file(database):
+def test_parallel_evictions_never_choose_the_same_file(database):
     for number in range(10):
         store(database, f"sha-{number}", f"file-{number}")
     evicted = jobs.at_once(lambda _: evict(database, 2), range(8))
@@ -188,10 +188,10 @@ def test_racing_evictions_never_choose_the_same_file(database):
     [
         (True, "the large one's", Claim.FULL),
         (True, "another's", Claim.MINE),
-        (False, "the large one's", Claim.MINE),  # a leaf of it may be waiting for this very file
+        (False, "the large one's", Claim.MINE),  # a leaf of this job may need this file
     ],
 )
-def test_a_job_that_fills_the_store_leaves_places_to_others(database, ready, whose, told):
+def test_a_job_that_fills_the_store_leaves_places_for_others(database, ready, whose, told):
     large, small = jobs.submit(database, [4, 4]), jobs.submit(database, [1])
     if ready:
         jobs.upload_all(database, large)
@@ -213,8 +213,8 @@ def test_a_job_that_fills_the_store_leaves_places_to_others(database, ready, who
 
 @pytest.fixture
 def missing(database):
-    """A store of two places is full of two leaves' first halves, so nothing in it can go; the id of
-    the image that the first leaf lacks."""
+    """A store of two places holds the first halves of two leaves, so no file can be evicted.
+    Returns the id of the image that the first leaf lacks."""
     job, moved = jobs.submit(database, [2, 2]), Moved()
     images = [image.id for image in jobs.look(database, Image, job)]
     with database.write() as connection:
@@ -234,15 +234,15 @@ def is_stuck(database, files_max=2):
         return provider_files.is_stuck(connection, jobs.ACCOUNT, files_max)
 
 
-def test_a_store_full_of_halves_is_stuck(database, missing):
+def test_a_store_full_of_incomplete_leaves_is_detected(database, missing):
     assert evict(database, 9) == []
     assert is_stuck(database)
     assert is_stuck(database, None)
-    assert not is_stuck(database, files_max=3)  # a place is free: it is kept for an earlier image
-    assert is_stuck(database, None)  # unless the provider says there is none
+    assert not is_stuck(database, files_max=3)  # a free place is kept for an earlier image
+    assert is_stuck(database, None)  # unless the provider reports a full store
 
 
-def test_a_leaf_that_waits_for_its_call_gives_its_places_back(database, missing):
+def test_a_leaf_that_waits_for_its_call_will_free_its_places(database, missing):
     with database.write() as connection:
         held = jobs.hold(connection, Image, missing)
         assert jobs.record_uploaded(connection, missing, held, Moved())
@@ -250,18 +250,18 @@ def test_a_leaf_that_waits_for_its_call_gives_its_places_back(database, missing)
     assert not is_stuck(database, None)
 
 
-def test_an_upload_on_its_way_may_make_a_leaf_whole(database, missing):
+def test_an_upload_in_flight_may_complete_a_leaf(database, missing):
     assert claim(database, f"sha-{missing}") is Claim.MINE
     assert not is_stuck(database, files_max=3)
-    assert is_stuck(database, None)  # the provider refuses what is on its way as well
+    assert is_stuck(database, None)  # the provider refuses the uploads in flight too
 
 
-def test_an_upload_whose_worker_is_lost_is_not_waited_for(database, missing):
+def test_an_upload_with_a_lost_worker_is_not_waited_for(database, missing):
     assert claim(database, f"sha-{missing}", lease=jobs.lease(0.0)) is Claim.MINE
     assert is_stuck(database)
 
 
-def test_a_content_that_is_there_and_about_to_be_recorded_may_make_a_leaf_whole(database, missing):
+def test_a_stored_content_not_yet_recorded_may_complete_a_leaf(database, missing):
     store(database, f"sha-{missing}", "file-2")
     assert is_stuck(database)
     with database.write() as connection:
@@ -271,13 +271,13 @@ def test_a_content_that_is_there_and_about_to_be_recorded_may_make_a_leaf_whole(
 
 
 @pytest.mark.parametrize("seconds", [0.0, provider_files.DELETED_SOON_SECONDS + 1.0])
-def test_a_place_whose_file_is_being_deleted_is_waited_for_a_while(database, missing, seconds):
+def test_a_place_under_deletion_is_waited_for_a_limited_time(database, missing, seconds):
     store(database, "old", "file-old")
     with database.write() as connection:
         [old] = provider_files.evict(connection, jobs.ACCOUNT, 9)
         given_up = update(File).where(File.sha256 == "old")
         connection.execute(given_up.values(used_at=File.used_at - seconds))
-    assert claim(database, "new", files_max=3) is Claim.FULL  # it is counted either way
+    assert claim(database, "new", files_max=3) is Claim.FULL  # counted in both cases
     assert is_stuck(database, files_max=3) == (seconds > 0.0)
     with database.write() as connection:
         provider_files.deleted(connection, [old])

@@ -1,4 +1,4 @@
-"""Prune forgets ended jobs and nothing else, on both databases."""
+"""Prune deletes only ended jobs, on both databases."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def services(database: Database) -> Iterator[Services]:
 def ended(
     database: Database, ago: float = LONG_AGO, shas: tuple[str, ...] = (), label: str | None = None
 ) -> str:
-    """A job that was answered so long ago, with a paid call and a webhook that was taken."""
+    """A job answered ``ago`` seconds ago, with a paid call and a delivered webhook."""
     job = jobs.submit(database, [2, 2])
     jobs.finish_all(database, jobs.upload_all(database, job))
     with database.write() as connection:
@@ -84,7 +84,7 @@ def put(services: Services, sha: str, age: float = 2 * FRESH_SECONDS) -> Path:
     return path
 
 
-def test_an_old_job_goes_with_all_that_is_its_own_and_its_paid_replies_stay(
+def test_an_old_job_is_deleted_with_its_rows_but_its_paid_replies_stay(
     services: Services, database: Database
 ) -> None:
     ended(database)
@@ -104,7 +104,7 @@ def test_an_old_job_goes_with_all_that_is_its_own_and_its_paid_replies_stay(
     assert prune(services, before(database)).jobs == 0
 
 
-def test_a_paid_reply_answers_after_its_job_is_gone_unless_the_ledger_went_too(
+def test_a_paid_reply_is_reused_after_prune_unless_the_ledger_is_pruned(
     services: Services, database: Database
 ) -> None:
     first, second = ended(database), ended(database)
@@ -112,7 +112,7 @@ def test_a_paid_reply_answers_after_its_job_is_gone_unless_the_ledger_went_too(
     with database.read() as connection:
         reply = ledger.answered(connection, f"key of {first}")
     assert reply == Reply("paid", "", "stop", Usage(0, 0, 0), None, "m")
-    # the jobs are gone already: their calls go by their own age
+    # the jobs are already deleted: calls are deleted by their own age
     assert prune(services, before(database), ledger=True, dry_run=True).calls == 2
     assert prune(services, before(database), ledger=True).calls == 2
     with database.read() as connection:
@@ -130,7 +130,7 @@ def test_a_call_in_flight_stays_in_the_ledger(services: Services, database: Data
 
 
 @pytest.mark.parametrize("status", ["running", "paused"])
-def test_a_job_that_has_not_ended_stays_however_old(
+def test_a_job_that_has_not_ended_stays_at_any_age(
     services: Services, database: Database, status: str
 ) -> None:
     ended(database)
@@ -140,14 +140,14 @@ def test_a_job_that_has_not_ended_stays_however_old(
     assert counted(database)["jobs"] == 1
 
 
-def test_a_job_whose_end_is_still_to_be_told_stays(services: Services, database: Database) -> None:
+def test_a_job_with_an_undelivered_webhook_stays(services: Services, database: Database) -> None:
     ended(database)
     with database.write() as connection:
         connection.execute(update(Delivery).values(status="open"))
     assert prune(services, before(database)).jobs == 0
 
 
-def test_a_job_that_is_taken_up_again_meanwhile_stays(database: Database) -> None:
+def test_a_job_that_is_reopened_meanwhile_stays(database: Database) -> None:
     job = ended(database)
     with database.write() as connection:
         connection.execute(update(Job).where(Job.id == job).values(status="running"))
@@ -156,7 +156,7 @@ def test_a_job_that_is_taken_up_again_meanwhile_stays(database: Database) -> Non
     assert counted(database)["images"] == 4
 
 
-def test_only_jobs_of_the_label_go(services: Services, database: Database) -> None:
+def test_only_jobs_of_the_label_are_deleted(services: Services, database: Database) -> None:
     ended(database, label="shop")
     other = ended(database, label="lab")
     assert prune(services, before(database), label="shop", ledger=True).calls == 1
@@ -165,7 +165,7 @@ def test_only_jobs_of_the_label_go(services: Services, database: Database) -> No
         assert connection.execute(select(Call.job_id)).scalars().all() == [other]
 
 
-def test_blobs_that_nobody_else_refers_to_go(services: Services, database: Database) -> None:
+def test_unreferenced_blobs_are_deleted(services: Services, database: Database) -> None:
     mine, shared, fresh = "1" * 64, "2" * 64, "3" * 64
     ended(database, shas=(mine, shared, fresh))
     ended(database, ago=DAY, shas=(shared,))
@@ -177,7 +177,7 @@ def test_blobs_that_nobody_else_refers_to_go(services: Services, database: Datab
     assert [path.exists() for path in paths] == [False, True, True]
 
 
-def test_history_goes_in_pieces(
+def test_history_is_deleted_in_batches(
     services: Services, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "PIECE", 3)
@@ -190,7 +190,7 @@ def test_history_goes_in_pieces(
     ) | {"calls": 1}
 
 
-def test_a_job_with_split_nodes_goes(services: Services, database: Database) -> None:
+def test_a_job_with_split_nodes_is_deleted(services: Services, database: Database) -> None:
     job = jobs.submit(database, [4])
     jobs.upload_all(database, job)
     root = jobs.root_of(database, job)
@@ -211,7 +211,9 @@ def overstory(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_command_says_what_it_did(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_reports_what_it_deleted(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OVERSTORY_DATABASE_URL", database.url)
     job = ended(database, label="shop")
     dry = overstory("--older-than", "90d", "--dry-run")
@@ -230,5 +232,5 @@ def test_the_command_says_what_it_did(database: Database, monkeypatch: pytest.Mo
     "words",
     [(), ("--older-than", "soon"), ("--older-than", "90"), ("--older-than", "0.9h")],
 )
-def test_an_age_has_a_unit_and_is_an_hour_at_least(words: tuple[str, ...]) -> None:
+def test_an_age_needs_a_unit_and_is_at_least_an_hour(words: tuple[str, ...]) -> None:
     assert overstory(*words).returncode == 2

@@ -1,7 +1,7 @@
-"""What two transactions do to each other on PostgreSQL, where a row may change between the look at
-it and the move. SQLite has one writer, so nothing of this can happen there.
+"""Races of two transactions on PostgreSQL, where a row may change between its read and its move.
+SQLite has one writer, so these races cannot happen there.
 
-Each test commits the one while the other waits for it: no chance is involved.
+Each test commits one transaction while the other waits for it, so results do not depend on chance.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Beside = Callable[[Callable[[Connection], Any]], Future[Any]]
 
 @pytest.fixture
 def beside(database: Database) -> Iterator[Beside]:
-    """``beside(work)`` does it in another transaction, and returns when that has ended or waits for
+    """``beside(work)`` runs it in another transaction, and returns when that has ended or waits for
     one of ours."""
     waiting = text(
         "SELECT count(*) FROM pg_stat_activity"
@@ -55,7 +55,7 @@ def beside(database: Database) -> Iterator[Beside]:
 
 
 def prepare_all(database: Database, job: str) -> list[int]:
-    """The job's images, all prepared and each held by a token of its own."""
+    """The job's images, all prepared, each leased to its own token."""
     with database.write() as connection:
         ids = [row.id for row in jobs.rows(connection, Image, job)]
         for image in ids:
@@ -72,7 +72,7 @@ def upload(connection: Connection, *images: int) -> Moved:
     return moved
 
 
-def test_a_leaf_whose_last_image_is_just_recorded_keeps_its_files(database, beside):
+def test_a_leaf_whose_last_image_is_being_recorded_keeps_its_files(database, beside):
     job = jobs.submit(database, [1, 3])
     first, *images = prepare_all(database, job)
     with database.write() as connection:
@@ -86,7 +86,7 @@ def test_a_leaf_whose_last_image_is_just_recorded_keeps_its_files(database, besi
     assert jobs.statuses(database, Image, job)[1:] == [ImageStatus.UPLOADED] * 3
 
 
-def test_an_image_that_fails_while_it_is_recorded_counts_its_leaf_down_once(database, beside):
+def test_an_image_that_fails_while_being_recorded_decrements_its_leaf_once(database, beside):
     job = jobs.submit(database, [2, 1])
     image, missing, _ = prepare_all(database, job)
     with database.write() as connection:
@@ -95,13 +95,13 @@ def test_an_image_that_fails_while_it_is_recorded_counts_its_leaf_down_once(data
         failed = beside(lambda c: jobs.fail_image(c, *failing))
     assert failed.result()
     leaf = jobs.look(database, Image, job)[0].node_id
-    assert jobs.the_node(database, leaf).pending == 1  # for the one that is missing
+    assert jobs.the_node(database, leaf).pending == 1  # for the missing image
     with database.write() as connection:
         assert upload(connection, missing).leaves == [leaf]
 
 
 def expired_leaf(database: Database, job: str) -> tuple[int, str]:
-    """A leaf whose worker is late: its lease has run out and nobody has taken it back yet."""
+    """A leaf of a late worker: the lease has expired and is not reclaimed yet."""
     leaf = jobs.upload_all(database, job).leaves[0]
     token = jobs.run_node(database, leaf)
     with database.write() as connection:
@@ -109,7 +109,7 @@ def expired_leaf(database: Database, job: str) -> tuple[int, str]:
     return leaf, token
 
 
-def test_a_leaf_that_its_late_worker_sends_back_is_not_taken_back_for_ready(database, beside):
+def test_a_leaf_that_its_late_worker_postpones_is_not_reclaimed_as_ready(database, beside):
     job = jobs.submit(database, [3])
     leaf, token = expired_leaf(database, job)
     gone = [image.id for image in jobs.look(database, Image, job)][:2]
@@ -123,7 +123,7 @@ def test_a_leaf_that_its_late_worker_sends_back_is_not_taken_back_for_ready(data
     assert jobs.upload_all(database, job).leaves == [leaf]
 
 
-def test_an_image_that_its_late_worker_records_is_not_failed_for_its_attempts(database, beside):
+def test_an_image_recorded_by_its_late_worker_does_not_fail_as_exhausted(database, beside):
     job = jobs.submit(database, [1, 1])
     image, _ = prepare_all(database, job)
     with database.write() as connection:
@@ -136,7 +136,7 @@ def test_an_image_that_its_late_worker_records_is_not_failed_for_its_attempts(da
     assert jobs.statuses(database, Image, job)[0] == ImageStatus.UPLOADED
 
 
-def test_a_leaf_that_is_just_opened_is_not_counted_anew(database, beside):
+def test_a_leaf_that_is_being_opened_is_not_recounted(database, beside):
     job = jobs.submit(database, [2, 1])
     _, last, _ = prepare_all(database, job)
     leaf = jobs.look(database, Image, job)[0].node_id
@@ -149,20 +149,20 @@ def test_a_leaf_that_is_just_opened_is_not_counted_anew(database, beside):
     assert jobs.the_node(database, leaf).pending == 0
 
 
-def test_a_job_is_cancelled_while_an_answer_to_it_is_recorded(database, beside):
+def test_a_job_can_be_cancelled_while_its_answer_is_recorded(database, beside):
     job = jobs.submit(database, [1, 1])
     leaf, _ = jobs.upload_all(database, job).leaves
     token = jobs.run_node(database, leaf)
     with database.write() as connection:
         moving = select(Node.id).where(Node.id == leaf).with_for_update(key_share=True)
-        connection.execute(moving)  # an answer takes its node, and then its images
+        connection.execute(moving)  # recording an answer locks the node, then the images
         cancelled = beside(lambda c: state.job_cancelled(c, job, Moved()))
         assert state.node_done(connection, leaf, token, "notes", 0, Moved())
     assert cancelled.result()
     assert jobs.covered(database, job) == {"included": 1, "skipped": 1}
 
 
-def test_a_file_that_is_just_given_up_is_promised_to_nobody(database, beside):
+def test_a_file_that_is_being_evicted_is_not_given_to_an_image(database, beside):
     sizes, lease = {"sha": 100}, jobs.lease()
     with database.write() as connection:
         provider_files.claim_all(connection, jobs.ACCOUNT, sizes, lease, 10)
@@ -170,10 +170,10 @@ def test_a_file_that_is_just_given_up_is_promised_to_nobody(database, beside):
     with database.write() as connection:
         assert len(provider_files.evict(connection, jobs.ACCOUNT, 1)) == 1
         told = beside(lambda c: provider_files.claim_all(c, jobs.ACCOUNT, sizes, lease, 10))
-    assert told.result() == {"sha": Claim.BUSY}  # until the provider has deleted it
+    assert told.result() == {"sha": Claim.BUSY}  # until the provider deletes it
 
 
-def test_two_images_that_fail_at_once_are_counted_together(database, beside):
+def test_two_images_that_fail_at_the_same_time_are_both_counted(database, beside):
     job = jobs.submit(database, [2, 2], min_coverage=0.7)
     one, _, another, _ = prepare_all(database, job)
     why, moved = (RefusalCode.UPLOAD_FAILED, "no"), Moved()

@@ -1,4 +1,4 @@
-"""A PostgreSQL that turns read-only for a while: a failover, a host whose disk is full."""
+"""A PostgreSQL that is read-only for a while: a failover, or a full disk."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.waiting import eventually
 
 @pytest.fixture
 def database(postgres: Postgres) -> Iterator[Database]:
-    """SQLite has no such state of its own."""
+    """SQLite has no such state."""
     with postgres.database(TEMPLATE) as url:
         database = Database(url)
         yield database
@@ -54,23 +54,21 @@ def write(database: Database) -> None:
         connection.execute(text("UPDATE jobs SET label = 'x'"))
 
 
-def test_it_is_away_for_writers_until_it_takes_writes_again(database, read_only):
+def test_writers_get_service_away_until_writes_work_again(database, read_only):
     write(database)
     read_only(True)
-    for _ in range(2):  # the connection that has ended, then one that is read-only
+    for _ in range(2):  # the ended connection, then a read-only one
         with pytest.raises(ServiceAway):
             write(database)
     with database.read() as connection:
         connection.execute(text("SELECT label FROM jobs"))
     read_only(False)
-    with pytest.raises(ServiceAway):  # the connection that was just read from
+    with pytest.raises(ServiceAway):  # the connection that was used for the read
         write(database)
     write(database)
 
 
-def test_a_reply_that_comes_meanwhile_is_paid_for_once(
-    open_account, make_images, database, read_only
-):
+def test_a_reply_received_meanwhile_is_paid_once(open_account, make_images, database, read_only):
     account = open_account(start=False)
     services = account.services
     job = account.submit(make_images(4))
@@ -93,7 +91,7 @@ def test_a_reply_that_comes_meanwhile_is_paid_for_once(
     assert account.house.stats()["paid"] == 1
 
 
-def test_leases_get_their_length_from_when_it_takes_writes_again(open_account, read_only):
+def test_leases_get_their_full_length_after_writes_work_again(open_account, read_only):
     now = 0.0
     services = open_account(start=False, lease_seconds=10.0).services
     reconciler = Reconciler(services, clock=lambda: now, quiet_until=5.0)

@@ -1,4 +1,4 @@
-"""The reconciler's rounds: what is lost gets on, and what is held is left to whoever holds it."""
+"""The reconciler's rounds: lost work continues, and leased work stays with its holder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LEASE = 20.0
 
 @dataclass
 class Clocks:
-    """Ours and the database's, which go on together until one of them is moved alone."""
+    """Our clock and the database's, which run together until a test moves one of them."""
 
     ours: float = 100.0
     database: float = 1_000_000.0
@@ -41,7 +41,7 @@ def clocks(monkeypatch) -> Clocks:
 
 
 @pytest.mark.parametrize("how", ["its clock is set", "the machine sleeps"])
-def test_leases_that_ended_by_a_jump_of_the_clock_are_left_for_one_length(
+def test_leases_expired_by_a_clock_jump_are_kept_for_one_lease_length(
     open_account, database, clocks, how
 ):
     services = open_account(start=False, lease_seconds=LEASE).services
@@ -63,7 +63,7 @@ def test_leases_that_ended_by_a_jump_of_the_clock_are_left_for_one_length(
     assert jobs.the_node(database, leaf).status == NodeStatus.READY
 
 
-def test_leases_that_end_as_they_should_are_reclaimed_at_once(open_account, database, clocks):
+def test_leases_that_expire_normally_are_reclaimed_at_once(open_account, database, clocks):
     services = open_account(start=False, lease_seconds=LEASE).services
     (leaf,) = jobs.upload_all(database, jobs.submit(database, [1])).leaves
     jobs.run_node(database, leaf)
@@ -87,7 +87,7 @@ def spooled(services, name: str, content: object) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", {"call_id": 1}, {"reply": {"usage": {"x": 1}}}])
-def test_a_file_that_cannot_be_read_is_kept_and_keeps_nobody_waiting(
+def test_an_unreadable_spool_file_is_kept_and_does_not_block_others(
     open_account, database, content
 ):
     services = open_account(start=False).services
@@ -103,10 +103,10 @@ def test_a_file_that_cannot_be_read_is_kept_and_keeps_nobody_waiting(
     assert [path.name for path in services.spool.folder.iterdir()] == ["call-0.json"]
 
 
-def test_a_reply_is_settled_by_the_database_whose_call_it_is(
+def test_a_spooled_reply_is_settled_only_in_its_own_database(
     open_account, tmp_path, migrated_sqlite, database
 ):
-    """Two with one home, as a production and a trial on one machine may be."""
+    """Two databases with one home, like production and test on one machine."""
     shutil.copy(migrated_sqlite, tmp_path / "trial.db")
     trial = Database(f"sqlite:///{tmp_path / 'trial.db'}")
     ours = open_account(start=False).services
@@ -127,7 +127,7 @@ def test_a_reply_is_settled_by_the_database_whose_call_it_is(
     trial.dispose()
 
 
-def test_a_reply_that_cannot_be_settled_keeps_nobody_waiting(open_account, database, monkeypatch):
+def test_a_reply_that_cannot_be_settled_does_not_block_others(open_account, database, monkeypatch):
     services = open_account(start=False).services
     job = jobs.submit(database, [1])
     refused, call = (open_call(database, job, key) for key in ("refused", "taken"))
@@ -146,7 +146,7 @@ def test_a_reply_that_cannot_be_settled_keeps_nobody_waiting(open_account, datab
     assert [left.key for _, left in services.spool.waiting()] == ["refused"]
 
 
-def test_a_reply_from_before_keys_were_kept_is_settled_by_its_number(open_account, database):
+def test_an_old_spooled_reply_without_a_key_is_settled_by_its_call_id(open_account, database):
     services = open_account(start=False).services
     call = open_call(database, jobs.submit(database, [1]), "k")
     old = asdict(Spooled(call, 0.1, reply("an old one")))
@@ -157,10 +157,10 @@ def test_a_reply_from_before_keys_were_kept_is_settled_by_its_number(open_accoun
     assert not list(services.spool.waiting())
 
 
-# --- tidying
+# --- cleaning up
 
 
-def test_a_deletion_that_hangs_keeps_nobody_waiting(open_account, database, monkeypatch):
+def test_a_hanging_deletion_does_not_block_the_reconciler(open_account, database, monkeypatch):
     services = open_account(start=False).services
     (leaf,) = jobs.upload_all(database, jobs.submit(database, [1])).leaves
     jobs.run_node(database, leaf)

@@ -1,7 +1,7 @@
-"""Requests and their keys, held against a recording: what was paid for once must stay findable.
+"""Requests and keys compared with a recording: paid replies must stay reachable.
 
-A key hashes the request's body, so one changed byte of a prompt or a parameter makes every paid
-reply unreachable. A change that is meant to do that records the file anew and says so in the
+A key is a hash of the request's body, so one changed byte of a prompt or parameter makes every paid
+reply unreachable. A change that intends this must record the file again and mention it in the
 changelog: ``RECORD_REQUESTS=1 pytest tests/integration/test_recorded_requests.py``.
 """
 
@@ -61,7 +61,7 @@ def empty_once(images: int, first_time: bool) -> str:
 
 
 def keyed(value: Any, about_all: Any = None) -> Callable[[int, bool], str]:
-    """A JSON reply with ``value`` for each image, the last one left out at first."""
+    """A JSON reply with ``value`` for each image; the first reply omits the last image."""
 
     def reply(images: int, first_time: bool) -> str:
         if not images:
@@ -108,7 +108,7 @@ SCENES = {
 
 
 class Recorder(FakeEndpoint):
-    """Answers as the scene says and keeps every chat body, images named by their content."""
+    """Answers as the scene defines, and keeps every chat body with images named by content."""
 
     def __init__(self, scene: Scene) -> None:
         super().__init__()
@@ -178,7 +178,7 @@ def _keys(account: Account) -> list[str]:
 
 
 def _paired(keys: list[str], bodies: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each body as it was sent, beside the key that the ledger has for it."""
+    """Each sent body and its key in the ledger."""
     found = {_key(body): body for body in bodies}
     assert sorted(found) == keys, "a key is not the hash of the body that was sent"
     return [{"key": key, "body": found[key]} for key in keys]
@@ -193,7 +193,7 @@ def _key(body: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("name", SCENES)
-def test_requests_and_keys_are_those_that_were_recorded(name, play):
+def test_requests_and_keys_match_the_recording(name, play):
     sent = play(SCENES[name])
     recorded = json.loads(RECORDING.read_text()) if RECORDING.exists() else {}
     if os.environ.get("RECORD_REQUESTS"):

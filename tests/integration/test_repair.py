@@ -1,4 +1,4 @@
-"""Repair: what lost its owner gets on, what is spent fails, what ended can be taken up again."""
+"""Repair: lost work continues, exhausted work fails, ended jobs can be reopened."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ATTEMPTS_MAX = 3
 
 
 def reclaim(database) -> tuple[bool, int, int, Moved]:
-    """One round of the reconciler: was there anything, nodes reclaimed, images failed."""
+    """One round of the reconciler: whether it did anything, reclaimed nodes, failed images."""
     moved = Moved()
     with database.read() as connection:
         due = repair.anything_expired(connection, ATTEMPTS_MAX)
@@ -42,7 +42,7 @@ def recount(database) -> tuple[int, Moved]:
 # --- leases
 
 
-def test_what_is_held_is_left_alone(database):
+def test_leased_rows_are_not_touched(database):
     jobs.upload_all(database, jobs.submit(database, [1]))
     jobs.submit(database, [2])
     leaf = jobs.upload_all(database, jobs.submit(database, [1])).leaves[0]
@@ -51,7 +51,7 @@ def test_what_is_held_is_left_alone(database):
     assert reclaim(database) == (False, 0, 0, Moved())
 
 
-def test_a_node_whose_worker_is_lost_is_ready_again_until_its_attempts_are_spent(database):
+def test_a_lost_node_is_ready_again_until_its_attempts_are_used_up(database):
     job = jobs.submit(database, [2, 1])
     leaf, other = jobs.upload_all(database, job).leaves
     jobs.finish_node(database, other)
@@ -65,7 +65,7 @@ def test_a_node_whose_worker_is_lost_is_ready_again_until_its_attempts_are_spent
     assert jobs.covered(database, job) == {"failed": 2, "included": 1}
 
 
-def test_reconcilers_at_once_reclaim_a_node_once(database):
+def test_parallel_reconcilers_reclaim_a_node_once(database):
     (leaf,) = jobs.upload_all(database, jobs.submit(database, [1])).leaves
     jobs.run_node(database, leaf)
     jobs.expire(database, Node)
@@ -74,7 +74,7 @@ def test_reconcilers_at_once_reclaim_a_node_once(database):
     assert jobs.the_node(database, leaf).attempts == 1
 
 
-def test_an_image_that_kills_its_workers_fails_and_the_others_get_on(database):
+def test_an_image_that_kills_its_workers_fails_and_the_others_continue(database):
     job = jobs.submit(database, [1])
     for _ in range(ATTEMPTS_MAX):
         assert len(claim_images(database, seconds=0.0)) == 1
@@ -86,7 +86,7 @@ def test_an_image_that_kills_its_workers_fails_and_the_others_get_on(database):
     assert image.error
 
 
-def test_an_image_whose_last_attempt_was_put_off_fails_with_the_reason_of_it(database):
+def test_an_image_whose_last_attempt_was_postponed_fails_with_that_reason(database):
     job = jobs.submit(database, [1])
     for _ in range(ATTEMPTS_MAX):
         (image,) = claim_images(database)
@@ -104,7 +104,7 @@ def test_an_image_whose_last_attempt_was_put_off_fails_with_the_reason_of_it(dat
 # --- countdowns
 
 
-def test_the_countdowns_of_a_job_under_way_are_right(database):
+def test_the_countdowns_of_a_running_job_are_correct(database):
     job = jobs.submit(database, [2, 1, 1], fan_in=2)
     assert recount(database) == (0, Moved())
     leaves = jobs.upload_all(database, job).leaves
@@ -114,7 +114,7 @@ def test_the_countdowns_of_a_job_under_way_are_right(database):
 
 
 @pytest.mark.parametrize("wrong", [0, 9])
-def test_a_countdown_that_is_off_is_put_right_and_opens_what_waits_for_nothing(database, wrong):
+def test_a_wrong_countdown_is_corrected_and_opens_nodes_without_pending_parts(database, wrong):
     job = jobs.submit(database, [1, 1])
     leaf, other = jobs.upload_all(database, job).leaves
     jobs.finish_node(database, leaf)
@@ -130,7 +130,7 @@ def test_a_countdown_that_is_off_is_put_right_and_opens_what_waits_for_nothing(d
     assert recount(database) == (1, Moved(branches=[root]))
 
 
-def test_a_leaf_that_waits_for_nothing_is_opened(database):
+def test_a_leaf_without_pending_images_is_opened(database):
     job = jobs.submit(database, [2])
     (leaf,) = jobs.upload_all(database, job).leaves
     with database.write() as connection:
@@ -140,7 +140,7 @@ def test_a_leaf_that_waits_for_nothing_is_opened(database):
     assert recount(database) == (0, Moved())
 
 
-# --- taking up again
+# --- reopening
 
 
 def reopen(database, job) -> tuple[int, Moved]:
@@ -150,7 +150,7 @@ def reopen(database, job) -> tuple[int, Moved]:
 
 
 def finish_again(database, job, moved) -> None:
-    """What was opened at once, and then what its images open."""
+    """The nodes opened at once, and then those that the images open."""
     jobs.finish_all(database, moved)
     jobs.finish_all(database, jobs.upload_all(database, job))
 
@@ -161,7 +161,7 @@ def cancel(database, job) -> None:
 
 
 @pytest.mark.parametrize("answered", [0, 1, 3])
-def test_a_cancelled_job_is_taken_up_where_it_was(database, answered):
+def test_a_cancelled_job_is_reopened_where_it_stopped(database, answered):
     job = jobs.submit(database, [2, 2, 2], duplicates=1)
     for leaf in jobs.upload_all(database, job).leaves[:answered]:
         jobs.finish_node(database, leaf)
@@ -177,7 +177,7 @@ def test_a_cancelled_job_is_taken_up_where_it_was(database, answered):
 
 
 @pytest.mark.parametrize("bad", [[1], [1, 2], [1, 2, 3], [1, 2, 3, 4]])
-def test_the_failed_images_of_an_ended_job_get_a_new_turn(database, bad):
+def test_the_failed_images_of_an_ended_job_are_tried_again(database, bad):
     job = jobs.submit(database, [2, 1, 1], fan_in=2)
     with database.write() as connection:
         for image in jobs.rows(connection, Image, job):
@@ -197,7 +197,7 @@ def test_the_failed_images_of_an_ended_job_get_a_new_turn(database, bad):
     assert ended.answer
 
 
-def test_a_job_that_was_cancelled_before_its_root_was_asked_asks_it_at_once(database):
+def test_a_job_cancelled_before_its_root_call_makes_it_when_reopened(database):
     job = jobs.submit(database, [1, 1])
     for leaf in jobs.upload_all(database, job).leaves:
         jobs.finish_node(database, leaf)
@@ -208,7 +208,7 @@ def test_a_job_that_was_cancelled_before_its_root_was_asked_asks_it_at_once(data
     assert jobs.the_job(database, job).status == JobStatus.COMPLETED
 
 
-def test_a_split_tree_is_taken_up_as_it_was_split(database):
+def test_a_split_tree_is_reopened_with_its_splits(database):
     job = jobs.submit(database, [4, 1])
     leaf = jobs.upload_all(database, job).leaves[0]
     images = [image.id for image in jobs.look(database, Image, job)][:4]
@@ -225,7 +225,7 @@ def test_a_split_tree_is_taken_up_as_it_was_split(database):
     assert (ended.status, ended.included) == (JobStatus.COMPLETED, 5)
 
 
-def test_a_deepened_tree_is_taken_up_as_it_is(database):
+def test_a_deepened_tree_is_reopened_unchanged(database):
     job = jobs.submit(database, [1] * 8, fan_in=4)
     leaves = jobs.upload_all(database, job).leaves
     branches = [b for leaf in leaves for b in jobs.finish_node(database, leaf).branches]
@@ -243,7 +243,7 @@ def test_a_deepened_tree_is_taken_up_as_it_is(database):
     assert (ended.status, ended.included) == (JobStatus.COMPLETED, 8)
 
 
-def test_only_an_ended_job_without_a_whole_answer_is_taken_up(database):
+def test_only_an_ended_job_without_a_complete_answer_is_reopened(database):
     job = jobs.submit(database, [1])
     assert reopen(database, job) == (0, Moved())
     jobs.finish_all(database, jobs.upload_all(database, job))

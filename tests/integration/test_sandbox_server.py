@@ -1,4 +1,4 @@
-"""The sandbox as a real process, spoken to by the OpenAI SDK and by raw HTTP."""
+"""The sandbox as a real process, used by the OpenAI SDK and raw HTTP."""
 
 import base64
 import http.client
@@ -43,7 +43,7 @@ def sandbox(process):
 
 @pytest.fixture
 def client(sandbox):
-    """An account nobody used before."""
+    """A new account."""
     key = f"key-{next(KEYS)}"
     with openai.OpenAI(api_key=key, base_url=sandbox.base_url, max_retries=0) as client:
         yield client
@@ -173,7 +173,7 @@ def test_false_citations_name_what_was_never_sent(sandbox, client):
         ("stepfile://file-none", "not found"),
     ],
 )
-def test_an_image_that_cannot_be_had_is_a_400(client, url, words):
+def test_an_image_that_cannot_be_loaded_is_a_400(client, url, words):
     with pytest.raises(openai.BadRequestError, match=words):
         ask(client, image(url), "?")
 
@@ -229,7 +229,9 @@ def test_a_file_of_another_account_is_unknown(sandbox, client):
         ("POST", "/v1/files", "x", "raw", 400, "request_params_invalid"),
     ],
 )
-def test_every_refusal_has_the_envelope_and_no_hint(sandbox, method, path, body, key, status, kind):
+def test_every_refusal_has_the_envelope_and_no_debug_hint(
+    sandbox, method, path, body, key, status, kind
+):
     got, headers, data = raw(sandbox, method, path, body, key)
     error = json.loads(data)["error"]
     assert (got, error["type"]) == (status, kind)
@@ -241,7 +243,7 @@ def test_every_refusal_has_the_envelope_and_no_hint(sandbox, method, path, body,
 # limits
 
 
-def test_a_call_past_the_concurrency_is_refused_until_one_ends(sandbox, client):
+def test_a_call_above_the_concurrency_is_refused_until_one_ends(sandbox, client):
     sandbox.configure(tier="V0", latency_seconds=2.0)
     with ThreadPoolExecutor(8) as pool:
         calls = [pool.submit(ask, client, "hello") for _ in range(8)]
@@ -255,7 +257,7 @@ def test_a_call_past_the_concurrency_is_refused_until_one_ends(sandbox, client):
     assert (stats["max_in_flight"], stats["refused_429"]["concurrency"]) == (6, 3)
 
 
-def test_a_stream_holds_its_place_to_the_end(sandbox, client):
+def test_a_stream_holds_its_slot_to_the_end(sandbox, client):
     sandbox.configure(concurrency=1, latency_per_token_seconds=0.01)
     with ask(client, "hello", stream=True) as stream:
         next(stream)
@@ -266,7 +268,7 @@ def test_a_stream_holds_its_place_to_the_end(sandbox, client):
     assert ask(client, "hello").choices
 
 
-def test_a_client_that_leaves_gives_its_place_back(sandbox, client):
+def test_a_client_that_disconnects_frees_its_slot(sandbox, client):
     sandbox.configure(concurrency=1, latency_seconds=60)
     with pytest.raises(openai.APITimeoutError):
         ask(client, "hello", timeout=0.2)
@@ -275,7 +277,7 @@ def test_a_client_that_leaves_gives_its_place_back(sandbox, client):
     assert sandbox.stats()["abandoned"] == 1
 
 
-def test_requests_past_the_minute_are_refused_in_the_known_words(sandbox, client):
+def test_requests_above_the_rpm_get_the_documented_message(sandbox, client):
     sandbox.configure(rpm=2)
     ask(client, "1")
     ask(client, "2")
@@ -286,7 +288,7 @@ def test_requests_past_the_minute_are_refused_in_the_known_words(sandbox, client
     assert sandbox.stats()["refused_429"]["rpm"] == 1
 
 
-def test_tokens_past_the_minute_are_refused_in_the_known_words(sandbox, client):
+def test_tokens_above_the_tpm_get_the_documented_message(sandbox, client):
     sandbox.configure(tpm=1000)
     used = ask(client, "x" * 3000).usage.total_tokens
     with pytest.raises(
@@ -326,7 +328,7 @@ def test_a_file_is_listed_read_and_deleted(client):
         ({"max_files": 0}, jpeg(), "storage", "exceeds the limit of 0"),
     ],
 )
-def test_a_file_the_store_does_not_take_is_a_400(sandbox, client, changes, data, purpose, words):
+def test_a_file_that_the_store_refuses_is_a_400(sandbox, client, changes, data, purpose, words):
     sandbox.configure(**changes)
     with pytest.raises(openai.BadRequestError, match=words):
         upload(client, data, purpose)
@@ -358,7 +360,7 @@ def test_models_balance_and_token_count_answer(sandbox, client):
 
 
 class OneImage(BaseHTTPRequestHandler):
-    """Serves one JPEG to whoever asks."""
+    """Serves one JPEG for every request."""
 
     def do_GET(self):
         self.send_response(200)
@@ -366,7 +368,7 @@ class OneImage(BaseHTTPRequestHandler):
         self.wfile.write(jpeg("red"))
 
     def log_message(self, *args):
-        """Say nothing."""
+        """Log nothing."""
 
 
 def test_loopback_urls_are_downloaded_when_that_is_allowed(sandbox, client):
@@ -426,7 +428,7 @@ def test_no_choices_is_a_200_with_an_empty_list(sandbox, client):
     assert ask(client, "hello").choices == []
 
 
-def test_a_cut_stream_has_no_done(sandbox):
+def test_a_cut_stream_has_no_done_marker(sandbox):
     sandbox.configure(script=["cut"])
     body = json.dumps(json.loads(HELLO) | {"stream": True})
     with pytest.raises(http.client.IncompleteRead) as caught:
@@ -436,7 +438,7 @@ def test_a_cut_stream_has_no_done(sandbox):
     assert sandbox.stats()["cut"] == 1
 
 
-def test_moderation_meets_the_same_content_every_time(sandbox, client):
+def test_moderation_refuses_the_same_content_every_time(sandbox, client):
     bad, good = jpeg("magenta"), jpeg("green")
     file = upload(client, bad)
     for match in (sha256(bad).hexdigest(), "colour:pink", "forbidden"):
@@ -453,7 +455,7 @@ def test_moderation_meets_the_same_content_every_time(sandbox, client):
     ("switch", "status"),
     [("outage", 503), ("no_balance", 402), ("always_429", 429), ("refuse_keys", 401)],
 )
-def test_a_switch_closes_the_house_and_opens_it_again(sandbox, client, switch, status):
+def test_the_outage_switch_turns_the_endpoint_off_and_on(sandbox, client, switch, status):
     sandbox.configure(**{switch: True})
     with pytest.raises(openai.APIStatusError) as caught:
         ask(client, "hello")
@@ -473,7 +475,7 @@ def test_an_outage_is_counted_and_a_forced_429_names_the_true_limit(sandbox, cli
     assert sandbox.stats()["replies"] == {"503": 1, "429": 1}
 
 
-def test_rates_make_faults_of_that_share(sandbox, client):
+def test_fault_rates_give_that_share_of_faults(sandbox, client):
     sandbox.configure(rates={"503": 0.5}, seed=3)
     outcomes = [raw(sandbox, "POST", CHAT, HELLO)[0] for _ in range(100)]
     assert 30 < outcomes.count(503) < 70
@@ -501,7 +503,7 @@ def test_a_wrong_change_is_refused_and_changes_nothing(sandbox):
 # the ledger
 
 
-def test_the_ledger_knows_what_was_paid_twice(sandbox, client):
+def test_the_ledger_shows_requests_paid_twice(sandbox, client):
     before = len(sandbox.ledger())
     first, second = (upload(client, jpeg()) for _ in range(2))
     for file in (first, second):
@@ -542,7 +544,7 @@ def test_five_hundred_calls_wait_at_once(sandbox):
     assert statuses == {200}
 
 
-def test_it_ends_when_its_parent_is_gone():
+def test_the_sandbox_ends_with_its_parent():
     code = (
         "import os\n"
         "from overstory.sandbox.process import SandboxProcess\n"

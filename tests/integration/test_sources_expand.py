@@ -1,4 +1,4 @@
-"""What people point at becomes the list of images they meant, on a real file system."""
+"""Inputs become the list of images that the user meant, on a real file system."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def code_of(source: Source) -> RefusalCode:
 # --- folders
 
 
-def test_a_folder_gives_its_images_in_the_order_people_count(tmp_path: Path) -> None:
+def test_a_folder_gives_its_images_in_natural_order(tmp_path: Path) -> None:
     put(tmp_path, "img10.jpg", "img2.JPG", "IMG1.jpeg", "b/2.png", "b/10.png", "a/z.webp")
     assert names(tmp_path) == [
         "a/z.webp", "b/2.png", "b/10.png", "IMG1.jpeg", "img2.JPG", "img10.jpg",
@@ -55,17 +55,13 @@ def test_a_folder_gives_its_images_in_the_order_people_count(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("inner", ["closed", "closed/0.jpg", "closed/*.jpg", "closed/a/*/b.jpg"])
-def test_what_nobody_may_look_into_is_told_by_name_and_permission(
-    nobodys: Path, inner: str
-) -> None:
+def test_an_unreadable_folder_is_reported_by_name_and_permission(nobodys: Path, inner: str) -> None:
     with pytest.raises(WrongUsage, match=r"closed.*Permission denied"):
         expand([str(nobodys / inner)], LIMITS)
 
 
 @pytest.mark.parametrize("inner", ["", "*/*.jpg", "**/*.jpg", "**"])
-def test_a_closed_folder_among_others_fails_as_a_file_does_that_nobody_may_read(
-    nobodys: Path, inner: str
-) -> None:
+def test_an_unreadable_subfolder_fails_like_an_unreadable_file(nobodys: Path, inner: str) -> None:
     expansion = expand([str(nobodys / inner)], LIMITS)
     closed = next(s for s in expansion.sources if s.name == "closed/")
     assert "closed/" not in expansion.ignored
@@ -74,7 +70,7 @@ def test_a_closed_folder_among_others_fails_as_a_file_does_that_nobody_may_read(
     assert refused.value.code == RefusalCode.UNREADABLE
 
 
-def test_hidden_files_are_skipped_and_others_are_told(tmp_path: Path) -> None:
+def test_hidden_files_are_skipped_and_other_files_are_reported(tmp_path: Path) -> None:
     put(tmp_path, "a.jpg", ".b.jpg", ".cache/c.jpg", "photo-without-ending")
     put(tmp_path, "notes.txt", "sub/data.csv", data=b"text")
     expansion = expand([str(tmp_path)], LIMITS)
@@ -82,13 +78,13 @@ def test_hidden_files_are_skipped_and_others_are_told(tmp_path: Path) -> None:
     assert expansion.ignored == ["notes.txt", "sub/data.csv"]
 
 
-def test_an_image_ending_is_enough_to_be_counted(tmp_path: Path) -> None:
+def test_a_file_with_an_image_extension_is_counted(tmp_path: Path) -> None:
     put(tmp_path, "broken.jpg", data=b"")
     assert names(tmp_path) == ["broken.jpg"]
 
 
 @pytest.mark.timeout(20)
-def test_folders_that_loop_are_walked_once(tmp_path: Path) -> None:
+def test_folders_in_a_link_loop_are_walked_once(tmp_path: Path) -> None:
     put(tmp_path, "a/b/1.jpg", "c/2.jpg")
     (tmp_path / "a/b/up").symlink_to(tmp_path)
     (tmp_path / "c/again").symlink_to(tmp_path / "a")
@@ -123,12 +119,12 @@ def test_inputs_without_images_are_wrong_usage(tmp_path: Path, parts: tuple[str,
 # --- files and patterns
 
 
-def test_a_named_file_is_submitted_whatever_it_is(tmp_path: Path) -> None:
+def test_a_named_file_is_submitted_even_if_it_is_not_an_image(tmp_path: Path) -> None:
     put(tmp_path, "notes.txt", data=b"text")
     assert names(tmp_path / "notes.txt", tmp_path / "notes.txt") == ["notes.txt", "notes.txt"]
 
 
-def test_a_link_to_nowhere_is_submitted_and_missing(tmp_path: Path) -> None:
+def test_a_broken_link_is_submitted_and_missing(tmp_path: Path) -> None:
     (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere")
     (source,) = expand([str(tmp_path / "gone.jpg")], LIMITS).sources
     assert source.bytes is None
@@ -148,7 +144,7 @@ def test_patterns_reach_deep_and_keep_the_order(
     assert expand(["p/*"], LIMITS).ignored == ["notes.jpg.txt"]
 
 
-def test_a_name_that_looks_like_a_pattern_is_tried_as_it_is(tmp_path: Path) -> None:
+def test_a_name_that_looks_like_a_pattern_is_also_tried_literally(tmp_path: Path) -> None:
     put(tmp_path, "shot[1].jpg", "shot1.jpg", "what?.jpg")
     assert names(tmp_path / "shot[1].jpg") == ["shot[1].jpg"]
     assert names(tmp_path / "what?.jpg") == ["what?.jpg"]
@@ -177,7 +173,7 @@ def test_documents_are_their_pages(tmp_path: Path) -> None:
 # --- names
 
 
-def test_equal_names_are_told_apart_by_their_folders(tmp_path: Path) -> None:
+def test_equal_names_are_shown_with_their_folders(tmp_path: Path) -> None:
     put(tmp_path, "monday/1.jpg", "tuesday/1.jpg", "tuesday/2.jpg")
     assert names(tmp_path / "monday", tmp_path / "tuesday") == [
         "monday/1.jpg", "tuesday/1.jpg", "2.jpg",
@@ -192,7 +188,7 @@ def test_urls_are_named_without_their_secrets() -> None:
 
 
 @pytest.mark.parametrize("name", ["a b.jpg", "图片.jpg", "ünï.jpg", "مرحبا.jpg", "a\u202fb.jpg"])
-def test_names_of_all_scripts_stay_as_they_are(tmp_path: Path, name: str) -> None:
+def test_names_in_all_scripts_are_unchanged(tmp_path: Path, name: str) -> None:
     put(tmp_path, name)
     (source,) = expand([str(tmp_path)], LIMITS).sources
     assert source.name == name
@@ -200,7 +196,7 @@ def test_names_of_all_scripts_stay_as_they_are(tmp_path: Path, name: str) -> Non
 
 
 @linux_only
-def test_names_that_are_no_text_are_shown_and_opened(tmp_path: Path) -> None:
+def test_names_that_are_not_valid_text_are_shown_and_opened(tmp_path: Path) -> None:
     raw = os.fsencode(tmp_path) + b"/caf\xe9\n\x1b[1m%41.jpg"
     Path(os.fsdecode(raw)).write_bytes(JPEG)
     (source,) = expand([str(tmp_path)], LIMITS).sources
@@ -220,14 +216,14 @@ def test_names_that_are_no_text_are_shown_and_opened(tmp_path: Path) -> None:
         ("file:///x.jpg", "give files by path"),
     ],
 )
-def test_a_url_that_nobody_can_fetch_is_refused_before_anything_is_sent(
+def test_a_url_that_cannot_be_fetched_is_refused_before_anything_is_sent(
     wrong: str, said: str
 ) -> None:
     with pytest.raises(WrongUsage, match=said):
         expand([wrong], LIMITS)
 
 
-def test_a_url_is_one_in_capitals_too() -> None:
+def test_a_url_in_capitals_is_also_a_url() -> None:
     (found,) = expand(["HTTPS://U.example/X.jpg?Sig=A:B"], LIMITS).sources
     assert found.location == "https://U.example/X.jpg?Sig=A:B"
 
@@ -244,15 +240,15 @@ def test_every_name_survives_storage(raw: bytes) -> None:
     assert "\n" not in shown
 
 
-def test_turned_text_is_not_shown_turned(tmp_path: Path) -> None:
+def test_right_to_left_overrides_in_names_have_no_effect(tmp_path: Path) -> None:
     put(tmp_path, "a\u202egpj.jpg")
     assert names(tmp_path) == ["a\\u202egpj.jpg"]
 
 
-# --- twins
+# --- duplicates
 
 
-def test_equal_bytes_are_twins_of_the_first(tmp_path: Path) -> None:
+def test_equal_bytes_are_duplicates_of_the_first(tmp_path: Path) -> None:
     put(tmp_path, "1.jpg", "3.jpg", "deep/4.jpg")
     put(tmp_path, "2.jpg", data=JPEG.replace(b"photo", b"PHOTO"))
     put(tmp_path, "5.jpg", data=JPEG + b"!")
@@ -261,7 +257,7 @@ def test_equal_bytes_are_twins_of_the_first(tmp_path: Path) -> None:
     assert content_twins(found) == {2: 0, 4: 0, 5: 3}
 
 
-def test_pages_are_twins_of_the_same_page_of_a_copy_only(tmp_path: Path) -> None:
+def test_a_page_is_a_duplicate_only_of_the_same_page_of_a_copy(tmp_path: Path) -> None:
     pages = [Image.new("L", (40, 40), 9) for _ in range(2)]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
     (tmp_path / "b.tif").write_bytes((tmp_path / "a.tif").read_bytes())
@@ -270,7 +266,7 @@ def test_pages_are_twins_of_the_same_page_of_a_copy_only(tmp_path: Path) -> None
     assert content_twins(found) == {2: 0, 3: 1}
 
 
-def test_only_files_of_one_size_are_looked_into_and_only_those_alike_are_read(
+def test_only_files_of_equal_size_are_sampled_and_only_similar_ones_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     long = JPEG + bytes(5 * duplicates.SAMPLE_BYTES)
@@ -301,7 +297,9 @@ def test_only_files_of_one_size_are_looked_into_and_only_those_alike_are_read(
 
 
 @pytest.mark.parametrize("place", [0, 17 * 1024, 40 * 1024, 63 * 1024])
-def test_files_of_one_size_that_differ_anywhere_are_no_twins(tmp_path: Path, place: int) -> None:
+def test_files_of_equal_size_that_differ_anywhere_are_not_duplicates(
+    tmp_path: Path, place: int
+) -> None:
     data = bytearray(64 * 1024)
     data[:3] = JPEG[:3]
     put(tmp_path, "1.jpg", data=bytes(data))
@@ -310,7 +308,7 @@ def test_files_of_one_size_that_differ_anywhere_are_no_twins(tmp_path: Path, pla
     assert content_twins(expand([str(tmp_path)], LIMITS).sources) == {}
 
 
-def test_a_good_file_is_no_twin_of_one_that_fails(tmp_path: Path) -> None:
+def test_a_good_file_is_not_a_duplicate_of_one_that_fails(tmp_path: Path) -> None:
     put(tmp_path, "given/b.jpg", "given/c.jpg", "elsewhere/a.jpg")
     (tmp_path / "given/a.jpg").symlink_to(tmp_path / "elsewhere/a.jpg")
     found = expand([str(tmp_path / "given")], LIMITS).sources
@@ -319,6 +317,6 @@ def test_a_good_file_is_no_twin_of_one_that_fails(tmp_path: Path) -> None:
     assert content_twins(found) == {}
 
 
-def test_one_url_twice_is_a_twin() -> None:
+def test_the_same_url_twice_is_a_duplicate() -> None:
     found = expand(["https://a.example/x", "https://a.example/y", "https://a.example/x"], LIMITS)
     assert content_twins(found.sources) == {2: 0}

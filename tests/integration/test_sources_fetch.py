@@ -1,4 +1,4 @@
-"""Fetching by URL from real local servers: safe from where URLs lead, capped in size and time."""
+"""Fetching URLs from real local servers: safe targets only, limited size and time."""
 
 from __future__ import annotations
 
@@ -110,12 +110,12 @@ def test_an_image_is_fetched_with_its_host_named(server: Server, tmp_path: Path)
     assert server.seen == [("/a%20b.jpg?x=%C3%BC", f"photos.example:{server.port}")]
 
 
-def test_redirects_are_followed_so_far(server: Server, tmp_path: Path) -> None:
+def test_redirects_are_followed_up_to_a_limit(server: Server, tmp_path: Path) -> None:
     server.answers |= {"/1": leads_to("/2"), "/2": leads_to(server.url("/3")), "/3": gives(JPEG)}
     assert fetch(server.url("/1"), into=tmp_path, rules=OPEN).read_bytes() == JPEG
 
 
-def test_redirects_that_loop_end(server: Server, tmp_path: Path) -> None:
+def test_redirect_loops_end(server: Server, tmp_path: Path) -> None:
     server.answers["/1"] = leads_to("/1")
     assert refused(server.url("/1"), tmp_path).code is RefusalCode.URL_FAILED
     assert len(server.seen) == OPEN.max_redirects + 1
@@ -135,14 +135,14 @@ def test_redirects_that_loop_end(server: Server, tmp_path: Path) -> None:
         (gives(b"", 302), RefusalCode.URL_FAILED),
     ],
 )
-def test_what_is_no_image_is_refused(
+def test_a_response_that_is_not_an_image_is_refused(
     server: Server, tmp_path: Path, answer: Answer, code: RefusalCode
 ) -> None:
     server.answers["/x"] = answer
     assert refused(server.url("/x"), tmp_path).code is code
 
 
-def test_a_dead_end_is_a_failure(tmp_path: Path) -> None:
+def test_an_unreachable_url_is_a_failure(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
     failure = refused(f"http://127.0.0.1:{port}/x", tmp_path)
@@ -152,13 +152,13 @@ def test_a_dead_end_is_a_failure(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "start", [b"", b"HTTP/1.1 200 OK\r\nX: ", b"HTTP/1.1 200 OK\r\n\r\n" + JPEG]
 )
-def test_one_clock_runs_over_slow_answers(tmp_path: Path, start: bytes) -> None:
-    """A server that sends a byte now and then keeps no worker: the clock is the test's."""
+def test_one_deadline_covers_slow_answers(tmp_path: Path, start: bytes) -> None:
+    """A server that sends single bytes slowly does not block a worker; the test sets the clock."""
     now = 0.0
 
     def clock() -> float:
         nonlocal now
-        now += 1.0  # every look at the clock takes a second: 20 reads are too many
+        now += 1.0  # every read of the clock takes a second: 20 reads are too many
         return now
 
     def drip() -> None:
@@ -182,7 +182,7 @@ def test_one_clock_runs_over_slow_answers(tmp_path: Path, start: bytes) -> None:
     assert "longer than 20 s" in failure.reason
 
 
-# --- where a URL may lead
+# --- allowed targets of URLs
 
 
 PRIVATE = [
@@ -195,7 +195,7 @@ PRIVATE = [
 
 
 @pytest.mark.parametrize("address", PRIVATE)
-def test_addresses_inside_are_refused(address: str) -> None:
+def test_private_addresses_are_refused(address: str) -> None:
     with pytest.raises(ImageRefused) as caught:
         check_address(address, "host.example")
     assert caught.value.code is RefusalCode.URL_REFUSED
@@ -204,12 +204,12 @@ def test_addresses_inside_are_refused(address: str) -> None:
 @pytest.mark.parametrize(
     "address", ["93.184.215.14", "2606:2800:21f::1", "64:ff9b::5db8:d70e", "::ffff:93.184.215.14"]
 )
-def test_addresses_outside_are_not(address: str) -> None:
+def test_public_addresses_are_allowed(address: str) -> None:
     check_address(address, "host.example")
 
 
 @given(st.ip_addresses(v=6))
-def test_every_address_has_an_answer(address: object) -> None:
+def test_every_address_is_classified(address: object) -> None:
     with suppress(ImageRefused):
         check_address(str(address), "host.example")
 
@@ -220,11 +220,11 @@ CLOSED = replace(OPEN, allow_private=False)
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "localhost", "2130706433", "0x7f.1", "[::1]", "[::ffff:127.0.0.1]", "0"]
 )
-def test_this_machine_is_never_asked(server: Server, tmp_path: Path, host: str) -> None:
+def test_this_machine_is_never_contacted(server: Server, tmp_path: Path, host: str) -> None:
     server.answers["/x"] = gives(JPEG)
     assert refused(server.url("/x", host), tmp_path, CLOSED).code in (
         RefusalCode.URL_REFUSED,
-        RefusalCode.URL_FAILED,  # a resolver may not know such a name at all
+        RefusalCode.URL_FAILED,  # some resolvers do not know such a name
     )
     assert server.seen == []
 
@@ -256,7 +256,7 @@ def test_a_redirect_to_a_private_address_is_refused(
     assert [path for path, _ in server.seen] == ["/1"]
 
 
-def test_a_name_that_changes_its_mind_is_not_asked_again(
+def test_a_checked_name_is_not_resolved_again(
     server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """DNS rebinding: public when it is checked, private when a careless client connects."""
@@ -300,7 +300,7 @@ def test_a_url_cannot_smuggle_headers(bad: str) -> None:
     assert " " not in hop.path
 
 
-def test_an_allow_list_shuts_out_the_rest() -> None:
+def test_an_allow_list_refuses_all_other_hosts() -> None:
     allowed = ("photos.example", "*.cdn.example")
     for host in ("photos.example", "eu.photos.example", "cdn.example", "a.cdn.example"):
         assert parse(f"https://{host}/x", allowed).host == host

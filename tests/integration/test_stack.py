@@ -1,4 +1,4 @@
-"""The embedded stack as a command starts and leaves it: early, together, and for nothing."""
+"""The embedded stack: early start, shared use, stop, and takeover after a kill."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.waiting import eventually, lives
 from workers.endpoints import Stack, embedded_url, read_stack, stack_file, write_stack
 
 KEY = "a-key-of-somebody"
-"""With a key no sandbox is started; nobody is asked anything here."""
+"""With a key no sandbox is started; no request is sent here."""
 
 
 @pytest.fixture
@@ -50,14 +50,14 @@ def answers(home: Path) -> bool:
     return True
 
 
-def test_what_was_begun_is_what_is_started(embedded: LocalStack, home: Path) -> None:
+def test_start_uses_the_processes_of_begin(embedded: LocalStack, home: Path) -> None:
     embedded.begin()
     assert embedded.start() == embedded.start()
     assert len(launched(embedded)) == 1
     assert answers(home)
 
 
-def test_what_was_begun_and_is_not_wanted_any_more_leaves_nothing(embedded: LocalStack) -> None:
+def test_begin_and_stop_leave_nothing(embedded: LocalStack) -> None:
     embedded.begin()
     embedded.stop()
     embedded.stop()
@@ -65,10 +65,10 @@ def test_what_was_begun_and_is_not_wanted_any_more_leaves_nothing(embedded: Loca
     assert all(process.returncode is not None for process in embedded.shared.launched)
 
 
-def test_a_part_that_does_not_come_up_takes_the_others_with_it(
+def test_if_one_part_does_not_start_the_others_are_stopped(
     embedded: LocalStack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    embedded.settings = load()  # without a key: the sandbox is one of them
+    embedded.settings = load()  # without a key, the sandbox is one of the parts
 
     def fail(self: SharedParts, *_: object) -> None:
         raise ServiceAway("the sandbox did not start")
@@ -83,7 +83,7 @@ def test_a_part_that_does_not_come_up_takes_the_others_with_it(
     assert broker.returncode is not None
 
 
-def test_who_comes_second_joins_and_who_leaves_last_stops_it(
+def test_a_second_command_joins_the_stack_and_the_last_one_stops_it(
     embedded: LocalStack, home: Path
 ) -> None:
     embedded.begin()
@@ -100,7 +100,7 @@ def test_who_comes_second_joins_and_who_leaves_last_stops_it(
     assert broker.wait(10.0) is not None
 
 
-def test_a_command_that_ends_before_it_serves_stops_what_it_had_begun(home: Path) -> None:
+def test_a_command_that_fails_early_stops_the_stack_it_began(home: Path) -> None:
     words = [sys.executable, "-m", "overstory", "run", "nowhere.jpg", "--ask", "What?"]
     environment = os.environ | {"OVERSTORY_API_KEY": KEY}
     ran = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
@@ -133,7 +133,7 @@ cli.main()
 
 @pytest.fixture
 def begun(home: Path) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
-    """Starts a script that brings up a stack of this home, and waits until its broker answers."""
+    """Start a script that starts a stack of this home, and wait until its broker answers."""
     started = []
 
     def start(script: str) -> subprocess.Popen[str]:
@@ -152,7 +152,7 @@ def begun(home: Path) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
 
 
 def usual_broker(home: Path) -> int | None:
-    """The process of whatever Valkey answers where this home's would."""
+    """The pid of the Valkey that answers at this home's socket."""
     server = RedisServer(f"unix://{home / 'run' / 'valkey.sock'}", timeout_seconds=1.0, retries=0)
     try:
         told = server.script("return redis.call('INFO', 'server')")([], [])
@@ -163,7 +163,7 @@ def usual_broker(home: Path) -> int | None:
         server.close()
 
 
-def test_what_a_run_had_started_when_it_was_killed_is_taken_over_and_ended(
+def test_the_stack_of_a_killed_run_is_taken_over_and_ended(
     begun: Callable[[str], subprocess.Popen[str]], embedded: LocalStack, home: Path
 ) -> None:
     begun(STARTING).kill()
@@ -176,7 +176,7 @@ def test_what_a_run_had_started_when_it_was_killed_is_taken_over_and_ended(
     assert read_stack(home) is None
 
 
-def test_a_signal_while_the_job_is_planned_stops_what_was_begun(
+def test_a_signal_during_planning_stops_the_stack(
     begun: Callable[[str], subprocess.Popen[str]], home: Path
 ) -> None:
     command = begun(PLANNING)
@@ -190,7 +190,7 @@ def test_a_signal_while_the_job_is_planned_stops_what_was_begun(
     assert read_stack(home) is None
 
 
-def test_a_broker_that_no_record_names_is_taken_over(embedded: LocalStack, home: Path) -> None:
+def test_a_broker_without_a_stack_file_is_taken_over(embedded: LocalStack, home: Path) -> None:
     embedded.start()
     stack_file(home).unlink()
     second = LocalStack(load(api_key=KEY))
@@ -202,7 +202,7 @@ def test_a_broker_that_no_record_names_is_taken_over(embedded: LocalStack, home:
     assert [stack.broker_pid] == launched(embedded)
 
 
-def test_a_sandbox_whose_address_nobody_learned_gives_way(embedded: LocalStack, home: Path) -> None:
+def test_a_sandbox_without_a_recorded_address_is_replaced(embedded: LocalStack, home: Path) -> None:
     embedded.settings = load()
     ledger = str(home / "logs" / "sandbox.jsonl")
     with subprocess.Popen([sys.executable, "-c", "input()", ledger], stdin=-1) as silent:
@@ -214,7 +214,7 @@ def test_a_sandbox_whose_address_nobody_learned_gives_way(embedded: LocalStack, 
     assert stack.sandbox_url is not None
 
 
-def test_what_nohup_has_ignored_stays_ignored() -> None:
+def test_a_signal_ignored_by_nohup_stays_ignored() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with Interrupts().caught(), ends_cleanly(Console()):
@@ -224,7 +224,7 @@ def test_what_nohup_has_ignored_stays_ignored() -> None:
         signal.signal(signal.SIGHUP, before)
 
 
-def test_what_cannot_be_recorded_does_not_run(tmp_path: Path) -> None:
+def test_a_process_that_cannot_be_recorded_does_not_run(tmp_path: Path) -> None:
     seen = []
 
     def full(pid: int) -> None:
@@ -238,7 +238,9 @@ def test_what_cannot_be_recorded_does_not_run(tmp_path: Path) -> None:
     assert not ran.exists()
 
 
-def test_a_stranger_with_a_recorded_number_is_left_alone(embedded: LocalStack, home: Path) -> None:
+def test_a_foreign_process_with_a_recorded_pid_is_not_killed(
+    embedded: LocalStack, home: Path
+) -> None:
     with subprocess.Popen([sys.executable, "-c", "input() or 'overstory valkey'"], stdin=-1) as one:
         socket = str(home / "run" / "valkey.sock")
         write_stack(home, Stack(socket, one.pid, "http://127.0.0.1:9/v1", one.pid, one.pid))
@@ -249,14 +251,16 @@ def test_a_stranger_with_a_recorded_number_is_left_alone(embedded: LocalStack, h
         one.communicate(b"x\n")
 
 
-def test_the_program_is_the_packages_own_and_found_without_its_client() -> None:
+def test_the_valkey_program_is_found_without_importing_its_client() -> None:
     assert valkey.program() == get_binary_path()
     told = "import sys, overstory.local.shared as e; e.program(); print('valkey' in sys.modules)"
     told = subprocess.check_output([sys.executable, "-c", told], text=True)
     assert told.strip() == "False"
 
 
-def test_a_machine_of_another_name_is_asked_of_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_on_an_unknown_machine_the_package_finds_the_program(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(valkey, "_usual_place", lambda: None)
     assert valkey.program() == get_binary_path()
 

@@ -1,4 +1,4 @@
-"""The first calls of a burst are spread where much is waiting, and only there."""
+"""The first calls of a burst are spread only if much work is waiting."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ def submitted(database, leaves: int, account: str) -> None:
 @pytest.mark.parametrize(
     ("leaves", "calls", "call_seconds", "spread"),
     [
-        (50, 1, 100.0, True),  # ten rounds of five slots wait
-        (49, 1, 100.0, False),  # too little to be worth it
-        (50, 4, 100.0, False),  # the last slot is free: nobody else begins with it
-        (50, 1, 0.0, False),  # nobody knows yet how long a call takes
+        (50, 1, 100.0, True),  # waiting work for ten rounds of five slots
+        (49, 1, 100.0, False),  # too little work
+        (50, 4, 100.0, False),  # only the last slot is free: no other call starts
+        (50, 1, 0.0, False),  # the latency is not known yet
     ],
 )
-def test_a_burst_is_spread_over_a_call_where_much_waits(
+def test_a_burst_is_spread_over_one_call_if_much_work_waits(
     database, leaves, calls, call_seconds, spread
 ):
     account = f"pace-{leaves}-{calls}-{call_seconds}-{database.url}"[:32]
     ready(database, leaves, account)
     mine = services(database, calls, call_seconds, account)
-    assert stagger.wait_seconds(mine, NodeKind.LEAF) == 0.0  # the first of all begins at once
+    assert stagger.wait_seconds(mine, NodeKind.LEAF) == 0.0  # the very first call starts at once
     stagger.admitted(mine)
     seconds = stagger.wait_seconds(mine, NodeKind.LEAF)
     assert 10.0 < seconds <= 20.0 if spread else seconds == 0.0

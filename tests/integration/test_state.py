@@ -1,4 +1,4 @@
-"""The one writer of state: guarded moves, exact fan-in, whatever is replayed, raced or lost."""
+"""The only writer of state: guarded moves and exact fan-in under replays, races and losses."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_failure_replayed_three_times_counts_once(database):
 # --- races
 
 
-def test_racing_children_start_each_parent_exactly_once(database):
+def test_parallel_children_start_each_parent_exactly_once(database):
     job = jobs.submit(database, [1] * 240, fan_in=4)
     leaves = jobs.upload_all(database, job).leaves
     with database.write() as connection:
@@ -92,7 +92,7 @@ def test_racing_children_start_each_parent_exactly_once(database):
     assert {node.status for node in nodes if node.level > 1} == {NodeStatus.WAITING}
 
 
-def test_racing_uploads_start_each_leaf_exactly_once(database):
+def test_parallel_uploads_start_each_leaf_exactly_once(database):
     job = jobs.submit(database, [4] * 30)
     images = [image.id for image in jobs.look(database, Image, job)]
     with database.write() as connection:
@@ -112,12 +112,12 @@ def test_racing_uploads_start_each_leaf_exactly_once(database):
     assert sorted(started) == sorted(node.id for node in nodes if node.kind == "leaf")
 
 
-def test_racing_slices_over_the_same_leaves_all_get_on(database):
+def test_parallel_slices_over_the_same_leaves_all_finish(database):
     job = jobs.submit(database, [40, 40])
     images = [image.id for image in jobs.look(database, Image, job)]
     random.Random(3).shuffle(images)
     with database.write() as connection:
-        for image in images:  # so that rows do not lie in the order of their ids
+        for image in images:  # so that rows are not stored in the order of their ids
             values = {"status": ImageStatus.PREPARED, "lease_token": "t", "lease_until": 1e12}
             connection.execute(update(Image).where(Image.id == image).values(**values))
 
@@ -134,7 +134,7 @@ def test_racing_slices_over_the_same_leaves_all_get_on(database):
 # --- lost leases
 
 
-def test_who_lost_an_images_lease_can_record_nothing(database):
+def test_a_worker_without_an_images_lease_can_record_nothing(database):
     job = jobs.submit(database, [1])
     image, moved = jobs.look(database, Image, job)[0], Moved()
     with database.write() as connection:
@@ -147,7 +147,7 @@ def test_who_lost_an_images_lease_can_record_nothing(database):
     assert moved == Moved()
 
 
-def test_who_lost_a_nodes_lease_can_record_nothing(database):
+def test_a_worker_without_a_nodes_lease_can_record_nothing(database):
     job = jobs.submit(database, [2])
     (leaf,) = jobs.upload_all(database, job).leaves
     lost, moved = jobs.run_node(database, leaf), Moved()
@@ -168,7 +168,7 @@ def test_who_lost_a_nodes_lease_can_record_nothing(database):
     assert moved == Moved()
 
 
-def test_a_postponement_costs_an_attempt_only_where_it_says_so(database):
+def test_a_postponement_costs_an_attempt_only_if_requested(database):
     job = jobs.submit(database, [1])
     (leaf,) = jobs.upload_all(database, job).leaves
     for costs, attempts in [(False, 0), (True, 1), (False, 1), (True, 2)]:
@@ -180,7 +180,7 @@ def test_a_postponement_costs_an_attempt_only_where_it_says_so(database):
 
 @contextmanager
 def statements(database) -> Iterator[list[str]]:
-    """The statements that are run meanwhile."""
+    """The statements that run inside the block."""
     run: list[str] = []
 
     def note(connection, cursor, statement, *rest) -> None:
@@ -192,7 +192,7 @@ def statements(database) -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize("options", [{}, {"min_coverage": 0.1}])
-def test_a_node_fails_in_as_many_statements_however_many_images_are_below(database, options):
+def test_failing_a_node_takes_the_same_statements_for_any_number_of_images(database, options):
     taken = []
     for images in (2, 90):
         job = jobs.submit(database, [images, 20], **options)
@@ -272,7 +272,7 @@ def test_a_branch_whose_notes_are_too_many_gets_a_level_below(database):
 
 
 @pytest.mark.parametrize("leaves", [[4], [4, 1]])
-def test_a_half_that_fails_takes_only_its_own_images(database, leaves):
+def test_a_failed_half_fails_only_its_own_images(database, leaves):
     job = jobs.submit(database, leaves)
     ready = jobs.upload_all(database, job).leaves
     images = [i.id for i in jobs.look(database, Image, job) if i.node_id == ready[0]]
@@ -311,7 +311,7 @@ def test_a_job_without_a_usable_image_fails(database):
     assert (done.failed, done.included) == (3, 0)
 
 
-def test_a_branch_that_fails_takes_the_images_below_it(database):
+def test_a_failed_branch_fails_the_images_below_it(database):
     job, moved = jobs.submit(database, [1] * 4, fan_in=2), Moved()
     leaves = jobs.upload_all(database, job).leaves
     branches = [b for leaf in leaves for b in jobs.finish_node(database, leaf).branches]
@@ -325,7 +325,7 @@ def test_a_branch_that_fails_takes_the_images_below_it(database):
 
 
 @pytest.mark.parametrize("end", ["cancelled", "failed"])
-def test_an_ended_job_skips_what_had_no_turn_and_takes_no_late_answer(database, end):
+def test_an_ended_job_skips_untried_images_and_refuses_late_answers(database, end):
     job, moved = jobs.submit(database, [1, 1]), Moved()
     leaf, late = jobs.upload_all(database, job).leaves
     jobs.finish_node(database, leaf)
@@ -343,7 +343,7 @@ def test_an_ended_job_skips_what_had_no_turn_and_takes_no_late_answer(database, 
     assert (done.included, done.skipped, done.answer) == (1, 1, None)
 
 
-def test_a_file_that_vanished_sends_its_image_back_and_the_leaf_waits(database):
+def test_a_lost_file_sends_its_image_back_and_the_leaf_waits(database):
     job, moved = jobs.submit(database, [3]), Moved()
     (leaf,) = jobs.upload_all(database, job).leaves
     token = jobs.run_node(database, leaf)
@@ -363,7 +363,7 @@ def test_coverage_never_exceeds_what_was_submitted(database):
         connection.execute(update(Job).where(Job.id == job).values(included=2, failed=1))
 
 
-def test_a_job_that_is_paused_while_its_last_call_is_in_flight_ends_when_that_comes_back(database):
+def test_a_job_paused_during_its_last_call_ends_with_the_reply(database):
     job = jobs.submit(database, [2])
     (root,) = jobs.upload_all(database, job).leaves
     token = jobs.run_node(database, root)
@@ -376,7 +376,7 @@ def test_a_job_that_is_paused_while_its_last_call_is_in_flight_ends_when_that_co
 
 
 @pytest.mark.parametrize("asked", [{"fail_fast": True}, {"min_coverage": 0.9}])
-def test_a_job_that_is_paused_ends_by_the_image_that_it_could_not_do_without(database, asked):
+def test_a_paused_job_ends_when_a_required_image_fails(database, asked):
     job = jobs.submit(database, [2, 2], **asked)
     leaf, _ = jobs.upload_all(database, job).leaves
     token, moved = jobs.run_node(database, leaf), Moved()
@@ -398,7 +398,7 @@ def test_a_job_has_one_root(database):
 
 
 class Walk:
-    """One job taken to its end by moves drawn at random, each of them legal."""
+    """One job brought to its end by random legal moves."""
 
     def __init__(self, database, seed: int) -> None:
         self.database = database
@@ -408,7 +408,7 @@ class Walk:
         self.submitted = sum(sizes) + 2
 
     def step(self) -> bool:
-        """One move; False when nothing is left to move."""
+        """Make one move; returns False when no move is left."""
         images = [
             image
             for image in jobs.look(self.database, Image, self.job)
@@ -458,7 +458,7 @@ class Walk:
                 state.node_done(connection, node.id, token, "notes", 0, Moved())
 
     def check(self) -> None:
-        """Every image is in one state, and no countdown is off by anything."""
+        """Every image is in one state, and all countdowns are exact."""
         assert len(jobs.look(self.database, Image, self.job)) == self.submitted
         with self.database.write() as connection:
             assert repair.recount(connection, Moved()) == 0
@@ -481,7 +481,7 @@ def test_every_walk_through_the_states_ends_and_covers_every_image(database, see
     }  # fmt: skip
 
 
-# --- where each image is asked
+# --- answers per image
 
 
 def answered_leaf(database: Database, job: str) -> Moved:
@@ -515,13 +515,13 @@ def test_a_job_that_fails_fast_has_no_answer_without_one_image(database: Databas
     assert (row.status, row.answer) == (JobStatus.FAILED, None)
 
 
-def test_an_object_is_json_alone_whatever_was_left_out(database: Database) -> None:
+def test_an_answer_object_is_pure_json_even_with_missing_images(database: Database) -> None:
     job = jobs.submit(database, [3], schema="{}")
     answered_leaf(database, job)
     assert jobs.the_job(database, job).answer == "[1] red\n[3] blue"
 
 
-def test_a_leaf_that_is_asked_again_forgets_its_answers(database: Database) -> None:
+def test_a_retried_leaf_drops_its_answers(database: Database) -> None:
     job = jobs.submit(database, [3])
     answered_leaf(database, job)
     with database.write() as connection:

@@ -1,4 +1,4 @@
-"""What an image costs in statements and messages over a whole job: bounded, whatever its size.
+"""Statements and messages per image over a complete job are bounded at any size.
 
 The job is whole but for pictures and endpoint (tests.support.one_process).
 """
@@ -32,7 +32,7 @@ def run_whole(job: Whole, folder: Path) -> str:
 
 
 def statements(tmp_path: Path, url: str, images: int) -> tuple[Counter[str], Counter[str]]:
-    """Statements by stage and messages by stage of one job."""
+    """Statements and messages of one job, by stage."""
     with whole(tmp_path / f"home-{images}", url) as job:
         run_whole(job, make_files(tmp_path / f"files-{images}", images))
         return job.statements, job.sent
@@ -40,7 +40,7 @@ def statements(tmp_path: Path, url: str, images: int) -> tuple[Counter[str], Cou
 
 @pytest.fixture(autouse=True)
 def _whole_slices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Slices as long as they may be: their length follows the clock, and a test does not."""
+    """Slices of maximum length, because their usual length depends on measured time."""
     monkeypatch.setattr("core.slice_size.SLICE_SECONDS", 1e9)
 
 
@@ -52,7 +52,7 @@ def counted(
     return small, statements(tmp_path, empty_url, LARGE)
 
 
-def test_statements_and_messages_an_image_are_few_and_do_not_grow_with_the_job(
+def test_statements_and_messages_per_image_do_not_grow_with_the_job(
     counted: tuple[tuple[Counter[str], Counter[str]], tuple[Counter[str], Counter[str]]],
 ) -> None:
     (small, _), (large, messages) = counted
@@ -68,13 +68,13 @@ def test_planning_writes_all_images_at_once(tmp_path: Path, empty_url: str) -> N
         first = job.statements["submit"]
         job.submit(make_files(tmp_path / "more", 2 * SMALL))
         leaves = 2 * SMALL // 60 - SMALL // 60
-        assert job.statements["submit"] - 2 * first == leaves  # a node each, and nothing an image
+        assert job.statements["submit"] - 2 * first == leaves  # one per node, none per image
 
 
-def test_whoever_waits_touches_the_database_as_often_for_many_images_as_for_few(
+def test_waiting_uses_the_same_number_of_statements_for_many_images(
     tmp_path: Path, empty_url: str
 ) -> None:
-    """The reconciler's second and the command's look: the same statements at any size."""
+    """The reconciler's round and the command's poll use the same statements at any size."""
     counts = set()
     for images in (SMALL, LARGE):
         with whole(tmp_path / f"home-{images}", empty_url) as job:

@@ -1,4 +1,4 @@
-"""What a model or a person wrote cannot give orders to somebody's terminal."""
+"""Text from models and users cannot send control sequences to a terminal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support import jobs, shell
 SPELL = "\x1b]0;owned\x07\x1b[31mred\x9b2J\r\nsecond\tline\u202e"
 TOLD = "\\x1b]0;owned\\x07\\x1b[31mred\\x9b2J"
 ORDERS = re.compile(r"\x1b(?!\[[?\d;]*[mhlAK])|\x1b\[31m|[\x07\x9b\u202e]")
-"""What no line of ours sends: it shows colours, and redraws itself."""
+"""Control characters that our lines never send; our own output uses colours and redraws."""
 COMMANDS = [
     ["show", "JOB"], ["jobs"], ["tree", "JOB"], ["images", "JOB"], ["watch", "JOB"],
     ["export", "JOB", "--format", "csv"], ["show", SPELL],
@@ -35,12 +35,12 @@ for words in json.loads(sys.argv[1]):
         main()
     print("=====", flush=True)
 """
-"""One process for all commands: starting it is nearly all it takes."""
+"""One process for all commands, because start-up takes most of the time."""
 
 
 @pytest.fixture
 def job(own: Database) -> str:
-    """An ended job whose every text is a spell."""
+    """An ended job whose texts all contain control sequences."""
     name = jobs.submit(own)
     with own.write() as connection:
         state.job_failed(connection, name, SPELL, state.Moved())
@@ -53,7 +53,7 @@ def job(own: Database) -> str:
 
 
 def on_a_terminal(*commands: list[str]) -> list[str]:
-    """What a terminal is sent by each command, lines as they were written."""
+    """The terminal output of each command, by line."""
     ours, theirs = pty.openpty()
     words = [sys.executable, "-c", EACH, json.dumps(commands)]
     shown = {**os.environ, "TERM": "xterm", "COLUMNS": "150"}
@@ -69,11 +69,11 @@ def on_a_terminal(*commands: list[str]) -> list[str]:
 def _read(descriptor: int) -> bytes:
     try:
         return os.read(descriptor, 65_536)
-    except OSError:  # nobody writes any more
+    except OSError:  # no writer is left
         return b""
 
 
-def test_no_text_of_others_gives_orders_to_a_terminal(job: str) -> None:
+def test_no_foreign_text_sends_control_sequences_to_a_terminal(job: str) -> None:
     commands = [[word.replace("JOB", job) for word in words] for words in COMMANDS]
     seen = on_a_terminal(*commands)
     assert len(seen) == len(COMMANDS)
@@ -83,5 +83,5 @@ def test_no_text_of_others_gives_orders_to_a_terminal(job: str) -> None:
     assert f"{TOLD}\nsecond\tline\\u202e\n" in seen[0]  # an answer keeps its lines and tabs
 
 
-def test_a_pipe_gets_the_answer_as_it_is(job: str) -> None:
+def test_a_pipe_gets_the_unchanged_answer(job: str) -> None:
     assert SPELL in shell.say("show", job).stdout

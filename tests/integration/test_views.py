@@ -108,14 +108,14 @@ def ask(database: Database, sql: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("recipe", QUERIES, ids=lambda recipe: recipe.name)
-def test_a_query_of_the_cookbook_finds_what_it_says(told: Database, recipe: Recipe) -> None:
+def test_a_query_of_the_cookbook_returns_what_it_describes(told: Database, recipe: Recipe) -> None:
     if recipe.kind not in ("", told.engine.dialect.name):
-        return  # its twin for the other database is beside it
+        return  # the version for the other database is next to it
     found = ask(told, recipe.sql)
     assert bool(found) is not any(words in recipe.sql for words in EMPTY_IS_RIGHT)
 
 
-def test_times_are_times(told: Database) -> None:
+def test_times_have_the_time_type(told: Database) -> None:
     row = ask(told, "SELECT created_at, seconds FROM v_jobs")[0]
     expected = "2026-09-21 14:13:20.250"
     if isinstance(row["created_at"], datetime):
@@ -127,7 +127,7 @@ def test_times_are_times(told: Database) -> None:
 
 
 def test_views_count_the_requests_that_the_command_counts(told: Database) -> None:
-    """Those that were sent: not what failed before a byte left, nor what is still under way."""
+    """Sent requests only: not those that failed before the first byte or are still in flight."""
     ends = [("failed", None), ("failed", 503), ("started", None), ("refused", 400)]
     with told.write() as connection:
         for key, (status, code) in enumerate(ends, 3):
@@ -141,7 +141,7 @@ def test_views_count_the_requests_that_the_command_counts(told: Database) -> Non
     assert found == [{"requests": counted, "settled": 1, "refused": 1, "failed": 3}]
 
 
-def test_a_day_counts_an_image_once_however_many_notes_are_read_of_it(
+def test_a_day_counts_an_image_once_for_any_number_of_notes_about_it(
     tmp_path: Path, empty_url: str
 ) -> None:
     with whole(tmp_path / "home", empty_url, images_per_request=4, context_tokens=4096) as job:

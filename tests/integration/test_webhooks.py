@@ -1,4 +1,4 @@
-"""Webhooks: a receiver is told of a job's end, signed, once, again after failures, never inside."""
+"""Webhooks: signed, sent once, retried after failures, never to private addresses."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ NEW = "whsec_OTg3NjU0MzIxMDk4NzY1NDMyMTA5ODc2"
 
 @dataclass
 class Receiver:
-    """Another app: it verifies what it gets and answers as told."""
+    """Another app: verifies requests and answers as configured."""
 
     url: str = ""
     status: int = 204
@@ -83,7 +83,7 @@ def services(database: Database) -> Iterator[Services]:
         **given,
     )
     made = build_services(settings, make_app(settings))
-    made.send = lambda stage, **shown: None  # no broker here
+    made.send = lambda stage, **shown: None  # no broker in this test
     yield made
     made.database.dispose()
 
@@ -96,7 +96,7 @@ def notifier(services: Services) -> Notifier:
 
 
 def told_of(database: Database, url: str) -> str:
-    """A job whose end ``url`` is to be told of."""
+    """A job whose end is reported to ``url``."""
     job = jobs.submit(database, [2])
     with database.write() as connection:
         deliveries.open_delivery(connection, job, url)
@@ -118,7 +118,7 @@ def make_due(database: Database) -> None:
         connection.execute(update(Delivery).values(due_at=0.0))
 
 
-def test_an_end_is_told_once_and_verifies(
+def test_an_end_is_delivered_once_and_verifies(
     notifier: Notifier, database: Database, receiver: Receiver
 ) -> None:
     job = told_of(database, receiver.url)
@@ -133,12 +133,12 @@ def test_an_end_is_told_once_and_verifies(
     assert (row(database).status, row(database).http_status) == ("delivered", 204)
 
 
-def test_a_failure_is_tried_again_under_the_same_id(
+def test_a_failed_delivery_is_retried_with_the_same_id(
     notifier: Notifier, database: Database, receiver: Receiver
 ) -> None:
     end(database, told_of(database, receiver.url))
     receiver.status = 500
-    assert (notifier.tick(), notifier.tick()) == (1, 0)  # it waits for its turn
+    assert (notifier.tick(), notifier.tick()) == (1, 0)  # it waits until it is due
     assert row(database).error == "500 Internal Server Error: as told"
     assert row(database).due_at > 0
     receiver.status = 200
@@ -149,7 +149,7 @@ def test_a_failure_is_tried_again_under_the_same_id(
 
 
 @pytest.mark.parametrize(("status", "attempts"), [(500, 3), (301, 3), (410, 1)])
-def test_a_receiver_that_refuses_is_given_up(
+def test_a_refusing_receiver_is_given_up(
     notifier: Notifier, database: Database, receiver: Receiver, status: int, attempts: int
 ) -> None:
     end(database, told_of(database, receiver.url))
@@ -160,7 +160,7 @@ def test_a_receiver_that_refuses_is_given_up(
     assert (row(database).status, len(receiver.got)) == ("failed", attempts)
 
 
-def test_a_job_that_ends_anew_is_told_anew(
+def test_a_job_that_ends_again_is_delivered_again(
     notifier: Notifier, database: Database, receiver: Receiver
 ) -> None:
     job = told_of(database, receiver.url)
@@ -175,7 +175,7 @@ def test_a_job_that_ends_anew_is_told_anew(
 
 
 @pytest.mark.parametrize("ends_again", [False, True])
-def test_a_job_that_was_taken_up_before_it_was_its_turn_is_told_of_its_next_end(
+def test_a_job_reopened_before_delivery_is_delivered_at_its_next_end(
     notifier: Notifier,
     database: Database,
     receiver: Receiver,
@@ -205,7 +205,7 @@ def test_a_job_that_was_taken_up_before_it_was_its_turn_is_told_of_its_next_end(
     assert row(database).attempts == 1
 
 
-def test_two_notifiers_tell_once(
+def test_two_notifiers_deliver_once(
     notifier: Notifier, database: Database, receiver: Receiver
 ) -> None:
     for _ in range(6):
@@ -215,7 +215,7 @@ def test_two_notifiers_tell_once(
     assert len(set(receiver.ids)) == len(receiver.ids) == 6
 
 
-def test_an_end_that_cannot_be_told_does_not_keep_the_others_from_it(
+def test_an_undeliverable_webhook_does_not_block_the_others(
     notifier: Notifier, database: Database, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhooks, "TICK_SECONDS", 0.01)
@@ -236,26 +236,26 @@ def test_an_end_that_cannot_be_told_does_not_keep_the_others_from_it(
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.7", "169.254.169.254", "::1"])
-def test_a_name_may_not_lead_inside(address: str) -> None:
+def test_a_name_with_a_private_address_is_refused(address: str) -> None:
     messenger = Messenger(NEW, resolve=lambda host, port: [address])
     answer = messenger.post("http://inside.example/x", "msg_1", "{}", at=_now())
     assert not answer.taken
     assert "not a public address" in str(answer.error)
 
 
-def test_an_unreachable_receiver_is_told_in_words() -> None:
+def test_an_unreachable_receiver_gives_a_readable_reason() -> None:
     messenger = Messenger(NEW, hosts=("127.0.0.1",))
     answer = messenger.post("http://127.0.0.1:1/x", "msg_1", "{}", at=_now())
     assert (answer.status, "refused" in str(answer.error)) == (None, True)
 
 
-def test_a_submission_asks_for_it(services: Services, make_images: Any) -> None:
+def test_a_submission_can_request_a_webhook(services: Services, make_images: Any) -> None:
     given = {"images": [str(make_images(2))], "ask": "?", "webhook": "https://shop.example/hook"}
     submit(services, parse_spec(given))
     assert row(services.database).url == "https://shop.example/hook"
 
 
-def test_nothing_is_sent_unsigned(services: Services, make_images: Any) -> None:
+def test_unsigned_webhooks_are_never_sent(services: Services, make_images: Any) -> None:
     services.settings = services.settings.model_copy(update={"webhook_secret": None})
     assert messenger_of(services) is None
     given = {"images": [str(make_images(2))], "ask": "?", "webhook": "https://shop.example/hook"}
@@ -271,7 +271,7 @@ def _now() -> Any:
     return datetime.now(UTC)
 
 
-def test_a_receiver_that_drips_its_reply_is_given_up_in_time():
+def test_a_receiver_with_a_slow_reply_is_given_up_in_time():
     """One deadline covers the whole exchange, so one slow receiver cannot hold up the others."""
 
     def drip() -> None:

@@ -1,4 +1,4 @@
-"""Migrations and models say the same, up, down, and from two processes at once."""
+"""Migrations match the models: up, down, and from two processes at once."""
 
 from __future__ import annotations
 
@@ -41,20 +41,20 @@ def tables(database: Database) -> set[str]:
     return set(inspect(database.engine).get_table_names()) - {"alembic_version"}
 
 
-def test_the_models_are_what_the_migrations_make(database):
+def test_the_models_match_the_migrated_schema(database):
     assert differences(database) == []
     assert migrations.is_current(database)
     assert tables(database) >= CONTRACT
 
 
-def test_the_newest_revision_is_told_without_alembic():
+def test_the_newest_revision_is_known_without_alembic():
     scripts = ScriptDirectory.from_config(migrations.configuration("sqlite://"))
     assert migrations.newest() == scripts.get_current_head()
     told = "import migrations, sys; migrations.newest(); print('alembic' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", told], text=True).strip() == "False"
 
 
-def test_a_new_file_is_made_of_what_the_migrations_make(home):
+def test_a_new_sqlite_file_has_the_migrated_schema(home):
     assert snapshot.SCRIPT.read_text("utf-8") == snapshot.taken(), "make schema"
 
 
@@ -70,7 +70,7 @@ def test_a_new_file_needs_no_alembic(home):
     database.dispose()
 
 
-def test_step_by_step_comes_to_the_same(empty):
+def test_migrating_step_by_step_gives_the_same_schema(empty):
     migrations.migrate(empty.url)
     assert migrations.is_current(empty)
     assert differences(empty) == []
@@ -84,7 +84,7 @@ def test_a_database_of_an_older_release_is_migrated(empty):
     assert differences(empty) == []
 
 
-def test_an_empty_database_is_brought_up_and_a_current_one_is_left_alone(empty):
+def test_an_empty_database_is_migrated_and_a_current_one_is_unchanged(empty):
     assert not migrations.is_current(empty)
     migrations.upgrade(empty.url)
     job = jobs.submit(empty, [1])
@@ -93,7 +93,7 @@ def test_an_empty_database_is_brought_up_and_a_current_one_is_left_alone(empty):
     assert jobs.the_job(empty, job).status == "running"
 
 
-def test_down_to_nothing_and_up_again(empty):
+def test_all_migrations_can_be_undone_and_redone(empty):
     migrations.upgrade(empty.url)
     command.downgrade(migrations.configuration(empty.url), "base")
     assert tables(empty) == set()
@@ -102,7 +102,7 @@ def test_down_to_nothing_and_up_again(empty):
     assert differences(empty) == []
 
 
-def test_each_migration_can_be_taken_back_and_done_again(empty):
+def test_each_migration_can_be_undone_and_redone(empty):
     script = ScriptDirectory.from_config(migrations.configuration(empty.url))
     for revision in reversed([r.revision for r in script.walk_revisions()]):
         migrations.upgrade(empty.url, revision)
@@ -111,7 +111,7 @@ def test_each_migration_can_be_taken_back_and_done_again(empty):
     assert differences(empty) == []
 
 
-def test_calls_of_branches_come_to_have_shown_no_image(empty):
+def test_the_migration_sets_the_images_of_branch_calls_to_zero(empty):
     migrations.upgrade(empty.url)
     job = jobs.submit(empty, [2, 1])
     jobs.finish_all(empty, jobs.upload_all(empty, job))
@@ -129,14 +129,14 @@ def test_calls_of_branches_come_to_have_shown_no_image(empty):
         assert sorted(shown.values()) == [1, 2]
 
 
-def test_there_is_one_line_of_numbered_migrations(home):
+def test_migrations_are_numbered_and_linear(home):
     script = ScriptDirectory.from_config(migrations.configuration("sqlite://"))
     revisions = [revision.revision for revision in script.walk_revisions()]
     assert len(script.get_heads()) == 1
     assert sorted(revisions) == [f"{n:04}" for n in range(1, len(revisions) + 1)]
 
 
-def test_processes_that_migrate_at_once_all_succeed(empty):
+def test_parallel_migrations_all_succeed(empty):
     words = [sys.executable, "-c", "import sys, migrations; migrations.upgrade(sys.argv[1])"]
     running = [
         subprocess.Popen([*words, empty.url], stderr=subprocess.PIPE, text=True) for _ in range(3)
@@ -146,6 +146,6 @@ def test_processes_that_migrate_at_once_all_succeed(empty):
     assert differences(empty) == []
 
 
-def test_a_database_that_is_away_is_told_in_our_words(home):
+def test_an_unavailable_database_raises_service_away(home):
     with pytest.raises(ServiceAway, match="database"):
         migrations.upgrade("postgresql+psycopg://nobody@127.0.0.1:1/none")

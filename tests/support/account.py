@@ -1,6 +1,6 @@
-"""An account at work in threads: every stage and the reconciler, the stand-in as the provider.
+"""A working account in threads: every stage and the reconciler, with the sandbox as provider.
 
-All parts are real but Celery: threads ask for work instead of messages.
+All parts are real except Celery: threads poll for work instead of receiving messages.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ UPLOADERS = 8
 
 
 on_one_database = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-"""For what takes its time at the limiter, whichever database there is."""
+"""For tests that depend on the limiter's timing, with any database."""
 
 
 def make_services(settings: Settings) -> Services:
-    """A worker's services, but for the messages."""
+    """A worker's services without messages."""
     services = build_services(settings, make_app(settings))
     services.send = lambda stage, **shown: None
     services.queued = lambda stage: 1_000_000
@@ -52,7 +52,7 @@ def make_services(settings: Settings) -> Services:
 
 @dataclass
 class Account:
-    """One account at work: submit jobs, see what became of them."""
+    """One working account: submit jobs and read their results."""
 
     services: Services
     house: SandboxProcess
@@ -131,7 +131,7 @@ def open_account(
     home: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Callable[..., Account]]:
-    """``open_account(files_max=20)`` is an account at work, with a key of its own."""
+    """``open_account(files_max=20)`` opens a working account with its own key."""
     monkeypatch.setattr(reconciler, "PROBE_SECONDS", 0.2)
     monkeypatch.setattr(reconciler, "TIDY_SECONDS", 0.2)
     (home / "blobs").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Planned jobs in a real database, and their rows as tests look at them."""
+"""Planned jobs in a real database, and helpers to read their rows."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def submit(
     weight: float = 1.0,
     **options: Any,
 ) -> str:
-    """A job with that many images a leaf, and duplicates of the first; its id."""
+    """Insert a job with these images per leaf, and duplicates of the first; returns its id."""
     name = f"job{next(NUMBERS)}"
     images = [
         NewImage(f"{leaf}-{n}.jpg", f"/{leaf}-{n}.jpg", None, None, 1, None, leaf)
@@ -83,7 +83,7 @@ def fail_image(
 
 
 def upload_all(database: Database, job: str) -> Moved:
-    """Every image of the job through preprocess and upload."""
+    """Take every image of the job through preprocess and upload."""
     moved = Moved()
     with database.write() as connection:
         for row in rows(connection, Image, job):
@@ -95,7 +95,7 @@ def upload_all(database: Database, job: str) -> Moved:
 
 
 def hold(connection: Any, table: Any, row_id: int, token: str | None = None) -> str:
-    """Lease a row to ``token`` without waiting for its turn."""
+    """Lease a row to ``token`` out of turn."""
     token = token or f"held-{row_id}"
     values = {"lease_token": token, "lease_until": 1e12}
     connection.execute(update(table).where(table.id == row_id).values(**values))
@@ -103,14 +103,14 @@ def hold(connection: Any, table: Any, row_id: int, token: str | None = None) -> 
 
 
 def expire(database: Database, table: Any) -> None:
-    """Whoever holds a row of the table is gone."""
+    """Expire all leases of the table, as if their workers were lost."""
     with database.write() as connection:
         held = table.lease_token.is_not(None)
         connection.execute(update(table).where(held).values(lease_until=0.0))
 
 
 def run_node(database: Database, node_id: int) -> str:
-    """Claim a ready node, whatever its turn; the lease's token."""
+    """Claim a ready node out of turn; returns the lease's token."""
     taken = lease()
     with database.write() as connection:
         job = connection.execute(select(Node.job_id).where(Node.id == node_id)).scalar_one()
@@ -129,7 +129,7 @@ def finish_node(database: Database, node_id: int) -> Moved:
 
 
 def finish_all(database: Database, moved: Moved) -> None:
-    """Answer whatever is ready, until nothing is."""
+    """Answer ready nodes until none is left."""
     waiting = [*moved.leaves, *moved.branches]
     while waiting:
         after = finish_node(database, waiting.pop(0))
@@ -137,7 +137,7 @@ def finish_all(database: Database, moved: Moved) -> None:
 
 
 def rows(connection: Any, table: Any, job: str) -> list[Any]:
-    """All rows of a job in one of the tables, oldest first."""
+    """A job's rows in a table, oldest first."""
     found = select(table.__table__).where(table.job_id == job).order_by(table.id)
     return list(connection.execute(found).all())
 
@@ -176,6 +176,6 @@ def covered(database: Database, job: str) -> dict[str, int]:
 
 
 def at_once(work: Callable[[Any], Any], items: Iterable[Any], threads: int = 8) -> list[Any]:
-    """``work`` on every item by that many threads; what each came to, in order."""
+    """Run ``work`` on every item in parallel threads; returns the results in order."""
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(work, items))

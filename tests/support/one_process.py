@@ -1,8 +1,7 @@
-"""A whole job in one process, all parts real but the pictures and the endpoint.
+"""A complete job in one process; only pictures, endpoint and limiter are fakes.
 
-Files of a few bytes stand for pictures, a fixed line for every note, and an account without limits
-for the limiter: what is left is ours (planning, claims, records, fan-in, ledger), and it can be
-counted and timed at any size.
+Pictures are files of a few bytes, every note is the same line, and the account has no limits. What
+remains is our own work (planning, claims, records, fan-in, ledger), measurable at any size.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class Open:
 
 
 class Endpoint:
-    """Stores nothing and says a line."""
+    """Stores nothing; answers every request with the same line."""
 
     def __init__(self) -> None:
         self.uploads = 0
@@ -65,7 +64,7 @@ class Endpoint:
 
 
 class Shelf:
-    """Holds one blob for all."""
+    """A blob store that returns the same blob for every key."""
 
     def put(self, sha256: str, data: bytes) -> None:
         return None
@@ -85,7 +84,7 @@ class Shelf:
 
 @dataclass
 class Whole:
-    """A home, its services, and the SQL statements of everything that is done with them."""
+    """Services over one home, with counts of their SQL statements and messages per stage."""
 
     services: Services
     statements: Counter[str] = field(default_factory=Counter)  # by stage
@@ -97,7 +96,7 @@ class Whole:
         return submit.submit(self.services, JobSpec(images=[str(folder)], ask="What?")).job_id
 
     def step(self) -> bool:
-        """One slice or call of each stage; False when nothing is left to do."""
+        """Run one slice or call of each stage. Returns False when no work is left."""
         busy = False
         for name, work in STAGES.items():
             self.stage = name
@@ -109,10 +108,10 @@ class Whole:
 
 
 def _prepared(services: Services, images: Sequence[ImageWork]) -> list[Outcome[PreparedImage]]:
-    return [Done(_made(image)) for image in images]
+    return [Done(_fake(image)) for image in images]
 
 
-def _made(image: ImageWork) -> PreparedImage:
+def _fake(image: ImageWork) -> PreparedImage:
     sha256 = hashlib.sha256(f"{image.job_id}/{image.position}".encode()).hexdigest()
     return PreparedImage(sha256, sha256, "image/jpeg", 728, 546, 60_000, 171, None)
 
@@ -128,13 +127,13 @@ STAGES: dict[str, Any] = {
 
 @contextmanager
 def whole(home: Path, url: str | None = None, **settings: Any) -> Iterator[Whole]:
-    """A migrated database at ``url`` (a new SQLite file in ``home``) and services over it."""
+    """Services over a migrated database at ``url`` (default: a new SQLite file in ``home``)."""
     home.mkdir(parents=True, exist_ok=True)
     chosen = load(home=home, api_key=KEY, files_max=10**9, **settings)
     database = Database(url or f"sqlite:///{home / 'overstory.db'}")
     migrations.upgrade(database.url)
     endpoint, limiter = Endpoint(), Open()
-    made = Whole(
+    job = Whole(
         Services(
             settings=chosen,
             database=database,
@@ -144,23 +143,23 @@ def whole(home: Path, url: str | None = None, **settings: Any) -> Iterator[Whole
             spool=Spool(home / "spool"),
             leases=LeaseKeeper(database, limiter, 600.0, 600.0),  # type: ignore[arg-type]
             account="account",
-            send=lambda stage, **shown: made.sent.update([stage]),
+            send=lambda stage, **shown: job.sent.update([stage]),
             queued=lambda stage: 0,
         )
     )
 
     @event.listens_for(database.engine, "before_cursor_execute")
     def _count(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
-        made.statements[made.stage] += 1
+        job.statements[job.stage] += 1
 
     try:
-        yield made
+        yield job
     finally:
-        made.close()
+        job.close()
 
 
 def make_files(folder: Path, count: int) -> Path:
-    """``count`` files that pass for JPEGs until somebody decodes them."""
+    """``count`` files that start like a JPEG but cannot be decoded."""
     folder.mkdir(parents=True)
     for number in range(1, count + 1):
         (folder / f"{number:06d}.jpg").write_bytes(b"\xff\xd8\xff" + str(number).encode())

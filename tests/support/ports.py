@@ -1,8 +1,8 @@
-"""Ports that stay free until a server of ours listens on them.
+"""Ports that stay free until our server listens on them.
 
-A server is told its port before it starts, and takes seconds to listen. Meanwhile the system gives
-any port of its own range to whoever connects to anything, so ours lie below that range; and a port
-is locked while the process that was given it lives, so that no run beside it gets the same.
+A server gets its port before it starts, and needs seconds until it listens. Meanwhile the system
+may give any port of its ephemeral range to an outgoing connection, so our ports lie below that
+range. A process locks its ports as long as it lives, so parallel runs never share one.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from itertools import count
 from pathlib import Path
 
 FIRST, LAST = 15_000, 30_000
-"""Below where Linux (32768) and macOS (49152) begin to give ports to whoever connects."""
-_looked_at = count(os.getpid() * 100)  # runs that begin together look in different places
+"""Below the ephemeral ranges of Linux (from 32768) and macOS (from 49152)."""
+_looked_at = count(os.getpid() * 100)  # parallel runs start their search at different ports
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 on which nobody listens, given to nobody else while this process lives.
+    """A port of 127.0.0.1 that is not in use, reserved while this process lives.
 
-    Raises OSError when there is none.
+    Raises OSError when every port is taken.
     """
     for _ in range(FIRST, LAST):
         port = FIRST + next(_looked_at) % (LAST - FIRST)
@@ -34,7 +34,7 @@ def free_port() -> int:
 
 @functools.cache
 def _locks() -> int:
-    """A file of which one byte stands for each port; locks on it end with the process."""
+    """A lock file with one byte for each port; the locks end with the process."""
     path = Path(tempfile.gettempdir()) / f"overstory-ports-{os.getuid()}"
     return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 

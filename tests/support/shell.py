@@ -1,4 +1,4 @@
-"""Commands in processes of their own, over the state folder of the test."""
+"""Run commands in separate processes over the test's state folder."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 
 def say(*words: str) -> subprocess.CompletedProcess[str]:
-    """A command to its end; line ends are as it wrote them."""
+    """Run a command to its end; line ends are kept."""
     done = subprocess.run([sys.executable, "-m", "overstory", *words], capture_output=True)
     return subprocess.CompletedProcess(
         words, done.returncode, done.stdout.decode(), done.stderr.decode()

@@ -1,4 +1,4 @@
-"""``overstory account`` where the server that keeps the limits is away."""
+"""``overstory account`` when the limiter's server does not answer."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def services(**settings: str) -> Any:
 
 
 @pytest.mark.parametrize("name", ["broker_url", "limiter_url"])
-def test_a_server_of_ones_own_that_is_away_is_told(name: str) -> None:
+def test_an_unreachable_limiter_server_is_reported(name: str) -> None:
     with pytest.raises(ServiceAway, match=f"correct OVERSTORY_{name.upper()}"):
         account._state(services(**{name: "redis://127.0.0.1:1/0"}))
 

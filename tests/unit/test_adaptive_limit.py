@@ -1,4 +1,4 @@
-"""The gauge's decisions as tables of values."""
+"""The adaptive limit's decisions as tables of values."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ def after(*refusals: Refusal) -> AdaptiveLimit:
     [
         (refusal(named=50), 50, 50),  # the lower limit itself
         (refusal(named=0), 1, 1),
-        (refusal(named=100), 70, 100),  # our own limit: somebody else spends too, or calls bunched
+        (refusal(named=100), 70, 100),  # our own limit: others spend too, or a burst
         (refusal(named=200), 70, 100),
         (refusal(named=None), 70, 100),
-        (refusal(used=60), 42, 100),  # cut what is used, not what is allowed
-        (refusal(used=0), 7, 100),  # but a lone call's bad luck not to nothing
+        (refusal(used=60), 42, 100),  # cut from the used amount, not from the allowed one
+        (refusal(used=0), 7, 100),  # but not to zero for one call
     ],
 )
-def test_a_refusal_cuts_to_what_it_names_or_to_a_share_of_what_is_used(
+def test_a_refusal_cuts_to_the_named_limit_or_to_a_share_of_the_use(
     said: Refusal, limit: int, ceiling: int
 ) -> None:
     gauge = after(said)
@@ -75,9 +75,9 @@ def test_a_refusal_cuts_to_what_it_names_or_to_a_share_of_what_is_used(
 @pytest.mark.parametrize(
     ("admitted", "now", "cut_again"),
     [
-        (999.9, 1_003, False),  # sent before the cut: the same cause
+        (999.9, 1_003, False),  # sent before the cut: same cause
         (1_000.1, 1_003, True),
-        (None, 1_000.5, False),  # unknown: by time alone
+        (None, 1_000.5, False),  # send time unknown: decided by time alone
         (None, 1_001.5, True),
     ],
 )
@@ -94,18 +94,18 @@ def test_repeated_refusals_end_at_one() -> None:
 @pytest.mark.parametrize(
     ("seconds", "limit"), [(0, 70), (1, 70), (61, 80), (121, 90), (181, 100), (9_999, 100)]
 )
-def test_an_unnamed_cut_is_back_after_three_windows(seconds: float, limit: int) -> None:
+def test_an_unnamed_cut_is_restored_after_three_windows(seconds: float, limit: int) -> None:
     assert effective(after(refusal()), 100, 1_000 + seconds) == limit
 
 
 @pytest.mark.parametrize(
     ("seconds", "limit"), [(0, 50), (300, 50), (311, 50), (312, 51), (360, 55), (900, 100)]
 )
-def test_a_named_limit_is_left_alone_five_windows_then_felt_for(seconds: float, limit: int) -> None:
+def test_a_named_limit_is_kept_five_windows_then_probed(seconds: float, limit: int) -> None:
     assert effective(after(refusal(named=50)), 100, 1_000 + seconds) == limit
 
 
-def test_a_named_limit_that_holds_is_felt_for_ever_more_rarely() -> None:
+def test_a_named_limit_that_holds_is_probed_more_and_more_rarely() -> None:
     gauge, pauses = after(refusal(named=50)), []
     for _ in range(6):
         pauses.append(gauge.probe_after / 60)
@@ -120,7 +120,7 @@ def after_one_more(gauge: AdaptiveLimit, said: Refusal) -> AdaptiveLimit:
     return again
 
 
-def test_a_named_limit_that_moved_starts_afresh() -> None:
+def test_a_changed_named_limit_resets_the_probing() -> None:
     gauge = after_one_more(after(refusal(named=50)), refusal(named=30, admitted=1_400, now=1_401))
     assert (gauge.ceiling, gauge.probe_after) == (30, 300)
 
@@ -132,7 +132,7 @@ def test_an_unnamed_refusal_keeps_the_named_ceiling() -> None:
 
 
 def test_a_limit_halved_without_notice_costs_under_one_call_in_a_hundred() -> None:
-    """100 calls a minute configured, 50 in truth, for ten hours: a 429 each time it feels up."""
+    """100 calls per minute configured, 50 really allowed, for ten hours: a 429 at each probe."""
     gauge, sent, refused = after(refusal(named=50)), 0.0, 1
     for second in range(1_001, 37_000):
         sent += 50 / 60
@@ -142,7 +142,7 @@ def test_a_limit_halved_without_notice_costs_under_one_call_in_a_hundred() -> No
     assert refused / sent < 0.01
 
 
-def test_a_raised_configuration_lifts_the_line_only_as_it_grows() -> None:
+def test_the_effective_limit_is_at_most_the_configured_one() -> None:
     assert effective(None, 100, 0) == 100
     assert effective(after(refusal(named=50)), 10, 1_000) == 10
 
@@ -161,12 +161,12 @@ def test_the_cool_down_is_the_providers_or_a_sixtieth_of_a_window(
     ("kind", "named", "blame"),
     [(UNKNOWN, 200, (CONCURRENCY, None)), (RPM, 10, (RPM, 10)), (TPM, None, (TPM, None))],
 )
-def test_an_unknown_kind_is_answered_by_fewer_calls_in_flight(
+def test_an_unknown_kind_of_429_reduces_the_concurrency(
     kind: LimitKind, named: int | None, blame: tuple[LimitKind, int | None]
 ) -> None:
     assert blamed(kind, named) == blame
 
 
-def test_a_gauge_is_a_plain_value() -> None:
+def test_an_adaptive_limit_is_a_plain_value() -> None:
     gauge = after(refusal())
     assert AdaptiveLimit(**dataclasses.asdict(gauge)) == gauge

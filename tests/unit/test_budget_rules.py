@@ -1,4 +1,4 @@
-"""A budget as a function of values: what still fits, and what a person is told."""
+"""Budgets as pure functions: what still fits, and the messages."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ from core.settings import load
         (3.0, 0.0, 0.0, Room.NONE),
     ],
 )
-def test_a_call_goes_only_while_all_that_may_still_be_paid_fits(spent, held, most, room):
+def test_a_call_is_sent_only_if_all_possible_costs_fit(spent, held, most, room):
     assert room_for(2.0, Money(spent, held), most) == room
 
 
-def test_the_most_a_call_may_cost_counts_nothing_as_cached():
+def test_the_highest_cost_of_a_call_assumes_no_cached_tokens():
     assert most_cost(Price("USD", 1.0, 0.0, 10.0), 1_000_000, 100_000) == 2.0
 
 
-def test_enough_leaves_room_for_the_last_call():
+def test_a_sufficient_budget_leaves_room_for_the_last_call():
     assert enough(1.0, 0.5, Rest(1, 0.1)) == pytest.approx(1.5)
     assert enough(1.0, 0.5, Rest(11, 0.1)) == pytest.approx(1.0 + 10 * 0.11 + 0.5)
-    assert enough(0.0, 0.5, Rest(2, 0.0)) >= 1.0  # nothing paid yet: what is feared counts
+    assert enough(0.0, 0.5, Rest(2, 0.0)) >= 1.0  # nothing paid yet: the estimate counts
 
 
-def test_the_reason_says_what_was_spent_what_is_missing_and_how_to_go_on():
+def test_the_reason_names_spent_and_missing_money_and_how_to_continue():
     said = reason("abc", 2.0, Money(1.9, 0.05), 0.1, Rest(3, 0.02), "USD")
     assert said.startswith("budget: 1.9500 of 2.00 USD is spent; 3 calls are left")
     assert "up to 0.1000" in said
@@ -64,17 +64,17 @@ def test_the_reason_says_what_was_spent_what_is_missing_and_how_to_go_on():
 
 
 @pytest.mark.parametrize(("money", "said"), [(2.0, "2.00"), (0.015, "0.0150"), (0.0005, "0.0005")])
-def test_money_is_told_in_cents_where_cents_tell_it(money, said):
+def test_money_is_shown_in_cents_when_cents_are_precise_enough(money, said):
     assert plain(money) == said
 
 
-# --- prices of one's own
+# --- custom prices
 
 
 OWN = {"as_of": "2026-11-20", "models": {"mine": {"prompt": 1.0, "completion": 2.0}}}
 
 
-def test_a_list_of_prices_is_read_inline_or_from_a_file(tmp_path):
+def test_a_price_list_is_read_inline_or_from_a_file(tmp_path):
     file = tmp_path / "prices.json"
     file.write_text(json.dumps(OWN))
     for given in (json.dumps(OWN), str(file)):
@@ -88,7 +88,7 @@ def test_a_list_of_prices_is_read_inline_or_from_a_file(tmp_path):
         assert settings.price_of("other") == Price("USD", 0.0, 0.0, 0.0)
 
 
-def test_the_environment_names_the_list(monkeypatch):
+def test_the_environment_sets_the_price_list(monkeypatch):
     monkeypatch.setenv("OVERSTORY_PRICES", json.dumps(OWN | {"currency": "EUR"}))
     assert load().price_of("mine").currency == "EUR"
 
@@ -103,12 +103,12 @@ def test_the_environment_names_the_list(monkeypatch):
         ("{", "OVERSTORY_PRICES"),
     ],
 )
-def test_a_wrong_list_is_refused_by_name(given, named):
+def test_a_wrong_price_list_is_refused_by_name(given, named):
     with pytest.raises(WrongUsage, match="OVERSTORY_PRICES") as refused:
         load(prices=given)
     assert named in str(refused.value)
 
 
-def test_an_example_stands_in_the_refusal():
+def test_the_refusal_shows_an_example():
     with pytest.raises(WrongUsage, match="for example"):
         parse_prices("[]")

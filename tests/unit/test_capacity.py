@@ -1,4 +1,4 @@
-"""Budgets: what a request may hold, by the limit that binds, for each model."""
+"""Budgets: how much a request may hold, for each limit and model."""
 
 from __future__ import annotations
 
@@ -57,18 +57,18 @@ def test_the_fan_in_follows_from_the_context(model, fan_in):
         ({"context_tokens": 8_000}, 60, 8_000),
     ],
 )
-def test_settings_come_before_the_profile(given, items, context):
+def test_settings_take_precedence_over_the_profile(given, items, context):
     shape = capacity_of("step-3.7-flash", "stepfun", "?", **given)
     assert (shape.leaf.items, shape.context_tokens) == (items, context)
 
 
-def test_a_question_takes_its_room_and_the_longest_still_leaves_some():
+def test_a_question_reduces_the_room_and_the_longest_one_leaves_some():
     short, long = (capacity_of("step-3.7-flash", "stepfun", "?" * n) for n in (1, 10_001))
     assert short.leaf.tokens - long.leaf.tokens == 5_000
     assert capacity_of("step-1o-turbo-vision", "stepfun", "?" * 100_000).leaf.tokens >= 1_000
 
 
-def test_an_answer_that_fell_short_gets_twice_the_room():
+def test_a_cut_answer_gets_twice_the_room():
     shape = capacity_of("step-3.7-flash", "stepfun", "?")
     assert shape.leaf_max_tokens(10, 1) == 2 * shape.leaf_max_tokens(10)
 
@@ -100,7 +100,7 @@ def test_an_image_is_expected_to_be_no_larger_than_its_file(source, detail, expe
         ("step-1o-turbo-vision", 72, 52),
     ],
 )
-def test_a_leaf_asks_for_no_more_answers_than_one_reply_holds(model, tokens, images):
+def test_a_leaf_has_no_more_images_than_answers_fit_one_reply(model, tokens, images):
     shape = capacity_of(model, "stepfun", "?", tokens_an_image=tokens)
     assert shape.leaf.items == images
     assert shape.leaf.tokens + shape.leaf_max_tokens(images) <= shape.context_tokens

@@ -1,4 +1,4 @@
-"""Citations: what counts as one, what is taken out, and what text cannot be made to do."""
+"""Citations: what counts as one, what is removed, and resistance to hostile text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from core.text.citations import RANGE_MAX, check, cited_numbers, format_numbers,
         ("[1;2; 9-11]", [1, 2, 9, 10, 11]),
         ("[ 4 ]", [4]),
         ("[7-7]", [7]),
-        ("[7-3]", [7, 3]),  # no range, so two numbers: each is checked
+        ("[7-3]", [7, 3]),  # not a range, so two numbers: each is checked
         ("猫[2]と犬[3]。", [2, 3]),
         ("[٣]", [3]),  # digits of any script are numbers
         ("[a], [1a], [], [1.5], [-3], (3), 3]", []),
@@ -51,7 +51,7 @@ def test_numbers_in_square_brackets_are_citations(text, numbers):
         ("Version [1.5] of it", "Version [1.5] of it", (), 0),
     ],
 )
-def test_what_cites_unknown_numbers_alone_goes(text, kept, cited, refused):
+def test_citations_of_only_unknown_numbers_are_removed(text, kept, cited, refused):
     checked = check(text, {1, 2, 3})
     assert (checked.text, checked.cited, checked.refused) == (kept, cited, refused)
 
@@ -65,11 +65,11 @@ def test_what_cites_unknown_numbers_alone_goes(text, kept, cited, refused):
         ("[1, 9]", {1: 5}, "[5]"),
         ("gone [9].", {1: 5}, "gone."),
         ("all is [9] gone [8] [9].", {1: 5}, "all is gone."),
-        ("[2] [1]", {1: 2, 2: 1}, "[1] [2]"),  # at once, not one after the other
+        ("[2] [1]", {1: 2, 2: 1}, "[1] [2]"),  # all replaced in one pass
         ("[1]", {1: 1}, "[1]"),
     ],
 )
-def test_numbers_of_a_request_become_positions_of_the_job(text, numbers, translated):
+def test_request_numbers_become_job_positions(text, numbers, translated):
     assert translate(text, numbers) == translated
 
 
@@ -82,7 +82,7 @@ def test_runs_are_shortened(numbers, text):
 
 
 @given(st.sets(st.integers(1, 500), min_size=1))
-def test_what_is_formatted_reads_back(numbers):
+def test_formatted_citations_can_be_parsed_again(numbers):
     assert set(cited_numbers(format_numbers(numbers))) == numbers
 
 
@@ -103,7 +103,7 @@ WORDS = st.lists(
 @example("[[9] 9]")
 @example("[9[1]]")
 @example("[ [9]8]. x")
-def test_no_text_is_left_citing_what_is_not_known(text):
+def test_no_citation_of_an_unknown_number_remains(text):
     known = {1, 2, 3}
     checked = check(text, known)
     assert set(cited_numbers(checked.text)) <= known
@@ -111,7 +111,7 @@ def test_no_text_is_left_citing_what_is_not_known(text):
 
 
 @given(WORDS)
-def test_text_that_cites_known_numbers_only_is_left_as_it_is(text):
+def test_text_with_only_known_citations_is_unchanged(text):
     checked = check(text, range(1000))
     if not checked.refused:
         assert checked.text == text
@@ -124,5 +124,5 @@ def test_text_that_cites_known_numbers_only_is_left_as_it_is(text):
      * 20_000 + "]", "[1-100000] " * 1_000],
     ids=["brackets", "open", "lists", "one list", "spaces", "ranges", "a set that is not there"],
 )  # fmt: skip
-def test_hostile_text_is_read_in_no_time(text):
+def test_hostile_text_is_parsed_fast(text):
     check(text, {1})

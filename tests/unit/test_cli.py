@@ -1,4 +1,4 @@
-"""The entry point: what is no bug of ours ends in one line."""
+"""The entry point: errors that are not our bugs end in one line."""
 
 from __future__ import annotations
 

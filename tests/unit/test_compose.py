@@ -1,4 +1,4 @@
-"""docker-compose.yml, Dockerfile and .env.example hold what the service promises."""
+"""docker-compose.yml, Dockerfile and .env.example keep the service's promises."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SERVICES = compose.services(EXAMPLE)
 OURS = [name for name, s in SERVICES.items() if s.raw["image"].startswith("overstory:")]
 LASTING = [name for name in SERVICES if name != "migrate"]
 NOT_HANDED_ON = {
-    "accelerator",  # needs packages that the image has not
-    "limit_window_seconds",  # for benchmarks alone
-    # what the file decides itself: processes, threads, ports, and grace periods that fit them
+    "accelerator",  # needs packages that are not in the image
+    "limit_window_seconds",  # only for benchmarks
+    # set by the file itself: processes, threads, ports, and the matching grace periods
     *("cpu_workers", "infer_processes", "upload_threads", "metrics_host", "metrics_port"),
     *("read_timeout_seconds", "child_memory_kib", "soft_shutdown_seconds"),
-    # how the processes of one version take turns
+    # timing that all processes of one version share
     *("lease_seconds", "slot_seconds", "slice_images", "gate_wait_seconds"),
 }
 """Settings without a place in docker-compose.yml."""
@@ -65,7 +65,7 @@ def test_our_settings_exist() -> None:
     assert {name.removeprefix("OVERSTORY_").lower() for name in names} <= set(Settings.model_fields)
 
 
-def test_every_setting_reaches_the_service_or_is_known_not_to() -> None:
+def test_every_setting_reaches_the_service_or_is_listed_as_unplaced() -> None:
     handed_on = set(compose.load()["x-environment"])
     known = {f"OVERSTORY_{name.upper()}" for name in Settings.model_fields}
     assert known - handed_on == {f"OVERSTORY_{name.upper()}" for name in NOT_HANDED_ON}
@@ -81,7 +81,7 @@ def test_a_lasting_service_is_watched_limited_and_stopped_gracefully(name: str) 
 
 
 @pytest.mark.parametrize("name", list(SERVICES))
-def test_ports_are_published_on_the_loopback_alone(name: str) -> None:
+def test_ports_are_published_only_on_the_loopback(name: str) -> None:
     for port in SERVICES[name].raw.get("ports", []):
         assert port.startswith("127.0.0.1:")
 
@@ -98,7 +98,7 @@ def test_no_container_can_gain_rights(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", list(SERVICES))
-def test_what_is_mounted_is_there(name: str) -> None:
+def test_mounted_files_exist(name: str) -> None:
     for volume in SERVICES[name].raw.get("volumes", []):
         source = volume.split(":")[0]
         if source.startswith("./deploy"):
@@ -127,7 +127,7 @@ def test_a_full_preprocess_worker_fits_its_memory() -> None:
 
 
 @pytest.mark.parametrize("name", OURS)
-def test_our_containers_have_no_rights_to_spare(name: str) -> None:
+def test_our_containers_have_only_the_rights_they_need(name: str) -> None:
     raw = SERVICES[name].raw
     assert raw["read_only"] is True
     assert raw["cap_drop"] == ["ALL"]

@@ -1,4 +1,4 @@
-"""The documents' links lead somewhere: files, headings, and every page to the reader."""
+"""Links in the documents lead to existing files and headings; every page is in the menu."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def words(page: Path) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    """What a heading is called in a link, as GitHub and Markdown's toc have it."""
+    """A heading's anchor, as GitHub and Markdown's toc build it."""
     names = (re.sub(r"[^\w\- ]", "", heading.lower()) for heading in HEADING.findall(words(page)))
     return {name.strip().replace(" ", "-") for name in names}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_link_inside_leads_somewhere(page: Path) -> None:
+def test_every_internal_link_has_a_target(page: Path) -> None:
     for match in LINK.finditer(words(page)):
         target = match[1] or match[2]
         if "://" in target:
@@ -54,7 +54,7 @@ def test_every_link_inside_leads_somewhere(page: Path) -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_file_that_is_named_is_there(page: Path) -> None:
+def test_every_named_file_exists(page: Path) -> None:
     missing = [name for name in NAMED.findall(words(page)) if not (ROOT / name).exists()]
     assert missing == []
 
@@ -71,8 +71,8 @@ def test_the_page_on_prompts_names_every_text_and_placeholder() -> None:
         assert all(f"`${placeholder}`" in row for placeholder in placeholders(name))
 
 
-def test_workers_started_by_hand_are_told_apart() -> None:
-    """Without names Celery calls all of a machine ``celery@host``, and monitors see one node."""
+def test_documented_worker_commands_set_distinct_names() -> None:
+    """Without names Celery calls all workers of a machine ``celery@host``: monitors see one."""
     started = re.findall(r"^ +celery .* worker .*", (ROOT / "README.md").read_text("utf-8"), re.M)
     names = [re.findall(r"-n (\w+@%h)", line) for line in started]
     assert len(names) > 1
@@ -87,7 +87,7 @@ def test_no_sample_blocks_in_get(page: Path) -> None:
     assert not [sample for sample in samples if ".get(timeout" in sample]
 
 
-def test_the_picture_of_the_tree_is_small_sound_and_made_for_both_modes() -> None:
+def test_the_tree_picture_is_small_valid_svg_and_has_both_colour_modes() -> None:
     picture = DOCS / "tree.svg"
     ElementTree.parse(picture)
     assert picture.stat().st_size < 10_000

@@ -1,4 +1,4 @@
-"""What the doctor makes of what it sees; nothing is started, nobody is asked."""
+"""The doctor's findings; no process is started and no network is used."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ QUEUES = {"submit", "preprocess", "upload", "infer", "aggregate"}
 
 
 def examined(monkeypatch: pytest.MonkeyPatch, **environment: str) -> Context:
-    """A context with these variables and none besides."""
+    """A context with only these environment variables."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     return Context.examine(environment)
@@ -61,7 +61,7 @@ def test_a_misspelt_variable_is_named_with_its_nearest_setting(name: str, said: 
     "name",
     ["OVERSTORY_TIER", "overstory_tier", "STEPFUN_API_KEY", "OVERSTORY_PARENT_PID", "PATH"],
 )
-def test_a_known_variable_is_no_typing_error(name: str) -> None:
+def test_a_known_variable_is_not_a_typing_error(name: str) -> None:
     assert list(configuration.unknown_names([name])) == []
 
 
@@ -128,7 +128,7 @@ def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
     ("url", "wrong"),
     [
         ("redis://:ab/cd+e@host:6379/0", True),
-        ("redis://:12/cd@host:6379/0", False),  # a host with a port, as far as anybody can tell
+        ("redis://:12/cd@host:6379/0", False),  # looks like a host with a port
         ("postgresql://u:p@ss/w@host/x", True),
         ("postgresql://u:p%2Fw@host/x", False),
         ("redis://:odd@word@host/0", False),
@@ -137,12 +137,12 @@ def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
         ("sqlite:////home/me@work/a.db", False),
     ],
 )
-def test_a_password_that_its_url_cuts_short_is_noticed(url: str, wrong: bool) -> None:
+def test_an_unescaped_password_in_a_url_is_detected(url: str, wrong: bool) -> None:
     assert (urls.wrong_password(url) is not None) is wrong
 
 
 @pytest.mark.parametrize("check", [parts.broker, parts.database])
-def test_a_password_that_is_cut_short_is_told_and_neither_part_is_shown(
+def test_an_unescaped_password_is_reported_and_no_part_of_it_is_shown(
     monkeypatch: pytest.MonkeyPatch, check: Any
 ) -> None:
     context = examined(
@@ -200,7 +200,7 @@ def test_a_check_that_raises_is_a_failure_like_any_other(
         (WrongUsage("OVERSTORY_BASE_URL must be"), "must be"),
     ],
 )
-def test_an_endpoint_of_no_use_says_why(
+def test_an_unusable_endpoint_gives_the_reason(
     monkeypatch: pytest.MonkeyPatch, error: OverstoryError, word: str
 ) -> None:
     monkeypatch.setattr(endpoint, "resolves", lambda host: True)
@@ -211,7 +211,7 @@ def test_an_endpoint_of_no_use_says_why(
     assert finding.do
 
 
-def test_an_unknown_name_is_told_from_a_silent_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_host_differs_from_a_silent_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoint, "resolves", lambda host: False)
     finding = endpoint.unreachable(ProviderDown("ConnectError: -2", False), URL)
     assert finding is not None
@@ -222,7 +222,7 @@ LIMITED = SlowDown(LimitKind.RPM, 100, "rpm limit")
 
 
 @pytest.mark.parametrize("error", [KeyRefused(), AccountPaused(), LIMITED])
-def test_an_endpoint_that_minds_the_key_was_reached(error: OverstoryError) -> None:
+def test_an_endpoint_that_refuses_the_key_counts_as_reached(error: OverstoryError) -> None:
     assert endpoint.unreachable(error, URL) is None
 
 
@@ -237,7 +237,7 @@ def test_an_endpoint_that_minds_the_key_was_reached(error: OverstoryError) -> No
         (LIMITED, True, Level.OK, "at its limit"),
     ],
 )
-def test_the_key_by_what_the_endpoint_says(
+def test_the_key_check_follows_the_endpoints_reply(
     answer: Any, has_key: bool, level: Level, word: str
 ) -> None:
     finding = endpoint.key_finding(answer, has_key, "USD")
@@ -245,7 +245,7 @@ def test_the_key_by_what_the_endpoint_says(
     assert (finding.level, word in finding.says) == (level, True)
 
 
-def test_the_key_of_an_endpoint_that_is_away_is_not_judged() -> None:
+def test_the_key_is_not_checked_when_the_endpoint_does_not_answer() -> None:
     assert endpoint.key_finding(ProviderDown("away", False), True, "USD") is None
 
 
@@ -259,7 +259,7 @@ def test_the_key_of_an_endpoint_that_is_away_is_not_judged() -> None:
         ("https://api.stepfun.ai/v1", "sk-1234", False),
     ],
 )
-def test_a_key_in_the_clear_is_noticed(base_url: str, key: str | None, expected: bool) -> None:
+def test_a_key_sent_without_tls_is_reported(base_url: str, key: str | None, expected: bool) -> None:
     assert endpoint.in_the_clear(load(base_url=base_url, api_key=key)) is expected
 
 
@@ -284,7 +284,7 @@ def test_a_key_in_the_clear_is_noticed(base_url: str, key: str | None, expected:
         ),
     ],
 )
-def test_the_model_by_what_the_endpoint_lists(
+def test_the_model_check_follows_the_endpoints_list(
     settings: dict[str, Any], listed: list[str], level: Level, word: str
 ) -> None:
     finding = endpoint.model_finding(load(**settings), listed)
@@ -303,7 +303,7 @@ def test_an_empty_balance_is_a_warning(left: float | None, level: Level) -> None
     assert endpoint.balance_finding(left, "USD").level == level
 
 
-def test_without_a_key_the_sandbox_is_a_warning_and_the_rest_is_left_out(
+def test_without_a_key_the_sandbox_is_a_warning_and_endpoint_checks_are_skipped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     context = examined(monkeypatch)
@@ -312,7 +312,7 @@ def test_without_a_key_the_sandbox_is_a_warning_and_the_rest_is_left_out(
     assert [check(context) for check in rest] == [None] * 4
 
 
-def test_no_sandbox_comes_with_a_broker_of_ones_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_external_broker_has_no_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
     context = examined(monkeypatch, OVERSTORY_BROKER_URL="redis://127.0.0.1:1/0")
     assert endpoint.endpoint(context).level == Level.FAILED
 
@@ -324,7 +324,7 @@ def test_no_sandbox_comes_with_a_broker_of_ones_own(monkeypatch: pytest.MonkeyPa
     ("revision", "level"),
     [("0002", Level.OK), ("0001", Level.WARNING), (None, Level.WARNING), ("0009", Level.FAILED)],
 )
-def test_a_database_by_its_revision(revision: str | None, level: Level) -> None:
+def test_the_database_check_follows_its_revision(revision: str | None, level: Level) -> None:
     assert parts.standing("sqlite", revision, ["0002", "0001"]).level == level
 
 
@@ -338,12 +338,12 @@ def test_a_database_by_its_revision(revision: str | None, level: Level) -> None:
         ({}, True, Level.WARNING),
     ],
 )
-def test_every_queue_needs_somebody(taken: Any, embedded: bool, level: Level) -> None:
+def test_every_queue_needs_a_worker(taken: Any, embedded: bool, level: Level) -> None:
     assert parts.manned(taken, embedded, len(taken)).level == level
 
 
 def answering(*queues: str) -> list[dict[str, list[dict[str, str]]]]:
-    """What one worker answers, and the next, all of one name."""
+    """Replies of several workers that share one name."""
     return [{"celery@x": [{"name": name} for name in words.split(",")]} for words in queues]
 
 
@@ -354,7 +354,7 @@ def answering(*queues: str) -> list[dict[str, list[dict[str, str]]]]:
         (answering("submit,upload", "infer,aggregate"), Level.FAILED, "nobody takes from prep"),
     ],
 )
-def test_workers_of_one_name_are_each_heard_and_told_to_have_their_own(
+def test_workers_with_one_name_are_all_counted_and_asked_to_use_own_names(
     monkeypatch: pytest.MonkeyPatch, answers: Any, level: Level, word: str
 ) -> None:
     context = examined(monkeypatch, OVERSTORY_BROKER_URL="redis://127.0.0.1:1/0")
@@ -389,14 +389,12 @@ def test_a_paused_account_is_a_warning_with_its_reason() -> None:
     assert (finding.level, finding.says) == (Level.WARNING, "calls are paused: no balance")
 
 
-def test_what_429s_have_taught_is_told() -> None:
+def test_limits_learned_from_429s_are_shown() -> None:
     assert parts.paused_or_ok(account_state(), "5 calls").details == ()
     assert "concurrency=3" in parts.paused_or_ok(account_state(learned=3), "5 calls").details[0]
 
 
-def test_a_database_that_is_not_there_yet_is_not_made(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_missing_database_is_not_created(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     context = examined(monkeypatch, OVERSTORY_HOME=str(tmp_path / "home"))
     assert parts.database(context).level == Level.OK
     assert machine.home(context).level == Level.OK
@@ -404,7 +402,7 @@ def test_a_database_that_is_not_there_yet_is_not_made(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_database_that_the_first_run_cannot_make_fails(
+def test_a_database_that_the_first_run_cannot_create_fails(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -430,7 +428,7 @@ LONG = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
         (" ", Level.FAILED),
     ],
 )
-def test_a_webhook_secret_by_what_it_can_sign(
+def test_the_webhook_secret_must_be_able_to_sign(
     monkeypatch: pytest.MonkeyPatch, secret: str, level: Level
 ) -> None:
     finding = configuration.webhooks(examined(monkeypatch, OVERSTORY_WEBHOOK_SECRET=secret))
@@ -448,7 +446,7 @@ def test_a_state_folder_below_a_file_fails(monkeypatch: pytest.MonkeyPatch, tmp_
     assert machine.home(context).level == Level.FAILED
 
 
-def test_a_state_folder_that_is_closed_to_us_fails(nobodys: Path) -> None:
+def test_a_state_folder_without_access_fails(nobodys: Path) -> None:
     context = Context.examine({}, nobodys / "closed" / "home")
     for check in (machine.home, machine.sqlite, parts.database):
         finding = checks.made(Check("check", check), context)
@@ -474,7 +472,9 @@ def test_a_full_disk_fails_before_a_run_does(
     ("version", "level"),
     [("3.31.1", Level.FAILED), ("3.46.0", Level.WARNING), ("3.50.7", Level.OK)],
 )
-def test_sqlite_by_its_version(monkeypatch: pytest.MonkeyPatch, version: str, level: Level) -> None:
+def test_the_sqlite_check_follows_its_version(
+    monkeypatch: pytest.MonkeyPatch, version: str, level: Level
+) -> None:
     module = type("Module", (), {"sqlite_version": version, "__name__": "sqlite3.dbapi2"})
     monkeypatch.setattr(machine, "sqlite_module", lambda: module)
     finding = machine.sqlite(examined(monkeypatch))
@@ -487,7 +487,7 @@ def test_sqlite_does_not_matter_to_postgresql(monkeypatch: pytest.MonkeyPatch) -
     assert machine.sqlite(context) is None
 
 
-def test_a_container_with_fewer_cores_than_its_machine_is_told_which_setting_helps(
+def test_fewer_cores_than_the_machine_names_the_setting_to_change(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 64)
@@ -507,11 +507,11 @@ def test_a_missing_library_fails(monkeypatch: pytest.MonkeyPatch) -> None:
 # --- how it is shown
 
 
-def test_a_pipe_gets_words_and_no_signs() -> None:
+def test_a_pipe_gets_words_instead_of_symbols() -> None:
     lines = command.plain("key", warning("odd", "mend it", "detail"))
     assert [" ".join(line.split()) for line in lines] == ["warning key odd", "detail", "> mend it"]
 
 
-def test_the_last_line_counts() -> None:
+def test_the_last_line_has_the_counts() -> None:
     findings = [ok("a"), ok("b"), warning("c", "d"), failed("e", "f")]
     assert command.summary(findings) == "2 ok, 1 warning, 1 failed"

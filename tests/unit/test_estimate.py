@@ -1,4 +1,4 @@
-"""What a job will take, as a function of values."""
+"""The estimate of a job, as a pure function."""
 
 from __future__ import annotations
 
@@ -85,11 +85,11 @@ def test_past_calls_correct_the_guess_for_each_kind() -> None:
         (5, 6, 5_000_001, "tpm"),
     ],
 )
-def test_the_limit_that_takes_longest_decides(leaves, requests, tokens, binds) -> None:
+def test_the_slowest_limit_decides(leaves, requests, tokens, binds) -> None:
     seconds, found = time_at(LIMITS, leaves, requests, 1, tokens, Habit(call_seconds=10.0))
     assert found == binds
     assert seconds >= 20.0
 
 
-def test_calls_take_turns_at_the_concurrency() -> None:
+def test_calls_wait_for_the_concurrency_limit() -> None:
     assert time_at(LIMITS, 11, 11, 0, 1, Habit(call_seconds=10.0)) == (30.0, "concurrency")

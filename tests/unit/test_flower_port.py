@@ -1,4 +1,4 @@
-"""Which port the dashboard of ``overstory up`` gets."""
+"""The port of the dashboard of ``overstory up``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from overstory.commands.service import up
 from overstory.local.supervisor import Supervisor, flower_port
 
 
-def test_a_port_that_was_asked_for_and_is_taken_is_refused_before_anything_starts(
+def test_a_requested_port_in_use_is_refused_before_anything_starts(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(Supervisor, "_start_postgres", lambda _: pytest.fail("something started"))
@@ -23,13 +23,13 @@ def test_a_port_that_was_asked_for_and_is_taken_is_refused_before_anything_start
             Supervisor(load(), with_postgres=True, flower_port=port, any_port=False).run()
 
 
-def test_another_port_is_given_where_nobody_asked_for_one() -> None:
+def test_another_port_is_used_when_none_was_requested() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert flower_port(port, any_port=True) not in (0, port)
 
 
-def test_a_number_that_is_no_port_is_wrong_usage() -> None:
+def test_an_invalid_port_number_is_wrong_usage() -> None:
     done = CliRunner().invoke(up, ["--flower-port", "99999"])
     assert done.exit_code == 2
     assert "99999 is not in the range" in done.output

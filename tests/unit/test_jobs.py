@@ -1,4 +1,4 @@
-"""Jobs as they are asked for: what is wrong is named, what is the same is the same."""
+"""Job specifications: wrong fields are named, equal jobs have equal keys."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def test_every_wrong_field_is_named_at_once():
     assert all(name in str(refused.value) for name in ("images", "ask", "imgs", "weight"))
 
 
-def test_a_question_is_taken_without_the_space_around_it():
+def test_space_around_a_question_is_removed():
     assert parse_spec(GOOD | {"ask": "  Why?\n"}).ask == "Why?"
 
 
-def test_what_is_left_out_is_the_default():
+def test_omitted_fields_have_their_defaults():
     spec = parse_spec(GOOD)
     assert (spec.key, spec.label, spec.detail, spec.model) == (None, None, None, None)
     assert (spec.fetch, spec.fresh, spec.keep_files, spec.weight) == (False, False, False, 1.0)
@@ -63,7 +63,7 @@ VALUES = st.recursive(
 
 
 @given(st.lists(VALUES, max_size=4), st.lists(VALUES, max_size=4))
-def test_other_parts_have_another_key(one, other):
+def test_different_fields_give_another_key(one, other):
     assert (content_key(one) == content_key(other)) == (repr(_sorted(one)) == repr(_sorted(other)))
 
 
@@ -77,7 +77,7 @@ def test_names_of_any_bytes_have_a_key():
     assert content_key(["\udcff.jpg"]) != content_key(["\udcfe.jpg"])
 
 
-def test_a_shaped_job_survives_its_message():
+def test_a_job_with_a_schema_survives_serialisation():
     schema = {"type": "object", "properties": {"b": {"type": "integer"}, "a": {"type": "number"}}}
     spec = parse_spec({"images": ["a.jpg"], "each": "?", "schema": schema})
     sent = spec.model_dump(mode="json", exclude_unset=True)

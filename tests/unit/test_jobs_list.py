@@ -29,7 +29,7 @@ def lines(width: int, jobs: list[JobLine] = JOBS) -> list[str]:
 
 
 @pytest.mark.parametrize("width", [140, 180])
-def test_a_wide_list_is_a_table_with_the_questions_in_it(width: int) -> None:
+def test_a_wide_list_is_a_table_with_the_questions(width: int) -> None:
     head, first, second = lines(width)
     assert head.endswith("began             question")
     assert first.endswith(ASK)
@@ -65,5 +65,5 @@ def test_a_job_too_wide_for_a_line_keeps_its_id_and_status() -> None:
     ("summed", "cost"),
     [(0.1 + 0.2, 0.3), (0.0005794000000000001, 0.0005794), (1e-10, 1e-10), (0.0, 0.0)],
 )
-def test_programs_are_told_a_cost_as_a_sum_of_decimals(summed: float, cost: float) -> None:
+def test_json_costs_are_decimal_strings(summed: float, cost: float) -> None:
     assert values(replace(JOB, cost=summed))["cost"] == cost

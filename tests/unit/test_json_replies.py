@@ -1,4 +1,4 @@
-"""Replies keyed by image number: every whole entry is kept, nothing is guessed."""
+"""Replies keyed by image number: complete entries are kept, nothing is guessed."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ from core.text.json_replies import entries, line_of
         ('{"1": ' + "[" * 100_000, {}),
     ],
 )
-def test_what_is_whole_is_read(text: str, found: dict[str, Any]) -> None:
+def test_complete_entries_are_read(text: str, found: dict[str, Any]) -> None:
     assert entries(text) == found
 
 
 @given(st.text())
-def test_no_text_breaks_the_reader(text: str) -> None:
+def test_the_reader_accepts_any_text(text: str) -> None:
     assert isinstance(entries("{" + text), dict)
 
 

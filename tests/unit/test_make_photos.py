@@ -1,4 +1,4 @@
-"""The example photographs are the same on every machine run, differ, and read as photographs do."""
+"""The example photographs are reproducible, all different, and valid image files."""
 
 import subprocess
 import sys

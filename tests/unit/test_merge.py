@@ -1,4 +1,4 @@
-"""Merge rules: what the records of images become, whatever order or gaps they have."""
+"""Merge rules: combine the records of images, in any order and with gaps."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def fold(schema: dict[str, Any], *values: Any) -> Any:
         ),
     ],
 )
-def test_a_rule_folds_what_images_say(schema: Any, values: list[Any], expected: Any) -> None:
+def test_a_rule_merges_the_images_values(schema: Any, values: list[Any], expected: Any) -> None:
     assert fold(schema, *values) == expected
 
 
@@ -106,7 +106,7 @@ def test_the_order_of_images_changes_no_count(values: list[Any], random: Any) ->
         ({**of(x={"$ref": "#"})}, "deeper than"),
     ],
 )
-def test_a_schema_that_cannot_be_folded_is_refused_with_its_place(schema: Any, words: str) -> None:
+def test_a_schema_that_cannot_be_merged_is_refused_with_its_path(schema: Any, words: str) -> None:
     with pytest.raises(WrongUsage) as refused:
         JobSpec(images=["x"], ask="?", schema=schema)
     assert words in str(refused.value)
@@ -125,7 +125,7 @@ WHOLE = {
 }
 
 
-def test_a_record_is_asked_for_with_every_property_and_none_of_the_wholes_bounds() -> None:
+def test_a_records_schema_has_every_property_but_not_the_sets_bounds() -> None:
     asked = record_schema(rule_of(WHOLE), strict=True)
     assert asked["required"] == ["total", "items", "shop", "summary"]
     assert "best" not in asked["properties"]
@@ -137,7 +137,7 @@ def test_a_record_is_asked_for_with_every_property_and_none_of_the_wholes_bounds
     assert not kept.is_valid({"total": 1, "grand_total": 2})
 
 
-def test_only_texts_are_left_to_the_model() -> None:
+def test_only_texts_are_merged_by_the_model() -> None:
     words = words_schema(rule_of(WHOLE))
     assert list(words["properties"]) == ["shop", "summary"]
     assert words["properties"]["shop"]["required"] == ["name"]
@@ -151,7 +151,7 @@ def test_only_texts_are_left_to_the_model() -> None:
     }  # fmt: skip
 
 
-def test_a_model_is_told_numbers_and_no_long_list() -> None:
+def test_the_model_gets_numbers_but_no_long_list() -> None:
     rule = rule_of(WHOLE)
     told = computed(rule, [{"total": 60, "items": [{"label": "a"}, {"label": "b"}]}])
     assert told == {"total": 60, "number of items": 2, "shop": {}}

@@ -1,4 +1,4 @@
-"""Answers that are taken over into a grown set name the positions of that set."""
+"""Answers reused in a changed set cite the positions of the new set."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers in words: those that were given are backed, all others are found."""
+"""Numbers in text: input numbers are accepted, all others are detected."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ GIVEN = numbers_in('{"total": 1234.56, "count": 12, "share": 0.3333, "year": 202
         ("No number at all", []),
     ],
 )
-def test_a_number_that_was_not_given_is_found(text: str, false: list[str]) -> None:
+def test_a_number_that_is_not_in_the_input_is_detected(text: str, false: list[str]) -> None:
     assert unbacked(text, GIVEN) == false
 
 
-def test_a_sentence_with_a_number_of_its_own_goes() -> None:
+def test_a_sentence_with_an_invented_number_is_removed() -> None:
     text = "12 receipts [1]. They come to 99.99! Most are from 2026 [2]."
     assert without_unbacked(text, GIVEN) == "12 receipts [1]. Most are from 2026 [2]."
     assert without_unbacked("There are 13.", GIVEN) == ""

@@ -1,4 +1,4 @@
-"""What a command's options ask for, and how a wrong one is refused."""
+"""A command's options, and how a wrong one is refused."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ def test_a_wrong_option_is_refused_by_the_name_that_was_typed(
     assert "overstory.submit" not in refused.value.message
 
 
-def test_a_text_of_ones_own_is_refused_by_its_name(tmp_path: Path) -> None:
+def test_a_wrong_custom_prompt_is_refused_by_its_name(tmp_path: Path) -> None:
     (tmp_path / "leaf.txt").write_text("Look.")
     with pytest.raises(click.UsageError, match=r"^--prompts: leaf.txt lacks the placeholder"):
         spec_of(["a.jpg"], GIVEN | {"prompts": tmp_path})
 
 
-def test_an_option_of_zero_is_one_that_was_given() -> None:
+def test_an_option_of_zero_counts_as_set() -> None:
     assert spec_of(["a.jpg"], GIVEN | {"min_coverage": 0.0}).min_coverage == 0.0

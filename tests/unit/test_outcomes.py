@@ -1,4 +1,4 @@
-"""Backoff: full jitter under a ceiling that doubles, never a hot loop."""
+"""Backoff: full jitter under a doubling ceiling, never a busy loop."""
 
 from __future__ import annotations
 
@@ -26,6 +26,6 @@ def test_the_ceiling_doubles_up_to_its_cap(attempt, draw, seconds):
 
 
 @given(st.integers(0, 10**6), st.floats(0, 1, exclude_max=True), st.floats(0.01, 10))
-def test_a_wait_is_within_a_tenth_and_the_whole_of_the_ceiling(attempt, draw, base):
+def test_a_wait_is_between_a_tenth_of_the_ceiling_and_the_ceiling(attempt, draw, base):
     ceiling = min(300.0, base * 2.0 ** min(attempt, 32))
     assert ceiling * 0.1 <= backoff_seconds(attempt, draw, base) <= ceiling

@@ -1,4 +1,4 @@
-"""Packing: the fewest requests, in order, as even as the binding limit allows."""
+"""Packing: the fewest requests, in order, as even as the limits allow."""
 
 from __future__ import annotations
 
@@ -40,13 +40,21 @@ def test_equal_images_make_the_fewest_even_leaves(images, sizes):
 @pytest.mark.parametrize(
     ("weights", "budget", "sizes"),
     [
-        ([Weight(10, 1)] * 6, Budget(60, 30, 100), [3, 3]),  # bytes bind
-        ([Weight(1, 10)] * 6, Budget(60, 100, 30), [3, 3]),  # tokens bind
-        ([Weight(1, 1)] * 6, Budget(2, 100, 100), [2, 2, 2]),  # images bind
+        ([Weight(10, 1)] * 6, Budget(60, 30, 100), [3, 3]),  # bytes are the limit
+        ([Weight(1, 10)] * 6, Budget(60, 100, 30), [3, 3]),  # tokens are the limit
+        ([Weight(1, 1)] * 6, Budget(2, 100, 100), [2, 2, 2]),  # images are the limit
         ([Weight(10, 1)] * 4, Budget(60, 30, 100), [2, 2]),
-        ([Weight(500, 1)], Budget(60, 30, 100), [1]),  # too large alone: the provider decides
+        (
+            [Weight(500, 1)],
+            Budget(60, 30, 100),
+            [1],
+        ),  # too large by itself: sent alone, the provider decides
         ([Weight(1, 1), Weight(500, 1), Weight(1, 1)], Budget(60, 30, 100), [1, 1, 1]),
-        ([Weight(30, 1), *[Weight(1, 1)] * 5], Budget(60, 30, 100), [1, 5]),  # even is too much
+        (
+            [Weight(30, 1), *[Weight(1, 1)] * 5],
+            Budget(60, 30, 100),
+            [1, 5],
+        ),  # an even split exceeds the limit
     ],
 )
 def test_the_binding_limit_decides(weights, budget, sizes):
@@ -64,7 +72,7 @@ def test_the_binding_limit_decides(weights, budget, sizes):
         ([Weight(15, 1), Weight(16, 1)], False),
     ],
 )
-def test_a_request_holds_what_every_limit_allows(weights, fit):
+def test_a_request_respects_every_limit(weights, fit):
     assert fits(weights, Budget(3, 30, 30)) is fit
 
 
@@ -73,7 +81,7 @@ BUDGETS = st.builds(Budget, st.integers(1, 12), st.integers(1, 100), st.integers
 
 
 def fewest(weights: list[Weight], budget: Budget) -> int:
-    """The least possible number of packs, by trying: the oracle."""
+    """The smallest possible number of packs, by exhaustive search."""
     best = [0] + [len(weights)] * len(weights)
     for end in range(1, len(weights) + 1):
         for start in range(end):

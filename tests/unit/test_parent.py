@@ -1,4 +1,4 @@
-"""Ending with the process that started one, whatever state one is in."""
+"""A process ends with its parent, in whatever state it is."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ sys.stdin.read()
 
 @dataclass(frozen=True)
 class Orphan:
-    """A process that does not end when asked to, and whose parent has ended."""
+    """A process that ignores SIGTERM and whose parent has ended."""
 
     pid: int
-    work: Path  # where it exists, there is something to finish
-    asked: Path  # a character for each time it was asked whether there is
+    work: Path  # work is left while this file exists
+    asked: Path  # one character for each check for work
 
 
 def orphaned(folder: Path) -> Orphan:
@@ -51,12 +51,12 @@ def orphaned(folder: Path) -> Orphan:
         return Orphan(int(parent.stdout.readline()), work, asked)
 
 
-def test_who_does_not_end_when_asked_to_is_ended(tmp_path: Path) -> None:
+def test_a_process_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     orphan = orphaned(tmp_path)
     eventually(lambda: not lives(orphan.pid))
 
 
-def test_what_was_begun_is_finished_first(tmp_path: Path) -> None:
+def test_started_work_is_finished_first(tmp_path: Path) -> None:
     (tmp_path / "work").touch()
     orphan = orphaned(tmp_path)
     eventually(lambda: orphan.asked.exists() and orphan.asked.stat().st_size > 20)

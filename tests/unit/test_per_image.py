@@ -1,4 +1,4 @@
-"""The forms of a leaf that is asked for a value an image: what follows from which replies."""
+"""Attempts of a leaf with one value per image: which attempt follows which replies."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def said(body: Body) -> str:
     return str(content if isinstance(content, str) else content[-1]["text"])
 
 
-def test_answers_are_stored_under_positions_of_the_job() -> None:
+def test_answers_are_stored_by_job_position() -> None:
     asked = leaf(each="Which colour?")
     found = asked.review(asked.first(), reply({"1": "[1] red", "2": "blue, unlike [1]", "3": "-"}))
     assert found == Accepted(
@@ -54,7 +54,7 @@ def test_answers_are_stored_under_positions_of_the_job() -> None:
     )
 
 
-def test_words_of_the_schema_are_no_citations() -> None:
+def test_schema_values_are_not_read_as_citations() -> None:
     sizes = {"type": "object", "properties": {"size": {"enum": ["[10]", "[20]"]}}}
     asked = leaf(each="Which size?", schema=sizes)
     found = asked.review(asked.first(), reply({key: {"size": "[20]"} for key in "123"}))
@@ -62,7 +62,7 @@ def test_words_of_the_schema_are_no_citations() -> None:
     assert found.answers == {key: {"size": "[20]"} for key in (41, 42, 57)}
 
 
-def test_a_key_or_citation_of_no_image_is_refused() -> None:
+def test_a_key_or_citation_without_an_image_is_refused() -> None:
     asked = leaf(each="Which colour?")
     told = {"1": "red", "2": "as [9].", "3": "blue [2]. Like [9].", "4": "x", "9": "x"}
     found = asked.review(asked.first(), reply(told))
@@ -71,7 +71,7 @@ def test_a_key_or_citation_of_no_image_is_refused() -> None:
     assert found.refused == 2
 
 
-def test_what_is_missing_is_shown_again_alone_and_numbered_anew() -> None:
+def test_missing_images_are_sent_again_alone_with_new_numbers() -> None:
     asked = leaf(each="Which colour?")
     again = asked.review(asked.first(), reply({"1": "red", "2": ""}))
     assert isinstance(again, AskAgain)
@@ -84,7 +84,7 @@ def test_what_is_missing_is_shown_again_alone_and_numbered_anew() -> None:
     assert done.answers == {41: "red", 42: "green", 57: "blue"}
 
 
-def test_no_more_than_three_forms_show_images_and_what_is_missing_then_is_named() -> None:
+def test_at_most_three_attempts_show_images_and_missing_ones_are_then_named() -> None:
     asked = leaf(each="Which colour?")
     attempt = asked.first()
     for _ in range(2):
@@ -96,7 +96,7 @@ def test_no_more_than_three_forms_show_images_and_what_is_missing_then_is_named(
     assert (found.answers, found.missing) == ({41: "red"}, (42, 57))
 
 
-def test_silence_is_asked_again_longer_and_every_form_is_a_request_of_its_own() -> None:
+def test_an_empty_reply_is_retried_with_more_room_and_every_attempt_is_a_new_request() -> None:
     asked = leaf(each="Which colour?")
     attempt, bodies = asked.first(), []
     for _ in range(ATTEMPTS_ALONE - 1):
@@ -111,14 +111,14 @@ def test_silence_is_asked_again_longer_and_every_form_is_a_request_of_its_own() 
     assert len({json.dumps(body, sort_keys=True) for body in bodies}) == ATTEMPTS_ALONE
 
 
-def test_a_reply_that_was_cut_keeps_what_is_whole_and_widens_the_rest() -> None:
+def test_a_cut_reply_keeps_complete_entries_and_retries_the_rest_with_more_room() -> None:
     asked = leaf(each="Which colour?")
     again = asked.review(asked.first(), reply('{"1": "red", "2": "bl', "length"))
     assert isinstance(again, AskAgain)
     assert again.attempt == PerImageAttempt((2, 3), 1, 1, {1: "red"})
 
 
-def test_one_reply_answers_each_and_all() -> None:
+def test_one_reply_answers_each_image_and_the_set() -> None:
     asked = leaf(root=True, ask="How many receipts?", schema=COUNT)
     records = {str(n): {"receipts": n, "summary": "a café"} for n in (1, 2, 3)}
     whole = {"summary": "All 6 are from cafés [1-3].", "receipts": 999}
@@ -130,7 +130,7 @@ def test_one_reply_answers_each_and_all() -> None:
     assert data == {"receipts": 6, "summary": "All 6 are from cafés [41, 42, 57]."}
 
 
-def test_words_about_images_that_were_missing_are_asked_anew_over_the_answers() -> None:
+def test_text_about_missing_images_is_requested_again_over_the_answers() -> None:
     asked = leaf(root=True, ask="How many receipts?", schema=COUNT)
     record = {"receipts": 1, "summary": "tea"}
     first = asked.review(
@@ -148,7 +148,7 @@ def test_words_about_images_that_were_missing_are_asked_anew_over_the_answers() 
 
 
 @pytest.mark.parametrize("bad", ["", "{}", '{"summary": "There are 999."}', '{"summary": 3}'])
-def test_words_that_never_fit_are_stood_in_for_by_the_records(bad: str) -> None:
+def test_text_that_never_fits_is_replaced_by_the_records(bad: str) -> None:
     asked = leaf(root=True, ask="How many receipts?", schema=COUNT)
     record = {"receipts": 1, "summary": "tea"}
     found = asked.review(asked.first(), reply(dict.fromkeys("123", record)))
@@ -167,7 +167,7 @@ def test_words_that_never_fit_are_stood_in_for_by_the_records(bad: str) -> None:
 @pytest.mark.parametrize(
     ("model", "kind"), [("step-3.7-flash", "json_schema"), ("step-1o-turbo-vision", "json_object")]
 )
-def test_a_model_is_held_to_a_schema_where_it_can_be(model: str, kind: str) -> None:
+def test_a_schema_is_sent_to_models_that_support_it(model: str, kind: str) -> None:
     asked = leaf(root=True, model=model, ask="How many receipts?", schema=COUNT)
     body = asked.body(asked.first(), URLS)
     assert body["response_format"]["type"] == kind

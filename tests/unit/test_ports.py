@@ -1,4 +1,4 @@
-"""Ports for servers of ours: nobody else gets them before they listen."""
+"""Ports for our servers: no other process gets them before the server listens."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.support import ports
 
 
-def test_two_runs_that_look_in_the_same_place_are_given_different_ports() -> None:
+def test_two_runs_with_the_same_start_get_different_ports() -> None:
     ours = [ports.free_port() for _ in range(3)]
     script = (
         "from tests.support import ports;"
@@ -25,7 +25,7 @@ def test_two_runs_that_look_in_the_same_place_are_given_different_ports() -> Non
     assert ports.FIRST <= theirs < ports.LAST
 
 
-def test_a_port_that_is_listened_on_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_in_use_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     port = ports.free_port()
     monkeypatch.setattr(ports, "_looked_at", iter(range(port - ports.FIRST, 1 << 20)))
     with socket.create_server(("127.0.0.1", port)):

@@ -1,4 +1,4 @@
-"""Prompts: images first, the instruction last, and no words that step out of their frame."""
+"""Prompts: images first, the instruction last, and user text cannot leave its frame."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_no_note_closes_its_frame(attack, is_root):
 
 
 @given(st.text(max_size=60))
-def test_words_without_our_delimiters_are_passed_on_as_they_are(words):
+def test_text_without_our_delimiters_is_unchanged(words):
     if "<" not in words:
         assert words in prompts.look_instruction(2, words, is_root=True)
         assert words in prompts.read([words], 1, "?", is_root=False)[-1]["content"]
@@ -84,13 +84,13 @@ def test_a_nudge_stands_at_the_end_once(nudges):
     assert said == plain + ends
 
 
-def test_every_text_is_there_and_the_version_covers_them():
+def test_every_text_exists_and_the_version_covers_it():
     assert all(prompts.text(name) for name in prompts.TEXTS)
     assert re.fullmatch(r"[0-9a-f]{12}", prompts.version())
 
 
 @pytest.mark.parametrize("name", ["direct", "leaf", "branch", "root"])
-def test_every_asking_text_holds_the_question_and_asks_for_its_language(name):
+def test_every_text_with_a_question_asks_for_its_language(name):
     assert "question" in placeholders(name)
     assert "in the language of the question" in prompts.text(name)
 
@@ -102,7 +102,7 @@ def test_a_question_in_any_language_stands_in_every_request_word_for_word(questi
         assert question in prompts.read(["n [1]"], 1, question, is_root)[-1]["content"]
 
 
-# --- texts of a job's own
+# --- custom texts of a job
 
 ASK = RequestContext(
     "Why?", "step-3.7-flash", "e", "low", capacity_of("step-3.7-flash", "stepfun", "Why?")
@@ -117,7 +117,7 @@ def bodies(own):
     return [*asked, *(notes_body(ask, ["n [1]"], 1, is_root) for is_root in (True, False))]
 
 
-def test_without_texts_of_its_own_a_job_is_asked_as_ever():
+def test_a_job_without_custom_texts_uses_the_default_ones():
     direct, leaf, root, branch = bodies({})
     assert direct["messages"] == prompts.look(URLS, "low", "Why?", is_root=True)
     assert leaf["messages"] == prompts.look(URLS, "low", "Why?", is_root=False)
@@ -129,14 +129,14 @@ def test_without_texts_of_its_own_a_job_is_asked_as_ever():
     ("name", "changed"),
     [("direct", {0}), ("leaf", {1}), ("root", {2}), ("branch", {3}), ("system", {0, 1, 2, 3})],
 )
-def test_a_text_of_its_own_is_in_the_requests_it_is_for_and_in_no_other(name, changed):
+def test_a_custom_text_is_only_in_the_requests_it_is_for(name, changed):
     own = check_own({name: prompts.text(name) + " Be kind."})
     for index, (before, after) in enumerate(zip(bodies({}), bodies(own), strict=True)):
         assert (before != after) == (index in changed)
         assert ("Be kind." in str(after)) == (index in changed)
 
 
-def test_nudges_of_its_own_are_sent_as_they_are():
+def test_custom_nudges_are_sent_unchanged():
     own = check_own({"nudge_length": "Keep it to $5 words."})
     assert prompts.look_instruction(1, "?", True, ["length"], own).endswith(
         "\n\nKeep it to $5 words."
@@ -163,7 +163,7 @@ def test_a_text_that_would_not_work_is_refused_by_file_and_placeholder(name, tex
         parse_spec({"images": ["x"], "ask": "?", "prompts": {name: text}})
 
 
-def test_texts_that_are_ours_word_for_word_are_none_of_its_own():
+def test_texts_equal_to_the_defaults_do_not_count_as_custom():
     ours = {name: prompts.text(name) + "\n" for name in prompts.TEXTS}
     assert check_own(ours) == {}
     assert parse_spec({"images": ["x"], "ask": "?", "prompts": ours}).prompts is None

@@ -1,4 +1,4 @@
-"""A changed set is planned from the tree of the earlier one: what stayed is kept."""
+"""A changed set is planned from the earlier tree: unchanged parts are kept."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def weights(count: int) -> list[Weight]:
 
 
 def tree_over(items: list[int], budget: Budget = BUDGET, fan_in: int = FAN_IN) -> OldNode:
-    """A fresh plan as an earlier tree."""
+    """A new plan, as the earlier tree."""
     sizes = pack(weights(len(items)), budget)
     plan = plan_tree(len(sizes), fan_in)
     made: list[OldNode] = []
@@ -47,7 +47,7 @@ def by_id(node: OldNode) -> dict[int, OldNode]:
     return {node.id: node} | {i: n for child in node.children for i, n in by_id(child).items()}
 
 
-def test_an_unchanged_set_is_kept_whole():
+def test_an_unchanged_set_costs_nothing():
     items = list(range(10_000))
     plan = again(items, tree_over(items))
     assert asked(plan) == 0
@@ -55,7 +55,7 @@ def test_an_unchanged_set_is_kept_whole():
 
 
 @pytest.mark.parametrize("place", [0, 1, 30, 59, 60, 61, 5_000, 8_820, 9_999, 10_000])
-def test_one_image_more_among_10_000_asks_four_times_at_most(place):
+def test_one_added_image_among_10_000_costs_at_most_four_requests(place):
     items = list(range(10_000))
     grown = [*items[:place], -1, *items[place:]]
     plan = again(grown, tree_over(items))
@@ -64,41 +64,41 @@ def test_one_image_more_among_10_000_asks_four_times_at_most(place):
 
 
 @pytest.mark.parametrize("place", [0, 59, 5_000, 9_999])
-def test_one_image_less_asks_for_its_leaf_and_what_is_above(place):
+def test_one_removed_image_costs_its_leaf_and_the_levels_above(place):
     items = list(range(10_000))
     plan = again([*items[:place], *items[place + 1 :]], tree_over(items))
     assert asked(plan) == 3
 
 
-def test_a_hundred_new_images_get_leaves_of_their_own():
+def test_a_hundred_new_images_get_new_leaves():
     items = list(range(600))
     plan = again(list(range(700)), tree_over(items))
     assert asked(plan) == 3  # two leaves and the root
     assert plan.sizes[-2:] == [50, 50]
 
 
-def test_a_full_leaf_that_gets_one_more_is_divided_evenly():
+def test_a_full_leaf_with_one_more_image_is_split_evenly():
     items = list(range(600))
     plan = again([*items[:30], -1, *items[30:]], tree_over(items))
     assert plan.sizes[:2] == [31, 30]
     assert asked(plan) == 3
 
 
-def test_a_set_that_fitted_one_request_is_planned_afresh_when_it_no_longer_does():
+def test_a_set_that_no_longer_fits_one_request_is_planned_anew():
     items = list(range(60))
     assert again([*items, 60], tree_over(items)) is None
 
 
-def test_a_set_with_nothing_in_common_is_planned_afresh():
+def test_a_set_with_nothing_in_common_is_planned_anew():
     assert again(list(range(1_000, 2_000)), tree_over(list(range(1_000)))) is None
 
 
-def test_a_tree_worn_thin_is_planned_afresh():
+def test_a_tree_that_lost_most_images_is_planned_anew():
     items = list(range(6_000))
     assert again(items[::3], tree_over(items)) is None
 
 
-def test_a_leaf_without_a_text_is_asked_and_so_is_all_above_it():
+def test_a_leaf_without_a_text_is_requested_with_all_levels_above():
     items = list(range(180))
     old = tree_over(items)
     broken = OldNode(
@@ -108,11 +108,11 @@ def test_a_leaf_without_a_text_is_asked_and_so_is_all_above_it():
     assert plan.kept == [None, old.children[1].id, old.children[2].id, None]
 
 
-def test_an_image_that_moved_back_counts_as_new_at_its_place():
+def test_a_moved_image_counts_as_new():
     items = list(range(180))
     plan = again([*items[60:], *items[:60]], tree_over(items))
     assert sum(plan.sizes) == 180
-    assert plan.kept[0] is not None  # the run that kept its order
+    assert plan.kept[0] is not None  # the range that kept its order
 
 
 @settings(max_examples=150, deadline=None)

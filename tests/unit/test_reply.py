@@ -1,4 +1,4 @@
-"""Reading replies: every dialect seen, as tables."""
+"""Parsing replies: every known dialect, as tables."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_documented_reply_is_read() -> None:
         ([1], Usage(0, 0, 0)),
     ],
 )
-def test_usage_is_read_wherever_it_stands(usage: object, expected: Usage) -> None:
+def test_usage_is_read_from_every_known_place(usage: object, expected: Usage) -> None:
     assert read_usage(usage) == expected
 
 

@@ -60,7 +60,7 @@ NOTES = """Two barns and a car.
 The barns [1, 2] stand alone. [3] is apart from [1-40]."""
 
 
-def test_a_line_that_begins_with_one_number_is_its_note() -> None:
+def test_a_line_that_begins_with_one_number_is_that_images_note() -> None:
     assert notes_of(NOTES, range(1, 5)) == {
         1: "a red barn",
         2: "another **barn**",
@@ -68,15 +68,15 @@ def test_a_line_that_begins_with_one_number_is_its_note() -> None:
     }
 
 
-def test_sentences_stand_in_where_an_image_has_no_line_those_about_few_first() -> None:
+def test_without_a_line_an_image_gets_sentences_those_about_few_images_first() -> None:
     text = "Barns [1, 2, 3]. Red ones [1]. Many [1-40]."
     assert notes_of(text, [1, 2]) == {1: "Red ones [1]. Barns [1, 2, 3].", 2: "Barns [1, 2, 3]."}
 
 
-def test_notes_are_given_for_the_asked_images_alone() -> None:
+def test_notes_are_returned_only_for_the_requested_images() -> None:
     assert set(notes_of(NOTES, [2, 99])) == {2}
 
 
-def test_what_is_left_is_about_all() -> None:
+def test_the_remaining_text_is_about_all_images() -> None:
     left = "Two barns and a car.\nThe barns [1, 2] stand alone. [3] is apart from [1-40]."
     assert rest_of(NOTES) == left

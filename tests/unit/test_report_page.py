@@ -1,4 +1,4 @@
-"""The page: nothing in the data leaves its island, and our own code runs alone."""
+"""The report page: data stays in its island, and only our own code runs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_the_page_holds_one_island_and_no_placeholder() -> None:
     assert "@@" not in made.replace(found[0], "")
 
 
-def test_the_policy_names_our_style_and_script_by_hash_and_nothing_else() -> None:
+def test_the_policy_allows_only_our_style_and_script_by_hash() -> None:
     made = page({"ask": "?"})
     policy = re.search(r'Content-Security-Policy" content="([^"]*)"', made)
     assert policy is not None
@@ -58,7 +58,7 @@ def test_the_policy_names_our_style_and_script_by_hash_and_nothing_else() -> Non
     assert "unsafe" not in policy[1]
 
 
-def test_the_page_names_no_address_but_that_of_svg() -> None:
+def test_the_page_contains_no_url_except_the_svg_namespace() -> None:
     assert set(re.findall(r"https?://[^\"'\s)]+", page({}))) <= {"http://www.w3.org/2000/svg"}
 
 
@@ -68,7 +68,7 @@ def test_the_script_never_parses_text_as_html() -> None:
         assert word not in made
 
 
-def test_the_more_pictures_the_smaller_they_are() -> None:
+def test_more_pictures_are_smaller_pictures() -> None:
     sizes = [look_of(count).side for count in (1, 200, 700, 1_500, 5_000, PICTURES_MAX)]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[-1] == 96
@@ -87,7 +87,7 @@ def test_times_are_counted_in_bins(times: list[float], seconds: float, bins: lis
     assert binned(times, seconds, 4) == bins
 
 
-def test_a_lane_a_stage_in_which_anything_happened() -> None:
+def test_every_stage_with_events_has_a_lane() -> None:
     moments = [
         Moment(10.5, "image.prepared", None),
         Moment(12.0, "image.prepared", None),
@@ -110,7 +110,7 @@ def test_a_lane_a_stage_in_which_anything_happened() -> None:
         ("pipe", "is a device or a pipe"),
     ],
 )
-def test_a_place_that_cannot_be_written_is_named_before_anything_is_paid(
+def test_an_unwritable_report_path_is_refused_before_anything_is_paid(
     tmp_path, name, sentence
 ) -> None:
     (tmp_path / "file").write_text("")
@@ -119,7 +119,7 @@ def test_a_place_that_cannot_be_written_is_named_before_anything_is_paid(
         check_writable(tmp_path / name)
 
 
-def test_a_place_that_can_be_written_is_left_as_it_was(tmp_path) -> None:
+def test_checking_a_writable_path_leaves_it_unchanged(tmp_path) -> None:
     check_writable(tmp_path / "new.html")
     (tmp_path / "old.html").write_text("old")
     check_writable(tmp_path / "old.html")

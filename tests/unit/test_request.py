@@ -1,4 +1,4 @@
-"""Requests and their keys: the same question is the same request, any other is another."""
+"""Requests and their keys: equal requests have equal keys, different ones do not."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_what_is_sent_differs_from_what_is_hashed_in_the_addresses_alone():
 
 
 @given(st.text(max_size=40), st.text(max_size=40))
-def test_no_two_questions_share_a_key(one, other):
+def test_different_questions_have_different_keys(one, other):
     same = look_key(replace(ASK, question=one)) == look_key(replace(ASK, question=other))
     assert same == (one == other)
 
@@ -137,7 +137,7 @@ def test_a_further_question_repeats_the_first_request_to_the_byte():
     assert [m["role"] for m in third["messages"]] == ["system", *["user", "assistant"] * 2, "user"]
 
 
-def test_a_branch_is_told_the_conversation_and_a_leaf_only_what_was_asked():
+def test_a_branch_gets_the_conversation_and_a_leaf_only_the_questions():
     ask = replace(ASK, question="Which?", history=(("How many?", "Twelve [3]."),))
     branch = notes_body(ask, ["[3] a note"], 4, is_root=True)["messages"][-1]["content"]
     leaf = images_body(ask, ["u"], is_root=False)["messages"][-1]["content"][-1]["text"]

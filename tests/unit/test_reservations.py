@@ -1,4 +1,4 @@
-"""What replies have taken lately, and what the next one reserves."""
+"""Recent reply lengths, and how many tokens the next call reserves."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ LEAF, BRANCH = ("model", "leaf"), ("model", "branch")
     ("replies", "reserved"),
     [
         ([], 8_000),
-        ([100] * (ENOUGH - 1), 8_000),  # too few to say anything
+        ([100] * (ENOUGH - 1), 8_000),  # too few samples
         ([100] * ENOUGH, 151),
         ([100] * ENOUGH + [900], 1_351),  # the longest counts
-        ([900] + [100] * KEPT, 151),  # until it is long ago
-        ([7_000] * ENOUGH, 8_000),  # never more than it may take
+        ([900] + [100] * KEPT, 151),  # until it is too old
+        ([7_000] * ENOUGH, 8_000),  # never above the allowed maximum
     ],
 )
-def test_a_call_reserves_somewhat_more_than_the_longest_reply_of_late(
+def test_a_call_reserves_more_than_the_longest_recent_reply(
     replies: list[int], reserved: int
 ) -> None:
     written = Reservations()
@@ -39,10 +39,12 @@ def test_branches_learn_nothing_from_leaves() -> None:
 @pytest.mark.parametrize(
     ("estimate", "written", "tokens"),
     [
-        (3_000, 0, 3_000),  # taken over from another job: its bytes are all that is known
+        (3_000, 0, 3_000),  # reused from another job: only its size in bytes is known
         (3_000, 1_000, 1_166),
-        (3_000, 9_000, 3_000),  # a model that thought for long wrote no longer note
+        (3_000, 9_000, 3_000),  # long reasoning did not make the note longer
     ],
 )
-def test_a_note_takes_about_what_it_took_to_write(estimate: int, written: int, tokens: int) -> None:
+def test_a_note_is_estimated_by_the_tokens_it_took_to_write(
+    estimate: int, written: int, tokens: int
+) -> None:
     assert note_tokens(estimate, written) == tokens

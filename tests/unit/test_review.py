@@ -1,4 +1,4 @@
-"""Judging a reply: what is recorded, what is asked again, and that asking again ends."""
+"""Judging a reply: what is recorded, what is retried, and that retries end."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_reply_is_judged_by_its_words_and_by_what_was_tried(text, finish, atte
     ("replies", "kept"),
     [
         ([("", "stop"), ("", "length"), (" ", "stop")], None),
-        ([("A cat [1]. A ghost [9].", "stop"), ("", "stop")], None),  # a form is left
+        ([("A cat [1]. A ghost [9].", "stop"), ("", "stop")], None),  # an attempt is left
         (
             [("A cat. A ghost [9].", "stop"), ("", "stop"), ("", "stop")],
             Accepted("A cat.", 1),
@@ -56,7 +56,7 @@ def test_a_reply_is_judged_by_its_words_and_by_what_was_tried(text, finish, atte
         ([("", "stop"), ("Tw", "length"), ("", "stop")], Accepted("Tw", 0)),
     ],
 )
-def test_where_the_last_form_got_nothing_the_best_reply_before_is_kept(replies, kept):
+def test_if_the_last_attempt_got_nothing_the_best_earlier_reply_is_kept(replies, kept):
     assert salvage([reply(*each) for each in replies], KNOWN, None) == kept
 
 

@@ -35,7 +35,7 @@ def test_the_peak_is_the_highest_of_any_window():
 
 
 def refused(meter, times, limits, rejected_count=True):
-    """The message of each call that enters at ``times``, empty where it was let in."""
+    """The refusal of each call that arrives at ``times``; empty if it was admitted."""
     said = []
     for now in times:
         try:
@@ -46,12 +46,12 @@ def refused(meter, times, limits, rejected_count=True):
     return said
 
 
-def test_the_sixth_call_in_flight_is_refused_in_the_known_words():
+def test_the_sixth_call_in_flight_gets_the_documented_message():
     said = refused(AccountUsage(), [0.0] * 6, AccountLimits(5, 100, 100))
     assert said == [""] * 5 + ["concurrency reached, current: 6, limit: 5"]
 
 
-def test_a_call_that_left_makes_room():
+def test_a_finished_call_frees_its_slot():
     meter = AccountUsage()
     refused(meter, [0.0] * 5, AccountLimits(5, 100, 100))
     meter.leave()
@@ -59,7 +59,7 @@ def test_a_call_that_left_makes_room():
 
 
 @pytest.mark.parametrize(("rejected_count", "at_60"), [(True, 11), (False, 0)])
-def test_rejected_calls_use_up_the_minute_when_they_count(rejected_count, at_60):
+def test_rejected_calls_count_against_the_minute_if_configured(rejected_count, at_60):
     meter, limits = AccountUsage(), AccountLimits(1_000, 10, 100)
     said = refused(meter, [0.0] * 10 + [30.0] * 10, limits, rejected_count)
     assert said[10] == "request limited RPM reached, current: 11, limit: 10"
@@ -83,7 +83,7 @@ def test_completion_tokens_count_when_they_are_spent():
     assert meter.seen()["max_tokens_window"] == 110
 
 
-def test_without_limits_everything_is_let_in_and_still_counted():
+def test_without_limits_everything_is_admitted_and_counted():
     meter = AccountUsage()
     assert refused(meter, [0.0] * 50, None) == [""] * 50
     seen = meter.seen()

@@ -1,4 +1,4 @@
-"""What the sandbox sees, and how it says so."""
+"""The sandbox's image descriptions and answers."""
 
 import io
 import json
@@ -81,7 +81,7 @@ def test_the_four_formats_are_read(kind):
 
 
 @pytest.mark.parametrize(("width", "quick"), [(QUICK_PIXELS // 500, True), (2_001, False)])
-def test_only_a_small_picture_is_looked_at_where_it_arrives(width, quick):
+def test_only_small_pictures_are_decoded_on_arrival(width, quick):
     data = encoded(plain("navy", (width, 500)), "JPEG")
     assert quick_look(data) == (look_at(data) if quick else None)
 
@@ -100,7 +100,7 @@ ANIMATED = encoded(plain("red"), "GIF", save_all=True, append_images=[plain("blu
         (ANIMATED, "animated GIF"),
     ],
 )
-def test_what_is_no_usable_image_is_refused(data, words):
+def test_an_unusable_image_is_refused(data, words):
     with pytest.raises(Refusal, match=words) as caught:
         look_at(data)
     assert (caught.value.status, caught.value.kind) == (400, "input_invalid")
@@ -150,7 +150,7 @@ def test_a_summary_cites_every_marker_and_invents_none():
     assert "Of 60 images: 40 mostly red, 20 mostly blue, 60 dark." in text
 
 
-def test_a_summary_of_summaries_loses_nothing():
+def test_a_summary_of_summaries_keeps_every_marker():
     first = words.summarise(observation.noted(NOTES), None, None)
     assert words.summarise(observation.noted(first), None, None) == first
 
@@ -162,7 +162,7 @@ def test_a_summary_with_less_room_writes_runs_short_and_still_cites_everything()
     assert citations.cited(text) == tuple(range(1, 61))
 
 
-def test_the_opening_sentence_tells_nothing_about_the_images_it_cites():
+def test_the_first_sentence_does_not_describe_the_cited_images():
     sights = observation.noted("[3] mostly red; dark\n[4] mostly blue; bright")
     again = observation.noted(words.describe(sights, "Which are blue?"))
     assert {s.marker: (s.colour, s.light) for s in again} == {
@@ -186,7 +186,7 @@ def test_markers_are_read_in_all_their_forms(text, numbers):
 
 @pytest.mark.parametrize("numbers", [(1,), (1, 2, 3, 5), (9, 4, 5)])
 @pytest.mark.parametrize("short", [False, True])
-def test_what_is_written_is_read_again(numbers, short):
+def test_written_markers_can_be_read_again(numbers, short):
     assert set(citations.cited(citations.written(numbers, short))) == set(numbers)
 
 
@@ -231,7 +231,7 @@ class Report(BaseModel):
 SIGHTS = observation.noted("[17] mostly red; dark\n[18] mostly blue; bright")
 
 
-def test_json_answers_validate_against_a_nested_schema_and_say_what_was_seen():
+def test_json_answers_match_a_nested_schema_and_the_pixels():
     report = Report.model_validate(fill(Report.model_json_schema(), SIGHTS, "Two images."))
     assert report.citations == [17, 18]
     assert report.total == 2
@@ -291,7 +291,7 @@ def test_reasoning_spends_max_tokens_first(budget, content, finish, tokens):
     assert (spent.content, spent.finish, spent.tokens) == (content, finish, tokens)
 
 
-def test_a_cut_answer_ends_at_a_whole_character():
+def test_a_cut_answer_ends_at_a_character_boundary():
     assert spend("é" * 9, 0, 3).content == "é" * 6
     assert spend("a" + "é" * 9, 0, 3).content == "a" + "é" * 5
 
@@ -310,7 +310,7 @@ def test_a_spoiled_generation_has_no_content(fault, finish):
 
 
 @pytest.mark.parametrize("dialect", ["a", "b"])
-def test_a_stream_says_the_same_as_the_whole_and_counts_up(dialect):
+def test_a_stream_gives_the_same_text_and_growing_usage(dialect):
     spent = spend("words " * 40, 32, 1000)
     usage = Usage(10, 0, spent.tokens)
     reply = Reply("id", "m", 1, spent.content, spent.reasoning, spent.finish, usage)
@@ -341,7 +341,7 @@ KEYED = {
         ({"false_totals": True}, ["9999", "1", "2", "whole", "total", "count", "images"]),
     ],
 )
-def test_a_keyed_reply_answers_each_image_for_itself(config, keys):
+def test_a_keyed_reply_answers_each_image(config, keys):
     sights = [
         observation.Observation(1, "red, dark", ("red", "dark")),
         observation.Observation(2, "blue", ("blue",)),

@@ -122,7 +122,7 @@ def test_retired_and_unknown_models_are_refused(name, status, kind):
     assert (caught.value.status, caught.value.kind) == (status, kind)
 
 
-def test_inline_size_counts_base64_and_nothing_else():
+def test_inline_size_counts_only_base64():
     urls = ["data:image/png;base64,AAAA", "stepfile://file-1", "data:image/png;base64,AAAAAAAA"]
     assert inline_size(urls) == 12
 
@@ -162,7 +162,7 @@ def test_faults_repeat_by_seed_and_keep_their_rates():
     assert 150 < drawn.count(FaultKind.CUT) < 250
 
 
-def test_a_script_is_followed_and_then_calm_returns():
+def test_scripted_faults_happen_once_and_then_stop():
     config = SandboxConfig(script=("503", "ok", "reset"))
     faults = Faults(config)
     drawn = [faults.draw(config) for _ in range(4)]

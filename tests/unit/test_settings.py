@@ -1,4 +1,4 @@
-"""Settings: read once from the environment, wrong ones named, secrets kept."""
+"""Settings: read once from the environment, wrong ones named, secrets never shown."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_secrets_are_in_no_repr_and_in_no_error(monkeypatch):
         ({"OVERSTORY_API_KEY": "ours", "STEPFUN_API_KEY": "theirs"}, "ours"),
     ],
 )
-def test_our_key_comes_before_the_providers(monkeypatch, environment, key):
+def test_our_variable_takes_precedence_over_the_providers(monkeypatch, environment, key):
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     found = load().api_key
@@ -95,7 +95,7 @@ def test_without_key_and_endpoint_the_sandbox_is_used(monkeypatch, environment, 
         ({"tier": "V1", "concurrency": 2, "tpm": 9}, AccountLimits(2, 400, 9)),
     ],
 )
-def test_a_limit_of_ones_own_comes_before_the_tiers(given, limits):
+def test_a_configured_limit_takes_precedence_over_the_tiers(given, limits):
     assert load(**given).limits == limits
 
 
@@ -109,7 +109,7 @@ def test_settings_never_change():
         load().rpm = 5
 
 
-def test_an_override_comes_before_the_environment(monkeypatch, home):
+def test_an_override_takes_precedence_over_the_environment(monkeypatch, home):
     assert load().home == home
     assert load(home=Path("/elsewhere")).home == Path("/elsewhere")
     monkeypatch.setenv("OVERSTORY_MODEL", "from-the-environment")
@@ -117,7 +117,7 @@ def test_an_override_comes_before_the_environment(monkeypatch, home):
 
 
 @pytest.mark.parametrize(("concurrency", "threads"), [(1, 3), (5, 7), (198, 200), (10_000, 200)])
-def test_a_process_has_a_thread_a_call_up_to_what_it_bears(concurrency, threads):
+def test_a_process_has_one_thread_per_call_up_to_its_maximum(concurrency, threads):
     assert load(concurrency=concurrency).infer_threads == threads
 
 

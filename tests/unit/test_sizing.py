@@ -1,4 +1,4 @@
-"""What is decided about an image before a pixel is decoded: size, format, limits."""
+"""Decisions about an image before decoding: size, format and limits."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def test_the_retired_family_has_its_own_sizes() -> None:
 
 
 @given(SIDES, SIDES, DETAILS)
-def test_a_plan_never_enlarges_and_never_vanishes(width: int, height: int, detail: Detail) -> None:
+def test_a_plan_never_enlarges_and_never_has_zero_size(
+    width: int, height: int, detail: Detail
+) -> None:
     planned = plan_resize(width, height, detail)
     assert 1 <= planned[0] <= width
     assert 1 <= planned[1] <= height
@@ -72,14 +74,16 @@ def test_a_plan_keeps_the_aspect(width: int, height: int, detail: Detail) -> Non
 
 
 @given(SIDES, SIDES, DETAILS)
-def test_a_plan_is_settled_and_blind_to_turning(width: int, height: int, detail: Detail) -> None:
+def test_a_plan_is_stable_and_independent_of_rotation(
+    width: int, height: int, detail: Detail
+) -> None:
     planned = plan_resize(width, height, detail)
     assert plan_resize(*planned, detail) == planned
     assert plan_resize(height, width, detail) == planned[::-1]
 
 
 @given(SIDES, SIDES)
-def test_longest_sides_are_what_the_provider_wants(width: int, height: int) -> None:
+def test_longest_sides_match_the_provider(width: int, height: int) -> None:
     longest = max(width, height)
     assert max(plan_resize(width, height, "low")) == min(longest, 728)
     high = max(plan_resize(width, height, "high"))
@@ -89,13 +93,13 @@ def test_longest_sides_are_what_the_provider_wants(width: int, height: int) -> N
 
 
 @given(SIDES, SIDES)
-def test_padding_only_adds_what_is_missing(width: int, height: int) -> None:
+def test_padding_adds_only_the_missing_pixels(width: int, height: int) -> None:
     padded = pad_plan(width, height)
     assert min(padded) >= MIN_SIDE
     assert padded == (width, height) or min(width, height) < MIN_SIDE
 
 
-def test_heavy_files_do_not_stay_as_they_are() -> None:
+def test_large_files_are_encoded_again() -> None:
     assert may_stay(333_333, 700, 500)
     assert not may_stay(333_334, 700, 500)
     assert may_stay(1_000_000, 2000, 1000)
@@ -166,12 +170,12 @@ def _ftyp(major: bytes, *compatible: bytes) -> bytes:
         (b"", None),
     ],
 )
-def test_formats_are_told_by_content(head: bytes, kind: str | None) -> None:
+def test_formats_are_detected_by_content(head: bytes, kind: str | None) -> None:
     assert sniff(head) == kind
 
 
 @given(st.binary(max_size=200), st.sampled_from(["jpeg", "png", "webp"]))
-def test_no_bytes_upset_the_container_readers(data: bytes, kind: str) -> None:
+def test_container_readers_accept_any_bytes(data: bytes, kind: str) -> None:
     assert not headers.is_plain(data, kind)
     headers.webp_size(data)
     headers.jpeg_scans(io.BytesIO(data), 5)

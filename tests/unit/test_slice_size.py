@@ -1,4 +1,4 @@
-"""How many images a worker claims at once."""
+"""The number of images that a worker claims at once."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def test_the_first_slice_is_small() -> None:
 @pytest.mark.parametrize(
     ("seconds", "images", "next_images"),
     [
-        (0.0, 4, 32),  # nothing measurable: as many as are allowed
+        (0.0, 4, 32),  # too fast to measure: the maximum
         (0.04, 4, 32),
         (0.1, 4, 20),
         (1.0, 4, 2),
-        (40.0, 4, 1),  # never less than one
+        (40.0, 4, 1),  # at least one
     ],
 )
 def test_slices_are_as_long_as_half_a_second(seconds: float, images: int, next_images: int) -> None:
@@ -27,13 +27,13 @@ def test_slices_are_as_long_as_half_a_second(seconds: float, images: int, next_i
     assert tempo.images(32) == next_images
 
 
-def test_slices_that_shrink_near_the_end_are_longer_before_it() -> None:
+def test_slices_may_be_longer_if_they_shrink_near_the_end() -> None:
     tempo = SliceSize()
     tempo.took(0.1, 4)
     assert tempo.images(32, shrinks=True) == 30
 
 
-def test_one_slow_slice_is_half_forgotten_with_the_next() -> None:
+def test_one_slow_slice_counts_half_at_the_next() -> None:
     tempo = SliceSize()
     tempo.took(4.0, 4)
     tempo.took(0.0, 4)
@@ -54,12 +54,12 @@ def test_a_setting_of_one_is_kept() -> None:
         (3, 32, LAST_IMAGES),
         (16, 32, 4),
         (100, 32, 25),
-        (128, 32, 32),  # plenty is left: a whole slice
+        (128, 32, 32),  # many images left: a full slice
         (4, 1, 1),  # a setting of one is kept
         (16, 4, 4),  # the first slice of a large job is not cut
     ],
 )
-def test_the_last_images_are_shared_out_in_ever_shorter_slices(
+def test_the_last_images_are_claimed_in_ever_shorter_slices(
     due: int, limit: int, taken: int
 ) -> None:
     assert share(min(due, looked_at(limit)), limit) == taken

@@ -1,4 +1,4 @@
-"""Notes that are too much for one request: which go below a branch of their own."""
+"""Notes that do not fit one request: which ones go below new branches."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def notes(*sizes: int) -> list[Note]:
     [
         ((200, 200, 200), []),  # all fit
         ((400, 400, 400, 400), [[1, 2], [3, 4]]),
-        ((900, 900, 900), []),  # no two fit: they are asked as they are
-        ((900, 300, 300, 900), [[2, 3]]),  # who is alone stays where he is
+        ((900, 900, 900), []),  # no two fit together: sent as they are
+        ((900, 300, 300, 900), [[2, 3]]),  # a single note stays where it is
         ((5_000,), []),
     ],
 )
-def test_notes_are_grouped_only_where_that_leaves_fewer(sizes, groups):
+def test_notes_are_grouped_only_if_fewer_remain(sizes, groups):
     assert smaller_groups(notes(*sizes), MOST) == groups
 
 
 @given(st.lists(st.integers(1, 3_000), min_size=1, max_size=60))
-def test_dividing_comes_to_an_end_even_where_no_note_gets_shorter(sizes):
+def test_dividing_ends_even_if_no_note_gets_shorter(sizes):
     left = notes(*sizes)
     for _ in range(len(sizes)):
         groups = smaller_groups(left, MOST)

@@ -1,4 +1,4 @@
-"""States: the tables of moves are whole and lead somewhere."""
+"""States: the tables of moves are complete, and every state can end."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def reachable(moves, start):
 
 
 @tables
-def test_every_state_has_its_moves_and_no_other_has_any(states, moves):
+def test_the_tables_have_moves_for_exactly_the_known_states(states, moves):
     assert set(moves) == set(states)
     assert set().union(*moves.values()) <= set(states)
     assert not any(state in targets for state, targets in moves.items())
@@ -53,7 +53,7 @@ def test_every_state_is_reached_and_every_state_can_end(moves, first, ends):
 
 
 @pytest.mark.parametrize("status", JobStatus)
-def test_a_job_has_ended_when_it_does_not_run_or_wait(status):
+def test_a_job_has_ended_when_it_neither_runs_nor_waits(status):
     assert status.ended == (status not in ("running", "paused"))
 
 

@@ -1,4 +1,4 @@
-"""Tiers and prices: the published tables, by name, and sums that come out."""
+"""Tiers and prices: the published tables by name, and cost sums."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AI, COM = "https://api.stepfun.ai/v1", "https://api.stepfun.com/v1"
         ("V0", TABLE_B["V0"]),
         ("v0", TABLE_B["V0"]),
         ("V4", TABLE_B["V4"]),
-        ("V5", TABLE_A["V5"]),  # the newest table that has it
+        ("V5", TABLE_A["V5"]),  # the newest table with this tier
         ("a:V0", TABLE_A["V0"]),
         ("A:v0", TABLE_A["V0"]),
         ("b:V4", TABLE_B["V4"]),
@@ -28,7 +28,7 @@ def test_a_tier_is_found_by_its_name(name, limits):
 
 
 @pytest.mark.parametrize("name", ["", "V9", "b:V5", "c:V0", ":", "a:", "V0:a", "a:b:V0"])
-def test_an_unknown_tier_is_refused_and_the_known_ones_are_told(name):
+def test_an_unknown_tier_is_refused_and_the_known_ones_are_listed(name):
     with pytest.raises(WrongUsage, match="a:V0"):
         tier(name)
 
@@ -50,7 +50,7 @@ def test_a_higher_tier_allows_more(table):
         ((1_000_000, 500_000, 0), 0.12),
         ((0, 0, 1_000_000), 1.15),
         ((10_260, 0, 2_000), 0.004352),
-        ((100, 200, 0), 0.000008),  # more cached than sent: never less than nothing
+        ((100, 200, 0), 0.000008),  # more cached than sent: the cost is never negative
     ],
 )
 def test_a_call_costs_what_its_tokens_cost(usage, money):
@@ -71,7 +71,7 @@ def test_a_price_is_in_the_currency_of_the_endpoint(model, url, price):
     assert currency_of(url) == price.currency
 
 
-def test_a_model_without_facts_gets_careful_limits():
+def test_an_unknown_model_gets_conservative_limits():
     profile = model_profile("somebody-elses")
     assert (profile.images_per_request, profile.prices) == (60, ())
     assert profile.context_tokens <= model_profile("step-3.7-flash").context_tokens

@@ -1,4 +1,4 @@
-"""Totals of answers, and schemas by file and by model."""
+"""Totals of answers, and schemas from files and from Pydantic models."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCHEMA = {
 }
 
 
-def test_numbers_and_choices_are_counted_and_nothing_else() -> None:
+def test_only_numbers_and_choices_are_counted() -> None:
     answers = [
         {"shop": {"total": 0.1}, "kind": "meal", "paid": True, "note": "x", "image": 1},
         {"shop": {"total": 0.2}, "kind": "meal", "paid": False, "image": 2},
@@ -70,7 +70,7 @@ def test_a_schema_is_a_file_or_a_pydantic_model(
         ("json:dumps", "neither a JSON Schema nor a pydantic model"),
     ],
 )
-def test_what_is_no_schema_is_one_sentence(
+def test_an_invalid_schema_gives_one_sentence(
     given: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -12,7 +12,7 @@ from core.tree.plan import PlannedNode, plan_tree
 
 
 def widths(tree: list[PlannedNode]) -> list[int]:
-    """Nodes a level, leaves first."""
+    """Number of nodes per level, leaves first."""
     return [sum(node.level == level for node in tree) for level in range(tree[-1].level + 1)]
 
 
@@ -31,7 +31,7 @@ def widths(tree: list[PlannedNode]) -> list[int]:
         (667, 50, [667, 14, 1]),
     ],
 )
-def test_levels_are_as_few_and_as_narrow_as_the_fan_in_allows(leaves, fan_in, nodes):
+def test_levels_are_as_few_as_the_fan_in_allows(leaves, fan_in, nodes):
     assert widths(plan_tree(leaves, fan_in)) == nodes
 
 
@@ -47,13 +47,13 @@ def test_a_single_child_is_passed_up_instead_of_being_summarised_alone():
 
 
 @pytest.mark.parametrize(("leaves", "fan_in"), [(0, 8), (-1, 8), (3, 1), (3, 0)])
-def test_what_is_no_tree_is_refused(leaves, fan_in):
+def test_invalid_tree_parameters_are_refused(leaves, fan_in):
     with pytest.raises(ValueError, match="at least one leaf"):
         plan_tree(leaves, fan_in)
 
 
 @given(st.integers(1, 1_500), st.integers(2, 60))
-def test_every_tree_is_whole_balanced_and_within_its_fan_in(leaves, fan_in):
+def test_every_tree_is_complete_balanced_and_within_its_fan_in(leaves, fan_in):
     tree = plan_tree(leaves, fan_in)
     below: dict[int | None, list[int]] = {}
     for index, node in enumerate(tree):

@@ -1,4 +1,4 @@
-"""How often a waiting command looks at the database."""
+"""How often a waiting command reads the database."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from overstory.local.wait import FAR_IMAGES, FAR_SECONDS, POLL_SECONDS, View
 
 
 class Stop(threading.Event):
-    """Nobody asks to stop, and no time is spent."""
+    """A stop event that is never set; waiting takes no real time."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch, *views: View | ServiceAway) -> list[
     return list(stop.pauses)
 
 
-def test_a_far_answer_is_looked_for_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_distant_answer_is_polled_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     far, near, unknown = (
         View(False, FAR_IMAGES + 1),
         View(False, FAR_IMAGES),

@@ -1,4 +1,4 @@
-"""What ``overstory watch`` makes of a job's standing."""
+"""What ``overstory watch`` shows of a job's state."""
 
 from __future__ import annotations
 
@@ -60,20 +60,20 @@ def seen(
         (seen(status=JobStatus.PAUSED), "paused: on request"),
     ],
 )
-def test_what_holds_a_job_back_is_said(standing: Seen, words: str) -> None:
+def test_the_reason_for_a_jobs_wait_is_shown(standing: Seen, words: str) -> None:
     assert words in holds_back(standing)
 
 
 @pytest.mark.parametrize("binds", [*LimitKind, *Hold])
-def test_every_limit_has_words(binds) -> None:
+def test_every_limit_has_a_text(binds) -> None:
     assert holds_back(seen(state=replace(STATE, binds=binds)))
 
 
-def test_nothing_holds_an_ended_job_back() -> None:
+def test_an_ended_job_waits_for_nothing() -> None:
     assert holds_back(seen(status=JobStatus.COMPLETED)) == ""
 
 
-def test_a_job_that_does_not_move_for_long_is_noticed_and_moving_ends_that() -> None:
+def test_a_stalled_job_is_reported_until_it_moves() -> None:
     patience = Patience()
     assert "nothing moved" not in patience.note(seen(), 0.0)
     assert "nothing moved" not in patience.note(seen(), 29.0)
@@ -90,11 +90,11 @@ def test_a_job_that_does_not_move_for_long_is_noticed_and_moving_ends_that() -> 
         ([DONE] * 1000, 64, [DONE] * 64),
     ],
 )
-def test_many_nodes_share_a_cell_and_trouble_is_seen_first(nodes, most, drawn) -> None:
+def test_many_nodes_share_a_cell_which_shows_the_worst_state(nodes, most, drawn) -> None:
     assert cells(nodes, most) == drawn
 
 
-def test_the_board_shows_tree_stages_cost_and_the_question_as_it_is() -> None:
+def test_the_board_shows_tree_stages_cost_and_the_exact_question() -> None:
     console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
     with console.file:
         console.print(
@@ -105,7 +105,7 @@ def test_the_board_shows_tree_stages_cost_and_the_question_as_it_is() -> None:
         assert words in text
 
 
-def test_one_line_says_the_same_in_a_pipe() -> None:
+def test_a_pipe_gets_the_same_in_one_line() -> None:
     line = told(seen())
     assert line.startswith("job 0a1b running: prepare 0/4")
     assert "held by: preparing images (CPU)" in line

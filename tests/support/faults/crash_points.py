@@ -1,4 +1,4 @@
-"""Faults inside a process of ours, asked for by its environment and never by production code.
+"""Inject faults into our processes, by environment variables; production code knows nothing of it.
 
 ``tests.support.faults.app`` and ``.reconcile`` install this before they start to work. What is to
 go wrong is JSON in GAUNTLET_FAULTS, a list of ``Fault``; each happens at most ``times`` times over
@@ -30,10 +30,10 @@ PID_DIGITS = 7
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong at ``point``, from the ``nth`` time a process passes it on.
+    """A fault at ``point``, from the ``nth`` time on that a process reaches it.
 
     ``act``: kill (SIGKILL to itself), kill_soon (0.1 s later, from another thread), away (raise
-    ServiceAway), full (raise ENOSPC, while ``while_file`` exists).
+    ServiceAway), full (raise ENOSPC). With ``while_file``, only while that file exists.
     """
 
     point: str
@@ -46,8 +46,8 @@ class Fault:
 
 @dataclass(frozen=True)
 class Weather:
-    """What goes wrong all the time: a share of messages is lost, the rest sent in copies; clocks
-    are off, by turns fast and slow; a share of commits succeeds and seems to have failed."""
+    """Permanent faults: a share of messages is lost and the rest sent ``copies`` times; clocks are
+    alternately fast and slow; a share of commits succeeds but reports a failure."""
 
     drop: float = 0.0
     copies: int = 1
@@ -57,48 +57,48 @@ class Weather:
 
 
 def environment(faults: Sequence[Fault], weather: Weather, flags: Path) -> dict[str, str]:
-    """What a child needs in its environment to meet these."""
+    """Environment variables that inject these faults into a child process."""
     flags.mkdir(exist_ok=True)
-    told = {"faults": [asdict(fault) for fault in faults], "weather": asdict(weather)}
-    return {FAULTS: json.dumps(told), FLAGS: str(flags)}
+    config = {"faults": [asdict(fault) for fault in faults], "weather": asdict(weather)}
+    return {FAULTS: json.dumps(config), FLAGS: str(flags)}
 
 
 def happened(flags: Path) -> int:
-    """How many faults have struck."""
+    """How many faults have happened."""
     return sum(1 for _ in flags.iterdir())
 
 
 def lost(flags: Path) -> int:
-    """How many paid calls nobody had written down when a process killed itself."""
+    """How many paid calls were not yet recorded when a process killed itself."""
     return sum(int(path.read_text() or 0) for path in flags.iterdir())
 
 
 def held_by(pid: int) -> str:
-    """What the lease tokens of process ``pid`` begin with."""
+    """The prefix of the lease tokens of process ``pid``."""
     return f"{pid:0{PID_DIGITS}x}"
 
 
 def install() -> None:
-    """Patch this process as its environment says."""
+    """Patch this process as its environment requests."""
     _name_leases()
     _note_calls()
     if FAULTS not in os.environ:
         return
-    told = json.loads(os.environ[FAULTS])
-    weather = Weather(**told["weather"])
+    config = json.loads(os.environ[FAULTS])
+    weather = Weather(**config["weather"])
     draw = random.Random(f"{weather.seed}/{os.environ.get(NUMBER)}").random
     _skew_clock(weather.skew_seconds * (-1) ** int(os.environ.get(NUMBER, "0")))
     _spoil_messages(weather, draw)
     _lose_commits(weather.lost_commits, draw)
-    faults = [Fault(**fault) for fault in told["faults"]]
+    faults = [Fault(**fault) for fault in config["faults"]]
     for point, install_at in _points().items():
-        here = [_Trap(fault) for fault in faults if fault.point == point]
-        if here:
-            install_at(here)
+        traps = [_Trap(fault) for fault in faults if fault.point == point]
+        if traps:
+            install_at(traps)
 
 
 class _Trap:
-    """One fault in one process, counting how often it was passed."""
+    """One fault in one process; counts how often its point was reached."""
 
     def __init__(self, fault: Fault) -> None:
         self._fault = fault
@@ -107,7 +107,7 @@ class _Trap:
         self._lock = threading.Lock()
 
     def spring(self, what: str = "") -> None:
-        """Called at the point; ``what`` names the thing at hand."""
+        """Called at the point; ``what`` names the object there, for ``Fault.match``."""
         fault = self._fault
         if fault.match not in what or (fault.while_file and not Path(fault.while_file).exists()):
             return
@@ -118,7 +118,7 @@ class _Trap:
             self._act()
 
     def _claim(self) -> bool:
-        """One of the fault's turns, if there is one left in any process."""
+        """Take one of the fault's ``times`` over all processes. Returns False if none is left."""
         for turn in range(self._fault.times):
             name = f"{self._fault.point}.{self._fault.act}.{self._fault.match}.{turn}"
             path = Path(os.environ[FLAGS]) / name
@@ -135,7 +135,7 @@ class _Trap:
             case "kill_soon":
                 threading.Timer(0.1, self._die).start()
             case "away":
-                raise ServiceAway("the gauntlet says so")
+                raise ServiceAway("the gauntlet made the service unavailable")
             case "full":
                 raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -145,13 +145,13 @@ class _Trap:
 
 
 _unsettled: set[int] = set()
-"""Threads with a call that was sent and is not on the ledger or the spool yet."""
+"""Threads whose call was sent and is not yet in the ledger or the spool."""
 
 Install = Callable[[list[_Trap]], None]
 
 
 def _points() -> dict[str, Install]:
-    """Where faults can strike, and how a trap is put there."""
+    """Each point where faults can happen -> the function that patches it."""
     from kombu.transport import redis as transport
 
     from clients import blobs, spool
@@ -169,7 +169,9 @@ def _points() -> dict[str, Install]:
         "uploaded": lambda traps: _provider(wiring, "upload", traps, before=False),
         "stored": lambda traps: _after(provider_files, "stored_all", traps),
         "image_uploaded": lambda traps: _after(state, "images_uploaded", traps),
-        "claimed": lambda traps: _after(admission, "take", traps, lambda made: not _number(made)),
+        "claimed": lambda traps: _after(
+            admission, "take", traps, lambda result: not _is_number(result)
+        ),
         "call": lambda traps: _provider(wiring, "chat", traps, before=True),
         "called": lambda traps: _provider(wiring, "chat", traps, before=False),
         "settle": lambda traps: _before(ledger, "settle", traps),
@@ -193,26 +195,26 @@ def _nameless(*args: object, **kwargs: object) -> str:
 def _before(
     owner: Any, name: str, traps: list[_Trap], what: Callable[..., str] = _nameless
 ) -> None:
-    whole = getattr(owner, name)
+    original = getattr(owner, name)
 
     def trapped(*args: Any, **kwargs: Any) -> Any:
         for trap in traps:
             trap.spring(what(*args, **kwargs))
-        return whole(*args, **kwargs)
+        return original(*args, **kwargs)
 
     setattr(owner, name, trapped)
 
 
 def _after(
-    owner: Any, name: str, traps: list[_Trap], when: Callable[[Any], bool] = lambda made: True
+    owner: Any, name: str, traps: list[_Trap], when: Callable[[Any], bool] = lambda result: True
 ) -> None:
-    whole = getattr(owner, name)
+    original = getattr(owner, name)
 
     def trapped(*args: Any, **kwargs: Any) -> Any:
-        made = whole(*args, **kwargs)
-        for trap in traps if when(made) else ():
+        result = original(*args, **kwargs)
+        for trap in traps if when(result) else ():
             trap.spring()
-        return made
+        return result
 
     setattr(owner, name, trapped)
 
@@ -229,12 +231,12 @@ def _provider(wiring: Any, name: str, traps: list[_Trap], before: bool) -> None:
     wiring._provider = trapped
 
 
-def _number(value: object) -> bool:
+def _is_number(value: object) -> bool:
     return isinstance(value, float)
 
 
 def _name_leases() -> None:
-    """Put the process id into lease tokens: the judge counts what a killed process held."""
+    """Put the process id into lease tokens; ``judge`` counts a killed process's calls by it."""
     from models.claims import Lease
     from tasks.runtime.services import Services
 
@@ -245,7 +247,7 @@ def _name_leases() -> None:
 
 
 def _note_calls() -> None:
-    """Know at any moment which calls would be paid again if this process died."""
+    """Track the calls that would be paid again if this process died now."""
     from clients.spool import Spool
     from models import ledger
     from workers import services as wiring
@@ -254,12 +256,12 @@ def _note_calls() -> None:
 
     def noting(settings: Any) -> Any:
         provider = build(settings)
-        whole = provider.chat
+        original = provider.chat
 
         def chat(*args: Any, **kwargs: Any) -> Any:
             _unsettled.add(threading.get_ident())
             try:
-                return whole(*args, **kwargs)
+                return original(*args, **kwargs)
             except BaseException:
                 _unsettled.discard(threading.get_ident())
                 raise
@@ -267,11 +269,11 @@ def _note_calls() -> None:
         provider.chat = chat
         return provider
 
-    def written(whole: Any) -> Any:
+    def written(original: Any) -> Any:
         def write(*args: Any, **kwargs: Any) -> Any:
-            made = whole(*args, **kwargs)
+            result = original(*args, **kwargs)
             _unsettled.discard(threading.get_ident())
-            return made
+            return result
 
         return write
 
@@ -281,37 +283,37 @@ def _note_calls() -> None:
 
 def _skew_clock(seconds: float) -> None:
     if seconds:
-        whole, whole_ns = time.time, time.time_ns
-        time.time = lambda: whole() + seconds
-        time.time_ns = lambda: whole_ns() + round(seconds * 1e9)
+        original, original_ns = time.time, time.time_ns
+        time.time = lambda: original() + seconds
+        time.time_ns = lambda: original_ns() + round(seconds * 1e9)
 
 
 def _spoil_messages(weather: Weather, draw: Callable[[], float]) -> None:
-    """Lose a share of what is published and publish the rest several times."""
+    """Lose a share of the published messages; publish the rest several times."""
     if weather.drop == 0.0 and weather.copies == 1:
         return
     from workers.app import OverstoryCelery
 
-    whole = OverstoryCelery.send_task
+    original = OverstoryCelery.send_task
 
     def spoiled(self: Any, *args: Any, **kwargs: Any) -> Any:
         if draw() < weather.drop:
             return None
-        sent = [whole(self, *args, **kwargs) for _ in range(weather.copies)]
+        sent = [original(self, *args, **kwargs) for _ in range(weather.copies)]
         return sent[0]
 
     OverstoryCelery.send_task = spoiled
 
 
 def _lose_commits(share: float, draw: Callable[[], float]) -> None:
-    """The database takes a transaction and its answer never arrives."""
+    """The database commits a transaction, but its answer never arrives."""
     if share == 0.0:
         return
-    whole = Database.write
+    original = Database.write
 
     @contextlib.contextmanager
     def write(self: Database) -> Iterator[Any]:
-        with whole(self) as connection:
+        with original(self) as connection:
             yield connection
         if draw() < share:
             raise ServiceAway("the database's answer to COMMIT was lost")

@@ -1,4 +1,4 @@
-"""The processes a row kills: workers and reconcilers, started again as a supervisor would."""
+"""The processes that a row kills: workers and reconcilers, restarted like under a supervisor."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ STOP_SECONDS = 15.0
 
 @dataclass(slots=True)
 class Child:
-    """One process of the fleet. Its pid is its process group, too."""
+    """One process of the fleet. Its pid is also the id of its process group."""
 
     name: str
-    words: list[str]
+    argv: list[str]
     environment: Mapping[str, str]
     log: Path
     wanted: bool = True
@@ -45,7 +45,7 @@ class Child:
         self.starts += 1
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                self.words,
+                self.argv,
                 env=os.environ | self.environment,
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,
@@ -58,14 +58,14 @@ class Child:
             self.process.send_signal(number)  # type: ignore[union-attr]
 
     def forked(self) -> list[int]:
-        """The pool processes under it."""
+        """Pids of its pool processes."""
         path = Path(f"/proc/{self.pid}/task/{self.pid}/children")
         with contextlib.suppress(OSError):
             return [int(word) for word in path.read_text().split()]
         return []
 
     def end(self) -> None:
-        """Kill what is left of its group."""
+        """Kill the remaining processes of its group."""
         if self.process is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)
@@ -74,7 +74,7 @@ class Child:
 
 @dataclass
 class Fleet:
-    """Workers as overstory.local.workers plans them, and reconcilers; dead ones restart."""
+    """Workers as overstory.local.workers plans them, and reconcilers; dead ones are restarted."""
 
     settings: Settings
     folder: Path
@@ -94,7 +94,7 @@ class Fleet:
         self._supervisor.start()
 
     def stop(self) -> None:
-        """Ask everybody to stop, then end what is left."""
+        """Send SIGTERM to all, then kill what is left."""
         self._stopping.set()
         if self._supervisor is not None:
             self._supervisor.join()
@@ -112,14 +112,14 @@ class Fleet:
 
     @property
     def deaths(self) -> int:
-        """How often somebody had to be started again."""
+        """How many times a process had to be restarted."""
         return sum(max(0, child.starts - 1) for child in self.children)
 
     def _supervise(self) -> None:
         while not self._stopping.wait(LOOK_SECONDS):
             for child in self.children:
                 if child.wanted and not child.alive:
-                    child.end()  # a supervisor's control group takes the orphans along
+                    child.end()  # like a supervisor's control group, which also ends the orphans
                     child.start()
 
     def _workers(self) -> list[Child]:
@@ -140,18 +140,18 @@ class Fleet:
         words = [sys.executable, "-m", "tests.support.faults.reconcile"]
         return [self._child(f"reconciler-{n}", words) for n in range(self.reconcilers)]
 
-    def _child(self, name: str, words: list[str]) -> Child:
+    def _child(self, name: str, argv: list[str]) -> Child:
         environment = {**self.faults, **service_environment(self.settings)}
-        return Child(name, words, environment, self.folder / f"{name}.log")
+        return Child(name, argv, environment, self.folder / f"{name}.log")
 
 
 def service_environment(settings: Settings) -> dict[str, str]:
-    """All that a process of the fleet is told, as a service's unit file would."""
-    told = {
+    """The settings as environment variables, like in a service's unit file."""
+    variables = {
         f"OVERSTORY_{name.upper()}": str(value)
         for name, value in settings.model_dump(exclude_unset=True, exclude={"api_key"}).items()
         if value is not None
     }
     assert settings.api_key is not None, "a gauntlet's account has a key"
-    told["OVERSTORY_API_KEY"] = settings.api_key.get_secret_value()
-    return {**worker_environment(settings), **told}
+    variables["OVERSTORY_API_KEY"] = settings.api_key.get_secret_value()
+    return {**worker_environment(settings), **variables}

@@ -1,4 +1,4 @@
-"""The five invariants, from the endpoint's own ledger and the database's rows."""
+"""Check the five invariants from the endpoint's own ledger and the database's rows."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from sqlalchemy import text
 from models.engine import Database
 from tests.support.faults.crash_points import held_by
 
-PAID = {200, 499}  # 499: the caller left in the middle, and is billed all the same
+PAID = {200, 499}  # 499: the caller disconnected, but pays
 SPOILED = {"cut", "invalid_json", "no_choices", "content_filter", "length", "empty"}
-"""Replies that were paid and are no use: asking again is not paying twice for an answer."""
+"""Replies that were paid but are unusable: a repeat of the request does not count as paid twice."""
 
 
 @dataclass(slots=True)
 class Figures:
-    """What a row printed and what it broke."""
+    """A row's figures, and the promises it broke."""
 
     row: str
     title: str
     seconds: float = 0.0
     images: int = 0
     nodes: int = 0
-    calls: int = 0  # paid, as the endpoint counts
-    extra: int = 0  # of them, paid for a second time
-    allowed: int = 0  # of them, excused by what was in flight at the kills
+    calls: int = 0  # paid, by the endpoint's count
+    extra: int = 0  # of them, paid a second time
+    allowed: int = 0  # of them, allowed: they were in flight at the kills
     kills: int = 0
-    recovery: float | None = None  # seconds from a fault to the next recorded step, at worst
+    recovery: float | None = None  # longest time from a fault to the next recorded step, seconds
     notes: dict[str, Any] = field(default_factory=dict)
     broken: list[str] = field(default_factory=list)
 
     def expect(self, holds: bool, sentence: str) -> None:
-        """``sentence`` says what is wrong when it does not hold."""
+        """Record ``sentence`` as broken unless ``holds``."""
         if not holds:
             self.broken.append(sentence)
 
@@ -49,7 +49,7 @@ class Figures:
 
 @dataclass(frozen=True, slots=True)
 class Paid:
-    """What the endpoint was paid for."""
+    """Counts of paid replies."""
 
     calls: int
     useful: int
@@ -58,7 +58,7 @@ class Paid:
 
 
 def paid(ledger: Sequence[Mapping[str, Any]]) -> Paid:
-    """Sums over the ledger's replies. Repeated: the same request, answered well before or since."""
+    """Count the ledger's paid replies. ``repeated``: usable ones to an answered request."""
     replies = [line for line in ledger if line["event"] == "reply" and line["status"] in PAID]
     useful = [line for line in replies if line["kind"] not in SPOILED]
     distinct = Counter(line["request"] for line in useful)
@@ -80,7 +80,7 @@ def most_files(ledger: Sequence[Mapping[str, Any]]) -> int:
 
 
 def started_by(database: Database, pid: int) -> int:
-    """Calls on the ledger that process ``pid`` has begun and not settled."""
+    """Calls that process ``pid`` has started and not settled."""
     return _number(
         database,
         "SELECT count(*) FROM calls WHERE status = 'started' AND lease_token LIKE :held",
@@ -89,7 +89,7 @@ def started_by(database: Database, pid: int) -> int:
 
 
 def check_rows(database: Database, jobs: Collection[str], figures: Figures) -> None:
-    """I1, I2 and the rows of I5."""
+    """Check I1, I2 and the database part of I5."""
     for job in jobs:
         _check_job(database, job, figures)
     leases = "SELECT count(*) FROM {} WHERE lease_token IS NOT NULL"
@@ -101,7 +101,7 @@ def check_rows(database: Database, jobs: Collection[str], figures: Figures) -> N
 
 
 def coverage_holds(database: Database, job: str) -> bool:
-    """Every submitted image is in exactly one state, now."""
+    """Whether the job has exactly one row for every submitted image."""
     rows = "SELECT count(*) FROM images WHERE job_id = :job"
     known = "SELECT submitted FROM jobs WHERE id = :job"
     return _number(database, rows, job=job) == _number(database, known, job=job)
@@ -125,7 +125,7 @@ RULES = (
         0,
     ),
     (
-        "I1: coverage is short",
+        "I1: coverage does not add up",
         (
             "SELECT count(*) FROM jobs WHERE id = :job"
             " AND included + failed + duplicate + skipped <> submitted"
@@ -133,7 +133,7 @@ RULES = (
         0,
     ),
     (
-        "I1: the job's count and its rows drift",
+        "I1: the job's count differs from its rows",
         (
             "SELECT abs(j.included - (SELECT count(*) FROM images i"
             " WHERE i.job_id = j.id AND i.status = 'included')) FROM jobs j WHERE j.id = :job"
@@ -155,7 +155,7 @@ RULES = (
         1,
     ),
     (
-        "I2: included images in no finished leaf",
+        "I2: included images without a finished leaf",
         (
             "SELECT count(*) FROM images i LEFT JOIN nodes n ON n.id = i.node_id"
             " WHERE i.job_id = :job AND i.status = 'included'"
@@ -172,17 +172,17 @@ RULES = (
         0,
     ),
 )
-"""What holds for an ended job: what is counted, the query that counts it, how many there are."""
+"""Rules for an ended job: description, counting query, expected count."""
 
 
 def _check_job(database: Database, job: str, figures: Figures) -> None:
-    for sentence, sql, wanted in RULES:
-        found = _number(database, sql, job=job)
-        figures.expect(found == wanted, f"{sentence}: {found} of {job}, not {wanted}")
+    for rule, sql, expected in RULES:
+        actual = _number(database, sql, job=job)
+        figures.expect(actual == expected, f"{rule}: {actual} for {job}, expected {expected}")
 
 
 def worst_recovery(database: Database, faults: Sequence[float]) -> float | None:
-    """The longest time from a fault (seconds since 1970) to the next step that was recorded."""
+    """The longest time from a fault (seconds since 1970) to the next recorded step, in seconds."""
     waits = []
     for at in faults:
         following = _scalar(
@@ -197,15 +197,15 @@ def worst_recovery(database: Database, faults: Sequence[float]) -> float | None:
 
 
 def standing(database: Database) -> dict[str, int]:
-    """Rows by state, for the words of a row that did not end."""
-    found: dict[str, int] = {}
+    """Row counts by table and status, for the message about a job that did not end."""
+    counts: dict[str, int] = {}
     for table in ("jobs", "images", "nodes", "calls"):
         with database.read() as connection:
             rows = connection.execute(
                 text(f"SELECT status, count(*) FROM {table} GROUP BY status")
             ).all()
-        found |= {f"{table}.{status}": count for status, count in rows}
-    return found
+        counts |= {f"{table}.{status}": count for status, count in rows}
+    return counts
 
 
 def count(database: Database, table: str, where: str = "1 = 1") -> int:

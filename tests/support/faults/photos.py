@@ -1,4 +1,4 @@
-"""Tiny JPEG files, all different, of a named colour each: cheap enough that faults set the pace."""
+"""Tiny JPEG files, all different, each of a named colour: too cheap to slow down the rows."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ GREEN, PURPLE = (40, 160, 60), (130, 30, 200)
 
 
 def make_photos(folder: Path, count: int, purple: Collection[int] = (), first: int = 1) -> Path:
-    """``count`` green pictures in ``folder``, those at the positions in ``purple`` purple.
+    """Make ``count`` green pictures in ``folder``; those at the positions ``purple`` are purple.
 
-    A picture's number, from ``first`` on, is drawn into it, so that the same number is the same
-    content in every folder and two numbers never are.
+    Each picture shows its number, counted from ``first``. So equal numbers have equal content in
+    every folder, and different numbers never do.
     """
     folder.mkdir(parents=True)
     for position in range(1, count + 1):
@@ -27,7 +27,7 @@ def make_photos(folder: Path, count: int, purple: Collection[int] = (), first: i
 
 
 def _picture(number: int, colour: tuple[int, int, int]) -> Image.Image:
-    """``number`` in binary, as blocks a little lighter than the ground."""
+    """``number`` in binary, as blocks a little lighter than the background."""
     picture = Image.new("RGB", (BITS // 3 * BLOCK, 6 * BLOCK), colour)
     light = tuple(min(255, channel + 40) for channel in colour)
     for bit in range(BITS):

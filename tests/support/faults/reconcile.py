@@ -1,4 +1,4 @@
-"""``overstory reconciler`` with the gauntlet's traps in it."""
+"""``overstory reconciler`` with fault injection."""
 
 from __future__ import annotations
 

