@@ -3,11 +3,11 @@
     OVERSTORY_BROKER_URL=... OVERSTORY_DATABASE_URL=... flask --app app run
 
     POST /questions {"images": ["/inputs/receipts"], "ask": "What was bought?"}  -> 202, the job
-    GET  /questions/<job>           where it stands, in the end with the answer
+    GET  /questions/<job>           its state, and the answer when it has ended
     GET  /questions/<job>/events    server-sent events
     POST /hooks/overstory           a signed webhook
 
-A request never waits for a job: it is answered with the job's id at once.
+A request never waits for a job. It returns the job's id at once.
 """
 
 from __future__ import annotations
@@ -28,14 +28,13 @@ from core.errors import ServiceAway, WrongUsage
 def create_app() -> Flask:
     app = Flask("photos")
     client = overstory.Client()
-    told: list[Any] = []
+    deliveries: list[Any] = []
     app.extensions["overstory"] = client
-    app.extensions["told"] = told
+    app.extensions["deliveries"] = deliveries
 
     @app.post("/questions")
     def ask() -> tuple[dict[str, Any], int]:
-        given = request.get_json()
-        job = client.submit(**{name: given[name] for name in given})
+        job = client.submit(**request.get_json())
         return {"job": job, "status": f"/questions/{job}"}, 202
 
     @app.get("/questions/<job>")
@@ -46,17 +45,17 @@ def create_app() -> Flask:
     def events(job: str) -> Response:
         def lines() -> Iterator[str]:
             for event in client.events(job):
-                said = json.dumps({"name": event.name, "position": event.position})
-                yield f"id: {event.id}\ndata: {said}\n\n"
+                data = json.dumps({"name": event.name, "position": event.position})
+                yield f"id: {event.id}\ndata: {data}\n\n"
 
         return Response(lines(), mimetype="text/event-stream")
 
     @app.post("/hooks/overstory")
     def hook() -> tuple[str, int]:
-        """The job has ended. A hook may come twice: its webhook-id says whether it did."""
+        """The job has ended. A delivery may come twice, with the same webhook-id."""
         verifier = Webhook(os.environ["OVERSTORY_WEBHOOK_SECRET"])
         try:
-            told.append(verifier.verify(request.get_data(), dict(request.headers)))
+            deliveries.append(verifier.verify(request.get_data(), dict(request.headers)))
         except WebhookVerificationError as error:
             return str(error), 401
         return "", 204

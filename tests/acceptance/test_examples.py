@@ -147,10 +147,10 @@ def test_a_webhook_reaches_the_flask_app(
     try:
         hook = f"http://127.0.0.1:{server.server_port}/hooks/overstory"
         job = client.submit([make_images(2, start=90)], "What?", webhook=hook)
-        told = eventually(lambda: flask_app.extensions["told"])
+        deliveries = eventually(lambda: flask_app.extensions["deliveries"])
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
-    assert told[0]["type"] == "job.completed"
-    assert told[0]["data"]["job"] == job
+    assert deliveries[0]["type"] == "job.completed"
+    assert deliveries[0]["data"]["job"] == job

@@ -24,6 +24,11 @@ PACKAGES = (
 )
 RELEASED = ROOT / "migrations" / "versions"  # a released migration is never edited
 
+OF_ROOT = (
+    "architecture.md",
+    "changes.md",
+)  # copies of files in the root
+
 NOUNS = (
     "address|answer|bound|error|file|folder|format|image|integer|job|json|key|node|number|path|place"
     "|port|reply|request|schema|secret|setting|sign|text|url|utf-8|value|word"
@@ -244,7 +249,7 @@ def files() -> list[Path]:
         for path in (ROOT / package).rglob("*")
         if path.suffix in {".py", ".md", *MARKS} and RELEASED not in path.parents
     ]
-    pages = [page for page in (ROOT / "docs").glob("*.md") if not page.is_symlink()]
+    pages = [page for page in (ROOT / "docs").glob("*.md") if page.name not in OF_ROOT]
     top = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CHANGELOG.md")]
     set_up = [ROOT / name for name in ("docker-compose.yml", "Dockerfile", ".env.example")]
     return sorted([*of_code, *pages, *top, *set_up, *(ROOT / "deploy").rglob("*.yml")])
