@@ -56,7 +56,7 @@ RULES = (
         "Asks for a stop, be it after the end.",
     ),
     rule(
-        r"(?<!there )(?<!and )(?<!or )\b(?:is|are|was|were) none\b",
+        r"(?<!there )\b(?:is|are|was|were) (?-i:none)\b",
         "name the noun: 'is not an X', 'is not valid'",
         "The reader must search the sentence for the word that 'none' replaces.",
         "A secret that is none.",
@@ -149,7 +149,7 @@ RULES = (
 
 GOOD = (
     "There is no key, so the sandbox answers.",
-    "If there are none, the list is empty.",
+    "If there are none, the list is empty, and the result is None.",
     "It is no longer needed, and it is no slower than before.",
     "The file is not an image.",
     "The default is `none`; `for who is killed` is code.",
@@ -180,11 +180,12 @@ def findings(text: list[Piece]) -> Iterator[tuple[int, str, Rule]]:
 
 
 def python_texts(source: str) -> Iterator[list[Piece]]:
-    """Comments (consecutive lines are one text) and string constants that contain a space."""
+    """Comments (consecutive lines of their own are one text) and strings that contain a space."""
     block: list[Piece] = []
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
-            if block and token.start[0] != block[-1][0] + 1:
+            own_line = token.line.lstrip().startswith("#")
+            if block and not (own_line and token.start[0] == block[-1][0] + 1):
                 yield block
                 block = []
             block.append((token.start[0], token.string.lstrip("#")))
