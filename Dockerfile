@@ -1,9 +1,9 @@
-# One image for every service of docker-compose.yml. Two stages: what builds stays behind.
+# One image for every service of docker-compose.yml. Build tools stay in the first stage.
 
 FROM python:3.11.14-slim-trixie AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 RUN python -m venv /opt/overstory
-# TRACES=1: with OpenTelemetry (requirements/traces.txt is run.txt and the extra)
+# TRACES=1 adds OpenTelemetry (requirements/traces.txt is run.txt plus the extra)
 ARG TRACES=0
 COPY requirements/run.txt requirements/traces.txt /build/requirements/
 RUN /opt/overstory/bin/pip install --require-hashes \
@@ -11,7 +11,7 @@ RUN /opt/overstory/bin/pip install --require-hashes \
 COPY . /app
 RUN /opt/overstory/bin/pip install --no-deps --no-build-isolation \
       --config-settings editable_mode=compat --editable /app
-# the system is read-only when it runs: every start and health check would compile anew
+# The system is read-only at run time. Without this, every start and health check would compile again.
 RUN /opt/overstory/bin/python -m compileall -q --invalidation-mode unchecked-hash /app
 
 FROM python:3.11.14-slim-trixie

@@ -1,7 +1,7 @@
-"""Makes a folder of photographs that nobody took: seeded, all different, free to use.
+"""Makes a folder of generated photographs: seeded, all different, free to use.
 
-They stand in for a camera roll: landscape and portrait, JPEG, PNG and WebP, some stored rotated
-with an EXIF orientation, with dates and camera names, in folders and under names in many scripts.
+They resemble a camera roll: landscape and portrait; JPEG, PNG and WebP; some stored rotated with
+an EXIF orientation; with dates and camera names; in folders, with names in many scripts.
 
     python examples/make_photos.py --out examples/photos --count 132 --seed 7
 """
@@ -78,19 +78,19 @@ CAMERAS = (
 )
 TURNS = {6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270, 3: Image.Transpose.ROTATE_180}
 ORIENTATION, MAKE, MODEL, DATE, TAKEN, DETAILS = 0x0112, 0x010F, 0x0110, 0x0132, 0x9003, 0x8769
-PNG_SIDE, PNG_COLOURS = 480, 96  # grain makes large PNGs of photographs heavy
+PNG_SIDE, PNG_COLOURS = 480, 96  # grain makes PNGs of photographs large
 
 
 def main(words: list[str] | None = None) -> None:
-    wish = _wish(words)
+    options = _options(words)
     total = 0
-    for index in range(wish.count):
-        total += make(wish.out, index, wish.seed).stat().st_size
-        _progress(index + 1, wish.count)
-    print(f"{wish.count} photographs, {total / 1e6:.1f} MB, in {wish.out}")
+    for index in range(options.count):
+        total += make(options.out, index, options.seed).stat().st_size
+        _progress(index + 1, options.count)
+    print(f"{options.count} photographs, {total / 1e6:.1f} MB, in {options.out}")
 
 
-def _wish(words: list[str] | None) -> argparse.Namespace:
+def _options(words: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "photos", metavar="DIR")
     parser.add_argument("--count", type=int, default=132, metavar="N")
@@ -105,7 +105,7 @@ def _progress(done: int, count: int) -> None:
 
 
 def make(out: Path, index: int, seed: int) -> Path:
-    """Paints and saves photograph number ``index``; the same for ever for the same seed."""
+    """Paints and saves photograph ``index``. The same seed always gives the same photograph."""
     rng = Random(f"{seed}/{index}")
     scene = SCENES[index % len(SCENES)]
     photo = film(rng, scene.paint(rng, rng.choice(SIZES)))
@@ -116,7 +116,7 @@ def make(out: Path, index: int, seed: int) -> Path:
 
 
 def _name(rng: Random, scene: Scene, number: int) -> str:
-    """The number makes it unique; the rest is as people name their files."""
+    """A file name as people write them. The number makes it unique."""
     title = rng.choice(scene.titles)
     stem = rng.choice((f"{number:02d} {title}", f"{title} {number}", f"{title}_{number:03d}"))
     return stem + _suffix(rng, number)
@@ -142,7 +142,7 @@ def _save(rng: Random, photo: Image.Image, path: Path, index: int) -> None:
 
 
 def _as_held(rng: Random, photo: Image.Image, index: int) -> tuple[Image.Image, Image.Exif]:
-    """How the camera was held and when: one in six is stored turned, one in nine knows nothing."""
+    """The photo as stored, and its EXIF: one in six is rotated, one in nine has no EXIF."""
     exif = Image.Exif()
     if index % 9 == 4:
         return photo, exif

@@ -27,7 +27,7 @@ __all__ = [
     "__version__",
     "load_settings",
 ]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _MODULES = {
     **dict.fromkeys(("OverstoryError", "ServiceAway", "WrongUsage"), "core.errors"),

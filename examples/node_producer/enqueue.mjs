@@ -1,11 +1,11 @@
-// Another language enqueues a job and waits for it: Node.js alone, no package.
+// Submits a job from Node.js, without packages, and waits until it is planned.
 //
 //   BROKER_URL=redis://:password@127.0.0.1:6379/0 \
 //       node enqueue.mjs receipts-2026-11 "What was bought?" /inputs/receipts
 //
-// A Celery message is JSON in a Redis list named after its queue (message protocol 2). The result
-// of overstory.submit, the job's id, is JSON under celery-task-meta-<id of the message>. The same
-// key is the same job: sending twice makes and pays for one.
+// A Celery message is JSON in a Redis list with the name of its queue (message protocol 2). The
+// result of overstory.submit is the job's id, as JSON under celery-task-meta-<id of the message>.
+// The same key is the same job: sending it twice creates and pays for one job.
 
 import { Buffer } from "node:buffer";
 import { randomUUID } from "node:crypto";
@@ -15,7 +15,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 const POLL_MS = 200;
 const WAIT_MS = 60_000;
 
-/** The few commands needed, in Redis' own protocol. */
+/** A minimal client for the Redis protocol. */
 class Redis {
   #socket;
   #rest = Buffer.alloc(0);
@@ -68,9 +68,9 @@ class Redis {
   }
 }
 
-/** A message for overstory.submit. kwargsrepr is what monitors show: no question in it. */
-function message(id, given) {
-  const body = JSON.stringify([[], given, { callbacks: null, errbacks: null, chain: null, chord: null }]);
+/** A message for overstory.submit. Monitors show kwargsrepr, so it leaves out the question. */
+function message(id, job) {
+  const body = JSON.stringify([[], job, { callbacks: null, errbacks: null, chain: null, chord: null }]);
   return JSON.stringify({
     body: Buffer.from(body).toString("base64"),
     "content-encoding": "utf-8",
@@ -83,7 +83,7 @@ function message(id, given) {
       parent_id: null,
       group: null,
       argsrepr: "()",
-      kwargsrepr: `{'inputs': ${given.images.length}, 'key': '${given.key}'}`,
+      kwargsrepr: `{'inputs': ${job.images.length}, 'key': '${job.key}'}`,
       origin: `${process.pid}@node`,
     },
     properties: {
@@ -106,17 +106,17 @@ const redis = await Redis.open(process.env.BROKER_URL);
 const id = randomUUID();
 await redis.ask("LPUSH", "submit", message(id, { images, ask, key }));
 for (let waited = 0; waited < WAIT_MS; waited += POLL_MS) {
-  const found = JSON.parse((await redis.ask("GET", `celery-task-meta-${id}`)) ?? "null");
-  if (found?.status === "SUCCESS") {
-    console.log(found.result);
+  const result = JSON.parse((await redis.ask("GET", `celery-task-meta-${id}`)) ?? "null");
+  if (result?.status === "SUCCESS") {
+    console.log(result.result);
     redis.close();
     process.exit(0);
   }
-  if (found?.status === "FAILURE") {
-    console.error(`refused: ${[found.result.exc_message].flat().join(" ")}`);
+  if (result?.status === "FAILURE") {
+    console.error(`refused: ${[result.result.exc_message].flat().join(" ")}`);
     process.exit(1);
   }
   await sleep(POLL_MS);
 }
-console.error("no worker took the job: is the service up?");
+console.error("no worker accepted the job: check that the service is running");
 process.exit(1);

@@ -137,7 +137,7 @@ def skyline_by_day(rng: Random, size: Size) -> Image.Image:
 
 
 def lights_out_of_focus(rng: Random, size: Size) -> Image.Image:
-    """A street at night, seen by a lens that looks at something nearer."""
+    """A street at night, out of focus: the lens is focused on something nearer."""
     base = gradient(
         size, [(0, (10, 10, 24)), (0.5, vary(rng, (44, 30, 48), 14)), (1, (12, 10, 16))]
     )
@@ -236,7 +236,7 @@ def _flower_box(rng: Random, pen: ImageDraw.ImageDraw, at: Point, w: float, of: 
 
 
 def street(rng: Random, size: Size) -> Image.Image:
-    """A wet street at night: houses that run to one point, lamps, signs; the road repeats it."""
+    """A wet street at night: houses in perspective, lamps, signs, reflected in the road."""
     of = light(rng, "night", "dusk")
     road = round(size[1] * rng.uniform(0.58, 0.66))
     vanish = (size[0] * rng.uniform(0.4, 0.6), road * 0.86)
@@ -256,7 +256,7 @@ def street(rng: Random, size: Size) -> Image.Image:
 
 
 def _row_of_houses(rng: Random, image: Image.Image, vanish: Point, side: int, of: Light) -> None:
-    """From the far end to the near one; t is how far a corner has come from the vanishing point."""
+    """From the far end to the near one; t is a corner's distance from the vanishing point."""
     pen = ImageDraw.Draw(image)
     edges = [0.08, 0.13, 0.2, 0.31, 0.47, 0.7, 1.05]
     for far, near in itertools.pairwise(edges):

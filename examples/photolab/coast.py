@@ -338,7 +338,7 @@ def _beam(rng: Random, image: Image.Image, lamp: Point, tall: float) -> None:
 
 
 def mirrored(rng: Random, top: Image.Image, size: Size, tint: Colour, ripple: float) -> Image.Image:
-    """The picture's upper part, and below it the same in water: darker, softer, trembling."""
+    """The picture's upper part and its reflection in water: darker, softer, wavy."""
     high = size[1] - top.height
     below_it = ImageOps.flip(top).resize(
         (size[0], max(high, 1)), box=(0, 0, size[0], min(top.height, high * 1.15))
@@ -354,7 +354,7 @@ def mirrored(rng: Random, top: Image.Image, size: Size, tint: Colour, ripple: fl
 
 
 def _tremble(rng: Random, image: Image.Image, ripple: float) -> Image.Image:
-    """Each row slides sideways a little, more towards the viewer."""
+    """Shifts each row sideways a little, more towards the viewer."""
     moved = image.copy()
     phase = rng.uniform(0, 6)
     for y in range(0, image.height, 2):

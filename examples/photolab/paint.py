@@ -1,6 +1,6 @@
-"""The brushes: colour, gradients, noise, masks, glows, a ground plane, and the look of film.
+"""Drawing tools: colour, gradients, noise, masks, glows, a ground plane, and the look of film.
 
-Everything is a function of its arguments; chance comes in as ``rng``. Sizes are (width, height).
+Everything is a pure function; randomness is passed as ``rng``. Sizes are (width, height).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Point = tuple[float, float]
 
 BLACK: Colour = (0, 0, 0)
 WHITE: Colour = (255, 255, 255)
-FINER = 2  # masks are drawn this much larger, then reduced: Pillow's shapes have hard edges
+FINER = 2  # masks are drawn this much larger, then reduced, because Pillow's shapes have hard edges
 
 
 def mix(a: Colour, b: Colour, t: float) -> Colour:
@@ -77,7 +77,7 @@ def _grid(rng: Random, size: Size, cell: Point) -> Image.Image:
 
 
 def curve(image: Image.Image, low: float, high: float, peak: int = 255) -> Image.Image:
-    """Nothing up to ``low``, ``peak`` from ``high`` on, a smooth step between."""
+    """0 up to ``low``, ``peak`` from ``high`` on, a smooth step between."""
 
     def step(value: int) -> int:
         t = min(1.0, max(0.0, (value - low) / (high - low)))
@@ -123,7 +123,7 @@ def _mask(
     blur: float,
     draw: Callable[[ImageDraw.ImageDraw, int, int, int], None],
 ) -> Image.Image:
-    """A mask of the whole picture, worked out only where the drawing is: most things are small."""
+    """A mask of the whole picture. Only the drawing's box is computed, because most are small."""
     pad = ceil(blur * 3) + 2
     left, top = max(0, floor(box[0]) - pad), max(0, floor(box[1]) - pad)
     right, bottom = min(size[0], ceil(box[2]) + pad), min(size[1], ceil(box[3]) + pad)
@@ -144,14 +144,14 @@ def glow(
 ) -> None:
     """Light around a point, falling off towards ``radius``."""
     side = max(2, round(radius * 2.4))
-    # Pillow's gradient is at 181 where it meets the middle of its edges: a circle ends there
+    # Pillow's gradient has the value 181 at the middle of its edges, where the circle ends
     falloff = [round(peak * max(0.0, 1 - value / 181) ** power) for value in range(256)]
     disc = Image.radial_gradient("L").point(falloff).resize((side, side))
     image.paste(colour, (round(centre[0] - side / 2), round(centre[1] - side / 2)), disc)
 
 
 def lit(base: Image.Image, light: Image.Image, strength: float) -> Image.Image:
-    """Brightens and darkens by a map in which 128 means: as it was."""
+    """Brightens and darkens by a map, in which 128 means no change."""
     soft = light.point([round(128 + (value - 128) * strength) for value in range(256)])
     return ImageChops.overlay(base, Image.merge("RGB", (soft, soft, soft)))
 
@@ -196,7 +196,7 @@ def ball(
 
 
 def shadow(image: Image.Image, box: Sequence[float], blur: float, strength: int = 150) -> None:
-    """A soft dark pool, as under a thing that stands on a table."""
+    """A soft shadow, as under an object on a table."""
     pad = blur * 2
     left, top, right, bottom = box
     size = (max(4, round(right - left + 2 * pad)), max(4, round(bottom - top + 2 * pad)))

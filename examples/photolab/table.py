@@ -168,7 +168,7 @@ def _stem(rng: Random, image: Image.Image, at: Point, r: float) -> None:
 
 
 def flower(rng: Random, size: Size) -> Image.Image:
-    """One flower, sharp, before a garden that is not."""
+    """One sharp flower in front of a blurred garden."""
     image = _garden(rng, size)
     short = min(size)
     at = (size[0] * rng.uniform(0.35, 0.65), size[1] * rng.uniform(0.36, 0.52))

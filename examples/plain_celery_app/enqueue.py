@@ -1,11 +1,11 @@
-"""Another app enqueues a job and waits for it, with celery alone: nothing of Overstory's is here.
+"""Submits a job with plain Celery, without Overstory's package, and waits until it is planned.
 
     BROKER_URL=redis://:password@127.0.0.1:6379/0 \\
         python enqueue.py /inputs/receipts --ask "What was bought?" --key receipts-2026-11
 
-The result of ``overstory.submit`` is the job's id. The same key is the same job, so this may be
-run again, or sent twice by a nervous producer, and one job is made and paid for. Images travel by
-reference: a path the workers see (a shared volume) or a URL.
+The result of ``overstory.submit`` is the job's id. The same key is the same job: sending it again
+creates and pays for one job only. Images are sent by reference: a path that the workers see (on a
+shared volume) or a URL.
 """
 
 import argparse
@@ -23,7 +23,7 @@ app = Celery("shop", broker=url, backend=url)
 
 
 def enqueue(images: list[str], ask: str, key: str) -> AsyncResult:
-    """Send the job. ``kwargsrepr`` is what monitors show: leave the question out of it."""
+    """Send the job. Monitors show ``kwargsrepr``, so it leaves out the question."""
     return app.send_task(
         "overstory.submit",
         kwargs={"images": images, "ask": ask, "key": key},
@@ -32,14 +32,14 @@ def enqueue(images: list[str], ask: str, key: str) -> AsyncResult:
 
 
 def job_id(sent: AsyncResult, seconds: float) -> str:
-    """The job's id once it is planned. Raises what the worker refused the arguments with.
+    """The job's id, once it is planned. Raises the worker's error if it refused the arguments.
 
-    The state is polled: waiting in ``get()`` races the arrival of the result.
+    Polls the state, because a blocking ``get()`` can miss the arrival of the result.
     """
     deadline = time.monotonic() + seconds
     while not sent.ready():
         if time.monotonic() > deadline:
-            raise TimeoutError("no worker took the job: is the service up?")
+            raise TimeoutError("no worker accepted the job: check that the service is running")
         time.sleep(POLL_SECONDS)
     return str(sent.get(disable_sync_subtasks=False))
 
@@ -50,10 +50,10 @@ def main() -> None:
     parser.add_argument("--ask", required=True)
     parser.add_argument("--key", required=True)
     parser.add_argument("--seconds", type=float, default=30.0)
-    given = parser.parse_args()
-    sent = enqueue(given.images, given.ask, given.key)
+    options = parser.parse_args()
+    sent = enqueue(options.images, options.ask, options.key)
     try:
-        print(job_id(sent, given.seconds))
+        print(job_id(sent, options.seconds))
     except Exception as error:
         sys.exit(f"refused: {error}")
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Receipts to a table: every image is asked by itself, and its answer has a shape.
+# Receipts to a table: every image is asked separately, and its answer follows a schema.
 NAME=receipts MAKE=make_receipts.py
 source "$(dirname "${BASH_SOURCE[0]}")/../use.sh"
 "${bin}overstory" run "$inputs" --label receipts "$@" \

@@ -1,4 +1,4 @@
-"""Makes a PDF as an office scanner does: letters, one page blank, one on green paper, one dark.
+"""Makes a PDF like an office scanner: letters, one blank page, one on green paper, one dark.
 
 python examples/scanned_pages/make_scans.py build/examples/scanned_pages
 """
@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 
 PAGES, SIZE = 14, (620, 877)  # A4 at 75 dots an inch
 BLANK, GREEN, DARK = 6, 9, 12
-"""Page numbers from 1: what a good answer names."""
+"""Page numbers, from 1. A correct answer names them."""
 WORDS = (
     "delivery invoice order paid received goods amount total date number customer account "
     "please find enclosed our offer for the work described below with kind regards"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What is in a pile of scans: a PDF is as many images as it has pages.
+# What is in a pile of scans. Each page of a PDF is an image.
 NAME=scanned_pages MAKE=make_scans.py
 source "$(dirname "${BASH_SOURCE[0]}")/../use.sh"
 "${bin}overstory" run "$inputs/scans.pdf" --label scans --detail high "$@" \

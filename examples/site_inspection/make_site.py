@@ -1,4 +1,4 @@
-"""Makes the shots of an inspection walk: concrete, section by section, rusting in places.
+"""Makes the shots of an inspection walk: concrete, section by section, with rust on some.
 
 python examples/site_inspection/make_site.py build/examples/site_inspection
 """
@@ -15,7 +15,7 @@ SECTIONS, SHOTS = 6, 15
 SIZE = (800, 600)
 RUST = (150, 62, 28)
 RUSTY = {(2, 4), (2, 5), (4, 11), (5, 1), (5, 2), (5, 3)}
-"""(section, shot), from 1: what a good answer names."""
+"""(section, shot), from 1. A correct answer names them."""
 
 
 def main(out: Path) -> None:
@@ -50,7 +50,7 @@ def _crack(rng: Random, wall: Image.Image) -> Image.Image:
 
 
 def _rust(rng: Random, wall: Image.Image) -> Image.Image:
-    """Most of the surface, with streaks that run down from it."""
+    """Rust on most of the surface, with streaks below it."""
     mask = Image.new("L", SIZE, 0)
     draw = ImageDraw.Draw(mask)
     for _ in range(26):

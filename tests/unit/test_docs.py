@@ -64,6 +64,14 @@ def test_every_page_is_in_the_sites_menu() -> None:
     assert [page.name for page in DOCS.glob("*.md") if f": {page.name}" not in menu] == []
 
 
+@pytest.mark.parametrize(
+    ("page", "original"),
+    [("architecture.md", "ARCHITECTURE.md"), ("changes.md", "CHANGELOG.md")],
+)
+def test_a_page_that_repeats_a_file_of_the_root_equals_it(page: str, original: str) -> None:
+    assert (DOCS / page).read_text("utf-8") == (ROOT / original).read_text("utf-8")
+
+
 def test_the_page_on_prompts_names_every_text_and_placeholder() -> None:
     page = (DOCS / "prompts.md").read_text("utf-8")
     for name in prompts.TEXTS:
