@@ -58,7 +58,7 @@ def test_images_are_added_to_and_taken_from_a_job(person: Person, house: House, 
     [
         (["remove", "{job}", "99"], "no image at position 99"),
         (["remove", "{job}", "1-3"], "every image"),
-        (["remove", "{job}", "one"], "is no position"),
+        (["remove", "{job}", "one"], "is not a position"),
         (["add", "{job}", "nowhere.jpg"], "does not exist"),
         (["add", "nojob", "."], "there is no job"),
     ],

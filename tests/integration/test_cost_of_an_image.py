@@ -13,7 +13,7 @@ import pytest
 from benchmarks.pipeline.inprocess import Whole, make_files, whole
 from models.reads import pipeline
 from overstory.local import wait
-from overstory.output.progress import Silent
+from overstory.output.progress import Display
 from tasks.upkeep.reconciler import Reconciler
 
 SMALL, LARGE = 120, 600
@@ -85,6 +85,6 @@ def test_whoever_waits_touches_the_database_as_often_for_many_images_as_for_few(
             assert rounds.tidying is not None
             rounds.tidying.result()
             for counting in (False, True):
-                wait.look(job.services, job_id, Silent(), counting)
+                wait.look(job.services, job_id, Display(), counting)
             counts.add(job.statements["waiting"])
     assert len(counts) == 1

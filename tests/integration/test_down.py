@@ -76,7 +76,7 @@ def test_what_a_killed_service_left_is_ended_and_named_once_no_run_uses_it(
             end_left(home)
     assert postgres.answers(home)
     assert lives(left.broker_pid)
-    assert said() == "no service is up; ended what was left: PostgreSQL, Valkey, the sandbox\n"
+    assert said() == "no service is up; ended what it left: PostgreSQL, Valkey, the sandbox\n"
     assert not postgres.answers(home)
     eventually(lambda: not lives(left.broker_pid))
     assert not processes.lives(left.sandbox_pid, str(home))
