@@ -82,8 +82,8 @@ def remove(
 ) -> None:
     """Remove images from a job's set, as a new job.
 
-    POSITION is a number or a range, like 17 or 20-25. Only the leaves without these images and
-    the summaries above them are asked again. If a newer job continues this one, the command names
+    POSITION is a number or a range, like 17 or 20-25. Only the leaves that held these images, and
+    the summaries above them, are asked again. If a newer job continues this one, the command names
     it and does nothing, because its positions may differ.
     """
     settings, database, row = find_job(job, home)

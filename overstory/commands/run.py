@@ -66,6 +66,6 @@ def run(
     if options["fresh"]:
         options["key"] = f"fresh-{secrets.token_hex(8)}"
     spec = spec_of(inputs, options)
-    fork_server = split(settings)  # before there is a thread or a connection
+    fork_server = split(settings)  # it forks: no thread or connection may exist yet
     asking = loaded("overstory.commands.asking")
     asking.ask_and_show(settings, spec, console, quiet, as_json, report, fork_server)
