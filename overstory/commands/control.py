@@ -63,7 +63,7 @@ def resume(job: str, as_json: bool, quiet: bool, budget: float | None, home: Pat
     """Continue a paused or interrupted job and wait for its end."""
     settings, database, row = find_job(job, home)
     if row.status == JobStatus.COMPLETED:
-        raise WrongUsage(f"job {row.id} is completed: nothing to resume")
+        raise WrongUsage(f"job {row.id} is completed: there is nothing to resume")
     if row.status.ended:
         raise WrongUsage(f"job {row.id} has ended ({row.status}): use 'overstory retry {row.id}'")
     check_budget(settings, row.model, budget)
