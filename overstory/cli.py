@@ -1,4 +1,4 @@
-"""The command line. Errors say what to do; tracebacks are for bugs only."""
+"""The command line. An error message says what to do; only a bug shows a traceback."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ COMMANDS = {
     "watch": "overstory.commands.watch:watch",
     "report": "overstory.report.command:report",
     "export": "overstory.export.command:export",
-    "jobs": "overstory.commands.inspect:jobs",
-    "show": "overstory.commands.inspect:show",
-    "tree": "overstory.commands.inspect:tree",
-    "images": "overstory.commands.inspect:images",
-    "calls": "overstory.commands.inspect:calls",
+    "jobs": "overstory.commands.jobs:jobs",
+    "show": "overstory.commands.show:show",
+    "tree": "overstory.commands.tree:tree",
+    "images": "overstory.commands.images:images",
+    "calls": "overstory.commands.calls:calls",
     "retry": "overstory.commands.control:retry",
     "cancel": "overstory.commands.control:cancel",
     "pause": "overstory.commands.control:pause",
@@ -44,15 +44,16 @@ COMMANDS = {
     "doctor": "overstory.doctor:doctor",
     "completion": "overstory.commands.completion:completion",
 }
-"""Name -> where it is. Loaded when called, so that no command pays for another's imports."""
+"""Command -> module and attribute. A module is imported when its command is called, so that no
+command pays for the imports of another."""
 
 STDOUT = 1
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EPIPE)
-KEPT = "free space or send it elsewhere; what was answered is kept, and shown by the same command"
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EPIPE)
+WHAT_TO_DO = "free space or redirect it, then repeat the command; paid answers are stored"
 
 
 class Commands(click.Group):
-    """A group that imports a command when it is named."""
+    """A group that imports the module of a command only when that command is called."""
 
     def list_commands(self, context: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -68,11 +69,11 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def cli() -> None:
-    """Answers questions about image sets of any size through a vision model."""
+    """Answer questions about image sets of any size through a vision model."""
 
 
 def main() -> None:
-    """Entry point: our errors become one line and an exit status."""
+    """Entry point. Turns an Overstory error into one line on stderr and an exit status."""
     try:
         try:
             cli.main(standalone_mode=False)
@@ -90,11 +91,11 @@ def main() -> None:
         _complain(error)
         sys.exit(1)
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in UNWRITABLE:
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)  # what is left would be tried again
-        if error.errno != errno.EPIPE:  # the reader has seen enough
-            _complain(ServiceAway(f"the output cannot be written: {error.strerror}; {KEPT}"))
+        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)  # or Python retries at exit
+        if error.errno != errno.EPIPE:  # the reader closed the pipe
+            _complain(ServiceAway(f"the output cannot be written: {error.strerror}; {WHAT_TO_DO}"))
         sys.exit(1)
 
 

@@ -1,4 +1,4 @@
-"""The JOB argument of commands: an id or the start of one, completed by the shell."""
+"""The JOB argument of commands: an id or the start of one. The shell can complete it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import click
 from click.shell_completion import CompletionItem
 
 from core.errors import OverstoryError, WrongUsage
-from core.settings import Settings, load
+from core.settings import Settings
 from models.engine import Database
 from models.reads import inspect, pipeline
 from models.reads.pipeline import JobRow
 from overstory.local.home import prepare_command
+from overstory.options import settings_at
 from overstory.output.terminal import safe_line
 from workers.endpoints import database_url
 
@@ -20,36 +21,32 @@ from workers.endpoints import database_url
 def complete_job(
     context: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Ids of the newest jobs; none, rather than an error, where there is no database yet."""
-    home = context.params.get("home")
+    """Ids of the newest jobs. An empty list, not an error, when there is no database yet."""
     try:
-        settings = load(**({"home": home} if home else {}))
+        settings = settings_at(context.params.get("home"))
         if not settings.database_url and not (settings.home / "overstory.db").exists():
             return []
         database = Database(database_url(settings))
         with database.read() as connection:
-            found = inspect.job_ids(connection, incomplete)
+            jobs = inspect.job_ids(connection, incomplete)
         database.dispose()
     except OverstoryError:
         return []
-    return [CompletionItem(job_id, help=safe_line(ask)[:60]) for job_id, ask in found]
+    return [CompletionItem(job_id, help=safe_line(ask)[:60]) for job_id, ask in jobs]
 
 
 job_argument = click.argument("job", shell_complete=complete_job)
-home_option = click.option(
-    "--home", type=click.Path(path_type=Path), help="State folder (OVERSTORY_HOME)."
-)
 
 
 def find_job(job: str, home: Path | None) -> tuple[Settings, Database, JobRow]:
-    """The job called ``job`` (an id or the start of one). Raises WrongUsage when there is none."""
-    settings = load(**({"home": home} if home else {}))
+    """The job whose id is or starts with ``job``. Raises WrongUsage unless exactly one matches."""
+    settings = settings_at(home)
     prepare_command(settings)
     database = Database(database_url(settings))
     with database.read() as connection:
         ids = pipeline.jobs_called(connection, job)
         row = pipeline.job(connection, ids[0]) if len(ids) == 1 else None
     if row is None:
-        known = "several jobs start with" if ids else "there is no job"
-        raise WrongUsage(f"{known} {job!r}: 'overstory jobs' lists them")
+        problem = "several jobs start with" if ids else "there is no job"
+        raise WrongUsage(f"{problem} {job!r}: 'overstory jobs' lists them")
     return settings, database, row

@@ -1,4 +1,4 @@
-"""``--schema``: a JSON file, or a pydantic model by its path."""
+"""``--schema``: a JSON Schema file, or a pydantic model as ``package.module:Model``."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from core.errors import WrongUsage
 Schema = dict[str, Any]
 
 
-def load_schema(given: str) -> Schema:
-    """The JSON Schema of ``answer.json`` or ``package.module:Model``. Raises WrongUsage."""
-    module, colon, name = given.partition(":")
+def load_schema(text: str) -> Schema:
+    """The JSON Schema that ``answer.json`` or ``package.module:Model`` names. Raises WrongUsage."""
+    module, colon, name = text.partition(":")
     if colon and name.isidentifier() and all(part.isidentifier() for part in module.split(".")):
-        return schema_of(_attribute(module, name), given)
-    return _of_file(Path(given))
+        return schema_of(_attribute(module, name), text)
+    return _read_file(Path(text))
 
 
 def schema_of(model: Any, name: str = "schema") -> Schema:
-    """The JSON Schema of a pydantic model, or ``model`` itself where it is one already."""
+    """The JSON Schema of a pydantic model; a dict is returned unchanged. Raises WrongUsage."""
     if isinstance(model, dict):
         return model
     if not hasattr(model, "model_json_schema"):
         raise WrongUsage(f"{name}: {model!r} is neither a JSON Schema nor a pydantic model")
-    made: Schema = model.model_json_schema()
-    return made
+    schema: Schema = model.model_json_schema()
+    return schema
 
 
-def _of_file(path: Path) -> Schema:
+def _read_file(path: Path) -> Schema:
     try:
         value = json.loads(path.read_text("utf-8"))
     except OSError as error:
@@ -40,14 +40,14 @@ def _of_file(path: Path) -> Schema:
             " pydantic model like package.module:Model"
         ) from None
     except ValueError as error:
-        raise WrongUsage(f"--schema {str(path)!r} is no JSON: {error}") from None
+        raise WrongUsage(f"--schema {str(path)!r} is not valid JSON: {error}") from None
     if not isinstance(value, dict):
-        raise WrongUsage(f"--schema {str(path)!r} is no JSON Schema: its top must be an object")
+        raise WrongUsage(f"--schema {str(path)!r} must hold a JSON object, as JSON Schema does")
     return value
 
 
 def _attribute(module: str, name: str) -> Any:
-    """Modules are looked for where the command was started, too."""
+    """Import ``name``. The current folder is searched too."""
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)

@@ -1,1 +1,1 @@
-"""One file a command or a family of commands; overstory.cli lists them."""
+"""The commands. overstory.cli lists them and imports each one when it is called."""

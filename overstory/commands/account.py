@@ -1,4 +1,4 @@
-"""``overstory account`` and ``overstory files``: what the account may do, and what it stores."""
+"""``overstory account`` and ``overstory files``: the account's limits and its stored files."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from rich.text import Text
 from clients.limiter.limiter import AccountState
 from core.catalog.models import STORAGE_PRICE_GB_DAY, currency_of
 from core.errors import OverstoryError, ServiceAway
-from core.settings import load
 from models import provider_files
-from overstory.job_argument import home_option
 from overstory.local.home import prepare_command
 from overstory.local.job_runner import planning_services
+from overstory.options import home_option, json_option, settings_at
+from overstory.output.held_by import held_by
+from overstory.output.plural import pluralize
 from overstory.output.terminal import safe_line
 from tasks.file_store import reconcile_files, tidy
 from tasks.runtime.services import Services
@@ -30,13 +31,16 @@ DAY = 86_400.0
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 @home_option
 def account(as_json: bool, home: Path | None) -> None:
-    """Show what the account uses, its limits, and what was learned about them."""
+    """Show the account's usage, its limits and its balance.
+
+    "allowed now" falls below "configured" after replies with status 429 (too many requests).
+    """
     services = _services(home)
     state = _state(services)
-    found = {
+    facts = {
         "account": services.account,
         "endpoint": services.settings.endpoint,
         "tier": services.settings.tier,
@@ -45,14 +49,14 @@ def account(as_json: bool, home: Path | None) -> None:
         "balance": _balance(services),
     }
     if as_json:
-        click.echo(json.dumps(found, ensure_ascii=False))
+        click.echo(json.dumps(facts, ensure_ascii=False))
         return
-    _print_account(services, state, found["balance"])
+    _print_account(services, state, facts["balance"])
 
 
 def _state(services: Services) -> AccountState | None:
-    """None where no stack is up: nothing is in flight. Raises ServiceAway where the server that
-    keeps the limits is one of its own, for then others may be using the account."""
+    """None if no embedded stack is up: then nothing is in flight. Raises ServiceAway if a
+    configured server does not answer: then others may be using the account."""
     settings = services.settings
     try:
         return services.limiter.state()
@@ -96,22 +100,20 @@ def _print_account(services: Services, state: AccountState | None, balance: obje
     )
     if balance is not None:
         console.print(f"balance {balance:.2f}")
-    if state is not None and state.paused:
-        console.print(Text(f"paused: {safe_line(state.paused)}", "bold"))
-    if state is not None and state.binds is not None:
-        console.print(f"binding now: {state.binds}")
+    if waiting := held_by(state):
+        console.print(Text(safe_line(waiting), "bold"))
 
 
 @click.group()
 def files() -> None:
-    """The provider's file store: what is there, and what may go."""
+    """List and clean up the provider's file store."""
 
 
 @files.command("list")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@json_option
 @home_option
 def list_files(as_json: bool, home: Path | None) -> None:
-    """List stored files, the share of the quota they take, and what storage has cost."""
+    """List the stored files, the quota and the cost of storage."""
     services = _services(home)
     with services.database.read() as connection:
         rows = provider_files.listed(connection, services.account)
@@ -119,41 +121,45 @@ def list_files(as_json: bool, home: Path | None) -> None:
     currency = currency_of(services.settings.base_url)
     money = gb_days * STORAGE_PRICE_GB_DAY[currency]
     if as_json:
-        found: dict[str, Any] = {
+        facts: dict[str, Any] = {
             "files": [asdict(row) for row in rows],
             "quota": services.settings.files_max,
             "gb_days": gb_days,
             "cost": money,
             "currency": currency,
         }
-        click.echo(json.dumps(found))
+        click.echo(json.dumps(facts))
         return
     for row in rows:
         age = (row.seconds or 0.0) / 3600
         click.echo(f"{row.file_id}  {row.bytes:>10,} bytes  {age:6.1f} h  {row.sha256[:16]}")
     size = sum(row.bytes for row in rows)
     click.echo(
-        f"{len(rows)} of {services.settings.files_max} files, {size / 1e6:.1f} MB stored now;"
+        f"{len(rows)} of {services.settings.files_max} files, {size / 1e6:.1f} MB stored now"
     )
-    click.echo(f"{gb_days:.6f} GB-days so far, {money:.6f} {currency}")
+    click.echo(f"{gb_days:.6f} GB-days stored so far, {money:.6f} {currency}")
 
 
 @files.command()
 @home_option
 def gc(home: Path | None) -> None:
-    """Adopt files of ours that nobody recorded, forget what is gone, delete what no job needs."""
+    """Delete stored files that no job needs.
+
+    Also records uploads that are missing in the database, and forgets recorded files that are
+    gone. Files that Overstory did not upload stay.
+    """
     services = _services(home)
-    found = reconcile_files(services, time.time())
+    reconciled = reconcile_files(services, time.time())
     deleted = 0
     while count := tidy(services):
         deleted += count
     click.echo(
-        f"adopted {found.adopted}, forgot {found.vanished}, deleted {deleted + found.doubled};"
-        f" {found.foreign} files of others left alone"
+        f"recorded {reconciled.adopted}, forgot {reconciled.vanished}, deleted"
+        f" {deleted + reconciled.doubled}; kept {pluralize(reconciled.foreign, 'file')} of others"
     )
 
 
 def _services(home: Path | None) -> Services:
-    settings = load(**({"home": home} if home else {}))
+    settings = settings_at(home)
     prepare_command(settings)
     return planning_services(settings)

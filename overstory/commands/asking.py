@@ -1,6 +1,6 @@
-"""What ``overstory run`` does once its words are understood: the job, its answer, its report.
+"""The body of ``overstory run``: the job, its answer, its report.
 
-Apart from the command itself, which starts the workers' loading before this module's own.
+Separate from the command, because the command starts to load the workers before it imports this.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def ask_and_show(
     report: Path | None,
     fork_server: ForkServer | None,
 ) -> NoReturn:
-    """Run the job of ``spec``, show what came of it and exit with its status."""
+    """Run the job of ``spec``, show its result and exit with its status."""
     showing = Showing(console, settings, as_json)
     pages = None if report is None else loaded("overstory.report.command")
     if pages is not None:

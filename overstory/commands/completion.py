@@ -1,4 +1,4 @@
-"""``overstory completion SHELL``: a script that completes commands, options and job ids."""
+"""``overstory completion SHELL``: a shell script that completes commands, options and job ids."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import click
 from click.shell_completion import get_completion_class
 
 SHELLS = {
-    "bash": 'eval "$(overstory completion bash)"   in ~/.bashrc',
-    "zsh": 'eval "$(overstory completion zsh)"   in ~/.zshrc, after compinit',
-    "fish": "overstory completion fish > ~/.config/fish/completions/overstory.fish",
+    "bash": 'bash, in ~/.bashrc:               eval "$(overstory completion bash)"',
+    "zsh": 'zsh, in ~/.zshrc after compinit:  eval "$(overstory completion zsh)"',
+    "fish": "fish, once:  overstory completion fish > ~/.config/fish/completions/overstory.fish",
 }
 PROGRAM = "overstory"
 
 
-@click.command(epilog="\n\n".join(["\b", *SHELLS.values()]))
+@click.command(epilog="\n".join(["\b", *SHELLS.values()]))
 @click.argument("shell", type=click.Choice([*SHELLS]))
 @click.pass_context
 def completion(context: click.Context, shell: str) -> None:
-    """Print a shell's completion script, to be loaded at its start."""
+    """Print the completion script for a shell."""
     kind = get_completion_class(shell)
     assert kind is not None, "click knows the three shells"
     command = context.find_root().command

@@ -1,7 +1,7 @@
-"""``overstory cancel | pause | resume | retry``: a job's course, changed by a person.
+"""``overstory cancel | pause | resume | retry``: change the status of a job.
 
-Workers claim only what belongs to a running job, so a change takes effect with the next claim.
-Calls in flight end and are kept in the ledger.
+Workers claim only work of running jobs, so a change takes effect with the next claim. Calls in
+flight finish and are recorded in the ledger.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from core.states import JobStatus
 from models import repair, state
 from models.reads.pipeline import JobRow
 from models.state import Moved
-from overstory.job_argument import find_job, home_option
+from overstory.job_argument import find_job, job_argument
 from overstory.local.job_runner import serve
+from overstory.options import home_option, json_option, quiet_option
 from overstory.output.plural import pluralize
 from overstory.output.summary import Showing
 from tasks.calls.budget import check_budget
@@ -27,39 +28,39 @@ BY_REQUEST = "on request"
 
 
 @click.command()
-@click.argument("job")
+@job_argument
 @home_option
 def cancel(job: str, home: Path | None) -> None:
-    """End a job; what is not answered yet is skipped."""
+    """End a job. Images without an answer are skipped."""
     _, database, row = find_job(job, home)
     with database.write() as connection:
-        took = state.job_cancelled(connection, row.id, Moved())
-    click.echo(f"job {row.id} {'cancelled' if took else f'had ended already: {row.status}'}")
+        changed = state.job_cancelled(connection, row.id, Moved())
+    click.echo(f"job {row.id} {'cancelled' if changed else f'had ended already: {row.status}'}")
 
 
 @click.command()
-@click.argument("job")
+@job_argument
 @home_option
 def pause(job: str, home: Path | None) -> None:
-    """Hold a job; ``overstory resume`` lets it go on."""
+    """Pause a job. 'overstory resume' continues it."""
     _, database, row = find_job(job, home)
     with database.write() as connection:
-        took = state.job_moved(connection, row.id, JobStatus.PAUSED, BY_REQUEST)
-    click.echo(f"job {row.id} {'paused' if took else f'is {row.status}: nothing to pause'}")
+        changed = state.job_moved(connection, row.id, JobStatus.PAUSED, BY_REQUEST)
+    click.echo(f"job {row.id} {'paused' if changed else f'is {row.status}: nothing to pause'}")
 
 
 @click.command()
-@click.argument("job")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
+@job_argument
+@json_option
+@quiet_option
 @click.option(
     "--budget",
     type=click.FloatRange(0, min_open=True),
-    help="The most it may cost from its beginning to its end; takes the old one's place.",
+    help="New limit for the job's total cost, in the account's currency.",
 )
 @home_option
 def resume(job: str, as_json: bool, quiet: bool, budget: float | None, home: Path | None) -> None:
-    """Let a paused or interrupted job go on, and stay with it to its end."""
+    """Continue a paused or interrupted job and wait for its end."""
     settings, database, row = find_job(job, home)
     if row.status == JobStatus.COMPLETED:
         raise WrongUsage(f"job {row.id} is completed: there is nothing to resume")
@@ -73,25 +74,28 @@ def resume(job: str, as_json: bool, quiet: bool, budget: float | None, home: Pat
 
 
 @click.command()
-@click.argument("job")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
+@job_argument
+@json_option
+@quiet_option
 @home_option
 def retry(job: str, as_json: bool, quiet: bool, home: Path | None) -> None:
-    """Try a job's failed and skipped images again, and everything above them in the tree."""
+    """Try a job's failed and skipped images again.
+
+    The summaries above these images are written again too.
+    """
     settings, database, row = find_job(job, home)
     if row.status == JobStatus.COMPLETED:
         click.echo(f"job {row.id} is completed: nothing failed")
         return
     if row.status.ended:
         with database.write() as connection:
-            again = repair.reopen(connection, row.id, Moved())
-        Console(stderr=True).print(f"trying {pluralize(again, 'image')} again", highlight=False)
+            reopened = repair.reopen(connection, row.id, Moved())
+        click.echo(f"trying {pluralize(reopened, 'image')} again", err=True)
     stay(settings, row, as_json, quiet)
 
 
 def stay(settings: Settings, row: JobRow, as_json: bool, quiet: bool) -> None:
-    """Serve a job to its end and print it."""
+    """Serve a job to its end and print its result."""
     console = Console(stderr=True)
     showing = Showing(console, settings, as_json)
     showing.finish(serve(settings, row.id, console, quiet, showing))

@@ -1,4 +1,4 @@
-"""``overstory estimate``: what a job will take, before anything is sent."""
+"""``overstory estimate``: what a job will cost, before anything is sent."""
 
 from __future__ import annotations
 
@@ -25,24 +25,23 @@ from core.errors import ImageRefused
 from core.images.sizing import ImageLimits
 from core.jobs import JobSpec
 from core.requests.request import RequestContext, request_context
-from core.settings import Settings, load
+from core.settings import Settings
 from core.tree.capacity import expected_tokens
 from models.engine import Database
 from models.reads import inspect
-from overstory.commands.prompts import prompts_option
 from overstory.commands.specs import spec_of
-from overstory.job_argument import home_option
 from overstory.local.home import prepare_command
+from overstory.options import home_option, json_option, question_options, settings_at
 from overstory.output.plural import pluralize
 from overstory.output.progress import duration
-from overstory.output.terminal import safe
+from overstory.output.terminal import print_plain
 from tasks.job_layout import learned_limits, place
 from tasks.preprocess import limits_of
 from workers.endpoints import database_url
 
 THREADS = 8
-"""Headers are read from the disk, which serves several readers at once."""
-SHOWN = 10
+"""Several threads, because a disk serves several readers at once."""
+UNUSABLE_SHOWN = 10
 BINDS = {
     "concurrency": "calls in flight",
     "rpm": "requests a minute",
@@ -52,7 +51,8 @@ BINDS = {
 
 @dataclass(slots=True)
 class Measured:
-    """The set, seen by headers alone. ``leaves``: prompt tokens of each usable image of a leaf."""
+    """The image set, as far as file headers tell. ``leaves``: for each leaf, the prompt tokens of
+    its usable images."""
 
     submitted: int
     duplicates: int
@@ -67,62 +67,58 @@ class Measured:
 
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="PATH_OR_URL...")
-@click.option("--ask", help="The question about the images.")
-@click.option("--each", help="A question asked of every image by itself.")
-@click.option("--schema", help="The answer's shape, as overstory run takes it.")
-@click.option("--detail", type=click.Choice(["low", "high"]), help="How closely to look.")
-@click.option("--model", help="Model to ask (default: OVERSTORY_MODEL).")
-@prompts_option
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
+@question_options
+@json_option
 @home_option
 def estimate(inputs: tuple[str, ...], as_json: bool, home: Path | None, **options: Any) -> None:
-    """Say what a job will take: requests, tokens, money and time. Nothing is sent.
+    """Estimate the requests, tokens, cost and time of a job.
 
-    Images are counted by the dimensions in their headers. What the model will write is taken
-    from its past calls, or guessed where there are none. Nothing paid before is subtracted.
+    Sends nothing. Prompt tokens follow from the image sizes in the file headers. Completion tokens
+    are estimated from past calls of the model, or guessed if there are none. Requests that are
+    paid already are counted too.
     """
-    settings = load(**({"home": home} if home else {}))
+    settings = settings_at(home)
     spec = spec_of(inputs, options)
     prepare_command(settings)
-    measured, asked = measure(settings, spec)
-    past = _past(settings, asked.model)
-    made = core_estimate.estimate(
-        asked,
+    measured, request = measure(settings, spec)
+    past = _past(settings, request.model)
+    forecast = core_estimate.estimate(
+        request,
         measured.leaves,
         habit_of(past),
-        settings.price_of(asked.model),
+        settings.price_of(request.model),
         settings.limits,
     )
     if as_json:
-        click.echo(json.dumps(_value(settings, measured, asked, made, len(past))))
+        click.echo(json.dumps(_value(settings, measured, request, forecast, len(past))))
     else:
-        _print(Console(), settings, measured, asked, made, len(past))
+        _print(Console(), settings, measured, request, forecast, len(past))
 
 
 def measure(settings: Settings, spec: JobSpec) -> tuple[Measured, RequestContext]:
-    """Expand the inputs and read every header. Raises WrongUsage as ``overstory run`` would."""
-    ask = _ask(settings, spec)
+    """Expand the inputs and read every header. Raises WrongUsage as ``overstory run`` does."""
+    request = _request(settings, spec)
     limits = limits_of(settings)
-    found = expand(spec.images, limits).sources
-    placed, leaves = place(found, ask.capacity, ask.detail)
+    sources = expand(spec.images, limits).sources
+    placed, leaves = place(sources, request.capacity, request.detail)
     distinct = [index for index, image in enumerate(placed) if image.leaf is not None]
-    measured = Measured(len(found), len(found) - len(distinct))
+    measured = Measured(len(sources), len(sources) - len(distinct))
     measured.leaves = [[] for _ in range(leaves)]
     with ThreadPoolExecutor(THREADS) as pool:
-        tokens = pool.map(lambda index: _tokens(found[index], limits, ask.detail), distinct)
-    for index, each in zip(distinct, tokens, strict=True):
+        results = pool.map(lambda index: _tokens(sources[index], limits, request.detail), distinct)
+    for index, tokens in zip(distinct, results, strict=True):
         leaf = placed[index].leaf
-        measured.urls += location.is_url(found[index].location)
-        if isinstance(each, str) or leaf is None:
-            measured.unusable.append((found[index].name, str(each)))
+        measured.urls += location.is_url(sources[index].location)
+        if isinstance(tokens, str) or leaf is None:
+            measured.unusable.append((sources[index].name, str(tokens)))
         else:
-            measured.leaves[leaf].append(each)
+            measured.leaves[leaf].append(tokens)
     measured.leaves = [leaf for leaf in measured.leaves if leaf]
-    return measured, ask
+    return measured, request
 
 
 def _tokens(source: Source, limits: ImageLimits, detail: Detail) -> int | str:
-    """Prompt tokens of one image, or why it will fail. A URL counts as the largest image."""
+    """Prompt tokens of one image, or why it will fail. A URL is taken for an image of full size."""
     if location.is_url(source.location):
         return expected_tokens(detail)
     try:
@@ -132,7 +128,7 @@ def _tokens(source: Source, limits: ImageLimits, detail: Detail) -> int | str:
     return tokens_of_size(*size, detail)
 
 
-def _ask(settings: Settings, spec: JobSpec) -> RequestContext:
+def _request(settings: Settings, spec: JobSpec) -> RequestContext:
     model = spec.model or settings.model
     return request_context(
         settings,
@@ -153,12 +149,12 @@ def _past(settings: Settings, model: str) -> Sequence[core_estimate.PastCall]:
 
 
 def _prices_as_of(settings: Settings, model: str) -> str | None:
-    found = settings.find_price(model)
-    return found[1] if found else None
+    dated_price = settings.find_price(model)
+    return dated_price[1] if dated_price else None
 
 
 def _value(
-    settings: Settings, measured: Measured, ask: RequestContext, made: Estimate, past: int
+    settings: Settings, measured: Measured, request: RequestContext, forecast: Estimate, past: int
 ) -> dict[str, Any]:
     return {
         "images": measured.submitted,
@@ -166,19 +162,19 @@ def _value(
         "duplicate": measured.duplicates,
         "unusable": [{"name": name, "error": why} for name, why in measured.unusable],
         "urls": measured.urls,
-        "requests": made.requests,
-        "tree": {"depth": made.depth, "nodes": made.nodes, "leaves": made.leaves},
-        "prompt_tokens": made.prompt_tokens,
-        "completion_tokens": made.completion_tokens,
-        "cost": round(made.cost, 6),
-        "cost_most": round(made.cost_most, 6),
-        "currency": made.currency,
-        "prices_as_of": _prices_as_of(settings, ask.model),
-        "seconds": round(made.seconds, 1),
-        "binds": made.binds,
+        "requests": forecast.requests,
+        "tree": {"depth": forecast.depth, "nodes": forecast.nodes, "leaves": forecast.leaves},
+        "prompt_tokens": forecast.prompt_tokens,
+        "completion_tokens": forecast.completion_tokens,
+        "cost": round(forecast.cost, 6),
+        "cost_most": round(forecast.cost_most, 6),
+        "currency": forecast.currency,
+        "prices_as_of": _prices_as_of(settings, request.model),
+        "seconds": round(forecast.seconds, 1),
+        "binds": forecast.binds,
         "past_calls": past,
-        "model": ask.model,
-        "detail": ask.detail,
+        "model": request.model,
+        "detail": request.detail,
         "limits": asdict(settings.limits),
         "sandbox": settings.uses_sandbox,
     }
@@ -188,51 +184,45 @@ def _print(
     console: Console,
     settings: Settings,
     measured: Measured,
-    ask: RequestContext,
-    made: Estimate,
+    request: RequestContext,
+    forecast: Estimate,
     past: int,
 ) -> None:
     limits = settings.limits
-    images = [f"{measured.images:,} to look at"]
+    images = [f"{measured.images:,} usable"]
     if measured.duplicates:
-        images.append(f"{pluralize(measured.duplicates, 'duplicate')}, free of charge")
+        images.append(f"{pluralize(measured.duplicates, 'duplicate')} at no cost")
     if measured.unusable:
         images.append(f"{len(measured.unusable):,} unusable")
-    leaves = pluralize(made.leaves, "leaf", "leaves")
-    shape = f" ({leaves}, depth {made.depth})" if made.nodes > 1 else ""
-    guess = (
-        f"from {pluralize(past, 'past call')}"
-        if past
-        else "a guess: no past call of this model here"
-    )
+    leaves = pluralize(forecast.leaves, "leaf", "leaves")
+    shape = f" ({leaves}, depth {forecast.depth})" if forecast.nodes > 1 else ""
+    basis = f"from {pluralize(past, 'past call')}" if past else "a guess without past calls"
     charged = ", not charged: sandbox" if settings.uses_sandbox else ""
-    known = _prices_as_of(settings, ask.model)
-    prices = f", prices of {known}" if known else ", no price known: set OVERSTORY_PRICES"
+    as_of = _prices_as_of(settings, request.model)
+    prices = f", prices of {as_of}" if as_of else ", no price known: set OVERSTORY_PRICES"
     rows = [
         ("images", f"{measured.submitted:,}: {', '.join(images)}"),
-        ("requests", f"{made.requests:,}{shape}"),
-        ("prompt", f"{made.prompt_tokens:,} tokens at {ask.detail} detail"),
-        ("written", f"{made.completion_tokens:,} tokens ({guess})"),
-        ("cost", f"{made.cost:.4f} {made.currency} ({ask.model}{prices}{charged})"),
-        ("", f"{made.cost_most:.4f} if every reply took all the room it is given"),
+        ("requests", f"{forecast.requests:,}{shape}"),
+        ("prompt", f"{forecast.prompt_tokens:,} tokens at {request.detail} detail"),
+        ("written", f"{forecast.completion_tokens:,} tokens ({basis})"),
+        ("cost", f"{forecast.cost:.4f} {forecast.currency} ({request.model}{prices}{charged})"),
+        ("", f"{forecast.cost_most:.4f} at most, if every reply has the maximum length"),
         (
             "time",
             (
-                f"about {duration(made.seconds)}, held by {BINDS[made.binds]}"
+                f"about {duration(forecast.seconds)}, held by {BINDS[forecast.binds]}"
                 f" ({limits.concurrency:,} in flight, {limits.rpm:,} requests and"
                 f" {limits.tpm:,} tokens a minute)"
             ),
         ),
     ]
     if measured.urls:
-        rows.insert(
-            1, ("", f"{pluralize(measured.urls, 'URL')}, counted as the largest image there is")
-        )
+        rows.insert(1, ("", f"{pluralize(measured.urls, 'URL')}, counted as images of full size"))
     grid = Table.grid(padding=(0, 2))
     for term, value in rows:
         grid.add_row(Text(term, "dim"), Text(value))
     console.print(grid)
-    for name, why in measured.unusable[:SHOWN]:
-        console.print(safe(f"  {name}: {why}"), markup=False, highlight=False, soft_wrap=True)
-    if len(measured.unusable) > SHOWN:
-        console.print(f"  and {len(measured.unusable) - SHOWN} more")
+    for name, why in measured.unusable[:UNUSABLE_SHOWN]:
+        print_plain(console, f"  {name}: {why}")
+    if len(measured.unusable) > UNUSABLE_SHOWN:
+        console.print(f"  and {len(measured.unusable) - UNUSABLE_SHOWN:,} more")

@@ -1,4 +1,4 @@
-"""``overstory ask | add | remove``: going on from a job that has an answer."""
+"""``overstory ask | add | remove``: continue from a job that has an answer."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ from core.text.citations import cited_numbers
 from models.engine import Database
 from models.reads import inspect, lineage, pipeline
 from models.reads.pipeline import JobRow
-from overstory.job_argument import find_job, home_option, job_argument
+from overstory.job_argument import find_job, job_argument
 from overstory.local.job_runner import planning_services, serve
+from overstory.options import home_option, json_option, quiet_option
 from overstory.output.plural import pluralize
 from overstory.output.summary import Showing
+from overstory.output.terminal import print_plain
 from tasks import followups
 from tasks.runtime.services import Services
 from tasks.submit import Submitted
-
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-quiet_option = click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
 
 
 @click.command()
 @job_argument
 @click.argument("question")
-@click.option("--look", is_flag=True, help="Look again at the images the notes point to.")
+@click.option("--look", is_flag=True, help="Send the leaves of the cited images again.")
 @json_option
 @quiet_option
 @home_option
 def ask(job: str, question: str, look: bool, as_json: bool, quiet: bool, home: Path | None) -> None:
     """Ask a further question about a job's images.
 
-    A set that fits one request is shown again, as one conversation: the provider's cache knows the
-    images. Of a larger set the notes are read; with --look the leaves that they point to are
-    looked at again. What it will take is said first. Every turn is stored, and asked once.
+    If the set fits one request, the images are sent again as one conversation, which the
+    provider's cache makes cheaper. For a larger set the model reads its notes; with --look it also
+    sees the images that they cite. The expected cost is shown first. Answers are stored: the same
+    question again costs nothing.
     """
     settings, database, row = find_job(job, home)
     services = planning_services(settings)
@@ -60,14 +60,15 @@ def ask(job: str, question: str, look: bool, as_json: bool, quiet: bool, home: P
 @quiet_option
 @home_option
 def add(job: str, inputs: tuple[str, ...], as_json: bool, quiet: bool, home: Path | None) -> None:
-    """Add images to a job's set: only their leaf and what is above it are asked again.
+    """Add images to a job's set, as a new job.
 
-    The earlier job stays as it is; the new one follows it and is added to the next time.
+    Only the leaves with new images and the summaries above them are asked again. The earlier job
+    stays as it is. The next 'add' extends the newest job, whichever of them is named.
     """
     settings, database, row = find_job(job, home)
     console = Console(stderr=True)
-    made = followups.add(planning_services(settings), row.id, list(inputs))
-    _show(settings, database, made, console, as_json, quiet)
+    submitted = followups.add(planning_services(settings), row.id, list(inputs))
+    _show(settings, database, submitted, console, as_json, quiet)
 
 
 @click.command()
@@ -79,28 +80,29 @@ def add(job: str, inputs: tuple[str, ...], as_json: bool, quiet: bool, home: Pat
 def remove(
     job: str, positions: tuple[str, ...], as_json: bool, quiet: bool, home: Path | None
 ) -> None:
-    """Take images out of a job's set, by position or range: 17 20-25.
+    """Remove images from a job's set, as a new job.
 
-    A job that has been continued is refused, and the newest of its line named: positions may
-    differ. Only their leaves and what is above them are asked again.
+    POSITION is a number or a range, like 17 or 20-25. Only the leaves that held these images, and
+    the summaries above them, are asked again. If a newer job continues this one, the command names
+    it and does nothing, because its positions may differ.
     """
     settings, database, row = find_job(job, home)
     console = Console(stderr=True)
-    made = followups.remove(planning_services(settings), row.id, set(_numbers(positions)))
-    _show(settings, database, made, console, as_json, quiet)
+    submitted = followups.remove(planning_services(settings), row.id, set(_numbers(positions)))
+    _show(settings, database, submitted, console, as_json, quiet)
 
 
 def _numbers(texts: Iterable[str]) -> Iterable[int]:
     for text in texts:
         first, dash, last = text.partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise WrongUsage(f"{text!r} is no position: say 17 or 20-25")
+            raise WrongUsage(f"{text!r} is not a position: write one like 17 or 20-25")
         yield from range(int(first), int(last or first) + 1)
 
 
 def _looks(database: Database, turn: Submitted, base: str) -> bool:
-    """Whether a turn shows the model images: it looked when it was asked before, or all images of
-    ``base`` fit one request."""
+    """Whether a turn sends images: it sent some when it was asked before, or all images of ``base``
+    fit one request."""
     if followups.looked_at(_row(database, turn.job_id)):
         return True
     with database.read() as connection:
@@ -111,20 +113,20 @@ def _looks(database: Database, turn: Submitted, base: str) -> bool:
 def _look_again(
     services: Services, job_id: str, question: str, notes: JobRow, console: Console
 ) -> Submitted:
-    """The turn that looks at what the answer from the notes cites; at all where it cites none."""
+    """A turn with the images that the answer from the notes cites; all images if it cites none."""
     with services.database.read() as connection:
         cited = cited_numbers(pipeline.root_text(connection, notes.id) or "")
         every = range(1, notes.submitted + 1)
     if not cited:
-        console.print("the notes point to no image: looking at all of them", highlight=False)
+        print_plain(console, "the notes cite no image: sending all images")
     look = frozenset(cited or every)
     return followups.ask(services, job_id, question, look, instead_of=notes.id)
 
 
 def _finished(
-    settings: Settings, database: Database, made: Submitted, console: Console, quiet: bool
+    settings: Settings, database: Database, submitted: Submitted, console: Console, quiet: bool
 ) -> JobRow:
-    job = _row(database, made.job_id)
+    job = _row(database, submitted.job_id)
     if job.status.ended:
         return job
     say_ahead(settings, database, job, console, quiet)
@@ -137,12 +139,12 @@ def _finished(
 def _show(
     settings: Settings,
     database: Database,
-    made: Submitted,
+    submitted: Submitted,
     console: Console,
     as_json: bool,
     quiet: bool,
 ) -> None:
-    job = _row(database, made.job_id)
+    job = _row(database, submitted.job_id)
     showing = Showing(console, settings, as_json)
     if job.status.ended:
         showing.settled(job)
@@ -153,22 +155,20 @@ def _show(
 def say_ahead(
     settings: Settings, database: Database, job: JobRow, console: Console, quiet: bool
 ) -> None:
-    """Say what a planned job will take, before anything is sent."""
+    """Print the expected cost of a planned job, before anything is sent."""
     if quiet:
         return
     with database.read() as connection:
         nodes = inspect.open_nodes(connection, job.id)
         past = inspect.past_calls(connection, job.model, settings.endpoint)
     price = settings.price_of(job.model)
-    taken = ahead(nodes, repeated_text(job.ask, job.options), habit_of(past), price)
-    images = f" over {pluralize(taken.images, 'image')}" if taken.images else ""
+    forecast = ahead(nodes, repeated_text(job.ask, job.options), habit_of(past), price)
+    images = f" over {pluralize(forecast.images, 'image')}" if forecast.images else ""
     charged = " (not charged: sandbox)" if settings.uses_sandbox else ""
-    console.print(
-        f"job {job.id}: at most {pluralize(taken.requests, 'request')}{images},"
-        f" about {taken.tokens:,} tokens, {taken.cost:.4f} {taken.currency}{charged}",
-        markup=False,
-        highlight=False,
-        soft_wrap=True,
+    print_plain(
+        console,
+        f"job {job.id}: at most {pluralize(forecast.requests, 'request')}{images},"
+        f" about {forecast.tokens:,} tokens, {forecast.cost:.4f} {forecast.currency}{charged}",
     )
 
 

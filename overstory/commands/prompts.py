@@ -1,4 +1,4 @@
-"""``overstory prompts``: the texts a model is sent, to read or to edit."""
+"""``overstory prompts``: print the prompt texts, or write them to files for editing."""
 
 from __future__ import annotations
 
@@ -8,36 +8,33 @@ import click
 
 from core import prompts as texts
 from core.errors import WrongUsage
-
-prompts_option = click.option(
-    "--prompts",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="Folder with texts to send in the place of ours ('overstory prompts' has them).",
-)
+from overstory.output.plural import pluralize
 
 
 @click.command()
-@click.argument("name", required=False, type=click.Choice(texts.TEXTS))
-@click.option("--out", type=click.Path(path_type=Path), help="Write them there, a file each.")
+@click.argument("name", required=False, type=click.Choice(texts.TEXTS), metavar="[NAME]")
+@click.option("--out", type=click.Path(path_type=Path), help="Write one file each to this folder.")
 def prompts(name: str | None, out: Path | None) -> None:
-    """Print the texts a model is sent, or write them to a folder for --prompts.
+    """Print the prompt texts, or write them to files for editing.
 
-    A folder for --prompts may hold any of them; those it lacks stay as they are.
+    Without NAME, all texts. A folder for 'overstory run --prompts' may hold some of the texts; the
+    others are used unchanged.
     """
     chosen = [name] if name else list(texts.TEXTS)
     if out is not None:
         _write(out, chosen)
-        click.echo(f"wrote {len(chosen)} texts to {out}: edit them, then run with --prompts {out}")
+        count = pluralize(len(chosen), "text")
+        click.echo(f"wrote {count} to {out}: edit, then run with --prompts {out}")
     elif name:
         click.echo(texts.text(name))
     else:
-        click.echo("\n\n".join(f"--- {each}.txt ---\n{texts.text(each)}" for each in chosen))
+        click.echo("\n\n".join(f"--- {name}.txt ---\n{texts.text(name)}" for name in chosen))
 
 
 def _write(out: Path, names: list[str]) -> None:
-    there = [f"{name}.txt" for name in names if (out / f"{name}.txt").exists()]
-    if there:
-        raise WrongUsage(f"{out} has {', '.join(there)} already: choose another folder")
+    existing = [f"{name}.txt" for name in names if (out / f"{name}.txt").exists()]
+    if existing:
+        raise WrongUsage(f"{out} already has {', '.join(existing)}: choose another folder")
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name in names:
@@ -47,14 +44,14 @@ def _write(out: Path, names: list[str]) -> None:
 
 
 def read_folder(folder: Path) -> dict[str, str]:
-    """The texts in ``folder`` by their names. Raises WrongUsage when there are none, or one cannot
-    be read; what is in them is checked with the job."""
+    """The texts in ``folder`` by name, not checked. Raises WrongUsage if there is no text or one
+    cannot be read."""
     try:
-        found = {file.stem: file.read_text("utf-8") for file in sorted(folder.glob("*.txt"))}
+        own = {file.stem: file.read_text("utf-8") for file in sorted(folder.glob("*.txt"))}
     except OSError as error:
         raise WrongUsage(f"--prompts: {error.filename}: {error.strerror}") from None
     except UnicodeDecodeError as error:
-        raise WrongUsage(f"--prompts: a file in {folder} is no UTF-8 text: {error}") from None
-    if not found:
-        raise WrongUsage(f"--prompts: no .txt file in {folder}; 'overstory prompts --out' writes")
-    return found
+        raise WrongUsage(f"--prompts: a file in {folder} is not UTF-8 text: {error}") from None
+    if not own:
+        raise WrongUsage(f"--prompts: no .txt file in {folder}: see 'overstory prompts --out'")
+    return own

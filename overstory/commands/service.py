@@ -1,4 +1,4 @@
-"""``overstory up | down | migrate | reconciler``: the service, and its parts beside the workers."""
+"""``overstory up | down | migrate | reconciler``: the service and its parts except workers."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ import click
 
 import migrations
 from core.errors import ServiceAway
-from core.settings import Settings, load
+from core.settings import Settings
 from models.engine import Database
-from overstory.job_argument import home_option
 from overstory.local.database import bring_up_to_date
 from overstory.local.home import prepare_home
 from overstory.local.stack import is_service, served_by
 from overstory.local.supervisor import FLOWER_PORT, Supervisor, end_left
+from overstory.options import home_option, settings_at
 from tasks.upkeep.reconciler import TICK_SECONDS, Reconciler
 from tasks.upkeep.webhooks import notifier_of
 from workers.app import make_app
@@ -33,31 +33,32 @@ from workers.parent import end_with_parent
 from workers.services import build_services
 
 MIGRATE_SECONDS = 60.0
-"""How long ``migrate`` waits for a database that is still starting."""
+"""``migrate`` waits this long for a database that is still starting."""
 UP_SECONDS = 60.0
 DOWN_SECONDS = 30.0
 NOW_SECONDS = 0.5
 SILENT_SECONDS = 30.0
-"""A reconciler that has not finished a round for so long is unhealthy."""
+"""A reconciler is unhealthy if it has not finished a round for this long."""
 
 
 @click.command()
-@click.option("--postgres", is_flag=True, help="With a PostgreSQL of its own, in the state folder.")
+@click.option("--postgres", is_flag=True, help="Run a PostgreSQL too. Default: use SQLite.")
 @click.option(
     "--flower-port",
     type=click.IntRange(0, 65535),
-    help=f"The dashboard's; 0 for any.  [default: {FLOWER_PORT}, or any where that is taken]",
+    help="Port of the Flower dashboard; 0 picks a free one. Default:"
+    f" {FLOWER_PORT}, or a free one if that is taken.",
 )
-@click.option("--no-flower", is_flag=True, help="Without the dashboard.")
-@click.option("--detach", "-d", is_flag=True, help="Return when it is up; ``down`` stops it.")
+@click.option("--no-flower", is_flag=True, help="Run without the Flower dashboard.")
+@click.option("--detach", "-d", is_flag=True, help="Return when it is up; 'down' stops it.")
 @home_option
 def up(
     postgres: bool, flower_port: int | None, no_flower: bool, detach: bool, home: Path | None
 ) -> None:
-    """Run the whole service on this machine and keep it running, without Docker.
+    """Run the whole service on this machine, without Docker.
 
-    Broker, workers, reconciler and Flower, each started again when it dies, each with its log in
-    the state folder. ``overstory run`` with the same state folder uses it.
+    Starts broker, workers, reconciler and Flower, and restarts each when it dies. Each writes a
+    log in the state folder. 'overstory run' with the same state folder uses this service.
     """
     settings = _settings(home)
     if detach:
@@ -75,45 +76,46 @@ def up(
 def _up_detached(
     settings: Settings, postgres: bool, no_flower: bool, flower_port: int | None
 ) -> None:
-    words = [sys.executable, "-m", "overstory", "up", "--home", str(settings.home)]
-    words += ["--postgres"] if postgres else []
-    words += ["--no-flower"] if no_flower else []
-    words += [] if flower_port is None else ["--flower-port", str(flower_port)]
+    command = [sys.executable, "-m", "overstory", "up", "--home", str(settings.home)]
+    command += ["--postgres"] if postgres else []
+    command += ["--no-flower"] if no_flower else []
+    command += [] if flower_port is None else ["--flower-port", str(flower_port)]
     log = settings.home / "logs" / "service.log"
     begin = log.stat().st_size if log.exists() else 0
     with log.open("ab") as out:
         process = subprocess.Popen(
-            words, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
         )
     deadline = time.monotonic() + UP_SECONDS
     while served_by(settings.home) != process.pid:
         if process.poll() is not None or time.monotonic() > deadline:
-            said = log.read_bytes()[begin:].decode("utf-8", "replace").strip().splitlines()
-            raise ServiceAway(f"the service did not start: {said[-1] if said else f'see {log}'}")
+            lines = log.read_bytes()[begin:].decode("utf-8", "replace").strip().splitlines()
+            raise ServiceAway(f"the service did not start: {lines[-1] if lines else f'see {log}'}")
         time.sleep(0.05)
     stack = read_stack(settings.home)
     click.echo(f"up: process {process.pid}, logs in {log.parent}")
     if stack is not None and stack.flower_url:
         another = flower_port is None and urlsplit(stack.flower_url).port != FLOWER_PORT
         click.echo(f"Flower: {stack.flower_url}" + (f" ({FLOWER_PORT} is taken)" * another))
-    if not settings.broker_url:  # one of its own may hold a password, and is known to who set it
-        click.echo(f"broker, for apps of this user on this machine: {broker_url(settings)}")
+    if not settings.broker_url:  # a configured URL may hold a password, and is known anyway
+        click.echo(f"broker for apps of this user on this machine: {broker_url(settings)}")
 
 
 @click.command()
-@click.option("--now", is_flag=True, help="Do not wait for calls in flight; they are paid again.")
+@click.option("--now", is_flag=True, help="Do not wait for requests; they are paid again later.")
 @home_option
 def down(now: bool, home: Path | None) -> None:
-    """Stop the service of this state folder; what is not done goes on with the next one.
+    """Stop the service of this state folder.
 
-    Where its process was killed, what that left running is ended.
+    The next 'up' or 'run' continues unfinished jobs. If the service was killed, this ends the
+    processes it left behind.
     """
     settings = _settings(home)
     pid = served_by(settings.home)
     if pid is None:
         left = end_left(settings.home)
         click.echo(
-            "no service is up" + (f"; ended what was left: {', '.join(left)}" if left else "")
+            "no service is up" + (f"; ended what it left: {', '.join(left)}" if left else "")
         )
         return
     os.kill(pid, signal.SIGTERM)
@@ -121,7 +123,7 @@ def down(now: bool, home: Path | None) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
         if not _ends(pid, DOWN_SECONDS):
-            raise ServiceAway(f"process {pid} does not end; its parts end when it is killed")
+            raise ServiceAway(f"process {pid} does not stop: kill it, and its parts stop too")
     click.echo("down")
 
 
@@ -137,7 +139,10 @@ def _ends(pid: int, seconds: float) -> bool:
 @click.command()
 @home_option
 def migrate(home: Path | None) -> None:
-    """Bring the database up to this version's tables and views; safe to run twice at once."""
+    """Bring the database schema up to this version.
+
+    Several processes may run this at the same time.
+    """
     settings = _settings(home)
     configure_logs(settings)
     deadline = time.monotonic() + MIGRATE_SECONDS
@@ -157,12 +162,13 @@ def migrate(home: Path | None) -> None:
 
 
 @click.command()
-@click.option("--check", is_flag=True, help="Exit 0 if the one on this machine is at work, else 1.")
+@click.option("--check", is_flag=True, help="Only exit with 0 if one works here, else with 1.")
 @home_option
 def reconciler(check: bool, home: Path | None) -> None:
-    """Own whatever lost its owner: re-send, reclaim, finish. Runs until it is stopped.
+    """Repair lost work until stopped (part of the service).
 
-    It does none of the workers' work and may run in several places at once.
+    Sends lost messages again, takes over the work of dead workers and finishes what is complete.
+    It does no work of the stages itself. Several may run at the same time.
     """
     settings = _settings(home)
     beat = settings.home / "run" / f"reconciler-{socket.gethostname()}.beat"
@@ -198,6 +204,6 @@ def _beats(beat: Path) -> bool:
 
 
 def _settings(home: Path | None) -> Settings:
-    settings = load(**({"home": home} if home else {}))
+    settings = settings_at(home)
     prepare_home(settings.home)
     return settings

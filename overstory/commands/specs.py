@@ -1,4 +1,4 @@
-"""What is asked, from a command's options."""
+"""Builds a job from the options of a command."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from overstory.commands.prompts import read_folder
 from overstory.schema_option import load_schema
 
 _SHOULD = re.compile(r"^(?:Input|String|Value) should")
-"""How pydantic begins to say what a value has to be."""
+"""The start of a pydantic message that names a requirement."""
 
 
 def spec_of(inputs: Sequence[str], options: dict[str, Any]) -> JobSpec:
-    """The job that ``options`` ask for. Raises click's UsageError, WrongUsage."""
-    given = {n: value for n, value in options.items() if value is not None and value is not False}
-    if "ask" not in given and "each" not in given:
-        raise click.UsageError("nothing is asked: give --ask (of the set), --each, or both")
-    if "schema" in given:
-        given["schema"] = load_schema(given["schema"])
-    if "prompts" in given:
-        given["prompts"] = read_folder(given["prompts"])
+    """The job that ``options`` describe. Raises click's UsageError and WrongUsage."""
+    values = {n: value for n, value in options.items() if value is not None and value is not False}
+    if "ask" not in values and "each" not in values:
+        raise click.UsageError("no question: give --ask (all images), --each (each image) or both")
+    if "schema" in values:
+        values["schema"] = load_schema(values["schema"])
+    if "prompts" in values:
+        values["prompts"] = read_folder(values["prompts"])
     try:
-        return JobSpec(**{"images": list(inputs), **given})
+        return JobSpec(**{"images": list(inputs), **values})
     except ValidationError as error:
-        raise click.UsageError("; ".join(map(_said, error.errors()))) from None
+        raise click.UsageError("; ".join(map(_message, error.errors()))) from None
 
 
-def _said(wrong: ErrorDetails) -> str:
-    """What is wrong with an option, as whoever typed it knows it."""
-    name = str(wrong["loc"][0])
+def _message(error: ErrorDetails) -> str:
+    """What is wrong, with the option named as on the command line."""
+    name = str(error["loc"][0])
     option = "--" + name.replace("_", "-")
-    words = wrong["msg"].removeprefix("Value error, ").removeprefix(f"{name}: ")
-    must = _SHOULD.sub("must", words)
-    return f"{option} {must}" if must != words else f"{option}: {words}"
+    text = error["msg"].removeprefix("Value error, ").removeprefix(f"{name}: ")
+    must = _SHOULD.sub("must", text)
+    return f"{option} {must}" if must != text else f"{option}: {text}"

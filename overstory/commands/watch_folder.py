@@ -1,4 +1,4 @@
-"""``overstory watch-folder``: the answer about a folder, kept up to date as its images change."""
+"""``overstory watch-folder``: ask again whenever the images of a folder change."""
 
 from __future__ import annotations
 
@@ -15,25 +15,34 @@ from clients.sources.expand import expand
 from clients.sources.location import Source
 from core.errors import WrongUsage
 from core.jobs import JobSpec
-from core.settings import Settings, load
+from core.settings import Settings
 from overstory.commands.specs import spec_of
-from overstory.job_argument import home_option
 from overstory.local.job_runner import run
+from overstory.options import (
+    detail_option,
+    home_option,
+    label_option,
+    model_option,
+    quiet_option,
+    settings_at,
+)
 from overstory.output.result import INTERRUPTED
 from overstory.output.summary import Showing
-from overstory.output.terminal import safe
+from overstory.output.terminal import print_plain
 from tasks.preprocess import limits_of
 
 
 @click.command("watch-folder")
 @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--ask", required=True, help="The question about the images.")
-@click.option("--every", type=click.FloatRange(0.2), default=5.0, help="Seconds between looks (5).")
-@click.option("--detail", type=click.Choice(["low", "high"]), help="How closely to look.")
-@click.option("--model", help="Model to ask (default: OVERSTORY_MODEL).")
-@click.option("--label", help="A word of your own to find the jobs by.")
-@click.option("--json", "as_json", is_flag=True, help="Print a JSON object a line, one a change.")
-@click.option("--quiet", "-q", is_flag=True, help="No progress on stderr.")
+@click.option("--ask", required=True, help="Question about all images together.")
+@click.option(
+    "--every", type=click.FloatRange(0.2), default=5.0, help="Seconds between checks. Default: 5."
+)
+@detail_option
+@model_option
+@label_option
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each answer.")
+@quiet_option
 @home_option
 def watch_folder(
     folder: Path,
@@ -44,32 +53,31 @@ def watch_folder(
     home: Path | None,
     **options: Any,
 ) -> None:
-    """Ask a question about a folder, and ask it again whenever its images have changed.
+    """Ask about a folder, again whenever its images change.
 
-    Only the leaves that changed and what is above them are asked again. A change counts when two
-    looks in a row find the same, so that a file is not taken while it is being copied. Ctrl-C ends.
+    Only the leaves that changed and the summaries above them are asked again. A change counts when
+    two checks in a row find the same files, so that a half-copied file is not used. Ctrl-C ends.
     """
-    settings = load(**({"home": home} if home else {}))
+    settings = settings_at(home)
     spec = spec_of([str(folder)], {"ask": ask, **options})
     console = Console(stderr=True)
     seen: list[Source] = []
     try:
         while True:
-            found = settled_folder(settings, folder, seen, every, _say_once(console, quiet))
-            seen = found
+            seen = settled_folder(settings, folder, seen, every, _say_once(console, quiet))
             answer(settings, spec, console, as_json, quiet)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 
 
 def answer(settings: Settings, spec: JobSpec, console: Console, as_json: bool, quiet: bool) -> None:
-    """Run the question once and print its answer. Exits when the person interrupts."""
+    """Run the job once and print its answer. Exits if it was interrupted."""
     showing = Showing(console, settings, as_json)
     ran = run(settings, spec, console, quiet, showing)
     if ran.interrupted:
         showing.finish(ran)
     showing(ran.job)
-    if ran.signalled:  # while what the run had started was stopped
+    if ran.signalled:  # while the run stopped its workers
         sys.exit(INTERRUPTED)
 
 
@@ -80,33 +88,33 @@ def settled_folder(
     every: float,
     say: Callable[[str], None],
 ) -> list[Source]:
-    """The folder's images, once they differ from ``seen`` and two looks in a row agree."""
+    """The folder's images, once they differ from ``seen`` and two checks in a row agree."""
     before = None
     while True:
-        found = _look(settings, folder)
-        if not found:
-            say(f"{folder} holds no images yet: waiting")
-        elif found != seen and found == before:
-            return found
-        elif found == seen:
+        images = _images(settings, folder)
+        if not images:
+            say(f"{folder}: no images yet, waiting")
+        elif images != seen and images == before:
+            return images
+        elif images == seen:
             say(f"{folder}: up to date, watching")
-        before = found
+        before = images
         time.sleep(every)
 
 
-def _look(settings: Settings, folder: Path) -> list[Source]:
+def _images(settings: Settings, folder: Path) -> list[Source]:
     try:
         return expand([str(folder)], limits_of(settings)).sources
-    except WrongUsage:  # empty for now, or gone for a moment
+    except WrongUsage:  # empty, or missing for a moment
         return []
 
 
 def _say_once(console: Console, quiet: bool) -> Callable[[str], None]:
-    said: set[str] = set()
+    printed: set[str] = set()
 
-    def say(words: str) -> None:
-        if not quiet and words not in said:
-            said.add(words)
-            console.print(safe(words), markup=False, highlight=False, soft_wrap=True)
+    def say(text: str) -> None:
+        if not quiet and text not in printed:
+            printed.add(text)
+            print_plain(console, text)
 
     return say

@@ -1,6 +1,6 @@
-"""``overstory doctor``: looks at everything a run needs, changes nothing, says what to do.
+"""``overstory doctor``: checks everything a run needs, changes nothing, says what to do.
 
-``checks.CHECKS`` is the table; a check is a function of the context to a finding.
+``checks.CHECKS`` lists the checks; each is a function from a Context to a Finding.
 """
 
 from overstory.doctor.command import doctor

@@ -1,4 +1,4 @@
-"""The table of checks, in the order in which one stands on another, and how one is made."""
+"""The list of checks, each after those it depends on, and how a check is run."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from overstory.doctor.secrets import scrubbed
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check. ``look`` finds something, or None where there is nothing to look at."""
+    """One check. ``run`` returns None when it does not apply."""
 
     name: str
-    look: Callable[[Context], Finding | None]
+    run: Callable[[Context], Finding | None]
     needs_settings: bool = True
 
 
@@ -42,17 +42,17 @@ CHECKS = (
 
 
 def applicable(context: Context) -> list[Check]:
-    """The checks that can be made: without settings few can."""
+    """The checks that can run; without valid settings these are few."""
     return [check for check in CHECKS if context.wrong is None or not check.needs_settings]
 
 
-def made(check: Check, context: Context) -> Finding | None:
-    """What ``check`` finds, whatever it raises, without any secret."""
+def run_check(check: Check, context: Context) -> Finding | None:
+    """The finding of ``check``, without secrets. An exception becomes a failed finding."""
     try:
-        finding = check.look(context)
+        finding = check.run(context)
     except OverstoryError as error:
-        finding = failed(str(error), "correct the setting it names, or start the service")
-    except Exception as error:  # a doctor that falls over helps nobody
+        finding = failed(str(error), "correct the setting that is named, or start the service")
+    except Exception as error:  # the other checks must still run
         finding = failed(f"{type(error).__name__}: {error}", "please report this as a bug")
     return None if finding is None else _clean(finding, context.secrets)
 

@@ -1,4 +1,4 @@
-"""``overstory doctor``: the command, and how findings are shown."""
+"""``overstory doctor``: the command and the display of findings."""
 
 from __future__ import annotations
 
@@ -18,11 +18,13 @@ from rich.text import Text
 
 from core.settings import Settings
 from overstory import __version__
-from overstory.doctor.checks import Check, applicable, made
+from overstory.doctor.checks import Check, applicable, run_check
 from overstory.doctor.configuration import settings_of
 from overstory.doctor.context import Context
 from overstory.doctor.finding import Finding, Level
 from overstory.doctor.secrets import scrubbed
+from overstory.options import home_option, json_option
+from overstory.output.plural import pluralize
 from workers.logs import configure_logs
 
 SIGNS = {Level.OK: ("✓", "green"), Level.WARNING: ("!", "yellow"), Level.FAILED: ("✗", "red")}
@@ -31,45 +33,46 @@ INDENT = 3 + NAME_WIDTH
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout.")
-@click.option("--home", type=click.Path(path_type=Path), help="State folder (OVERSTORY_HOME).")
+@json_option
+@home_option
 def doctor(as_json: bool, home: Path | None) -> None:
-    """Check settings, services, endpoint and key, and say what to do about each failure.
+    """Check settings, services, endpoint and API key.
 
-    Changes nothing and costs nothing. Exit status: 0 when nothing failed, 1 otherwise.
+    Says what to do about each problem. Changes nothing and costs nothing. Exit status: 0 if no
+    check failed, else 1.
     """
-    configure_logs(Settings.model_construct(log_level="ERROR"), io.StringIO())  # findings speak
+    configure_logs(Settings.model_construct(log_level="ERROR"), io.StringIO())  # no log lines
     console = Console(highlight=False)
     context = Context.examine(os.environ, home)
-    found: list[tuple[str, Finding]] = []
+    findings: list[tuple[str, Finding]] = []
     try:
         for check, finding in _examined(context, console, quiet=as_json):
-            found.append((check.name, finding))
+            findings.append((check.name, finding))
             if not as_json:
                 show(console, check.name, finding)
     finally:
         context.close()
     if as_json:
-        sys.stdout.write(json.dumps(as_object(context, found), ensure_ascii=False) + "\n")
+        sys.stdout.write(json.dumps(as_object(context, findings), ensure_ascii=False) + "\n")
     else:
-        console.print(Text("\n" + summary([finding for _, finding in found])), soft_wrap=True)
-    sys.exit(1 if any(finding.level == Level.FAILED for _, finding in found) else 0)
+        console.print(Text("\n" + summary([finding for _, finding in findings])), soft_wrap=True)
+    sys.exit(1 if any(finding.level == Level.FAILED for _, finding in findings) else 0)
 
 
 def _examined(context: Context, console: Console, quiet: bool) -> Iterator[tuple[Check, Finding]]:
-    """Each check with what it finds; on a terminal a line says which one is being made."""
+    """Each check with its finding. A terminal shows which check is running."""
     for check in applicable(context):
         if console.is_terminal and not quiet:
             with console.status(f"checking {check.name}"):
-                finding = made(check, context)
+                finding = run_check(check, context)
         else:
-            finding = made(check, context)
+            finding = run_check(check, context)
         if finding is not None:
             yield check, finding
 
 
 def show(console: Console, name: str, finding: Finding) -> None:
-    """A few lines: signs and colours on a terminal, words and one line each on a pipe."""
+    """Print a finding: signs and colours on a terminal, words in a pipe."""
     if not console.is_terminal:
         for line in plain(name, finding):
             console.print(Text(line), soft_wrap=True)
@@ -88,7 +91,7 @@ def show(console: Console, name: str, finding: Finding) -> None:
 
 
 def hanging(head: Text, body: Text) -> Any:
-    """``body`` beside ``head``, its further lines under its first."""
+    """``body`` beside ``head``, with its lines aligned."""
     from rich.table import Table
 
     grid = Table.grid()
@@ -99,7 +102,7 @@ def hanging(head: Text, body: Text) -> Any:
 
 
 def plain(name: str, finding: Finding) -> list[str]:
-    """``warning  broker     sentence``, then what to do, then details, indented."""
+    """``warning  broker     sentence``, then indented details, then what to do."""
     lines = [f"{finding.level:<8} {name:<{NAME_WIDTH}} {finding.says}"]
     lines += [f"{'':<9}{'':<{NAME_WIDTH}} {line}" for line in finding.details]
     if finding.do:
@@ -110,19 +113,18 @@ def plain(name: str, finding: Finding) -> list[str]:
 def summary(findings: list[Finding]) -> str:
     """``13 ok, 1 warning, 1 failed``."""
     counts = {level: sum(finding.level == level for finding in findings) for level in Level}
-    many = "warning" if counts[Level.WARNING] == 1 else "warnings"
-    parts = [f"{counts[Level.OK]} ok", f"{counts[Level.WARNING]} {many}"]
-    return ", ".join([*parts, f"{counts[Level.FAILED]} failed"])
+    warnings = pluralize(counts[Level.WARNING], "warning")
+    return f"{counts[Level.OK]} ok, {warnings}, {counts[Level.FAILED]} failed"
 
 
-def as_object(context: Context, found: list[tuple[str, Finding]]) -> dict[str, Any]:
-    """The JSON object: the checks that were made, and every setting with where it comes from."""
+def as_object(context: Context, findings: list[tuple[str, Finding]]) -> dict[str, Any]:
+    """The JSON object: the checks that ran, and every setting with its source."""
     settings = [] if context.wrong else [asdict(setting) for setting in settings_of(context)]
     for setting in settings:
         setting["value"] = scrubbed(setting["value"], context.secrets)
     return {
         "version": __version__,
-        "healthy": all(finding.level != Level.FAILED for _, finding in found),
-        "checks": [{"name": name, **asdict(finding)} for name, finding in found],
+        "healthy": all(finding.level != Level.FAILED for _, finding in findings),
+        "checks": [{"name": name, **asdict(finding)} for name, finding in findings],
         "settings": settings,
     }

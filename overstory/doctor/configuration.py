@@ -1,4 +1,4 @@
-"""The settings: are they understood, where does each come from, is a name misspelt?"""
+"""Checks of the settings: are the values valid, where do they come from, is a name misspelt?"""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ from core.settings import Settings
 from overstory.doctor.context import Context
 from overstory.doctor.finding import Finding, failed, ok, warning
 from overstory.local.urls import masked
+from overstory.output.plural import pluralize
 
 OURS = "OVERSTORY_"
 INTERNAL = frozenset(
     {
-        *("OVERSTORY_PARENT_PID", "OVERSTORY_SANDBOX_PARENT_PID"),  # for processes of our own
-        *("OVERSTORY_VERSION", "OVERSTORY_INPUTS"),  # docker-compose.yml reads these itself
+        *("OVERSTORY_PARENT_PID", "OVERSTORY_SANDBOX_PARENT_PID"),  # set for our processes
+        *("OVERSTORY_VERSION", "OVERSTORY_INPUTS"),  # read by docker-compose.yml
     }
 )
-"""Ours, and no settings."""
+"""Variables with our prefix that are not settings."""
 SIMILAR = 0.75
-FRESH = "set one as .env.example has it, and tell the receivers"
+RENEW = "create one as .env.example shows, and give it to the receivers"
 _SECRET = re.compile(
     r"whsec_(?=.{32,88}$)(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 )
-"""As Standard Webhooks has it; the library takes less."""
+"""The form that Standard Webhooks requires; the library accepts weaker ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting as it stands. ``source``: the variable or option it comes from, or default."""
+    """One setting. ``source``: the variable or option it comes from, or ``default``."""
 
     name: str
     value: str
@@ -42,61 +43,59 @@ class Setting:
 
 
 def check(context: Context) -> Finding:
-    """Every value is understood and every name is known."""
+    """Every value is valid and every name is known."""
     unknown = tuple(unknown_names(context.environ))
     if context.wrong is not None:
-        do = "correct or unset what is named here; the other checks wait for it"
-        return failed(f"not understood: {context.wrong}", do, *unknown)
-    shown = [setting for setting in settings_of(context) if setting.source != "default"]
-    details = [_line(setting) for setting in shown]
+        do = "correct or unset it; the other checks need valid settings"
+        return failed(f"invalid setting: {context.wrong}", do, *unknown)
+    details = [_line(one) for one in settings_of(context) if one.source != "default"]
     if unknown:
-        many = "1 variable has" if len(unknown) == 1 else f"{len(unknown)} variables have"
         return warning(
-            f"{many} a name that no setting has, and no effect",
+            f"ignored: {pluralize(len(unknown), 'unknown variable')}",
             "correct or unset: " + "; ".join(unknown),
             *details,
         )
     total = len(Settings.model_fields)
-    return ok(f"{len(shown)} of {total} are set, every value is understood", *details)
+    return ok(f"{len(details)} of {total} are set, all values are valid", *details)
 
 
 def webhooks(context: Context) -> Finding | None:
-    """The secret that webhooks are signed with can sign, and is not to be guessed."""
+    """The secret that signs webhooks is valid and hard to guess."""
     secret = context.settings.webhook_secret
     if secret is None:
         return None
     from clients.webhooks import Messenger
 
-    words = secret.get_secret_value()
+    text = secret.get_secret_value()
     try:
-        Messenger(words).headers("doctor", "", datetime.now(UTC))
+        Messenger(text).headers("doctor", "", datetime.now(UTC))
     except WrongUsage as error:
-        return failed(str(error), FRESH)
-    if not words.split():
-        return failed("OVERSTORY_WEBHOOK_SECRET is empty: receivers could not trust it", FRESH)
-    weak = [word for word in words.split() if _SECRET.fullmatch(word) is None]
+        return failed(str(error), RENEW)
+    if not text.split():
+        return failed("OVERSTORY_WEBHOOK_SECRET is empty: it cannot sign", RENEW)
+    weak = [word for word in text.split() if _SECRET.fullmatch(word) is None]
     if weak:
         return warning(
-            "OVERSTORY_WEBHOOK_SECRET is not whsec_ and 24 to 64 bytes in base64: it can be"
-            " guessed, or receivers refuse it",
-            FRESH,
+            "OVERSTORY_WEBHOOK_SECRET is not whsec_ and 24 to 64 bytes in base64: it may be easy"
+            " to guess, or receivers refuse it",
+            RENEW,
         )
-    return ok("OVERSTORY_WEBHOOK_SECRET can sign")
+    return ok("OVERSTORY_WEBHOOK_SECRET is valid")
 
 
 def settings_of(context: Context) -> Iterator[Setting]:
-    """Every setting with its value, secrets hidden, and where it comes from."""
+    """Every setting with its value (secrets hidden) and its source."""
     present = {name.upper(): name for name in context.environ}
     for name in Settings.model_fields:
         variables = variables_of(name)
         source = next((present[v] for v in variables if v in present), "default")
-        if name in context.given:
+        if name in context.options:
             source = f"--{name}"
         yield Setting(variables[0], _shown(getattr(context.settings, name)), source)
 
 
 def unknown_names(environ: Iterable[str]) -> Iterator[str]:
-    """``OVERSTORY_TEIR (did you mean OVERSTORY_TIER?)`` for every name that is no setting's."""
+    """``OVERSTORY_TEIR (did you mean OVERSTORY_TIER?)`` for every unknown name."""
     known = [variable for name in Settings.model_fields for variable in variables_of(name)]
     for name in sorted(environ):
         if not name.upper().startswith(OURS) or name.upper() in {*known, *INTERNAL}:
@@ -106,7 +105,7 @@ def unknown_names(environ: Iterable[str]) -> Iterator[str]:
 
 
 def variables_of(name: str) -> tuple[str, ...]:
-    """The environment variables a field is read from, the strongest first."""
+    """The environment variables of a field; the first that is set counts."""
     alias = Settings.model_fields[name].validation_alias
     if isinstance(alias, AliasChoices):
         return tuple(str(choice) for choice in alias.choices)
@@ -121,5 +120,5 @@ def _shown(value: object) -> str:
 
 
 def _line(setting: Setting) -> str:
-    said = setting.source == setting.name
-    return f"{setting.name} = {setting.value}" + ("" if said else f" (from {setting.source})")
+    source = "" if setting.source == setting.name else f" (from {setting.source})"
+    return f"{setting.name} = {setting.value}{source}"

@@ -1,6 +1,6 @@
-"""What the checks look at: settings, and clients that are built when a check first needs one.
+"""What the checks examine: the settings, and clients that are built when first needed.
 
-Each part has a client of its own here, so that one that cannot be built hides no other.
+Each service has a client of its own here, so that one broken client does not hide the others.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from models.engine import Database
 from overstory.doctor.secrets import secrets_of
 from workers.endpoints import Stack, database_url, read_stack
 
-if TYPE_CHECKING:  # importing workers.app reads the settings, which may be what is wrong
+if TYPE_CHECKING:  # importing workers.app reads the settings, which may be invalid
     from clients.provider.client import Provider
     from tasks.runtime.services import Services
     from workers.app import OverstoryCelery
@@ -27,40 +27,40 @@ CONNECT_SECONDS = 5.0
 
 @dataclass
 class Context:
-    """Settings as they are; ``settings`` may be asked for only where ``wrong`` is None."""
+    """The settings, or in ``wrong`` why they are invalid; then ``settings`` must not be used."""
 
     environ: Mapping[str, str]
-    given: Mapping[str, Path] = field(default_factory=dict)  # options of the command line
+    options: Mapping[str, Path] = field(default_factory=dict)  # of the command line
     parsed: Settings | None = None
     wrong: str | None = None
 
     @classmethod
     def examine(cls, environ: Mapping[str, str], home: Path | None = None) -> Context:
-        """Read the settings; what is wrong with them is for the first check to tell."""
-        given = {"home": home} if home else {}
+        """Read the settings. The first check reports what is wrong with them."""
+        options = {"home": home} if home else {}
         try:
-            return cls(environ, given, load(**given))
-        except (WrongUsage, ValueError) as error:  # a list that is no JSON is a ValueError
-            return cls(environ, given, wrong=str(error).removeprefix("wrong setting: "))
+            return cls(environ, options, load(**options))
+        except (WrongUsage, ValueError) as error:  # a list that is not valid JSON is a ValueError
+            return cls(environ, options, wrong=str(error).removeprefix("wrong setting: "))
 
     @property
     def settings(self) -> Settings:
-        assert self.parsed is not None, "checks that need settings run only where there are some"
+        assert self.parsed is not None, "checks that need settings run only if they are valid"
         return self.parsed
 
     @cached_property
     def secrets(self) -> tuple[str, ...]:
-        """What no line may hold."""
+        """Texts that no output line may hold."""
         return secrets_of(self.environ, self.parsed)
 
     @cached_property
     def stack(self) -> Stack | None:
-        """The embedded stack that is said to be up, where the broker is embedded."""
+        """The embedded stack according to its stack file; None if there is none."""
         return None if self.settings.broker_url else read_stack(self.settings.home)
 
     @cached_property
     def reached(self) -> Settings:
-        """The settings as a run would use them now: of a sandbox that is up, with its address."""
+        """The settings that a run would use now, with the URL of a running sandbox."""
         changes: dict[str, object] = {
             "connect_timeout_seconds": min(self.settings.connect_timeout_seconds, CONNECT_SECONDS)
         }
@@ -92,7 +92,7 @@ class Context:
 
     @cached_property
     def broker_answers(self) -> OverstoryError | None:
-        """None when the broker answers; else why not. For a broker that is said to be up."""
+        """None if the broker answers, else the error."""
         from kombu.exceptions import OperationalError
 
         try:
@@ -106,19 +106,19 @@ class Context:
 
     @cached_property
     def has_endpoint(self) -> bool:
-        """False where a run would start the sandbox, and none is up."""
+        """False if a run would start the sandbox and none is running."""
         return not self.reached.uses_sandbox
 
     @cached_property
     def models(self) -> list[str] | OverstoryError:
-        """The models the endpoint names, or why it does not. Asked once; costs nothing."""
+        """The models that the endpoint lists, or the error. Requested once; costs nothing."""
         try:
             return self.provider.models()
         except OverstoryError as error:
             return error
 
     def close(self) -> None:
-        """Let go of what was opened."""
+        """Close every client that was built."""
         opened = self.__dict__
         if "database" in opened:
             self.database.dispose()

@@ -1,6 +1,6 @@
-"""The vision endpoint: can it be reached, does it take the key, the model, files; is it paid?
+"""Checks of the vision endpoint: URL, key, model, file store and balance.
 
-Everything here is a GET that costs nothing.
+All requests are GETs and cost nothing.
 """
 
 from __future__ import annotations
@@ -27,65 +27,67 @@ from overstory.doctor.context import Context
 from overstory.doctor.finding import Finding, failed, ok, warning
 from overstory.local.urls import masked
 
-BASE_URL = "correct OVERSTORY_BASE_URL: the address before /chat/completions, most end in /v1"
+BASE_URL = "correct OVERSTORY_BASE_URL: the part before /chat/completions, which often ends in /v1"
 NO_KEY = "set OVERSTORY_API_KEY for real answers"
 LOOPBACK = re.compile(r"localhost|127\.[\d.]+|::1")
+TOP_UP = "top it up: paused work then continues by itself"
 NAMES_SHOWN = 8
 
 
 def endpoint(context: Context) -> Finding:
-    """Somebody answers at the base URL, and speaks the API."""
+    """The base URL answers and offers the API."""
     if not context.has_endpoint and context.settings.broker_url:
         return failed(
-            "no key is set, and with a broker of your own no sandbox is started",
-            "set OVERSTORY_API_KEY; or start `overstory sandbox`, OVERSTORY_BASE_URL as it prints",
+            "no key is set; with OVERSTORY_BROKER_URL set, no sandbox is started",
+            "set OVERSTORY_API_KEY, or start `overstory sandbox` and set OVERSTORY_BASE_URL to the"
+            " URL it prints",
         )
     if not context.has_endpoint:
-        return warning("no key is set: the sandbox answers, and sees pixels but no meaning", NO_KEY)
+        return warning("no key is set: the sandbox answers, from pixel statistics alone", NO_KEY)
     url = masked(context.reached.base_url)
     if isinstance(context.models, OverstoryError):
         return unreachable(context.models, url) or ok(f"{url} answers")
     if context.reached.endpoint == SANDBOX:
         return warning(f"no key is set: the sandbox at {url} answers", NO_KEY)
     if in_the_clear(context.settings):
-        return warning(f"{url} answers, and the key goes there unencrypted", "use https://")
+        return warning(f"{url} answers, but the key is sent unencrypted", "use https://")
     return ok(f"{url} answers")
 
 
 def unreachable(error: OverstoryError, url: str) -> Finding | None:
-    """Why the endpoint is of no use; None when it answered and the key is the matter."""
+    """Why the endpoint cannot be used; None if it answered, even if it refused the key."""
     if isinstance(error, KeyRefused | AccountPaused | SlowDown):
         return None
     if isinstance(error, ProviderDown):
         return _down(error, url)
     if isinstance(error, ReplyUnusable):
-        return failed(f"{url} is some web server, not the API: {error}", BASE_URL)
+        return failed(f"{url} is a web server without the API: {error}", BASE_URL)
     if isinstance(error, RequestRefused) and error.status in (404, 405):
-        return failed(f"{url} answers, but has no API at this path ({error.status})", BASE_URL)
+        return failed(f"{url} answers, but there is no API at this path ({error.status})", BASE_URL)
     if isinstance(error, RequestRefused) and 300 <= error.status < 400:
-        return failed(f"{url} redirects elsewhere, which is not followed with a key", BASE_URL)
-    do = BASE_URL if isinstance(error, WrongUsage) else "ask the provider, or whoever runs it"
+        return failed(f"{url} redirects, and redirects are not followed with a key", BASE_URL)
+    do = BASE_URL if isinstance(error, WrongUsage) else "ask the provider or the operator"
     return failed(f"{url}: {error}", do)
 
 
 def _down(error: ProviderDown, url: str) -> Finding:
-    """Nobody there, by what stands in the way."""
+    """Why the endpoint does not answer: an outage, TLS, DNS or the network."""
     if error.status is not None:
-        return failed(f"{url} answers {error.status}: {error}", "wait: the service is down")
+        return failed(f"{url} answers {error.status}: {error}", "wait: the service has an outage")
     if "CERTIFICATE_VERIFY_FAILED" in error.message:
         return failed(
-            f"{url} shows a certificate that is not trusted here",
-            "where a proxy re-signs traffic, set SSL_CERT_FILE to its CA; check the clock",
+            f"{url} has a certificate that is not trusted on this machine",
+            "behind a proxy that re-signs traffic, set SSL_CERT_FILE to its CA; check the clock",
         )
     parts = urlsplit(url)
     if not resolves(parts.hostname or ""):
         return failed(
-            f"the name {parts.hostname} is not known here (DNS)",
-            "check OVERSTORY_BASE_URL for a typing error, the network, and HTTPS_PROXY",
+            f"the host name {parts.hostname} is unknown (DNS)",
+            "check OVERSTORY_BASE_URL for typing errors, the network and HTTPS_PROXY",
         )
     return failed(
-        f"nobody answers at {url}: {error}",
-        "check that the server runs, the port, the firewall, and HTTPS_PROXY",
+        f"{url} does not answer: {error}",
+        "check the server, the port, the firewall and HTTPS_PROXY",
     )
 
 
@@ -98,14 +100,14 @@ def resolves(host: str) -> bool:
 
 
 def in_the_clear(settings: Settings) -> bool:
-    """Whether a key would go over a network without TLS."""
+    """Whether a key would be sent over a network without TLS."""
     parts = urlsplit(settings.base_url)
     remote = parts.scheme == "http" and not LOOPBACK.fullmatch(parts.hostname or "")
     return remote and settings.api_key is not None
 
 
 def key(context: Context) -> Finding | None:
-    """The endpoint takes the key."""
+    """The endpoint accepts the key."""
     if not context.has_endpoint or context.reached.endpoint == SANDBOX:
         return None
     has_key = context.settings.api_key is not None
@@ -113,40 +115,40 @@ def key(context: Context) -> Finding | None:
 
 
 def key_finding(answer: list[str] | OverstoryError, has_key: bool, currency: str) -> Finding | None:
-    """What the answer to a GET of the models says about the key; None when it says nothing."""
+    """What the response to a GET of the models says about the key; None if nothing."""
     if isinstance(answer, KeyRefused) and not has_key:
-        return failed("none is set, and the endpoint wants one (401)", "set OVERSTORY_API_KEY")
+        return failed("no key is set, but the endpoint requires one (401)", "set OVERSTORY_API_KEY")
     if isinstance(answer, KeyRefused):
-        region = {"USD": "a .com key is refused at .ai", "CNY": "a .ai key is refused at .com"}
+        region = {"USD": "a .com key fails at .ai", "CNY": "a .ai key fails at .com"}
         return failed(
             str(answer),
-            f"paste it anew, and check OVERSTORY_BASE_URL: {region[currency]}",
+            f"copy the key again, and check OVERSTORY_BASE_URL: {region[currency]}",
         )
     if isinstance(answer, AccountPaused):
-        return failed(f"the key is known, and its account is empty (402): {answer}", "top it up")
+        return failed(f"the key is valid, but its account is empty (402): {answer}", "top it up")
     if isinstance(answer, SlowDown):
         return ok(f"accepted; the account is at its limit now: {answer}")
     if isinstance(answer, OverstoryError):
         return None
-    return ok("accepted" if has_key else "none is set, and the endpoint wants none")
+    return ok("accepted" if has_key else "no key is set, and the endpoint requires none")
 
 
 def model(context: Context) -> Finding | None:
-    """The endpoint has the model, and it takes images."""
+    """The endpoint offers the model, and the model accepts images."""
     if not context.has_endpoint or isinstance(context.models, OverstoryError):
         return None
     return model_finding(context.settings, context.models)
 
 
 def model_finding(settings: Settings, listed: Collection[str]) -> Finding:
-    """What is known of the configured model, at an endpoint that lists ``listed``."""
+    """The configured model, at an endpoint that lists the models ``listed``."""
     name = settings.model
     if listed and name not in listed:
         near = get_close_matches(name, listed, n=NAMES_SHOWN, cutoff=0.5)
         some = near or sorted(listed)[:NAMES_SHOWN]
         return failed(
             f"{name} is not among the {len(listed)} models of the endpoint",
-            f"set OVERSTORY_MODEL to one that takes images: {', '.join(some)}",
+            f"set OVERSTORY_MODEL to one that accepts images: {', '.join(some)}",
         )
     if name in MODELS:
         facts = MODELS[name]
@@ -155,18 +157,18 @@ def model_finding(settings: Settings, listed: Collection[str]) -> Finding:
         )
     if settings.provider == "stepfun":
         known = ", ".join(MODELS)
-        return warning(f"{name} is not known to take images", f"set OVERSTORY_MODEL: {known}")
+        return warning(f"{name} is not known to accept images", f"set OVERSTORY_MODEL: {known}")
     if settings.context_tokens and settings.images_per_request:
-        return ok(f"{name}, with the limits that are set; that it takes images is not checked")
+        return ok(f"{name}, with the limits from the settings; accepting images is not checked")
     return warning(
-        f"no facts about {name}: {UNKNOWN_MODEL.images_per_request} images a request and"
+        f"{name} is not a known model: {UNKNOWN_MODEL.images_per_request} images a request and"
         f" {UNKNOWN_MODEL.context_tokens:,} tokens of context are assumed",
-        "set OVERSTORY_IMAGES_PER_REQUEST and OVERSTORY_CONTEXT_TOKENS; it must take images",
+        "set OVERSTORY_IMAGES_PER_REQUEST and OVERSTORY_CONTEXT_TOKENS; it must accept images",
     )
 
 
 def files(context: Context) -> Finding | None:
-    """The provider's file store is there and has room."""
+    """The provider's file store exists and has room."""
     if not _usable(context) or not PROVIDERS[context.settings.provider].file_store:
         return None
     most = context.settings.files_max
@@ -174,39 +176,39 @@ def files(context: Context) -> Finding | None:
         stored = len(context.provider.files())
     except RequestRefused as error:
         return failed(
-            f"no file store at this endpoint ({error.status})",
-            "set OVERSTORY_PROVIDER=openai: images then go inside the requests",
+            f"this endpoint has no file store ({error.status})",
+            "set OVERSTORY_PROVIDER=openai: images are then sent inside the requests",
         )
     except OverstoryError as error:
         return warning(f"the file store does not answer: {error}", "try again in a minute")
     if stored >= most:
         return warning(
-            f"{stored:,} of {most:,} files are stored: there is room only for what jobs give back",
-            "delete files that Overstory did not upload, at the provider",
+            f"the file store is full ({stored:,} of {most:,} files): uploads wait for deletions",
+            "at the provider, delete files that Overstory did not upload",
         )
-    return ok(f"{stored:,} of {most:,} are stored")
+    return ok(f"{stored:,} of {most:,} files are stored")
 
 
 def balance(context: Context) -> Finding | None:
-    """The account has something left."""
+    """The account has money left."""
     if not _usable(context) or context.reached.endpoint == SANDBOX:
         return None
     try:
         left = context.provider.balance()
     except AccountPaused as error:
-        return failed(f"the account is empty: {error}", "top it up: paused work goes on by itself")
+        return failed(f"the account is empty: {error}", TOP_UP)
     except OverstoryError as error:
-        return warning(f"not known: {error}", "try again in a minute")
+        return warning(f"unknown: {error}", "try again in a minute")
     return balance_finding(left, currency_of(context.settings.base_url))
 
 
 def balance_finding(left: float | None, currency: str) -> Finding:
     if left is None:
-        return ok("the endpoint does not tell")
+        return ok("the endpoint does not report it")
     if left <= 0:
         return warning(
-            f"{left:,.2f} {currency} left: calls are refused unless it is billed afterwards",
-            "top it up: paused work goes on by itself",
+            f"{left:,.2f} {currency} left: requests are refused unless the account is billed later",
+            TOP_UP,
         )
     return ok(f"{left:,.2f} {currency} left")
 

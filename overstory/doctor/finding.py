@@ -1,4 +1,4 @@
-"""What a check can find: ok, a warning, or a failure with what to do about it."""
+"""The result of a check: ok, a warning or a failure, with what to do about it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from enum import StrEnum
 
 class Level(StrEnum):
     OK = "ok"
-    WARNING = "warning"  # it works, and somebody should know
-    FAILED = "failed"  # no run can succeed like this
+    WARNING = "warning"  # runs work, but there is something to know
+    FAILED = "failed"  # no run can succeed
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One sentence, what to do if anything, and lines for who wants to know more."""
+    """``says``: one sentence. ``do``: what to do, if anything. ``details``: further lines."""
 
     level: Level
     says: str

@@ -1,4 +1,4 @@
-"""This machine: Python, libraries, SQLite, cores, memory, and the folders that are written to."""
+"""Checks of this machine: Python, libraries, SQLite, cores, memory and the folders written to."""
 
 from __future__ import annotations
 
@@ -23,31 +23,31 @@ LIBRARIES = (
 )
 GIB = 2**30
 DISK_WARNING_BYTES, DISK_FAILED_BYTES = GIB, 64 * 2**20
-"""A thousand prepared images take about 0.1 GB at low detail and up to 1.5 GB at high."""
+"""A thousand prepared images take about 0.1 GB at low detail and up to 1.5 GB at high detail."""
 MEMORY_WARNING_BYTES = GIB
-"""The parent of a run and its three worker processes take about half of it before any image."""
+"""A run's parent and three worker processes take about half of this before the first image."""
 RETURNING_SINCE = (3, 35)
 
 
 def python(context: Context) -> Finding:
-    """Every library that a run imports is there."""
-    found, missing = [], []
+    """Every library that a run imports is installed."""
+    installed, missing = [], []
     for name in LIBRARIES:
         try:
-            found.append(f"{name} {metadata.version(name)}")
+            installed.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:
             missing.append(name)
     version = ".".join(map(str, sys.version_info[:3]))
     if missing:
         return failed(
-            f"Python {version}, and these packages are missing: {', '.join(missing)}",
+            f"Python {version}; missing packages: {', '.join(missing)}",
             "install Overstory into an environment of its own (README, Install)",
         )
-    return ok(f"Python {version}, {', '.join(found[:2])}", ", ".join(found[2:]))
+    return ok(f"Python {version}, {', '.join(installed[:2])}", ", ".join(installed[2:]))
 
 
 def sqlite(context: Context) -> Finding | None:
-    """The SQLite in use is new enough and has the WAL-reset bug mended."""
+    """The SQLite in use is new enough and does not have the WAL-reset bug."""
     if not database_url(context.settings).startswith("sqlite"):
         return None
     module = sqlite_module()
@@ -57,16 +57,16 @@ def sqlite(context: Context) -> Finding | None:
     if number < RETURNING_SINCE:
         return failed(f"{source} is older than 3.35", "install pysqlite3 or a newer Python")
     if not sqlite_is_fixed(number):
-        mended = ", ".join(".".join(map(str, fixed)) for fixed in sorted(FIXED_IN))
+        fixed_in = ", ".join(".".join(map(str, release)) for release in sorted(FIXED_IN))
         return warning(
             f"{source} has the rare WAL-reset bug, which can corrupt a busy database",
-            f"pip install pysqlite3, or use a Python with SQLite {mended} or newer, or PostgreSQL",
+            f"pip install pysqlite3, use a Python with SQLite {fixed_in} or newer, or PostgreSQL",
         )
-    return ok(f"{source}, with the WAL-reset bug mended")
+    return ok(f"{source}, without the WAL-reset bug")
 
 
 def resources(context: Context) -> Finding:
-    """Cores and memory, as far as this process may use them, and what a run makes of them."""
+    """Cores and memory that this process may use, and the workers a run would start."""
     cores, allowed = os.cpu_count() or 1, allowed_cores()
     memory = allowed_memory_bytes()
     plan = planned_workers(context.settings)
@@ -76,7 +76,7 @@ def resources(context: Context) -> Finding:
         return warning(says, "give it 1 GiB or more, or set OVERSTORY_CPU_WORKERS=1")
     if context.settings.cpu_workers is None and allowed <= cores / 2:
         return warning(
-            f"{says}; it has {cores} cores, and one preprocess worker would start for each",
+            f"{says}; the machine has {cores} cores, and each would get a preprocess worker",
             f"set OVERSTORY_CPU_WORKERS={max(1, int(allowed))}",
         )
     return ok(says)
@@ -90,11 +90,11 @@ def home(context: Context) -> Finding:
     if problem:
         return failed(
             f"{folder} cannot be written: {problem}",
-            "set OVERSTORY_HOME to a folder of yours, or mend the permissions",
+            "set OVERSTORY_HOME to a folder you can write, or fix the permissions",
         )
     free = shutil.disk_usage(existing).free
-    made = "" if existing == folder else "; it is made by the first run"
-    says = f"{folder}, {free / GIB:.1f} GiB free{made}"
+    note = "" if existing == folder else "; the first run creates it"
+    says = f"{folder}, {free / GIB:.1f} GiB free{note}"
     if free < DISK_FAILED_BYTES:
         return failed(f"the disk is full: {says}", "free space, or set OVERSTORY_HOME elsewhere")
     if free < DISK_WARNING_BYTES:
@@ -103,25 +103,25 @@ def home(context: Context) -> Finding:
 
 
 def blobs(context: Context) -> Finding | None:
-    """The blob store takes what is put there. The one in the state folder goes with the folder."""
+    """The blob store can be written. Skipped if it is in a state folder that does not exist yet."""
     url = context.settings.blob_url
     if url is None and not (context.settings.home / "blobs").exists():
         return None
     try:
         open_blobs(url, context.settings.home).check()
     except ServiceAway as error:
-        return failed(str(error), "every worker must be able to write it")
+        return failed(str(error), "make it writable for every worker")
     return ok(f"{url or context.settings.home / 'blobs'} can be written")
 
 
 def nearest_existing(folder: Path) -> Path:
-    """``folder``, or the first of its parents that is there."""
+    """``folder``, or the nearest of its parents that exists."""
     folder = folder.absolute()
-    return next(path for path in (folder, *folder.parents) if _is_there(path))
+    return next(path for path in (folder, *folder.parents) if _exists(path))
 
 
-def _is_there(path: Path) -> bool:
-    """False, too, where nobody may look: then what forbids it is the first that is there."""
+def _exists(path: Path) -> bool:
+    """False also if access is denied; then the folder that denies it is the nearest one."""
     try:
         return path.exists()
     except OSError:
@@ -129,7 +129,7 @@ def _is_there(path: Path) -> bool:
 
 
 def cannot_write(folder: Path) -> str | None:
-    """Why nothing can be written into ``folder``; None when it can. Leaves nothing behind."""
+    """Why ``folder`` cannot be written; None if it can. Leaves nothing behind."""
     try:
         with tempfile.TemporaryFile(dir=folder) as probe:
             probe.write(b"overstory")
@@ -139,7 +139,7 @@ def cannot_write(folder: Path) -> str | None:
 
 
 def allowed_cores() -> float:
-    """Cores this process may use: by affinity, and by the container's quota."""
+    """Cores this process may use, by affinity and by the container's quota."""
     affinity = getattr(os, "sched_getaffinity", None)
     cores = float(len(affinity(0)) if affinity else os.cpu_count() or 1)
     quota, _, period = (_read("/sys/fs/cgroup/cpu.max") or "max").partition(" ")

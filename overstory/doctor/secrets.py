@@ -1,4 +1,4 @@
-"""Keys and passwords: found, so that they can be left out of whatever is printed."""
+"""Finds keys and passwords, so that they can be removed from everything that is printed."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from overstory.local.urls import HIDDEN, secrets_in
 from workers.endpoints import database_url
 
 SECRET_MIN = 4
-"""Shorter ones are hidden where they stand in a URL, but not hunted for in every sentence."""
+"""Shorter ones are hidden inside their URL, but not searched for in every sentence."""
 KEYS = ("OVERSTORY_API_KEY", "STEPFUN_API_KEY")
 
 
 def secrets_of(environ: Mapping[str, str], settings: Settings | None) -> tuple[str, ...]:
     """Every key and password that the environment and the settings hold, the longest first."""
-    found = {environ[name].strip() for name in KEYS if name in environ}
-    found |= set(environ.get("OVERSTORY_WEBHOOK_SECRET", "").split())
+    secrets = {environ[name].strip() for name in KEYS if name in environ}
+    secrets |= set(environ.get("OVERSTORY_WEBHOOK_SECRET", "").split())
     if settings is not None and settings.api_key is not None:
-        found.add(settings.api_key.get_secret_value().strip())
+        secrets.add(settings.api_key.get_secret_value().strip())
     texts = [value for name, value in environ.items() if name.upper().startswith("OVERSTORY_")]
     if settings is not None:
-        with suppress(ServiceAway):  # the folder is closed to us: a check of its own
+        with suppress(ServiceAway):  # the folder cannot be read; another check reports that
             texts.append(database_url(settings))  # a home's own PostgreSQL has a password too
     for value in texts:
         hidden = set(secrets_in(value))
-        found |= {*hidden, *map(unquote, hidden)}
-    return tuple(sorted((word for word in found if len(word) >= SECRET_MIN), key=len, reverse=True))
+        secrets |= {*hidden, *map(unquote, hidden)}
+    long_enough = [text for text in secrets if len(text) >= SECRET_MIN]
+    return tuple(sorted(long_enough, key=len, reverse=True))
 
 
 def scrubbed(text: str, secrets: Iterable[str]) -> str:

@@ -1,1 +1,1 @@
-"""Exports: one row an image, as JSON lines, CSV, Parquet or Markdown."""
+"""Exports: one row for each image, as JSON lines, CSV, Parquet or Markdown."""

@@ -14,9 +14,10 @@ from core.errors import WrongUsage
 from overstory.export.parquet import write_parquet
 from overstory.export.rows import Export
 from overstory.export.writers import ORDER_MARK, WRITERS
-from overstory.job_argument import find_job, home_option, job_argument
+from overstory.job_argument import find_job, job_argument
+from overstory.options import home_option
 from overstory.output.plural import pluralize
-from overstory.output.terminal import Screen, safe
+from overstory.output.terminal import Screen, print_plain
 from overstory.report.command import check_writable
 
 SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet"}
@@ -26,26 +27,27 @@ FORMATS = (*WRITERS, "parquet")
 
 @click.command()
 @job_argument
-@click.option("--format", "kind", type=click.Choice(FORMATS), help="Default: by the file's suffix.")
-@click.option("--out", "-o", type=click.Path(path_type=Path), help="Default: stdout.")
+@click.option("--format", "kind", type=click.Choice(FORMATS), help="Default: by suffix, or jsonl.")
+@click.option("--out", "-o", type=click.Path(path_type=Path), help="File. Default: stdout.")
 @home_option
 def export(job: str, kind: str | None, out: Path | None, home: Path | None) -> None:
-    """Write a job's images, one row each, with the answer or the note about each.
+    """Export a job's images, one row for each.
 
-    Objects take a column for each of their values in CSV, Parquet and Markdown.
+    A row has the image's answer, or the note about it. In CSV, Parquet and Markdown each value of
+    an object has its own column.
     """
     kind = kind or _format_of(out)
     if kind == "parquet" and out is None:
-        raise WrongUsage("Parquet is not for a terminal: name a file, like -o images.parquet")
+        raise WrongUsage("Parquet cannot be printed: name a file, like -o images.parquet")
     _, database, row = find_job(job, home)
-    made = Export(database, row)
+    rows = Export(database, row)
     if out is None:
-        _to_stdout(made, kind)
+        _to_stdout(rows, kind)
         return
     check_writable(out, "export")
-    _to_file(made, kind, out)
-    said = safe(f"export: {out} ({pluralize(row.submitted, 'image')})")
-    Console(stderr=True).print(said, markup=False, highlight=False, soft_wrap=True)
+    _to_file(rows, kind, out)
+    text = f"export: {out} ({pluralize(row.submitted, 'image')})"
+    print_plain(Console(stderr=True), text)
 
 
 def _format_of(out: Path | None) -> str:
@@ -53,34 +55,34 @@ def _format_of(out: Path | None) -> str:
         return "jsonl"
     if out.suffix.lower() not in SUFFIXES:
         raise WrongUsage(
-            f"the format of {str(out)!r} is not clear: end it in {', '.join(SUFFIXES)},"
-            " or say --format"
+            f"{str(out)!r} does not name a format: use the suffix {', '.join(SUFFIXES)}, or give"
+            " --format"
         )
     return SUFFIXES[out.suffix.lower()]
 
 
-def _to_stdout(made: Export, kind: str) -> None:
-    # JSON escapes by itself what a terminal would obey
+def _to_stdout(rows: Export, kind: str) -> None:
+    # JSON escapes control characters itself
     writer = Screen if sys.stdout.isatty() and kind != "jsonl" else io.TextIOWrapper
     raw = open(sys.stdout.fileno(), "wb", closefd=False)  # noqa: SIM115 -- it stays open
     stream = writer(raw, encoding="utf-8", errors="backslashreplace", newline="")
     try:
-        WRITERS[kind](made, stream)
+        WRITERS[kind](rows, stream)
         stream.flush()
-    except BrokenPipeError:  # the reader has seen enough
+    except BrokenPipeError:  # the reader closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _to_file(made: Export, kind: str, out: Path) -> None:
-    """A reader of ``out`` never sees half of it."""
+def _to_file(rows: Export, kind: str, out: Path) -> None:
+    """Write a file beside ``out``, then rename it, so that a reader never sees half of it."""
     partial = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
         if kind == "parquet":
-            write_parquet(made, partial)
+            write_parquet(rows, partial)
         else:
             with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
                 file.write(ORDER_MARK if kind == "csv" else "")
-                WRITERS[kind](made, file)
+                WRITERS[kind](rows, file)
         partial.replace(out)
     except OSError as error:
         raise WrongUsage(

@@ -1,4 +1,4 @@
-"""Rows as Parquet: typed columns, a row group every few thousand rows. The one door to pyarrow."""
+"""Rows as Parquet: typed columns, GROUP_ROWS rows to a group. Only this module imports pyarrow."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GROUP_ROWS = 10_000
 
 
 def write_parquet(export: Export, path: Path) -> None:
-    """Raises WrongUsage where pyarrow is not installed."""
+    """Write ``export`` to ``path``. Raises WrongUsage if pyarrow is not installed."""
     pa, parquet = _pyarrow()
     types = {
         "integer": pa.int64(),
@@ -34,7 +34,7 @@ def write_parquet(export: Export, path: Path) -> None:
 
 
 def _typed(cell: Any, kind: str) -> Any:
-    """A cell as its column has it: a schema may allow several types at one place."""
+    """``cell`` as the type of its column, because a schema may allow several types for a value."""
     if cell is None:
         return None
     if kind == "integer":
@@ -50,6 +50,6 @@ def _pyarrow() -> tuple[Any, Any]:
         from pyarrow import parquet
     except ImportError:
         raise WrongUsage(
-            "Parquet needs a package more: pip install 'overstory[parquet]' (it brings pyarrow)"
+            "Parquet needs the package pyarrow: pip install 'overstory[parquet]'"
         ) from None
     return pyarrow, parquet

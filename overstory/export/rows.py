@@ -1,4 +1,4 @@
-"""Rows of an export: what every image has, and its answer in one column or several."""
+"""Rows of an export: fields of the image, then its answer in one column or several."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from overstory.output.answers import Shape, shape_of_job
 from overstory.report.notes import notes_of
 
 BASE = ("position", "name", "location", "page", "status", "duplicate_of", "error_code", "error")
-WHOLE = ("position", "page", "duplicate_of")
+INTEGERS = ("position", "page", "duplicate_of")
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table; ``kind`` is a JSON type: integer, number, boolean or string."""
+    """A column. ``kind`` is a JSON type: integer, number, boolean or string. ``path`` leads to its
+    value inside the answer."""
 
     name: str
     kind: str
@@ -30,7 +31,7 @@ class Column:
 
 
 class Export:
-    """A job's images as rows: an answer where each was asked, else the note about each."""
+    """A job's images as rows, each with its answer, or with its note if the job asks for text."""
 
     def __init__(self, database: Database, job: JobRow) -> None:
         self._database = database
@@ -39,15 +40,15 @@ class Export:
         self.columns = _columns(self._shape)
 
     def rows(self) -> Iterator[Row]:
-        """One value an image, its ``answer`` as it is (an object stays one)."""
+        """One dict for each image. An answer that is an object stays one."""
         for page in pages(self._database, self._job.id, with_notes=self._shape is None):
             for image in page:
                 row = {name: getattr(image, name) for name in BASE}
                 row["status"] = str(image.status)
-                yield row | self._said(image)
+                yield row | self._answer(image)
 
     def cells(self, row: Row) -> list[Any]:
-        """The row's values, a column each; lists and maps as JSON text."""
+        """The row's values in the order of ``columns``; lists and objects as JSON text."""
         return [self._cell(column, row) for column in self.columns]
 
     def _cell(self, column: Column, row: Row) -> Any:
@@ -56,16 +57,15 @@ class Export:
         value = value_at(row["answer"], column.path)
         return json.dumps(value, ensure_ascii=False) if isinstance(value, Mapping | list) else value
 
-    def _said(self, image: ImageExport) -> Row:
+    def _answer(self, image: ImageExport) -> Row:
         if self._shape is None:
             return {"note": notes_of(image.notes, [image.position]).get(image.position)}
         return {"answer": self._shape.ordered(image.answer, image.position)}
 
 
 def _columns(shape: Shape | None) -> list[Column]:
-    """What a table has: objects take a column for each of their values."""
-    made = [Column(name, "integer" if name in WHOLE else "string") for name in BASE]
-    return [*made, *([Column("note", "string")] if shape is None else _answer_columns(shape))]
+    base = [Column(name, "integer" if name in INTEGERS else "string") for name in BASE]
+    return [*base, *([Column("note", "string")] if shape is None else _answer_columns(shape))]
 
 
 def _answer_columns(shape: Shape) -> list[Column]:

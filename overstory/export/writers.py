@@ -1,4 +1,4 @@
-"""Rows as text: JSON lines, CSV that no spreadsheet runs, Markdown that stays a table."""
+"""Rows as text: JSON lines, CSV without spreadsheet formulas, Markdown with escaped cells."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any, TextIO
 from overstory.export.rows import Export
 
 _FORMULA = re.compile(r"^[\s\x00]*[=+\-@＝＋－＠]|^[\t\r\n]")
-"""What makes a spreadsheet take a text for a formula, in either width."""
+"""Text that a spreadsheet would run as a formula; full-width signs count too."""
 _MARKDOWN = re.compile(r"([\\`*\[\]<>|~#]|(?<!\w)_|_(?!\w))")
 _BREAK = re.compile(r"\r\n|\r|\n")
 ORDER_MARK = "\ufeff"
-"""Without it Excel reads a CSV file as what its country used before Unicode."""
+"""Without it Excel reads a CSV file in the old encoding of the user's country."""
 
 
 def jsonl(export: Export, out: TextIO) -> None:
@@ -31,8 +31,8 @@ def csv_text(export: Export, out: TextIO) -> None:
 
 
 def safe(cell: Any) -> Any:
-    """A cell that spreadsheets take for what it is: a text that looks like a formula gets an
-    apostrophe in front; numbers stay numbers."""
+    """A cell for a spreadsheet: text that looks like a formula gets an apostrophe in front; numbers
+    stay numbers."""
     if isinstance(cell, bool):
         return "true" if cell else "false"
     if isinstance(cell, str):
@@ -45,10 +45,10 @@ def markdown(export: Export, out: TextIO) -> None:
     names = [column.name for column in export.columns]
     out.write(_line(names) + _line(["---"] * len(names), plain=True))
     for row in export.rows():
-        out.write(_line(["" if cell is None else safe_words(cell) for cell in export.cells(row)]))
+        out.write(_line(["" if cell is None else cell_text(cell) for cell in export.cells(row)]))
 
 
-def safe_words(cell: Any) -> str:
+def cell_text(cell: Any) -> str:
     return str(safe(cell)) if isinstance(cell, bool) else str(cell)
 
 

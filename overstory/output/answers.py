@@ -1,4 +1,4 @@
-"""A shaped job's answers as values: in the order of its schema, with totals counted in code."""
+"""Structured answers as values: in the order of their schema, with totals computed in code."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from models.reads.pipeline import ImageRow, JobRow
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What a job's row says of its shape. ``each``: the question asked of every image."""
+    """The answer's structure that a job asks for. ``each``: the question about each image."""
 
     each: str | None
     schema: dict[str, Any] | None
 
     @property
     def folds(self) -> bool:
-        """Whether the job's answer is one object."""
+        """Whether the answers are merged into one object for the whole job."""
         return self.schema is not None and self.each is None
 
     @property
     def columns(self) -> list[tuple[str, ...]]:
-        """The values an image's answer has, by path; ``()`` is the answer itself."""
+        """Paths of the values in an image's answer; ``()`` is the answer itself."""
         return [()] if self.schema is None else list(fields(self.schema))
 
     def ordered(self, answer: Any, position: int) -> Any:
-        """An answer with its properties as the schema has them: columns may lose the order."""
+        """An answer with its properties in schema order, which JSON columns do not keep."""
         if answer is None or self.schema is None:
             return answer
         return fill_positions(self.schema, self.schema, answer, position)
 
 
 def shape_of_job(job: JobRow) -> Shape | None:
-    """None where words alone were asked for."""
+    """None if the job asks for text only."""
     each, schema = job.options.each, job.options.schema
     if each is None and schema is None:
         return None
@@ -47,18 +47,18 @@ def shape_of_job(job: JobRow) -> Shape | None:
 
 
 def shaped(job: JobRow, images: Sequence[ImageRow]) -> dict[str, Any]:
-    """What a result says beside the answer; empty where words alone were asked for.
+    """Fields of a result besides the answer; empty if the job asks for text only.
 
-    ``data`` and ``data_error`` of a job with one object: the object, and how it breaks its schema
-    (None: it does not). ``totals`` of a job with an object an image.
+    ``data`` and ``data_error`` for one object: the object, and how it violates its schema (None if
+    it does not). ``totals`` for an object for each image.
     """
     shape = shape_of_job(job)
     if shape is None or shape.schema is None:
         return {}
     if not shape.folds:
-        said = [image.answer for image in images if image.status == ImageStatus.INCLUDED]
-        return {"totals": totals(shape.schema, said)}
+        answers = [image.answer for image in images if image.status == ImageStatus.INCLUDED]
+        return {"totals": totals(shape.schema, answers)}
     data = json.loads(job.answer) if job.answer else None
     schema_text = job.options.schema
-    wrong = faults(schema_text, data) if data is not None and schema_text else []
-    return {"data": data, "data_error": "; ".join(wrong) or None}
+    violations = faults(schema_text, data) if data is not None and schema_text else []
+    return {"data": data, "data_error": "; ".join(violations) or None}

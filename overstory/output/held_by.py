@@ -1,4 +1,4 @@
-"""What the account's limiter holds calls back with, in words for a person."""
+"""Texts that say what makes calls wait: a limit, the account, the provider or its file store."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from tasks.runtime.services import Services
 from tasks.upload import STORE_FULL, STORE_REFUSES
 
 BINDS: dict[LimitKind | Hold, str] = {
-    LimitKind.CONCURRENCY: "calls in flight, all the account may have",
-    LimitKind.RPM: "requests a minute",
-    LimitKind.TPM: "tokens a minute",
+    LimitKind.CONCURRENCY: "the limit of calls in flight",
+    LimitKind.RPM: "the limit of requests a minute",
+    LimitKind.TPM: "the limit of tokens a minute",
     LimitKind.UNKNOWN: "a limit of the account",
     Hold.PAUSED: "the account is paused",
-    Hold.COOLING: "a 429 a moment ago",
-    Hold.REFUSED: "the provider refuses everything; it is asked again now and then",
+    Hold.COOLING: "a short pause after a 429 reply",
+    Hold.REFUSED: "the provider, which refuses every request; one is tried now and then",
 }
 
 
 def account_state(services: Services) -> AccountState | None:
-    """What the account uses now; None where no limiter answers."""
+    """The account's current usage; None if the limiter does not answer."""
     try:
         return services.limiter.state()
     except ServiceAway:
@@ -27,7 +27,7 @@ def account_state(services: Services) -> AccountState | None:
 
 
 def held_by(state: AccountState | None) -> str:
-    """``held by: requests a minute``; empty where the account holds nothing back."""
+    """``held by: the limit of requests a minute``; empty if calls need not wait."""
     if state is None:
         return ""
     if state.paused:
@@ -36,15 +36,15 @@ def held_by(state: AccountState | None) -> str:
 
 
 def held_by_store(upload_waits: str | None) -> str:
-    """Where images wait for a place in the provider's file store, and what to do about it."""
+    """Why images wait for the provider's file store, and what helps; empty if they do not."""
     if upload_waits == STORE_REFUSES:
         return (
-            "held by: the file store, full of more than our jobs' files (overstory files gc);"
-            " OVERSTORY_INLINE_WHEN_FULL=true goes past it"
+            "held by: the file store, full of files that our jobs do not use ('overstory files gc'"
+            " helps, or OVERSTORY_INLINE_WHEN_FULL=true)"
         )
     if upload_waits != STORE_FULL:
         return ""
     return (
-        "held by: the file store, full of images that are asked about now;"
-        " OVERSTORY_INLINE_WHEN_FULL=true goes past it"
+        "held by: the file store, full of images in use (OVERSTORY_INLINE_WHEN_FULL=true sends"
+        " images without it)"
     )

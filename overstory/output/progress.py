@@ -1,38 +1,32 @@
-"""Live progress on stderr: bars where it is a terminal, plain lines where it is not."""
+"""Progress of a job on stderr: bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import time
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Protocol, Self
+from typing import Self
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from models.reads.pipeline import Progress as Standing
 from models.reads.pipeline import Used
 from overstory.output.plural import pluralize
-from overstory.output.terminal import safe_line
+from overstory.output.terminal import print_plain, safe_line
 
 PLAIN_SECONDS = 5.0
-"""A plain line at most this often, so that a log of a long job stays readable."""
+"""The least time between two plain lines, so that the log of a long job stays readable."""
 RATE_SECONDS = 15.0
+STARTING = "starting the workers"
 STAGES = ("prepare", "upload", "look", "summarise")
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many of how many, for each stage; what was used."""
+    """Done and total of each stage in STAGES, and what was used."""
 
     done: tuple[int, int, int, int]
     total: tuple[int, int, int, int]
@@ -40,8 +34,8 @@ class Counts:
 
     @property
     def images(self) -> float:
-        """How far the images have come: one counts a third for each of its three stages. Leaves
-        are recorded sixty images at a time, so the last stage alone would move in jumps."""
+        """Images done; each of the three image stages counts a third. The last stage alone would
+        move in jumps, because up to sixty images of a leaf are recorded at once."""
         return sum(self.done[:3]) / 3
 
     @property
@@ -50,7 +44,7 @@ class Counts:
 
 
 def counts_of(standing: Standing, leaf_images: int) -> Counts:
-    """Progress of the stages in images, and of the branches in nodes."""
+    """Counts of a job with ``leaf_images`` distinct images. The last stage counts branch nodes."""
     by = standing.images
     settled = by.get("included", 0) + by.get("failed", 0) + by.get("skipped", 0)
     uploaded = settled + by.get("uploaded", 0)
@@ -66,18 +60,20 @@ def counts_of(standing: Standing, leaf_images: int) -> Counts:
 
 @dataclass(slots=True)
 class Rate:
-    """Images a second over the last RATE_SECONDS, and what that means for the rest."""
+    """Images per second over the last RATE_SECONDS."""
 
     seen: deque[tuple[float, float]] = field(default_factory=deque)
 
     def add(self, at: float, images: float) -> None:
         if not images:
-            self.seen.clear()  # the time the workers take to start says nothing about their rate
+            self.seen.clear()  # the start-up time of the workers is not part of their rate
         self.seen.append((at, images))
         while len(self.seen) > 2 and at - self.seen[0][0] > RATE_SECONDS:
             self.seen.popleft()
 
     def per_second(self) -> float:
+        if not self.seen:
+            return 0.0
         (start, before), (end, after) = self.seen[0], self.seen[-1]
         return (after - before) / (end - start) if end > start else 0.0
 
@@ -86,21 +82,30 @@ class Rate:
         return left / rate if rate > 0 else None
 
 
-def line(counts: Counts, rate: Rate, note: str = "") -> str:
-    """``12.3 images/s · 4 requests · 21,034 tokens · 0.0087 USD · about 40 s left``."""
-    note = safe_line(note)
+def figures(counts: Counts, rate: Rate) -> str:
+    """``12.3 images/s · 4 requests · 21,034 tokens · 0.0087 USD · about 40 s left``; empty before
+    the first image."""
     if not counts.images:
-        return note or "starting the workers"
+        return ""
     used = counts.used
-    words = [f"{rate.per_second():.1f} images/s", pluralize(used.requests, "request")]
-    words.append(f"{used.prompt_tokens + used.completion_tokens:,} tokens")
-    words.append(f"{used.cost:.4f} {used.currency}")
+    parts = [f"{rate.per_second():.1f} images/s", pluralize(used.requests, "request")]
+    parts.append(f"{used.prompt_tokens + used.completion_tokens:,} tokens")
+    parts.append(f"{used.cost:.4f} {used.currency}")
     eta = rate.eta_seconds(counts.left)
     if counts.left and eta is not None:
-        words.append(f"about {duration(eta)} left")
-    if note:
-        words.append(note)
-    return " · ".join(words)
+        parts.append(f"about {duration(eta)} left")
+    return " · ".join(parts)
+
+
+def plain_line(counts: Counts, rate: Rate, note: str = "") -> str:
+    """``prepare 4/9, upload 2/9, look 0/9``, the figures and the note in one line."""
+    stages = ", ".join(
+        f"{stage} {done}/{total}"
+        for stage, done, total in zip(STAGES, counts.done, counts.total, strict=True)
+        if total
+    )
+    state = " · ".join(filter(None, (figures(counts, rate), safe_line(note)))) or STARTING
+    return f"{stages} · {state}"
 
 
 def duration(seconds: float) -> str:
@@ -112,18 +117,8 @@ def duration(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h"
 
 
-class Display(Protocol):
-    """Something that shows where a job stands."""
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(self, *details: object) -> None: ...
-
-    def show(self, counts: Counts, note: str = "") -> None: ...
-
-
-class Silent:
-    """Shows nothing: ``--quiet``."""
+class Display:
+    """Shows where a job stands. This one shows nothing (``--quiet``)."""
 
     def __enter__(self) -> Self:
         return self
@@ -131,26 +126,28 @@ class Silent:
     def __exit__(self, *details: object) -> None:
         return None
 
-    def show(self, counts: Counts, note: str = "") -> None:
-        return None
+    def show(self, counts: Counts, note: str = "", above: RenderableType | None = None) -> None:
+        """``note``: what holds the job back. ``above``: drawn above the bars of a terminal."""
 
 
-class Bars:
-    """A bar for each stage and one line of figures."""
+class Bars(Display):
+    """A bar for each stage, the figures and the note, redrawn in place on a terminal."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, timed: bool = True) -> None:
+        """``timed``: show how long each stage has been running since this display began."""
         self._bars = Progress(
             TextColumn("{task.description:>9}"),
             BarColumn(bar_width=40),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
+            TextColumn("{task.fields[of]}", justify="right"),
+            *([TimeElapsedColumn()] if timed else []),
             console=console,
         )
         self._ids: list[TaskID] = [
-            self._bars.add_task(stage, total=None, visible=stage != "summarise") for stage in STAGES
+            self._bars.add_task(stage, total=None, visible=stage != "summarise", of="0/?")
+            for stage in STAGES
         ]
-        self._figures = Text("starting the workers")
-        self._live = Live(Group(self._bars, self._figures), console=console, transient=True)
+        start = Group(self._bars, Text(STARTING, "dim"))
+        self._live = Live(start, console=console, transient=True)
         self._rate = Rate()
 
     def __enter__(self) -> Self:
@@ -160,16 +157,23 @@ class Bars:
     def __exit__(self, *details: object) -> None:
         self._live.stop()
 
-    def show(self, counts: Counts, note: str = "") -> None:
+    def show(self, counts: Counts, note: str = "", above: RenderableType | None = None) -> None:
+        self._live.update(self.draw(counts, note, above))
+
+    def draw(
+        self, counts: Counts, note: str = "", above: RenderableType | None = None
+    ) -> RenderableType:
         self._rate.add(time.monotonic(), counts.images)
         for task, done, total in zip(self._ids, counts.done, counts.total, strict=True):
-            self._bars.update(task, completed=done, total=total, visible=total > 0)
-        self._figures = Text(line(counts, self._rate, note), style="dim")
-        self._live.update(Group(self._bars, self._figures))
+            of = f"{done:,}/{total:,}"
+            self._bars.update(task, completed=done, total=total, visible=total > 0, of=of)
+        line = figures(counts, self._rate) or ("" if note else STARTING)
+        texts = [Text(line, "dim"), Text(safe_line(note), "yellow")]
+        return Group(*([] if above is None else [above]), self._bars, *filter(None, texts))
 
 
-class Lines:
-    """A line when something has changed, for logs and pipes."""
+class Lines(Display):
+    """A plain line when something has changed, for logs and pipes."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -177,33 +181,17 @@ class Lines:
         self._next = 0.0
         self._last: tuple[object, str] | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *details: object) -> None:
-        return None
-
-    def show(self, counts: Counts, note: str = "") -> None:
+    def show(self, counts: Counts, note: str = "", above: RenderableType | None = None) -> None:
         now = time.monotonic()
         self._rate.add(now, counts.images)
         if now < self._next or (counts.done, note) == self._last:
             return
         self._next = now + PLAIN_SECONDS
         self._last = (counts.done, note)
-        stages = ", ".join(
-            f"{stage} {done}/{total}"
-            for stage, done, total in zip(STAGES, counts.done, counts.total, strict=True)
-            if total
-        )
-        self._console.print(
-            f"{stages} · {line(counts, self._rate, note)}",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
-        )
+        print_plain(self._console, plain_line(counts, self._rate, note))
 
 
 def display(console: Console, quiet: bool) -> Display:
     if quiet:
-        return Silent()
+        return Display()
     return Bars(console) if console.is_terminal else Lines(console)

@@ -1,4 +1,4 @@
-"""A job's result as values: the one JSON object of the contract, and its exit status."""
+"""A job's result: the JSON object of ``--json``, and the exit status."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ EXIT_STATUS = {
     JobStatus.PARTIAL: 3,
     JobStatus.FAILED: 1,
     JobStatus.CANCELLED: 1,
-    JobStatus.PAUSED: 3,  # for its budget: nothing else ends a run that is paused
+    JobStatus.PAUSED: 3,  # for its budget; no other pause ends a run
 }
-WRONG_USAGE = 2
 INTERRUPTED = 130
 
 
 def result(database: Database, job: JobRow) -> dict[str, Any]:
-    """The JSON object of ``overstory run --json``. Names and shapes are a contract."""
+    """The JSON object of ``overstory run --json``. Programs rely on its field names and types."""
     with database.read() as connection:
         counts = coverage(connection, job.id)
         images = pipeline.images(connection, job.id)
@@ -70,9 +69,8 @@ def result(database: Database, job: JobRow) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """How a run ended: the job as it stands, and whether somebody interrupted it. A job that is
-    paused for its budget has not ended, and nobody interrupted it."""
+    """How a run ended. A job paused for its budget was not interrupted, but has not ended."""
 
     job: JobRow
     interrupted: bool
-    signalled: bool = False  # somebody asked to stop, be it after the end
+    signalled: bool = False  # a stop was requested, perhaps after the job had ended

@@ -1,4 +1,4 @@
-"""The few lines under an answer: coverage, tree, use, and what failed."""
+"""Prints an ended job: the answer, and below it coverage, tree, usage and failed images."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from models.engine import Database
 from models.reads import pipeline
 from models.reads.pipeline import JobRow
 from models.state import coverage
+from overstory.output.answer_table import answer_text, print_table
 from overstory.output.answers import shape_of_job, shaped
 from overstory.output.plural import pluralize
 from overstory.output.result import EXIT_STATUS, INTERRUPTED, Ran, result
-from overstory.output.table import answer_text, print_table
-from overstory.output.terminal import for_stdout, safe
+from overstory.output.terminal import for_stdout, print_plain
 from workers.endpoints import database_url
 
 FAILED_SHOWN = 10
 
 
 class Showing:
-    """Prints an ended job once: the answer or the JSON on stdout, the rest on stderr."""
+    """Prints an ended job once: the answer or JSON on stdout, the summary on stderr."""
 
     def __init__(self, console: Console, settings: Settings, as_json: bool) -> None:
         self._console = console
@@ -39,8 +39,8 @@ class Showing:
             return
         self._shown = True
         if self._as_json:
-            found = result(self._database, job)
-            sys.stdout.write(json.dumps(found, ensure_ascii=False) + "\n")
+            value = result(self._database, job)
+            sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
         else:
             print_answer(self._database, job)
         sys.stdout.flush()
@@ -48,24 +48,22 @@ class Showing:
             print_summary(self._console, self._database, job)
 
     def settled(self, job: JobRow) -> NoReturn:
-        """Print a job that had ended before anybody asked, and exit with its status."""
+        """Print a job that had already ended, and exit with its status."""
         self.finish(Ran(job, interrupted=False))
 
     def finish(self, ran: Ran) -> NoReturn:
-        """Print what is not printed yet and exit with the job's status."""
+        """Print the job unless it is printed already, and exit with its status."""
         self(ran.job)
         if ran.interrupted:
-            _line(
-                self._console,
-                f"interrupted: run the same command again to continue job {ran.job.id}",
-            )
+            text = f"interrupted: run the same command again to continue job {ran.job.id}"
+            print_plain(self._console, text)
             sys.exit(INTERRUPTED)
         sys.exit(EXIT_STATUS[ran.job.status])
 
 
 def print_answer(database: Database, job: JobRow) -> None:
-    """The answer on stdout. Where each image was asked a terminal gets a table of the answers; a
-    pipe gets the lines."""
+    """Print the answer on stdout. Answers about each image become a table on a terminal, and stay
+    plain lines in a pipe."""
     shape = shape_of_job(job)
     table = shape is not None and shape.each is not None and sys.stdout.isatty()
     lines_only = job.options.each_only
@@ -93,24 +91,19 @@ def print_summary(console: Console, database: Database, job: JobRow) -> None:
     left = job.submitted - sum(counts.values()) if is_spent(job.status, job.reason) else 0
     parts += [f"{left:,} not looked at yet"] if left else []
     parts[-1] += ";" if shape.nodes == 1 else f"; {tree};"
-    _line(console, f"\njob {job.id} {job.status}: {', '.join(parts)}")
-    _line(
+    print_plain(console, f"\njob {job.id} {job.status}: {', '.join(parts)}")
+    print_plain(
         console,
         f"{pluralize(used.requests, 'request')} sent, {pluralize(tokens, 'token')},"
         f" {used.cost:.4f} {used.currency}{charged}",
     )
-    wrong = shaped(job, images).get("data_error")
-    if wrong:
-        _line(console, f"the object does not fit the schema: {wrong}")
+    if wrong := shaped(job, images).get("data_error"):
+        print_plain(console, f"the object does not fit the schema: {wrong}")
     if taken_over:
-        _line(console, f"continued: {taken_over}")
+        print_plain(console, f"continued: {taken_over}")
     if job.status in (JobStatus.FAILED, JobStatus.PAUSED) and job.reason:
-        _line(console, f"{job.status}: {job.reason}")
+        print_plain(console, f"{job.status}: {job.reason}")
     for image in failed[:FAILED_SHOWN]:
-        _line(console, f"  [{image.position}] {image.name}: {image.error}")
+        print_plain(console, f"  [{image.position}] {image.name}: {image.error}")
     if len(failed) > FAILED_SHOWN:
-        _line(console, f"  and {len(failed) - FAILED_SHOWN:,} more")
-
-
-def _line(console: Console, text: str) -> None:
-    console.print(safe(text), markup=False, highlight=False, soft_wrap=True)
+        print_plain(console, f"  and {len(failed) - FAILED_SHOWN:,} more")

@@ -1,34 +1,43 @@
-"""Other people's words on their way to a person's screen: answers, questions, errors.
+"""Printing text that a model or a person wrote: answers, questions, errors.
 
-What is laid out for people (tables, lines under an answer) is safe wherever it goes. An answer by
-itself is safe on a terminal; a pipe gets it as it is, for there a program reads it.
+Text laid out for people (tables, lines below an answer) never holds control characters. An answer
+alone has them removed only on a terminal; a pipe gets it unchanged, because a program reads it.
 """
 
 from __future__ import annotations
 
 import io
 import sys
+from typing import TYPE_CHECKING
 
 from core.text.printable import printable
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 
 def safe(text: str) -> str:
-    """``text`` without control characters, but for line breaks and tabs."""
+    """``text`` without control characters. Line breaks and tabs stay."""
     return printable(text.replace("\r\n", "\n"), keep="\n\t")
 
 
 def safe_line(text: str) -> str:
-    """The same in one line."""
+    """``safe`` text in one line."""
     return safe(" ".join(text.split()))
 
 
 def for_stdout(text: str) -> str:
-    """``text`` as stdout may have it."""
+    """``safe`` text if stdout is a terminal, else ``text``."""
     return safe(text) if sys.stdout.isatty() else text
 
 
+def print_plain(console: Console, text: str) -> None:
+    """Print ``safe`` text without markup, colours or wrapping."""
+    console.print(safe(text), markup=False, highlight=False, soft_wrap=True)
+
+
 class Screen(io.TextIOWrapper):
-    """Writes what is safe on a terminal."""
+    """A text stream that writes ``safe`` text."""
 
     def write(self, text: str) -> int:
         return super().write(safe(text))

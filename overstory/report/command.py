@@ -15,7 +15,8 @@ from core.errors import WrongUsage
 from core.settings import Settings
 from models.engine import Database
 from models.reads.pipeline import JobRow
-from overstory.job_argument import find_job, home_option, job_argument
+from overstory.job_argument import find_job, job_argument
+from overstory.options import home_option
 from overstory.output.terminal import safe
 from overstory.report.data import report_data
 from overstory.report.page import page

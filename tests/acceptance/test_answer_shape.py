@@ -108,7 +108,7 @@ def test_one_object_for_the_set_is_on_stdout_and_in_the_report(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "nothing is asked"),
+        ((), "no question"),
         (("--each", "?", "--schema", "none.json"), "cannot be read"),
         (("--ask", "?", "--schema", "bad.json"), "x-merge 'sum'"),
     ],

@@ -389,7 +389,7 @@ def test_a_job_served_elsewhere_is_watched_to_its_end(person: Person, house: Hou
     once = person.say("watch", job["id"], "--once")
     assert once.status == 0
     assert f"job {job['id']} paused: prepare 3/3" in once.err
-    assert f"'overstory resume {job['id']}' lets it go on" in once.err
+    assert f"'overstory resume {job['id']}' continues it" in once.err
     house.process.configure(latency_seconds=0.0)
     program = Path(sys.executable).with_name("overstory")
     watching = subprocess.Popen(
@@ -444,7 +444,14 @@ def test_prompt_tokens_are_estimated_from_headers_and_output_from_past_calls(
 def test_an_estimate_is_a_sentence_and_sends_nothing(person: Person, house: House, tmp_path: Path):
     ran = person.say("estimate", spoiled(tmp_path / "photos"), "--ask", "What is there?")
     assert ran.status == 0, ran.err
-    for words in ("9 to look at", "1 duplicate, ", "1 unusable", "USD", "held by", "text.jpg: "):
+    for words in (
+        "9 usable",
+        "1 duplicate at no cost",
+        "1 unusable",
+        "USD",
+        "held by",
+        "text.jpg: ",
+    ):
         assert words in ran.out
     assert house.stats()["calls"] == house.stats()["uploads"] == 0
 

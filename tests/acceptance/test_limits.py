@@ -86,7 +86,7 @@ def test_kept_files_are_listed_reused_and_collected(person: Person, house: House
     provider.delete_file(listed["files"][0]["file_id"])
     said = overstory(person, "files", "gc")
     assert "forgot 1" in said
-    assert "1 files of others left alone" in said
+    assert "kept 1 file of others" in said
     assert len(overstory(person, "files", "list", "--json")["files"]) == 2
     provider.close()
 

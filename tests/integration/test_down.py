@@ -77,7 +77,7 @@ def test_leftovers_of_a_killed_service_are_ended_and_named_when_no_run_uses_them
             end_left(home)
     assert postgres.answers(home)
     assert lives(left.broker_pid)
-    assert said() == "no service is up; ended what was left: PostgreSQL, Valkey, the sandbox\n"
+    assert said() == "no service is up; ended what it left: PostgreSQL, Valkey, the sandbox\n"
     assert not postgres.answers(home)
     eventually(lambda: not lives(left.broker_pid))
     assert not processes.lives(left.sandbox_pid, str(home))

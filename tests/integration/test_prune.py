@@ -225,7 +225,7 @@ def test_the_command_reports_what_it_deleted(
     assert told["dry_run"] is False
     assert "nothing to prune" in overstory("--older-than", "1h").stdout
     assert "no job ended before" in (last := overstory("--older-than", "1h", "--ledger").stdout)
-    assert "1 paid reply left the ledger" in last
+    assert "deleted 1 paid reply from the ledger" in last
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import pytest
 
 from models.reads import pipeline
 from overstory.local import wait
-from overstory.output.progress import Silent
+from overstory.output.progress import Display
 from tasks.upkeep.reconciler import Reconciler
 from tests.support.one_process import Whole, make_files, whole
 
@@ -85,6 +85,6 @@ def test_waiting_uses_the_same_number_of_statements_for_many_images(
             assert rounds.tidying is not None
             rounds.tidying.result()
             for counting in (False, True):
-                wait.check(job.services, job_id, Silent(), counting)
+                wait.check(job.services, job_id, Display(), counting)
             counts.add(job.statements["waiting"])
     assert len(counts) == 1

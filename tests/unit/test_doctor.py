@@ -150,13 +150,13 @@ def test_an_unescaped_password_is_reported_and_no_part_of_it_is_shown(
         OVERSTORY_BROKER_URL="redis://:begin/ending@127.0.0.1:1/0",
         OVERSTORY_DATABASE_URL="postgresql://u:beg@in/ending@127.0.0.1/x",
     )
-    finding = checks.made(Check("check", check), context)
+    finding = checks.run_check(Check("check", check), context)
     assert finding is not None
     assert "%2F" in finding.says
     assert "beg" not in finding.says
     assert "ending" not in finding.says
     loud = failed("invalid port 'begin', no host 'ending'", "ending")
-    shown = checks.made(Check("loud", lambda _: loud), context)
+    shown = checks.run_check(Check("loud", lambda _: loud), context)
     assert shown == failed("invalid port '•••', no host '•••'", "•••")
 
 
@@ -167,7 +167,7 @@ def test_no_finding_holds_a_key_or_a_password(monkeypatch: pytest.MonkeyPatch) -
         OVERSTORY_DATABASE_URL="postgresql://u:hunter%402@host/db",
     )
     loud = failed("sk-very-secret hunter%402", "hunter@2", "sk-very-secret")
-    finding = checks.made(Check("loud", lambda _: loud), context)
+    finding = checks.run_check(Check("loud", lambda _: loud), context)
     assert finding == failed("••• •••", "•••", "•••")
 
 
@@ -178,7 +178,7 @@ def test_a_check_that_raises_is_a_failure_like_any_other(
     def raises(context: Context) -> Finding:
         raise error
 
-    finding = checks.made(Check("raises", raises), examined(monkeypatch))
+    finding = checks.run_check(Check("raises", raises), examined(monkeypatch))
     assert finding is not None
     assert finding.level == Level.FAILED
     assert str(error) in finding.says
@@ -193,10 +193,10 @@ def test_a_check_that_raises_is_a_failure_like_any_other(
         (RequestRefused(404, "http_404", "not found"), "no API at this path"),
         (RequestRefused(308, "http_308", "moved"), "redirects"),
         (RequestRefused(400, "odd", "what?"), "what?"),
-        (ReplyUnusable("invalid_json", "<html>"), "some web server"),
+        (ReplyUnusable("invalid_json", "<html>"), "a web server"),
         (ProviderDown("503 overloaded", True, 503), "answers 503"),
         (ProviderDown("ConnectError: CERTIFICATE_VERIFY_FAILED", False), "certificate"),
-        (ProviderDown("ConnectError: refused", False), "nobody answers"),
+        (ProviderDown("ConnectError: refused", False), "does not answer"),
         (WrongUsage("OVERSTORY_BASE_URL must be"), "must be"),
     ],
 )
@@ -215,7 +215,7 @@ def test_an_unknown_host_differs_from_a_silent_server(monkeypatch: pytest.Monkey
     monkeypatch.setattr(endpoint, "resolves", lambda host: False)
     finding = endpoint.unreachable(ProviderDown("ConnectError: -2", False), URL)
     assert finding is not None
-    assert "api.stepfun.ai is not known here (DNS)" in finding.says
+    assert "api.stepfun.ai is unknown (DNS)" in finding.says
 
 
 LIMITED = SlowDown(LimitKind.RPM, 100, "rpm limit")
@@ -230,9 +230,9 @@ def test_an_endpoint_that_refuses_the_key_counts_as_reached(error: OverstoryErro
     ("answer", "has_key", "level", "word"),
     [
         (["m"], True, Level.OK, "accepted"),
-        (["m"], False, Level.OK, "wants none"),
+        (["m"], False, Level.OK, "requires none"),
         (KeyRefused("401"), True, Level.FAILED, "401"),
-        (KeyRefused("401"), False, Level.FAILED, "none is set"),
+        (KeyRefused("401"), False, Level.FAILED, "no key is set"),
         (AccountPaused("no money"), True, Level.FAILED, "402"),
         (LIMITED, True, Level.OK, "at its limit"),
     ],
@@ -269,7 +269,7 @@ def test_a_key_sent_without_tls_is_reported(base_url: str, key: str | None, expe
         ({}, ["step-3.7-flash"], Level.OK, "60 images"),
         ({}, [], Level.OK, "60 images"),
         ({"model": "step-3.7-flsh"}, ["step-3.7-flash", "x"], Level.FAILED, "not among the 2"),
-        ({"model": "step-3.5-flash"}, ["step-3.5-flash"], Level.WARNING, "take images"),
+        ({"model": "step-3.5-flash"}, ["step-3.5-flash"], Level.WARNING, "accept images"),
         ({"model": "qwen", "provider": "openai"}, ["qwen"], Level.WARNING, "assumed"),
         (
             {
@@ -293,7 +293,7 @@ def test_the_model_check_follows_the_endpoints_list(
 
 def test_an_unknown_model_is_answered_with_the_nearest_name() -> None:
     finding = endpoint.model_finding(load(model="step-3.7-flsh"), ["step-3.7-flash", "other"])
-    assert finding.do == "set OVERSTORY_MODEL to one that takes images: step-3.7-flash"
+    assert finding.do == "set OVERSTORY_MODEL to one that accepts images: step-3.7-flash"
 
 
 @pytest.mark.parametrize(
@@ -324,8 +324,8 @@ def test_an_external_broker_has_no_sandbox(monkeypatch: pytest.MonkeyPatch) -> N
     ("revision", "level"),
     [("0002", Level.OK), ("0001", Level.WARNING), (None, Level.WARNING), ("0009", Level.FAILED)],
 )
-def test_the_database_check_follows_its_revision(revision: str | None, level: Level) -> None:
-    assert parts.standing("sqlite", revision, ["0002", "0001"]).level == level
+def test_a_database_by_its_revision(revision: str | None, level: Level) -> None:
+    assert parts.revision_finding("sqlite", revision, ["0002", "0001"]).level == level
 
 
 @pytest.mark.parametrize(
@@ -338,8 +338,8 @@ def test_the_database_check_follows_its_revision(revision: str | None, level: Le
         ({}, True, Level.WARNING),
     ],
 )
-def test_every_queue_needs_a_worker(taken: Any, embedded: bool, level: Level) -> None:
-    assert parts.manned(taken, embedded, len(taken)).level == level
+def test_every_queue_needs_somebody(taken: Any, embedded: bool, level: Level) -> None:
+    assert parts.queues_finding(taken, embedded, len(taken)).level == level
 
 
 def answering(*queues: str) -> list[dict[str, list[dict[str, str]]]]:
@@ -350,8 +350,12 @@ def answering(*queues: str) -> list[dict[str, list[dict[str, str]]]]:
 @pytest.mark.parametrize(
     ("answers", "level", "word"),
     [
-        (answering("preprocess", "submit,upload", "infer,aggregate"), Level.WARNING, "3 answer"),
-        (answering("submit,upload", "infer,aggregate"), Level.FAILED, "nobody takes from prep"),
+        (
+            answering("preprocess", "submit,upload", "infer,aggregate"),
+            Level.WARNING,
+            "3 workers answered",
+        ),
+        (answering("submit,upload", "infer,aggregate"), Level.FAILED, "no worker consumes prep"),
     ],
 )
 def test_workers_with_one_name_are_all_counted_and_asked_to_use_own_names(
@@ -449,7 +453,7 @@ def test_a_state_folder_below_a_file_fails(monkeypatch: pytest.MonkeyPatch, tmp_
 def test_a_state_folder_without_access_fails(nobodys: Path) -> None:
     context = Context.examine({}, nobodys / "closed" / "home")
     for check in (machine.home, machine.sqlite, parts.database):
-        finding = checks.made(Check("check", check), context)
+        finding = checks.run_check(Check("check", check), context)
         assert finding is not None
         assert "Permission denied" in finding.says
         assert "bug" not in (finding.do or "")

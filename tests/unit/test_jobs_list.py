@@ -10,7 +10,8 @@ from rich.console import Console
 
 from core.states import JobStatus
 from models.reads.inspect import JobLine
-from overstory.commands.inspect import jobs_drawn, values
+from overstory.commands.jobs import draw_jobs
+from overstory.output.tables import values
 
 ASK = "Which of these need repair, and how soon?"
 JOB = JobLine(
@@ -23,7 +24,7 @@ JOBS = [JOB, replace(JOB, id="50aa38dd61b3", status=JobStatus.RUNNING, label="tr
 
 def lines(width: int, jobs: list[JobLine] = JOBS) -> list[str]:
     console = Console(file=io.StringIO(), width=width)
-    console.print(jobs_drawn(jobs, width))
+    console.print(draw_jobs(jobs, width))
     told: io.StringIO = console.file  # type: ignore[assignment]
     return [line.rstrip() for line in told.getvalue().splitlines()]
 

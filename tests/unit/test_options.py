@@ -23,7 +23,7 @@ GIVEN = {"ask": "What?", "each": None, "fetch": False, "weight": None, "min_cove
         ({"ask": None, "each": " \n"}, "--each must have at least 1 character"),
         ({"label": "l" * 256}, "--label must have at most 255 characters"),
         ({"ask": "", "weight": 0.0}, "--ask must have at least 1 character; --weight must be"),
-        ({"ask": None}, "nothing is asked: give --ask"),
+        ({"ask": None}, "no question: give --ask"),
     ],
 )
 def test_a_wrong_option_is_refused_by_the_name_that_was_typed(

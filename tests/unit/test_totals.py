@@ -63,8 +63,8 @@ def test_a_schema_is_a_file_or_a_pydantic_model(
     ("given", "words"),
     [
         ("none.json", "cannot be read"),
-        ("text.json", "is no JSON"),
-        ("list.json", "its top must be an object"),
+        ("text.json", "is not valid JSON"),
+        ("list.json", "must hold a JSON object"),
         ("no_such_module:Model", "cannot be imported"),
         ("json:nothing", "cannot be imported"),
         ("json:dumps", "neither a JSON Schema nor a pydantic model"),

@@ -12,8 +12,9 @@ from core.catalog.tiers import AccountLimits
 from core.errors import LimitKind
 from core.states import JobStatus, NodeStatus
 from models.reads.pipeline import JobRow, Progress, Used
-from overstory.commands.watch import Patience, Seen, cells, holds_back, picture, told
-from overstory.output.progress import Rate
+from overstory.commands.watch import StallNotice, View, above_bars, held_back_by, one_line
+from overstory.output.progress import Bars
+from overstory.output.tree_levels import cells
 from tasks.upload import STORE_FULL, STORE_REFUSES
 
 LIMITS = AccountLimits(5, 100, 500_000)
@@ -30,14 +31,14 @@ def seen(
     status: JobStatus = JobStatus.RUNNING,
     waits: str | None = None,
     trouble: str | None = None,
-) -> Seen:
+) -> View:
     job = JobRow(
         **dict.fromkeys(JobRow.__dataclass_fields__)  # type: ignore[arg-type]
         | {"id": "0a1b", "ask": "[bold]What?", "status": status, "reason": "on request"}
     )
     used = Used(3, 100, 0, 10, 0.01, "USD")
     progress = Progress(images or {"pending": 4}, {"waiting": 1}, {}, used)
-    return Seen(job, progress, levels or [[WAITING]], state, waits, trouble)
+    return View(job, progress, levels or [[WAITING]], state, waits, trouble)
 
 
 @pytest.mark.parametrize(
@@ -56,29 +57,29 @@ def seen(
         (seen(state=replace(STATE, binds=Hold.COOLING)), "429"),
         (seen(state=replace(STATE, paused="no money")), "the account is paused (no money)"),
         (seen(trouble="the endpoint is away"), "tried again: the endpoint is away"),
-        (seen(state=None), "'overstory resume 0a1b' does"),
+        (seen(state=None), "'overstory resume 0a1b' starts some"),
         (seen(status=JobStatus.PAUSED), "paused: on request"),
     ],
 )
-def test_the_reason_for_a_jobs_wait_is_shown(standing: Seen, words: str) -> None:
-    assert words in holds_back(standing)
+def test_what_holds_a_job_back_is_said(standing: View, words: str) -> None:
+    assert words in held_back_by(standing)
 
 
 @pytest.mark.parametrize("binds", [*LimitKind, *Hold])
-def test_every_limit_has_a_text(binds) -> None:
-    assert holds_back(seen(state=replace(STATE, binds=binds)))
+def test_every_limit_has_words(binds) -> None:
+    assert held_back_by(seen(state=replace(STATE, binds=binds)))
 
 
-def test_an_ended_job_waits_for_nothing() -> None:
-    assert holds_back(seen(status=JobStatus.COMPLETED)) == ""
+def test_nothing_holds_an_ended_job_back() -> None:
+    assert held_back_by(seen(status=JobStatus.COMPLETED)) == ""
 
 
-def test_a_stalled_job_is_reported_until_it_moves() -> None:
-    patience = Patience()
-    assert "nothing moved" not in patience.note(seen(), 0.0)
-    assert "nothing moved" not in patience.note(seen(), 29.0)
-    assert "nothing moved for 31 s" in patience.note(seen(), 31.0)
-    assert "nothing moved" not in patience.note(seen({"prepared": 4}), 32.0)
+def test_a_job_that_does_not_move_for_long_is_noticed_and_moving_ends_that() -> None:
+    stall = StallNotice()
+    assert "no progress" not in stall.note(seen(), 0.0)
+    assert "no progress" not in stall.note(seen(), 29.0)
+    assert "no progress for 31 s" in stall.note(seen(), 31.0)
+    assert "no progress" not in stall.note(seen({"prepared": 4}), 32.0)
 
 
 @pytest.mark.parametrize(
@@ -97,15 +98,14 @@ def test_many_nodes_share_a_cell_which_shows_the_worst_state(nodes, most, drawn)
 def test_the_board_shows_tree_stages_cost_and_the_exact_question() -> None:
     console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
     with console.file:
-        console.print(
-            picture(seen({"pending": 2, "prepared": 2}, [[DONE, RUNNING], [WAITING]]), Rate())
-        )
+        view = seen({"pending": 2, "prepared": 2}, [[DONE, RUNNING], [WAITING]])
+        console.print(Bars(console).draw(view.counts, held_back_by(view), above_bars(view)))
     text = console.export_text()
     for words in ("job 0a1b", "[bold]What?", "■▶", "1/2", "prepare", "0.0100 USD", "held by"):
         assert words in text
 
 
-def test_a_pipe_gets_the_same_in_one_line() -> None:
-    line = told(seen())
+def test_one_line_says_the_same_in_a_pipe() -> None:
+    line = one_line(seen())
     assert line.startswith("job 0a1b running: prepare 0/4")
     assert "held by: preparing images (CPU)" in line

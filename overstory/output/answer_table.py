@@ -1,4 +1,4 @@
-"""A shaped job's answers for people: a table with a row an image, and the object as JSON."""
+"""Structured answers for people: a table with a row for each image, or one indented object."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from core.states import ImageStatus
 from core.text.json_replies import line_of
 from models.reads.pipeline import ImageRow, JobRow
 from overstory.output.answers import Shape
-from overstory.output.terminal import safe
+from overstory.output.terminal import print_plain, safe
 
 ROWS_SHOWN = 200
 
 
 def answer_text(job: JobRow, shape: Shape | None) -> str:
-    """A job's answer as it is printed: one object is indented."""
+    """A job's answer as it is printed. An object is indented."""
     answer = job.answer or ""
     if shape is not None and shape.folds and answer:
         return json.dumps(json.loads(answer), ensure_ascii=False, indent=2)
@@ -28,7 +28,7 @@ def answer_text(job: JobRow, shape: Shape | None) -> str:
 
 
 def print_table(console: Console, job: JobRow, shape: Shape, images: Sequence[ImageRow]) -> None:
-    """The first rows; the rest is a matter of ``overstory export``."""
+    """Print the first ROWS_SHOWN images. ``overstory export`` writes all."""
     table = Table(title=Text(safe(shape.each or "")), title_justify="left", title_style="dim")
     table.add_column("", justify="right", style="dim")
     table.add_column("image", overflow="fold")
@@ -38,14 +38,14 @@ def print_table(console: Console, job: JobRow, shape: Shape, images: Sequence[Im
         table.add_row(str(image.position), Text(image.name), *_cells(shape, image))
     console.print(table)
     if len(images) > ROWS_SHOWN:
-        more = f"and {len(images) - ROWS_SHOWN:,} more: overstory export {job.id} --format csv"
-        console.print(more, markup=False, highlight=False)
+        left = len(images) - ROWS_SHOWN
+        print_plain(console, f"and {left:,} more: overstory export {job.id} --format csv")
 
 
 def _cells(shape: Shape, image: ImageRow) -> list[Text]:
     if image.status != ImageStatus.INCLUDED or image.answer is None:
-        why = f"as [{image.duplicate_of}]" if image.duplicate_of else image.error or image.status
-        return [Text(safe(str(why)), "dim")]
+        same = f"same as [{image.duplicate_of}]" if image.duplicate_of else ""
+        return [Text(safe(str(same or image.error or image.status)), "dim")]
     answer = shape.ordered(image.answer, image.position)
     values = [value_at(answer, path) for path in shape.columns]
     return [Text("" if value is None else safe(line_of(value))) for value in values]

@@ -1,0 +1,133 @@
+"""``overstory jobs``: the list of jobs, drawn for the width of the screen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+from rich.cells import cell_len
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from core.states import JobStatus
+from models.engine import Database
+from models.reads import inspect
+from models.reads.inspect import JobLine
+from overstory.local.home import prepare_command
+from overstory.options import home_option, json_option, settings_at, status_option
+from overstory.output.progress import duration
+from overstory.output.tables import (
+    UNBROKEN,
+    clock,
+    colour,
+    coloured,
+    print_json,
+    shortened,
+    stdout_console,
+    table,
+    values,
+)
+from overstory.output.terminal import safe_line
+from workers.endpoints import database_url
+
+QUESTION_WIDTH = 60
+QUESTION_LEAST = 40
+"""With less room than this, questions get no column of their own."""
+COLUMNS = ("job", "status", "images", "failed", "cost", "took", "began")
+GAP = "  "
+
+
+@click.command()
+@status_option(JobStatus)
+@click.option("--label", help="List only jobs with this label.")
+@click.option(
+    "--limit", "-n", type=click.IntRange(1), default=50, help="Most jobs to list. Default: 50."
+)
+@json_option
+@home_option
+def jobs(
+    statuses: tuple[str, ...], label: str | None, limit: int, as_json: bool, home: Path | None
+) -> None:
+    """List jobs, the newest first."""
+    settings = settings_at(home)
+    prepare_command(settings)
+    with Database(database_url(settings)).read() as connection:
+        lines = inspect.jobs(connection, statuses, label, limit)
+    if as_json:
+        print_json([values(job) for job in lines])
+    elif lines:
+        console = stdout_console()
+        console.print(draw_jobs(lines, console.width))
+    elif statuses or label is not None:
+        click.echo("no job matches: leave out --status and --label to see all jobs")
+    else:
+        click.echo("no jobs yet: start one with 'overstory run PATH --ask QUESTION'")
+
+
+def draw_jobs(jobs: Sequence[JobLine], width: int) -> RenderableType:
+    """A table with the questions in it, if it fits ``width``. Else each question goes below its
+    job. If the other columns do not fit either, every job becomes a paragraph."""
+    rows = [_cells(job) for job in jobs]
+    widths = [max(map(cell_len, column)) for column in zip(COLUMNS, *rows, strict=True)]
+    needed = sum(widths) + len(GAP) * (len(widths) - 1)
+    if needed + QUESTION_LEAST <= width:
+        return _draw_table(jobs, rows)
+    if needed > width:
+        return Group(*(_paragraph(job, width) for job in jobs))
+    lines: list[RenderableType] = [Text(GAP.join(_justified(COLUMNS, widths)), "dim")]
+    for job, cells in zip(jobs, rows, strict=True):
+        name, status, *rest = _justified(cells, widths)
+        line = Text.assemble(f"{name}{GAP}", (status, colour(job.status)), GAP, GAP.join(rest))
+        lines += [line, _question_line(job, width)]
+    return Group(*lines)
+
+
+def _draw_table(jobs: Sequence[JobLine], rows: Sequence[Sequence[str]]) -> Table:
+    drawn = table("job", "status", "=images", "=failed", "=cost", "=took", "began", "question")
+    for job, (name, _, *rest) in zip(jobs, rows, strict=True):
+        question = shortened(_question(job), QUESTION_WIDTH)
+        drawn.add_row(name, coloured(job.status), *rest, Text(question))
+    return drawn
+
+
+def _cells(job: JobLine) -> tuple[str, ...]:
+    """The cells of COLUMNS."""
+    return (
+        job.id,
+        str(job.status),
+        f"{job.included:,}/{job.submitted:,}",
+        f"{job.failed:,}" if job.failed else "",
+        f"{job.cost:.4f} {job.currency}",
+        duration(job.seconds),
+        clock(job.created_at),
+    )
+
+
+def _justified(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
+    return [
+        cell.ljust(width) if name in UNBROKEN else cell.rjust(width)
+        for name, cell, width in zip(COLUMNS, cells, widths, strict=True)
+    ]
+
+
+def _paragraph(job: JobLine, width: int) -> RenderableType:
+    name, _, images, failed, *rest = _cells(job)
+    facts = [f"{images} images", *([f"{failed} failed"] if failed else []), *rest]
+    return Group(
+        Text.assemble(f"{name}{GAP}", coloured(job.status)),
+        Padding(Text(", ".join(facts)), (0, 0, 0, len(GAP))),
+        _question_line(job, width),
+    )
+
+
+def _question_line(job: JobLine, width: int) -> RenderableType:
+    """The question below its job: one line, or two on a narrow screen."""
+    question = shortened(_question(job), max(QUESTION_WIDTH, width - len(GAP)))
+    return Padding(Text(question, "dim"), (0, 0, 0, len(GAP)))
+
+
+def _question(job: JobLine) -> str:
+    return safe_line(f"[{job.label}] {job.ask}" if job.label else job.ask)

@@ -1,0 +1,75 @@
+"""``overstory show``: one job."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from core.account.budget import plain
+from core.settings import SANDBOX
+from models.reads import inspect
+from models.reads.inspect import JobLine
+from models.reads.pipeline import JobRow
+from overstory.job_argument import find_job, job_argument
+from overstory.options import home_option, json_option
+from overstory.output.plural import pluralize
+from overstory.output.progress import duration
+from overstory.output.result import result
+from overstory.output.tables import clock, coloured, print_json, stdout_console
+from overstory.output.terminal import for_stdout, safe
+
+
+@click.command()
+@job_argument
+@json_option
+@home_option
+def show(job: str, as_json: bool, home: Path | None) -> None:
+    """Show one job: its answer, coverage, tree and cost."""
+    _, database, row = find_job(job, home)
+    outcome = result(database, row)
+    with database.read() as connection:
+        line = inspect.job_line(connection, row.id)
+    if as_json:
+        print_json({**outcome, "ask": row.ask, "label": line.label, "seconds": line.seconds})
+        return
+    console = stdout_console()
+    _print_facts(console, row, line, outcome)
+    if row.answer:
+        console.print()
+        sys.stdout.write(for_stdout(row.answer) + "\n")
+    hint = f"'overstory report {row.id}' writes this as a page with the images"
+    console.print(f"\n[dim]{hint}[/]", soft_wrap=True, highlight=False)
+
+
+def _print_facts(console: Console, row: JobRow, line: JobLine, outcome: dict[str, Any]) -> None:
+    usage, tree = outcome["usage"], outcome["tree"]
+    coverage = [f"{count:,} {name}" for name, count in outcome["coverage"].items() if count]
+    tokens = usage["prompt_tokens"] + usage["completion_tokens"]
+    leaves = pluralize(tree["leaves"], "leaf", "leaves")
+    cached = f", {usage['cached_tokens']:,} from the cache" if usage["cached_tokens"] else ""
+    charged = " (not charged: sandbox)" if row.endpoint == SANDBOX else ""
+    limit = f" of at most {plain(outcome['budget'])}" if outcome["budget"] else ""
+    rows: list[tuple[str, Any]] = [
+        ("job", row.id),
+        ("status", coloured(row.status)),
+        ("question", Text(safe(row.ask))),
+        ("label", Text(safe(line.label or ""))),
+        ("reason", Text(safe(row.reason or ""))),
+        ("images", ", ".join(coverage)),
+        ("tree", f"{leaves}, {pluralize(tree['nodes'], 'node')}, depth {tree['depth']}"),
+        ("requests", f"{usage['requests']:,} sent; {pluralize(tokens, 'token')}{cached}"),
+        ("cost", f"{usage['cost']:.4f} {usage['currency']}{limit}{charged}"),
+        ("began", f"{clock(line.created_at)}, took {duration(line.seconds)}"),
+        ("model", f"{row.model} at {row.endpoint}, {row.detail} detail"),
+    ]
+    grid = Table.grid(padding=(0, 2))
+    for term, value in rows:
+        if str(value):
+            grid.add_row(Text(term, "dim"), value if isinstance(value, Text) else Text(value))
+    console.print(grid)

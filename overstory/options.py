@@ -1,0 +1,65 @@
+"""Options that several commands share. Imports click and the settings alone, for start time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from core.settings import Settings, load
+
+Decorator = Callable[[Any], Any]
+
+ask_option = click.option("--ask", help="Question about all images together.")
+each_option = click.option("--each", help="Question about each image by itself.")
+schema_option = click.option(
+    "--schema",
+    help="Shape of the answer: a JSON Schema file, or a pydantic model as package.module:Model."
+    " With --each, every image gets one such object.",
+)
+detail_option = click.option(
+    "--detail",
+    type=click.Choice(["low", "high"]),
+    help="Resolution at which the model sees each image; high costs more tokens. Default:"
+    " OVERSTORY_DETAIL.",
+)
+model_option = click.option("--model", help="Model to ask. Default: OVERSTORY_MODEL.")
+prompts_option = click.option(
+    "--prompts",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Folder with your own prompt texts; 'overstory prompts --out' writes one to edit.",
+)
+label_option = click.option("--label", help="Label to find the job by, as in 'jobs --label'.")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print the result as JSON on stdout."
+)
+quiet_option = click.option("--quiet", "-q", is_flag=True, help="Show no progress on stderr.")
+home_option = click.option(
+    "--home", type=click.Path(path_type=Path), help="State folder. Default: OVERSTORY_HOME."
+)
+
+
+def question_options(command: Any) -> Any:
+    """The options that describe what to ask, for ``run`` and ``estimate``."""
+    asked = (ask_option, each_option, schema_option)
+    for option in reversed((*asked, detail_option, model_option, prompts_option)):
+        command = option(command)
+    return command
+
+
+def status_option(statuses: type[Any]) -> Decorator:
+    """``--status``, which may be given several times, with the values of an enum."""
+    return click.option(
+        "--status",
+        "statuses",
+        multiple=True,
+        type=click.Choice([status.value for status in statuses]),
+        help="List only this status. May be given several times.",
+    )
+
+
+def settings_at(home: Path | None) -> Settings:
+    """The settings, with ``--home`` in place of OVERSTORY_HOME if it was given."""
+    return load(**({"home": home} if home else {}))
