@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
@@ -37,13 +36,15 @@ def cited_numbers(text: str) -> list[int]:
     return list(seen)
 
 
-def parted(text: str) -> list[str | tuple[int, ...]]:
-    """``text`` in order as its words and, between them, the numbers of each citation."""
-    parts: list[str | tuple[int, ...]] = []
+def parted(text: str) -> list[str | list[range]]:
+    """``text`` in order: its words, and between them the numbers of each citation as ranges.
+
+    Ranges are not expanded: ten thousand times ``[1-99999]`` would fill the memory.
+    """
+    parts: list[str | list[range]] = []
     start = 0
     for match in _CITATION.finditer(text):
-        cited = itertools.chain.from_iterable(_spans(match.group(1)))
-        parts += [text[start : match.start()], tuple(cited)]
+        parts += [text[start : match.start()], _spans(match.group(1))]
         start = match.end()
     return [part for part in [*parts, text[start:]] if part]
 
