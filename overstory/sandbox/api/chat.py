@@ -12,7 +12,7 @@ from overstory.sandbox.api.handler import ClientGone, Handler
 from overstory.sandbox.call_log import ABANDONED, Call
 from overstory.sandbox.config import FaultKind
 from overstory.sandbox.errors import Refusal, server_fault
-from overstory.sandbox.faults import bound_fault, refusal_of
+from overstory.sandbox.faults import keyed_fault, refusal_of
 from overstory.sandbox.models import find_model
 from overstory.sandbox.protocol.image_sources import Sources
 from overstory.sandbox.protocol.prompt import budget, fingerprint, segments_of
@@ -23,16 +23,16 @@ from overstory.sandbox.vision.decode import Picture
 
 
 class Chat(Handler):
-    """Reads, admits, generates, delivers; every call ends in the ledger."""
+    """Reads, admits, generates and delivers; every call is recorded in the ledger."""
 
     async def post(self) -> None:
         """One chat call."""
-        account = self.house.account(self.authorization)
+        account = self.state.account(self.authorization)
         call = Call(self.trace, account.name)
         try:
-            self.house.check_open(paid=True)
-            self.house.check_calm()
-            with self.house.place(account):
+            self.state.check_open(paid=True)
+            self.state.check_always_429()
+            with self.state.slot(account):
                 await self._answer(account, call)
         except Refusal as refusal:
             call.status, call.kind = refusal.status, refusal.kind
@@ -40,61 +40,61 @@ class Chat(Handler):
         except ClientGone:
             call.status, call.kind = ABANDONED, "abandoned"
         finally:
-            self.house.ledger.reply(call)
+            self.state.ledger.reply(call)
 
     async def _answer(self, account: Account, call: Call) -> None:
         body = await self.json_object()
         config = self.config
         model = find_model(model_name(body), config.unknown_model_status)
-        ask = read_request(body, model, config)
+        request = read_request(body, model, config)
         call.model = model.name
-        pictures = await Sources(account.files, self.house.eyes, config).pictures(ask.images)
-        self._admit(account, call, ask, body, pictures)
-        fault = self._fault(ask, pictures)
+        pictures = await Sources(account.files, self.state.decoder, config).pictures(request.images)
+        self._admit(account, call, request, body, pictures)
+        fault = self._fault(request, pictures)
         if await self._failed(fault, call):
             return
-        reply = self._generate(account, call, ask, pictures, fault)
+        reply = self._generate(account, call, request, pictures, fault)
         try:
-            await self._deliver(reply, ask.stream, fault, call)
+            await self._deliver(reply, request.stream, fault, call)
         finally:
-            self.house.settle(account, reply.usage.completion)
+            self.state.settle(account, reply.usage.completion)
 
     def _admit(
         self,
         account: Account,
         call: Call,
-        ask: ChatRequest,
+        request: ChatRequest,
         body: dict[str, Any],
         pictures: list[Picture],
     ) -> None:
         """Count the prompt and write the ledger's start line. Raises Refusal 400, 429."""
-        segments = segments_of(ask, pictures)
+        segments = segments_of(request, pictures)
         prompt_tokens = sum(segment.tokens for segment in segments)
         call.images = tuple(picture.sha for picture in pictures)
         call.request = fingerprint(body, pictures)
         call.usage = Usage(prompt_tokens, 0, 0)
-        self._notice(ask, pictures)
-        budget(ask, prompt_tokens)
-        self.house.charge(account, prompt_tokens)
-        cached = account.cache.read(ask.model.name, segments, self.config.cache_blocks)
+        self._notice(request, pictures)
+        budget(request, prompt_tokens)
+        self.state.charge(account, prompt_tokens)
+        cached = account.cache.read(request.model.name, segments, self.config.cache_blocks)
         call.usage = Usage(prompt_tokens, cached, 0)
-        self.house.ledger.start(call)
+        self.state.ledger.start(call)
 
-    def _notice(self, ask: ChatRequest, pictures: list[Picture]) -> None:
-        """Count what is allowed but unwise."""
-        notices = self.house.ledger.notices
-        notices["detail_omitted"] += sum(not image.detail_given for image in ask.images)
-        sides = (max(picture.look.width, picture.look.height) for picture in pictures)
+    def _notice(self, request: ChatRequest, pictures: list[Picture]) -> None:
+        """Count what is allowed but not recommended."""
+        notices = self.state.ledger.notices
+        notices["detail_omitted"] += sum(not image.detail_given for image in request.images)
+        sides = (max(picture.description.width, picture.description.height) for picture in pictures)
         notices["over_4096_px"] += sum(side > 4096 for side in sides)
 
-    def _fault(self, ask: ChatRequest, pictures: list[Picture]) -> FaultKind | None:
+    def _fault(self, request: ChatRequest, pictures: list[Picture]) -> FaultKind | None:
         config = self.config
-        drawn = self.house.faults.draw(config) if "chat" in config.faults_on else None
-        texts = [text for turn in ask.turns for text in turn.texts]
-        return bound_fault(config.keyed, texts, pictures) or drawn
+        drawn = self.state.faults.draw(config) if "chat" in config.faults_on else None
+        texts = [text for turn in request.turns for text in turn.texts]
+        return keyed_fault(config.keyed, texts, pictures) or drawn
 
     async def _failed(self, fault: FaultKind | None, call: Call) -> bool:
-        """Act out a fault that leaves no reply. True when the connection is gone."""
+        """Carry out a fault that leaves no reply. True if the connection was closed."""
         refusal = refusal_of(fault, self.config)
         if refusal:
             raise refusal
@@ -110,46 +110,50 @@ class Chat(Handler):
         self,
         account: Account,
         call: Call,
-        ask: ChatRequest,
+        request: ChatRequest,
         pictures: list[Picture],
         fault: FaultKind | None,
     ) -> Reply:
-        spent = self._spend(ask, pictures, call.usage.prompt, fault)
-        call.usage = Usage(call.usage.prompt, call.usage.cached, spent.tokens * ask.choices)
+        spent = self._spend(request, pictures, call.usage.prompt, fault)
+        call.usage = Usage(call.usage.prompt, call.usage.cached, spent.tokens * request.choices)
         return Reply(
             id=f"{self.trace}.{uuid4().hex}",
-            model=ask.model.name,
+            model=request.model.name,
             created=int(time.time()),
             content=spent.content,
             reasoning=spent.reasoning,
             finish=spent.finish,
             usage=call.usage,
-            choices=ask.choices,
+            choices=request.choices,
         )
 
     def _spend(
-        self, ask: ChatRequest, pictures: list[Picture], prompt_tokens: int, fault: FaultKind | None
+        self,
+        request: ChatRequest,
+        pictures: list[Picture],
+        prompt_tokens: int,
+        fault: FaultKind | None,
     ) -> Spent:
-        room = budget(ask, prompt_tokens)
-        thinking = self.config.reasoning_tokens if ask.model.reasons else 0
-        text = compose(ask, pictures, max(0, room - thinking), self.config)
-        return spoiled(spend(text, thinking, room, ask.stops), fault, room)
+        room = budget(request, prompt_tokens)
+        thinking = self.config.reasoning_tokens if request.model.reasons else 0
+        text = compose(request, pictures, max(0, room - thinking), self.config)
+        return spoiled(spend(text, thinking, room, request.stops), fault, room)
 
     async def _deliver(
         self, reply: Reply, stream: bool, fault: FaultKind | None, call: Call
     ) -> None:
         call.status = 200
         call.kind = str(fault or "")
-        await self.pause(self.house.faults.latency(self.config))
+        await self.pause(self.state.faults.latency(self.config))
         if stream:
-            await self._stream(reply, fault)
+            await self._send_stream(reply, fault)
         else:
-            await self._whole(reply, fault)
+            await self._send_at_once(reply, fault)
 
-    async def _whole(self, reply: Reply, fault: FaultKind | None) -> None:
+    async def _send_at_once(self, reply: Reply, fault: FaultKind | None) -> None:
         config = self.config
-        each = config.latency_per_token_seconds * reply.usage.completion
-        await self.pause(config.first_byte_seconds + each)
+        generating = config.latency_per_token_seconds * reply.usage.completion
+        await self.pause(config.first_byte_seconds + generating)
         value = reply.completion()
         if fault is FaultKind.NO_CHOICES:
             value["choices"] = []
@@ -159,15 +163,12 @@ class Chat(Handler):
             self.set_header("Content-Length", str(len(text.encode())))
             await self.push(text[: len(text) // 2])
             return self.hang_up()
-        await self._finish_whole(text[:-2] if fault is FaultKind.INVALID_JSON else text)
-        return None
-
-    async def _finish_whole(self, text: str) -> None:
         if self.request.connection is None or self._gone.is_set():
             raise ClientGone
-        self.finish(text)
+        self.finish(text[:-2] if fault is FaultKind.INVALID_JSON else text)
+        return None
 
-    async def _stream(self, reply: Reply, fault: FaultKind | None) -> None:
+    async def _send_stream(self, reply: Reply, fault: FaultKind | None) -> None:
         config = self.config
         self.set_header("Content-Type", "text/event-stream")
         await self.push("")
@@ -177,7 +178,7 @@ class Chat(Handler):
             chunks = chunks[: max(1, len(chunks) // 2)]
         for tokens, chunk in chunks:
             await self.pause(tokens * config.latency_per_token_seconds)
-            await self.push(_event(_broken(chunk, fault)))
+            await self.push(_event(_chunk_text(chunk, fault)))
         if fault is FaultKind.CUT:
             return self.hang_up()
         await self.push("data: [DONE]\n\n")
@@ -189,7 +190,7 @@ def _event(data: str) -> str:
     return f"data: {data}\n\n"
 
 
-def _broken(chunk: dict[str, Any], fault: FaultKind | None) -> str:
+def _chunk_text(chunk: dict[str, Any], fault: FaultKind | None) -> str:
     if fault is FaultKind.NO_CHOICES:
         chunk = chunk | {"choices": []}
     text = json.dumps(chunk, ensure_ascii=False)
