@@ -101,6 +101,7 @@ class SandboxConfig(BaseModel):
     first_byte_seconds: Seconds = 0.0
     upload_latency_seconds: Seconds = 0.0
     hang_seconds: Seconds = 600.0
+    hold: bool = False  # admitted calls wait for their reply while this is on
 
     # faults
     seed: int = 0

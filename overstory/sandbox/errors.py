@@ -14,7 +14,6 @@ class Refusal(Exception):
 
     @property
     def envelope(self) -> dict[str, dict[str, str]]:
-        """The JSON body of the reply. It has no ``code`` and no ``param``."""
         return {"error": {"message": self.message, "type": self.kind}}
 
 
@@ -24,7 +23,6 @@ def wrong_param(message: str) -> Refusal:
 
 
 def wrong_input(message: str) -> Refusal:
-    """400 for an image that cannot be used."""
     return Refusal(400, "input_invalid", message)
 
 

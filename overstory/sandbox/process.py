@@ -78,15 +78,12 @@ class SandboxProcess:
         return self._admin("config", changes)
 
     def stats(self) -> dict[str, Any]:
-        """Everything it counted."""
         return self._admin("stats")
 
     def reset(self) -> None:
-        """Set the counts to zero."""
         self._admin("reset", {})
 
     def ledger(self) -> list[dict[str, Any]]:
-        """The ledger's lines, oldest first."""
         text = self._ledger.read_text(encoding="utf-8") if self._ledger.exists() else ""
         return [json.loads(line) for line in text.splitlines()]
 

@@ -95,11 +95,9 @@ class SandboxState:
             account.usage.leave()
 
     def charge(self, account: Account, tokens: int) -> None:
-        """Count prompt tokens. Raises Refusal 429."""
         account.usage.charge(self._clock(), self.config.window_seconds, tokens, self._limits)
 
     def settle(self, account: Account, tokens: int) -> None:
-        """Count completion tokens."""
         account.usage.settle(self._clock(), self.config.window_seconds, tokens)
 
     def configure(self, changes: dict[str, Any]) -> None:
@@ -132,7 +130,6 @@ class SandboxState:
         )
 
     def close(self) -> None:
-        """Release threads and files."""
         self.decoder.close()
         self.ledger.close()
 

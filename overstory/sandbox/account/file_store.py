@@ -78,17 +78,14 @@ class FileStore:
         self.shas.add(file.sha)
 
     def all(self) -> list[StoredFile]:
-        """All files, newest last."""
         return list(self._files.values())
 
     def get(self, file_id: str) -> StoredFile:
-        """One file. Raises Refusal 404."""
         if file_id not in self._files:
             raise not_found(f"file {file_id}")
         return self._files[file_id]
 
     def delete(self, file_id: str) -> None:
-        """Delete a file. Raises Refusal 404."""
         self.get(file_id)
         del self._files[file_id]
         self.deletes += 1
@@ -105,7 +102,6 @@ class FileStore:
 
 
 def new_id() -> str:
-    """A file id in the documented format."""
     return "file-" + secrets.token_bytes(10).translate(_LETTERS).decode()
 
 

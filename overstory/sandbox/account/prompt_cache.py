@@ -36,7 +36,6 @@ def text_tokens(size_bytes: int) -> int:
 
 
 def text_segment(text: str) -> Segment:
-    """The segment of ``text``."""
     data = text.encode(errors="replace")
     return Segment(data, text_tokens(len(data)), True)
 

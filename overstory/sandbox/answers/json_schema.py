@@ -10,13 +10,12 @@ from typing import Any
 Schema = dict[str, Any]
 DEEPEST = 12
 _KEYWORDS = frozenset({"$schema", "properties", "patternProperties", "additionalProperties"})
-_TYPES = {bool: "boolean", int: "integer", float: "number", list: "array"}
 
 
 def wanted_schema(response_format: dict[str, Any], prompt: str) -> Schema | None:
     """The schema to answer by: the given one, or for ``json_object`` one written in the prompt.
 
-    An example whose keys are all numbers (``{"1": ...}``) means a map with one entry per marker.
+    An example such as ``{"1": ...}`` means a map with one text for each marker.
     """
     if response_format["type"] == "json_schema":
         schema: Schema = response_format["json_schema"]["schema"]
@@ -24,8 +23,6 @@ def wanted_schema(response_format: dict[str, Any], prompt: str) -> Schema | None
     for value in embedded_objects(prompt):
         if _KEYWORDS & value.keys():
             return value
-        if value and all(key.isdecimal() for key in value):
-            return {"type": "object", "additionalProperties": _like(next(iter(value.values())))}
     shows_map = re.search(r'\{\s*"\d+"\s*:', prompt)
     return {"type": "object", "additionalProperties": {}} if shows_map else None
 
@@ -92,12 +89,6 @@ def map_schema(schema: Schema) -> Schema | None:
         return dict(entry)
     extra = schema.get("additionalProperties")
     return extra if isinstance(extra, dict) else None
-
-
-def _like(example: object) -> Schema:
-    if isinstance(example, dict):
-        return {"properties": {key: _like(value) for key, value in example.items()}}
-    return {"type": _TYPES.get(type(example), "string")}
 
 
 def _referred(root: Schema, pointer: str) -> Schema:

@@ -31,7 +31,6 @@ class Observation:
 
     @property
     def colour(self) -> str | None:
-        """The main colour, if known."""
         return next((word for word in self.words if word in COLOURS), None)
 
     @property

@@ -22,7 +22,6 @@ def question_in(text: str) -> str | None:
 
 
 def overview(observations: Sequence[Observation]) -> str:
-    """One sentence about the whole set."""
     colours = Counter(observation.colour for observation in observations if observation.colour)
     lights = Counter(observation.light for observation in observations if observation.light)
     counts = [f"{count} mostly {name}" for name, count in colours.most_common(4)]

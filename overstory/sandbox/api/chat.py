@@ -16,24 +16,25 @@ from overstory.sandbox.faults import keyed_fault, refusal_of
 from overstory.sandbox.models import find_model
 from overstory.sandbox.protocol.image_sources import Sources
 from overstory.sandbox.protocol.prompt import budget, fingerprint, segments_of
-from overstory.sandbox.protocol.reply import Reply, Spent, Usage, spend, spoiled
+from overstory.sandbox.protocol.reply import Reply, Usage, spend, spoiled
 from overstory.sandbox.protocol.request import ChatRequest, model_name, read_request
-from overstory.sandbox.state import Account
 from overstory.sandbox.vision.decode import Picture
+
+HOLD_SECONDS = 0.02
+"""How often a held call checks whether it may continue."""
 
 
 class Chat(Handler):
     """Reads, admits, generates and delivers; every call is recorded in the ledger."""
 
     async def post(self) -> None:
-        """One chat call."""
-        account = self.state.account(self.authorization)
-        call = Call(self.trace, account.name)
+        self._account = self.state.account(self.authorization)
+        self._call = call = Call(self.trace, self._account.name)
         try:
             self.state.check_open(paid=True)
             self.state.check_always_429()
-            with self.state.slot(account):
-                await self._answer(account, call)
+            with self.state.slot(self._account):
+                await self._answer()
         except Refusal as refusal:
             call.status, call.kind = refusal.status, refusal.kind
             raise
@@ -42,32 +43,27 @@ class Chat(Handler):
         finally:
             self.state.ledger.reply(call)
 
-    async def _answer(self, account: Account, call: Call) -> None:
+    async def _answer(self) -> None:
         body = await self.json_object()
-        config = self.config
-        model = find_model(model_name(body), config.unknown_model_status)
-        request = read_request(body, model, config)
-        call.model = model.name
-        pictures = await Sources(account.files, self.state.decoder, config).pictures(request.images)
-        self._admit(account, call, request, body, pictures)
+        model = find_model(model_name(body), self.config.unknown_model_status)
+        request = read_request(body, model, self.config)
+        self._call.model = model.name
+        sources = Sources(self._account.files, self.state.decoder, self.config)
+        pictures = await sources.pictures(request.images)
+        self._admit(request, body, pictures)
         fault = self._fault(request, pictures)
-        if await self._failed(fault, call):
+        if await self._failed(fault):
             return
-        reply = self._generate(account, call, request, pictures, fault)
+        reply = self._generate(request, pictures, fault)
+        self._call.usage = reply.usage
         try:
-            await self._deliver(reply, request.stream, fault, call)
+            await self._deliver(reply, request.stream, fault)
         finally:
-            self.state.settle(account, reply.usage.completion)
+            self.state.settle(self._account, reply.usage.completion)
 
-    def _admit(
-        self,
-        account: Account,
-        call: Call,
-        request: ChatRequest,
-        body: dict[str, Any],
-        pictures: list[Picture],
-    ) -> None:
+    def _admit(self, request: ChatRequest, body: dict[str, Any], pictures: list[Picture]) -> None:
         """Count the prompt and write the ledger's start line. Raises Refusal 400, 429."""
+        account, call = self._account, self._call
         segments = segments_of(request, pictures)
         prompt_tokens = sum(segment.tokens for segment in segments)
         call.images = tuple(picture.sha for picture in pictures)
@@ -84,8 +80,8 @@ class Chat(Handler):
         """Count what is allowed but not recommended."""
         notices = self.state.ledger.notices
         notices["detail_omitted"] += sum(not image.detail_given for image in request.images)
-        sides = (max(picture.description.width, picture.description.height) for picture in pictures)
-        notices["over_4096_px"] += sum(side > 4096 for side in sides)
+        described = [picture.description for picture in pictures]
+        notices["over_4096_px"] += sum(max(d.width, d.height) > 4096 for d in described)
 
     def _fault(self, request: ChatRequest, pictures: list[Picture]) -> FaultKind | None:
         config = self.config
@@ -93,7 +89,7 @@ class Chat(Handler):
         texts = [text for turn in request.turns for text in turn.texts]
         return keyed_fault(config.keyed, texts, pictures) or drawn
 
-    async def _failed(self, fault: FaultKind | None, call: Call) -> bool:
+    async def _failed(self, fault: FaultKind | None) -> bool:
         """Carry out a fault that leaves no reply. True if the connection was closed."""
         refusal = refusal_of(fault, self.config)
         if refusal:
@@ -102,20 +98,18 @@ class Chat(Handler):
             await self.pause(self.config.hang_seconds)
             raise server_fault(503)
         if fault is FaultKind.RESET:
-            call.status, call.kind = 0, "reset"
+            self._call.status, self._call.kind = 0, "reset"
             self.hang_up(reset=True)
         return fault is FaultKind.RESET
 
     def _generate(
-        self,
-        account: Account,
-        call: Call,
-        request: ChatRequest,
-        pictures: list[Picture],
-        fault: FaultKind | None,
+        self, request: ChatRequest, pictures: list[Picture], fault: FaultKind | None
     ) -> Reply:
-        spent = self._spend(request, pictures, call.usage.prompt, fault)
-        call.usage = Usage(call.usage.prompt, call.usage.cached, spent.tokens * request.choices)
+        usage = self._call.usage
+        room = budget(request, usage.prompt)
+        thinking = self.config.reasoning_tokens if request.model.reasons else 0
+        text = compose(request, pictures, max(0, room - thinking), self.config)
+        spent = spoiled(spend(text, thinking, room, request.stops), fault, room)
         return Reply(
             id=f"{self.trace}.{uuid4().hex}",
             model=request.model.name,
@@ -123,37 +117,28 @@ class Chat(Handler):
             content=spent.content,
             reasoning=spent.reasoning,
             finish=spent.finish,
-            usage=call.usage,
+            usage=Usage(usage.prompt, usage.cached, spent.tokens * request.choices),
             choices=request.choices,
         )
 
-    def _spend(
-        self,
-        request: ChatRequest,
-        pictures: list[Picture],
-        prompt_tokens: int,
-        fault: FaultKind | None,
-    ) -> Spent:
-        room = budget(request, prompt_tokens)
-        thinking = self.config.reasoning_tokens if request.model.reasons else 0
-        text = compose(request, pictures, max(0, room - thinking), self.config)
-        return spoiled(spend(text, thinking, room, request.stops), fault, room)
-
-    async def _deliver(
-        self, reply: Reply, stream: bool, fault: FaultKind | None, call: Call
-    ) -> None:
-        call.status = 200
-        call.kind = str(fault or "")
+    async def _deliver(self, reply: Reply, stream: bool, fault: FaultKind | None) -> None:
+        self._call.status, self._call.kind = 200, str(fault or "")
         await self.pause(self.state.faults.latency(self.config))
         if stream:
             await self._send_stream(reply, fault)
         else:
             await self._send_at_once(reply, fault)
 
+    async def _held(self) -> None:
+        """Wait while the config holds replies."""
+        while self.config.hold:
+            await self.pause(HOLD_SECONDS)
+
     async def _send_at_once(self, reply: Reply, fault: FaultKind | None) -> None:
         config = self.config
         generating = config.latency_per_token_seconds * reply.usage.completion
         await self.pause(config.first_byte_seconds + generating)
+        await self._held()
         value = reply.completion()
         if fault is FaultKind.NO_CHOICES:
             value["choices"] = []
@@ -173,6 +158,7 @@ class Chat(Handler):
         self.set_header("Content-Type", "text/event-stream")
         await self.push("")
         await self.pause(config.first_byte_seconds)
+        await self._held()
         chunks = list(reply.chunks(config.stream_tokens_per_chunk, config.stream_dialect))
         if fault is FaultKind.CUT:
             chunks = chunks[: max(1, len(chunks) // 2)]

@@ -17,17 +17,15 @@ class Models(Handler):
     """``GET /v1/models``."""
 
     def get(self) -> None:
-        """List the models."""
         self.account()
         cards = [model.card() for model in MODELS.values()]
         self.send({"object": "list", "data": cards})
 
 
 class OneModel(Handler):
-    """``GET /v1/models/{id}``."""
+    """``GET /v1/models/{id}``; 404 for an unknown model."""
 
     def get(self, name: str) -> None:
-        """One model. Raises Refusal 404."""
         self.account()
         self.send(find_model(name, 404).card())
 
@@ -36,7 +34,6 @@ class TokenCount(Handler):
     """``POST /v1/token/count``: no limit is documented, so it counts toward none."""
 
     async def post(self) -> None:
-        """The tokens of a model's messages, images included."""
         account, body = self.account(), await self.json_object()
         model = find_model(model_name(body), self.config.unknown_model_status)
         request = read_messages(body, model, self.config)
@@ -48,10 +45,9 @@ class TokenCount(Handler):
 
 
 class Balance(Handler):
-    """``GET /v1/accounts``."""
+    """``GET /v1/accounts``: a balance of 100, or 0 while ``no_balance`` is on."""
 
     def get(self) -> None:
-        """The balance: 100, or 0 while ``no_balance`` is on."""
         self.account()
         cash = 0.0 if self.config.no_balance else 100.0
         self.send(
@@ -69,7 +65,6 @@ class Stats(Handler):
     """``GET /_sandbox/stats``: the sandbox's counts, to check a client against."""
 
     def get(self) -> None:
-        """All counts."""
         self.send(self.state.stats())
 
 
@@ -77,7 +72,6 @@ class Config(Handler):
     """``/_sandbox/config``: read it, or change a part of it at run time."""
 
     def get(self) -> None:
-        """The whole config."""
         self.send(self.config.model_dump(mode="json"))
 
     async def post(self) -> None:
@@ -94,6 +88,5 @@ class Reset(Handler):
     """``POST /_sandbox/reset``: clears counts, windows and prompt caches; files stay."""
 
     def post(self) -> None:
-        """Reset, and reply with the new stats."""
         self.state.reset()
         self.send(self.state.stats())

@@ -15,7 +15,7 @@ from overstory.sandbox.vision.describe import Description
 
 
 class Files(Handler):
-    """The collection."""
+    """``/v1/files``."""
 
     async def post(self) -> None:
         """Store one file. It is decoded and described now, so that chat calls need not do it."""
@@ -74,21 +74,18 @@ class Files(Handler):
         return picture.sha, picture.description
 
     def get(self) -> None:
-        """List all files."""
         files = self.account().files.all()
         cards = [file.card(self.config.file_status) for file in files]
         self.send({"object": "list", "data": cards})
 
 
 class File(Handler):
-    """One file."""
+    """``/v1/files/{id}``."""
 
     def get(self, file_id: str) -> None:
-        """Its File object."""
         self.send(self.account().files.get(file_id).card(self.config.file_status))
 
     def delete(self, file_id: str) -> None:
-        """Delete it."""
         account = self.account()
         account.files.delete(file_id)
         self.state.ledger.note("delete", account.name, id=file_id)
@@ -96,9 +93,8 @@ class File(Handler):
 
 
 class Content(Handler):
-    """The content of a file: only for purposes that the sandbox does not have."""
+    """``/v1/files/{id}/content``: refused, since files of purpose storage have no content."""
 
     def get(self, file_id: str) -> None:
-        """Raises Refusal 400: files of purpose storage have no content."""
         self.account().files.get(file_id)
         raise wrong_param("content is only available for purpose file-extract")

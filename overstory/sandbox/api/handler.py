@@ -31,7 +31,6 @@ class Handler(RequestHandler):
     state: SandboxState
 
     def initialize(self, state: SandboxState) -> None:
-        """Called by tornado with the arguments of the route."""
         self.state = state
         self._gone = asyncio.Event()
 
@@ -43,7 +42,6 @@ class Handler(RequestHandler):
 
     @property
     def config(self) -> SandboxConfig:
-        """The current config."""
         return self.state.config
 
     def account(self) -> Account:
@@ -54,7 +52,6 @@ class Handler(RequestHandler):
 
     @property
     def authorization(self) -> str:
-        """The Authorization header."""
         return str(self.request.headers.get("Authorization", ""))
 
     async def json_object(self) -> dict[str, Any]:
@@ -87,7 +84,6 @@ class Handler(RequestHandler):
             raise ClientGone
 
     def on_connection_close(self) -> None:
-        """Called by tornado when the client closes the connection early."""
         self._gone.set()
 
     async def push(self, data: str) -> None:
@@ -125,7 +121,6 @@ class Handler(RequestHandler):
         value: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        """Log only unexpected exceptions."""
         if not isinstance(value, Refusal | HTTPError | ClientGone):
             super().log_exception(typ, value, tb)
 
@@ -134,7 +129,6 @@ class NotFound(Handler):
     """All other paths."""
 
     def prepare(self) -> None:
-        """Raises Refusal 404."""
         raise not_found(self.request.path)
 
 

@@ -26,7 +26,6 @@ PARENT_CHECK_SECONDS = 0.5
 
 
 def application(state: SandboxState) -> Application:
-    """The routes of a sandbox."""
     arguments = {"state": state}
     routes: list[Any] = [
         (r"/v1/chat/completions", Chat, arguments),
@@ -82,7 +81,6 @@ def _allow_many_sockets() -> None:
 
 
 def _stop_signal() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

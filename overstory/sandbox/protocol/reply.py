@@ -46,7 +46,6 @@ class Reply:
     choices: int = 1
 
     def completion(self) -> dict[str, Any]:
-        """The chat.completion object."""
         message = {"role": "assistant", "content": self.content} | _reasoning_fields(self.reasoning)
         choices = [
             {"index": index, "message": message, "finish_reason": self.finish}

@@ -21,8 +21,6 @@ _TOOL_NAME = re.compile(r"^[a-zA-Z_][a-zA-Z0-9_-]{0,63}$")
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A valid chat request."""
-
     model: Model
     turns: tuple[Turn, ...]
     max_tokens: int | None
@@ -33,7 +31,6 @@ class ChatRequest:
 
     @property
     def images(self) -> list[ImagePart]:
-        """The images of all messages, in order."""
         return [p for turn in self.turns for p in turn.parts if isinstance(p, ImagePart)]
 
 
@@ -196,7 +193,6 @@ class Turn:
 
     @property
     def texts(self) -> list[str]:
-        """The text parts."""
         return [part for part in self.parts if isinstance(part, str)]
 
 

@@ -6,19 +6,8 @@ import colorsys
 import re
 
 COLOURS = (
-    "black",
-    "white",
-    "grey",
-    "red",
-    "orange",
-    "brown",
-    "yellow",
-    "green",
-    "teal",
-    "blue",
-    "purple",
-    "pink",
-    "beige",
+    *("black", "white", "grey", "red", "orange", "brown", "yellow"),
+    *("green", "teal", "blue", "purple", "pink", "beige"),
 )
 BRIGHTNESS = ("dark", "dim", "bright")
 SHAPES = ("landscape", "portrait", "square")

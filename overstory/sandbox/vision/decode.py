@@ -65,11 +65,9 @@ class Decoder:
         return Picture(picture.sha, len(text), picture.description)
 
     async def sha(self, data: bytes) -> str:
-        """The sha256 of ``data``, in hex."""
         return await self._in_thread(_sha, data)
 
     def close(self) -> None:
-        """End the threads."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _describe(self, data: bytes) -> Description:

@@ -51,17 +51,14 @@ class Description:
 
     @property
     def light(self) -> str:
-        """dark, dim or bright."""
         return "dark" if self.brightness < 70 else "dim" if self.brightness < 130 else "bright"
 
     @property
     def texture(self) -> str:
-        """flat or textured."""
         return "flat" if self.roughness < 2.5 else "textured"
 
     @property
     def temperature(self) -> str:
-        """warm, cool or neutral."""
         return "warm" if self.warmth > 12 else "cool" if self.warmth < -12 else "neutral"
 
     @property
