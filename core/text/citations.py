@@ -35,13 +35,15 @@ def cited_numbers(text: str) -> list[int]:
     return list(dict.fromkeys(chain.from_iterable(_all_spans(text))))
 
 
-def parted(text: str) -> list[str | tuple[int, ...]]:
-    """``text`` split into plain text (str) and citations (tuples of numbers), in order."""
-    parts: list[str | tuple[int, ...]] = []
+def parted(text: str) -> list[str | list[range]]:
+    """``text`` in order: its words, and between them the numbers of each citation as ranges.
+
+    Ranges are not expanded: ten thousand times ``[1-99999]`` would fill the memory.
+    """
+    parts: list[str | list[range]] = []
     start = 0
     for match in _CITATION.finditer(text):
-        cited = tuple(chain.from_iterable(_spans(match.group(1))))
-        parts += [text[start : match.start()], cited]
+        parts += [text[start : match.start()], _spans(match.group(1))]
         start = match.end()
     return [part for part in [*parts, text[start:]] if part]
 

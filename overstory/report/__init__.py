@@ -1,1 +1,1 @@
-"""The report: one HTML file in which every claim leads back to its images."""
+"""The report: one HTML file in which every statement links to its images."""

@@ -29,15 +29,15 @@ from tasks.preprocess import limits_of
     "--out",
     "-o",
     type=click.Path(path_type=Path),
-    help="Where to write it (default: overstory-JOB.html here).",
+    help="The file to write (default: overstory-JOB.html in this folder).",
 )
-@click.option("--open", "open_it", is_flag=True, help="Show it in the browser.")
+@click.option("--open", "open_it", is_flag=True, help="Open it in the browser.")
 @home_option
 def report(job: str, out: Path | None, open_it: bool, home: Path | None) -> None:
     """Write one HTML file that shows the answer and every image behind it.
 
-    The file needs nothing else: it can be sent, kept and read offline. A job that still runs is
-    shown with what it has.
+    The file is self-contained: it can be sent, kept and read offline. For a job that still runs
+    it shows what is there so far.
     """
     settings, database, row = find_job(job, home)
     path = out or Path(f"overstory-{row.id}.html")
@@ -49,15 +49,17 @@ def report(job: str, out: Path | None, open_it: bool, home: Path | None) -> None
 
 
 def check_writable(path: Path, what: str = "report") -> None:
-    """Raises WrongUsage when a file cannot be written to ``path``, before anything is paid."""
+    """Raises WrongUsage if ``path`` cannot be written: checked before anything is paid."""
     folder = path.parent
     if path.is_dir():
-        raise WrongUsage(f"the {what} {str(path)!r} is a folder: name a file in it")
-    if path.exists() and not path.is_file():  # a file takes its place, once it is written
-        raise WrongUsage(f"the {what} {str(path)!r} is a device or a pipe: name a file")
+        raise WrongUsage(
+            f"cannot write the {what} {str(path)!r}: it is a folder; name a file in it"
+        )
+    if path.exists() and not path.is_file():  # it would be replaced by the new file
+        raise WrongUsage(f"cannot write the {what} {str(path)!r}: it is a device or a pipe")
     if not folder.is_dir():
         raise WrongUsage(
-            f"the {what} {str(path)!r} cannot be written: there is no folder {str(folder)!r}"
+            f"cannot write the {what} {str(path)!r}: the folder {str(folder)!r} does not exist"
         )
     try:
         with tempfile.TemporaryFile(dir=folder):
@@ -67,12 +69,12 @@ def check_writable(path: Path, what: str = "report") -> None:
                 pass
     except OSError as error:
         raise WrongUsage(
-            f"the {what} {str(path)!r} cannot be written: {error.strerror}; name another place"
+            f"cannot write the {what} {str(path)!r}: {error.strerror}; choose another path"
         ) from None
 
 
 def write_report(settings: Settings, database: Database, job: JobRow, path: Path) -> None:
-    """Write the report on ``job``; a reader of ``path`` never sees half of it."""
+    """Write the report on ``job`` to ``path``, as a whole: it replaces the old file at the end."""
     blobs = open_blobs(settings.blob_url, settings.home)
     text = page(report_data(database, job, blobs, limits_of(settings), time.time()))
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
@@ -82,11 +84,11 @@ def write_report(settings: Settings, database: Database, job: JobRow, path: Path
     except OSError as error:
         partial.unlink(missing_ok=True)
         raise WrongUsage(
-            f"the report {str(path)!r} cannot be written: {error.strerror}; name another place"
+            f"cannot write the report {str(path)!r}: {error.strerror}; choose another path"
         ) from None
 
 
 def say_written(console: Console, path: Path) -> None:
     size = path.stat().st_size / 1e6
-    said = safe(f"report: {path} ({size:.1f} MB)")
-    console.print(said, markup=False, highlight=False, soft_wrap=True)
+    line = safe(f"report: {path} ({size:.1f} MB)")
+    console.print(line, markup=False, highlight=False, soft_wrap=True)

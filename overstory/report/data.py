@@ -1,4 +1,4 @@
-"""Everything a report shows, as one JSON value. Its shape is known to report.js alone."""
+"""Everything a report shows, as one JSON value. Only report.js reads it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from clients.blobs import Blobs
 from core.images.sizing import ImageLimits
 from core.requests.set_summary import texts_of
 from core.states import NodeKind
-from core.text.citations import cited_numbers
+from core.text.citations import parted
 from models.engine import Database
 from models.reads import inspect, lineage, pipeline
 from models.reads.inspect import ImageLine, JobLine, NodeLine
@@ -27,10 +27,10 @@ Value = dict[str, Any]
 
 
 def report_data(
-    database: Database, job: JobRow, blobs: Blobs, limits: ImageLimits, made_at: float
+    database: Database, job: JobRow, blobs: Blobs, limits: ImageLimits, written_at: float
 ) -> Value:
-    """The report on ``job`` as it stands; a job that still runs is shown with what it has."""
-    found = result(database, job)
+    """The report on ``job`` at this moment; a job may still run. ``written_at`` is a Unix time."""
+    job_result = result(database, job)
     with database.read() as connection:
         line = inspect.job_line(connection, job.id)
         images = inspect.images(connection, job.id)
@@ -38,26 +38,26 @@ def report_data(
         moments = inspect.moments(connection, job.id)
         turns = [pipeline.job(connection, turn) for turn in lineage.turns(connection, job.id)]
         bills = {turn.id: pipeline.used(connection, turn.id) for turn in turns if turn}
-    shown = pictures(images, blobs, limits)
+    thumbnails = pictures(images, blobs, limits)
     shape = shape_of_job(job)
-    told = {image["position"]: shaped.note(shape, image.get("answer")) for image in found["images"]}
+    notes = _notes(images, nodes) | _answers_as_notes(shape, job_result["images"])
     return {
-        "made": made_at,
-        "job": _job(job, line, found),
-        "answer": _answer(job, shape, found),
+        "written_at": written_at,
+        "job": _job(job, line, job_result),
+        "answer": _answer(job, shape, job_result),
         "turns": [_turn(turn, bills[turn.id]) for turn in turns if turn],
-        "cited": markdown.runs(_cited(job, shape, found)),
-        "coverage": found["coverage"],
-        "usage": found["usage"],
-        "tree": found["tree"],
+        "cited": markdown.runs(_cited(job, shape, job_result)),
+        "coverage": job_result["coverage"],
+        "usage": job_result["usage"],
+        "tree": job_result["tree"],
         "lanes": [asdict(lane) for lane in timeline.lanes(moments, job.created_at, line.seconds)],
         "nodes": [_node(node, shape) for node in nodes],
-        "images": _images(images, _notes(images, nodes) | _said(told), shown),
-        "pictures": shown.encoded,
+        "images": _images(images, notes, thumbnails),
+        "pictures": thumbnails.encoded,
     }
 
 
-def _job(job: JobRow, line: JobLine, found: Value) -> Value:
+def _job(job: JobRow, line: JobLine, job_result: Value) -> Value:
     return {
         "id": job.id,
         "status": str(job.status),
@@ -68,7 +68,7 @@ def _job(job: JobRow, line: JobLine, found: Value) -> Value:
         "label": line.label,
         "model": job.model,
         "endpoint": job.endpoint,
-        "sandbox": found["sandbox"],
+        "sandbox": job_result["sandbox"],
         "detail": job.detail,
         "created": job.created_at,
         "seconds": line.seconds,
@@ -88,12 +88,12 @@ def _turn(turn: JobRow, used: Used) -> Value:
 
 
 def _node(node: NodeLine, shape: Shape | None) -> Value:
-    """A leaf's text is shown with its images; what is left of it is about all of them."""
+    """Notes on single images are shown with the images; a leaf shows the rest of its text."""
     text = node.text or ""
     if node.kind == NodeKind.LEAF and node.parent_id is not None:
         text = rest_of(text)
     is_data = shape is not None and shape.folds and node.parent_id is None and bool(text)
-    took = (
+    seconds = (
         node.finished_at - node.started_at
         if node.finished_at is not None and node.started_at is not None
         else None
@@ -110,38 +110,43 @@ def _node(node: NodeLine, shape: Shape | None) -> Value:
         "images": node.images,
         "refused": node.refused_citations,
         "error": node.error,
-        "seconds": took,
+        "seconds": seconds,
         "requests": node.requests,
         "tokens": node.tokens,
         "cost": node.cost,
     }
 
 
-def _answer(job: JobRow, shape: Shape | None, found: Value) -> list[Block] | None:
-    """The answer as blocks; where each image was asked, the answers follow."""
+def _answer(job: JobRow, shape: Shape | None, job_result: Value) -> list[Block] | None:
+    """The answer as blocks; if each image was asked, the answers follow."""
     if not job.answer:
         return None
     if shape is None:
         return markdown.blocks(job.answer)
     if shape.folds:
-        return shaped.data_blocks(found["data"], found["data_error"])
+        return shaped.data_blocks(job_result["data"], job_result["data_error"])
     above = [] if job.options.each_only else markdown.blocks(job.answer)
-    return [*above, *shaped.each_blocks(shape, found["images"], found.get("totals"))]
+    return [*above, *shaped.each_blocks(shape, job_result["images"], job_result.get("totals"))]
 
 
-def _cited(job: JobRow, shape: Shape | None, found: Value) -> list[int]:
-    """The images an answer cites; in an object only its texts can."""
-    if shape is None or not shape.folds:
-        return cited_numbers(job.answer or "")
-    return [number for text in texts_of(found["data"]) for number in cited_numbers(text)]
+def _cited(job: JobRow, shape: Shape | None, job_result: Value) -> list[range]:
+    """The images that the answer cites; of an object, those that its texts cite."""
+    texts = [job.answer or ""]
+    if shape is not None and shape.folds:
+        texts = texts_of(job_result["data"])
+    parts = (part for text in texts for part in parted(text))
+    return [numbers for part in parts if not isinstance(part, str) for numbers in part]
 
 
-def _said(told: dict[int, str | None]) -> dict[int, str]:
-    return {position: note for position, note in told.items() if note is not None}
+def _answers_as_notes(shape: Shape | None, images: Sequence[Value]) -> dict[int, str]:
+    notes = {image["position"]: shaped.note(shape, image.get("answer")) for image in images}
+    return {position: note for position, note in notes.items() if note is not None}
 
 
-def _images(images: Sequence[ImageLine], notes: dict[int, str], shown: Pictures) -> list[Value]:
-    """Values without what is empty, since there may be 40,000 of them."""
+def _images(
+    images: Sequence[ImageLine], notes: dict[int, str], thumbnails: Pictures
+) -> list[Value]:
+    """One value for each image, without empty fields: there may be 40,000 images."""
     values = []
     for image in images:
         value = {
@@ -149,7 +154,7 @@ def _images(images: Sequence[ImageLine], notes: dict[int, str], shown: Pictures)
             "name": image.name,
             "status": str(image.status),
             "note": markdown.spans(notes.get(image.position, "")),
-            "picture": shown.index_of.get(image.position),
+            "picture": thumbnails.index_of.get(image.position),
             "node": image.node_id,
             "error": image.error if image.error_code else None,
             "code": image.error_code,
@@ -158,7 +163,7 @@ def _images(images: Sequence[ImageLine], notes: dict[int, str], shown: Pictures)
             "size": [image.width, image.height] if image.width else None,
             "tokens": image.tokens,
         }
-        values.append({name: each for name, each in value.items() if each not in (None, [])})
+        values.append({name: field for name, field in value.items() if field not in (None, [])})
     return values
 
 

@@ -1,71 +1,152 @@
-"""A model's text as plain values that a page can build elements from: blocks of spans.
+"""A model's Markdown as plain values from which report.js builds elements: blocks of spans.
 
-The Markdown that models write, and citations. Whatever is not understood stays text; nothing here
-is HTML, and no link leads anywhere.
+markdown-it-py parses it (CommonMark with tables). HTML, links and images are turned off and stay
+text: nothing that a model wrote is loaded, and nothing of it can be clicked.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from core.text.citations import parted
 
-Span = str | list[object]
-"""``"words"``, ``["b", spans]``, ``["i", spans]``, ``["code", text]``, ``["c", runs]``."""
-Block = list[object]
-"""``["p", spans]``, ``["h", level, spans]``, ``["ul" | "ol", items]``, ``["pre", text]``,
-``["table", rows]``: an item or a cell is a list of spans, the first row is the head."""
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.token import Token
 
-_HEADING = re.compile(r"(#{1,6})\s+(.*?)\s*#*$")
-_BULLET = re.compile(r"\s*(?:[-*+•]|(\d{1,4})[.)])\s+(.*)$")
-_FENCE = re.compile(r"\s*(```|~~~)")
-_ROW = re.compile(r"\s*\|(.*)\|\s*$")
-_RULE = re.compile(r"\s*\|?[\s:|-]*-[\s:|-]*\|?\s*$")
-_BETWEEN = re.compile(r"[ \t]*[,;]?[ \t]*")
-_STYLED = re.compile(
-    r"`(?P<code>[^`\n]+)`|\*\*(?=\S)(?P<b>.+?)(?<=\S)\*\*|(?<!\*)\*(?=[^\s*])(?P<i>[^*\n]+?)(?<=\S)\*"
+Span = str | list[object]
+"""``"text"``, ``["b", spans]``, ``["i", spans]``, ``["code", text]``, or a citation as
+``["c", runs]``."""
+Block = list[object]
+"""``["p", spans]``, ``["t", spans]`` (the text of a tight list item), ``["h", spans]``,
+``["ul", items]``, ``["ol", items, first number]``, ``["quote", blocks]``, ``["pre", text]``,
+``["hr"]`` or ``["table", rows]``. An item is a list of blocks, a cell a list of spans; the first
+row is the head."""
+
+_TURNED_OFF = (
+    "autolink",
+    "image",
+    "link",
+    "reference",  # "[1]: a barn" is a note on image 1, not a definition
+    "entity",
+    "code",  # models indent text without meaning code
+    "lheading",  # models draw a rule under a paragraph without meaning a heading
+    "text_join",  # an escaped bracket stays apart, so that it is not read as a citation
 )
+_STYLES = {"strong_open": "b", "em_open": "i"}
+STYLES_NESTED_MAX = 8
+"""Deeper styles are dropped and their text is kept: JSON and the page are built recursively."""
+_MARKUP = re.compile(r"[*_`\\]")
+_BETWEEN = re.compile(r"[ \t]*[,;]?[ \t]*")
+
+
+@cache
+def _parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt
+
+    return MarkdownIt("commonmark", {"html": False}).enable("table").disable(_TURNED_OFF)
 
 
 def blocks(text: str) -> list[Block]:
-    """The blocks of ``text``, in order."""
-    made: list[Block] = []
-    lines = text.splitlines()
-    start = 0
-    while start < len(lines):
-        start = _take(lines, start, made)
-    return made
+    """The blocks of ``text``, in order. A text nested too deep to parse is one ``pre``."""
+    tokens = _parser().parse(text)
+    deepest = _parser().options.maxNesting - 1
+    if any(token.level >= deepest for token in tokens):  # markdown-it drops what lies below
+        return [["pre", text]]
+    opened: list[tuple[Token | None, list[Any]]] = [(None, [])]
+    for token in tokens:
+        if token.nesting > 0:
+            opened.append((token, []))
+            continue
+        if token.nesting < 0:
+            start, children = opened.pop()
+            value = _block(start, children)
+        else:
+            value = _leaf(token)
+        opened[-1][1].append(value)
+    return opened[0][1]
 
 
 def spans(text: str) -> list[Span]:
-    """One line's words, styles and citations."""
-    made: list[Span] = []
-    start = 0
-    for match in _STYLED.finditer(text):
-        made += _cited(text[start : match.start()])
-        kind = match.lastgroup or "code"
-        inside = match.group(kind)
-        made.append([kind, inside if kind == "code" else spans(inside)])
-        start = match.end()
-    return made + _cited(text[start:])
+    """One line as text, styles and citations."""
+    if not _MARKUP.search(text):  # parsing takes 50 us, and there may be 40,000 notes
+        return _cited(text)
+    return _spans(_parser().parseInline(text)[0].children or ())
 
 
-def runs(numbers: Sequence[int]) -> list[list[int]]:
-    """``[[3, 7], [9, 9]]``: numbers in order, neighbours joined."""
-    made: list[list[int]] = []
-    for number in sorted(set(numbers)):
-        if made and number == made[-1][1] + 1:
-            made[-1][1] = number
+def runs(ranges: Iterable[range]) -> list[list[int]]:
+    """``[[3, 7], [9, 9]]``: first and last number of each run, in order, neighbours joined."""
+    joined: list[list[int]] = []
+    for numbers in sorted(ranges, key=lambda numbers: numbers.start):
+        if joined and numbers.start <= joined[-1][1] + 1:
+            joined[-1][1] = max(joined[-1][1], numbers[-1])
         else:
-            made.append([number, number])
-    return made
+            joined.append([numbers.start, numbers[-1]])
+    return joined
+
+
+def _block(start: Token | None, children: list[Any]) -> Any:
+    """The value of an element that ends: a block, or a part of one (an item, a row, a cell)."""
+    assert start is not None, "markdown-it closes only what it opened"
+    match start.type:
+        case "paragraph_open":
+            return ["t" if start.hidden else "p", *children]
+        case "heading_open":
+            return ["h", *children]
+        case "bullet_list_open":
+            return ["ul", children]
+        case "ordered_list_open":
+            return ["ol", children, start.attrGet("start") or 1]
+        case "blockquote_open":
+            return ["quote", children]
+        case "table_open":
+            return ["table", [row for part in children for row in part]]
+        case "th_open" | "td_open":
+            return children[0]
+    return children
+
+
+def _leaf(token: Token) -> list[Any]:
+    if token.type == "inline":
+        return _spans(token.children or ())
+    if token.type == "hr":
+        return ["hr"]
+    return ["pre", token.content.removesuffix("\n")]
+
+
+def _spans(tokens: Sequence[Token]) -> list[Span]:
+    opened: list[list[Span]] = [[]]
+    plain: list[str] = []
+    dropped = 0
+    for token in tokens:
+        if token.type in ("text", "softbreak", "hardbreak"):
+            plain.append(token.content if token.type == "text" else "\n")
+            continue
+        opened[-1] += _cited("".join(plain))
+        plain.clear()
+        if token.nesting == 0:
+            is_code = token.type == "code_inline"
+            opened[-1].append(["code", token.content] if is_code else token.content)
+        elif token.nesting > 0 and len(opened) > STYLES_NESTED_MAX:
+            dropped += 1
+        elif token.nesting > 0:
+            inside: list[Span] = []
+            opened[-1].append([_STYLES[token.type], inside])
+            opened.append(inside)
+        elif dropped:
+            dropped -= 1
+        else:
+            opened.pop()
+    return opened[0] + _cited("".join(plain))
 
 
 def _cited(text: str) -> list[Span]:
-    """Words and citations; citations with nothing but commas between them are one."""
-    made: list[Span] = []
-    together: list[int] = []
+    """Text and citations; citations with only a comma or space between them become one."""
+    result: list[Span] = []
+    together: list[range] = []
     between = ""
     for part in parted(text):
         if not isinstance(part, str):
@@ -74,81 +155,10 @@ def _cited(text: str) -> list[Span]:
         elif together and _BETWEEN.fullmatch(part):
             between = part
         else:
-            made += [*_one(together), between + part]
+            result += [*_citation(together), between + part]
             together, between = [], ""
-    return [*made, *_one(together), *([between] if between else [])]
+    return [*result, *_citation(together), *([between] if between else [])]
 
 
-def _one(numbers: Sequence[int]) -> list[Span]:
+def _citation(numbers: Iterable[range]) -> list[Span]:
     return [["c", runs(numbers)]] if numbers else []
-
-
-def _take(lines: Sequence[str], start: int, made: list[Block]) -> int:
-    """Add the block that begins at ``start``; returns where the next one begins."""
-    line = lines[start]
-    if not line.strip():
-        return start + 1
-    if _FENCE.match(line):
-        return _take_fenced(lines, start, made)
-    heading = _HEADING.match(line)
-    if heading:
-        made.append(["h", len(heading[1]), spans(heading[2])])
-        return start + 1
-    if _BULLET.match(line):
-        return _take_list(lines, start, made)
-    if _ROW.match(line) and start + 1 < len(lines) and _RULE.match(lines[start + 1]):
-        return _take_table(lines, start, made)
-    return _take_paragraph(lines, start, made)
-
-
-def _take_fenced(lines: Sequence[str], start: int, made: list[Block]) -> int:
-    end = start + 1
-    while end < len(lines) and not _FENCE.match(lines[end]):
-        end += 1
-    made.append(["pre", "\n".join(lines[start + 1 : end])])
-    return end + 1
-
-
-def _take_list(lines: Sequence[str], start: int, made: list[Block]) -> int:
-    items: list[object] = []
-    first = _BULLET.match(lines[start])
-    assert first is not None, "the caller saw a bullet"
-    for end, match in _matching(_BULLET, lines, start):
-        items.append(spans(match[2]))
-        start = end
-    made.append(["ol" if first[1] else "ul", items])
-    return start
-
-
-def _take_table(lines: Sequence[str], start: int, made: list[Block]) -> int:
-    rows: list[object] = []
-    for end, match in _matching(_ROW, lines, start):
-        if not _RULE.match(lines[end - 1]):
-            rows.append([spans(cell.strip()) for cell in match[1].split("|")])
-        start = end
-    made.append(["table", rows])
-    return start
-
-
-def _take_paragraph(lines: Sequence[str], start: int, made: list[Block]) -> int:
-    """Lines up to an empty one or another kind of block, each on a line of its own."""
-    end = start + 1
-    while end < len(lines) and lines[end].strip() and not _begins_block(lines[end]):
-        end += 1
-    made.append(["p", spans("\n".join(line.strip() for line in lines[start:end]))])
-    return end
-
-
-def _begins_block(line: str) -> bool:
-    return any(pattern.match(line) for pattern in (_HEADING, _BULLET, _FENCE))
-
-
-def _matching(
-    pattern: re.Pattern[str], lines: Sequence[str], start: int
-) -> Iterator[tuple[int, re.Match[str]]]:
-    """(index after it, match) of each line from ``start`` on, as long as they match."""
-    for index in range(start, len(lines)):
-        match = pattern.match(lines[index])
-        if match is None:
-            return
-        yield index + 1, match

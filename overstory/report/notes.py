@@ -1,4 +1,4 @@
-"""What a leaf's text says of each image: the notes a citation leads to."""
+"""What a leaf's text says about each image: the notes that a citation links to."""
 
 from __future__ import annotations
 
@@ -8,48 +8,47 @@ from collections.abc import Collection
 from core.text.citations import cited_numbers
 
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s+")
-_OWN_LINE = re.compile(
-    r"\s*(?:(?:[-*+•]|\d{1,4}[.)])\s+)?\**\[\s*(\d{1,9})\s*\]\**[ \t:.–—-]*(\S.*?)\s*$"
-)
+_OWN_LINE = re.compile(r"(?:(?:[-*+•]|\d{1,4}[.)])\s+)?\**\[\s*(\d{1,9})\s*\]\**[ \t:.–—-]*(\S.*)")
 SENTENCES_MAX = 3
-"""Of an image without a line of its own: the first sentences that cite it say enough."""
+"""For an image without a line of its own: this many sentences that cite it."""
 CITED_TOGETHER_MAX = 12
 """A sentence about more images than this says little about each."""
 
 
 def notes_of(text: str, positions: Collection[int]) -> dict[int, str]:
-    """A note for each of ``positions`` that ``text`` says something of.
+    """The note on each of ``positions`` that ``text`` mentions.
 
-    A line that begins with one image's number is its note. Where an image has none, sentences that
-    cite it stand in, those about few images first.
+    A line that begins with an image's number is its note. An image without such a line gets the
+    sentences that cite it; sentences that cite few images come first.
     """
     wanted = frozenset(positions)
     own: dict[int, list[str]] = {}
-    others: dict[int, list[tuple[int, str]]] = {}
+    citing: dict[int, list[tuple[int, str]]] = {}
     for line in text.splitlines():
-        number, words = _headed(line)
-        if number in wanted and words:
-            own.setdefault(number, []).append(words)
+        number, note = _own_note(line)
+        if number in wanted and note:
+            own.setdefault(number, []).append(note)
             continue
         for sentence in _SENTENCE.split(line):
             cited = cited_numbers(sentence)
             if len(cited) <= CITED_TOGETHER_MAX:
-                for each in wanted.intersection(cited):
-                    others.setdefault(each, []).append((len(cited), sentence.strip()))
-    sentences = {n: _first(found) for n, found in others.items()}
+                for number in wanted.intersection(cited):
+                    citing.setdefault(number, []).append((len(cited), sentence.strip()))
+    sentences = {number: _first(counted) for number, counted in citing.items()}
     return sentences | {number: "\n".join(lines) for number, lines in own.items()}
 
 
 def rest_of(text: str) -> str:
-    """``text`` without the lines that are one image's own note."""
-    return "\n".join(line for line in text.splitlines() if not _headed(line)[1]).strip()
+    """``text`` without the lines that are the note on one image."""
+    return "\n".join(line for line in text.splitlines() if not _own_note(line)[1]).strip()
 
 
-def _first(found: list[tuple[int, str]]) -> str:
-    return " ".join(words for _, words in sorted(found, key=lambda one: one[0])[:SENTENCES_MAX])
+def _first(counted: list[tuple[int, str]]) -> str:
+    ranked = sorted(counted, key=lambda pair: pair[0])
+    return " ".join(sentence for _, sentence in ranked[:SENTENCES_MAX])
 
 
-def _headed(line: str) -> tuple[int, str]:
-    """(number, words) of a line like ``- [17] A red barn``; (0, "") of any other."""
-    match = _OWN_LINE.match(line)
+def _own_note(line: str) -> tuple[int, str]:
+    """(number, note) of a line like ``- [17] A red barn``; (0, "") of any other line."""
+    match = _OWN_LINE.match(line.strip())
     return (int(match[1]), match[2]) if match else (0, "")

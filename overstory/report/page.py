@@ -1,8 +1,8 @@
-"""The page: one static template, one style, one script, one island of JSON.
+"""The page: one static template, one style, one script and one block of JSON.
 
-Words of models and names of files are in the island alone, where no character of them can end it;
-the script puts them on the page as text. The policy in the page lets nothing else run and nothing
-be fetched, by the hashes of our own style and script.
+Model output and file names are only in the JSON, escaped so that they cannot end its element; the
+script puts them on the page as text. The page's Content-Security-Policy names our style and script
+by hash: nothing else runs, and nothing is loaded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PLACE = re.compile(r"@@(\w+)@@")
 
 
 def page(data: dict[str, Any]) -> str:
-    """The whole file."""
+    """The HTML file for ``data`` (see report_data)."""
     style, script = _text("report.css"), _text("report.js")
     parts = {
         "POLICY": _policy(style, script),
@@ -31,7 +31,7 @@ def page(data: dict[str, Any]) -> str:
 
 
 def island(data: dict[str, Any]) -> str:
-    """JSON in ASCII without the characters that mean something to an HTML parser."""
+    """``data`` as ASCII JSON, without the characters that an HTML parser acts on."""
     text = json.dumps(data, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 

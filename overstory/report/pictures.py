@@ -1,4 +1,4 @@
-"""Pictures for a report: one small JPEG a content, sized so that the file stays reasonable."""
+"""Pictures for a report: one small JPEG for each distinct image, sized by how many there are."""
 
 from __future__ import annotations
 
@@ -17,50 +17,56 @@ from core.images.sizing import ImageLimits
 from models.reads.inspect import ImageLine
 
 THREADS = 4
-"""Decoders let other threads run; more than this many wait for the disk."""
+"""Decoders release the GIL; more threads than this only wait for the disk."""
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class PictureSize:
     """Longest side in pixels, and JPEG quality."""
 
     side: int
     quality: int
 
 
-STEPS = ((100, Look(520, 64)), (300, Look(400, 60)), (800, Look(240, 56)), (2_000, Look(144, 52)))
-SMALLEST = Look(96, 50)
+STEPS = (
+    (100, PictureSize(520, 64)),
+    (300, PictureSize(400, 60)),
+    (800, PictureSize(240, 56)),
+    (2_000, PictureSize(144, 52)),
+)
+"""(largest number of pictures, their size)."""
+SMALLEST = PictureSize(96, 50)
 """About 2 KB a picture: 12 MB of report for 5,000."""
 PICTURES_MAX = 12_000
-"""A browser takes a file of 40 MB well; images above are shown by name and note."""
+"""A browser handles a file of 40 MB well; further images are shown by name and note only."""
 
 
-def look_of(count: int) -> Look:
-    """How large pictures are in a report with ``count`` of them."""
-    return next((look for most, look in STEPS if count <= most), SMALLEST)
+def size_for(count: int) -> PictureSize:
+    """The size of pictures in a report with ``count`` of them."""
+    return next((size for most, size in STEPS if count <= most), SMALLEST)
 
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """Base64 JPEGs, and which image (by position) shows which."""
+    """Base64 JPEGs, and the index of each image's picture by the image's position."""
 
     encoded: list[str]
     index_of: dict[int, int]
 
 
 def pictures(images: Sequence[ImageLine], blobs: Blobs, limits: ImageLimits) -> Pictures:
-    """A picture for each image that has one; images of the same content share it."""
+    """A picture of each image whose content is available; duplicates share one."""
     first_of: dict[str, ImageLine] = {}
     for image in images:
         if image.sha256 and image.prepared_bytes:
             first_of.setdefault(image.sha256, image)
     chosen = list(first_of.values())[:PICTURES_MAX]
-    look = look_of(len(chosen))
+    size = size_for(len(chosen))
     with ThreadPoolExecutor(THREADS) as pool:
-        made = list(pool.map(lambda image: _picture(image, blobs, limits, look), chosen))
+        jpegs = list(pool.map(lambda image: _picture(image, blobs, limits, size), chosen))
     encoded: list[str] = []
     index_of_sha: dict[str, int] = {}
-    for image, jpeg in zip(chosen, made, strict=True):
+    for image, jpeg in zip(chosen, jpegs, strict=True):
         if jpeg is not None:
             index_of_sha[image.sha256 or ""] = len(encoded)
             encoded.append(base64.b64encode(jpeg).decode())
@@ -68,23 +74,25 @@ def pictures(images: Sequence[ImageLine], blobs: Blobs, limits: ImageLimits) -> 
 
 
 def _by_position(images: Sequence[ImageLine], index_of_sha: dict[str, int]) -> dict[int, int]:
-    """A duplicate shows what its first shows."""
+    """A duplicate shows the picture of its original."""
     sha_of = {image.position: image.sha256 for image in images}
-    found: dict[int, int] = {}
+    index_of: dict[int, int] = {}
     for image in images:
         sha = image.sha256 or sha_of.get(image.duplicate_of or 0)
         if sha in index_of_sha:
-            found[image.position] = index_of_sha[sha]
-    return found
+            index_of[image.position] = index_of_sha[sha]
+    return index_of
 
 
-def _picture(image: ImageLine, blobs: Blobs, limits: ImageLimits, look: Look) -> bytes | None:
+def _picture(
+    image: ImageLine, blobs: Blobs, limits: ImageLimits, size: PictureSize
+) -> bytes | None:
     data = _prepared(image, blobs, limits)
-    return None if data is None else thumbnail(data, look.side, look.quality)
+    return None if data is None else thumbnail(data, size.side, size.quality)
 
 
 def _prepared(image: ImageLine, blobs: Blobs, limits: ImageLimits) -> bytes | None:
-    """The bytes that were sent; from the source again where they are gone and it is unchanged."""
+    """The bytes that were sent. If they are pruned: prepared again, if the source is unchanged."""
     try:
         data = blobs.get(image.sha256 or "")
     except ServiceAway:
@@ -94,7 +102,7 @@ def _prepared(image: ImageLine, blobs: Blobs, limits: ImageLimits) -> bytes | No
     source = location.Source(image.name, image.location, image.page, None, image.root)
     try:
         path: Path = location.check_local(source)
-        made = prepare(path, detail="low", limits=limits, page=image.page)
+        prepared = prepare(path, detail="low", limits=limits, page=image.page)
     except ImageRefused:
         return None
-    return made.data if made.source_sha256 == image.source_sha256 else None
+    return prepared.data if prepared.source_sha256 == image.source_sha256 else None

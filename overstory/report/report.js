@@ -7,7 +7,7 @@
   const nodes = new Map(data.nodes.map((node) => [node.id, node]));
   const count = (number, one, many = one + "s") => `${number.toLocaleString("en")} ${number === 1 ? one : many}`;
 
-  // ---- elements: everything that is data goes through text nodes and properties
+  // ---- elements: data is set only as text nodes and attributes, never parsed as HTML
 
   const h = (tag, properties = {}, ...children) => {
     const element = document.createElement(tag);
@@ -27,7 +27,7 @@
     return element;
   };
   const icon = (path) => svg("svg", { viewBox: "0 0 24 24", width: 20, height: 20, "aria-hidden": "true" }, svg("path", { d: path }));
-  const chevron = () => { const made = icon("M9 5l7 7-7 7"); made.setAttribute("class", "chev"); return made; };
+  const chevron = () => { const mark = icon("M9 5l7 7-7 7"); mark.setAttribute("class", "chev"); return mark; };
   const picture = (image, alt = "") => {
     const encoded = image.picture === undefined ? undefined : data.pictures[image.picture];
     if (encoded === undefined) return null;
@@ -35,7 +35,7 @@
   };
   const thumb = (image) => h("span", { class: "thumb", "aria-hidden": "true" }, picture(image) ?? "–");
 
-  // ---- numbers as people read them
+  // ---- numbers with units
 
   const seconds = (value) => {
     if (value < 0.95) return `${(value * 1000).toFixed(0)} ms`;
@@ -57,7 +57,7 @@
   const OPEN = ["pending", "prepared", "uploaded"];
   const group = (image) => (OPEN.includes(image.status) ? "waiting" : image.status);
 
-  // ---- words of models
+  // ---- model output
 
   const inline = (parts) => parts.map((part) => {
     if (typeof part === "string") return part;
@@ -67,7 +67,10 @@
     return h(kind === "b" ? "strong" : "em", {}, inline(value));
   });
   const block = ([kind, ...rest]) => {
-    if (kind === "h") return h("h3", {}, inline(rest[1]));
+    if (kind === "t") return inline(rest[0]);
+    if (kind === "h") return h("h3", {}, inline(rest[0]));
+    if (kind === "hr") return h("hr");
+    if (kind === "quote") return h("blockquote", {}, rest[0].map(block));
     if (kind === "pre") return h("pre", {}, rest[0]);
     if (kind === "p") return h("p", {}, inline(rest[0]));
     if (kind === "table") {
@@ -76,17 +79,18 @@
         h("thead", {}, h("tr", {}, head.map((cell) => h("th", { scope: "col" }, inline(cell))))),
         h("tbody", {}, rows.map((row) => h("tr", {}, row.map((cell) => h("td", {}, inline(cell))))))));
     }
-    return h(kind, {}, rest[0].map((item) => h("li", {}, inline(item))));
+    const [items, first] = rest; // a list
+    return h(kind, { start: first > 1 ? first : null }, items.map((item) => h("li", {}, item.map(block))));
   };
 
-  // ---- citations: hover or focus shows, a click opens
+  // ---- citations: hover or focus shows the image, a click opens the viewer
 
-  const ALONE = 3;
-  const STRIP = 10;
+  const SINGLE_MAX = 3; // citations of more images become a strip of small pictures
+  const STRIP_MAX = 10;
   const expand = (runs) => runs.flatMap(([first, last]) => {
-    const found = [];
-    for (let n = first; n <= last; n += 1) if (images.has(n)) found.push(n);
-    return found;
+    const numbers = [];
+    for (let n = first; n <= last; n += 1) if (images.has(n)) numbers.push(n);
+    return numbers;
   });
   const written = (runs) => `[${runs.map(([a, b]) => (a === b ? a : `${a}-${b}`)).join(", ")}]`;
   const cited = new Set(expand(data.cited));
@@ -94,24 +98,24 @@
   const citation = (runs) => {
     const numbers = expand(runs);
     if (numbers.length === 0) return written(runs);
-    if (numbers.length <= ALONE) return numbers.map((n, index) => pointer(numbers, index, "cite", String(n)));
-    const left = numbers.length - STRIP;
-    const strip = numbers.slice(0, left > 1 ? STRIP : numbers.length).map((n, index) => pointer(numbers, index, "", null));
-    const rest = left > 1 ? opens(h("button", { type: "button", class: "rest", "aria-label": `All ${numbers.length} images cited here` }, `+${left.toLocaleString("en")}`), numbers, STRIP, numbers) : null;
+    if (numbers.length <= SINGLE_MAX) return numbers.map((n, index) => pointer(numbers, index, "cite", String(n)));
+    const left = numbers.length - STRIP_MAX;
+    const strip = numbers.slice(0, left > 1 ? STRIP_MAX : numbers.length).map((n, index) => pointer(numbers, index, "", null));
+    const rest = left > 1 ? opens(h("button", { type: "button", class: "rest", "aria-label": `All ${numbers.length} images cited here` }, `+${left.toLocaleString("en")}`), numbers, STRIP_MAX, numbers) : null;
     return h("span", { class: "strip", role: "group", "aria-label": `${numbers.length} images` }, strip, rest);
   };
-  const pointer = (numbers, index, look, words) => {
+  const pointer = (numbers, index, className, label) => {
     const image = images.get(numbers[index]);
     const shown = picture(image);
-    const name = look && !shown ? `${look} bare` : look;
-    return opens(h("button", { type: "button", class: name, "data-n": image.n, "aria-label": `Image ${image.n}: ${image.name}` }, shown, shown && !words ? null : h("span", {}, words ?? String(image.n))), numbers, index, [image.n]);
+    const name = className && !shown ? `${className} bare` : className;
+    return opens(h("button", { type: "button", class: name, "data-n": image.n, "aria-label": `Image ${image.n}: ${image.name}` }, shown, shown && !label ? null : h("span", {}, label ?? String(image.n))), numbers, index, [image.n]);
   };
-  const opens = (button, numbers, index, hinted) => {
+  const opens = (button, numbers, index, peeked) => {
     button.setAttribute("aria-haspopup", "dialog");
     button.addEventListener("click", () => { hidePeek(); view(numbers, index, button); });
-    button.addEventListener("mouseenter", () => showPeek(button, hinted));
+    button.addEventListener("mouseenter", () => showPeek(button, peeked));
     button.addEventListener("mouseleave", hidePeek);
-    button.addEventListener("focus", () => { if (button.matches(":focus-visible")) showPeek(button, hinted); });
+    button.addEventListener("focus", () => { if (button.matches(":focus-visible")) showPeek(button, peeked); });
     button.addEventListener("blur", hidePeek);
     return button;
   };
@@ -124,8 +128,8 @@
     peeking = anchor;
     const panel = anchor.closest("#answer") && evidence.offsetParent !== null;
     anchor.setAttribute("aria-describedby", panel ? "evidence" : "peek");
-    if (panel) { evidence.replaceChildren(...glimpse(numbers)); return; }
-    peek.replaceChildren(...glimpse(numbers));
+    if (panel) { evidence.replaceChildren(...preview(numbers)); return; }
+    peek.replaceChildren(...preview(numbers));
     peek.hidden = false;
     const box = anchor.getBoundingClientRect();
     const left = Math.min(Math.max(8, box.left + box.width / 2 - peek.offsetWidth / 2), innerWidth - peek.offsetWidth - 8);
@@ -133,28 +137,28 @@
     peek.style.left = `${left}px`;
     peek.style.top = `${above > 60 ? above : box.bottom + 8}px`;
   };
-  const glimpse = (numbers, words) => {
+  const preview = (numbers, hint) => {
     const shown = numbers.map((n) => images.get(n));
     const [first] = shown;
     if (shown.length === 1) {
-      const says = first.note ? plain(first.note) : first.error ?? "";
-      return [thumb(first), h("div", { class: "text" }, h("div", {}, h("b", {}, String(first.n)), first.name), h("div", { class: "note" }, says))];
+      const note = first.note ? plainText(first.note) : first.error ?? "";
+      return [thumb(first), h("div", { class: "text" }, h("div", {}, h("b", {}, String(first.n)), first.name), h("div", { class: "note" }, note))];
     }
-    const some = shown.filter((image) => image.picture !== undefined);
-    const every = Math.max(1, some.length / 16);
-    const spread = Array.from({ length: Math.min(16, some.length) }, (_, i) => some[Math.floor(i * every)]);
-    return [h("div", { class: "mosaic" }, spread.map(thumb)), h("div", { class: "text" }, h("b", {}, count(shown.length, "image")), words ?? "Press to go through them")];
+    const pictured = shown.filter((image) => image.picture !== undefined);
+    const stride = Math.max(1, pictured.length / 16);
+    const spread = Array.from({ length: Math.min(16, pictured.length) }, (_, i) => pictured[Math.floor(i * stride)]);
+    return [h("div", { class: "mosaic" }, spread.map(thumb)), h("div", { class: "text" }, h("b", {}, count(shown.length, "image")), hint ?? "Click to see each of them")];
   };
   const hidePeek = () => {
     peek.hidden = true;
     peeking?.removeAttribute("aria-describedby");
     peeking = null;
   };
-  const plain = (parts) => parts.map((part) => (typeof part === "string" ? part : part[0] === "c" ? written(part[1]) : Array.isArray(part[1]) ? plain(part[1]) : part[1])).join("");
+  const plainText = (parts) => parts.map((part) => (typeof part === "string" ? part : part[0] === "c" ? written(part[1]) : Array.isArray(part[1]) ? plainText(part[1]) : part[1])).join("");
   addEventListener("scroll", hidePeek, { passive: true });
   addEventListener("keydown", (event) => { if (event.key === "Escape") hidePeek(); });
 
-  // ---- the viewer: one image at a time, out of a set
+  // ---- the viewer: one image of a set at a time
 
   const viewer = byId("viewer");
   const FILM = 24;
@@ -172,10 +176,10 @@
     at = index;
     const image = images.get(set[at]);
     const holding = viewer.open && document.activeElement?.dataset?.ctl;
-    const alt = image.note ? plain(image.note) : image.name;
+    const alt = image.note ? plainText(image.note) : image.name;
     viewer.replaceChildren(h("div", { class: "sheet" },
       h("div", { class: "stage" },
-        h("div", { class: "big" }, picture(image, alt) ?? h("p", { class: "found" }, "No picture of it is kept")),
+        h("div", { class: "big" }, picture(image, alt) ?? h("p", { class: "found" }, "No picture of this image is stored")),
         set.length > 1 ? film() : null),
       h("div", { class: "side" },
         h("div", { class: "ctl" },
@@ -186,7 +190,7 @@
         h("h2", { id: "viewer-title" }, `Image ${image.n}`, h("small", {}, image.name)),
         image.error ? h("p", { class: "why" }, image.error) : null,
         image.note ? h("p", { class: "note" }, inline(image.note)) : null,
-        !image.note && image.status === "included" ? h("p", { class: "lead" }, "The notes say nothing about this image alone.") : null,
+        !image.note && image.status === "included" ? h("p", { class: "lead" }, "There is no note on this image alone.") : null,
         facts(image))));
     if (holding) viewer.querySelector(`[data-ctl="${holding}"]`)?.focus();
     viewer.querySelector('[aria-current="true"]')?.scrollIntoView({ inline: "center", block: "nearest" });
@@ -204,10 +208,10 @@
     if (image.same) rows.push(["Same as", go(`image ${image.same}`, () => view([image.same], 0))]);
     if (image.size) rows.push(["Sent as", `${image.size[0]} × ${image.size[1]} px, ${count(image.tokens ?? 0, "token")}`]);
     if (image.remarks) rows.push(["Remarks", image.remarks]);
-    if (node) rows.push(["Looked at with", go(span(node.first, node.last), () => { viewer.close(); reveal(node.id); })]);
+    if (node) rows.push(["In one request with", go(span(node.first, node.last), () => { viewer.close(); reveal(node.id); })]);
     return h("dl", {}, rows.flatMap(([term, value]) => [h("dt", {}, term), h("dd", {}, value)]));
   };
-  const go = (words, act) => h("button", { type: "button", class: "link", onclick: act }, words);
+  const go = (label, act) => h("button", { type: "button", class: "link", onclick: act }, label);
   viewer.addEventListener("keydown", (event) => {
     if (set.length > 1 && event.key === "ArrowRight") step(1);
     else if (set.length > 1 && event.key === "ArrowLeft") step(-1);
@@ -227,9 +231,9 @@
       h("span", {}, began), h("span", {}, `job ${job.id}`), job.label ? h("span", {}, job.label) : "");
     byId("ask").textContent = job.ask;
     byId("ask").classList.toggle("long", job.ask.length > 160);
-    if (job.each) byId("ask").after(h("p", { class: "lead" }, `Each image was asked: ${job.each}`));
+    if (job.each) byId("ask").after(h("p", { class: "lead" }, `Question about each image: ${job.each}`));
     const { included, submitted } = coverage;
-    const shape = data.tree.nodes === 1 ? "asked at once" : `${count(data.tree.leaves, "leaf", "leaves")}, ${count(data.tree.depth, "level")}`;
+    const shape = data.tree.nodes === 1 ? "one request" : `${count(data.tree.leaves, "leaf", "leaves")}, ${count(data.tree.depth, "level")}`;
     const cells = [
       ["Images", submitted.toLocaleString("en"), included === submitted ? "all in the answer" : `${included.toLocaleString("en")} in the answer`],
       ["Requests", usage.requests.toLocaleString("en"), shape],
@@ -238,16 +242,16 @@
       ["Cost", money(usage.cost), job.sandbox ? "not charged: sandbox" : job.model],
     ];
     byId("facts").append(...cells.map(([term, value, small]) => h("div", {}, h("dt", {}, term), h("dd", {}, value, h("small", {}, small)))));
-    if (job.sandbox) byId("facts").after(h("p", { class: "banner" }, "No vision model was asked. A local stand-in, the sandbox, answered from sizes, colours and brightness."));
-    const made = new Date(data.made * 1000).toLocaleString("en-GB", { dateStyle: "long", timeStyle: "short" });
-    byId("foot").textContent = `${job.model} at ${job.endpoint}, ${job.detail} detail. Report of ${made}. This file is complete in itself: it loads nothing and sends nothing.`;
+    if (job.sandbox) byId("facts").after(h("p", { class: "banner" }, "No vision model was used. The local sandbox answered from sizes, colours and brightness."));
+    const writtenAt = new Date(data.written_at * 1000).toLocaleString("en-GB", { dateStyle: "long", timeStyle: "short" });
+    byId("foot").textContent = `${job.model} at ${job.endpoint}, ${job.detail} detail. Report written ${writtenAt}. This file is self-contained: it loads nothing and sends nothing.`;
   };
   const rate = (value) => (value >= 10 ? value.toFixed(0) : value >= 0.1 ? value.toFixed(1) : value.toFixed(3));
 
   const answer = () => {
-    const none = job.ended ? `There is no answer. ${job.reason ?? ""}` : `The job is ${job.status}; there is no answer yet. ${job.reason ?? ""}`;
+    const none = job.ended ? `No answer. ${job.reason ?? ""}` : `The job is ${job.status}: no answer yet. ${job.reason ?? ""}`;
     byId("answer-text").append(...(data.answer ? data.answer.map(block) : [h("p", { class: "none" }, none)]));
-    if (cited.size) evidence.append(...glimpse([...cited], "back this answer. Point at one to see it."));
+    if (cited.size) evidence.append(...preview([...cited], "are cited in this answer. Point at one to see it."));
     byId("answer").classList.toggle("alone", cited.size === 0);
     evidence.hidden = cited.size === 0;
   };
@@ -256,7 +260,7 @@
     byId("turns").hidden = data.turns.length === 0;
     byId("turns-list").append(...data.turns.map((turn) => h("li", {},
       h("h3", {}, turn.ask),
-      h("div", { class: "prose" }, turn.answer ? turn.answer.map(block) : h("p", { class: "none" }, `The question is ${turn.status}; there is no answer yet.`)),
+      h("div", { class: "prose" }, turn.answer ? turn.answer.map(block) : h("p", { class: "none" }, `This question is ${turn.status}: no answer yet.`)),
       h("p", { class: "aside" }, `${count(turn.requests, "request")} · ${money(turn.cost)} · job ${turn.id}`))));
   };
 
@@ -267,12 +271,12 @@
     return [...totals].filter(([, number]) => number > 0);
   };
 
-  const LONG = { included: "in the answer", duplicate: "duplicates of another", waiting: "not settled yet", skipped: "skipped", failed: "failed" };
+  const LONG = { included: "in the answer", duplicate: "duplicates of another", waiting: "not finished yet", skipped: "skipped", failed: "failed" };
   const covered = () => {
     const parts = totals();
-    const words = parts.map(([name, number]) => `${number.toLocaleString("en")} ${LONG[name]}`).join(", ");
-    byId("coverage-words").textContent = `${count(coverage.submitted, "image was", "images were")} submitted, and each is accounted for.`;
-    byId("coverage-bar").setAttribute("aria-label", `Coverage: ${words}`);
+    const summary = parts.map(([name, number]) => `${number.toLocaleString("en")} ${LONG[name]}`).join(", ");
+    byId("coverage-words").textContent = `${count(coverage.submitted, "image was", "images were")} submitted. Each has a status.`;
+    byId("coverage-bar").setAttribute("aria-label", `Coverage: ${summary}`);
     byId("coverage-bar").append(...parts.map(([name, number]) => { const part = h("i", { class: `s-${name}` }); part.style.flex = `${number} 0 0`; return part; }));
     byId("coverage-legend").append(...parts.map(([name, number]) => h("li", {}, h("button", { type: "button", onclick: () => { choose(name); byId("images").scrollIntoView(); } },
       h("span", { class: `dot s-${name}` }), h("b", {}, number.toLocaleString("en")), h("span", {}, LONG[name])))));
@@ -283,7 +287,7 @@
     if (failed.length === 0) return;
     const numbers = failed.map((image) => image.n);
     const row = (image, index) => h("li", {}, h("button", { type: "button", "aria-haspopup": "dialog", onclick: (event) => view(numbers, index, event.currentTarget) },
-      thumb(image), h("span", { class: "name" }, `${image.n}  ${image.name}`), h("span", { class: "why" }, image.error ?? image.code ?? "no reason was recorded")));
+      thumb(image), h("span", { class: "name" }, `${image.n}  ${image.name}`), h("span", { class: "why" }, image.error ?? image.code ?? "no reason recorded")));
     const list = h("ul", {}, failed.slice(0, SHOWN).map(row));
     const left = failed.length - SHOWN;
     const more = h("button", { type: "button", class: "more", hidden: left < 1, onclick: () => { list.append(...failed.slice(SHOWN).map((image, i) => row(image, i + SHOWN))); more.remove(); } }, `Show ${left} more`);
@@ -310,7 +314,7 @@
     const below = (leafImages.get(node.id) ?? []).length;
     const meta = [span(node.first, node.last)];
     if (node.status !== "done") meta.push(node.status);
-    const right = [node.seconds !== null && node.requests ? seconds(node.seconds) : "", node.requests ? money(node.cost) : "", node.refused ? `${count(node.refused, "false citation")} taken out` : ""];
+    const right = [node.seconds !== null && node.requests ? seconds(node.seconds) : "", node.requests ? money(node.cost) : "", node.refused ? `${count(node.refused, "false citation")} removed` : ""];
     const button = h("button", { type: "button", class: "node", "aria-expanded": "false", "aria-controls": inside.id, onclick: () => unfold(button.getAttribute("aria-expanded") === "false") },
       chevron(), h("span", { class: `dot s-${node.status}` }), h("span", { class: "title" }, title(node)), h("span", { class: "meta" }, meta.join(" · ")), h("span", { class: "meta right" }, right.filter(Boolean).join(" · ")));
     const unfold = (open) => {
@@ -330,33 +334,33 @@
     const numbers = shown.map((image) => image.n);
     if (shown.length) inside.append(h("ul", { class: "leafs" }, shown.map((image, index) => h("li", {}, h("button", { type: "button", class: "row", "aria-haspopup": "dialog", onclick: (event) => view(numbers, index, event.currentTarget) },
       thumb(image), h("span", {}, h("span", { class: "name" }, h("b", {}, String(image.n)), image.name),
-        h("span", { class: image.error ? "says bad" : "says" }, image.error ?? (image.note ? plain(image.note) : WORDS[image.status] ?? image.status))))))));
+        h("span", { class: image.error ? "says bad" : "says" }, image.error ?? (image.note ? plainText(image.note) : WORDS[image.status] ?? image.status))))))));
   };
   const reveal = (id) => {
     const path = [];
     for (let node = nodes.get(id); node; node = nodes.get(node.parent)) path.unshift(node.id);
-    path.forEach((each) => folds.get(each)?.unfold(true));
+    path.forEach((nodeId) => folds.get(nodeId)?.unfold(true));
     const { button } = folds.get(id);
     button.scrollIntoView({ block: "center" });
     button.focus({ preventScroll: true });
   };
-  const ROWS = 600;
-  const unfoldAll = (most) => {
+  const ROWS_MAX = 600; // more rows of images make the page slow
+  const unfoldAll = () => {
     let rows = 0;
     for (const node of data.nodes.slice().sort((a, b) => b.level - a.level || a.first - b.first)) {
       const fold = folds.get(node.id);
       rows += fold?.below ?? 0;
-      if (fold && (fold.below === 0 || rows <= most)) fold.unfold(true);
+      if (fold && (fold.below === 0 || rows <= ROWS_MAX)) fold.unfold(true);
     }
   };
   const tree = () => {
     const roots = children.get(null) ?? [];
     byId("tree-words").textContent = data.tree.nodes === 1
-      ? "The set fits one request, so it was asked at once."
-      : `${count(data.tree.leaves, "leaf looks", "leaves look")} at images, ${count(data.tree.nodes - data.tree.leaves, "branch reads", "branches read")} what is below, and the top one answers. Unfold it down to a single image.`;
+      ? "All images fit into one request."
+      : `${count(data.tree.leaves, "leaf describes", "leaves describe")} the images, ${count(data.tree.nodes - data.tree.leaves, "branch summarises", "branches summarise")} the notes below, and the top one answers. Unfold the tree down to single images.`;
     byId("tree-root").append(...roots.map(branch));
     roots.forEach((root) => { if (data.tree.nodes > 1) folds.get(root.id).unfold(true); });
-    byId("unfold").addEventListener("click", () => unfoldAll(ROWS));
+    byId("unfold").addEventListener("click", unfoldAll);
     byId("fold").addEventListener("click", () => folds.forEach((fold) => fold.unfold(false)));
   };
 
@@ -384,13 +388,13 @@
     byId("bill").append(h("table", { class: "bill" }, h("tbody", {}, rows.map(([term, value]) => h("tr", {}, h("th", { scope: "row" }, term), h("td", { class: "num" }, value))))));
   };
 
-  // ---- all images: chunks that are filled when they come near, and emptied when they are far
+  // ---- all images: chunks are filled when they come near the window, and emptied when they leave it
 
   const CHUNK = 60;
-  const lower = new Map();
-  const words = (image) => {
-    if (!lower.has(image.n)) lower.set(image.n, `${image.n} ${image.name} ${image.note ? plain(image.note) : ""} ${image.error ?? ""}`.toLowerCase());
-    return lower.get(image.n);
+  const searchTexts = new Map();
+  const searchText = (image) => {
+    if (!searchTexts.has(image.n)) searchTexts.set(image.n, `${image.n} ${image.name} ${image.note ? plainText(image.note) : ""} ${image.error ?? ""}`.toLowerCase());
+    return searchTexts.get(image.n);
   };
   let chosen = "all";
   let numbers = [];
@@ -417,7 +421,7 @@
   const near = new IntersectionObserver((entries) => entries.forEach(({ isIntersecting, target }) => (isIntersecting ? fillChunk : emptyChunk)(target)), { rootMargin: "900px" });
   const show = () => {
     const wanted = byId("search").value.trim().toLowerCase().split(/\s+/).filter(Boolean);
-    numbers = data.images.filter((image) => (chosen === "all" || (chosen === "cited" ? cited.has(image.n) : group(image) === chosen)) && wanted.every((word) => words(image).includes(word))).map((image) => image.n);
+    numbers = data.images.filter((image) => (chosen === "all" || (chosen === "cited" ? cited.has(image.n) : group(image) === chosen)) && wanted.every((word) => searchText(image).includes(word))).map((image) => image.n);
     near.disconnect();
     const columns = Math.max(1, Math.floor((grid.clientWidth + 12) / 144));
     const chunks = [];
@@ -440,11 +444,11 @@
     show();
   };
 
-  // ---- light and dark, and paper
+  // ---- light, dark and print
 
   const THEMES = ["system", "light", "dark"];
   const theme = byId("theme");
-  const remembered = () => { try { return localStorage.getItem("overstory-theme"); } catch { return null; } };
+  const storedTheme = () => { try { return localStorage.getItem("overstory-theme"); } catch { return null; } };
   const paint = (name) => {
     if (name === "system") delete document.documentElement.dataset.theme;
     else document.documentElement.dataset.theme = name;
@@ -458,11 +462,11 @@
     const order = dark ? ["system", "light", "dark"] : ["system", "dark", "light"];
     const next = order[(order.indexOf(theme.dataset.name) + 1) % 3];
     paint(next);
-    try { localStorage.setItem("overstory-theme", next); } catch { /* a file may have no storage */ }
+    try { localStorage.setItem("overstory-theme", next); } catch { /* a local file may have no storage */ }
   });
-  addEventListener("beforeprint", () => { unfoldAll(ROWS); [...grid.children].slice(0, 10).forEach((chunk) => { if (chunk.dataset.first) fillChunk(chunk); }); });
+  addEventListener("beforeprint", () => { unfoldAll(); [...grid.children].slice(0, 10).forEach((chunk) => { if (chunk.dataset.first) fillChunk(chunk); }); });
 
-  paint(THEMES.includes(remembered()) ? remembered() : "system");
+  paint(THEMES.includes(storedTheme()) ? storedTheme() : "system");
   head();
   answer();
   turns();

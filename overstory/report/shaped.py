@@ -1,4 +1,4 @@
-"""A shaped job's answers as blocks of a page: the object, a row an image, totals."""
+"""The answers of a job with a schema as blocks: the object, one row for each image, totals."""
 
 from __future__ import annotations
 
@@ -18,45 +18,47 @@ ROWS_SHOWN = 200
 
 
 def data_blocks(data: Any, error: str | None) -> list[Block]:
-    """The one object: a row a property, what is nested as JSON below."""
+    """The job's object: one table row for each property; nested values follow as JSON."""
     rows: list[object] = [[_plain("Property"), _plain("Value")]]
     nested: list[Block] = []
     for name, value in data.items():
         if isinstance(value, dict | list) and value:
-            count = f"{len(value)} entries, below"
-            rows.append([_plain(name), _plain(count)])
-            shown = json.dumps(value, ensure_ascii=False, indent=2)
-            nested += [["h", 3, _plain(name)], ["pre", shown]]
+            rows.append([_plain(name), _plain(f"{len(value)} entries, see below")])
+            nested += [["h", _plain(name)], ["pre", _indented(value)]]
         else:
-            rows.append([_plain(name), _told(value)])
-    wrong: list[Block] = []
+            rows.append([_plain(name), _cell(value)])
+    mismatch: list[Block] = []
     if error:
-        wrong = [["p", _plain(f"The object does not fit its schema: {error}")]]
-    return [["table", rows], *wrong, *nested]
+        mismatch = [["p", _plain(f"The object does not match its schema: {error}")]]
+    return [["table", rows], *mismatch, *nested]
 
 
 def each_blocks(shape: Shape, images: Sequence[Value], totals: Value | None) -> list[Block]:
-    """What was answered of the first images, and totals where the answers have numbers."""
+    """The answers about the first ROWS_SHOWN images, and the totals if there are any."""
     names = [".".join(path) or "Answer" for path in shape.columns]
     rows: list[object] = [[_plain("Image"), *map(_plain, names)]]
-    said = [i for i in images if i["status"] == ImageStatus.INCLUDED and i["answer"] is not None]
-    for image in said[:ROWS_SHOWN]:
-        cells = [_told(value_at(image["answer"], path)) for path in shape.columns]
+    answered = [
+        image
+        for image in images
+        if image["status"] == ImageStatus.INCLUDED and image["answer"] is not None
+    ]
+    for image in answered[:ROWS_SHOWN]:
+        cells = [_cell(value_at(image["answer"], path)) for path in shape.columns]
         rows.append([markdown.spans(f"[{image['position']}]"), *cells])
-    made: list[Block] = [["table", rows]]
-    if len(said) > ROWS_SHOWN:
-        rest = f"The answers of {len(said) - ROWS_SHOWN:,} more stand with the images below."
-        made.append(["p", _plain(rest)])
-    return [*made, *_totals(totals or {})]
+    blocks: list[Block] = [["table", rows]]
+    if len(answered) > ROWS_SHOWN:
+        rest = f"{len(answered) - ROWS_SHOWN:,} more answers are shown with the images below."
+        blocks.append(["p", _plain(rest)])
+    return [*blocks, *_totals(totals or {})]
 
 
 def json_blocks(text: str) -> list[Block]:
     """JSON text, indented."""
-    return [["pre", json.dumps(json.loads(text), ensure_ascii=False, indent=2)]]
+    return [["pre", _indented(json.loads(text))]]
 
 
 def note(shape: Shape | None, answer: Any) -> str | None:
-    """An image's answer as its note; None where it was not asked."""
+    """An image's answer as its note; None if no question was asked about each image."""
     return None if shape is None or answer is None else line_of(answer)
 
 
@@ -64,18 +66,20 @@ def _totals(totals: Value) -> list[Block]:
     if not totals:
         return []
     rows: list[object] = [[_plain("Property"), _plain("All images together")]]
-    rows += [[_plain(name), _plain(line_of(each))] for name, each in totals.items()]
-    return [["h", 3, _plain("Totals")], ["table", rows]]
+    rows += [[_plain(name), _plain(line_of(total))] for name, total in totals.items()]
+    return [["h", _plain("Totals")], ["table", rows]]
 
 
-def _told(value: Any) -> list[Span]:
-    return markdown.spans(value) if isinstance(value, str) else _plain(_shown(value))
+def _indented(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=2)
 
 
-def _shown(value: Any) -> str:
-    return "" if value is None else line_of(value)
+def _cell(value: Any) -> list[Span]:
+    if isinstance(value, str):
+        return markdown.spans(value)
+    return _plain("" if value is None else line_of(value))
 
 
 def _plain(text: str) -> list[Span]:
-    """Words as they are: names of properties are no Markdown."""
+    """``text`` unchanged: property names are not Markdown."""
     return [text]

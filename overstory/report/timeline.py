@@ -1,4 +1,4 @@
-"""When each stage was at work, from the job's events: lanes of counts over time."""
+"""When each stage worked, from the job's events: counts over time, one lane for each stage."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BINS = 96
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One stage: its first and last moment in seconds from the start, and counts over time."""
+    """One stage: times of its first and last event in seconds from the start, counts by time."""
 
     name: str
     unit: str
@@ -37,20 +37,20 @@ STAGES: tuple[tuple[str, str, Callable[[Moment], bool]], ...] = (
 
 
 def lanes(moments: Sequence[Moment], start: float, seconds: float) -> list[Lane]:
-    """A lane for each stage in which anything happened, over ``seconds`` from ``start``."""
-    made = []
+    """A lane for each stage that has events, over ``seconds`` from ``start``."""
+    result = []
     for name, unit, belongs in STAGES:
         times = [moment.at - start for moment in moments if belongs(moment)]
         if times:
             bins = binned(times, seconds)
-            made.append(Lane(name, unit, len(times), min(times), max(times), bins))
-    return made
+            result.append(Lane(name, unit, len(times), min(times), max(times), bins))
+    return result
 
 
 def binned(times: Sequence[float], seconds: float, bins: int = BINS) -> list[int]:
-    """How many of ``times`` fall into each of ``bins`` equal parts of ``seconds``."""
+    """How many of ``times`` fall into each of ``bins`` equal parts of ``seconds``, ends clamped."""
     counts = [0] * bins
     for time in times:
-        place = int(time / seconds * bins) if seconds > 0 else 0
-        counts[min(max(place, 0), bins - 1)] += 1
+        index = int(time / seconds * bins) if seconds > 0 else 0
+        counts[min(max(index, 0), bins - 1)] += 1
     return counts

@@ -1,8 +1,8 @@
-"""What was asked, answered and paid: an append-only JSONL file and its sums.
+"""The ledger of calls: an append-only JSONL file, and its sums.
 
-A call has a ``start`` line and a ``reply`` line; uploads and deletes have one each. A call is paid
-when its 200 was written whole. ``cut`` calls were generated, but a fault cut the connection;
-``abandoned`` ones (status 499) were left by the client.
+A call has a ``start`` line and a ``reply`` line; uploads and deletes have one line each. A call is
+paid when its 200 was written completely. A ``cut`` call was generated, but a fault cut the
+connection. The client closed the connection of an ``abandoned`` call (status 499).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ABANDONED = 499
 
 @dataclass(slots=True)
 class Call:
-    """One chat call while it runs. ``account`` is a hash of the key; ``images`` are sha256."""
+    """One running chat call. ``account`` is a hash of the API key; ``images`` are sha256 hashes."""
 
     id: str
     account: str
@@ -30,19 +30,19 @@ class Call:
     images: tuple[str, ...] = ()
     usage: Usage = field(default_factory=lambda: Usage(0, 0, 0))
     status: int = 500
-    kind: str = ""  # of the refusal, or of the fault
-    begun: float | None = None
+    kind: str = ""  # of the refusal or the fault
+    started: float | None = None
 
 
 class Ledger:
-    """Writes the lines and keeps the sums. Sums are since the start or the last ``reset``."""
+    """Writes the lines and keeps the sums since the start or the last ``reset``."""
 
     def __init__(self, path: Path | None = None) -> None:
         self._file: TextIO | None = path.open("a", encoding="utf-8") if path else None
         self.reset()
 
     def reset(self) -> None:
-        """Begin the sums anew; lines already written stay."""
+        """Set the sums to zero; lines already written stay."""
         self.replies: Counter[str] = Counter()
         self.kinds: Counter[str] = Counter()
         self.tokens: Counter[str] = Counter()
@@ -52,8 +52,8 @@ class Ledger:
         self._paid_requests: set[bytes] = set()
 
     def start(self, call: Call) -> None:
-        """The request of ``call`` is known and let in."""
-        call.begun = time.time()
+        """Record that ``call`` is admitted and its request is known."""
+        call.started = time.time()
         self.calls += 1
         self.max_images = max(self.max_images, len(call.images))
         if call.request:
@@ -68,8 +68,8 @@ class Ledger:
         )
 
     def reply(self, call: Call) -> None:
-        """``call`` has ended, one way or another."""
-        if call.begun is None:
+        """Record the end of ``call``, with or without a reply."""
+        if call.started is None:
             self.start(call)
         self.replies[str(call.status)] += 1
         if call.kind:
@@ -88,16 +88,15 @@ class Ledger:
         )
 
     def note(self, event: str, account: str, **facts: object) -> None:
-        """A line about a file: ``upload`` or ``delete``."""
+        """Write a line about a file: ``upload`` or ``delete``."""
         self._line({"event": event, "time": time.time(), "account": account} | facts)
 
     def close(self) -> None:
-        """Close the file."""
         if self._file:
             self._file.close()
 
-    def seen(self) -> dict[str, Any]:
-        """The sums; ``repeated_paid`` counts paid calls beyond the first of the same request."""
+    def stats(self) -> dict[str, Any]:
+        """The sums. ``repeated_paid`` counts paid calls beyond the first of the same request."""
         return {
             "calls": self.calls,
             "paid": self.paid,

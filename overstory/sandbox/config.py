@@ -1,4 +1,4 @@
-"""Everything that can be set on a sandbox, at the start or while it runs."""
+"""All settings of a sandbox; they can be changed while it runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class FaultKind(StrEnum):
-    """What can go wrong with one call."""
+    """A fault of one call."""
 
     MODERATED = "451"
     CONTENT_FILTER = "content_filter"  # a 200 whose finish_reason says so
@@ -32,8 +32,8 @@ class FaultKind(StrEnum):
     LIMITED = "429"
 
 
-class Keyed(BaseModel):
-    """A fault that always meets the same content.
+class KeyedFault(BaseModel):
+    """A fault that always happens to the same content.
 
     ``match`` is the sha256 (hex) of an image's bytes as received, ``colour:NAME`` for an image that
     is mostly NAME, or any other text for a substring of the request's text.
@@ -45,7 +45,7 @@ class Keyed(BaseModel):
 
 
 class SandboxConfig(BaseModel):
-    """The sandbox's settings: units are in the names, unknown names are refused."""
+    """The sandbox's settings. Names carry the units; unknown names are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -55,9 +55,9 @@ class SandboxConfig(BaseModel):
     rpm: int | None = Field(None, ge=1)
     tpm: int | None = Field(None, ge=1)
     window_seconds: float = Field(60.0, gt=0)
-    enforce_limits: bool = True  # false: count, but let everything through
+    enforce_limits: bool = True  # false: count, but admit everything
     rejected_count_toward_rpm: bool = True
-    good_keys: tuple[str, ...] = ()  # empty: any key that is not bad
+    good_keys: tuple[str, ...] = ()  # empty: every key that is not bad
     bad_keys: tuple[str, ...] = ("bad",)
 
     # the rules (fact sheet 2, 3)
@@ -65,7 +65,7 @@ class SandboxConfig(BaseModel):
     max_image_bytes: int = Field(20_000_000, ge=1)
     too_many_images_type: Literal["images_too_many", "images_too_may"] = "images_too_many"
     default_detail: Detail = "high"
-    strict_mime: bool = False  # a data URL's media type must be the bytes' format
+    strict_mime: bool = False  # the media type of a data URL must match its bytes
     strict_fields: bool = False  # fields the docs do not list are refused
     lenient_reasoning_effort: bool = False  # unknown efforts answer 200, as seen live
     allow_loopback_urls: bool = False
@@ -79,16 +79,20 @@ class SandboxConfig(BaseModel):
 
     # the reply (fact sheet 2.2, 8)
     reasoning_tokens: int = Field(32, ge=0)
-    cache_blocks: int = Field(65_536, ge=0)  # of 256 tokens, an account; 0: no prompt cache
+    cache_blocks: int = Field(65_536, ge=0)  # of 256 tokens, per account; 0: no prompt cache
     stream_dialect: Literal["a", "b"] = "b"
     stream_tokens_per_chunk: int = Field(32, ge=1)
-    summary_cites: Literal["fit", "all"] = "fit"  # all: cite past max_tokens, and be cut there
+    summary_cites: Literal["fit", "all"] = (
+        "fit"  # all: cite everything; max_tokens then cuts the text
+    )
     false_citations: bool = False
     wrong_schema: bool = False
-    missing_keys: int = Field(0, ge=0)  # so many last images of a JSON reply with more have no key
-    missing_colour: str | None = None  # images that are mostly this never have a key
-    false_totals: bool = False  # keys, numbers and totals in JSON that nobody asked for
-    code_fences: bool = False  # JSON comes in a Markdown fence, with words around it
+    missing_keys: int = Field(
+        0, ge=0
+    )  # this many last images have no key in a JSON reply with more
+    missing_colour: str | None = None  # images mainly of this colour never have a key
+    false_totals: bool = False  # unrequested keys, numbers and totals in JSON
+    code_fences: bool = False  # JSON comes in a Markdown fence, with text around it
 
     # time
     latency_seconds: Seconds = 0.0
@@ -97,12 +101,13 @@ class SandboxConfig(BaseModel):
     first_byte_seconds: Seconds = 0.0
     upload_latency_seconds: Seconds = 0.0
     hang_seconds: Seconds = 600.0
+    hold: bool = False  # admitted calls wait for their reply while this is on
 
     # faults
     seed: int = 0
     rates: dict[FaultKind, Share] = Field(default_factory=dict)
-    keyed: tuple[Keyed, ...] = ()
-    script: tuple[FaultKind | Literal["ok"], ...] = ()  # the next calls meet these, in order
+    keyed: tuple[KeyedFault, ...] = ()
+    script: tuple[FaultKind | Literal["ok"], ...] = ()  # the faults of the next calls, in order
     faults_on: frozenset[Literal["chat", "files"]] = frozenset({"chat"})
     outage: bool = False
     always_429: bool = False
@@ -110,7 +115,7 @@ class SandboxConfig(BaseModel):
     refuse_keys: bool = False
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def _check(self) -> Self:
         tier(self.tier)
         if sum(self.rates.values()) > 1:
             raise ValueError("the rates add up to more than 1")
@@ -118,14 +123,14 @@ class SandboxConfig(BaseModel):
 
     @property
     def limits(self) -> AccountLimits:
-        """The account's limits: the tier's, each overridden by its own setting."""
+        """The account's limits: those of the tier, unless a setting overrides one."""
         base = tier(self.tier)
         return AccountLimits(
             self.concurrency or base.concurrency, self.rpm or base.rpm, self.tpm or base.tpm
         )
 
     def changed(self, changes: dict[str, object]) -> SandboxConfig:
-        """A config with ``changes`` on top, validated as a whole.
+        """This config with ``changes``, validated.
 
         Raises pydantic's ValidationError or core's WrongUsage.
         """

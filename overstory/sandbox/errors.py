@@ -1,10 +1,10 @@
-"""Every way the sandbox says no: an HTTP status, a type and a message (fact sheet 6)."""
+"""All refusals of the sandbox: an HTTP status, a type and a message (fact sheet 6)."""
 
 from __future__ import annotations
 
 
 class Refusal(Exception):
-    """The request is answered with ``{"error": {"message", "type"}}`` and ``status``."""
+    """The reply is ``{"error": {"message", "type"}}`` with HTTP ``status``."""
 
     def __init__(self, status: int, kind: str, message: str) -> None:
         super().__init__(status, kind, message)
@@ -14,7 +14,6 @@ class Refusal(Exception):
 
     @property
     def envelope(self) -> dict[str, dict[str, str]]:
-        """The JSON body of the reply: no ``code`` and no ``param``."""
         return {"error": {"message": self.message, "type": self.kind}}
 
 
@@ -24,17 +23,16 @@ def wrong_param(message: str) -> Refusal:
 
 
 def wrong_input(message: str) -> Refusal:
-    """400 for an image that cannot be used."""
     return Refusal(400, "input_invalid", message)
 
 
 def bad_key() -> Refusal:
-    """401: the key is empty, listed as bad, or not listed as good."""
+    """401: the key is empty, a bad key, or not one of the good keys."""
     return Refusal(401, "invalid_api_key", "Incorrect API key provided")
 
 
 def no_balance() -> Refusal:
-    """402: the account is out of money."""
+    """402: the account has no balance."""
     return Refusal(
         402,
         "quota_exceeded",
@@ -43,17 +41,17 @@ def no_balance() -> Refusal:
 
 
 def not_found(what: str) -> Refusal:
-    """404: no such path, file or model."""
+    """404: the path, file or model does not exist."""
     return Refusal(404, "not_found", f"{what} not found")
 
 
 def rate_limited(what: str, current: int, limit: int) -> Refusal:
-    """429 in the words third parties recorded; ``what`` is how the text names the limit."""
+    """429 with the text that third parties recorded; ``what`` names the limit in it."""
     return Refusal(429, "rate_limited", f"{what} reached, current: {current}, limit: {limit}")
 
 
 def moderated() -> Refusal:
-    """451: the request or its answer failed moderation; the same request always does."""
+    """451: the request or its answer failed moderation. The same request always fails."""
     return Refusal(
         451,
         "censorship_blocked",
@@ -62,6 +60,6 @@ def moderated() -> Refusal:
 
 
 def server_fault(status: int) -> Refusal:
-    """500, 503 or 504; their types are not documented, these are ours."""
-    words = {500: "internal_error", 503: "service_unavailable", 504: "gateway_timeout"}
-    return Refusal(status, words[status], words[status].replace("_", " "))
+    """500, 503 or 504. Their types are not documented; these are ours."""
+    kinds = {500: "internal_error", 503: "service_unavailable", 504: "gateway_timeout"}
+    return Refusal(status, kinds[status], kinds[status].replace("_", " "))

@@ -1,26 +1,26 @@
-"""Faults on demand: scripted, drawn at seeded rates, or bound to content."""
+"""Faults on demand: scripted, drawn at seeded rates, or keyed to content."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Sequence
 from random import Random
 
-from overstory.sandbox.config import FaultKind, Keyed, SandboxConfig
+from overstory.sandbox.config import FaultKind, KeyedFault, SandboxConfig
 from overstory.sandbox.errors import Refusal, moderated, rate_limited, server_fault
 from overstory.sandbox.vision.decode import Picture
 
 
 class Faults:
-    """Decides what goes wrong with the next call, and how long it takes, repeatably by seed."""
+    """Decides the fault and the latency of each call. The same seed gives the same faults."""
 
     def __init__(self, config: SandboxConfig) -> None:
-        self._random = Random(config.seed)  # noqa: S311 - simulated weather
+        self._random = Random(config.seed)  # noqa: S311 - simulation
         self._jitter = Random(config.seed + 1)  # noqa: S311
         self._script = deque(config.script)
 
     def draw(self, config: SandboxConfig) -> FaultKind | None:
-        """The fault of one call: the script's next, else one draw over all rates."""
+        """The fault of one call: the next of the script, else one drawn by the rates."""
         if self._script:
             scripted = self._script.popleft()
             return None if scripted == "ok" else scripted
@@ -32,38 +32,35 @@ class Faults:
         return None
 
     def latency(self, config: SandboxConfig) -> float:
-        """Seconds until the first token: fixed, plus 0..jitter."""
+        """Seconds until the first token: the latency plus a random part of the jitter."""
         jitter = config.latency_jitter_seconds
         return config.latency_seconds + (self._jitter.random() * jitter if jitter else 0.0)
 
 
-def bound_fault(
-    keyed: Iterable[Keyed], texts: list[str], pictures: Iterable[Picture]
+def keyed_fault(
+    keyed: tuple[KeyedFault, ...], texts: list[str], pictures: Sequence[Picture]
 ) -> FaultKind | None:
-    """The fault that content always meets, if any of it is listed."""
-    rules = tuple(keyed)
-    if not rules:
-        return None
+    """The fault of the first entry of ``keyed`` that matches an image or a text."""
     marks = {picture.sha for picture in pictures}
-    marks |= {f"colour:{picture.look.words[0]}" for picture in pictures}
-    for rule in rules:
+    marks |= {f"colour:{picture.description.words[0]}" for picture in pictures}
+    for rule in keyed:
         if rule.match in marks or any(rule.match in text for text in texts):
             return rule.kind
     return None
 
 
-def crowded(config: SandboxConfig) -> Refusal:
-    """A 429 that names the account's own limit, so that a client learns nothing false from it."""
+def forced_429(config: SandboxConfig) -> Refusal:
+    """A 429 that names the account's true limit, so that a client learns nothing false."""
     most = config.limits.concurrency
     return rate_limited("concurrency", most + 1, most)
 
 
 def refusal_of(kind: FaultKind | None, config: SandboxConfig) -> Refusal | None:
-    """The refusal a fault amounts to, when it is one that needs no connection trick."""
+    """The refusal that a fault causes; None if it acts on the connection or the reply."""
     if kind is FaultKind.MODERATED:
         return moderated()
     if kind is FaultKind.LIMITED:
-        return crowded(config)
+        return forced_429(config)
     if kind in (FaultKind.SERVER_ERROR, FaultKind.OVERLOADED, FaultKind.GATEWAY):
         return server_fault(int(kind))
     return None

@@ -1,4 +1,4 @@
-"""The models the sandbox serves, with what each can do (fact sheet 2.1, 3.1 and 7)."""
+"""The models the sandbox serves, and their abilities (fact sheet 2.1, 3.1 and 7)."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from dataclasses import dataclass
 
 from overstory.sandbox.errors import Refusal, not_found, wrong_param
 
-CREATED = 1_748_476_800  # 2025-05-29, the same for every model: the real values are not documented
+CREATED = 1_748_476_800  # 2025-05-29 for every model: the real values are not documented
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """One model: its context in tokens, whether it sees, reasons, and which efforts it knows."""
+    """One model: context in tokens, vision, reasoning, and its reasoning efforts."""
 
     name: str
     context_tokens: int
     vision: bool
     reasons: bool
     efforts: tuple[str, ...] = ()
-    json_schema: bool = False  # replies can be held to a schema (the JSON page's list)
+    json_schema: bool = False  # takes a response_format json_schema (list on the JSON page)
 
     def card(self) -> dict[str, object]:
-        """The object of ``GET /v1/models``, with the fields seen live beside the documented."""
+        """The object of ``GET /v1/models``: the documented fields and those seen live."""
         return {
             "id": self.name,
             "object": "model",
@@ -55,8 +55,8 @@ RETIRED_ON = "2026-07-08"
 def find_model(name: str, unknown_status: int) -> Model:
     """The model called ``name``.
 
-    Raises Refusal with ``unknown_status`` (the docs say 400, 404 was seen live) when it is unknown
-    or retired.
+    Raises Refusal if it is unknown or retired, with ``unknown_status`` (400 by the docs, 404 was
+    seen live).
     """
     if name in MODELS:
         return MODELS[name]

@@ -1,4 +1,4 @@
-"""A sandbox in a process of its own, for demos, benchmarks and tests."""
+"""A sandbox in its own process, for demos, benchmarks and tests."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ STOP_SECONDS = 5.0
 ADMIN_SECONDS = 10.0
 
 
-class Begun(Protocol):
-    """What of ``subprocess.Popen`` is needed of a process: ``stdout`` is its, as bytes."""
+class RunningProcess(Protocol):
+    """The part of ``subprocess.Popen`` that is used; ``stdout`` is in bytes."""
 
     pid: int
     stdout: IO[bytes] | None
@@ -36,8 +36,8 @@ class Begun(Protocol):
 class SandboxProcess:
     """``python -m overstory.sandbox`` on a free port, while the ``with`` block lasts.
 
-    ``config`` are fields of SandboxConfig. Without ``ledger`` it writes one of its own, which goes
-    with it. It also ends by itself when the process that started it is gone.
+    ``config`` are fields of SandboxConfig. Without ``ledger`` it writes a temporary ledger. It also
+    ends when the process that started it is gone.
     """
 
     def __init__(self, ledger: Path | None = None, port: int = 0, **config: object) -> None:
@@ -45,15 +45,16 @@ class SandboxProcess:
         self._ledger = ledger or Path(self._folder.name) / "ledger.jsonl"
         self._config = config
         self._port = port
-        self._process: Begun | None = None
+        self._process: RunningProcess | None = None
         self.base_url = ""
 
     def start(self) -> Self:
-        """Start it and wait until it takes requests. Raises ServiceAway when it does not."""
+        """Start it and wait until it takes requests. Raises ServiceAway if it does not start."""
         config = Path(self._folder.name) / "config.json"
         config.write_text(json.dumps(self._config), encoding="utf-8")
-        words = ["--config", str(config), "--port", str(self._port), "--ledger", str(self._ledger)]
-        self._process = self.begin(words, os.environ | {PARENT_VARIABLE: str(os.getpid())})
+        options = ["--config", str(config), "--port", str(self._port)]
+        options += ["--ledger", str(self._ledger)]
+        self._process = self.begin(options, os.environ | {PARENT_VARIABLE: str(os.getpid())})
         assert self._process.stdout is not None
         line = _first_line(self._process.stdout)
         if not line:
@@ -62,35 +63,32 @@ class SandboxProcess:
         self.base_url = json.loads(line)["base_url"]
         return self
 
-    def begin(self, words: list[str], environment: Mapping[str, str]) -> Begun:
-        """The process of ``overstory sandbox`` with these words, just started."""
-        command = [sys.executable, "-m", "overstory.sandbox", *words]
+    def begin(self, options: list[str], environment: Mapping[str, str]) -> RunningProcess:
+        """A new process of ``overstory sandbox`` with these command-line options."""
+        command = [sys.executable, "-m", "overstory.sandbox", *options]
         return subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
 
     @property
     def pid(self) -> int:
-        """Its process id; 0 when it does not run."""
+        """Its process id; 0 if it does not run."""
         return self._process.pid if self._process else 0
 
     def configure(self, **changes: object) -> dict[str, Any]:
-        """Change settings now; returns the whole config. Raises urllib's HTTPError when wrong."""
+        """Change settings; returns the new config. Raises urllib's HTTPError for a wrong value."""
         return self._admin("config", changes)
 
     def stats(self) -> dict[str, Any]:
-        """What it counted."""
         return self._admin("stats")
 
     def reset(self) -> None:
-        """Begin the counts anew."""
         self._admin("reset", {})
 
     def ledger(self) -> list[dict[str, Any]]:
-        """The ledger's lines, oldest first."""
         text = self._ledger.read_text(encoding="utf-8") if self._ledger.exists() else ""
         return [json.loads(line) for line in text.splitlines()]
 
     def stop(self) -> None:
-        """End it, by its own pid; doing so twice is harmless."""
+        """End it. A second call does nothing."""
         process, self._process = self._process, None
         if process is not None:
             process.terminate()
@@ -114,8 +112,8 @@ class SandboxProcess:
     ) -> None:
         self.stop()
 
-    def _admin(self, what: str, changes: dict[str, Any] | None = None) -> dict[str, Any]:
-        url = f"{self.base_url.removesuffix('/v1')}/_sandbox/{what}"
+    def _admin(self, endpoint: str, changes: dict[str, Any] | None = None) -> dict[str, Any]:
+        url = f"{self.base_url.removesuffix('/v1')}/_sandbox/{endpoint}"
         data = None if changes is None else json.dumps(changes).encode()
         with urllib.request.urlopen(url, data, timeout=ADMIN_SECONDS) as reply:  # noqa: S310 - our own loopback address
             value: dict[str, Any] = json.load(reply)
@@ -123,7 +121,7 @@ class SandboxProcess:
 
 
 def _first_line(pipe: IO[bytes]) -> bytes:
-    """The ready line; empty when the process ends, or is silent for too long, before it."""
+    """The ready line; empty if the process ends first or writes nothing for START_SECONDS."""
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
         return pipe.readline() if selector.select(START_SECONDS) else b""

@@ -1,4 +1,4 @@
-"""All the state of a running sandbox: its config, accounts, faults, eyes and ledger."""
+"""The state of a running sandbox: config, accounts, faults, decoder and ledger."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from overstory.sandbox.account.usage import AccountUsage
 from overstory.sandbox.call_log import Ledger
 from overstory.sandbox.config import SandboxConfig
 from overstory.sandbox.errors import bad_key, no_balance, server_fault
-from overstory.sandbox.faults import Faults, crowded
+from overstory.sandbox.faults import Faults, forced_429
 from overstory.sandbox.vision.decode import Decoder
 
 
 class Account:
-    """What belongs to one API key; ``name`` is a short hash of it."""
+    """The account of one API key; ``name`` is a short hash of the key."""
 
     def __init__(self, key: str) -> None:
         self.name = sha256(key.encode()).hexdigest()[:12]
-        self.meter = AccountUsage()
+        self.usage = AccountUsage()
         self.files = FileStore()
         self.cache = PrefixCache()
 
-    def seen(self) -> dict[str, object]:
-        """What the account did, as /_sandbox/stats tells it."""
+    def stats(self) -> dict[str, object]:
+        """The account's part of /_sandbox/stats."""
         files = {
             "uploads": self.files.uploads,
             "distinct_uploads": len(self.files.shas),
             "files": len(self.files),
             "deletes": self.files.deletes,
         }
-        return self.meter.seen() | files
+        return self.usage.stats() | files
 
 
 class SandboxState:
@@ -51,7 +51,7 @@ class SandboxState:
     ) -> None:
         self.config = config
         self.ledger = Ledger(ledger)
-        self.eyes = Decoder()
+        self.decoder = Decoder()
         self.faults = Faults(config)
         self.unauthorized = 0
         self._accounts: dict[str, Account] = {}
@@ -71,39 +71,37 @@ class SandboxState:
         return account
 
     def check_open(self, paid: bool = False) -> None:
-        """Raises Refusal while a switch closes the house: outage; for paid calls no balance too."""
+        """Raises Refusal 503 during an outage, and 402 for paid calls without a balance."""
         if self.config.outage:
             raise server_fault(503)
         if paid and self.config.no_balance:
             raise no_balance()
 
-    def check_calm(self) -> None:
-        """Raises Refusal 429 while the switch for that is on."""
+    def check_always_429(self) -> None:
+        """Raises Refusal 429 while ``always_429`` is on."""
         if self.config.always_429:
-            raise crowded(self.config)
+            raise forced_429(self.config)
 
     @contextmanager
-    def place(self, account: Account) -> Iterator[None]:
-        """Hold one of the account's places. Raises Refusal 429."""
+    def slot(self, account: Account) -> Iterator[None]:
+        """Hold one of the account's call slots. Raises Refusal 429."""
         config = self.config
-        account.meter.enter(
+        account.usage.enter(
             self._clock(), config.window_seconds, self._limits, config.rejected_count_toward_rpm
         )
         try:
             yield
         finally:
-            account.meter.leave()
+            account.usage.leave()
 
     def charge(self, account: Account, tokens: int) -> None:
-        """Count prompt tokens. Raises Refusal 429."""
-        account.meter.charge(self._clock(), self.config.window_seconds, tokens, self._limits)
+        account.usage.charge(self._clock(), self.config.window_seconds, tokens, self._limits)
 
     def settle(self, account: Account, tokens: int) -> None:
-        """Count completion tokens."""
-        account.meter.settle(self._clock(), self.config.window_seconds, tokens)
+        account.usage.settle(self._clock(), self.config.window_seconds, tokens)
 
     def configure(self, changes: dict[str, Any]) -> None:
-        """Change the config from now on; a new seed, script or rates restart the faults.
+        """Change the config; a new seed, script or rates restart the faults.
 
         Raises pydantic's ValidationError or core's WrongUsage, and then changes nothing.
         """
@@ -112,28 +110,27 @@ class SandboxState:
             self.faults = Faults(self.config)
 
     def reset(self) -> None:
-        """Forget counts, windows and prompt caches; files stay."""
+        """Clear counts, windows and prompt caches; files stay."""
         self.ledger.reset()
         self.unauthorized = 0
         for account in self._accounts.values():
-            in_flight = account.meter.in_flight
-            account.meter, account.cache = AccountUsage(), PrefixCache()
-            account.meter.in_flight = in_flight
+            in_flight = account.usage.in_flight
+            account.usage, account.cache = AccountUsage(), PrefixCache()
+            account.usage.in_flight = in_flight
             account.files.reset()
 
-    def seen(self) -> dict[str, Any]:
-        """Everything that was counted: ours, and each account's."""
-        accounts = {account.name: account.seen() for account in self._accounts.values()}
+    def stats(self) -> dict[str, Any]:
+        """Everything that was counted: by the ledger, in total, and for each account."""
+        accounts = {account.name: account.stats() for account in self._accounts.values()}
         return (
-            self.ledger.seen()
+            self.ledger.stats()
             | {"unauthorized": self.unauthorized}
             | _summed(list(accounts.values()))
             | {"accounts": accounts}
         )
 
     def close(self) -> None:
-        """Let go of threads and files."""
-        self.eyes.close()
+        self.decoder.close()
         self.ledger.close()
 
     @property
@@ -142,15 +139,15 @@ class SandboxState:
 
 
 def _summed(accounts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Highest of what is a height, sum of what is a count, over all accounts."""
+    """Over all accounts: the maximum of the peaks, and the sum of the counts."""
     names = ("max_in_flight", "max_requests_window", "max_admitted_window", "max_tokens_window")
-    heights = {name: max((seen[name] for seen in accounts), default=0) for name in names}
+    peaks = {name: max((stats[name] for stats in accounts), default=0) for name in names}
     counts = {
-        name: sum(seen[name] for seen in accounts)
+        name: sum(stats[name] for stats in accounts)
         for name in ("in_flight", "uploads", "distinct_uploads", "files", "deletes")
     }
     refused = {
-        kind: sum(seen["refused_429"].get(kind, 0) for seen in accounts)
+        kind: sum(stats["refused_429"].get(kind, 0) for stats in accounts)
         for kind in ("concurrency", "rpm", "tpm")
     }
-    return heights | counts | {"refused_429": refused}
+    return peaks | counts | {"refused_429": refused}

@@ -262,7 +262,7 @@ def large(number: int) -> dict[str, Any]:
     nodes += [node(n, 0, "leaf", 0, 60 * n - 59, min(60 * n, number)) for n in range(1, leaves + 1)]
     used = {"requests": 85, "prompt_tokens": 1, "cached_tokens": 0, "completion_tokens": 1}
     return {
-        "made": 0, "answer": [["p", ["All of them ", ["c", [[1, number]]]]]],
+        "written_at": 0, "answer": [["p", ["All of them ", ["c", [[1, number]]]]]],
         "cited": [[1, number]], "turns": [],
         "job": {
             "id": "1", "status": "completed", "ended": True, "reason": None, "ask": "?",
@@ -308,7 +308,7 @@ def test_an_unwritable_report_is_refused_before_anything_is_sent(
 ):
     ran = person.run(make_images(1), "--report", "nowhere/out.html")
     assert (ran.status, ran.out) == (2, "")
-    assert "there is no folder 'nowhere'" in ran.err
+    assert "the folder 'nowhere' does not exist" in ran.err
     assert house.stats()["calls"] == house.stats()["uploads"] == 0
 
 

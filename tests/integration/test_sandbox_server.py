@@ -229,7 +229,7 @@ def test_a_file_of_another_account_is_unknown(sandbox, client):
         ("POST", "/v1/files", "x", "raw", 400, "request_params_invalid"),
     ],
 )
-def test_every_refusal_has_the_envelope_and_no_debug_hint(
+def test_every_refusal_has_the_envelope_and_no_retry_header(
     sandbox, method, path, body, key, status, kind
 ):
     got, headers, data = raw(sandbox, method, path, body, key)
@@ -455,7 +455,7 @@ def test_moderation_refuses_the_same_content_every_time(sandbox, client):
     ("switch", "status"),
     [("outage", 503), ("no_balance", 402), ("always_429", 429), ("refuse_keys", 401)],
 )
-def test_the_outage_switch_turns_the_endpoint_off_and_on(sandbox, client, switch, status):
+def test_a_switch_closes_the_service_and_opens_it_again(sandbox, client, switch, status):
     sandbox.configure(**{switch: True})
     with pytest.raises(openai.APIStatusError) as caught:
         ask(client, "hello")

@@ -1,5 +1,7 @@
-"""The sandbox as a fork of a process that has loaded it: hundreds of tests start one of their own,
-and half a second each was a fifth of the ring."""
+"""The sandbox as a fork of a process that has loaded its code.
+
+Hundreds of tests start their own sandbox; half a second each was a fifth of the suite's time.
+"""
 
 from __future__ import annotations
 
@@ -17,23 +19,25 @@ _FORKS.set_forkserver_preload([__name__])
 
 
 class ForkedSandbox(SandboxProcess):
-    """The same in all else."""
+    """A SandboxProcess that forks instead of starting Python."""
 
-    def begin(self, words: list[str], environment: Mapping[str, str]) -> Fork:
-        return Fork(words, environment)
+    def begin(self, options: list[str], environment: Mapping[str, str]) -> Fork:
+        return Fork(options, environment)
 
 
 class Fork:
     """``subprocess.Popen`` of a fork."""
 
-    def __init__(self, words: list[str], environment: Mapping[str, str]) -> None:
-        said, says = _FORKS.Pipe(duplex=False)
-        self._process = _FORKS.Process(target=_be_sandbox, args=(words, dict(environment), says))
+    def __init__(self, options: list[str], environment: Mapping[str, str]) -> None:
+        reader, writer = _FORKS.Pipe(duplex=False)
+        self._process = _FORKS.Process(
+            target=_be_sandbox, args=(options, dict(environment), writer)
+        )
         self._process.start()
-        says.close()
+        writer.close()
         self.pid = self._process.pid or 0
-        self.stdout = os.fdopen(os.dup(said.fileno()), "rb")
-        said.close()
+        self.stdout = os.fdopen(os.dup(reader.fileno()), "rb")
+        reader.close()
 
     def terminate(self) -> None:
         self._process.terminate()
@@ -48,9 +52,9 @@ class Fork:
         return self._process.exitcode
 
 
-def _be_sandbox(words: list[str], environment: dict[str, str], says: Connection) -> None:
+def _be_sandbox(options: list[str], environment: dict[str, str], writer: Connection) -> None:
     os.environ.clear()
     os.environ.update(environment)
-    os.dup2(says.fileno(), 1)
-    says.close()
-    sandbox.main(words, standalone_mode=False)
+    os.dup2(writer.fileno(), 1)
+    writer.close()
+    sandbox.main(options, standalone_mode=False)

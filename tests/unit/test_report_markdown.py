@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import time
+
 import pytest
 
 from overstory.report.markdown import blocks, runs, spans
@@ -9,7 +12,7 @@ from overstory.report.notes import notes_of, rest_of
 
 
 @pytest.mark.parametrize(
-    ("text", "made"),
+    ("text", "expected"),
     [
         ("plain", ["plain"]),
         ("a [17] b", ["a ", ["c", [[17, 17]]], " b"]),
@@ -21,22 +24,38 @@ from overstory.report.notes import notes_of, rest_of
         ("**bold [4]** end", [["b", ["bold ", ["c", [[4, 4]]]]], " end"]),
         ("*lean* `a*b*c`", [["i", ["lean"]], " ", ["code", "a*b*c"]]),
         ("2 * 3 * 4", ["2 * 3 * 4"]),
-        ("<b>&amp;</b>", ["<b>&amp;</b>"]),
+        ("***both*** a_b_c", [["i", [["b", ["both"]]]], " a_b_c"]),
+        ("<b>&amp;</b> *", ["<b>&amp;</b> *"]),
+        (
+            "[text](http://a.b) ![](http://a.b/c.png) _",
+            ["[text](http://a.b) ![](http://a.b/c.png) _"],
+        ),
+        ("<http://a.b> *", ["<http://a.b> *"]),
+        (r"\[1\] \*a\*", ["[", "1", "]", " ", "*", "a", "*"]),
+        ("[1-3, 2, 2-5]", [["c", [[1, 5]]]]),
     ],
 )
-def test_a_line_becomes_spans(text: str, made: list[object]) -> None:
-    assert spans(text) == made
+def test_a_line_becomes_spans(text: str, expected: list[object]) -> None:
+    assert spans(text) == expected
 
 
 @pytest.mark.parametrize(
-    ("text", "made"),
+    ("text", "expected"),
     [
         ("", []),
         ("one\ntwo\n\nthree", [["p", ["one\ntwo"]], ["p", ["three"]]]),
-        ("## Title ##\ntext", [["h", 2, ["Title"]], ["p", ["text"]]]),
-        ("- a\n- b [2]", [["ul", [["a"], ["b ", ["c", [[2, 2]]]]]]]),
-        ("1. a\n2) b", [["ol", [["a"], ["b"]]]]),
-        ("text\n* a", [["p", ["text"]], ["ul", [["a"]]]]),
+        ("## Title ##\ntext", [["h", ["Title"]], ["p", ["text"]]]),
+        ("- a\n- b [2]", [["ul", [[["t", ["a"]]], [["t", ["b ", ["c", [[2, 2]]]]]]]]]),
+        ("3. a\n4. b", [["ol", [[["t", ["a"]]], [["t", ["b"]]]], 3]]),
+        ("text\n* a", [["p", ["text"]], ["ul", [[["t", ["a"]]]]]]),
+        ("- a\n  - b", [["ul", [[["t", ["a"]], ["ul", [[["t", ["b"]]]]]]]]]),
+        ("- a\n\n- b", [["ul", [[["p", ["a"]]], [["p", ["b"]]]]]]),
+        ("> a\n> - b", [["quote", [["p", ["a"]], ["ul", [[["t", ["b"]]]]]]]]),
+        ("a\n---\nb", [["p", ["a"]], ["hr"], ["p", ["b"]]]),
+        ("a  \nb", [["p", ["a\nb"]]]),
+        ("    a", [["p", ["a"]]]),
+        ("[1]: a barn", [["p", [["c", [[1, 1]]], ": a barn"]]]),
+        ("> " * 40 + "a", [["pre", "> " * 40 + "a"]]),
         ("```py\nx = [1]\n```\nend", [["pre", "x = [1]"], ["p", ["end"]]]),
         ("```\nnever closed", [["pre", "never closed"]]),
         ("| a | b |\n|---|:-:|\n| 1 | 2 |", [["table", [[["a"], ["b"]], [["1"], ["2"]]]]]),
@@ -44,13 +63,45 @@ def test_a_line_becomes_spans(text: str, made: list[object]) -> None:
         ("#hashtag", [["p", ["#hashtag"]]]),
     ],
 )
-def test_a_text_becomes_blocks(text: str, made: list[object]) -> None:
-    assert blocks(text) == made
+def test_a_text_becomes_blocks(text: str, expected: list[object]) -> None:
+    assert blocks(text) == expected
 
 
 def test_numbers_are_joined_to_runs() -> None:
-    assert runs([9, 1, 2, 3, 2]) == [[1, 3], [9, 9]]
+    assert runs([range(9, 10), range(1, 3), range(2, 4)]) == [[1, 3], [9, 9]]
     assert runs([]) == []
+
+
+HOSTILE = {
+    "bold that never ends": "**a " * 25_000,
+    "deep emphasis": "*a _b " * 8_000 + "b_ a* " * 8_000,
+    "stars": "*" * 100_000,
+    "brackets": "[" * 100_000,
+    "links": "[a](" * 25_000,
+    "backticks": "".join("`" * n + " " for n in range(440)),
+    "quotes": ">" * 100_000,
+    "bullets": "- " * 50_000,
+    "nested bullets": "".join("  " * n + "- a\n" for n in range(310)),
+    "rows": "|a|b|\n|-|-|\n" * 7_000,
+    "lines": "a\n" * 50_000,
+    "spaces": "[1] a" + " " * 99_990 + "b",
+    "long ranges": "[1-99999] " * 10_000,
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE.keys())
+def test_a_hostile_text_costs_no_more_than_its_length(text: str) -> None:
+    start = time.process_time()
+    json.dumps([blocks(text), spans(text)])
+    assert (
+        time.process_time() - start < 5
+    )  # under 1 s on an idle machine; a quadratic step takes 28
+
+
+def test_notes_of_a_line_of_spaces_cost_no_more_than_its_length() -> None:
+    start = time.process_time()
+    assert set(notes_of(HOSTILE["spaces"], [1])) == {1}
+    assert time.process_time() - start < 1
 
 
 NOTES = """Two barns and a car.

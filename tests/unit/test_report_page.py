@@ -15,7 +15,7 @@ from core.states import NodeKind
 from models.reads.inspect import Moment
 from overstory.report.command import check_writable
 from overstory.report.page import island, page
-from overstory.report.pictures import PICTURES_MAX, look_of
+from overstory.report.pictures import PICTURES_MAX, size_for
 from overstory.report.timeline import binned, lanes
 
 HOSTILE = [
@@ -68,8 +68,8 @@ def test_the_script_never_parses_text_as_html() -> None:
         assert word not in made
 
 
-def test_more_pictures_are_smaller_pictures() -> None:
-    sizes = [look_of(count).side for count in (1, 200, 700, 1_500, 5_000, PICTURES_MAX)]
+def test_the_more_pictures_the_smaller_they_are() -> None:
+    sizes = [size_for(count).side for count in (1, 200, 700, 1_500, 5_000, PICTURES_MAX)]
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[-1] == 96
 
@@ -105,8 +105,8 @@ def test_every_stage_with_events_has_a_lane() -> None:
     ("name", "sentence"),
     [
         ("", "is a folder"),
-        ("nowhere/r.html", "there is no folder"),
-        ("file/r.html", "no folder"),
+        ("nowhere/r.html", "does not exist"),
+        ("file/r.html", "does not exist"),
         ("pipe", "is a device or a pipe"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The meter and the prompt cache: functions of times and values."""
+"""Account usage and the prompt cache: functions of times and values."""
 
 import pytest
 
@@ -34,60 +34,60 @@ def test_the_peak_is_the_highest_of_any_window():
     assert rolling.peak == 3
 
 
-def refused(meter, times, limits, rejected_count=True):
-    """The refusal of each call that arrives at ``times``; empty if it was admitted."""
-    said = []
+def refused(usage, times, limits, rejected_count=True):
+    """The message of each call that enters at ``times``; empty for an admitted call."""
+    messages = []
     for now in times:
         try:
-            meter.enter(now, WINDOW, limits, rejected_count)
-            said.append("")
+            usage.enter(now, WINDOW, limits, rejected_count)
+            messages.append("")
         except Refusal as refusal:
-            said.append(refusal.message)
-    return said
+            messages.append(refusal.message)
+    return messages
 
 
-def test_the_sixth_call_in_flight_gets_the_documented_message():
-    said = refused(AccountUsage(), [0.0] * 6, AccountLimits(5, 100, 100))
-    assert said == [""] * 5 + ["concurrency reached, current: 6, limit: 5"]
+def test_the_sixth_call_in_flight_is_refused_in_the_known_words():
+    messages = refused(AccountUsage(), [0.0] * 6, AccountLimits(5, 100, 100))
+    assert messages == [""] * 5 + ["concurrency reached, current: 6, limit: 5"]
 
 
-def test_a_finished_call_frees_its_slot():
-    meter = AccountUsage()
-    refused(meter, [0.0] * 5, AccountLimits(5, 100, 100))
-    meter.leave()
-    assert refused(meter, [0.1], AccountLimits(5, 100, 100)) == [""]
+def test_a_call_that_left_makes_room():
+    usage = AccountUsage()
+    refused(usage, [0.0] * 5, AccountLimits(5, 100, 100))
+    usage.leave()
+    assert refused(usage, [0.1], AccountLimits(5, 100, 100)) == [""]
 
 
 @pytest.mark.parametrize(("rejected_count", "at_60"), [(True, 11), (False, 0)])
-def test_rejected_calls_count_against_the_minute_if_configured(rejected_count, at_60):
-    meter, limits = AccountUsage(), AccountLimits(1_000, 10, 100)
-    said = refused(meter, [0.0] * 10 + [30.0] * 10, limits, rejected_count)
-    assert said[10] == "request limited RPM reached, current: 11, limit: 10"
-    (late,) = refused(meter, [60.0], limits, rejected_count)
+def test_rejected_calls_use_up_the_minute_when_they_count(rejected_count, at_60):
+    usage, limits = AccountUsage(), AccountLimits(1_000, 10, 100)
+    messages = refused(usage, [0.0] * 10 + [30.0] * 10, limits, rejected_count)
+    assert messages[10] == "request limited RPM reached, current: 11, limit: 10"
+    (late,) = refused(usage, [60.0], limits, rejected_count)
     assert late == (f"request limited RPM reached, current: {at_60}, limit: 10" if at_60 else "")
 
 
 def test_tokens_past_the_limit_are_refused_and_not_counted():
-    meter, limits = AccountUsage(), AccountLimits(5, 100, 500_000)
-    meter.charge(0.0, WINDOW, 400_000, limits)
+    usage, limits = AccountUsage(), AccountLimits(5, 100, 500_000)
+    usage.charge(0.0, WINDOW, 400_000, limits)
     with pytest.raises(Refusal, match="TPM reached, current: 559755, limit: 500000"):
-        meter.charge(1.0, WINDOW, 159_755, limits)
-    meter.charge(1.0, WINDOW, 100_000, limits)
-    assert meter.seen()["refused_429"] == {"tpm": 1}
+        usage.charge(1.0, WINDOW, 159_755, limits)
+    usage.charge(1.0, WINDOW, 100_000, limits)
+    assert usage.stats()["refused_429"] == {"tpm": 1}
 
 
 def test_completion_tokens_count_when_they_are_spent():
-    meter = AccountUsage()
-    meter.charge(0.0, WINDOW, 90, AccountLimits(5, 100, 100))
-    meter.settle(1.0, WINDOW, 20)
-    assert meter.seen()["max_tokens_window"] == 110
+    usage = AccountUsage()
+    usage.charge(0.0, WINDOW, 90, AccountLimits(5, 100, 100))
+    usage.settle(1.0, WINDOW, 20)
+    assert usage.stats()["max_tokens_window"] == 110
 
 
-def test_without_limits_everything_is_admitted_and_counted():
-    meter = AccountUsage()
-    assert refused(meter, [0.0] * 50, None) == [""] * 50
-    seen = meter.seen()
-    assert (seen["max_in_flight"], seen["max_requests_window"]) == (50, 50)
+def test_without_limits_everything_is_admitted_and_still_counted():
+    usage = AccountUsage()
+    assert refused(usage, [0.0] * 50, None) == [""] * 50
+    stats = usage.stats()
+    assert (stats["max_in_flight"], stats["max_requests_window"]) == (50, 50)
 
 
 @pytest.mark.parametrize(("size", "tokens"), [(0, 0), (1, 1), (4, 1), (5, 2), (1024, 256)])

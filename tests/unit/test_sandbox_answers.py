@@ -1,4 +1,4 @@
-"""The sandbox's image descriptions and answers."""
+"""Descriptions of images, and the answers made from them."""
 
 import io
 import json
@@ -16,7 +16,7 @@ from overstory.sandbox.config import FaultKind, SandboxConfig
 from overstory.sandbox.errors import Refusal
 from overstory.sandbox.protocol.reply import Reply, Usage, spend, spoiled
 from overstory.sandbox.vision.colours import colour_name
-from overstory.sandbox.vision.describe import QUICK_PIXELS, look_at, quick_look
+from overstory.sandbox.vision.describe import SMALL_PIXELS, describe_if_small, describe_image
 
 
 def encoded(image, kind="PNG", **options):
@@ -58,7 +58,7 @@ def test_colours_have_their_plain_names(rgb, name):
 
 
 @pytest.mark.parametrize(
-    ("image", "said"),
+    ("image", "sentence"),
     [
         (
             plain("navy", (40, 30)),
@@ -70,20 +70,20 @@ def test_colours_have_their_plain_names(rgb, name):
         (plain(200, (20, 20), "L"), "20x20 square, mostly grey 100 %; bright"),
     ],
 )
-def test_an_image_is_described_from_its_pixels(image, said):
-    assert look_at(encoded(image)).sentence().startswith(said)
+def test_an_image_is_described_from_its_pixels(image, sentence):
+    assert describe_image(encoded(image)).sentence().startswith(sentence)
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "WEBP"])
 def test_the_four_formats_are_read(kind):
-    look = look_at(encoded(plain(), kind))
-    assert (look.width, look.height, look.format) == (40, 30, kind.lower())
+    description = describe_image(encoded(plain(), kind))
+    assert (description.width, description.height, description.format) == (40, 30, kind.lower())
 
 
-@pytest.mark.parametrize(("width", "quick"), [(QUICK_PIXELS // 500, True), (2_001, False)])
-def test_only_small_pictures_are_decoded_on_arrival(width, quick):
+@pytest.mark.parametrize(("width", "small"), [(SMALL_PIXELS // 500, True), (2_001, False)])
+def test_only_a_small_image_is_described_on_the_event_loop(width, small):
     data = encoded(plain("navy", (width, 500)), "JPEG")
-    assert quick_look(data) == (look_at(data) if quick else None)
+    assert describe_if_small(data) == (describe_image(data) if small else None)
 
 
 ANIMATED = encoded(plain("red"), "GIF", save_all=True, append_images=[plain("blue")])
@@ -102,7 +102,7 @@ ANIMATED = encoded(plain("red"), "GIF", save_all=True, append_images=[plain("blu
 )
 def test_an_unusable_image_is_refused(data, words):
     with pytest.raises(Refusal, match=words) as caught:
-        look_at(data)
+        describe_image(data)
     assert (caught.value.status, caught.value.kind) == (400, "input_invalid")
 
 
@@ -135,7 +135,7 @@ def test_images_are_numbered_as_the_prompt_declares(text, count, expected):
     ],
 )
 def test_markers_come_from_notes_not_from_instructions(parts, expected):
-    assert tuple(s.marker for s in observation.noted(citations.notes_of(parts))) == expected
+    assert tuple(s.marker for s in observation.from_notes(citations.notes_of(parts))) == expected
 
 
 NOTES = "\n".join(
@@ -145,26 +145,26 @@ NOTES = "\n".join(
 
 
 def test_a_summary_cites_every_marker_and_invents_none():
-    text = words.summarise(observation.noted(NOTES), None, None)
+    text = words.summarise(observation.from_notes(NOTES), None, None)
     assert set(citations.cited(text)) == set(range(1, 61))
     assert "Of 60 images: 40 mostly red, 20 mostly blue, 60 dark." in text
 
 
-def test_a_summary_of_summaries_keeps_every_marker():
-    first = words.summarise(observation.noted(NOTES), None, None)
-    assert words.summarise(observation.noted(first), None, None) == first
+def test_a_summary_of_summaries_loses_nothing():
+    first = words.summarise(observation.from_notes(NOTES), None, None)
+    assert words.summarise(observation.from_notes(first), None, None) == first
 
 
 def test_a_summary_with_less_room_writes_runs_short_and_still_cites_everything():
     notes = "\n".join(f"[{n}] mostly {'red' if n < 40 else 'blue'}; dark" for n in range(1, 61))
-    text = words.summarise(observation.noted(notes), None, 300)
+    text = words.summarise(observation.from_notes(notes), None, 300)
     assert "Mostly red, dark (39): [1-39]" in text
     assert citations.cited(text) == tuple(range(1, 61))
 
 
-def test_the_first_sentence_does_not_describe_the_cited_images():
-    sights = observation.noted("[3] mostly red; dark\n[4] mostly blue; bright")
-    again = observation.noted(words.describe(sights, "Which are blue?"))
+def test_the_opening_sentence_is_not_read_as_a_note_on_the_images_it_cites():
+    observations = observation.from_notes("[3] mostly red; dark\n[4] mostly blue; bright")
+    again = observation.from_notes(words.describe(observations, "Which are blue?"))
     assert {s.marker: (s.colour, s.light) for s in again} == {
         3: ("red", "dark"),
         4: ("blue", "bright"),
@@ -186,20 +186,20 @@ def test_markers_are_read_in_all_their_forms(text, numbers):
 
 @pytest.mark.parametrize("numbers", [(1,), (1, 2, 3, 5), (9, 4, 5)])
 @pytest.mark.parametrize("short", [False, True])
-def test_written_markers_can_be_read_again(numbers, short):
+def test_written_markers_are_read_again(numbers, short):
     assert set(citations.cited(citations.written(numbers, short))) == set(numbers)
 
 
 def test_a_summary_that_must_be_short_counts_what_it_does_not_cite():
-    text = words.summarise(observation.noted(NOTES), None, 300)
+    text = words.summarise(observation.from_notes(NOTES), None, 300)
     assert len(text.encode()) <= 300
     assert "more" in text
     assert set(citations.cited(text)) < set(range(1, 61))
 
 
 def test_a_question_is_answered_with_evidence():
-    sights = observation.noted("[3] mostly red; dark\n[4] mostly blue; bright")
-    text = words.describe(sights, words.question_in("Look. Which are red or green?"))
+    observations = observation.from_notes("[3] mostly red; dark\n[4] mostly blue; bright")
+    text = words.describe(observations, words.question_in("Look. Which are red or green?"))
     assert "1 red: [3]." in text
     assert "None is green." in text
 
@@ -228,11 +228,11 @@ class Report(BaseModel):
     few: Annotated[list[str], Field(min_length=1, max_length=2)]
 
 
-SIGHTS = observation.noted("[17] mostly red; dark\n[18] mostly blue; bright")
+OBSERVATIONS = observation.from_notes("[17] mostly red; dark\n[18] mostly blue; bright")
 
 
-def test_json_answers_match_a_nested_schema_and_the_pixels():
-    report = Report.model_validate(fill(Report.model_json_schema(), SIGHTS, "Two images."))
+def test_json_answers_match_a_nested_schema_and_contain_what_was_seen():
+    report = Report.model_validate(fill(Report.model_json_schema(), OBSERVATIONS, "Two images."))
     assert report.citations == [17, 18]
     assert report.total == 2
     assert [item.colour for item in report.items] == [Tone.RED, Tone.BLUE]
@@ -243,7 +243,7 @@ def test_json_answers_match_a_nested_schema_and_the_pixels():
 @pytest.mark.parametrize(
     ("schema", "kind"),
     [
-        ({"type": "integer", "minimum": 10, "maximum": 12, "multipleOf": 4}, int),
+        ({"type": "integer", "minimum": 10, "maximum": 12}, int),
         ({"type": "number", "exclusiveMinimum": 5, "exclusiveMaximum": 6}, float),
         ({"type": ["null", "boolean"]}, bool),
         ({"const": "x"}, str),
@@ -254,9 +254,9 @@ def test_json_answers_match_a_nested_schema_and_the_pixels():
         ({}, str),
     ],
 )
-@pytest.mark.parametrize("sights", [SIGHTS, []])
-def test_any_schema_gets_a_value_of_its_type(schema, kind, sights):
-    TypeAdapter(kind).validate_python(fill(schema, sights, "text"), strict=True)
+@pytest.mark.parametrize("observations", [OBSERVATIONS, []])
+def test_any_schema_gets_a_value_of_its_type(schema, kind, observations):
+    TypeAdapter(kind).validate_python(fill(schema, observations, "text"), strict=True)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,6 @@ def test_any_schema_gets_a_value_of_its_type(schema, kind, sights):
     [
         ("Say it in JSON.", None),
         ('Answer {"type": "object", "properties": {"a": {"type": "null"}}}', {"a": None}),
-        ('Answer like {"1": true, "2": false}', {"17": False, "18": True}),
         (
             'A map {"1": "...", ...}',
             {"17": "[17] mostly red; dark", "18": "[18] mostly blue; bright"},
@@ -273,7 +272,7 @@ def test_any_schema_gets_a_value_of_its_type(schema, kind, sights):
 )
 def test_json_object_follows_what_the_prompt_shows(prompt, expected):
     schema = wanted_schema({"type": "json_object"}, prompt)
-    assert (schema and fill(schema, SIGHTS, "text")) == expected
+    assert (schema and fill(schema, OBSERVATIONS, "text")) == expected
 
 
 @pytest.mark.parametrize(
@@ -310,7 +309,7 @@ def test_a_spoiled_generation_has_no_content(fault, finish):
 
 
 @pytest.mark.parametrize("dialect", ["a", "b"])
-def test_a_stream_gives_the_same_text_and_growing_usage(dialect):
+def test_a_stream_has_the_text_of_the_full_reply_and_counts_up(dialect):
     spent = spend("words " * 40, 32, 1000)
     usage = Usage(10, 0, spent.tokens)
     reply = Reply("id", "m", 1, spent.content, spent.reasoning, spent.finish, usage)
@@ -341,12 +340,12 @@ KEYED = {
         ({"false_totals": True}, ["9999", "1", "2", "whole", "total", "count", "images"]),
     ],
 )
-def test_a_keyed_reply_answers_each_image(config, keys):
-    sights = [
+def test_a_keyed_reply_answers_each_image_for_itself(config, keys):
+    observations = [
         observation.Observation(1, "red, dark", ("red", "dark")),
         observation.Observation(2, "blue", ("blue",)),
     ]
-    value = fill(KEYED, sights, "All of them.")
+    value = fill(KEYED, observations, "All of them.")
     assert [value[key]["colour"] for key in "12"] == ["red", "blue"]
-    told = json.loads(malformed.told(value, sights, SandboxConfig(**config)))
-    assert list(told) == keys
+    reply = json.loads(malformed.reply_text(value, observations, SandboxConfig(**config)))
+    assert list(reply) == keys

@@ -1,1 +1,1 @@
-"""One account: what it uses, stores and has cached."""
+"""One account: its usage, files and prompt cache."""

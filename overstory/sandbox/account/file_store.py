@@ -1,7 +1,7 @@
 """The file store of one account (fact sheet 4).
 
-The bytes themselves are not kept: size, hash and look are taken at the upload, and nothing later
-asks for more (the API refuses to give stored content back). So memory stays small at any size.
+Bytes are not kept: size, hash and description are computed at the upload, and nothing needs more
+later (the API refuses to return stored content). So memory use stays small.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from overstory.sandbox.errors import Refusal, not_found, wrong_input, wrong_para
 from overstory.sandbox.vision.describe import Description
 
 _ALPHABET = (string.ascii_letters + string.digits).encode()
-_LETTERS = bytes(_ALPHABET[level % len(_ALPHABET)] for level in range(256))  # of a random byte
+_LETTERS = bytes(_ALPHABET[n % len(_ALPHABET)] for n in range(256))  # maps a random byte
 _SIGNATURES = (
     (0, b"\xff\xd8\xff"),  # jpeg
     (0, b"\x89PNG\r\n\x1a\n"),
@@ -30,17 +30,17 @@ _SIGNATURES = (
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """One uploaded file; ``look`` is None when it is no image we can decode."""
+    """One uploaded file; ``description`` is None if it cannot be decoded as an image."""
 
     id: str
     bytes: int
     created_at: int
     filename: str
     sha: str
-    look: Description | None
+    description: Description | None
 
     def card(self, status: str | None) -> dict[str, object]:
-        """The File object; without ``status`` where that is None, as some replies are."""
+        """The File object; without ``status`` if that is None, as in some real replies."""
         card: dict[str, object] = {
             "id": self.id,
             "object": "file",
@@ -53,7 +53,7 @@ class StoredFile:
 
 
 class FileStore:
-    """An account's files, by id, with the counts of what ever happened."""
+    """An account's files by id, and counts of uploads and deletes."""
 
     def __init__(self) -> None:
         self._files: dict[str, StoredFile] = {}
@@ -62,7 +62,7 @@ class FileStore:
         self.shas: set[str] = set()
 
     def reset(self) -> None:
-        """Begin the counts anew; the files stay."""
+        """Set the counts to zero; the files stay."""
         self.uploads = self.deletes = 0
         self.shas = set()
 
@@ -70,7 +70,7 @@ class FileStore:
         return len(self._files)
 
     def add(self, file: StoredFile, most: int) -> None:
-        """Keep a file. Raises Refusal 400 when ``most`` are kept already (its text is ours)."""
+        """Store a file. Raises Refusal 400 if ``most`` are stored (its text is ours)."""
         if len(self._files) >= most:
             raise wrong_param(f"the number of files exceeds the limit of {most}")
         self._files[file.id] = file
@@ -78,39 +78,35 @@ class FileStore:
         self.shas.add(file.sha)
 
     def all(self) -> list[StoredFile]:
-        """Every file, newest last."""
         return list(self._files.values())
 
     def get(self, file_id: str) -> StoredFile:
-        """One file. Raises Refusal 404."""
         if file_id not in self._files:
             raise not_found(f"file {file_id}")
         return self._files[file_id]
 
     def delete(self, file_id: str) -> None:
-        """Drop a file. Raises Refusal 404."""
         self.get(file_id)
         del self._files[file_id]
         self.deletes += 1
 
-    def pictured(self, file_id: str, unknown_status: int) -> tuple[StoredFile, Description]:
-        """The file behind a stepfile URL, with its look. Raises Refusal 400 (404 by choice)."""
+    def image(self, file_id: str, unknown_status: int) -> tuple[StoredFile, Description]:
+        """The image of a stepfile URL. Raises Refusal 400; ``unknown_status`` for no such file."""
         file = self._files.get(file_id)
         if file is None:
             message = f"stepfile {file_id} not found"
             raise Refusal(unknown_status, "input_invalid", message)
-        if file.look is None:
+        if file.description is None:
             raise wrong_input(f"stepfile {file_id} cannot be decoded as an image")
-        return file, file.look
+        return file, file.description
 
 
 def new_id() -> str:
-    """A file id in the documented form."""
     return "file-" + secrets.token_bytes(10).translate(_LETTERS).decode()
 
 
 def check_upload(purpose: str | None, data: bytes, config: SandboxConfig) -> None:
-    """Raises Refusal 400 for a purpose, size or format the store does not take."""
+    """Raises Refusal 400 for a purpose, size or format that the store does not take."""
     if purpose != "storage":
         raise wrong_param(f"invalid purpose: {purpose}, must be storage")
     if len(data) > config.max_file_bytes:

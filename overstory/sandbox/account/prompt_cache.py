@@ -1,7 +1,7 @@
-"""The prompt cache: whole 256-token blocks of a prompt's beginning, oldest use dropped first.
+"""The prompt cache: full 256-token blocks of a prompt's beginning, least recently used dropped.
 
-Source: fact sheet 8. Prefixes are told apart by content, so an image is the same image whether it
-came as a file id or inline.
+Source: fact sheet 8. Prefixes are compared by content: an image is the same whether it came as a
+file id or inline.
 """
 
 from __future__ import annotations
@@ -17,32 +17,31 @@ BYTES_PER_TOKEN = 4
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A stretch of a prompt: ``tokens`` of text (``key`` is its UTF-8) or of one image."""
+    """A part of a prompt: a text (``key`` is its UTF-8) or one image, and its ``tokens``."""
 
     key: bytes
     tokens: int
     is_text: bool
 
     def part(self, start: int, stop: int) -> bytes:
-        """What stands for tokens start..stop of this segment."""
+        """Bytes that identify tokens start..stop of this segment."""
         if self.is_text:
             return self.key[start * BYTES_PER_TOKEN : stop * BYTES_PER_TOKEN]
         return b"%s:%d:%d;" % (self.key, start, stop)
 
 
 def text_tokens(size_bytes: int) -> int:
-    """Tokens of a text of ``size_bytes`` UTF-8 bytes: four bytes a token, rounded up."""
+    """Tokens of a text of ``size_bytes`` UTF-8 bytes: four bytes per token, rounded up."""
     return -(-size_bytes // BYTES_PER_TOKEN)
 
 
 def text_segment(text: str) -> Segment:
-    """The segment of a text."""
     data = text.encode(errors="replace")
     return Segment(data, text_tokens(len(data)), True)
 
 
 def block_keys(model: str, segments: Iterable[Segment]) -> Iterator[bytes]:
-    """One key for each whole block; a key covers the model and everything before it too."""
+    """One key for each full block; it also covers the model and all blocks before it."""
     hasher, room = blake2b(model.encode(), digest_size=16), BLOCK_TOKENS
     for segment in segments:
         start = 0
@@ -55,13 +54,13 @@ def block_keys(model: str, segments: Iterable[Segment]) -> Iterator[bytes]:
 
 
 class PrefixCache:
-    """The blocks an account's recent prompts began with."""
+    """The blocks at the beginning of an account's recent prompts."""
 
     def __init__(self) -> None:
         self._blocks: OrderedDict[bytes, None] = OrderedDict()
 
     def read(self, model: str, segments: Iterable[Segment], capacity: int) -> int:
-        """Tokens of the prompt that were cached; afterwards all its whole blocks are.
+        """The number of cached tokens of the prompt; then all its full blocks are cached.
 
         ``capacity`` is in blocks; 0 caches nothing.
         """

@@ -1,8 +1,7 @@
-"""What one account uses: calls in flight, requests and tokens in any rolling window.
+"""Usage of one account: calls in flight, and requests and tokens in a rolling window.
 
-The meter refuses by the limits it is given, and beside that remembers what it saw, so that a
-client's own limiter can be judged by somebody else's count. Time comes in as an argument
-(seconds of any monotonic clock).
+It refuses calls above the limits. It also counts independently of the client, so that the counts
+can be used to check the client's limiter. Times are arguments, in seconds of a monotonic clock.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from overstory.sandbox.errors import rate_limited
 
 
 class RollingSum:
-    """The exact sum of what was added in the last ``window`` seconds, and the highest ever."""
+    """The exact sum of the amounts of the last ``window`` seconds, and its peak."""
 
     def __init__(self) -> None:
         self._entries: deque[tuple[float, int]] = deque()
@@ -37,7 +36,7 @@ class RollingSum:
 
 
 class AccountUsage:
-    """The limits of one account (fact sheet 5): excess is refused, never queued."""
+    """The usage of one account against its limits (fact sheet 5): excess is refused, not queued."""
 
     def __init__(self) -> None:
         self.in_flight = 0
@@ -50,9 +49,9 @@ class AccountUsage:
     def enter(
         self, now: float, window: float, limits: AccountLimits | None, rejected_count: bool = True
     ) -> None:
-        """Take a place for a call that arrived at ``now``; ``leave`` gives it back.
+        """Take a slot for a call that arrived at ``now``; ``leave`` returns it.
 
-        ``limits`` None lets everything in. Raises Refusal 429, and then holds no place.
+        ``limits`` None admits everything. Raises Refusal 429, and then holds no slot.
         """
         current = self.in_flight + 1
         self.max_in_flight = max(self.max_in_flight, current)
@@ -69,7 +68,7 @@ class AccountUsage:
         self.in_flight = current
 
     def leave(self) -> None:
-        """The reply has ended, or the client is gone."""
+        """Return the slot: the reply has ended or the client is gone."""
         self.in_flight -= 1
 
     def charge(self, now: float, window: float, tokens: int, limits: AccountLimits | None) -> None:
@@ -81,11 +80,11 @@ class AccountUsage:
         self._tokens.add(now, window, tokens)
 
     def settle(self, now: float, window: float, tokens: int) -> None:
-        """Count the completion tokens of a call that is done: they are spent already."""
+        """Count the completion tokens of a finished call. They are spent, so nothing is refused."""
         self._tokens.add(now, window, tokens)
 
-    def seen(self) -> dict[str, object]:
-        """The highest values ever seen; arrivals include what was refused."""
+    def stats(self) -> dict[str, object]:
+        """Current and peak values; ``max_requests_window`` includes refused calls."""
         return {
             "in_flight": self.in_flight,
             "max_in_flight": self.max_in_flight,

@@ -14,16 +14,16 @@ RUN_MAX = 100_000
 
 
 def cited(text: str) -> tuple[int, ...]:
-    """The distinct markers in the brackets of ``text``, in order; ``[1] to [9]`` is not filled."""
-    found: dict[int, None] = {}
+    """The distinct markers in ``text``, in order; ``[1] to [9]`` counts as two."""
+    markers: dict[int, None] = {}
     for inside in _MARKER.findall(text):
         for first, last in _RUN.findall(inside):
-            found.update(dict.fromkeys(_filled(int(first), int(last or first), RUN_MAX)))
-    return tuple(found)
+            markers.update(dict.fromkeys(_filled(int(first), int(last or first), RUN_MAX)))
+    return tuple(markers)
 
 
 def written(numbers: Sequence[int], short: bool = False) -> str:
-    """``[1], [2], [3], [5]``, or ``[1-3, 5]`` when it must be ``short``."""
+    """``[1], [2], [3], [5]``, or ``[1-3, 5]`` if ``short``."""
     if not short:
         return ", ".join(f"[{number}]" for number in numbers)
     runs: list[list[int]] = []
@@ -36,43 +36,43 @@ def written(numbers: Sequence[int], short: bool = False) -> str:
 
 
 def keyed(text: str) -> tuple[int, ...]:
-    """The distinct image numbers of JSON notes: digit keys and fields such as ``"image": 17``."""
+    """The distinct image numbers in JSON notes: digit keys, and fields such as ``"image": 17``."""
     return tuple(dict.fromkeys(int(a or b) for a, b in _KEY.findall(text)))
 
 
 def declared(text: str, count: int) -> tuple[int, ...]:
     """The markers of ``count`` images, in order, as the prompt's text declares them.
 
-    A range (``[1] to [31]``) of that many, or exactly that many distinct markers, or both together;
-    otherwise 1..count.
+    The first of these that gives ``count`` markers: one range (``[1] to [31]``), all single
+    markers, ranges and single markers together. Otherwise 1..count.
     """
     ranges = [_filled(int(a), int(b), count) for a, b in _RANGE.findall(text)]
-    spread = _RANGE.sub(lambda m: _spelled(_filled(int(m[1]), int(m[2]), count)), text)
-    for candidate in (*ranges, cited(text), cited(spread)):
+    expanded = _RANGE.sub(lambda m: _listed(_filled(int(m[1]), int(m[2]), count)), text)
+    for candidate in (*ranges, cited(text), cited(expanded)):
         if len(candidate) == count:
             return candidate
     return tuple(range(1, count + 1))
 
 
 def _filled(first: int, last: int, most: int) -> tuple[int, ...]:
-    """The range, or only its ends where it is longer than there are images."""
+    """The range, or only its ends if it has more than ``most`` numbers."""
     return tuple(range(first, last + 1)) if last - first < most else (first, last)
 
 
-def _spelled(markers: tuple[int, ...]) -> str:
+def _listed(markers: tuple[int, ...]) -> str:
     return " ".join(f"[{marker}]" for marker in markers)
 
 
 def notes_of(parts: list[str]) -> str:
-    """The notes of a request without images: everything but its instruction.
+    """The notes of a request without images: the text without the instruction.
 
-    What stands in ``<notes>`` tags when there are any; else every text part but the last; else,
-    of one part, every paragraph but the last. Where that leaves no markers, the whole text.
+    The content of the ``<notes>`` tags if there are any; else all text parts but the last; of a
+    single part all paragraphs but the last. If the result has no markers: the full text.
     """
-    whole = "\n".join(parts)
-    tagged = _NOTES.findall(whole)
+    full = "\n".join(parts)
+    tagged = _NOTES.findall(full)
     if tagged:
         return "\n".join(tagged)
-    *notes, _ = parts if len(parts) > 1 else (whole.strip().rsplit("\n\n", 1) if whole else [""])
+    *notes, _ = parts if len(parts) > 1 else (full.strip().rsplit("\n\n", 1) if full else [""])
     text = "\n".join(notes)
-    return text if cited(text) or keyed(text) else whole
+    return text if cited(text) or keyed(text) else full

@@ -6,12 +6,12 @@ import json
 from collections.abc import Sequence
 
 from overstory.sandbox.account.prompt_cache import BYTES_PER_TOKEN
-from overstory.sandbox.answers import observation, words
+from overstory.sandbox.answers import words
 from overstory.sandbox.answers.citations import notes_of
 from overstory.sandbox.answers.json_schema import asks_json, wanted_schema
 from overstory.sandbox.answers.json_value import fill
-from overstory.sandbox.answers.malformed import told
-from overstory.sandbox.answers.observation import Observation
+from overstory.sandbox.answers.malformed import reply_text
+from overstory.sandbox.answers.observation import INVENTED, Observation, from_notes, from_pictures
 from overstory.sandbox.config import SandboxConfig
 from overstory.sandbox.protocol.request import ChatRequest
 from overstory.sandbox.vision.decode import Picture
@@ -21,40 +21,43 @@ NOTHING = "No image and no note was given, so there is nothing to describe."
 
 
 def compose(
-    ask: ChatRequest, pictures: Sequence[Picture], budget_tokens: int, config: SandboxConfig
+    request: ChatRequest, pictures: Sequence[Picture], budget_tokens: int, config: SandboxConfig
 ) -> str:
-    """The answer to ``ask``, from the pixels of its pictures or from its notes.
+    """The answer to ``request``, from the pixels of its pictures or from its notes.
 
     ``budget_tokens`` is what is left for content; only a summary of notes tries to fit it.
     """
-    texts = [text for turn in ask.turns if turn.role == "user" for text in turn.texts]
-    sights = _sights(texts, pictures, config.false_citations)
+    texts = [text for turn in request.turns if turn.role == "user" for text in turn.texts]
+    observations = _observations(texts, pictures, config.false_citations)
     question = words.question_in(texts[-1] if texts else "")
     room = budget_tokens * BYTES_PER_TOKEN if config.summary_cites == "fit" else None
-    if ask.response_format or asks_json(texts):
-        return _as_json(ask, sights, room and room // 4, config)
-    if not sights:
+    if request.response_format or asks_json(texts):
+        return _as_json(request, observations, room and room // 4, config)
+    if not observations:
         return NOTHING
     if pictures:
-        return words.describe(sights, question)
-    return words.summarise(sights, question, room)
+        return words.describe(observations, question)
+    return words.summarise(observations, question, room)
 
 
-def _sights(texts: list[str], pictures: Sequence[Picture], lie: bool) -> list[Observation]:
+def _observations(
+    texts: list[str], pictures: Sequence[Picture], with_invented: bool
+) -> list[Observation]:
     if pictures:
-        sights = observation.seen("\n".join(texts), [picture.look for picture in pictures])
+        described = [picture.description for picture in pictures]
+        observations = from_pictures("\n".join(texts), described)
     else:
-        sights = observation.noted(notes_of(texts))
-    return [*sights, observation.INVENTED] if lie else sights
+        observations = from_notes(notes_of(texts))
+    return [*observations, INVENTED] if with_invented else observations
 
 
 def _as_json(
-    ask: ChatRequest, sights: list[Observation], room: int | None, config: SandboxConfig
+    request: ChatRequest, observations: list[Observation], room: int | None, config: SandboxConfig
 ) -> str:
     if config.wrong_schema:
-        return json.dumps({"unexpected": [sight.marker for sight in sights]})
-    text = words.grouped(sights, room) if sights else NOTHING
-    prompt = "\n".join(text for turn in ask.turns for text in turn.texts)
-    schema = wanted_schema(ask.response_format or JSON_MODE, prompt)
-    value = fill(schema, sights, text) if schema is not None else {"answer": text}
-    return told(value, sights, config)
+        return json.dumps({"unexpected": [observation.marker for observation in observations]})
+    text = words.grouped(observations, room) if observations else NOTHING
+    prompt = "\n".join(text for turn in request.turns for text in turn.texts)
+    schema = wanted_schema(request.response_format or JSON_MODE, prompt)
+    value = fill(schema, observations, text) if schema is not None else {"answer": text}
+    return reply_text(value, observations, config)

@@ -1,4 +1,4 @@
-"""JSON replies as a bad model writes them: gaps, false totals, words around the object."""
+"""JSON replies as a bad model writes them: missing keys, false totals, text around the object."""
 
 from __future__ import annotations
 
@@ -13,39 +13,39 @@ FALSE_TOTAL = 987_654
 FENCED = "Here is the answer:\n```json\n{}\n```\nI hope this helps."
 
 
-def told(value: Any, sights: Sequence[Observation], config: SandboxConfig) -> str:
-    """``value`` as JSON, with the faults that are set."""
+def reply_text(value: Any, observations: Sequence[Observation], config: SandboxConfig) -> str:
+    """``value`` as JSON, with the faults that the config turns on."""
     if isinstance(value, dict):
-        value = _with_gaps(value, sights, config)
+        value = _without_missing(value, observations, config)
         if config.false_totals:
-            value = _with_lies(value)
+            value = _with_false_totals(value)
     text = json.dumps(value, ensure_ascii=False)
     return FENCED.replace("{}", text) if config.code_fences else text
 
 
-def _with_gaps(
-    value: dict[str, Any], sights: Sequence[Observation], config: SandboxConfig
+def _without_missing(
+    value: dict[str, Any], observations: Sequence[Observation], config: SandboxConfig
 ) -> dict[str, Any]:
     numbered = [key for key in value if key.isdecimal()]
-    hidden = {str(s.marker) for s in sights if s.colour and s.colour == config.missing_colour}
-    gone = hidden.intersection(numbered)
+    colour = config.missing_colour
+    missing = {str(o.marker) for o in observations if colour and o.colour == colour}
     if config.missing_keys < len(numbered):
-        gone |= set(numbered[len(numbered) - config.missing_keys :])
-    return {key: each for key, each in value.items() if key not in gone}
+        missing |= set(numbered[len(numbered) - config.missing_keys :])
+    return {key: part for key, part in value.items() if key not in missing.intersection(numbered)}
 
 
-def _with_lies(value: dict[str, Any]) -> dict[str, Any]:
-    """Answers for images that were never sent, totals beside what was asked, numbers in words."""
-    numbered = [key for key in value if key.isdecimal()]
-    extra = {str(INVENTED_MARKER): value[numbered[0]]} if numbered else {}
-    kept = {key: _claiming(each) if not key.isdecimal() else each for key, each in value.items()}
-    return {**extra, **kept, "total": FALSE_TOTAL, "count": FALSE_TOTAL, "images": FALSE_TOTAL}
+def _with_false_totals(value: dict[str, Any]) -> dict[str, Any]:
+    """Adds an answer for an image that was never sent, and totals as keys and inside texts."""
+    first = next((key for key in value if key.isdecimal()), None)
+    invented = {} if first is None else {str(INVENTED_MARKER): value[first]}
+    claimed = {k: part if k.isdecimal() else _claim_total(part) for k, part in value.items()}
+    return invented | claimed | dict.fromkeys(("total", "count", "images"), FALSE_TOTAL)
 
 
-def _claiming(value: Any) -> Any:
-    """Every text about the whole set claims a total, and every object has one more."""
+def _claim_total(value: Any) -> Any:
+    """Puts a total into every text, and one more into every object."""
     if isinstance(value, str):
         return f"There are {FALSE_TOTAL} in total. {value}"
     if isinstance(value, dict):
-        return {name: _claiming(each) for name, each in value.items()} | {"total": FALSE_TOTAL}
+        return {key: _claim_total(part) for key, part in value.items()} | {"total": FALSE_TOTAL}
     return value

@@ -1,4 +1,4 @@
-"""One image as an answer speaks of it: seen in this request, or read from an earlier note."""
+"""What an answer knows about one image: from its pixels, or from an earlier note."""
 
 from __future__ import annotations
 
@@ -11,15 +11,17 @@ from overstory.sandbox.vision.colours import BRIGHTNESS, COLOURS, words_seen
 from overstory.sandbox.vision.describe import Description
 
 INVENTED_MARKER = 9999
-_OVERVIEW = re.compile(r"\s*Of \d+ images\b")  # about the set: its words fit no single marker
+_OVERVIEW = re.compile(
+    r"\s*Of \d+ images\b"
+)  # about the set, so its words describe no single marker
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """A marker, a line about it, and the vocabulary's words that are true of it.
+    """A marker, a line of text, and the vocabulary's words that describe the image.
 
-    ``numbers`` are width and height (px), brightness (0..255) and share of the main colour (0..1),
-    as far as they are known.
+    ``numbers`` are width and height (px), brightness (0..255) and the share of the main colour
+    (0..1). An image read from a note has no numbers.
     """
 
     marker: int
@@ -29,49 +31,51 @@ class Observation:
 
     @property
     def colour(self) -> str | None:
-        """The main colour, if a note told it."""
         return next((word for word in self.words if word in COLOURS), None)
 
     @property
     def light(self) -> str | None:
-        """dark, dim or bright, if a note told it."""
+        """dark, dim or bright, if known."""
         return next((word for word in self.words if word in BRIGHTNESS), None)
 
 
 INVENTED = Observation(INVENTED_MARKER, "an image that was never sent", ("pink", "bright"))
-"""What false_citations adds to every answer."""
+"""Added to every answer by false_citations."""
 
 
-def seen(text: str, looks: Sequence[Description]) -> list[Observation]:
-    """The images of a request, numbered as its text declares."""
-    numbers = citations.declared(text, len(looks))
-    return [_of_look(marker, look) for marker, look in zip(numbers, looks, strict=True)]
+def from_pictures(text: str, descriptions: Sequence[Description]) -> list[Observation]:
+    """The images of a request, numbered as its ``text`` declares."""
+    numbers = citations.declared(text, len(descriptions))
+    return [
+        _from_description(marker, description)
+        for marker, description in zip(numbers, descriptions, strict=True)
+    ]
 
 
-def _of_look(marker: int, look: Description) -> Observation:
+def _from_description(marker: int, description: Description) -> Observation:
     numbers = {
-        "width": float(look.width),
-        "height": float(look.height),
-        "brightness": look.brightness,
-        "share": look.colours[0][1],
+        "width": float(description.width),
+        "height": float(description.height),
+        "brightness": description.brightness,
+        "share": description.colours[0][1],
     }
-    return Observation(marker, look.sentence(), look.words, tuple(numbers.items()))
+    return Observation(marker, description.sentence(), description.words, tuple(numbers.items()))
 
 
-def noted(notes: str) -> list[Observation]:
-    """The images that notes speak of, each marker once, told by the first line that has words."""
+def from_notes(notes: str) -> list[Observation]:
+    """The images in the notes, one per marker, by its first line with vocabulary words."""
     find = citations.cited if citations.cited(notes) else citations.keyed
-    found: dict[int, Observation] = {}
+    by_marker: dict[int, Observation] = {}
     for line in notes.splitlines():
         numbers = find(line)
         if not numbers:
             continue
         words = () if _OVERVIEW.match(line) else tuple(dict.fromkeys(words_seen(line)))
         for marker in numbers:
-            if marker not in found or (words and not found[marker].words):
-                found[marker] = Observation(marker, _said(line), words)
-    return list(found.values())
+            if marker not in by_marker or (words and not by_marker[marker].words):
+                by_marker[marker] = Observation(marker, _after_marker(line), words)
+    return list(by_marker.values())
 
 
-def _said(line: str) -> str:
+def _after_marker(line: str) -> str:
     return line.split("]", 1)[-1].strip(" :,-")[:200]

@@ -1,4 +1,4 @@
-"""Answers in words: what was seen or noted, never more."""
+"""Answers in words. They contain only what was seen or noted."""
 
 from __future__ import annotations
 
@@ -16,82 +16,88 @@ CITED_PER_WORD = 20
 
 
 def question_in(text: str) -> str | None:
-    """What stands in ``<question>`` tags, else the last question of a text, if it asks one."""
-    found = _TAGGED.findall(text) or _QUESTION.findall(text)
-    return found[-1].strip() if found else None
+    """The text in ``<question>`` tags, else the last question of ``text``, else None."""
+    questions = _TAGGED.findall(text) or _QUESTION.findall(text)
+    return questions[-1].strip() if questions else None
 
 
-def overview(sights: Sequence[Observation]) -> str:
-    """One sentence about the whole set."""
-    colours = Counter(sight.colour for sight in sights if sight.colour)
-    lights = Counter(sight.light for sight in sights if sight.light)
-    told = [f"{count} mostly {name}" for name, count in colours.most_common(4)]
-    told += [f"{count} {name}" for name, count in lights.most_common()]
-    return f"Of {len(sights)} images: {', '.join(told) or 'nothing more is noted'}."
+def overview(observations: Sequence[Observation]) -> str:
+    colours = Counter(observation.colour for observation in observations if observation.colour)
+    lights = Counter(observation.light for observation in observations if observation.light)
+    counts = [f"{count} mostly {name}" for name, count in colours.most_common(4)]
+    counts += [f"{count} {name}" for name, count in lights.most_common()]
+    return f"Of {len(observations)} images: {', '.join(counts) or 'nothing more is noted'}."
 
 
-def opening(question: str, sights: Sequence[Observation]) -> str:
-    """The answer to a question, as far as the vocabulary reaches."""
-    told = [_who_is(word, sights) for word in dict.fromkeys(words_seen(question))]
-    return " ".join([overview(sights), *told])
+def opening(question: str, observations: Sequence[Observation]) -> str:
+    """The answer to a question: which images match its words of the vocabulary."""
+    matches = [_matching(word, observations) for word in dict.fromkeys(words_seen(question))]
+    return " ".join([overview(observations), *matches])
 
 
-def _who_is(word: str, sights: Sequence[Observation]) -> str:
-    who = [sight.marker for sight in sights if word in (sight.colour, *sight.words)]
-    if not who:
+def _matching(word: str, observations: Sequence[Observation]) -> str:
+    markers = [
+        observation.marker
+        for observation in observations
+        if word in (observation.colour, *observation.words)
+    ]
+    if not markers:
         return f"None is {word}."
-    rest = len(who) - CITED_PER_WORD
+    rest = len(markers) - CITED_PER_WORD
     more = f" and {rest} more" if rest > 0 else ""
-    return f"{len(who)} {word}: {written(who[:CITED_PER_WORD])}{more}."
+    return f"{len(markers)} {word}: {written(markers[:CITED_PER_WORD])}{more}."
 
 
-def describe(sights: Sequence[Observation], question: str | None) -> str:
-    """A line for each image, after an opening sentence when a question was asked."""
-    lines = [f"[{sight.marker}] {sight.line}" for sight in sights]
-    return "\n".join([opening(question, sights), *lines] if question else lines)
+def describe(observations: Sequence[Observation], question: str | None) -> str:
+    """A line for each image; first an opening sentence if a question was asked."""
+    lines = [f"[{observation.marker}] {observation.line}" for observation in observations]
+    return "\n".join([opening(question, observations), *lines] if question else lines)
 
 
-def summarise(sights: Sequence[Observation], question: str | None, room_bytes: int | None) -> str:
+def summarise(
+    observations: Sequence[Observation], question: str | None, room_bytes: int | None
+) -> str:
     """A summary of notes that cites every marker once, grouped by colour and brightness.
 
-    Where that would not fit ``room_bytes`` runs of markers are written short, ``[3-7, 9]``; where
-    even that would not, each group cites its first markers and counts the rest, as a model that is
-    told to be brief does. None always cites everything in full.
+    If that does not fit ``room_bytes``, runs of markers are shortened: ``[3-7, 9]``. If that does
+    not fit either, each group cites its first markers and counts the rest, as a model does that
+    must be brief. With None everything is cited in full.
     """
-    first = opening(question, sights) if question else overview(sights)
-    groups = _groups(sights)
+    first = opening(question, observations) if question else overview(observations)
+    groups = _groups(observations)
     for short in (False, True):
-        lines = [_group_line(name, who, len(who), short) for name, who in groups]
+        lines = [_group_line(name, markers, len(markers), short) for name, markers in groups]
         text = "\n".join([first, *lines])
         if room_bytes is None or len(text.encode()) <= room_bytes:
             return text
-    shown = _room_each(sights, len(groups), (room_bytes or 0) - len(first.encode()))
-    return "\n".join([first, *(_group_line(name, who, shown) for name, who in groups)])
+    shown = _markers_per_group(observations, len(groups), (room_bytes or 0) - len(first.encode()))
+    return "\n".join([first, *(_group_line(name, markers, shown) for name, markers in groups)])
 
 
-def grouped(sights: Sequence[Observation], room_bytes: int | None) -> str:
-    """A line a group of images that look alike, with no number but their markers: for texts in
-    JSON, which are told to count nothing."""
-    lines = [f"{name}: {written(who, short=True)}." for name, who in _groups(sights)]
+def grouped(observations: Sequence[Observation], room_bytes: int | None) -> str:
+    """One line for each group of similar images, without counts: prompts forbid them in JSON."""
+    lines = [f"{name}: {written(markers, short=True)}." for name, markers in _groups(observations)]
     text = "\n".join(lines)
     if room_bytes is not None and len(text.encode()) > room_bytes:
-        text = "\n".join(f"{name}: {written(who[:1])}." for name, who in _groups(sights))
+        text = "\n".join(
+            f"{name}: {written(markers[:1])}." for name, markers in _groups(observations)
+        )
     return text
 
 
-def _room_each(sights: Sequence[Observation], groups: int, spare_bytes: int) -> int:
-    widest = max(len(str(sight.marker)) for sight in sights) + 4
+def _markers_per_group(observations: Sequence[Observation], groups: int, spare_bytes: int) -> int:
+    widest = max(len(str(observation.marker)) for observation in observations) + 4
     return max(1, (spare_bytes - 64 * groups) // widest // groups)
 
 
-def _groups(sights: Sequence[Observation]) -> list[tuple[str, list[int]]]:
+def _groups(observations: Sequence[Observation]) -> list[tuple[str, list[int]]]:
     groups: dict[str, list[int]] = {}
-    for sight in sights:
-        name = ", ".join(word for word in (sight.colour, sight.light) if word)
-        groups.setdefault(f"Mostly {name}" if name else "Others", []).append(sight.marker)
+    for observation in observations:
+        name = ", ".join(word for word in (observation.colour, observation.light) if word)
+        groups.setdefault(f"Mostly {name}" if name else "Others", []).append(observation.marker)
     return sorted(groups.items(), key=lambda group: -len(group[1]))
 
 
-def _group_line(name: str, who: list[int], shown: int, short: bool = False) -> str:
-    more = f" and {len(who) - shown} more" if len(who) > shown else ""
-    return f"{name} ({len(who)}): {written(who[:shown], short)}{more}"
+def _group_line(name: str, markers: list[int], shown: int, short: bool = False) -> str:
+    more = f" and {len(markers) - shown} more" if len(markers) > shown else ""
+    return f"{name} ({len(markers)}): {written(markers[:shown], short)}{more}"

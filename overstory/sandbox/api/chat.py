@@ -12,89 +12,85 @@ from overstory.sandbox.api.handler import ClientGone, Handler
 from overstory.sandbox.call_log import ABANDONED, Call
 from overstory.sandbox.config import FaultKind
 from overstory.sandbox.errors import Refusal, server_fault
-from overstory.sandbox.faults import bound_fault, refusal_of
+from overstory.sandbox.faults import keyed_fault, refusal_of
 from overstory.sandbox.models import find_model
 from overstory.sandbox.protocol.image_sources import Sources
 from overstory.sandbox.protocol.prompt import budget, fingerprint, segments_of
-from overstory.sandbox.protocol.reply import Reply, Spent, Usage, spend, spoiled
+from overstory.sandbox.protocol.reply import Reply, Usage, spend, spoiled
 from overstory.sandbox.protocol.request import ChatRequest, model_name, read_request
-from overstory.sandbox.state import Account
 from overstory.sandbox.vision.decode import Picture
+
+HOLD_SECONDS = 0.02
+"""How often a held call checks whether it may continue."""
 
 
 class Chat(Handler):
-    """Reads, admits, generates, delivers; every call ends in the ledger."""
+    """Reads, admits, generates and delivers; every call is recorded in the ledger."""
 
     async def post(self) -> None:
-        """One chat call."""
-        account = self.house.account(self.authorization)
-        call = Call(self.trace, account.name)
+        self._account = self.state.account(self.authorization)
+        self._call = call = Call(self.trace, self._account.name)
         try:
-            self.house.check_open(paid=True)
-            self.house.check_calm()
-            with self.house.place(account):
-                await self._answer(account, call)
+            self.state.check_open(paid=True)
+            self.state.check_always_429()
+            with self.state.slot(self._account):
+                await self._answer()
         except Refusal as refusal:
             call.status, call.kind = refusal.status, refusal.kind
             raise
         except ClientGone:
             call.status, call.kind = ABANDONED, "abandoned"
         finally:
-            self.house.ledger.reply(call)
+            self.state.ledger.reply(call)
 
-    async def _answer(self, account: Account, call: Call) -> None:
+    async def _answer(self) -> None:
         body = await self.json_object()
-        config = self.config
-        model = find_model(model_name(body), config.unknown_model_status)
-        ask = read_request(body, model, config)
-        call.model = model.name
-        pictures = await Sources(account.files, self.house.eyes, config).pictures(ask.images)
-        self._admit(account, call, ask, body, pictures)
-        fault = self._fault(ask, pictures)
-        if await self._failed(fault, call):
+        model = find_model(model_name(body), self.config.unknown_model_status)
+        request = read_request(body, model, self.config)
+        self._call.model = model.name
+        sources = Sources(self._account.files, self.state.decoder, self.config)
+        pictures = await sources.pictures(request.images)
+        self._admit(request, body, pictures)
+        fault = self._fault(request, pictures)
+        if await self._failed(fault):
             return
-        reply = self._generate(account, call, ask, pictures, fault)
+        reply = self._generate(request, pictures, fault)
+        self._call.usage = reply.usage
         try:
-            await self._deliver(reply, ask.stream, fault, call)
+            await self._deliver(reply, request.stream, fault)
         finally:
-            self.house.settle(account, reply.usage.completion)
+            self.state.settle(self._account, reply.usage.completion)
 
-    def _admit(
-        self,
-        account: Account,
-        call: Call,
-        ask: ChatRequest,
-        body: dict[str, Any],
-        pictures: list[Picture],
-    ) -> None:
+    def _admit(self, request: ChatRequest, body: dict[str, Any], pictures: list[Picture]) -> None:
         """Count the prompt and write the ledger's start line. Raises Refusal 400, 429."""
-        segments = segments_of(ask, pictures)
+        account, call = self._account, self._call
+        segments = segments_of(request, pictures)
         prompt_tokens = sum(segment.tokens for segment in segments)
         call.images = tuple(picture.sha for picture in pictures)
         call.request = fingerprint(body, pictures)
         call.usage = Usage(prompt_tokens, 0, 0)
-        self._notice(ask, pictures)
-        budget(ask, prompt_tokens)
-        self.house.charge(account, prompt_tokens)
-        cached = account.cache.read(ask.model.name, segments, self.config.cache_blocks)
+        self._notice(request, pictures)
+        budget(request, prompt_tokens)
+        self.state.charge(account, prompt_tokens)
+        cached = account.cache.read(request.model.name, segments, self.config.cache_blocks)
         call.usage = Usage(prompt_tokens, cached, 0)
-        self.house.ledger.start(call)
+        self.state.ledger.start(call)
 
-    def _notice(self, ask: ChatRequest, pictures: list[Picture]) -> None:
-        """Count what is allowed but unwise."""
-        notices = self.house.ledger.notices
-        notices["detail_omitted"] += sum(not image.detail_given for image in ask.images)
-        sides = (max(picture.look.width, picture.look.height) for picture in pictures)
-        notices["over_4096_px"] += sum(side > 4096 for side in sides)
+    def _notice(self, request: ChatRequest, pictures: list[Picture]) -> None:
+        """Count what is allowed but not recommended."""
+        notices = self.state.ledger.notices
+        notices["detail_omitted"] += sum(not image.detail_given for image in request.images)
+        described = [picture.description for picture in pictures]
+        notices["over_4096_px"] += sum(max(d.width, d.height) > 4096 for d in described)
 
-    def _fault(self, ask: ChatRequest, pictures: list[Picture]) -> FaultKind | None:
+    def _fault(self, request: ChatRequest, pictures: list[Picture]) -> FaultKind | None:
         config = self.config
-        drawn = self.house.faults.draw(config) if "chat" in config.faults_on else None
-        texts = [text for turn in ask.turns for text in turn.texts]
-        return bound_fault(config.keyed, texts, pictures) or drawn
+        drawn = self.state.faults.draw(config) if "chat" in config.faults_on else None
+        texts = [text for turn in request.turns for text in turn.texts]
+        return keyed_fault(config.keyed, texts, pictures) or drawn
 
-    async def _failed(self, fault: FaultKind | None, call: Call) -> bool:
-        """Act out a fault that leaves no reply. True when the connection is gone."""
+    async def _failed(self, fault: FaultKind | None) -> bool:
+        """Carry out a fault that leaves no reply. True if the connection was closed."""
         refusal = refusal_of(fault, self.config)
         if refusal:
             raise refusal
@@ -102,54 +98,47 @@ class Chat(Handler):
             await self.pause(self.config.hang_seconds)
             raise server_fault(503)
         if fault is FaultKind.RESET:
-            call.status, call.kind = 0, "reset"
+            self._call.status, self._call.kind = 0, "reset"
             self.hang_up(reset=True)
         return fault is FaultKind.RESET
 
     def _generate(
-        self,
-        account: Account,
-        call: Call,
-        ask: ChatRequest,
-        pictures: list[Picture],
-        fault: FaultKind | None,
+        self, request: ChatRequest, pictures: list[Picture], fault: FaultKind | None
     ) -> Reply:
-        spent = self._spend(ask, pictures, call.usage.prompt, fault)
-        call.usage = Usage(call.usage.prompt, call.usage.cached, spent.tokens * ask.choices)
+        usage = self._call.usage
+        room = budget(request, usage.prompt)
+        thinking = self.config.reasoning_tokens if request.model.reasons else 0
+        text = compose(request, pictures, max(0, room - thinking), self.config)
+        spent = spoiled(spend(text, thinking, room, request.stops), fault, room)
         return Reply(
             id=f"{self.trace}.{uuid4().hex}",
-            model=ask.model.name,
+            model=request.model.name,
             created=int(time.time()),
             content=spent.content,
             reasoning=spent.reasoning,
             finish=spent.finish,
-            usage=call.usage,
-            choices=ask.choices,
+            usage=Usage(usage.prompt, usage.cached, spent.tokens * request.choices),
+            choices=request.choices,
         )
 
-    def _spend(
-        self, ask: ChatRequest, pictures: list[Picture], prompt_tokens: int, fault: FaultKind | None
-    ) -> Spent:
-        room = budget(ask, prompt_tokens)
-        thinking = self.config.reasoning_tokens if ask.model.reasons else 0
-        text = compose(ask, pictures, max(0, room - thinking), self.config)
-        return spoiled(spend(text, thinking, room, ask.stops), fault, room)
-
-    async def _deliver(
-        self, reply: Reply, stream: bool, fault: FaultKind | None, call: Call
-    ) -> None:
-        call.status = 200
-        call.kind = str(fault or "")
-        await self.pause(self.house.faults.latency(self.config))
+    async def _deliver(self, reply: Reply, stream: bool, fault: FaultKind | None) -> None:
+        self._call.status, self._call.kind = 200, str(fault or "")
+        await self.pause(self.state.faults.latency(self.config))
         if stream:
-            await self._stream(reply, fault)
+            await self._send_stream(reply, fault)
         else:
-            await self._whole(reply, fault)
+            await self._send_at_once(reply, fault)
 
-    async def _whole(self, reply: Reply, fault: FaultKind | None) -> None:
+    async def _held(self) -> None:
+        """Wait while the config holds replies."""
+        while self.config.hold:
+            await self.pause(HOLD_SECONDS)
+
+    async def _send_at_once(self, reply: Reply, fault: FaultKind | None) -> None:
         config = self.config
-        each = config.latency_per_token_seconds * reply.usage.completion
-        await self.pause(config.first_byte_seconds + each)
+        generating = config.latency_per_token_seconds * reply.usage.completion
+        await self.pause(config.first_byte_seconds + generating)
+        await self._held()
         value = reply.completion()
         if fault is FaultKind.NO_CHOICES:
             value["choices"] = []
@@ -159,25 +148,23 @@ class Chat(Handler):
             self.set_header("Content-Length", str(len(text.encode())))
             await self.push(text[: len(text) // 2])
             return self.hang_up()
-        await self._finish_whole(text[:-2] if fault is FaultKind.INVALID_JSON else text)
-        return None
-
-    async def _finish_whole(self, text: str) -> None:
         if self.request.connection is None or self._gone.is_set():
             raise ClientGone
-        self.finish(text)
+        self.finish(text[:-2] if fault is FaultKind.INVALID_JSON else text)
+        return None
 
-    async def _stream(self, reply: Reply, fault: FaultKind | None) -> None:
+    async def _send_stream(self, reply: Reply, fault: FaultKind | None) -> None:
         config = self.config
         self.set_header("Content-Type", "text/event-stream")
         await self.push("")
         await self.pause(config.first_byte_seconds)
+        await self._held()
         chunks = list(reply.chunks(config.stream_tokens_per_chunk, config.stream_dialect))
         if fault is FaultKind.CUT:
             chunks = chunks[: max(1, len(chunks) // 2)]
         for tokens, chunk in chunks:
             await self.pause(tokens * config.latency_per_token_seconds)
-            await self.push(_event(_broken(chunk, fault)))
+            await self.push(_event(_chunk_text(chunk, fault)))
         if fault is FaultKind.CUT:
             return self.hang_up()
         await self.push("data: [DONE]\n\n")
@@ -189,7 +176,7 @@ def _event(data: str) -> str:
     return f"data: {data}\n\n"
 
 
-def _broken(chunk: dict[str, Any], fault: FaultKind | None) -> str:
+def _chunk_text(chunk: dict[str, Any], fault: FaultKind | None) -> str:
     if fault is FaultKind.NO_CHOICES:
         chunk = chunk | {"choices": []}
     text = json.dumps(chunk, ensure_ascii=False)

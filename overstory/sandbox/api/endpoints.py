@@ -17,39 +17,37 @@ class Models(Handler):
     """``GET /v1/models``."""
 
     def get(self) -> None:
-        """List the models."""
         self.account()
         cards = [model.card() for model in MODELS.values()]
         self.send({"object": "list", "data": cards})
 
 
 class OneModel(Handler):
-    """``GET /v1/models/{id}``."""
+    """``GET /v1/models/{id}``; 404 for an unknown model."""
 
     def get(self, name: str) -> None:
-        """One model. Raises Refusal 404."""
         self.account()
         self.send(find_model(name, 404).card())
 
 
 class TokenCount(Handler):
-    """``POST /v1/token/count``: not counted toward any limit, as none is documented."""
+    """``POST /v1/token/count``: no limit is documented, so it counts toward none."""
 
     async def post(self) -> None:
-        """The tokens of a model's messages, images included."""
         account, body = self.account(), await self.json_object()
         model = find_model(model_name(body), self.config.unknown_model_status)
-        ask = read_messages(body, model, self.config)
-        pictures = await Sources(account.files, self.house.eyes, self.config).pictures(ask.images)
-        total = sum(segment.tokens for segment in segments_of(ask, pictures))
+        request = read_messages(body, model, self.config)
+        pictures = await Sources(account.files, self.state.decoder, self.config).pictures(
+            request.images
+        )
+        total = sum(segment.tokens for segment in segments_of(request, pictures))
         self.send({"data": {"total_tokens": total}})
 
 
 class Balance(Handler):
-    """``GET /v1/accounts``."""
+    """``GET /v1/accounts``: a balance of 100, or 0 while ``no_balance`` is on."""
 
     def get(self) -> None:
-        """The balance: 100, or 0 while ``no_balance`` is on."""
         self.account()
         cash = 0.0 if self.config.no_balance else 100.0
         self.send(
@@ -64,34 +62,31 @@ class Balance(Handler):
 
 
 class Stats(Handler):
-    """``GET /_sandbox/stats``: what the sandbox counted, for judging a client."""
+    """``GET /_sandbox/stats``: the sandbox's counts, to check a client against."""
 
     def get(self) -> None:
-        """All counts."""
-        self.send(self.house.seen())
+        self.send(self.state.stats())
 
 
 class Config(Handler):
-    """``/_sandbox/config``: read it, or change a part of it while it runs."""
+    """``/_sandbox/config``: read it, or change a part of it at run time."""
 
     def get(self) -> None:
-        """The whole config."""
         self.send(self.config.model_dump(mode="json"))
 
     async def post(self) -> None:
-        """A partial update. Raises Refusal 400, and then nothing has changed."""
+        """A partial update. Raises Refusal 400, and then changes nothing."""
         changes = await self.json_object()
         try:
-            self.house.configure(changes)
+            self.state.configure(changes)
         except (ValidationError, WrongUsage) as error:
             raise wrong_param(str(error)) from error
         self.get()
 
 
 class Reset(Handler):
-    """``POST /_sandbox/reset``: counts, windows and prompt caches begin anew; files stay."""
+    """``POST /_sandbox/reset``: clears counts, windows and prompt caches; files stay."""
 
     def post(self) -> None:
-        """Forget the counts."""
-        self.house.reset()
-        self.send(self.house.seen())
+        self.state.reset()
+        self.send(self.state.stats())

@@ -1,4 +1,4 @@
-"""``/v1/files``: upload, list, look up, delete (fact sheet 4)."""
+"""``/v1/files``: upload, list, get, delete (fact sheet 4)."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from overstory.sandbox.vision.describe import Description
 
 
 class Files(Handler):
-    """The collection."""
+    """``/v1/files``."""
 
     async def post(self) -> None:
-        """Take one file; it is decoded and described now, so that asking about it is cheap."""
+        """Store one file. It is decoded and described now, so that chat calls need not do it."""
         account = self.account()
-        self.house.check_open(paid=True)
+        self.state.check_open(paid=True)
         try:
             await self.pause(self.config.upload_latency_seconds)
             fault = self._fault()
@@ -34,7 +34,7 @@ class Files(Handler):
 
     async def _keep(self, account: Account, file: StoredFile, fault: FaultKind | None) -> None:
         account.files.add(file, self.config.max_files)
-        self.house.ledger.note("upload", account.name, id=file.id, sha=file.sha, bytes=file.bytes)
+        self.state.ledger.note("upload", account.name, id=file.id, sha=file.sha, bytes=file.bytes)
         if fault is FaultKind.CUT:
             self.set_header("Content-Length", "200")
             await self.push("{")
@@ -44,20 +44,20 @@ class Files(Handler):
     def _fault(self) -> FaultKind | None:
         if "files" not in self.config.faults_on:
             return None
-        fault = self.house.faults.draw(self.config)
+        fault = self.state.faults.draw(self.config)
         refusal = refusal_of(fault, self.config)
         if refusal:
             raise refusal
         return fault
 
     async def _file(self) -> StoredFile:
-        name, data = await self._given()
+        name, data = await self._name_and_data()
         check_upload(self.get_body_argument("purpose", None), data, self.config)
-        sha, look = await self._seen(data)
-        return StoredFile(new_id(), len(data), int(time.time()), name, sha, look)
+        sha, description = await self._described(data)
+        return StoredFile(new_id(), len(data), int(time.time()), name, sha, description)
 
-    async def _given(self) -> tuple[str, bytes]:
-        """The file's name and bytes; a ``file`` wins over a ``url``."""
+    async def _name_and_data(self) -> tuple[str, bytes]:
+        """The file's name and bytes. A ``file`` takes precedence over a ``url``."""
         files = self.request.files.get("file")
         if files:
             return files[0]["filename"], files[0]["body"]
@@ -66,39 +66,35 @@ class Files(Handler):
             raise wrong_param("file or url is required")
         return url.rsplit("/", 1)[-1], await download(url, self.config)
 
-    async def _seen(self, data: bytes) -> tuple[str, Description | None]:
+    async def _described(self, data: bytes) -> tuple[str, Description | None]:
         try:
-            picture = await self.house.eyes.see(data)
-        except Refusal:  # a broken image is stored like any file, and refused when it is used
-            return await self.house.eyes.sha(data), None
-        return picture.sha, picture.look
+            picture = await self.state.decoder.decode(data)
+        except Refusal:  # a broken image is stored like any file, and refused when used
+            return await self.state.decoder.sha(data), None
+        return picture.sha, picture.description
 
     def get(self) -> None:
-        """List all files."""
         files = self.account().files.all()
         cards = [file.card(self.config.file_status) for file in files]
         self.send({"object": "list", "data": cards})
 
 
 class File(Handler):
-    """One file."""
+    """``/v1/files/{id}``."""
 
     def get(self, file_id: str) -> None:
-        """Its File object."""
         self.send(self.account().files.get(file_id).card(self.config.file_status))
 
     def delete(self, file_id: str) -> None:
-        """Delete it."""
         account = self.account()
         account.files.delete(file_id)
-        self.house.ledger.note("delete", account.name, id=file_id)
+        self.state.ledger.note("delete", account.name, id=file_id)
         self.send({"id": file_id, "object": "file", "deleted": True})
 
 
 class Content(Handler):
-    """The content of a file, which is only for purposes the sandbox does not have."""
+    """``/v1/files/{id}/content``: refused, since files of purpose storage have no content."""
 
     def get(self, file_id: str) -> None:
-        """Raises Refusal 400: storage has no content to give."""
         self.account().files.get(file_id)
         raise wrong_param("content is only available for purpose file-extract")

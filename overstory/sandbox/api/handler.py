@@ -1,4 +1,4 @@
-"""What every endpoint shares: trace id, error envelope, auth, and waiting that a client can end."""
+"""What all endpoints share: trace id, error envelope, auth, and waiting that a client can end."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from overstory.sandbox.config import SandboxConfig
 from overstory.sandbox.errors import Refusal, not_found, wrong_param
 from overstory.sandbox.state import Account, SandboxState
 
-BIG_BODY_BYTES = 256 * 1024
+LARGE_BODY_BYTES = 256 * 1024
 
 
 class ClientGone(Exception):
@@ -28,40 +28,37 @@ class ClientGone(Exception):
 class Handler(RequestHandler):
     """The base of all endpoints. A Refusal raised anywhere becomes its envelope."""
 
-    house: SandboxState
+    state: SandboxState
 
-    def initialize(self, house: SandboxState) -> None:
-        """Called by tornado with what the route was made with."""
-        self.house = house
+    def initialize(self, state: SandboxState) -> None:
+        self.state = state
         self._gone = asyncio.Event()
 
     def set_default_headers(self) -> None:
-        """X-Trace-Id on every reply; nothing that StepFun does not send."""
+        """X-Trace-Id on every reply; no header that StepFun does not send."""
         self.trace = getattr(self, "trace", "") or uuid4().hex
         self.set_header("X-Trace-Id", self.trace)
         self.clear_header("Server")
 
     @property
     def config(self) -> SandboxConfig:
-        """The config as it is now."""
-        return self.house.config
+        return self.state.config
 
     def account(self) -> Account:
         """The caller's account. Raises Refusal 401, and 503 in an outage."""
-        account = self.house.account(self.authorization)
-        self.house.check_open()
+        account = self.state.account(self.authorization)
+        self.state.check_open()
         return account
 
     @property
     def authorization(self) -> str:
-        """The Authorization header."""
         return str(self.request.headers.get("Authorization", ""))
 
     async def json_object(self) -> dict[str, Any]:
-        """The body. Raises Refusal 400 when it is no JSON object. A big one is parsed aside."""
+        """The body. Raises Refusal 400 if it is not a JSON object. A thread parses a large one."""
         data = self.request.body
         try:
-            if len(data) > BIG_BODY_BYTES:
+            if len(data) > LARGE_BODY_BYTES:
                 body = await asyncio.to_thread(json.loads, data)
             else:
                 body = json.loads(data)
@@ -77,7 +74,7 @@ class Handler(RequestHandler):
         self.finish(json.dumps(value, ensure_ascii=False))
 
     async def pause(self, seconds: float) -> None:
-        """Wait. Raises ClientGone as soon as the client leaves."""
+        """Wait. Raises ClientGone as soon as the client closes the connection."""
         if seconds > 0:
             try:
                 await asyncio.wait_for(self._gone.wait(), seconds)
@@ -87,7 +84,6 @@ class Handler(RequestHandler):
             raise ClientGone
 
     def on_connection_close(self) -> None:
-        """Called by tornado when the client leaves early."""
         self._gone.set()
 
     async def push(self, data: str) -> None:
@@ -99,7 +95,7 @@ class Handler(RequestHandler):
             raise ClientGone from error
 
     def hang_up(self, reset: bool = False) -> None:
-        """Close the connection here and now, with an RST if ``reset``."""
+        """Close the connection now, with an RST if ``reset``."""
         assert isinstance(self.request.connection, HTTP1Connection)
         stream = self.detach()
         connection: socket.socket | None = getattr(stream, "socket", None)
@@ -108,10 +104,10 @@ class Handler(RequestHandler):
         stream.close()
 
     def compute_etag(self) -> None:
-        """No ETag: the API has none."""
+        """No ETag: the API sends none."""
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
-        """The envelope of whatever was raised."""
+        """The envelope of the exception that was raised."""
         error = kwargs.get("exc_info", (None, None))[1]
         refusal = (
             error if isinstance(error, Refusal) else _refusal_of(status_code, self.request.path)
@@ -125,16 +121,14 @@ class Handler(RequestHandler):
         value: BaseException | None,
         tb: TracebackType | None,
     ) -> None:
-        """Only what nobody expected is logged."""
         if not isinstance(value, Refusal | HTTPError | ClientGone):
             super().log_exception(typ, value, tb)
 
 
 class NotFound(Handler):
-    """Every path that is not served."""
+    """All other paths."""
 
     def prepare(self) -> None:
-        """Raises Refusal 404."""
         raise not_found(self.request.path)
 
 

@@ -1,4 +1,4 @@
-"""The HTTP server: routes, listening, and ending when it should."""
+"""The HTTP server: routes, listening, shutdown."""
 
 from __future__ import annotations
 
@@ -25,26 +25,25 @@ BACKLOG = 4096
 PARENT_CHECK_SECONDS = 0.5
 
 
-def application(house: SandboxState) -> Application:
-    """The routes of a sandbox."""
-    given = {"house": house}
+def application(state: SandboxState) -> Application:
+    arguments = {"state": state}
     routes: list[Any] = [
-        (r"/v1/chat/completions", Chat, given),
-        (r"/v1/models", endpoints.Models, given),
-        (r"/v1/models/([^/]+)", endpoints.OneModel, given),
-        (r"/v1/files", files.Files, given),
-        (r"/v1/files/([^/]+)", files.File, given),
-        (r"/v1/files/([^/]+)/content", files.Content, given),
-        (r"/v1/token/count", endpoints.TokenCount, given),
-        (r"/v1/accounts", endpoints.Balance, given),
-        (r"/_sandbox/stats", endpoints.Stats, given),
-        (r"/_sandbox/config", endpoints.Config, given),
-        (r"/_sandbox/reset", endpoints.Reset, given),
+        (r"/v1/chat/completions", Chat, arguments),
+        (r"/v1/models", endpoints.Models, arguments),
+        (r"/v1/models/([^/]+)", endpoints.OneModel, arguments),
+        (r"/v1/files", files.Files, arguments),
+        (r"/v1/files/([^/]+)", files.File, arguments),
+        (r"/v1/files/([^/]+)/content", files.Content, arguments),
+        (r"/v1/token/count", endpoints.TokenCount, arguments),
+        (r"/v1/accounts", endpoints.Balance, arguments),
+        (r"/_sandbox/stats", endpoints.Stats, arguments),
+        (r"/_sandbox/config", endpoints.Config, arguments),
+        (r"/_sandbox/reset", endpoints.Reset, arguments),
     ]
     return Application(
         routes,
         default_handler_class=NotFound,
-        default_handler_args=given,
+        default_handler_args=arguments,
         log_function=lambda handler: None,
     )
 
@@ -59,19 +58,19 @@ async def serve(
 ) -> None:
     """Serve until SIGTERM, SIGINT, or the end of process ``parent``.
 
-    ``ready`` gets the base URL once requests are taken; port 0 picks a free one.
+    ``ready`` is called with the base URL when requests are accepted; port 0 picks a free port.
     """
     _allow_many_sockets()
-    house = SandboxState(config, ledger)
-    server = HTTPServer(application(house), max_body_size=BODY_BYTES_MAX)
+    state = SandboxState(config, ledger)
+    server = HTTPServer(application(state), max_body_size=BODY_BYTES_MAX)
     sockets = bind_sockets(port, address=host, backlog=BACKLOG)
     server.add_sockets(sockets)
-    asked = _end_asked()
+    stop = _stop_signal()
     ready(f"http://{host}:{sockets[0].getsockname()[1]}/v1")
-    await _end(asked, parent)
+    await _wait_for_end(stop, parent)
     server.stop()
     await server.close_all_connections()
-    house.close()
+    state.close()
 
 
 def _allow_many_sockets() -> None:
@@ -81,30 +80,29 @@ def _allow_many_sockets() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def _end_asked() -> asyncio.Event:
-    """Set by SIGTERM and SIGINT, from now on."""
-    asked = asyncio.Event()
+def _stop_signal() -> asyncio.Event:
+    stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, asked.set)
-    return asked
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
 
 
-async def _end(asked: asyncio.Event, parent: int | None) -> None:
-    """Wait until the end is asked for, or ``parent`` is gone."""
-    while not asked.is_set() and (parent is None or _alive(parent)):
+async def _wait_for_end(stop: asyncio.Event, parent: int | None) -> None:
+    """Wait until ``stop`` is set or process ``parent`` has ended."""
+    while not stop.is_set() and (parent is None or _alive(parent)):
         try:
-            await asyncio.wait_for(asked.wait(), PARENT_CHECK_SECONDS if parent else None)
+            await asyncio.wait_for(stop.wait(), PARENT_CHECK_SECONDS if parent else None)
         except TimeoutError:
             continue
 
 
 def _alive(pid: int) -> bool:
-    """Whether a process runs; one that ended but was not yet waited for does not."""
+    """Whether a process runs; a zombie does not."""
     try:
         os.kill(pid, 0)
         state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
     except ProcessLookupError:
         return False
-    except OSError:  # not ours to signal, or no /proc: it exists
+    except OSError:  # no permission to signal it, or no /proc: it exists
         return True
     return state != "Z"

@@ -1,1 +1,1 @@
-"""The protocol: requests as the API takes them, replies as it gives them."""
+"""The protocol: the API's requests and replies."""

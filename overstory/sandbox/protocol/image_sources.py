@@ -1,4 +1,4 @@
-"""Where a request's images come from: data URLs, stored files, and loopback downloads."""
+"""Sources of a request's images: data URLs, stored files, and loopback downloads."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ DOWNLOAD_SECONDS = 10.0
 class Sources:
     """Fetches the pictures of one account's requests."""
 
-    def __init__(self, files: FileStore, eyes: Decoder, config: SandboxConfig) -> None:
+    def __init__(self, files: FileStore, decoder: Decoder, config: SandboxConfig) -> None:
         self._files = files
-        self._eyes = eyes
+        self._decoder = decoder
         self._config = config
 
     async def pictures(self, parts: Sequence[ImagePart]) -> list[Picture]:
-        """The pictures behind ``parts``, in order.
+        """The pictures of ``parts``, in order.
 
-        Raises Refusal 400 for the first that cannot be had, or when all are too large together.
+        Raises Refusal 400 for the first that is not available, or if they are too large in total.
         """
         self._check_size(inline_size([part.url for part in parts]))
         pictures = [await self._picture(part.url) for part in parts]
@@ -44,27 +44,27 @@ class Sources:
         if url.startswith("stepfile://"):
             return self._stored(url.removeprefix("stepfile://"))
         if url.startswith("data:"):
-            return await self._eyes.see_inline(url, self._config.strict_mime)
+            return await self._decoder.decode_inline(url, self._config.strict_mime)
         if url.startswith(("http://", "https://")):
-            return await self._eyes.see(await download(url, self._config))
+            return await self._decoder.decode(await download(url, self._config))
         raise wrong_input(f"unsupported image url: {url[:60]}")
 
     def _stored(self, file_id: str) -> Picture:
-        file, look = self._files.pictured(file_id, self._config.unknown_file_status)
-        return Picture(file.sha, file.bytes, look)
+        file, description = self._files.image(file_id, self._config.unknown_file_status)
+        return Picture(file.sha, file.bytes, description)
 
 
 async def download(url: str, config: SandboxConfig) -> bytes:
-    """The bytes at a loopback URL, when the config allows that.
+    """The bytes at a loopback URL, if the config allows it.
 
-    Raises Refusal 400 otherwise: the real service says the same of what it cannot reach.
+    Raises Refusal 400 otherwise, as the real service does for a URL that it cannot reach.
     """
     if not config.allow_loopback_urls or not _is_loopback(url):
         raise _unreachable(url)
     try:
         client = AsyncHTTPClient()
         reply = await client.fetch(url, request_timeout=DOWNLOAD_SECONDS, follow_redirects=False)
-    except Exception as error:  # whatever a server nobody vouches for makes of it
+    except Exception as error:  # any server may answer, with anything
         raise _unreachable(url) from error
     return reply.body
 

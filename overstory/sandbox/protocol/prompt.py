@@ -1,4 +1,4 @@
-"""A request as the model reads it: segments of text and image tokens, and their sum."""
+"""The prompt of a request: segments of text and image tokens, and their sum."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from overstory.sandbox.protocol.request import ChatRequest, ImagePart
 from overstory.sandbox.vision.decode import Picture
 
 
-def segments_of(ask: ChatRequest, pictures: Sequence[Picture]) -> list[Segment]:
-    """The prompt in order; ``pictures`` are those of the request's images, in order."""
-    return list(_segments(ask, iter(pictures)))
+def segments_of(request: ChatRequest, pictures: Sequence[Picture]) -> list[Segment]:
+    """The segments in order; ``pictures`` are the request's images, in order."""
+    return list(_segments(request, iter(pictures)))
 
 
-def _segments(ask: ChatRequest, pictures: Iterator[Picture]) -> Iterator[Segment]:
-    for turn in ask.turns:
+def _segments(request: ChatRequest, pictures: Iterator[Picture]) -> Iterator[Segment]:
+    for turn in request.turns:
         yield text_segment(f"<|{turn.role}|>")
         for part in turn.parts:
             yield (
@@ -29,28 +29,28 @@ def _segments(ask: ChatRequest, pictures: Iterator[Picture]) -> Iterator[Segment
 
 
 def _image(part: ImagePart, picture: Picture) -> Segment:
-    tokens = image_tokens(picture.look.width, picture.look.height, part.detail)
+    tokens = image_tokens(picture.description.width, picture.description.height, part.detail)
     return Segment(f"{picture.sha}:{part.detail}".encode(), tokens, is_text=False)
 
 
-def budget(ask: ChatRequest, prompt_tokens: int) -> int:
-    """Tokens the completion may have.
+def budget(request: ChatRequest, prompt_tokens: int) -> int:
+    """The maximum number of completion tokens.
 
-    Raises Refusal 400 when prompt and max_tokens pass the context window (its text is ours).
+    Raises Refusal 400 if prompt and max_tokens exceed the context window (its text is ours).
     """
-    left = ask.model.context_tokens - prompt_tokens
-    if left < (ask.max_tokens or 1):
+    left = request.model.context_tokens - prompt_tokens
+    if left < (request.max_tokens or 1):
         raise wrong_param(
-            f"prompt of {prompt_tokens} tokens and max_tokens {ask.max_tokens or 'unset'} "
-            f"exceed the context of {ask.model.context_tokens}"
+            f"prompt of {prompt_tokens} tokens and max_tokens {request.max_tokens or 'unset'} "
+            f"exceed the context of {request.model.context_tokens}"
         )
-    return ask.max_tokens or left
+    return request.max_tokens or left
 
 
 def fingerprint(body: dict[str, Any], pictures: Sequence[Picture]) -> str:
-    """The sha256 of a request, however its images were sent and its reply delivered.
+    """The sha256 of a request. It does not depend on how images are sent or the reply delivered.
 
-    Every image URL counts as the sha256 of the image; ``stream`` and its options do not count.
+    Image URLs are replaced by the image's sha256; ``stream`` and its options are left out.
     """
     shas = iter(picture.sha for picture in pictures)
     kept = {key: value for key, value in body.items() if not key.startswith("stream")}

@@ -1,4 +1,4 @@
-"""The reply to a chat request: its words, its tokens, and its JSON shapes (fact sheet 2.2, 2.3)."""
+"""The reply to a chat request: text, tokens and JSON format (fact sheet 2.2, 2.3)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Usage:
     completion: int
 
     def card(self) -> dict[str, Any]:
-        """The usage object, with the cached count in both places and reasoning_tokens 0."""
+        """The usage object: the cached count in both places, and reasoning_tokens 0."""
         return {
             "prompt_tokens": self.prompt,
             "completion_tokens": self.completion,
@@ -46,28 +46,30 @@ class Reply:
     choices: int = 1
 
     def completion(self) -> dict[str, Any]:
-        """The chat.completion object."""
-        message = {"role": "assistant", "content": self.content} | _thinking(self.reasoning)
+        message = {"role": "assistant", "content": self.content} | _reasoning_fields(self.reasoning)
         choices = [
             {"index": index, "message": message, "finish_reason": self.finish}
             for index in range(self.choices)
         ]
         return self._head("chat.completion") | {"choices": choices, "usage": self.usage.card()}
 
-    def chunks(self, tokens_each: int, dialect: str) -> Iterator[tuple[int, dict[str, Any]]]:
-        """The stream's chunks with the tokens each brings; reasoning precedes content."""
+    def chunks(self, tokens_per_chunk: int, dialect: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        """(tokens, chunk) for each chunk of the stream; reasoning precedes content."""
         open_end: str | None = "" if dialect == "a" else None
         yield 0, self._chunk({"role": "assistant", "content": ""}, open_end, 0)
         spent = 0
-        for delta, tokens in self._deltas(tokens_each):
+        for delta, tokens in self._deltas(tokens_per_chunk):
             spent = min(spent + tokens, self.usage.completion)
-            yield tokens, self._chunk(_worded(delta, dialect), open_end, spent)
-        yield 0, self._chunk(_worded({"content": ""}, dialect), self.finish, self.usage.completion)
+            yield tokens, self._chunk(_with_role(delta, dialect), open_end, spent)
+        yield (
+            0,
+            self._chunk(_with_role({"content": ""}, dialect), self.finish, self.usage.completion),
+        )
 
-    def _deltas(self, tokens_each: int) -> Iterator[tuple[dict[str, str], int]]:
-        size = tokens_each * BYTES_PER_TOKEN
+    def _deltas(self, tokens_per_chunk: int) -> Iterator[tuple[dict[str, str], int]]:
+        size = tokens_per_chunk * BYTES_PER_TOKEN
         for piece in _pieces(self.reasoning, size):
-            yield _thinking(piece), text_tokens(len(piece.encode()))
+            yield _reasoning_fields(piece), text_tokens(len(piece.encode()))
         for piece in _pieces(self.content, size):
             yield {"content": piece}, text_tokens(len(piece.encode()))
 
@@ -80,12 +82,12 @@ class Reply:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
 
 
-def _thinking(text: str) -> dict[str, str]:
-    """Both names are sent, with the same text, whatever reasoning_format asked."""
+def _reasoning_fields(text: str) -> dict[str, str]:
+    """Both names are sent with the same text, for every reasoning_format."""
     return {"reasoning": text, "reasoning_content": text} if text else {}
 
 
-def _worded(delta: dict[str, str], dialect: str) -> dict[str, str]:
+def _with_role(delta: dict[str, str], dialect: str) -> dict[str, str]:
     return {"role": ""} | delta if dialect == "a" else delta
 
 
@@ -96,7 +98,7 @@ def _pieces(text: str, size: int) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """How max_tokens was used: reasoning first, then content (fact sheet 2.2)."""
+    """How max_tokens was spent: reasoning first, then content (fact sheet 2.2)."""
 
     content: str
     reasoning: str
@@ -105,28 +107,28 @@ class Spent:
 
 
 def spend(text: str, reasoning_tokens: int, budget: int, stops: tuple[str, ...] = ()) -> Spent:
-    """Cut ``text`` at a stop word and at ``budget`` tokens, after the reasoning took its share."""
-    thought = _thought(min(reasoning_tokens, budget))
-    used = text_tokens(len(thought))
+    """Cut ``text`` at a stop word and at ``budget`` tokens, reasoning included."""
+    reasoning = _reasoning_text(min(reasoning_tokens, budget))
+    used = text_tokens(len(reasoning))
     for stop in stops:
         text = text.split(stop, 1)[0]
     data = text.encode()
     room = (budget - used) * BYTES_PER_TOKEN
     if len(data) <= room:
-        return Spent(text, thought, "stop", used + text_tokens(len(data)))
-    return Spent(data[:room].decode(errors="ignore"), thought, "length", budget)
+        return Spent(text, reasoning, "stop", used + text_tokens(len(data)))
+    return Spent(data[:room].decode(errors="ignore"), reasoning, "length", budget)
 
 
-def _thought(tokens: int) -> str:
+def _reasoning_text(tokens: int) -> str:
     size = tokens * BYTES_PER_TOKEN
     return (_THOUGHT * (size // len(_THOUGHT) + 1))[:size]
 
 
 def spoiled(spent: Spent, fault: FaultKind | None, budget: int) -> Spent:
-    """What a fault leaves of a generation."""
+    """The generation as a fault leaves it."""
     match fault:
         case FaultKind.LENGTH:
-            return Spent("", _thought(min(budget, 64)), "length", min(budget, 64))
+            return Spent("", _reasoning_text(min(budget, 64)), "length", min(budget, 64))
         case FaultKind.EMPTY:
             return replace(spent, content="", finish="stop")
         case FaultKind.CONTENT_FILTER:

@@ -1,4 +1,4 @@
-"""The rules a chat request must keep (fact sheet 2.1), as one pure function of its JSON body."""
+"""The rules for a chat request (fact sheet 2.1), as one pure function of its JSON body."""
 
 from __future__ import annotations
 
@@ -12,17 +12,15 @@ from overstory.sandbox.config import SandboxConfig
 from overstory.sandbox.errors import Refusal, wrong_param
 from overstory.sandbox.models import Model
 
-_SHAPE = {"model", "messages", "tools", "tool_choice", "n", "stop", "stream", "stream_options"}
+_STRUCTURE = {"model", "messages", "tools", "tool_choice", "n", "stop", "stream", "stream_options"}
 _TUNING = {"max_tokens", "temperature", "top_p", "frequency_penalty", "response_format"}
 _REASONING = {"reasoning_format", "reasoning_effort"}
-DOCUMENTED = _SHAPE | _TUNING | _REASONING
+DOCUMENTED = _STRUCTURE | _TUNING | _REASONING
 _TOOL_NAME = re.compile(r"^[a-zA-Z_][a-zA-Z0-9_-]{0,63}$")
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """A chat request that keeps the rules."""
-
     model: Model
     turns: tuple[Turn, ...]
     max_tokens: int | None
@@ -33,17 +31,16 @@ class ChatRequest:
 
     @property
     def images(self) -> list[ImagePart]:
-        """The images of all messages, in order."""
         return [p for turn in self.turns for p in turn.parts if isinstance(p, ImagePart)]
 
 
 def read_request(body: dict[str, Any], model: Model, config: SandboxConfig) -> ChatRequest:
-    """The request in ``body``. Raises Refusal 400 naming the first rule it breaks."""
+    """The request in ``body``. Raises Refusal 400 that names the first broken rule."""
     _check_fields(body, config)
     _check_numbers(body)
     _check_effort(body, model, config)
     _check_tools(body.get("tools"))
-    ask = ChatRequest(
+    request = ChatRequest(
         model=model,
         turns=read_turns(body.get("messages"), config.default_detail),
         max_tokens=_whole_number(body, "max_tokens"),
@@ -52,18 +49,18 @@ def read_request(body: dict[str, Any], model: Model, config: SandboxConfig) -> C
         stops=_stops(body.get("stop")),
         response_format=_response_format(body.get("response_format"), model),
     )
-    _check_images(ask, config)
-    return ask
+    _check_images(request, config)
+    return request
 
 
 def read_messages(body: dict[str, Any], model: Model, config: SandboxConfig) -> ChatRequest:
-    """The request of ``POST /v1/token/count``: a model and messages, nothing else is read."""
+    """The request of ``POST /v1/token/count``: only model and messages are read."""
     kept = {key: body.get(key) for key in ("model", "messages")}
     return read_request(kept, model, config)
 
 
 def model_name(body: dict[str, Any]) -> str:
-    """The name under ``model``. Raises Refusal 400 when there is none."""
+    """The value of ``model``. Raises Refusal 400 if it is missing."""
     name = body.get("model")
     if not isinstance(name, str) or not name:
         raise wrong_param("model is required")
@@ -136,9 +133,9 @@ def _stream(body: dict[str, Any]) -> bool:
 
 def _stops(stop: object) -> tuple[str, ...]:
     stops = [] if stop is None else [stop] if isinstance(stop, str) else stop
-    if not isinstance(stops, list) or not all(isinstance(each, str) for each in stops):
+    if not isinstance(stops, list) or not all(isinstance(word, str) for word in stops):
         raise wrong_param("stop must be a string or an array of strings")
-    return tuple(each for each in stops if each)
+    return tuple(word for word in stops if word)
 
 
 def _response_format(wanted: object, model: Model) -> dict[str, Any] | None:
@@ -154,19 +151,19 @@ def _response_format(wanted: object, model: Model) -> dict[str, Any] | None:
     return None if kind == "text" else wanted
 
 
-def _check_schema(given: object) -> None:
-    if not isinstance(given, dict) or not isinstance(given.get("name"), str):
+def _check_schema(wrapper: object) -> None:
+    if not isinstance(wrapper, dict) or not isinstance(wrapper.get("name"), str):
         raise wrong_param("response_format.json_schema.name is required")
-    if not isinstance(given.get("schema"), dict):
+    if not isinstance(wrapper.get("schema"), dict):
         raise wrong_param("response_format.json_schema.schema is required")
-    if not isinstance(given.get("strict", False), bool | None):
+    if not isinstance(wrapper.get("strict", False), bool | None):
         raise wrong_param("response_format.json_schema.strict must be a boolean")
 
 
-def _check_images(ask: ChatRequest, config: SandboxConfig) -> None:
-    images = ask.images
-    if images and not ask.model.vision:
-        raise wrong_param(f"model {ask.model.name} does not support image input")
+def _check_images(request: ChatRequest, config: SandboxConfig) -> None:
+    images = request.images
+    if images and not request.model.vision:
+        raise wrong_param(f"model {request.model.name} does not support image input")
     if len(images) > config.max_images:
         raise Refusal(
             400,
@@ -180,7 +177,7 @@ ROLES = ("system", "user", "assistant", "tool")
 
 @dataclass(frozen=True, slots=True)
 class ImagePart:
-    """One image of a request, where it stood: its URL and the detail asked for."""
+    """One image of a request: its URL and the requested detail."""
 
     url: str
     detail: Detail
@@ -196,7 +193,6 @@ class Turn:
 
     @property
     def texts(self) -> list[str]:
-        """The texts, without the images."""
         return [part for part in self.parts if isinstance(part, str)]
 
 
@@ -242,21 +238,21 @@ def _image_part(part: dict[str, Any], default_detail: Detail) -> ImagePart:
     image = part.get("image_url")
     if not isinstance(image, dict) or not isinstance(image.get("url"), str):
         raise wrong_param("an image_url part needs an image_url.url")
-    given = image.get("detail")
-    if given is None:
+    detail = image.get("detail")
+    if detail is None:
         return ImagePart(image["url"], default_detail, detail_given=False)
-    if given not in ("low", "high"):
-        raise wrong_param(f"invalid detail: {given}, must be low or high")
-    return ImagePart(image["url"], "low" if given == "low" else "high", detail_given=True)
+    if detail not in ("low", "high"):
+        raise wrong_param(f"invalid detail: {detail}, must be low or high")
+    return ImagePart(image["url"], "low" if detail == "low" else "high", detail_given=True)
 
 
-def _unseen_part(part: dict[str, Any], _: Detail) -> str:
+def _unsupported_part(part: dict[str, Any], _: Detail) -> str:
     raise wrong_param(f"the sandbox does not take {part['type']} parts")
 
 
 _PARTS: dict[str, Callable[[dict[str, Any], Detail], str | ImagePart]] = {
     "text": _text_part,
     "image_url": _image_part,
-    "video_url": _unseen_part,
-    "input_audio": _unseen_part,
+    "video_url": _unsupported_part,
+    "input_audio": _unsupported_part,
 }

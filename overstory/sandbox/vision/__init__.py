@@ -1,1 +1,1 @@
-"""Seeing: images decoded for real and described from their pixels."""
+"""Images are decoded and described from their pixels."""

@@ -1,4 +1,4 @@
-"""The words for what is seen: colours, brightness, shape; one vocabulary for seeing and reading."""
+"""One vocabulary for describing images and for reading texts: colours, brightness, shape."""
 
 from __future__ import annotations
 
@@ -6,19 +6,8 @@ import colorsys
 import re
 
 COLOURS = (
-    "black",
-    "white",
-    "grey",
-    "red",
-    "orange",
-    "brown",
-    "yellow",
-    "green",
-    "teal",
-    "blue",
-    "purple",
-    "pink",
-    "beige",
+    *("black", "white", "grey", "red", "orange", "brown", "yellow"),
+    *("green", "teal", "blue", "purple", "pink", "beige"),
 )
 BRIGHTNESS = ("dark", "dim", "bright")
 SHAPES = ("landscape", "portrait", "square")
@@ -45,7 +34,7 @@ _HUES = (
 
 
 def colour_name(red: int, green: int, blue: int) -> str:
-    """The word for an sRGB colour of 0..255 a channel."""
+    """The name of an sRGB colour; channels are 0..255."""
     hue, saturation, value = colorsys.rgb_to_hsv(red / 255, green / 255, blue / 255)
     if value < 0.16:
         return "black"
@@ -56,7 +45,7 @@ def colour_name(red: int, green: int, blue: int) -> str:
 
 
 class Names(dict[tuple[int, int, int], str]):
-    """The words for colours, each found once. Whoever asks sees to it that they are few."""
+    """A cache of colour names without a limit: the caller quantises the colours first."""
 
     def __missing__(self, rgb: tuple[int, int, int]) -> str:
         name = self[rgb] = colour_name(*rgb)
@@ -64,7 +53,7 @@ class Names(dict[tuple[int, int, int], str]):
 
 
 def _muted(name: str, saturation: float, value: float) -> str:
-    """Light pale oranges and yellows are beige; dark oranges and reds are brown."""
+    """Pale light orange or yellow is beige, pale light red is pink, dark orange is brown."""
     if name in ("orange", "yellow", "red") and saturation < 0.35 and value > 0.75:
         return "pink" if name == "red" else "beige"
     if name == "orange" and value < 0.72:
@@ -73,6 +62,6 @@ def _muted(name: str, saturation: float, value: float) -> str:
 
 
 def words_seen(text: str) -> list[str]:
-    """The vocabulary's words in ``text``, in order, synonyms folded."""
+    """The vocabulary's words in ``text``, in order; synonyms are replaced."""
     words = (_SYNONYMS.get(word, word) for word in _WORD.findall(text.lower()))
     return [word for word in words if word in VOCABULARY]

@@ -1,4 +1,4 @@
-"""Decoding off the event loop (but for small images), with what was seen remembered by content."""
+"""Decodes images outside the event loop, except small ones; descriptions are cached by content."""
 
 from __future__ import annotations
 
@@ -13,81 +13,85 @@ from hashlib import sha256
 from typing import TypeVar
 
 from overstory.sandbox.errors import wrong_input
-from overstory.sandbox.vision.describe import FORMATS, QUICK_BYTES, Description, look_at, quick_look
+from overstory.sandbox.vision.describe import (
+    FORMATS,
+    SMALL_BYTES,
+    Description,
+    describe_if_small,
+    describe_image,
+)
 
-Given = TypeVar("Given")
-Made = TypeVar("Made")
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
 
-REMEMBERED = 20_000
+CACHED_MAX = 20_000
 MEDIA_TYPES = {f"image/{name}": name for name in FORMATS.values()} | {"image/jpg": "jpeg"}
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One image as a request brought it; ``size`` is what counts toward the request's bytes."""
+    """One image of a request; ``size`` is what counts toward the request's bytes."""
 
     sha: str
     size: int
-    look: Description
+    description: Description
 
 
 class Decoder:
-    """Looks at images in worker threads. The memory is only touched on the event loop."""
+    """Decodes images in worker threads. Only the event loop uses the cache."""
 
     def __init__(self, threads: int = 2) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="eyes")
-        self._memory: OrderedDict[str, Description] = OrderedDict()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="decode")
+        self._cache: OrderedDict[str, Description] = OrderedDict()
 
-    async def see(self, data: bytes) -> Picture:
-        """The picture in ``data``. Raises Refusal 400 when it cannot be decoded."""
-        sha = _sha(data) if len(data) <= QUICK_BYTES else await self.sha(data)
-        look = self._recall(sha) or self._keep(sha, await self._looked(data))
-        return Picture(sha, len(data), look)
+    async def decode(self, data: bytes) -> Picture:
+        """The picture in ``data``. Raises Refusal 400 if it cannot be decoded."""
+        sha = _sha(data) if len(data) <= SMALL_BYTES else await self.sha(data)
+        description = self._cached(sha) or self._store(sha, await self._describe(data))
+        return Picture(sha, len(data), description)
 
-    async def see_inline(self, url: str, strict_mime: bool) -> Picture:
-        """The picture in a data URL; its size is that of the base64 text.
+    async def decode_inline(self, url: str, strict_mime: bool) -> Picture:
+        """The picture in a data URL; its size is the size of the base64 text.
 
-        Raises Refusal 400 for another media type, broken base64 or an undecodable image.
+        Raises Refusal 400 for another media type, broken base64, or bytes that are not an image.
         """
         head, _, text = url.partition(",")
         media = head.removeprefix("data:").removesuffix(";base64")
         if media not in MEDIA_TYPES or not head.endswith(";base64"):
             raise wrong_input(f"unsupported data URL: {head[:60]}")
-        picture = await self.see(await self._away(_decoded, text))
-        if strict_mime and picture.look.format != MEDIA_TYPES[media]:
-            raise wrong_input(f"the data is {picture.look.format}, not {media}")
-        return Picture(picture.sha, len(text), picture.look)
+        picture = await self.decode(await self._in_thread(_decoded, text))
+        if strict_mime and picture.description.format != MEDIA_TYPES[media]:
+            raise wrong_input(f"the data is {picture.description.format}, not {media}")
+        return Picture(picture.sha, len(text), picture.description)
 
     async def sha(self, data: bytes) -> str:
-        """The sha256 of ``data``, in hex."""
-        return await self._away(_sha, data)
+        return await self._in_thread(_sha, data)
 
     def close(self) -> None:
-        """Let the threads end."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _looked(self, data: bytes) -> Description:
-        look = quick_look(data)
-        return await self._away(look_at, data) if look is None else look
+    async def _describe(self, data: bytes) -> Description:
+        description = describe_if_small(data)
+        return await self._in_thread(describe_image, data) if description is None else description
 
-    async def _away(self, work: Callable[[Given], Made], given: Given) -> Made:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work, given)
+    async def _in_thread(self, work: Callable[[Argument], Result], argument: Argument) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, argument)
 
-    def _recall(self, sha: str) -> Description | None:
-        look = self._memory.get(sha)
-        if look:
-            self._memory.move_to_end(sha)
-        return look
+    def _cached(self, sha: str) -> Description | None:
+        description = self._cache.get(sha)
+        if description:
+            self._cache.move_to_end(sha)
+        return description
 
-    def _keep(self, sha: str, look: Description) -> Description:
-        self._memory[sha] = look
-        while len(self._memory) > REMEMBERED:
-            self._memory.popitem(last=False)
-        return look
+    def _store(self, sha: str, description: Description) -> Description:
+        self._cache[sha] = description
+        while len(self._cache) > CACHED_MAX:
+            self._cache.popitem(last=False)
+        return description
 
 
 def inline_size(urls: Sequence[str]) -> int:
-    """The bytes of base64 in the data URLs among ``urls``, before any is decoded."""
+    """The size of the base64 text in the data URLs of ``urls``; nothing is decoded."""
     return sum(len(url) - url.find(",") - 1 for url in urls if url.startswith("data:"))
 
 

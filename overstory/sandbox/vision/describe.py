@@ -1,4 +1,4 @@
-"""What an image looks like: decoded for real, then described from its pixels."""
+"""Decodes an image and describes it from its pixels."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from overstory.sandbox.errors import Refusal, wrong_input
 from overstory.sandbox.vision.colours import Names
 
 FORMATS = {"JPEG": "jpeg", "PNG": "png", "GIF": "gif", "WEBP": "webp"}
-"""What Pillow calls a format, and what a data URL calls it (fact sheet 3.1)."""
+"""Pillow's name of a format, and its name in a data URL (fact sheet 3.1)."""
 SMALLEST_SIDE = 2
 PIXELS_MAX = 178_956_970
 LEVELS = range(256)
 SQUARES = [level * level for level in LEVELS]
-COARSE = bytes(level & 0xF8 | 4 for level in LEVELS)  # eight shades as one
+COARSE = bytes(level & 0xF8 | 4 for level in LEVELS)  # eight levels become one
 NAMES = Names()  # of coarse colours: 32,768 at most
-GLANCE = 64  # pixels a side of the copy that is described
-QUICK_BYTES, QUICK_PIXELS = 256 * 1024, 1_000_000
-"""Looking at so little takes a millisecond at most, and handing it to a thread a third of one."""
+SAMPLE = 64  # pixels per side of the copy that is described
+SMALL_BYTES, SMALL_PIXELS = 256 * 1024, 1_000_000
+"""Describing so small an image takes 1 ms at most; handing it to a thread takes a third of that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What is seen: size in pixels, colours by share (0..1, largest first), brightness 0..255."""
+    """Size in pixels, colours by share (0..1, largest first), brightness 0..255."""
 
     width: int
     height: int
@@ -44,33 +44,30 @@ class Description:
 
     @property
     def shape(self) -> str:
-        """landscape, portrait or square, by pixels: EXIF is not followed (not documented)."""
+        """landscape, portrait or square, by pixels. EXIF is ignored (not documented)."""
         if self.width == self.height:
             return "square"
         return "landscape" if self.width > self.height else "portrait"
 
     @property
     def light(self) -> str:
-        """dark, dim or bright."""
         return "dark" if self.brightness < 70 else "dim" if self.brightness < 130 else "bright"
 
     @property
     def texture(self) -> str:
-        """flat or textured."""
         return "flat" if self.roughness < 2.5 else "textured"
 
     @property
     def temperature(self) -> str:
-        """warm, cool or neutral."""
         return "warm" if self.warmth > 12 else "cool" if self.warmth < -12 else "neutral"
 
     @property
     def words(self) -> tuple[str, ...]:
-        """The vocabulary's words that are true of it; the first is its main colour."""
+        """The vocabulary's words that describe it; the first is its main colour."""
         return (self.colours[0][0], self.light, self.shape, self.texture, self.temperature)
 
     def sentence(self) -> str:
-        """One line, as a note about the image would say it."""
+        """The description in one line, as in a note about the image."""
         shares = ", ".join(f"{name} {share * 100:.0f} %" for name, share in self.colours[:3])
         tone = "" if self.temperature == "neutral" else f"{self.temperature} "
         return (
@@ -79,31 +76,33 @@ class Description:
         )
 
 
-def look_at(data: bytes) -> Description:
-    """Decode and describe an image. Raises Refusal 400 for what the API would not take."""
+def describe_image(data: bytes) -> Description:
+    """Decode and describe an image. Raises Refusal 400 if the API would refuse it."""
     with _opened(data) as image:
         return _describe(image)
 
 
-def quick_look(data: bytes) -> Description | None:
-    """The same for an image so small that nobody needs to wait for it elsewhere, else None."""
-    if len(data) > QUICK_BYTES:
+def describe_if_small(data: bytes) -> Description | None:
+    """The same for an image small enough for the event loop; None for a larger one."""
+    if len(data) > SMALL_BYTES:
         return None
     with _opened(data) as image:
-        return _describe(image) if image.width * image.height <= QUICK_PIXELS else None
+        return _describe(image) if image.width * image.height <= SMALL_PIXELS else None
 
 
 @contextmanager
 def _opened(data: bytes) -> Iterator[Image.Image]:
-    """The image, past the checks that need no pixel. Raises Refusal 400, also for what fails
-    inside the block."""
+    """The image, after the checks that need no pixels.
+
+    Raises Refusal 400 for these, and for every error inside the ``with`` block.
+    """
     try:
         with Image.open(io.BytesIO(data), formats=tuple(FORMATS)) as image:
             _check(image)
             yield image
     except Refusal:
         raise
-    except Exception as error:  # decoders raise whatever they like on broken data
+    except Exception as error:  # decoders raise anything on broken data
         raise wrong_input(f"image cannot be decoded: {type(error).__name__}") from error
 
 
@@ -119,12 +118,12 @@ def _check(image: Image.Image) -> None:
 def _describe(image: Image.Image) -> Description:
     width, height = image.size
     kind = FORMATS[image.format or ""]
-    image.draft("RGB", (GLANCE, GLANCE))
+    image.draft("RGB", (SAMPLE, SAMPLE))
     image.load()
-    small = _on_black(image).resize((GLANCE, GLANCE), Image.Resampling.BOX)
+    small = _on_black(image).resize((SAMPLE, SAMPLE), Image.Resampling.BOX)
     grey = small.convert("L")
     light = grey.histogram()
-    rough = ImageChops.difference(grey, grey.filter(ImageFilter.BoxBlur(2))).histogram()
+    edges = ImageChops.difference(grey, grey.filter(ImageFilter.BoxBlur(2))).histogram()
     shades = small.histogram()  # 256 of red, then of green, then of blue
     return Description(
         width,
@@ -133,19 +132,19 @@ def _describe(image: Image.Image) -> Description:
         _shares(small),
         brightness=_mean(light, LEVELS),
         contrast=math.sqrt(max(_mean(light, SQUARES) - _mean(light, LEVELS) ** 2, 0.0)),
-        roughness=_mean(rough, LEVELS),
+        roughness=_mean(edges, LEVELS),
         warmth=_mean(shades[:256], LEVELS) - _mean(shades[512:], LEVELS),
     )
 
 
 def _mean(histogram: Sequence[int], values: Sequence[int]) -> float:
-    """Over the pixels counted by level, of what ``values`` has for each level."""
+    """The mean of ``values[level]`` over the pixels that ``histogram`` counts by level."""
     total: int = sum(map(mul, histogram, values))
     return total / sum(histogram)
 
 
 def _on_black(image: Image.Image) -> Image.Image:
-    """RGB; transparency becomes black, as the fact sheet (3.6) says."""
+    """RGB; transparency becomes black (fact sheet 3.6)."""
     if "A" not in image.getbands() and "transparency" not in image.info:
         return image.convert("RGB")
     clear = image.convert("RGBA")
@@ -154,11 +153,11 @@ def _on_black(image: Image.Image) -> Image.Image:
 
 
 def _shares(small: Image.Image) -> tuple[tuple[str, float], ...]:
-    """Colour names by share, those of at least 3 %, largest first."""
+    """Colour names with a share of at least 3 %, largest first; at least one."""
     counts: Counter[str] = Counter()
     coarse = Image.frombytes("RGB", small.size, small.tobytes().translate(COARSE))
-    found: Any = coarse.getcolors(GLANCE * GLANCE) or ()
-    for count, pixel in found:
+    colours: Any = coarse.getcolors(SAMPLE * SAMPLE) or ()
+    for count, pixel in colours:
         counts[NAMES[pixel]] += count
     total = counts.total()
     shares = tuple((name, count / total) for name, count in counts.most_common())
