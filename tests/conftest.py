@@ -21,6 +21,7 @@ from tests.support.forked_sandbox import ForkedSandbox
 from tests.support.pictures import draw_image
 from tests.support.ports import free_port
 from tests.support.postgres import TEMPLATE, Postgres
+from tests.support.receiver import Receiver, listening
 
 OURS = ("OVERSTORY_", "STEPFUN_")
 NOBODY = 65534
@@ -136,6 +137,12 @@ def _opened(url: str) -> Iterator[Database]:
 def valkey() -> Iterator[ValkeyServer]:
     with ValkeyServer(free_port(), config={"save": ""}) as server:
         yield server
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with listening() as receiver:
+        yield receiver
 
 
 @pytest.fixture

@@ -97,6 +97,7 @@ class SandboxConfig(BaseModel):
     first_byte_seconds: Seconds = 0.0
     upload_latency_seconds: Seconds = 0.0
     hang_seconds: Seconds = 600.0
+    hold: bool = False  # calls are let in, and wait for their reply until this is off
 
     # faults
     seed: int = 0

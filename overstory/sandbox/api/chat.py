@@ -21,6 +21,9 @@ from overstory.sandbox.protocol.request import ChatRequest, model_name, read_req
 from overstory.sandbox.state import Account
 from overstory.sandbox.vision.decode import Picture
 
+HOLD_SECONDS = 0.02
+"""How often a held call checks whether it may go on."""
+
 
 class Chat(Handler):
     """Reads, admits, generates, delivers; every call ends in the ledger."""
@@ -146,10 +149,16 @@ class Chat(Handler):
         else:
             await self._whole(reply, fault)
 
+    async def _held(self) -> None:
+        """Wait until the configuration holds no replies any more."""
+        while self.config.hold:
+            await self.pause(HOLD_SECONDS)
+
     async def _whole(self, reply: Reply, fault: FaultKind | None) -> None:
         config = self.config
         each = config.latency_per_token_seconds * reply.usage.completion
         await self.pause(config.first_byte_seconds + each)
+        await self._held()
         value = reply.completion()
         if fault is FaultKind.NO_CHOICES:
             value["choices"] = []
@@ -172,6 +181,7 @@ class Chat(Handler):
         self.set_header("Content-Type", "text/event-stream")
         await self.push("")
         await self.pause(config.first_byte_seconds)
+        await self._held()
         chunks = list(reply.chunks(config.stream_tokens_per_chunk, config.stream_dialect))
         if fault is FaultKind.CUT:
             chunks = chunks[: max(1, len(chunks) // 2)]
