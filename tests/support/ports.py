@@ -17,7 +17,7 @@ from pathlib import Path
 
 FIRST, LAST = 15_000, 30_000
 """Below where Linux (32768) and macOS (49152) begin to give ports to whoever connects."""
-_looked_at = count(os.getpid() * 100)  # runs that begin together look in different places
+candidates = count(os.getpid() * 100)  # runs that begin together look in different places
 
 
 def free_port() -> int:
@@ -26,7 +26,7 @@ def free_port() -> int:
     Raises OSError when there is none.
     """
     for _ in range(FIRST, LAST):
-        port = FIRST + next(_looked_at) % (LAST - FIRST)
+        port = FIRST + next(candidates) % (LAST - FIRST)
         if _is_ours(port) and _is_free(port):
             return port
     raise OSError(f"no port from {FIRST} to {LAST} is free")

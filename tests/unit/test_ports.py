@@ -15,7 +15,7 @@ def test_two_runs_that_look_in_the_same_place_are_given_different_ports() -> Non
     ours = [ports.free_port() for _ in range(3)]
     script = (
         "from tests.support import ports;"
-        f"ports._looked_at = iter(range({ours[0]} - ports.FIRST, 1 << 20));"
+        f"ports.candidates = iter(range({ours[0]} - ports.FIRST, 1 << 20));"
         "print(ports.free_port())"
     )
     theirs = int(
@@ -27,6 +27,6 @@ def test_two_runs_that_look_in_the_same_place_are_given_different_ports() -> Non
 
 def test_a_port_that_is_listened_on_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     port = ports.free_port()
-    monkeypatch.setattr(ports, "_looked_at", iter(range(port - ports.FIRST, 1 << 20)))
+    monkeypatch.setattr(ports, "candidates", iter(range(port - ports.FIRST, 1 << 20)))
     with socket.create_server(("127.0.0.1", port)):
         assert ports.free_port() != port

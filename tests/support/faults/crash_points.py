@@ -91,7 +91,7 @@ def install() -> None:
     _spoil_messages(weather, draw)
     _lose_commits(weather.lost_commits, draw)
     faults = [Fault(**fault) for fault in told["faults"]]
-    for point, install_at in _points().items():
+    for point, install_at in points().items():
         here = [_Trap(fault) for fault in faults if fault.point == point]
         if here:
             install_at(here)
@@ -150,7 +150,7 @@ _unsettled: set[int] = set()
 Install = Callable[[list[_Trap]], None]
 
 
-def _points() -> dict[str, Install]:
+def points() -> dict[str, Install]:
     """Where faults can strike, and how a trap is put there."""
     from kombu.transport import redis as transport
 
