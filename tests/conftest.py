@@ -27,6 +27,25 @@ OURS = ("OVERSTORY_", "STEPFUN_")
 NOBODY = 65534
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="neither PostgreSQL nor slow tests")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--fast"):
+        slow = [item for item in items if _is_slow(item)]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in set(slow)]
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    """Marked ``slow``, or on PostgreSQL, whose server starts once for each run."""
+    parameters = getattr(item, "callspec", None)
+    on_postgres = parameters is not None and "postgresql" in parameters.params.values()
+    uses_server = "postgres" in getattr(item, "fixturenames", ())
+    return on_postgres or uses_server or item.get_closest_marker("slow") is not None
+
+
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A state folder of the test's own, and no setting from outside."""
