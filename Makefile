@@ -37,23 +37,29 @@ $(PHOTOS): | $(VENV)/.stamp-run
 
 # --- checks -------------------------------------------------------------------------------------
 
-# What each ring is run with. Acceptance runs real worker processes, which mostly wait for each other:
-# three files at a time on two cores, each file in one process for the stacks that its tests share.
-TWO    := -n 2 --dist worksteal
-RINGS  := unit contract integration migration
-# The benchmarks' own checks. Benchmarks import tests.support; no test imports a benchmark.
-CHECKS := benchmarks/checks
+RINGS := unit contract integration migration acceptance
+# The unit ring takes the benchmarks' own checks along: they are no tests of the product.
+FOLDERS = tests/$1 $(if $(filter unit,$1),benchmarks/checks)
+# Acceptance runs real worker processes, which mostly wait for each other: three files at a time on two
+# cores. Each file stays in one process, because its tests share a stack.
+SPREAD = $(if $(filter acceptance,$1),-n 3 --dist loadfile,-n 2 --dist worksteal)
 
+# A ring that fails does not keep the next from running. 5: ARGS selected no test of a ring.
 .PHONY: test
-test: $(VENV)/.stamp-dev ## every test, each ring whatever became of the one before; names those that failed
-	@failed=; \
-	ring() { name=$$1; shift; echo "test: $$name"; $(BIN)/pytest -q "$$@" $(ARGS) || failed="$$failed $$name"; }; \
-	ring "unit, contract, integration, migration" $(TWO) $(RINGS:%=tests/%) $(CHECKS); \
-	ring acceptance -n 3 --dist loadfile tests/acceptance; \
-	test -z "$$failed" || { echo "test: failed:$$failed" >&2; exit 1; }
+test: $(VENV)/.stamp-dev ## every test: all rings, whatever failed; the last line names the rings that did
+	@trap 'exit 130' INT; failed=; \
+	$(foreach ring,$(RINGS),echo "test: $(ring)"; \
+	  $(BIN)/pytest -q $(call SPREAD,$(ring)) $(call FOLDERS,$(ring)) $(ARGS) \
+	    || test $$? = 5 || failed="$$failed $(ring)";) \
+	test -z "$$failed" || { echo "test: failed:$$failed" >&2; exit 1; }; \
+	echo "test: all rings passed"
+
+.PHONY: test-fast
+test-fast: $(VENV)/.stamp-dev ## the tests that need neither PostgreSQL nor long: in under 3 minutes
+	@$(BIN)/pytest -q $(SPREAD) --fast $(foreach ring,$(filter-out acceptance,$(RINGS)),$(call FOLDERS,$(ring))) $(ARGS)
 
 test-%: $(VENV)/.stamp-dev ## one ring: make test-unit, test-contract, ...
-	@$(BIN)/pytest -q tests/$* $(ARGS)
+	@$(BIN)/pytest -q $(call FOLDERS,$*) $(ARGS)
 
 .PHONY: check
 check: lint test ## lint, then every test

@@ -22,6 +22,7 @@ from tests.support.forked_sandbox import ForkedSandbox
 from tests.support.pictures import draw_image
 from tests.support.ports import free_port
 from tests.support.postgres import TEMPLATE, Postgres
+from tests.support.receiver import Receiver, listening
 
 OURS = ("OVERSTORY_", "STEPFUN_")
 NOBODY = 65534
@@ -29,6 +30,25 @@ NOBODY = 65534
 
 hypothesis.settings.register_profile("overstory", deadline=None)  # no test asserts a speed
 hypothesis.settings.load_profile("overstory")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="neither PostgreSQL nor slow tests")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--fast"):
+        slow = [item for item in items if _is_slow(item)]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in set(slow)]
+
+
+def _is_slow(item: pytest.Item) -> bool:
+    """Marked ``slow``, or on PostgreSQL, whose server starts once for each run."""
+    parameters = getattr(item, "callspec", None)
+    on_postgres = parameters is not None and "postgresql" in parameters.params.values()
+    uses_server = "postgres" in getattr(item, "fixturenames", ())
+    return on_postgres or uses_server or item.get_closest_marker("slow") is not None
 
 
 @pytest.fixture(autouse=True)
@@ -141,6 +161,12 @@ def _opened(url: str) -> Iterator[Database]:
 def valkey() -> Iterator[ValkeyServer]:
     with ValkeyServer(free_port(), config={"save": ""}) as server:
         yield server
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with listening() as receiver:
+        yield receiver
 
 
 @pytest.fixture

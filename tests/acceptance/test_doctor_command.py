@@ -106,7 +106,7 @@ def test_a_typing_error_and_a_wrong_value_are_one_line_each() -> None:
 def test_the_stack_of_a_run_is_checked(
     person: Person, house: House, make_images: Callable[..., Path]
 ) -> None:
-    house.process.configure(latency_seconds=60)
+    house.process.configure(hold=True)
     person.start(make_images(2))
 
     def manned() -> dict[str, dict[str, Any]] | None:

@@ -38,8 +38,8 @@ ROWS = "[...document.querySelectorAll('#tasks-table tbody tr')].map(row => row.i
 
 @pytest.fixture
 def flower(person: Person, house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Flower's address, in a service with slow calls."""
-    house.process.configure(latency_seconds=20.0)
+    """Flower's address, in a service whose calls get no reply."""
+    house.process.configure(hold=True)
     for name, value in person.settings.items():
         monkeypatch.setenv(name, value)
     words = [sys.executable, "-m", "overstory"]

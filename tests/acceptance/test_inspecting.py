@@ -20,7 +20,7 @@ from overstory.report.page import page
 from overstory.sandbox.config import SandboxConfig
 from overstory.sandbox.process import SandboxProcess
 from tests.support.browser import Browser, Page, find_chromium
-from tests.support.command import House, Person, parsed
+from tests.support.command import House, Person, Ran, parsed
 from tests.support.pictures import draw_image
 from tests.support.waiting import eventually
 
@@ -381,16 +381,17 @@ def test_the_shell_completes_commands_and_jobs(
 
 def test_a_job_served_elsewhere_is_watched_to_its_end(person: Person, house: House, make_images):
     person.settings |= {"OVERSTORY_CONCURRENCY": "1", "OVERSTORY_IMAGES_PER_REQUEST": "1"}
-    house.process.configure(latency_seconds=6.0)
+    house.process.configure(hold=True)
     running = person.start(make_images(3), "--json")
     eventually(house.in_flight)
     (job,) = parsed(person.say("jobs", "--json"))
     assert "paused" in person.say("pause", job["id"]).out
-    once = person.say("watch", job["id"], "--once")
+    eventually(lambda: house.in_flight() == 1)
+    once = eventually(lambda: once_prepared(person, job["id"]))
     assert once.status == 0
     assert f"job {job['id']} paused: prepare 3/3" in once.err
     assert f"'overstory resume {job['id']}' continues it" in once.err
-    house.process.configure(latency_seconds=0.0)
+    house.process.configure(hold=False)
     program = Path(sys.executable).with_name("overstory")
     watching = subprocess.Popen(
         [program, "watch", job["id"]],
@@ -408,7 +409,13 @@ def test_a_job_served_elsewhere_is_watched_to_its_end(person: Person, house: Hou
     assert "3 included" in watched.err
 
 
-# --- estimates
+def once_prepared(person: Person, job: str) -> Ran | None:
+    """``watch --once`` when all three images of the job are prepared."""
+    once = person.say("watch", job, "--once")
+    return once if "prepare 3/3" in once.err else None
+
+
+# --- the price beforehand
 
 
 @pytest.mark.parametrize("detail", ["low", "high"])

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -50,15 +49,14 @@ def test_an_empty_balance_is_shown_and_the_run_continues_by_itself(
     person: Person, house: House, make_images
 ):
     person.settings |= {"OVERSTORY_CONCURRENCY": "1", "OVERSTORY_IMAGES_PER_REQUEST": "6"}
-    house.process.configure(latency_seconds=0.5)
+    house.process.configure(hold=True)
     process = person.start(make_images(24), "--json")
-    eventually(lambda: house.stats()["paid"] >= 1)
-    house.process.configure(no_balance=True)
+    eventually(house.in_flight)
+    house.process.configure(no_balance=True, hold=False)
     eventually(lambda: overstory(person, "account", "--json")["state"]["paused"] == "no balance")
-    time.sleep(6.0)  # a plain line of progress is written every five seconds
+    until_line(process, "paused: no balance")
     house.process.configure(no_balance=False)
     ran = person.wait(process)
-    assert "paused: no balance" in ran.err
     assert ran.result["status"] == "completed"
     assert ran.result["coverage"]["included"] == 24
     assert house.stats()["repeated_paid"] == 0
@@ -105,6 +103,12 @@ def test_two_accounts_share_only_a_state_folder(
     assert [account["distinct_uploads"] for account in accounts if account["uploads"]] == [12, 12]
 
 
+def until_line(process: subprocess.Popen[str], words: str) -> None:
+    """Read what the command writes to stderr up to the first line with ``words`` in it."""
+    assert process.stderr is not None
+    assert any(words in line for line in process.stderr)
+
+
 def overstory(person: Person, *words: str):
     """The output of another overstory command: its JSON, or its text."""
     ran = subprocess.run(
@@ -113,7 +117,7 @@ def overstory(person: Person, *words: str):
         cwd=person.folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout) if "--json" in words else ran.stdout

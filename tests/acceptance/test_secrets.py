@@ -17,11 +17,11 @@ def test_the_key_is_in_no_file_message_process_or_output(person: Person, house: 
     """The account is also refused mid-job, so that error texts and tracebacks are checked too."""
     person.settings["OVERSTORY_API_KEY"] = SECRET
     person.settings["OVERSTORY_LOG_LEVEL"] = "DEBUG"
-    house.process.configure(latency_seconds=4.0, script=["500", "reset", "429", "empty"])
+    house.process.configure(hold=True, script=["500", "reset", "429", "empty"])
     process = person.start(make_images(4))
     eventually(house.in_flight)
     everywhere = words_of_processes(person) + what_the_broker_holds(person.home)
-    house.process.configure(refuse_keys=True, latency_seconds=0.0)
+    house.process.configure(refuse_keys=True, hold=False)
     ran = person.wait(process)
     everywhere += [ran.out.encode(), ran.err.encode()]
     everywhere += [path.read_bytes() for path in person.home.rglob("*") if path.is_file()]

@@ -79,7 +79,7 @@ def test_the_same_command_with_a_larger_budget_continues(
 def test_calls_in_flight_of_a_killed_run_stay_within_the_budget(
     spender: Person, house: House, make_images
 ) -> None:
-    house.process.configure(latency_seconds=3.0, concurrency=100)
+    house.process.configure(hold=True, concurrency=100)
     spender.settings |= {"OVERSTORY_CONCURRENCY": "100", "OVERSTORY_LEASE_SECONDS": "2"}
     photos = make_images(60)
     running = spender.start(photos, "--budget", "0.06")
@@ -87,7 +87,7 @@ def test_calls_in_flight_of_a_killed_run_stay_within_the_budget(
     os.killpg(running.pid, signal.SIGKILL)
     for process in spender.processes():
         process.kill()
-    house.process.configure(latency_seconds=0.1)
+    house.process.configure(hold=False, latency_seconds=0.1)
     ran = spender.run(photos, "--budget", "0.06", "--json")
     assert ran.status == 3
     assert json.loads(ran.out)["status"] == "paused"

@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,24 +17,16 @@ from celery import Celery
 
 from core.settings import load
 from overstory.local.stack import served_by
+from tests.support.waiting import eventually
 from workers.endpoints import broker_url, read_stack
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
-
-WAIT_SECONDS = 45.0
 
 
 def overstory(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "overstory", *words], capture_output=True, text=True
     )
-
-
-def until(met: Callable[[], object]) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not met():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -78,7 +69,7 @@ def test_a_service_starts_works_and_ends(
     stack = read_stack(home)
     assert stack is not None
     assert stack.flower_url is not None
-    until(lambda: "Visit me" in (home / "logs" / "flower.log").read_text())
+    eventually(lambda: "Visit me" in (home / "logs" / "flower.log").read_text())
     assert ask(f"{stack.flower_url}/tasks") == 200
 
     # a run uses the service's workers and starts none
@@ -94,7 +85,7 @@ def test_a_service_starts_works_and_ends(
     # another app reaches it through the socket with only Celery
     with Celery(broker=broker_url(load()), backend=broker_url(load())) as shop:
         sent = shop.send_task("overstory.submit", kwargs={"images": [folder], "ask": "Who?"})
-        until(sent.ready)
+        eventually(sent.ready)
         assert sent.state == "SUCCESS"
 
     # a killed process is restarted and works
@@ -102,7 +93,7 @@ def test_a_service_starts_works_and_ends(
     for word in ("infer", "reconciler"):
         dead = child(up, word)
         os.kill(dead.pid, signal.SIGKILL)
-        until(lambda word=word, dead=dead: _replaced(up, word, dead))
+        eventually(lambda word=word, dead=dead: _replaced(up, word, dead))
     more = str(make_images(2, folder="more", start=50))
     assert overstory("run", more, "--ask", "What?").returncode == 0
 

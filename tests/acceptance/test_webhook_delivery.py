@@ -5,14 +5,10 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from standardwebhooks import Webhook
 
 from core.jobs import parse_spec
 from core.settings import load
@@ -20,41 +16,10 @@ from overstory.client import Client
 from overstory.local.job_runner import planning_services
 from tasks.submit import submit
 from tests.support.command import Person
+from tests.support.receiver import SECRET, Receiver
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(180)]
-
-SECRET = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz"
-
-
-class Receiver:
-    def __init__(self) -> None:
-        self.url = ""
-        self.got: list[dict[str, Any]] = []
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            made.got.append(Webhook(SECRET).verify(body, dict(self.headers)))
-            self.send_response(204)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    made.url = f"http://127.0.0.1:{server.server_port}/hook"
-    yield made
-    server.shutdown()
-    server.server_close()
-    thread.join()
 
 
 @pytest.fixture

