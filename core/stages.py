@@ -35,8 +35,15 @@ class Stage:
 
     @property
     def by_image(self) -> bool:
-        """Whether it works on slices of images, not on one node a message."""
+        """Whether it works on slices of images; if not, on one node for each message."""
         return isinstance(self.takes, ImageStatus)
+
+    @property
+    def image_status(self) -> ImageStatus:
+        """The status of the images that it takes. Raises TypeError for a stage of nodes."""
+        if not isinstance(self.takes, ImageStatus):
+            raise TypeError(f"the stage {self.name} takes no images")
+        return self.takes
 
 
 SUBMIT = Stage("submit", None, Pool.THREADS)
@@ -45,8 +52,15 @@ UPLOAD = Stage("upload", ImageStatus.PREPARED, Pool.THREADS, "upload")
 INFER = Stage("infer", NodeKind.LEAF, Pool.THREADS, "look")
 AGGREGATE = Stage("aggregate", NodeKind.BRANCH, Pool.THREADS, "summarise")
 
+PLAIN_QUEUE = "celery"
+"""Where ``send_task`` of an app without routing puts a message. The worker of SUBMIT takes from it
+too, so such an app needs to know only the task's name."""
 STAGES = (SUBMIT, PREPROCESS, UPLOAD, INFER, AGGREGATE)
 """In the order in which an image goes through them."""
+
+
+WORKERS = ((PREPROCESS,), (UPLOAD, SUBMIT), (INFER, AGGREGATE))
+"""Stages that share a worker of one machine, in the order of its queues."""
 
 
 def stage_of(kind: NodeKind | str) -> Stage:

@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 
 from core.job_options import JobOptions
+from core.stages import STAGES, Stage
 from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
 from models.engine import now
 from models.records import columns_of, record
@@ -246,14 +247,14 @@ def least_served(connection: Connection, account: str) -> tuple[float, float]:
     return float(row[0] or 0.0), float(row[1] or 0.0)
 
 
-def waiting_work(connection: Connection, account: str, limit: int) -> dict[str, int]:
+def waiting_work(connection: Connection, account: str, limit: int) -> dict[Stage, int]:
     """Units of work that are due and not claimed, by stage, each counted up to ``limit``."""
-    counts = {
-        "preprocess": count_images(connection, account, ImageStatus.PENDING, limit),
-        "upload": count_images(connection, account, ImageStatus.PREPARED, limit),
-        "infer": count_nodes(connection, account, NodeKind.LEAF, limit),
-        "aggregate": count_nodes(connection, account, NodeKind.BRANCH, limit),
-    }
+    counts = {}
+    for stage in STAGES:
+        if isinstance(stage.takes, ImageStatus):
+            counts[stage] = count_images(connection, account, stage.takes, limit)
+        elif stage.takes is not None:
+            counts[stage] = count_nodes(connection, account, stage.takes, limit)
     return {stage: count for stage, count in counts.items() if count}
 
 

@@ -22,6 +22,7 @@ from core.errors import ServiceAway, WrongUsage
 from core.jobs import JobSpec, parse_spec
 from core.settings import Settings
 from core.settings import load as load_settings
+from core.stages import SUBMIT
 from core.states import JobStatus
 from models import new_job, state
 from models.engine import Connection, Database
@@ -33,7 +34,6 @@ from overstory.output.result import result as result_of
 from overstory.schema_option import schema_of
 from workers.endpoints import broker_url, database_url
 
-SUBMIT = "overstory.submit"
 SUBMIT_SECONDS = 60.0
 POLL_FIRST_SECONDS = 0.05
 POLL_MAX_SECONDS = 1.0
@@ -145,10 +145,10 @@ class Client:
         spec = parse_spec(fields)
         try:
             sent = self._app.send_task(
-                SUBMIT,
+                SUBMIT.task,
                 kwargs=spec.model_dump(mode="json", exclude_unset=True),
                 kwargsrepr=_summary(spec),
-                queue="submit",
+                queue=SUBMIT.name,
             )
         except (OperationalError, OSError) as error:
             raise ServiceAway(f"the broker does not answer: {error}") from error

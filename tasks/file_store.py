@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from core.errors import OverstoryError
+from core.stages import UPLOAD
 from core.states import ImageStatus
 from models import claims, provider_files
 from models.provider_files import StoredFile
@@ -47,7 +48,7 @@ def room_came(services: Services) -> None:
     with services.database.read() as connection:
         waiting = claims.count_images(connection, services.account, ImageStatus.PREPARED, 1)
     if waiting:
-        services.send("upload")
+        services.send(UPLOAD.name)
 
 
 def tidy(services: Services) -> int:

@@ -22,7 +22,6 @@ from models.reads import lineage, pipeline
 from models.reads.lineage import Earlier
 from models.reads.pipeline import JobRow
 from tasks.job_layout import Keep, identity_of
-from tasks.preprocess import limits_of
 from tasks.runtime.services import Services
 from tasks.submit import Submitted, continue_job
 
@@ -40,7 +39,7 @@ def add(services: Services, job_id: str, inputs: Sequence[str]) -> Submitted:
     """The question of ``job_id`` (or of the job that continued it) with more images. Images that
     the job has already are shown again only if they have changed."""
     base = _newest(services, job_id)
-    expansion = expand(inputs, limits_of(services.settings))
+    expansion = expand(inputs, services.settings.image_limits)
     added = {(source.location, source.page): source for source in expansion.sources}
     kept = [added.pop((source.location, source.page), source) for source in base.sources]
     submitted = _changed(services, base, [*kept, *added.values()])

@@ -20,6 +20,7 @@ import structlog
 from core.errors import ImageRefused, RefusalCode, ServiceAway
 from core.outcomes import Back, Done, Outcome, Postpone, Reject, Retry, Stop, backoff_seconds
 from core.slice_size import SliceSize, looked_at, share
+from core.stages import AGGREGATE, INFER, UPLOAD, Stage
 from core.states import ImageStatus
 from models import claims, state
 from models.claims import ImageWork
@@ -44,17 +45,20 @@ class ImageStage(Generic[T]):
     costs one message, one set of statements and one commit. ``shares``: slices get smaller near the
     end, so that all workers end at the same time; for a stage that keeps its workers busy."""
 
-    name: str
-    takes: ImageStatus
+    stage: Stage
     work: Callable[[Services, Sequence[ImageWork]], list[Outcome[T]]]
     record: Callable[[Connection, Services, Sequence[tuple[ImageWork, T]], str, Moved], None]
     shares: bool = False
+
+    @property
+    def takes(self) -> ImageStatus:
+        return self.stage.image_status
 
 
 def run_slice(services: Services, stage: ImageStage[T]) -> str:
     """Do one slice of ``stage``; returns a sentence for Flower's result column."""
     began_ns = time.time_ns()
-    lease, size = services.new_lease(), _sizes[stage.name]
+    lease, size = services.new_lease(), _sizes[stage.stage.name]
     limit = size.images(services.settings.slice_images, stage.shares)
     count_max = looked_at(limit) if stage.shares else limit + 1
     with services.database.write() as connection:
@@ -70,7 +74,7 @@ def run_slice(services: Services, stage: ImageStage[T]) -> str:
     if not images:
         return "nothing was due"
     if due > len(images):  # before the work, so that an idle worker starts now
-        services.send(stage.name, job=images[0].job_id, after=images[-1].position)
+        services.send(stage.stage.name, job=images[0].job_id, after=images[-1].position)
     begun = time.monotonic()
     with services.leases.hold(lease.token):
         outcomes = stage.work(services, images)
@@ -78,9 +82,7 @@ def run_slice(services: Services, stage: ImageStage[T]) -> str:
     size.took(time.monotonic() - begun, len(images))
     announce(services, images[0].job_id, moved)
     done = sum(isinstance(outcome, Done) for outcome in outcomes)
-    services.traces.span(
-        f"overstory.{stage.name}", images[0].job_id, began_ns, _traced(images, done)
-    )
+    services.traces.span(stage.stage.task, images[0].job_id, began_ns, _traced(images, done))
     return f"job {images[0].job_id}: {_span(images)}: {done} of {len(images)} done"
 
 
@@ -166,11 +168,11 @@ def announce(services: Services, job_id: str, moved: Moved) -> None:
     """Send messages for what became ready. Call it after the commit: a message must not arrive
     before its row."""
     if moved.prepared:
-        services.send("upload", job=job_id, ready=moved.prepared)
+        services.send(UPLOAD.name, job=job_id, ready=moved.prepared)
     for node in moved.leaves:
-        services.send("infer", job=job_id, node=node)
+        services.send(INFER.name, job=job_id, node=node)
     for node in moved.branches:
-        services.send("aggregate", job=job_id, node=node)
+        services.send(AGGREGATE.name, job=job_id, node=node)
     for ended in moved.ended:
         log.info("job.ended", job=ended)
 

@@ -21,11 +21,10 @@ from clients.images.prepare import prepare
 from clients.sources import location
 from clients.sources.download import FetchRules, fetch
 from clients.sources.location import is_url
+from core import stages
 from core.catalog.tokens import Detail, image_tokens
-from core.images.sizing import ImageLimits
 from core.outcomes import Done, Outcome
 from core.settings import Settings
-from core.states import ImageStatus
 from core.tree.capacity import expected_tokens
 from models import state
 from models.claims import ImageWork
@@ -64,7 +63,7 @@ def prepared_image(services: Services, image: ImageWork) -> Outcome[PreparedImag
         prepared = prepare(
             path,
             detail=detail,
-            limits=limits_of(services.settings),
+            limits=services.settings.image_limits,
             page=image.page,
             accelerator=services.settings.accelerator,
         )
@@ -114,15 +113,6 @@ def local_file(settings: Settings, image: ImageWork) -> Iterator[Path]:
         yield fetch(image.location, into=Path(folder) / "source", rules=rules)
 
 
-def limits_of(settings: Settings) -> ImageLimits:
-    return ImageLimits(
-        max_pixels=settings.max_image_pixels,
-        max_file_bytes=settings.max_file_bytes,
-        max_aspect_ratio=settings.max_aspect_ratio,
-        max_pages=settings.max_pages,
-    )
-
-
 def record(
     connection: Connection,
     services: Services,
@@ -135,10 +125,10 @@ def record(
     )
 
 
-STAGE = ImageStage("preprocess", ImageStatus.PENDING, work, record, shares=True)
+STAGE = ImageStage(stages.PREPROCESS, work, record, shares=True)
 
 
-@shared_task(name="overstory.preprocess", base=StageTask, bind=True)  # type: ignore[untyped-decorator]
+@shared_task(name=stages.PREPROCESS.task, base=StageTask, bind=True)  # type: ignore[untyped-decorator]
 def preprocess(self: StageTask, **shown: object) -> str:
     """The message says only that images may be due. The claim decides which."""
     return run_slice(self.services, STAGE)

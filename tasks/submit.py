@@ -35,7 +35,6 @@ from models.state import Moved
 from tasks.calls.budget import check_budget
 from tasks.image_slices import announce
 from tasks.job_layout import JobLayout, Keep, lay_out
-from tasks.preprocess import limits_of
 from tasks.runtime.base import StageTask
 from tasks.runtime.services import Services
 from tasks.runtime.tracing import Value
@@ -65,7 +64,7 @@ def submit(services: Services, spec: JobSpec, natural: bool = False) -> Submitte
         return _again(services, known, spec)
     if spec.webhook and services.settings.webhook_secret is None:
         raise WrongUsage("webhook: the service has no OVERSTORY_WEBHOOK_SECRET to sign it with")
-    expansion = expand(spec.images, limits_of(services.settings))
+    expansion = expand(spec.images, services.settings.image_limits)
     ignored = tuple(expansion.ignored)
     key = spec.key or (_natural_key(services, spec, expansion.sources) if natural else None)
     known = _known(services, key)

@@ -15,6 +15,7 @@ from functools import partial
 import structlog
 from celery import shared_task
 
+from core import stages
 from core.account.adaptive_limit import asked_for
 from core.errors import (
     AccountPaused,
@@ -29,7 +30,6 @@ from core.errors import (
     SlowDown,
 )
 from core.outcomes import Back, Done, Outcome, Postpone, Reject, Retry, Stop, backoff_seconds
-from core.states import ImageStatus
 from models import provider_files, state
 from models.claims import ImageWork, Lease
 from models.engine import Connection
@@ -72,7 +72,7 @@ def run(services: Services) -> str:
         return run_slice(services, STAGE)
     finally:
         if backoff.end():
-            services.send("upload")
+            services.send(stages.UPLOAD.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,10 +331,10 @@ def record(
     state.images_uploaded(connection, token, [image.id for image, _ in done], moved)
 
 
-STAGE = ImageStage("upload", ImageStatus.PREPARED, work, record)
+STAGE = ImageStage(stages.UPLOAD, work, record)
 
 
-@shared_task(name="overstory.upload", base=StageTask, bind=True)  # type: ignore[untyped-decorator]
+@shared_task(name=stages.UPLOAD.task, base=StageTask, bind=True)  # type: ignore[untyped-decorator]
 def upload(self: StageTask, **shown: object) -> str:
     """The message says only that images may be due. The claim decides which."""
     return run(self.services)

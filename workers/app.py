@@ -19,16 +19,13 @@ from clients.redis import RedisServer
 from core import settings as configuration
 from core.errors import ServiceAway
 from core.settings import Settings
+from core.stages import PLAIN_QUEUE, STAGES, SUBMIT
 from tasks.runtime.services import Services
 from workers.endpoints import broker_url, embedded_url
 from workers.logs import configure_logs
 from workers.parent import end_with_parent
 from workers.services import build_services
 
-STAGES = ("submit", "preprocess", "upload", "infer", "aggregate")
-PLAIN_QUEUE = "celery"
-"""The queue of ``send_task`` in an app without routing. The submit worker reads it too, so a plain
-app needs only the task's name."""
 LAST_RESULT_SECONDS = 2.0
 """A parent that still reads results does so within milliseconds."""
 
@@ -96,12 +93,12 @@ def make_app(settings: Settings) -> OverstoryCelery:
         task_track_started=True,
         # our own logging, set up below
         worker_hijack_root_logger=False,
-        task_default_queue="submit",
-        task_queues=[queue(name) for name in (*STAGES, PLAIN_QUEUE)],
+        task_default_queue=SUBMIT.name,
+        task_queues=[queue(name) for name in (*(stage.name for stage in STAGES), PLAIN_QUEUE)],
         # events carry ids and positions, never the question
         task_annotations={"*": {"Request": "workers.redaction:Request"}},
-        task_routes={f"overstory.{stage}": {"queue": stage} for stage in STAGES},
-        imports=[f"tasks.{stage}" for stage in STAGES],
+        task_routes={stage.task: {"queue": stage.name} for stage in STAGES},
+        imports=[f"tasks.{stage.name}" for stage in STAGES],
         worker_proc_alive_timeout=30,
         timezone="UTC",
     )

@@ -24,6 +24,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
+from core.stages import PREPROCESS
 from workers.loading import loaded
 
 SHARED = ("workers.app", "tasks.submit", "tasks.preprocess")
@@ -97,7 +98,7 @@ def _serve(provider: bool = False) -> None:
     with open(ORDERS, "rb", closefd=False) as lines:
         for line in lines:
             order = json.loads(line)
-            if order["queues"] != "preprocess":
+            if order["queues"] != PREPROCESS.name:
                 loaded(*PROVIDER).authorities()
             os.write(ANSWERS, f"{_fork(workers, order)}\n".encode())
 

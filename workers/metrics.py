@@ -39,12 +39,12 @@ from prometheus_client.registry import Collector
 
 from core.account.wait_histogram import BUCKETS, WaitHistogram
 from core.errors import ServiceAway
+from core.stages import STAGES
 from models import claims
 from models.reads import views
 from tasks.runtime.services import Services
 
-QUEUES = ("submit", "preprocess", "upload", "infer", "aggregate")
-STAGES = QUEUES[1:]
+QUEUES = tuple(stage.name for stage in STAGES)
 DUE_MAX = 1_000_000
 """The highest backlog that is counted; 100,000 rows take the database some 20 ms."""
 
@@ -79,7 +79,8 @@ class ServiceCollector(Collector):
         yield gauge
         backlog = GaugeMetricFamily("overstory_due", "due and not claimed", labels=["stage"])
         for stage in STAGES:
-            backlog.add_metric([stage], due.get(stage, 0))
+            if stage.takes is not None:
+                backlog.add_metric([stage.name], due.get(stage, 0))
         yield backlog
         yield from _usage(usage)
         failed = CounterMetricFamily("overstory_failures", "failures", labels=["scope", "code"])

@@ -12,7 +12,9 @@ from typing import Any
 
 from celery.worker.request import Request as CeleryRequest
 
-SUBMIT = "overstory.submit"
+from core import stages
+
+SUBMIT = stages.SUBMIT.task
 SHOWN = ("key", "label", "model", "detail")
 """Fields of a submission that are shown. Inputs are counted, and the question is left out."""
 

@@ -36,7 +36,6 @@ from overstory.output.plural import pluralize
 from overstory.output.progress import duration
 from overstory.output.terminal import print_plain
 from tasks.job_layout import learned_limits, place
-from tasks.preprocess import limits_of
 from workers.endpoints import database_url
 
 THREADS = 8
@@ -98,7 +97,7 @@ def estimate(inputs: tuple[str, ...], as_json: bool, home: Path | None, **option
 def measure(settings: Settings, spec: JobSpec) -> tuple[Measured, RequestContext]:
     """Expand the inputs and read every header. Raises WrongUsage as ``overstory run`` does."""
     request = _request(settings, spec)
-    limits = limits_of(settings)
+    limits = settings.image_limits
     sources = expand(spec.images, limits).sources
     placed, leaves = place(sources, request.capacity, request.detail)
     distinct = [index for index, image in enumerate(placed) if image.leaf is not None]

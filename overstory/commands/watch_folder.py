@@ -29,7 +29,6 @@ from overstory.options import (
 from overstory.output.result import INTERRUPTED
 from overstory.output.summary import Showing
 from overstory.output.terminal import print_plain
-from tasks.preprocess import limits_of
 
 
 @click.command("watch-folder")
@@ -104,7 +103,7 @@ def settled_folder(
 
 def _images(settings: Settings, folder: Path) -> list[Source]:
     try:
-        return expand([str(folder)], limits_of(settings)).sources
+        return expand([str(folder)], settings.image_limits).sources
     except WrongUsage:  # empty, or missing for a moment
         return []
 

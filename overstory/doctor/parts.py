@@ -218,9 +218,11 @@ def shared_names(shared: Sequence[str], finding: Finding) -> Finding:
 
 def queues_finding(taken: Mapping[str, Collection[str]], embedded: bool, answers: int) -> Finding:
     """Finding for workers and the queues they consume. ``taken``: queues by worker name."""
-    from workers.app import STAGES
+    from core.stages import STAGES
 
-    missing = [stage for stage in STAGES if not any(stage in queues for queues in taken.values())]
+    missing = [
+        stage.name for stage in STAGES if not any(stage.name in queues for queues in taken.values())
+    ]
     names = tuple(f"{name}: {', '.join(sorted(queues))}" for name, queues in sorted(taken.items()))
     if not missing:
         return ok(f"{pluralize(answers, 'worker')} answered, every queue is consumed", *names)

@@ -16,6 +16,7 @@ from functools import partial
 from typing import IO, Any, Protocol
 
 from core.settings import Settings
+from core.stages import PREPROCESS
 from workers import forkserver
 from workers.endpoints import read_stack
 from workers.loading import loaded
@@ -103,7 +104,7 @@ class ForkServer:
 
     def fork(self, order: Mapping[str, Any]) -> Fork | None:
         """Fork a worker for ``order`` (see workers.forkserver); None if the server has ended."""
-        server = self._preparing if order.get("queues") == "preprocess" else self._calling
+        server = self._preparing if order.get("queues") == PREPROCESS.name else self._calling
         return server.fork(order)
 
     def dismiss(self) -> None:

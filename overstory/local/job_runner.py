@@ -12,6 +12,7 @@ from core.account.budget import is_spent
 from core.errors import OverstoryError
 from core.jobs import JobSpec
 from core.settings import SANDBOX, Settings
+from core.stages import PREPROCESS
 from core.states import ANSWERED_JOBS, JobStatus
 from models import repair, state
 from models.reads import pipeline
@@ -203,7 +204,7 @@ def _stop_workers(stack: LocalStack, services: Services, job_id: str, console: C
         console.print("stopping: calls in flight are finished; Ctrl-C again to stop at once")
     try:
         if idle:  # a pool takes two seconds to shut down, and this one has no work
-            stack.end_workers("preprocess")
+            stack.end_workers(PREPROCESS.name)
         stack.stop_workers(grace)
     except KeyboardInterrupt:
         stack.stop_workers(0.0)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from core.settings import Settings
+from core.stages import PLAIN_QUEUE, PREPROCESS, SUBMIT, UPLOAD, WORKERS
 from overstory.local.forks import ForkServer, Process
 
 SERVICE = "service"
@@ -35,13 +36,18 @@ class Worker:
 def planned_workers(settings: Settings) -> list[Worker]:
     """The workers that a machine runs: CPU work in processes, calls in threads."""
     cores = settings.cpu_workers or os.cpu_count() or 1
-    concurrency = settings.limits.concurrency
-    processes = settings.infer_processes or min(-(-concurrency // settings.infer_threads), 4)
-    return [
-        Worker("preprocess", "prefork", cores),
-        Worker("upload,submit,celery", "threads", settings.upload_threads),
-        *(Worker("infer,aggregate", "threads", settings.infer_threads) for _ in range(processes)),
-    ]
+    needed = -(-settings.limits.concurrency // settings.infer_threads)
+    processes = settings.infer_processes or min(needed, 4)
+    size = {PREPROCESS: (cores, 1), UPLOAD: (settings.upload_threads, 1)}
+    calls = (settings.infer_threads, processes)
+    workers = []
+    for stages in WORKERS:
+        queues = [stage.name for stage in stages]
+        if SUBMIT in stages:
+            queues.append(PLAIN_QUEUE)
+        concurrency, copies = size.get(stages[0], calls)
+        workers += [Worker(",".join(queues), stages[0].pool, concurrency) for _ in range(copies)]
+    return workers
 
 
 def worker_environment(settings: Settings) -> Mapping[str, str]:

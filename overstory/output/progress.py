@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from core import stages
 from models.reads.pipeline import Progress as Standing
 from models.reads.pipeline import Used
 from overstory.output.plural import pluralize
@@ -21,7 +22,7 @@ PLAIN_SECONDS = 5.0
 """The least time between two plain lines, so that the log of a long job stays readable."""
 RATE_SECONDS = 15.0
 STARTING = "starting the workers"
-STAGES = ("prepare", "upload", "look", "summarise")
+STAGES = tuple(stage.label for stage in stages.STAGES if stage.takes is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +144,9 @@ class Bars(Display):
             console=console,
         )
         self._ids: list[TaskID] = [
-            self._bars.add_task(stage, total=None, visible=stage != "summarise", of="0/?")
+            self._bars.add_task(
+                stage, total=None, visible=stage != stages.AGGREGATE.label, of="0/?"
+            )
             for stage in STAGES
         ]
         start = Group(self._bars, Text(STARTING, "dim"))

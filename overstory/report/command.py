@@ -20,7 +20,6 @@ from overstory.options import home_option
 from overstory.output.terminal import safe
 from overstory.report.data import report_data
 from overstory.report.page import page
-from tasks.preprocess import limits_of
 
 
 @click.command()
@@ -76,7 +75,7 @@ def check_writable(path: Path, what: str = "report") -> None:
 def write_report(settings: Settings, database: Database, job: JobRow, path: Path) -> None:
     """Write the report on ``job`` to ``path``, as a whole: it replaces the old file at the end."""
     blobs = open_blobs(settings.blob_url, settings.home)
-    text = page(report_data(database, job, blobs, limits_of(settings), time.time()))
+    text = page(report_data(database, job, blobs, settings.image_limits, time.time()))
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         partial.write_text(text, encoding="utf-8")

@@ -203,6 +203,6 @@ class Reconciler:
         with self.services.database.read() as connection:
             waiting = claims.waiting_work(connection, self.services.account, calls)
         for stage, units in waiting.items():
-            window = WAKE_UPS if stage in {"preprocess", "upload"} else calls
-            for _ in range(min(units, window) - self.services.queued(stage)):
-                self.services.send(stage)
+            window = WAKE_UPS if stage.by_image else calls
+            for _ in range(min(units, window) - self.services.queued(stage.name)):
+                self.services.send(stage.name)

@@ -10,29 +10,29 @@ import pytest
 
 from overstory.sandbox.config import SandboxConfig
 from overstory.sandbox.process import SandboxProcess
-from tests.support.command import House, Person
+from tests.support.command import Endpoint, Person
 
 KEYS = count()
 
 
 @pytest.fixture(scope="session")
-def _house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
-    with SandboxProcess(tmp_path_factory.mktemp("house") / "ledger.jsonl") as process:
+def _sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
+    with SandboxProcess(tmp_path_factory.mktemp("sandbox") / "ledger.jsonl") as process:
         yield process
 
 
 @pytest.fixture
-def house(_house: SandboxProcess) -> House:
+def endpoint(_sandbox: SandboxProcess) -> Endpoint:
     """Has the limits of V0, the default tier; calls above them are refused and counted."""
-    _house.configure(**SandboxConfig().model_dump(mode="json"))
-    _house.reset()
-    return House(_house, f"key-{next(KEYS)}")
+    _sandbox.configure(**SandboxConfig().model_dump(mode="json"))
+    _sandbox.reset()
+    return Endpoint(_sandbox, f"key-{next(KEYS)}")
 
 
 @pytest.fixture
-def person(home: Path, tmp_path: Path, house: House) -> Iterator[Person]:
+def person(home: Path, tmp_path: Path, endpoint: Endpoint) -> Iterator[Person]:
     person = Person(
-        home, tmp_path, OVERSTORY_API_KEY=house.key, OVERSTORY_BASE_URL=house.process.base_url
+        home, tmp_path, OVERSTORY_API_KEY=endpoint.key, OVERSTORY_BASE_URL=endpoint.process.base_url
     )
     yield person
     person.clean_up()

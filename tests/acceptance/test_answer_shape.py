@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.browser import Browser, find_chromium
-from tests.support.command import House, Person
+from tests.support.command import Endpoint, Person
 
 pytestmark = pytest.mark.acceptance
 
@@ -49,14 +49,14 @@ class Look(BaseModel):
 
 
 def test_each_image_is_answered_and_exported(
-    person: Person, house: House, make_images: MakeImages
+    person: Person, endpoint: Endpoint, make_images: MakeImages
 ) -> None:
     person.settings["OVERSTORY_IMAGES_PER_REQUEST"] = "4"
     (person.folder / "looks.py").write_text(MODEL)
     words = ("run", make_images(9), "--each", EACH, "--schema", "looks:Look")
     found = person.say(*words, "--json").result
     assert found["status"] == "completed"
-    assert house.image_counts() == [3, 3, 3]
+    assert endpoint.image_counts() == [3, 3, 3]
     looks = [image["answer"] for image in found["images"]]
     assert [look["width"] for look in looks] == list(range(40, 49))
     assert found["totals"]["width"] == {"count": 9, "sum": 396, "min": 40, "max": 48}
@@ -65,7 +65,7 @@ def test_each_image_is_answered_and_exported(
     again = person.say(*words)
     assert again.status == 0
     assert again.out.splitlines()[0].startswith("[1] colour: ")
-    assert len(house.image_counts()) == 3  # the same command is the same job
+    assert len(endpoint.image_counts()) == 3  # the same command is the same job
 
     assert person.say("export", found["job"], "-o", "looks.csv").status == 0
     with (person.folder / "looks.csv").open(encoding="utf-8-sig", newline="") as file:
@@ -79,10 +79,10 @@ def test_each_image_is_answered_and_exported(
 
 
 def test_one_object_for_the_set_is_on_stdout_and_in_the_report(
-    person: Person, house: House, make_images: MakeImages
+    person: Person, endpoint: Endpoint, make_images: MakeImages
 ) -> None:
     person.settings["OVERSTORY_IMAGES_PER_REQUEST"] = "4"
-    house.process.configure(false_totals=True, false_citations=True, code_fences=True)
+    endpoint.process.configure(false_totals=True, false_citations=True, code_fences=True)
     (person.folder / "shape.json").write_text(json.dumps(SHAPE))
     ran = person.say("run", make_images(9), "--ask", "How many, and what is there?",
         "--schema", "shape.json", "--report", "out.html",

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from overstory.sandbox.process import SandboxProcess
-from tests.support.command import House, Person
+from tests.support.command import Endpoint, Person
 from tests.support.waiting import eventually
 
 KEY = "sk-a-key-of-the-doctor"
@@ -104,9 +104,9 @@ def test_a_typing_error_and_a_wrong_value_are_one_line_each() -> None:
 
 
 def test_the_stack_of_a_run_is_checked(
-    person: Person, house: House, make_images: Callable[..., Path]
+    person: Person, endpoint: Endpoint, make_images: Callable[..., Path]
 ) -> None:
-    house.process.configure(hold=True)
+    endpoint.process.configure(hold=True)
     person.start(make_images(2))
 
     def manned() -> dict[str, dict[str, Any]] | None:

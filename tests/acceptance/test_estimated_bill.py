@@ -9,7 +9,7 @@ from random import Random
 import pytest
 from PIL import Image
 
-from tests.support.command import House, Person, parsed
+from tests.support.command import Endpoint, Person, parsed
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "examples"))
 from make_photos import SCENES
@@ -55,9 +55,9 @@ def _save(rng: Random, photo: Image.Image, stem: Path) -> None:
 
 
 @pytest.fixture
-def rich(person: Person, house: House) -> Person:
+def rich(person: Person, endpoint: Endpoint) -> Person:
     """A user whose account limits do not slow the test down."""
-    house.process.configure(tier="V4")
+    endpoint.process.configure(tier="V4")
     person.settings["OVERSTORY_TIER"] = "V4"
     return person
 
@@ -66,17 +66,17 @@ def rich(person: Person, house: House) -> Person:
     ("chosen", "detail"), [("*", "low"), ("0[0-2]*", "high")], ids=["low", "high"]
 )
 def test_the_estimate_of_mixed_photos_is_within_5_percent_of_the_bill(
-    rich: Person, house: House, photos: Path, chosen: str, detail: str
+    rich: Person, endpoint: Endpoint, photos: Path, chosen: str, detail: str
 ) -> None:
     """1,000 at low detail, 300 of them at high detail, which takes three times as much CPU."""
     chosen = str(photos / chosen)
     words = [chosen, "--ask", ASK, "--detail", detail, "--json"]
     guess = parsed(rich.say("estimate", *words))
-    assert house.stats()["calls"] == house.stats()["uploads"] == 0
+    assert endpoint.stats()["calls"] == endpoint.stats()["uploads"] == 0
     bill = rich.run(chosen, "--detail", detail, "--json", "--quiet", ask=ASK).result["usage"]
     for tokens in ("prompt_tokens", "completion_tokens", "cached_tokens"):
-        assert bill[tokens] == house.stats()[tokens]
-    assert guess["requests"] == bill["requests"] == house.stats()["paid"]
+        assert bill[tokens] == endpoint.stats()[tokens]
+    assert guess["requests"] == bill["requests"] == endpoint.stats()["paid"]
     assert guess["prompt_tokens"] == pytest.approx(bill["prompt_tokens"], rel=0.05)
     assert guess["cost"] == pytest.approx(bill["cost"], rel=0.05)
     learned = parsed(rich.say("estimate", *words))

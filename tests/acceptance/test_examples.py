@@ -29,7 +29,7 @@ SECRET = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz"
 
 
 @pytest.fixture(scope="module")
-def house() -> Iterator[Path]:
+def service_home() -> Iterator[Path]:
     """The state folder of a running service."""
     folder = Path(tempfile.mkdtemp(prefix="overstory-up-"))
     given = {"OVERSTORY_HOME": str(folder), "OVERSTORY_WEBHOOK_SECRET": SECRET}
@@ -48,8 +48,8 @@ def house() -> Iterator[Path]:
 
 
 @pytest.fixture
-def settings(house: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setenv("OVERSTORY_HOME", str(house))
+def settings(service_home: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("OVERSTORY_HOME", str(service_home))
     monkeypatch.setenv("OVERSTORY_WEBHOOK_SECRET", SECRET)
     return load()
 

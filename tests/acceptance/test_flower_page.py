@@ -19,7 +19,7 @@ import pytest
 from core.settings import load
 from overstory.client import Client
 from tests.support.browser import Browser, Page, find_chromium
-from tests.support.command import House, Person
+from tests.support.command import Endpoint, Person
 from tests.support.ports import free_port
 from tests.support.waiting import eventually
 from workers.endpoints import read_stack
@@ -37,9 +37,9 @@ ROWS = "[...document.querySelectorAll('#tasks-table tbody tr')].map(row => row.i
 
 
 @pytest.fixture
-def flower(person: Person, house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def flower(person: Person, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """Flower's address, in a service whose calls get no reply."""
-    house.process.configure(hold=True)
+    endpoint.process.configure(hold=True)
     for name, value in person.settings.items():
         monkeypatch.setenv(name, value)
     words = [sys.executable, "-m", "overstory"]
@@ -58,14 +58,14 @@ def flower(person: Person, house: House, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 def test_a_running_jobs_tasks_are_shown(
-    flower: str, house: House, make_images: Callable[..., Path], tmp_path: Path
+    flower: str, endpoint: Endpoint, make_images: Callable[..., Path], tmp_path: Path
 ) -> None:
     seen = Path(os.environ.get("SCREENSHOTS", tmp_path))
     chromium = find_chromium()
     assert chromium is not None
     with Client(load()) as client:
         job = client.submit([make_images(70)], ask=QUESTION, key="receipts", label="shop")
-        eventually(lambda: house.in_flight() == 2)
+        eventually(lambda: endpoint.in_flight() == 2)
         with Browser(chromium) as browser:
             with _page(browser, f"{flower}/tasks") as page:
                 rows = eventually(lambda: _rows_with_all_stages(page))
@@ -85,7 +85,7 @@ def test_a_running_jobs_tasks_are_shown(
     assert any("'key': 'receipts'" in row and job in row for row in rows)
     for queue in ("preprocess", "upload", "infer"):
         assert f"{queue}-service" in workers
-    for private in (QUESTION, "secret", house.key, "0001.jpg", str(make_images(0))):
+    for private in (QUESTION, "secret", endpoint.key, "0001.jpg", str(make_images(0))):
         assert private not in text
 
 

@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from core.text.citations import cited_numbers
-from tests.support.command import ASK, House, Person
+from tests.support.command import ASK, Endpoint, Person
 from tests.support.pictures import draw_image
 from tests.support.waiting import eventually
 
@@ -22,21 +22,25 @@ def done(ran) -> dict:
     return ran.result
 
 
-def test_one_added_image_costs_its_leaf_and_the_root(person: Person, house: House, make_images):
+def test_one_added_image_costs_its_leaf_and_the_root(
+    person: Person, endpoint: Endpoint, make_images
+):
     photos = make_images(130)
     done(person.run(photos, "--json"))
     draw_image(photos / "0064b.jpg", 900)  # in the middle of the second leaf
     grown = done(person.run(photos, "--json"))
     assert grown["coverage"]["included"] == 131
     assert grown["usage"]["requests"] == 2
-    assert house.image_counts() == [44, 44, 43, 43, 0, 0]
+    assert endpoint.image_counts() == [44, 44, 43, 43, 0, 0]
     assert grown["images"][65]["name"] == "0064b.jpg"
     assert set(cited_numbers(grown["answer"])) <= set(range(1, 132))
     assert done(person.run(photos, "--json")) == grown
-    assert house.stats()["calls"] == 6
+    assert endpoint.stats()["calls"] == 6
 
 
-def test_images_can_be_added_to_and_removed_from_a_job(person: Person, house: House, make_images):
+def test_images_can_be_added_to_and_removed_from_a_job(
+    person: Person, endpoint: Endpoint, make_images
+):
     job = done(person.run(make_images(130), "--json"))["job"]
     more = draw_image(person.folder / "more" / "new.png", 901)
     added = done(person.say("add", job, more.parent, "--json"))
@@ -48,7 +52,7 @@ def test_images_can_be_added_to_and_removed_from_a_job(person: Person, house: Ho
     assert less["coverage"]["submitted"] == 128
     assert less["usage"]["requests"] == 2
     assert less["images"][0]["name"] == "0001.jpg"
-    assert house.stats()["calls"] == 8
+    assert endpoint.stats()["calls"] == 8
     stale = person.say("remove", job, "1")
     assert stale.status == 2
     assert less["job"] in stale.err
@@ -72,42 +76,42 @@ def test_an_impossible_change_is_refused_with_a_reason(person: Person, make_imag
 
 
 def test_a_second_question_repeats_the_prefix_and_uploads_nothing(
-    person: Person, house: House, make_images
+    person: Person, endpoint: Endpoint, make_images
 ):
     first = done(person.run(make_images(60), "--keep-files", "--json"))
     second = done(person.say("ask", first["job"], SECOND, "--json"))
-    seen = house.stats()
+    seen = endpoint.stats()
     assert seen["uploads"] == 60
-    assert house.image_counts() == [60, 60]
+    assert endpoint.image_counts() == [60, 60]
     assert second["usage"]["requests"] == 1
     # the sandbox caches full blocks of 256 tokens: all of the first request but its last block
     assert second["usage"]["cached_tokens"] > first["usage"]["prompt_tokens"] - 256
     assert done(person.say("ask", first["job"], SECOND, "--json")) == second
     third = done(person.say("ask", first["job"], "And the darkest?", "--json"))
     assert third["usage"]["cached_tokens"] > second["usage"]["prompt_tokens"] - 256
-    assert house.stats()["calls"] == 3
-    assert house.stats()["uploads"] == 60
+    assert endpoint.stats()["calls"] == 3
+    assert endpoint.stats()["uploads"] == 60
 
 
 def test_a_large_set_is_answered_from_notes_or_with_look_from_its_images(
-    person: Person, house: House, make_images
+    person: Person, endpoint: Endpoint, make_images
 ):
     job = done(person.run(make_images(130), "--json"))["job"]
     notes = done(person.say("ask", job, SECOND, "--json"))
     assert notes["usage"]["requests"] == 1
-    assert house.image_counts() == [44, 43, 43, 0, 0]
+    assert endpoint.image_counts() == [44, 43, 43, 0, 0]
     said = person.say("ask", job, SECOND, "--look", "--json")
     looked = done(said)
     shown = set(cited_numbers(notes["answer"]))
     leaves = [range(1, 45), range(45, 88), range(88, 131)]
     again = [len(leaf) for leaf in leaves if any(n in shown for n in leaf)]
     assert looked["job"] != notes["job"]
-    assert house.image_counts()[: 3 + len(again)] == sorted([44, 43, 43, *again], reverse=True)
+    assert endpoint.image_counts()[: 3 + len(again)] == sorted([44, 43, 43, *again], reverse=True)
     assert "over 130 images" in said.err or len(again) < 3  # the price is shown first
-    paid = house.stats()["calls"]
+    paid = endpoint.stats()["calls"]
     for _ in range(2):
         assert done(person.say("ask", job, SECOND, "--look", "--json")) == looked
-    assert house.stats()["calls"] == paid
+    assert endpoint.stats()["calls"] == paid
     assert len(done(person.say("jobs", "--json"))) == 3
 
 
@@ -119,7 +123,7 @@ def test_every_question_is_in_the_report(person: Person, make_images):
 
 
 def test_a_watched_folder_is_answered_again_when_it_changes(
-    person: Person, house: House, make_images
+    person: Person, endpoint: Endpoint, make_images
 ):
     photos = make_images(3)
     watching = person.begin("watch-folder", photos, "--ask", ASK, "--every", "0.3", "--json", "-q")
@@ -130,7 +134,7 @@ def test_a_watched_folder_is_answered_again_when_it_changes(
     assert second["coverage"]["included"] == 4
     watching.send_signal(signal.SIGINT)
     assert person.wait(watching).status == 130
-    assert house.stats()["calls"] == 2
+    assert endpoint.stats()["calls"] == 2
     eventually(lambda: not person.processes())
 
 

@@ -20,7 +20,7 @@ from overstory.report.page import page
 from overstory.sandbox.config import SandboxConfig
 from overstory.sandbox.process import SandboxProcess
 from tests.support.browser import Browser, Page, find_chromium
-from tests.support.command import House, Person, Ran, parsed
+from tests.support.command import Endpoint, Person, Ran, parsed
 from tests.support.pictures import draw_image
 from tests.support.waiting import eventually
 
@@ -42,15 +42,15 @@ def spoiled(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory, _house: SandboxProcess) -> Iterator[Person]:
+def reader(tmp_path_factory: pytest.TempPathFactory, _sandbox: SandboxProcess) -> Iterator[Person]:
     """A user with an answered job and its report; tests only read them."""
     folder = tmp_path_factory.mktemp("reader")
-    _house.configure(**SandboxConfig().model_dump(mode="json"))
+    _sandbox.configure(**SandboxConfig().model_dump(mode="json"))
     person = Person(
         folder / "home",
         folder,
         OVERSTORY_API_KEY="key-reader",
-        OVERSTORY_BASE_URL=_house.base_url,
+        OVERSTORY_BASE_URL=_sandbox.base_url,
         OVERSTORY_IMAGES_PER_REQUEST="3",
     )
     yield person
@@ -304,12 +304,12 @@ def test_a_report_can_be_written_later_with_pictures_from_the_sources(
 
 
 def test_an_unwritable_report_is_refused_before_anything_is_sent(
-    person: Person, house: House, make_images
+    person: Person, endpoint: Endpoint, make_images
 ):
     ran = person.run(make_images(1), "--report", "nowhere/out.html")
     assert (ran.status, ran.out) == (2, "")
     assert "the folder 'nowhere' does not exist" in ran.err
-    assert house.stats()["calls"] == house.stats()["uploads"] == 0
+    assert endpoint.stats()["calls"] == endpoint.stats()["uploads"] == 0
 
 
 # --- lists
@@ -379,19 +379,21 @@ def test_the_shell_completes_commands_and_jobs(
 # --- watching
 
 
-def test_a_job_served_elsewhere_is_watched_to_its_end(person: Person, house: House, make_images):
+def test_a_job_served_elsewhere_is_watched_to_its_end(
+    person: Person, endpoint: Endpoint, make_images
+):
     person.settings |= {"OVERSTORY_CONCURRENCY": "1", "OVERSTORY_IMAGES_PER_REQUEST": "1"}
-    house.process.configure(hold=True)
+    endpoint.process.configure(hold=True)
     running = person.start(make_images(3), "--json")
-    eventually(house.in_flight)
+    eventually(endpoint.in_flight)
     (job,) = parsed(person.say("jobs", "--json"))
     assert "paused" in person.say("pause", job["id"]).out
-    eventually(lambda: house.in_flight() == 1)
+    eventually(lambda: endpoint.in_flight() == 1)
     once = eventually(lambda: once_prepared(person, job["id"]))
     assert once.status == 0
     assert f"job {job['id']} paused: prepare 3/3" in once.err
     assert f"'overstory resume {job['id']}' continues it" in once.err
-    house.process.configure(hold=False)
+    endpoint.process.configure(hold=False)
     program = Path(sys.executable).with_name("overstory")
     watching = subprocess.Popen(
         [program, "watch", job["id"]],
@@ -420,9 +422,9 @@ def once_prepared(person: Person, job: str) -> Ran | None:
 
 @pytest.mark.parametrize("detail", ["low", "high"])
 def test_prompt_tokens_are_estimated_from_headers_and_output_from_past_calls(
-    person: Person, house: House, tmp_path: Path, detail: str
+    person: Person, endpoint: Endpoint, tmp_path: Path, detail: str
 ):
-    house.process.configure(tier="V4")  # so that the test never waits for the TPM window
+    endpoint.process.configure(tier="V4")  # so that the test never waits for the TPM window
     person.settings["OVERSTORY_TIER"] = "V4"
     photos = tmp_path / "mixed"
     photos.mkdir()
@@ -434,7 +436,7 @@ def test_prompt_tokens_are_estimated_from_headers_and_output_from_past_calls(
     (photos / "text.jpg").write_text("this is a text")
     words = ["--ask", "Which colours are there?", "--detail", detail, "--json"]
     guess = parsed(person.say("estimate", photos, *words))
-    assert house.stats()["calls"] == house.stats()["uploads"] == 0
+    assert endpoint.stats()["calls"] == endpoint.stats()["uploads"] == 0
     ran = person.run(photos, "--detail", detail, "--json", ask="Which colours are there?")
     bill = ran.result["usage"]
     assert guess["requests"] == bill["requests"]
@@ -448,7 +450,9 @@ def test_prompt_tokens_are_estimated_from_headers_and_output_from_past_calls(
     assert again["cost"] == pytest.approx(bill["cost"], rel=0.05)
 
 
-def test_an_estimate_is_a_sentence_and_sends_nothing(person: Person, house: House, tmp_path: Path):
+def test_an_estimate_is_a_sentence_and_sends_nothing(
+    person: Person, endpoint: Endpoint, tmp_path: Path
+):
     ran = person.say("estimate", spoiled(tmp_path / "photos"), "--ask", "What is there?")
     assert ran.status == 0, ran.err
     for words in (
@@ -460,13 +464,13 @@ def test_an_estimate_is_a_sentence_and_sends_nothing(person: Person, house: Hous
         "text.jpg: ",
     ):
         assert words in ran.out
-    assert house.stats()["calls"] == house.stats()["uploads"] == 0
+    assert endpoint.stats()["calls"] == endpoint.stats()["uploads"] == 0
 
 
 # --- custom prompts
 
 
-def test_edited_prompts_are_sent_and_make_another_job(person: Person, house: House) -> None:
+def test_edited_prompts_are_sent_and_make_another_job(person: Person, endpoint: Endpoint) -> None:
     photos = person.folder / "photos"
     for n in range(3):
         draw_image(photos / f"{n}.jpg", n)
@@ -481,7 +485,7 @@ def test_edited_prompts_are_sent_and_make_another_job(person: Person, house: Hou
     mine = person.run(photos, "--json", "--prompts", texts).result
     assert mine["job"] != plain["job"]
     assert mine["status"] == "completed"
-    assert house.stats()["distinct_paid"] == house.stats()["paid"] == 2
+    assert endpoint.stats()["distinct_paid"] == endpoint.stats()["paid"] == 2
     assert person.run(photos, "--json", "--prompts", texts).result["job"] == mine["job"]
     (texts / "leaf.txt").write_text("Look.")
     refused = person.run(photos, "--prompts", texts)

@@ -12,7 +12,7 @@ import pytest
 from clients.provider.client import Provider
 from core.catalog.tiers import tier
 from core.settings import load
-from tests.support.command import House, Person
+from tests.support.command import Endpoint, Person
 from tests.support.faults.account import check_limits, kills, prefill
 from tests.support.faults.scene import Bench, Plan, scene
 from tests.support.faults.servers import Postgres
@@ -46,40 +46,44 @@ def test_killed_workers_and_a_restarted_broker_pass_no_limit(tmp_path):
 
 
 def test_an_empty_balance_is_shown_and_the_run_continues_by_itself(
-    person: Person, house: House, make_images
+    person: Person, endpoint: Endpoint, make_images
 ):
     person.settings |= {"OVERSTORY_CONCURRENCY": "1", "OVERSTORY_IMAGES_PER_REQUEST": "6"}
-    house.process.configure(hold=True)
+    endpoint.process.configure(hold=True)
     process = person.start(make_images(24), "--json")
-    eventually(house.in_flight)
-    house.process.configure(no_balance=True, hold=False)
+    eventually(endpoint.in_flight)
+    endpoint.process.configure(no_balance=True, hold=False)
     eventually(lambda: overstory(person, "account", "--json")["state"]["paused"] == "no balance")
     until_line(process, "paused: no balance")
-    house.process.configure(no_balance=False)
+    endpoint.process.configure(no_balance=False)
     ran = person.wait(process)
     assert ran.result["status"] == "completed"
     assert ran.result["coverage"]["included"] == 24
-    assert house.stats()["repeated_paid"] == 0
+    assert endpoint.stats()["repeated_paid"] == 0
 
 
-def test_a_refused_key_ends_the_run_with_what_to_check(person: Person, house: House, make_images):
-    house.process.configure(refuse_keys=True)
+def test_a_refused_key_ends_the_run_with_what_to_check(
+    person: Person, endpoint: Endpoint, make_images
+):
+    endpoint.process.configure(refuse_keys=True)
     ran = person.run(make_images(2))
     assert ran.status == 1
     assert "OVERSTORY_API_KEY" in ran.err
-    assert house.key not in ran.err
+    assert endpoint.key not in ran.err
 
 
-def test_kept_files_are_listed_reused_and_collected(person: Person, house: House, make_images):
+def test_kept_files_are_listed_reused_and_collected(
+    person: Person, endpoint: Endpoint, make_images
+):
     photos = make_images(3)
     person.run(photos, "--keep-files", ask="What is there?")
     person.run(photos, "--keep-files", ask="What is missing?")
-    assert house.stats()["uploads"] == 3
+    assert endpoint.stats()["uploads"] == 3
     listed = overstory(person, "files", "list", "--json")
     assert len(listed["files"]) == 3
     assert listed["quota"] == 1000
     orphan = draw_image(photos / "orphan.jpg", 40).read_bytes()
-    provider = Provider(load(api_key=house.key, base_url=house.process.base_url))
+    provider = Provider(load(api_key=endpoint.key, base_url=endpoint.process.base_url))
     provider.upload("somebody-else.jpg", orphan, "image/jpeg")
     provider.delete_file(listed["files"][0]["file_id"])
     said = overstory(person, "files", "gc")
@@ -90,7 +94,7 @@ def test_kept_files_are_listed_reused_and_collected(person: Person, house: House
 
 
 def test_two_accounts_share_only_a_state_folder(
-    person: Person, house: House, make_images, home: Path, tmp_path: Path
+    person: Person, endpoint: Endpoint, make_images, home: Path, tmp_path: Path
 ):
     other = Person(home, tmp_path, **person.settings | {"OVERSTORY_API_KEY": "another-key"})
     running = [
@@ -99,7 +103,7 @@ def test_two_accounts_share_only_a_state_folder(
     ]
     results = [person.wait(process).result for process in running]
     assert [result["coverage"]["included"] for result in results] == [12, 12]
-    accounts = house.stats()["accounts"].values()
+    accounts = endpoint.stats()["accounts"].values()
     assert [account["distinct_uploads"] for account in accounts if account["uploads"]] == [12, 12]
 
 

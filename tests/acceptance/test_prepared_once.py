@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.command import House, Person
+from tests.support.command import Endpoint, Person
 from tests.support.pictures import draw_image
 
 pytestmark = pytest.mark.acceptance
@@ -42,14 +42,16 @@ def shas(person: Person, job: str) -> list[str]:
         return [sha for (sha,) in rows]
 
 
-def test_another_question_prepares_and_uploads_nothing(person: Person, house: House, make_images):
+def test_another_question_prepares_and_uploads_nothing(
+    person: Person, endpoint: Endpoint, make_images
+):
     photos = make_images(70)
     first = asked(person, photos, ask="What is in these pictures?")
     second = asked(person, photos, ask=OTHER)
     assert len(prepared(person, first["job"])) == 70
     assert prepared(person, second["job"]) == []
     assert shas(person, second["job"]) == shas(person, first["job"])
-    assert house.stats()["uploads"] == 70
+    assert endpoint.stats()["uploads"] == 70
     assert second["usage"]["requests"] == first["usage"]["requests"] == 3
     again = asked(person, photos, "--fresh", ask="And which is the oldest?")
     assert len(prepared(person, again["job"])) == 70

@@ -16,7 +16,7 @@ from PIL import Image
 from core.text.citations import cited_numbers
 from models.engine import Database
 from models.reads import pipeline
-from tests.support.command import House, Person, Ran, interrupt
+from tests.support.command import Endpoint, Person, Ran, interrupt
 from tests.support.pictures import draw_image
 from tests.support.waiting import eventually
 
@@ -52,9 +52,9 @@ def check(ran: Ran) -> dict:
     return result
 
 
-def check_books(result: dict, house: House) -> None:
+def check_books(result: dict, endpoint: Endpoint) -> None:
     """Check that every request was paid once and that our count is the endpoint's."""
-    seen = house.stats()
+    seen = endpoint.stats()
     assert seen["repeated_paid"] == 0
     assert seen["refused_429"] == {"concurrency": 0, "rpm": 0, "tpm": 0}
     assert seen["max_images"] <= 60
@@ -81,20 +81,20 @@ def statuses(result: dict) -> dict[str, str]:
     ],
 )
 def test_a_set_is_fully_answered_and_a_second_run_sends_nothing(
-    person: Person, house: House, make_images, number, tree, asked
+    person: Person, endpoint: Endpoint, make_images, number, tree, asked
 ):
     photos = make_images(number)
     result = check(person.run(photos, "--json"))
     assert result["status"] == "completed"
     assert result["coverage"]["included"] == number
     assert result["tree"] == tree
-    assert house.image_counts() == asked
+    assert endpoint.image_counts() == asked
     assert cited_numbers(result["answer"])
-    check_books(result, house)
-    seen = house.stats()
+    check_books(result, endpoint)
+    seen = endpoint.stats()
     assert seen["uploads"] == seen["distinct_uploads"] == number
     assert person.run(photos, "--json").result == result
-    assert house.stats() == seen
+    assert endpoint.stats() == seen
     assert person.processes() == []
 
 
@@ -108,38 +108,38 @@ def test_without_a_key_the_sandbox_answers_and_the_output_says_so(stranger: Pers
 
 
 def test_an_endpoint_without_a_file_store_gets_the_images_inline(
-    person: Person, house: House, make_images
+    person: Person, endpoint: Endpoint, make_images
 ):
     person.settings["OVERSTORY_PROVIDER"] = "openai"
     result = check(person.run(make_images(3), "--json"))
     assert result["coverage"]["included"] == 3
-    assert house.image_counts() == [3]
-    assert house.stats()["uploads"] == 0
-    check_books(result, house)
+    assert endpoint.image_counts() == [3]
+    assert endpoint.stats()["uploads"] == 0
+    check_books(result, endpoint)
 
 
 def test_a_set_above_the_file_quota_continues_inline_and_is_paid_once(
-    person: Person, house: House, make_images
+    person: Person, endpoint: Endpoint, make_images
 ):
     person.settings |= {"OVERSTORY_FILES_MAX": "20", "OVERSTORY_INLINE_WHEN_FULL": "true"}
-    house.process.configure(max_files=20)
+    endpoint.process.configure(max_files=20)
     photos = make_images(150)
     result = check(person.run(photos, "--json"))
     assert result["coverage"]["included"] == 150
-    assert house.image_counts() == [50, 50, 50, 0]
-    check_books(result, house)
-    seen = house.stats()
+    assert endpoint.image_counts() == [50, 50, 50, 0]
+    check_books(result, endpoint)
+    seen = endpoint.stats()
     assert 15 <= seen["uploads"] == seen["distinct_uploads"] <= 20
     assert seen["files"] == 0
     assert person.run(photos, "--json").result == result
-    assert house.stats()["paid"] == seen["paid"]
+    assert endpoint.stats()["paid"] == seen["paid"]
 
 
 # --- inputs
 
 
 def test_folders_globs_files_and_duplicates_make_one_set_in_order(
-    person: Person, house: House, make_images, tmp_path
+    person: Person, endpoint: Endpoint, make_images, tmp_path
 ):
     make_images(folder="album", names=["été à la plage.jpg", "sub dir/海と空.png"])
     make_images(folder="globbed", names=["b 10.jpg", "b 2.jpg", "закат (1).webp"], start=10)
@@ -158,8 +158,8 @@ def test_folders_globs_files_and_duplicates_make_one_set_in_order(
     assert result["status"] == "completed"
     assert result["coverage"]["duplicate"] == 2
     assert [i["duplicate_of"] for i in result["images"] if i["duplicate_of"]] == [5, 5]
-    assert house.image_counts() == [5]
-    check_books(result, house)
+    assert endpoint.image_counts() == [5]
+    check_books(result, endpoint)
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def spoil(folder: Path) -> dict[str, str]:
 
 
 def test_unusable_files_fail_with_a_reason_and_the_others_are_answered(
-    person: Person, house: House, make_images
+    person: Person, endpoint: Endpoint, make_images
 ):
     photos = make_images(3)
     spoiled = spoil(photos)
@@ -222,70 +222,74 @@ def test_unusable_files_fail_with_a_reason_and_the_others_are_answered(
         assert word in failed[name]
         assert failed[name]
     assert result["coverage"]["included"] == 3
-    assert house.image_counts() == [3]
-    check_books(result, house)
+    assert endpoint.image_counts() == [3]
+    check_books(result, endpoint)
 
 
-def test_a_set_without_a_usable_image_fails_and_says_why(person: Person, house: House, tmp_path):
+def test_a_set_without_a_usable_image_fails_and_says_why(
+    person: Person, endpoint: Endpoint, tmp_path
+):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "text.jpg").write_text("this is a text")
     ran = person.run("photos")
     assert ran.status == 1
     assert ran.out == ""
     assert "text.jpg" in ran.err
-    assert house.stats()["calls"] == 0
+    assert endpoint.stats()["calls"] == 0
 
 
-def test_only_the_image_that_the_provider_refuses_fails(person: Person, house: House, tmp_path):
+def test_only_the_image_that_the_provider_refuses_fails(
+    person: Person, endpoint: Endpoint, tmp_path
+):
     for number in range(8):
         name = f"{number}.png"
         colour = "magenta" if number == 5 else (10, 200 - number, 10)
         (tmp_path / "photos").mkdir(exist_ok=True)
         Image.new("RGB", (40 + number, 30), colour).save(tmp_path / "photos" / name)
-    house.process.configure(keyed=[{"match": "colour:pink", "kind": "451"}])
+    endpoint.process.configure(keyed=[{"match": "colour:pink", "kind": "451"}])
     result = check(person.run("photos", "--json"))
     assert result["status"] == "partial"
     assert [n for n, status in statuses(result).items() if status != "included"] == ["5.png"]
-    assert house.stats()["repeated_paid"] == 0
+    assert endpoint.stats()["repeated_paid"] == 0
 
 
 # --- interrupted and killed
 
 
-def started_and_asked(person: Person, house: House, *words: object) -> subprocess.Popen[str]:
+def started_and_asked(person: Person, endpoint: Endpoint, *words: object) -> subprocess.Popen[str]:
     """The running command, when its second call is in flight."""
     process = person.start(*words)
-    eventually(lambda: house.stats()["paid"] >= 1 and house.in_flight() >= 1)
+    eventually(lambda: endpoint.stats()["paid"] >= 1 and endpoint.in_flight() >= 1)
     return process
 
 
 def test_ctrl_c_stops_cleanly_and_the_same_command_pays_only_for_the_rest(
-    person: Person, house: House, make_images
+    person: Person, endpoint: Endpoint, make_images
 ):
     photos = make_images(60)
     person.settings |= {"OVERSTORY_CONCURRENCY": "1", "OVERSTORY_IMAGES_PER_REQUEST": "6"}
-    house.process.configure(latency_seconds=1.0)
-    process = started_and_asked(person, house, photos)
+    endpoint.process.configure(latency_seconds=1.0)
+    process = started_and_asked(person, endpoint, photos)
     interrupt(process)
     ran = person.wait(process)
     assert ran.status == 130
     assert ran.out == ""
     assert "run the same command again" in ran.err
     assert person.processes() == []
-    before = house.stats()
+    before = endpoint.stats()
     assert before["in_flight"] == before["abandoned"] == 0
     assert before["paid"] < 11
-    house.process.configure(latency_seconds=0.0)
+    endpoint.process.configure(latency_seconds=0.0)
     result = check(person.run(photos, "--json"))
     assert result["status"] == "completed"
     assert result["tree"] == {"depth": 2, "nodes": 11, "leaves": 10}
-    assert house.stats()["paid"] == 11
-    check_books(result, house)
+    assert endpoint.stats()["paid"] == 11
+    check_books(result, endpoint)
 
 
 @pytest.mark.parametrize("victims", ["the command", "everything"])
 def test_a_kill_loses_nothing_and_only_calls_in_flight_are_paid_again(
-    person: Person, house: House, make_images, victims
+    person: Person, endpoint: Endpoint, make_images, victims
 ):
     photos = make_images(24)
     person.settings |= {
@@ -293,21 +297,21 @@ def test_a_kill_loses_nothing_and_only_calls_in_flight_are_paid_again(
         "OVERSTORY_IMAGES_PER_REQUEST": "6",
         "OVERSTORY_LEASE_SECONDS": "3",
     }
-    house.process.configure(latency_seconds=1.0)
-    process = started_and_asked(person, house, photos)
-    house.process.configure(hold=True)
+    endpoint.process.configure(latency_seconds=1.0)
+    process = started_and_asked(person, endpoint, photos)
+    endpoint.process.configure(hold=True)
     if victims == "everything":
         for victim in person.processes():
             victim.send_signal(signal.SIGKILL)
     process.kill()
     process.wait()
     assert process.returncode == -signal.SIGKILL
-    house.process.configure(hold=False, latency_seconds=0.0)
+    endpoint.process.configure(hold=False, latency_seconds=0.0)
     result = check(person.run(photos, "--json"))
     assert result["status"] == "completed"
     assert result["coverage"]["included"] == 24
-    assert house.stats()["distinct_paid"] == 5
-    assert house.stats()["repeated_paid"] <= 1
+    assert endpoint.stats()["distinct_paid"] == 5
+    assert endpoint.stats()["repeated_paid"] <= 1
     eventually(lambda: not person.processes())
 
 
@@ -315,18 +319,18 @@ def test_a_kill_loses_nothing_and_only_calls_in_flight_are_paid_again(
 
 
 def test_workers_are_separate_processes_that_celery_can_inspect(
-    person: Person, house: House, make_images
+    person: Person, endpoint: Endpoint, make_images
 ):
-    house.process.configure(hold=True)
+    endpoint.process.configure(hold=True)
     process = person.start(make_images(2), "--json")
-    eventually(house.in_flight)
+    eventually(endpoint.in_flight)
     assert process.pid not in {p.pid for p in person.processes(of="celery")}
     active = eventually(lambda: active_tasks(person))
     assert {name.split("-")[0] for name in active} == {"preprocess", "upload", "infer"}
     tasks = [task for tasks in active.values() for task in tasks]
     assert "overstory.infer" in {task["name"] for task in tasks}
     assert process.pid not in {task["worker_pid"] for task in tasks}
-    house.process.configure(hold=False)
+    endpoint.process.configure(hold=False)
     assert check(person.wait(process))["status"] == "completed"
 
 
@@ -362,12 +366,12 @@ print(json.dumps([first, second, refusal, ours]))
 
 
 def test_another_app_submits_by_the_task_name_alone(
-    person: Person, house: House, make_images, tmp_path
+    person: Person, endpoint: Endpoint, make_images, tmp_path
 ):
     photos = make_images(2)
-    house.process.configure(hold=True)
+    endpoint.process.configure(hold=True)
     running = person.start(make_images(1, folder="other", start=50))
-    eventually(house.in_flight)
+    eventually(endpoint.in_flight)
     stack = json.loads((person.home / "run" / "stack.json").read_text())
     asked = subprocess.run(
         [
@@ -385,8 +389,8 @@ def test_another_app_submits_by_the_task_name_alone(
     assert "ask" in refusal
     assert "aks" in refusal
     assert ours == []
-    eventually(lambda: house.in_flight() == 2)
-    house.process.configure(hold=False)
+    eventually(lambda: endpoint.in_flight() == 2)
+    endpoint.process.configure(hold=False)
     person.wait(running)
     database = Database(f"sqlite:///{person.home / 'overstory.db'}")
     with database.read() as connection:

@@ -7,21 +7,23 @@ from pathlib import Path
 
 import redis
 
-from tests.support.command import House, Person
+from tests.support.command import Endpoint, Person
 from tests.support.waiting import eventually
 
 SECRET = "sk-the-key-of-this-test-0123456789"
 
 
-def test_the_key_is_in_no_file_message_process_or_output(person: Person, house: House, make_images):
+def test_the_key_is_in_no_file_message_process_or_output(
+    person: Person, endpoint: Endpoint, make_images
+):
     """The account is also refused mid-job, so that error texts and tracebacks are checked too."""
     person.settings["OVERSTORY_API_KEY"] = SECRET
     person.settings["OVERSTORY_LOG_LEVEL"] = "DEBUG"
-    house.process.configure(hold=True, script=["500", "reset", "429", "empty"])
+    endpoint.process.configure(hold=True, script=["500", "reset", "429", "empty"])
     process = person.start(make_images(4))
-    eventually(house.in_flight)
+    eventually(endpoint.in_flight)
     everywhere = words_of_processes(person) + what_the_broker_holds(person.home)
-    house.process.configure(refuse_keys=True, hold=False)
+    endpoint.process.configure(refuse_keys=True, hold=False)
     ran = person.wait(process)
     everywhere += [ran.out.encode(), ran.err.encode()]
     everywhere += [path.read_bytes() for path in person.home.rglob("*") if path.is_file()]

@@ -10,7 +10,7 @@ import signal
 import pytest
 
 from core.catalog.models import Price, cost
-from tests.support.command import House, Person, parsed
+from tests.support.command import Endpoint, Person, parsed
 from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(300)]
@@ -20,9 +20,9 @@ DEAR = {"reasoning_tokens": 8_000, "tier": "V4"}
 """A reply costs nearly as much as was reserved for it."""
 
 
-def generated(house: House) -> float:
+def generated(endpoint: Endpoint) -> float:
     """The cost of all that the endpoint generated, received or not."""
-    lines = [x for x in house.process.ledger() if x["account"] == house.account]
+    lines = [x for x in endpoint.process.ledger() if x["account"] == endpoint.account]
     return sum(
         cost(PRICE, x["prompt_tokens"], x["cached_tokens"], x["completion_tokens"])
         for x in lines
@@ -31,14 +31,14 @@ def generated(house: House) -> float:
 
 
 @pytest.fixture
-def spender(person: Person, house: House) -> Person:
-    house.process.configure(**DEAR)
+def spender(person: Person, endpoint: Endpoint) -> Person:
+    endpoint.process.configure(**DEAR)
     person.settings |= {"OVERSTORY_TIER": "V4", "OVERSTORY_IMAGES_PER_REQUEST": "6"}
     return person
 
 
 def test_a_run_ends_at_its_budget_and_shows_how_to_continue(
-    spender: Person, house: House, make_images
+    spender: Person, endpoint: Endpoint, make_images
 ) -> None:
     photos = make_images(60)
     ran = spender.run(photos, "--budget", "0.05")
@@ -50,8 +50,8 @@ def test_a_run_ends_at_its_budget_and_shows_how_to_continue(
     job = re.findall(r"^job (\w+) paused", ran.err, re.MULTILINE)[0]
     result = parsed(spender.say("show", job, "--json"))
     assert (result["status"], result["answer"], result["budget"]) == ("paused", None, 0.05)
-    assert result["usage"]["cost"] == pytest.approx(generated(house), abs=1e-6)
-    assert generated(house) <= 0.05
+    assert result["usage"]["cost"] == pytest.approx(generated(endpoint), abs=1e-6)
+    assert generated(endpoint) <= 0.05
     coverage = result["coverage"]
     assert coverage["submitted"] == 60 > coverage["included"] > 0
     assert sum(image["status"] == "included" for image in result["images"]) == coverage["included"]
@@ -59,12 +59,12 @@ def test_a_run_ends_at_its_budget_and_shows_how_to_continue(
     resumed = spender.say("resume", result["job"], "--budget", enough, "--json")
     assert resumed.status == 0, resumed.err
     assert parsed(resumed)["coverage"]["included"] == 60
-    assert generated(house) <= float(enough)
-    assert house.stats()["repeated_paid"] == 0
+    assert generated(endpoint) <= float(enough)
+    assert endpoint.stats()["repeated_paid"] == 0
 
 
 def test_the_same_command_with_a_larger_budget_continues(
-    spender: Person, house: House, make_images
+    spender: Person, endpoint: Endpoint, make_images
 ) -> None:
     photos = make_images(18)
     paused = spender.run(photos, "--budget", "0.02", "--json")
@@ -73,26 +73,26 @@ def test_the_same_command_with_a_larger_budget_continues(
     second = spender.run(photos, "--budget", "1", "--json")
     assert second.status == 0
     assert second.result["job"] == first["job"]
-    assert house.stats()["repeated_paid"] == 0
+    assert endpoint.stats()["repeated_paid"] == 0
 
 
 def test_calls_in_flight_of_a_killed_run_stay_within_the_budget(
-    spender: Person, house: House, make_images
+    spender: Person, endpoint: Endpoint, make_images
 ) -> None:
-    house.process.configure(hold=True, concurrency=100)
+    endpoint.process.configure(hold=True, concurrency=100)
     spender.settings |= {"OVERSTORY_CONCURRENCY": "100", "OVERSTORY_LEASE_SECONDS": "2"}
     photos = make_images(60)
     running = spender.start(photos, "--budget", "0.06")
-    eventually(lambda: house.in_flight() >= 4)
+    eventually(lambda: endpoint.in_flight() >= 4)
     os.killpg(running.pid, signal.SIGKILL)
     for process in spender.processes():
         process.kill()
-    house.process.configure(hold=False, latency_seconds=0.1)
+    endpoint.process.configure(hold=False, latency_seconds=0.1)
     ran = spender.run(photos, "--budget", "0.06", "--json")
     assert ran.status == 3
     assert json.loads(ran.out)["status"] == "paused"
-    eventually(lambda: house.in_flight() == 0)
-    assert generated(house) <= 0.06
+    eventually(lambda: endpoint.in_flight() == 0)
+    assert generated(endpoint) <= 0.06
 
 
 def test_a_budget_needs_a_price_which_a_custom_price_list_can_give(

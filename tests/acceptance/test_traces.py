@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.support.command import House, Person
+from tests.support.command import Endpoint, Person
 from workers.traces import span_id, trace_id
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(120)]
@@ -67,7 +67,7 @@ def collector() -> Iterator[Collector]:
 
 
 def test_a_job_is_one_trace_over_its_processes(
-    person: Person, house: House, collector: Collector, make_images: Callable[..., Path]
+    person: Person, endpoint: Endpoint, collector: Collector, make_images: Callable[..., Path]
 ) -> None:
     person.settings["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url
     ran = person.run(make_images(70), "--json", ask=QUESTION)
@@ -96,14 +96,20 @@ def test_a_job_is_one_trace_over_its_processes(
     assert sum(part["overstory.images.done"] for part in slices) == 70
 
     sent = b"".join(collector.raw)
-    for private in (QUESTION, house.key, ran.result["answer"][:40], "0001.jpg", str(person.home)):
+    for private in (
+        QUESTION,
+        endpoint.key,
+        ran.result["answer"][:40],
+        "0001.jpg",
+        str(person.home),
+    ):
         assert private.encode() not in sent
 
 
 def test_a_failed_call_is_marked_only_by_its_kind(
-    person: Person, house: House, collector: Collector, make_images: Callable[..., Path]
+    person: Person, endpoint: Endpoint, collector: Collector, make_images: Callable[..., Path]
 ) -> None:
-    house.process.configure(script=["500"])
+    endpoint.process.configure(script=["500"])
     person.settings["OTEL_EXPORTER_OTLP_ENDPOINT"] = collector.url
     assert person.run(make_images(2)).status == 0
     calls = [span for span in collector.spans if span.name == "overstory.infer"]

@@ -33,22 +33,22 @@ from tests.support.pictures import draw_image
 from tests.support.waiting import eventually
 
 
-def refusals(house: SandboxProcess) -> list[float]:
+def refusals(sandbox: SandboxProcess) -> list[float]:
     """The times at which the sandbox answered a call with 429."""
-    lines = house.ledger()
+    lines = sandbox.ledger()
     return [x["time"] for x in lines if x["event"] == "reply" and x["status"] == 429]
 
 
-def check_files(house: SandboxProcess, most: int) -> None:
+def check_files(sandbox: SandboxProcess, most: int) -> None:
     """Check that each content was uploaded once and the store held at most ``most`` files."""
     held: set[str] = set()
-    for line in house.ledger():
+    for line in sandbox.ledger():
         if line["event"] == "upload":
             held.add(line["id"])
         elif line["event"] == "delete":
             held.discard(line["id"])
         assert len(held) <= most
-    seen = house.stats()
+    seen = sandbox.stats()
     assert seen["uploads"] == seen["distinct_uploads"]
 
 
@@ -137,15 +137,15 @@ def test_a_paid_answer_of_an_earlier_attempt_is_kept_if_the_last_gets_nothing(
         (aggregate.STAGE, {"false_citations": False, "rates": {"empty": 1.0}}),
         (aggregate.STAGE, {}),
     ]
-    for stage, house in asked:
-        account.house.configure(**house)
+    for stage, changes in asked:
+        account.sandbox.configure(**changes)
         run(account.services, stage)
-    paid = account.house.stats()["paid"]
+    paid = account.sandbox.stats()["paid"]
     for stage in (infer.STAGE, aggregate.STAGE):
         run(account.services, stage)
     assert account.statuses(job) == {"included": 7}
     assert account.job(job).status == JobStatus.COMPLETED
-    assert account.house.stats()["paid"] == paid == len(asked)
+    assert account.sandbox.stats()["paid"] == paid == len(asked)
     with account.services.database.read() as connection:
         texts = connection.execute(text("SELECT text FROM nodes")).scalars().all()
     assert len(texts) == 3
@@ -158,7 +158,7 @@ def test_a_tree_whose_branches_get_empty_replies_answers_with_its_notes(open_acc
     prepare_and_upload(account, job)
     while account.statuses(job)["uploaded"]:
         run(account.services, infer.STAGE)
-    account.house.configure(rates={"empty": 1.0})
+    account.sandbox.configure(rates={"empty": 1.0})
     account.start()
     [ended] = account.ended(job)
     assert ended.status == JobStatus.COMPLETED
@@ -184,7 +184,7 @@ def test_a_paid_reply_that_the_ledger_cannot_store_is_settled_from_disk(
     Reconciler(account.services).tick()
     run(account.services, infer.STAGE)
     assert account.statuses(job) == {"included": 4}
-    assert account.house.stats()["paid"] == 1
+    assert account.sandbox.stats()["paid"] == 1
     assert not list(account.services.spool.waiting())
 
 
@@ -201,12 +201,12 @@ def lose_workers(account: Account) -> None:
 @on_one_database
 def test_while_everything_is_refused_probes_are_sent_and_no_image_fails(open_account, make_images):
     account = open_account(gate_wait_seconds=60.0)
-    account.house.configure(always_429=True)
+    account.sandbox.configure(always_429=True)
     job = account.submit(make_images(60))
     eventually(lambda: account.services.limiter.state().probe_seconds is not None)
     since = time.time()
-    eventually(lambda: sum(at > since for at in refusals(account.house)) >= 2)
-    account.house.configure(always_429=False)
+    eventually(lambda: sum(at > since for at in refusals(account.sandbox)) >= 2)
+    account.sandbox.configure(always_429=False)
     [ended] = account.ended(job)
     assert ended.status == JobStatus.COMPLETED
     assert account.statuses(job) == {"included": 60}
@@ -223,7 +223,7 @@ def test_uploads_that_are_refused_for_being_early_rest_and_then_one_slice_tries(
     job = account.submit(make_images(60))
     while account.statuses(job)["pending"]:
         image_slices.run_slice(account.services, preprocess.STAGE)
-    account.house.configure(faults_on=["files"], rates={"429": 1.0})
+    account.sandbox.configure(faults_on=["files"], rates={"429": 1.0})
     asked = uploads_of(account)
     for tries in range(1, 4):
         ends = [upload.run(account.services) for _ in range(5)]
@@ -232,7 +232,7 @@ def test_uploads_that_are_refused_for_being_early_rest_and_then_one_slice_tries(
         now += upload_backoff.REST_SECONDS_MAX
         with account.services.database.write() as connection:
             connection.execute(text("UPDATE images SET due_at = 0"))
-    account.house.configure(rates={})
+    account.sandbox.configure(rates={})
     account.start()
     [ended] = account.ended(job)
     assert account.statuses(job) == {"included": 60}
@@ -281,7 +281,7 @@ def test_a_job_ends_if_the_provider_never_answered_since_its_first_call(
     account = open_account(start=False, outage_max_seconds=1.0)
     job = account.submit(make_images(4))
     prepare_and_upload(account, job)
-    account.house.configure(rates={"503": 1.0})
+    account.sandbox.configure(rates={"503": 1.0})
     run(account.services, infer.STAGE)
     if outage:
         break_provider(account)
@@ -305,42 +305,42 @@ def test_a_job_ends_if_the_provider_never_answered_since_its_first_call(
 @on_one_database
 def test_an_empty_balance_pauses_the_job_and_a_probe_resumes_it(open_account, make_images):
     account = open_account(concurrency=2)
-    account.house.configure(hold=True)
+    account.sandbox.configure(hold=True)
     job = account.submit(make_images(60))
-    eventually(lambda: account.house.stats()["in_flight"] == 2)
-    account.house.configure(no_balance=True, hold=False)
+    eventually(lambda: account.sandbox.stats()["in_flight"] == 2)
+    account.sandbox.configure(no_balance=True, hold=False)
     eventually(lambda: account.job(job).status == JobStatus.PAUSED)
     assert account.job(job).reason == "no balance"
     assert account.services.limiter.paused() == "no balance"
     assert account.statuses(job)["failed"] == 0
-    account.house.configure(no_balance=False)
+    account.sandbox.configure(no_balance=False)
     [ended] = account.ended(job)
     assert ended.status == JobStatus.COMPLETED
     assert account.statuses(job) == {"included": 60}
-    assert account.house.stats()["repeated_paid"] == 0
+    assert account.sandbox.stats()["repeated_paid"] == 0
 
 
 @on_one_database
 def test_a_job_submitted_with_an_empty_balance_is_shown_as_paused(open_account, make_images):
     account = open_account()
-    account.house.configure(no_balance=True)
+    account.sandbox.configure(no_balance=True)
     first = account.submit(make_images(6))
     eventually(lambda: account.job(first).status == JobStatus.PAUSED)
     second = account.submit(make_images(6, folder="more", start=50))
     eventually(lambda: account.job(second).status == JobStatus.PAUSED)
-    account.house.configure(no_balance=False)
+    account.sandbox.configure(no_balance=False)
     assert {job.status for job in account.ended(first, second)} == {JobStatus.COMPLETED}
 
 
 @on_one_database
 def test_a_pause_lost_by_redis_still_ends(open_account, make_images, valkey):
     account = open_account()
-    account.house.configure(no_balance=True)
+    account.sandbox.configure(no_balance=True)
     job = account.submit(make_images(6))
     eventually(lambda: account.job(job).status == JobStatus.PAUSED)
     with valkey.client() as client:
         client.flushall()
-    account.house.configure(no_balance=False)
+    account.sandbox.configure(no_balance=False)
     [ended] = account.ended(job)
     assert ended.status == JobStatus.COMPLETED
 
@@ -349,13 +349,13 @@ def test_a_pause_lost_by_redis_still_ends(open_account, make_images, valkey):
 def test_a_refused_key_stops_the_job_with_a_sentence(open_account, make_images, at):
     account = open_account()
     if at == "the call":
-        account.house.configure(hold=True)
+        account.sandbox.configure(hold=True)
     else:
-        account.house.configure(refuse_keys=True)
+        account.sandbox.configure(refuse_keys=True)
     job = account.submit(make_images(60))
     if at == "the call":
-        eventually(lambda: account.house.stats()["in_flight"] >= 1)
-        account.house.configure(refuse_keys=True, hold=False)
+        eventually(lambda: account.sandbox.stats()["in_flight"] >= 1)
+        account.sandbox.configure(refuse_keys=True, hold=False)
     [ended] = account.ended(job)
     assert ended.status == JobStatus.FAILED
     assert "API key was refused" in (ended.reason or "")
@@ -396,7 +396,7 @@ def test_only_the_image_that_moderation_refuses_fails(open_account, make_images,
     account = open_account()
     photos = make_images(11)
     Image.new("RGB", (64, 48), "magenta").save(photos / "0005x.jpg")
-    account.house.configure(keyed=[{"match": "colour:pink", "kind": kind}])
+    account.sandbox.configure(keyed=[{"match": "colour:pink", "kind": kind}])
     job = account.submit(photos)
     [ended] = account.ended(job)
     assert ended.status == JobStatus.PARTIAL
@@ -410,17 +410,17 @@ def test_a_quota_far_below_the_set_refuses_no_upload_and_sends_each_content_once
     open_account, make_images
 ):
     account = open_account(files_max=40, concurrency=20)
-    account.house.configure(max_files=40)
+    account.sandbox.configure(max_files=40)
     job = account.submit(make_images(240))
     [ended] = account.ended(job)
     assert ended.status == JobStatus.COMPLETED
     assert account.statuses(job) == {"included": 240}
-    check_files(account.house, 40)
+    check_files(account.sandbox, 40)
 
 
 def test_parallel_jobs_that_fill_a_small_store_all_end(open_account, make_images):
     account = open_account(files_max=12, rpm=1000)
-    account.house.configure(max_files=12, rpm=1000)
+    account.sandbox.configure(max_files=12, rpm=1000)
     jobs = [account.submit(make_images(18, f"set {n}", start=20 * n)) for n in range(5)]
     assert {job.status for job in account.ended(*jobs)} == {JobStatus.COMPLETED}
     assert all(account.statuses(job) == {"included": 18} for job in jobs)
@@ -429,7 +429,7 @@ def test_parallel_jobs_that_fill_a_small_store_all_end(open_account, make_images
 def test_a_store_smaller_than_configured_is_used_by_leaves_in_turn(open_account, make_images):
     """The provider refuses uploads within our quota while leaves have half of their files there."""
     account = open_account(start=False, files_max=1000)
-    account.house.configure(max_files=8)
+    account.sandbox.configure(max_files=8)
     job = account.submit(make_images(18))
     while account.statuses(job)["pending"]:
         image_slices.run_slice(account.services, preprocess.STAGE)
@@ -437,17 +437,17 @@ def test_a_store_smaller_than_configured_is_used_by_leaves_in_turn(open_account,
     [ended] = account.ended(job)
     assert ended.status == JobStatus.COMPLETED
     assert account.statuses(job) == {"included": 18}
-    assert account.house.stats()["repeated_paid"] == 0
+    assert account.sandbox.stats()["repeated_paid"] == 0
 
 
 def test_a_job_paused_by_a_person_does_not_keep_the_store_from_others(open_account, make_images):
     account = open_account(files_max=12, concurrency=1, rpm=1000)
-    account.house.configure(max_files=12, hold=True, rpm=1000)
+    account.sandbox.configure(max_files=12, hold=True, rpm=1000)
     held = account.submit(make_images(60))
     eventually(lambda: account.statuses(held)["uploaded"] >= 11)
     with account.services.database.write() as connection:
         assert state.job_moved(connection, held, JobStatus.PAUSED, "on request")
-    account.house.configure(hold=False)
+    account.sandbox.configure(hold=False)
     other = account.submit(make_images(12, "other", start=100))
     [ended] = account.ended(other)
     assert ended.status == JobStatus.COMPLETED
@@ -459,17 +459,17 @@ def test_a_job_paused_by_a_person_does_not_keep_the_store_from_others(open_accou
 
 def test_files_that_vanish_are_uploaded_again(open_account, make_images):
     account = open_account(concurrency=1)
-    account.house.configure(hold=True)
+    account.sandbox.configure(hold=True)
     job = account.submit(make_images(18))
     eventually(lambda: account.statuses(job)["uploaded"] == 18)
     with closing(Provider(account.services.settings)) as somebody:
         for file in somebody.files():
             somebody.delete_file(file.id)
-    account.house.configure(hold=False)
+    account.sandbox.configure(hold=False)
     [ended] = account.ended(job)
     assert ended.status == JobStatus.COMPLETED
     assert account.statuses(job) == {"included": 18}
-    assert account.house.stats()["repeated_paid"] == 0
+    assert account.sandbox.stats()["repeated_paid"] == 0
 
 
 def test_a_wiped_store_is_detected_by_one_refusal(open_account, make_images):
@@ -509,14 +509,14 @@ def test_kept_files_are_reused_and_others_are_deleted_with_the_job(open_account,
     photos = make_images(12)
     account.ended(account.submit(photos, "What is there?", keep_files=keep))
     if not keep:
-        eventually(lambda: account.house.stats()["files"] == 0)
+        eventually(lambda: account.sandbox.stats()["files"] == 0)
     account.ended(account.submit(photos, "And what is missing?", keep_files=keep))
-    seen = account.house.stats()
+    seen = account.sandbox.stats()
     assert (seen["uploads"], seen["distinct_uploads"]) == ((12, 12) if keep else (24, 12))
     if keep:
         assert seen["files"] == 12
     else:
-        eventually(lambda: account.house.stats()["files"] == 0)
+        eventually(lambda: account.sandbox.stats()["files"] == 0)
 
 
 def test_orphans_are_adopted_or_deleted_and_foreign_files_are_kept(open_account, make_images):
@@ -544,7 +544,7 @@ def test_orphans_that_fill_the_store_do_not_stop_the_uploads(
 ):
     monkeypatch.setattr(file_store, "YOUNG_SECONDS", -1.0)
     account = open_account(start=False, files_max=12)
-    account.house.configure(max_files=12)
+    account.sandbox.configure(max_files=12)
     jpeg = draw_image(make_images(0) / "x.jpg", 9).read_bytes()
     for n in range(11):
         account.services.provider.upload(f"{FILE_PREFIX}{n:064x}.jpg", jpeg, "image/jpeg")
@@ -560,7 +560,7 @@ def test_a_full_store_that_cannot_be_listed_costs_no_image_an_attempt(
     open_account, make_images, monkeypatch, error
 ):
     account = open_account(start=False)
-    account.house.configure(max_files=0)
+    account.sandbox.configure(max_files=0)
     monkeypatch.setattr(account.services.provider, "files", raising(error))
     job = account.submit(make_images(1))
     image_slices.run_slice(account.services, preprocess.STAGE)
@@ -575,7 +575,7 @@ def test_a_store_full_of_unknown_files_refuses_one_upload_per_slice(
     open_account, make_images, monkeypatch
 ):
     account = open_account(start=False)
-    account.house.configure(max_files=0)
+    account.sandbox.configure(max_files=0)
     account.submit(make_images(5))
     while image_slices.run_slice(account.services, preprocess.STAGE) != "nothing was due":
         pass
@@ -616,9 +616,9 @@ def test_an_upload_with_a_lost_reply_is_searched_before_it_is_sent_again(
     account.start()
     account.ended(job)
     assert account.statuses(job) == {"included": 3}
-    seen = account.house.stats()
+    seen = account.sandbox.stats()
     assert (seen["uploads"], seen["distinct_uploads"]) == (3, 3)
-    eventually(lambda: account.house.stats()["files"] == 0)
+    eventually(lambda: account.sandbox.stats()["files"] == 0)
 
 
 def test_a_failed_deletion_is_retried(open_account, make_images, monkeypatch):
@@ -633,7 +633,7 @@ def test_a_failed_deletion_is_retried(open_account, make_images, monkeypatch):
     monkeypatch.setattr(account.services.provider, "delete_file", failing)
     account.start()
     account.ended(account.submit(make_images(4)))
-    eventually(lambda: not down and account.house.stats()["files"] == 0)
+    eventually(lambda: not down and account.sandbox.stats()["files"] == 0)
 
 
 def test_a_lost_upload_that_no_image_needs_is_deleted(open_account, make_images, monkeypatch):
@@ -656,7 +656,7 @@ def test_a_lost_upload_that_no_image_needs_is_deleted(open_account, make_images,
 def test_images_without_a_place_in_the_store_go_inline_if_configured(open_account, make_images):
     """The store is filled to its limit, no image waits for it, and keys equal those of file ids."""
     account = open_account(start=False, files_max=12, inline_when_full=True)
-    account.house.configure(max_files=12)
+    account.sandbox.configure(max_files=12)
     photos = make_images(60)
     job = account.submit(photos)
     prepare_and_upload(account, job)
@@ -665,13 +665,13 @@ def test_images_without_a_place_in_the_store_go_inline_if_configured(open_accoun
     [ended] = account.ended(job)
     assert ended.status == JobStatus.COMPLETED
     assert account.statuses(job) == {"included": 60}
-    seen = account.house.stats()
+    seen = account.sandbox.stats()
     assert 9 <= seen["uploads"] <= 12  # a job leaves a quarter of the store to others
-    check_files(account.house, 12)
-    eventually(lambda: account.house.stats()["files"] == 0)
+    check_files(account.sandbox, 12)
+    eventually(lambda: account.sandbox.stats()["files"] == 0)
     [again] = account.ended(account.submit(photos, key="again"))
     assert again.id != job
-    assert account.house.stats()["paid"] == seen["paid"]
+    assert account.sandbox.stats()["paid"] == seen["paid"]
 
 
 def test_leaves_are_sent_inline_if_only_the_upload_workers_are_configured_for_it(
@@ -680,7 +680,7 @@ def test_leaves_are_sent_inline_if_only_the_upload_workers_are_configured_for_it
     """OVERSTORY_INLINE_WHEN_FULL is set only for the upload workers."""
     told = {"start": False, "files_max": 12, "api_key": "told-apart"}
     uploads, infers = open_account(inline_when_full=True, **told), open_account(**told)
-    uploads.house.configure(max_files=12)
+    uploads.sandbox.configure(max_files=12)
     job = uploads.submit(make_images(36))
 
     def has_ended() -> bool:
@@ -692,13 +692,13 @@ def test_leaves_are_sent_inline_if_only_the_upload_workers_are_configured_for_it
     eventually(has_ended)
     assert infers.job(job).status == JobStatus.COMPLETED
     assert infers.statuses(job) == {"included": 36}
-    check_files(uploads.house, 12)
-    assert uploads.house.stats()["repeated_paid"] == 0
+    check_files(uploads.sandbox, 12)
+    assert uploads.sandbox.stats()["repeated_paid"] == 0
 
 
 def test_a_store_filled_by_others_is_tried_again_from_time_to_time(open_account, make_images):
     account = open_account(start=False, files_max=50, inline_when_full=True)
-    account.house.configure(max_files=1)
+    account.sandbox.configure(max_files=1)
     jpeg = draw_image(make_images(0) / "x.jpg", 9).read_bytes()
     account.services.provider.upload("holiday.jpg", jpeg, "image/jpeg")
     asked = uploads_of(account)
@@ -726,7 +726,7 @@ def test_bytes_lost_before_an_inline_request_fail_only_that_image(
     assert ended.status == JobStatus.PARTIAL
     assert account.statuses(job) == {"included": 5, "failed": 1}
     assert events(account, job, 3) == ["prepared", "uploaded", "prepared", "failed"]
-    assert account.house.stats()["repeated_paid"] == 0
+    assert account.sandbox.stats()["repeated_paid"] == 0
 
 
 @on_one_database
@@ -735,13 +735,13 @@ def test_two_accounts_side_by_side_keep_their_own_limits_and_files(open_account,
     two = open_account(
         rpm=20, concurrency=2
     )  # 21 requests per account: the last waits for the window
-    one.house.configure(rpm=20)
+    one.sandbox.configure(rpm=20)
     photos = make_images(120)
     jobs = [one.submit(photos, key="one"), two.submit(photos, key="two", fresh=True)]
     for account, job in zip((one, two), jobs, strict=True):
         [ended] = account.ended(job)
         assert ended.status == JobStatus.COMPLETED
-    seen = one.house.stats()
+    seen = one.sandbox.stats()
     assert seen["refused_429"] == {"concurrency": 0, "rpm": 0, "tpm": 0}
     heights = sorted(account["max_in_flight"] for account in seen["accounts"].values())
     assert heights[0] <= 2

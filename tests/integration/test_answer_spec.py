@@ -50,9 +50,9 @@ def answers(account: Account, job: str) -> dict[int, Any]:
     return {each["position"]: each["answer"] for each in found["images"] if each["answer"]}
 
 
-def sent(house: SandboxProcess) -> list[int]:
+def sent(sandbox: SandboxProcess) -> list[int]:
     """How many images each answered call showed."""
-    return [len(x["images"]) for x in house.ledger() if x["event"] == "start"]
+    return [len(x["images"]) for x in sandbox.ledger() if x["event"] == "start"]
 
 
 def statements(account: Account, words: str, **values: Any) -> list[Any]:

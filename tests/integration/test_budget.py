@@ -29,9 +29,9 @@ DEAR = 8_000
 """Reasoning so long that a call costs nearly as much as was reserved for it."""
 
 
-def bill(house: SandboxProcess) -> float:
+def bill(sandbox: SandboxProcess) -> float:
     """Cost of all that the sandbox generated, paid or cut off, by its ledger and prices."""
-    lines = [x for x in house.ledger() if x["event"] == "reply" and x["status"] in (200, 499)]
+    lines = [x for x in sandbox.ledger() if x["event"] == "reply" and x["status"] in (200, 499)]
     return sum(
         cost(PRICE, x["prompt_tokens"], x["cached_tokens"], x["completion_tokens"]) for x in lines
     )
@@ -56,20 +56,20 @@ def test_the_bill_never_exceeds_the_budget_at_concurrency_100(
     budget,
 ):
     account = open_account(concurrency=100, rpm=10_000, tpm=10**8)
-    account.house.configure(
+    account.sandbox.configure(
         concurrency=100, rpm=10_000, tpm=10**8, reasoning_tokens=DEAR, hold=budget >= 0.1
     )
     job = account.submit(make_images(240), budget=budget)
     if budget >= 0.1:
-        eventually(lambda: account.house.stats()["in_flight"] > 2)
-        account.house.configure(hold=False)
+        eventually(lambda: account.sandbox.stats()["in_flight"] > 2)
+        account.sandbox.configure(hold=False)
     eventually(lambda: stands(account, job), 60.0)
     paused = account.job(job)
     assert paused.status == JobStatus.PAUSED
     assert paused.answer is None
-    assert bill(account.house) <= budget
-    assert bill(account.house) > budget - 0.011  # the cost of one more call
-    seen = account.house.stats()
+    assert bill(account.sandbox) <= budget
+    assert bill(account.sandbox) > budget - 0.011  # the cost of one more call
+    seen = account.sandbox.stats()
     counted = account.statuses(job)
     assert counted["included"] == 6 * seen["paid"]
     assert sum(counted.values()) == 240
@@ -78,40 +78,40 @@ def test_the_bill_never_exceeds_the_budget_at_concurrency_100(
 
 def test_with_a_larger_budget_the_job_continues_and_pays_nothing_twice(open_account, make_images):
     account = open_account(concurrency=20)
-    account.house.configure(concurrency=20, reasoning_tokens=DEAR)
+    account.sandbox.configure(concurrency=20, reasoning_tokens=DEAR)
     job = account.submit(make_images(60), budget=0.05)
     eventually(lambda: stands(account, job))
-    paid = account.house.stats()["paid"]
+    paid = account.sandbox.stats()["paid"]
     assert 0 < paid < 10
     raise_budget(account, job, 1.0)
     [ended] = account.ended(job)
     assert ended.status == JobStatus.COMPLETED
     assert account.statuses(job) == {"included": 60}
-    assert account.house.stats()["repeated_paid"] == 0
+    assert account.sandbox.stats()["repeated_paid"] == 0
 
 
 @on_one_database
 def test_another_job_is_served_while_one_jobs_budget_is_in_flight(open_account, make_images):
     account = open_account(concurrency=10, gate_wait_seconds=30.0)
-    account.house.configure(concurrency=10, hold=True, reasoning_tokens=0)
+    account.sandbox.configure(concurrency=10, hold=True, reasoning_tokens=0)
     poor = account.submit(make_images(48), budget=0.02)  # one call at a time
-    eventually(lambda: account.house.stats()["in_flight"] == 1)
+    eventually(lambda: account.sandbox.stats()["in_flight"] == 1)
     rich = account.submit(make_images(6, "rich", start=100), ask="And here?")
-    eventually(lambda: account.house.stats()["in_flight"] == 2)
-    account.house.configure(hold=False)
+    eventually(lambda: account.sandbox.stats()["in_flight"] == 2)
+    account.sandbox.configure(hold=False)
     account.ended(rich, poor)
-    assert bill(account.house) <= 0.02
+    assert bill(account.sandbox) <= 0.02
 
 
 def test_calls_that_were_cut_off_count_as_paid(open_account, make_images):
     account = open_account(concurrency=1)
-    account.house.configure(script=["cut", "cut", "cut"], reasoning_tokens=DEAR)
+    account.sandbox.configure(script=["cut", "cut", "cut"], reasoning_tokens=DEAR)
     job = account.submit(make_images(60), budget=0.06)
     eventually(lambda: stands(account, job), 60.0)
     assert account.job(job).status == JobStatus.PAUSED
-    assert account.house.stats()["cut"] == 3
+    assert account.sandbox.stats()["cut"] == 3
     assert "on lost calls" in (account.job(job).reason or "")
-    assert 0.03 < bill(account.house) <= 0.06
+    assert 0.03 < bill(account.sandbox) <= 0.06
 
 
 def test_a_call_with_a_lost_worker_counts_with_its_highest_possible_cost(database):
@@ -128,13 +128,13 @@ def test_a_call_with_a_lost_worker_counts_with_its_highest_possible_cost(databas
 @on_one_database
 def test_a_paused_account_and_a_spent_budget_have_different_reasons(open_account, make_images):
     account = open_account(concurrency=1)
-    account.house.configure(reasoning_tokens=DEAR)
+    account.sandbox.configure(reasoning_tokens=DEAR)
     poor = account.submit(make_images(60), budget=0.03)
     eventually(lambda: stands(account, poor))
-    account.house.configure(no_balance=True)
+    account.sandbox.configure(no_balance=True)
     rich = account.submit(make_images(6, "rich", start=100), ask="And here?")
     eventually(lambda: account.job(rich).status == JobStatus.PAUSED)
-    account.house.configure(no_balance=False)
+    account.sandbox.configure(no_balance=False)
     account.ended(rich)
     assert account.job(poor).status == JobStatus.PAUSED
     assert is_spent("paused", account.job(poor).reason)
@@ -144,7 +144,7 @@ def test_a_paused_account_and_a_spent_budget_have_different_reasons(open_account
 
 def test_the_same_submission_with_a_larger_budget_continues_the_job(open_account, make_images):
     account = open_account()
-    account.house.configure(reasoning_tokens=DEAR)
+    account.sandbox.configure(reasoning_tokens=DEAR)
     photos = make_images(18)
     first = account.submit(photos, key="mine", budget=0.005)
     eventually(lambda: stands(account, first))

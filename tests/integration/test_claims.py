@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import update
 
+from core.stages import AGGREGATE, INFER, PREPROCESS, UPLOAD
 from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
 from models import claims, ledger, state
 from models.ledger import NewCall
@@ -121,7 +122,7 @@ def test_workers_serve_only_jobs_of_their_account(database):
     assert next_node(database).job_id == mine
     with database.read() as connection:
         assert claims.waiting_work(connection, "other", 9) == {}
-        assert claims.waiting_work(connection, jobs.ACCOUNT, 9) == {"infer": 1}
+        assert claims.waiting_work(connection, jobs.ACCOUNT, 9) == {INFER: 1}
 
 
 # --- turns
@@ -270,7 +271,7 @@ def test_waiting_work_is_counted_by_stage(database):
     with database.read() as connection:
         waiting = claims.waiting_work(connection, jobs.ACCOUNT, 9)
         capped = claims.waiting_work(connection, jobs.ACCOUNT, 1)
-    assert waiting == {"preprocess": 2, "upload": 1, "infer": 1, "aggregate": 1}
+    assert waiting == {PREPROCESS: 2, UPLOAD: 1, INFER: 1, AGGREGATE: 1}
     assert set(capped.values()) == {1}
 
 

@@ -47,7 +47,7 @@ def test_an_answer_with_characters_no_database_stores_is_kept_and_paid_once(
     (ended,) = account.ended(job)
     assert ended.status == JobStatus.COMPLETED
     assert answers(account, job) == ["a boat \ufffd", "c", "\ufffd d"]
-    assert account.house.stats()["paid"] == 1
+    assert account.sandbox.stats()["paid"] == 1
 
 
 class Unforeseen(Exception):

@@ -88,7 +88,7 @@ def test_a_reply_received_meanwhile_is_paid_once(open_account, make_images, data
     asked.join()
     assert not list(services.spool.waiting())
     assert jobs.statuses(database, Node, job) == [NodeStatus.DONE]
-    assert account.house.stats()["paid"] == 1
+    assert account.sandbox.stats()["paid"] == 1
 
 
 def test_leases_get_their_full_length_after_writes_work_again(open_account, read_only):

@@ -55,7 +55,7 @@ class Account:
     """One working account: submit jobs and read their results."""
 
     services: Services
-    house: SandboxProcess
+    sandbox: SandboxProcess
     threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self) -> None:

@@ -123,7 +123,7 @@ def interrupt(process: subprocess.Popen[str]) -> None:
     os.killpg(process.pid, signal.SIGINT)
 
 
-class House:
+class Endpoint:
     """The stand-in, as one test sees it: counts from zero, no faults, one key."""
 
     def __init__(self, process: SandboxProcess, key: str) -> None:

@@ -111,7 +111,7 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         size = int(headers.get("content-length", 0))
         body = self.rfile.read(size)
-        if len(body) < size:  # the client went away: a part of a request is none
+        if len(body) < size:  # the client went away in the middle of its request
             self.close_connection = True
             return
         answer = self.server.endpoint.take(Received(self.command, self.path, headers, body))

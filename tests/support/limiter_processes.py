@@ -27,7 +27,7 @@ PROCESSES, THREADS = 4, 12
 WINDOW = 2.0
 STALL_SECONDS = 20.0
 """The time to live of a lease, and the guard for arrivals: a busy machine may stop a thread for
-seconds between its admission and its log line, and that is no fault of the limiter."""
+seconds between its admission and its log line, which is not an error of the limiter."""
 
 
 @dataclass(frozen=True)

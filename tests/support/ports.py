@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 
 FIRST, LAST = 15_000, 30_000
-"""Below where Linux (32768) and macOS (49152) begin to give ports to whoever connects."""
+"""Below the ephemeral ranges of Linux (from 32768) and macOS (from 49152)."""
 candidates = count(os.getpid() * 100)  # runs that begin together look in different places
 
 

@@ -1,8 +1,8 @@
 """Inject faults into our processes, by environment variables; production code knows nothing of it.
 
-``tests.support.faults.app`` and ``.reconcile`` install this before they start to work. What is to
-go wrong is JSON in GAUNTLET_FAULTS, a list of ``Fault``; each happens at most ``times`` times over
-all processes, which a folder of flag files counts, for whoever dies is started again.
+``tests.support.faults.app`` and ``.reconcile`` install this before they start to work. The faults
+are JSON in GAUNTLET_FAULTS, a list of ``Fault``. Each happens at most ``times`` times over all
+processes: a folder of flag files counts them, because a process that dies is started again.
 """
 
 from __future__ import annotations
