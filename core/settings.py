@@ -15,7 +15,7 @@ import platformdirs
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
-from core.catalog.models import Price, Structured, price_of
+from core.catalog.models import Price, ProviderName, Structured, price_of
 from core.catalog.prices import PriceList, find_price, parse_prices
 from core.catalog.tiers import AccountLimits, tier
 from core.catalog.tokens import Detail
@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     )
     base_url: str = DEFAULT_BASE_URL  # the provider's endpoint
     model: str = "step-3.7-flash"  # name of the model, as the provider spells it
-    provider: Literal["stepfun", "openai"] = "stepfun"  # openai: images inline, no file store
+    provider: ProviderName = "stepfun"  # openai: images inline, no file store
     endpoint_name: str | None = None  # name of the endpoint in request keys; None: its base URL
     connect_timeout_seconds: float = 10.0  # to open a connection to the provider
     read_timeout_seconds: float = 620.0  # for a reply; the provider gives up at 600 s with a 503

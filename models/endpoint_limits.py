@@ -34,6 +34,13 @@ class Limit:
     learned_at: float
     message: str
 
+    @property
+    def sentence(self) -> str:
+        """``vlm takes at most 5 images in one request (the endpoint said so: ...)``."""
+        how = "the endpoint said so" if self.named else "found by halving after"
+        limit = f"{self.model} takes at most {self.most:,} {self.part} in one request"
+        return f"{limit} ({how}: {self.message})"
+
 
 def learned(connection: Connection, endpoint: str, model: str) -> LearnedLimits:
     """The limits in force for ``model`` at ``endpoint``."""

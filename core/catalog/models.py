@@ -65,7 +65,8 @@ MODELS = {
 UNKNOWN_MODEL = ModelProfile(128_000, 60)
 """For models not in MODELS; OVERSTORY_CONTEXT_TOKENS and _IMAGES_PER_REQUEST override it."""
 
-PROVIDERS = {
+ProviderName = Literal["stepfun", "openai"]
+PROVIDERS: dict[str, ProviderProfile] = {
     "stepfun": ProviderProfile(file_store=True, request_image_bytes=20_000_000, reasoning=True),
     "openai": ProviderProfile(file_store=False, request_image_bytes=20_000_000, reasoning=False),
 }

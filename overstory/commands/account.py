@@ -16,7 +16,7 @@ from rich.text import Text
 from clients.limiter.limiter import AccountState
 from core.catalog.models import STORAGE_PRICE_GB_DAY, currency_of
 from core.errors import OverstoryError, ServiceAway
-from models import provider_files
+from models import endpoint_limits, provider_files
 from overstory.local.home import prepare_command
 from overstory.local.job_runner import planning_services
 from overstory.options import home_option, json_option, settings_at
@@ -36,10 +36,13 @@ DAY = 86_400.0
 def account(as_json: bool, home: Path | None) -> None:
     """Show the account's usage, its limits and its balance.
 
-    "allowed now" falls below "configured" after replies with status 429 (too many requests).
+    "allowed now" falls below "configured" after replies with status 429 (too many requests). Limits
+    of one request that the endpoint's refusals have shown follow; 'doctor --forget' forgets them.
     """
     services = _services(home)
     state = _state(services)
+    with services.database.read() as connection:
+        learned = endpoint_limits.listed(connection, services.settings.endpoint)
     facts = {
         "account": services.account,
         "endpoint": services.settings.endpoint,
@@ -47,11 +50,14 @@ def account(as_json: bool, home: Path | None) -> None:
         "configured": asdict(services.settings.limits),
         "state": None if state is None else asdict(state),
         "balance": _balance(services),
+        "learned_limits": [asdict(limit) for limit in learned],
     }
     if as_json:
         click.echo(json.dumps(facts, ensure_ascii=False))
         return
     _print_account(services, state, facts["balance"])
+    for limit in learned:
+        click.echo(safe_line(limit.sentence))
 
 
 def _state(services: Services) -> AccountState | None:

@@ -36,6 +36,7 @@ CHECKS = (
     Check("endpoint", endpoint.endpoint),
     Check("key", endpoint.key),
     Check("model", endpoint.model),
+    Check("learned", endpoint.learned_limits),
     Check("files", endpoint.files),
     Check("balance", endpoint.balance),
 )

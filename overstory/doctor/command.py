@@ -17,6 +17,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from core.settings import Settings
+from models import endpoint_limits
 from overstory import __version__
 from overstory.doctor.checks import Check, applicable, run_check
 from overstory.doctor.configuration import settings_of
@@ -33,9 +34,12 @@ INDENT = 3 + NAME_WIDTH
 
 
 @click.command()
+@click.option(
+    "--forget", is_flag=True, help="Forget the limits of one request that were learned, and exit."
+)
 @json_option
 @home_option
-def doctor(as_json: bool, home: Path | None) -> None:
+def doctor(forget: bool, as_json: bool, home: Path | None) -> None:
     """Check settings, services, endpoint and API key.
 
     Says what to do about each problem. Changes nothing and costs nothing. Exit status: 0 if no
@@ -44,6 +48,9 @@ def doctor(as_json: bool, home: Path | None) -> None:
     configure_logs(Settings.model_construct(log_level="ERROR"), io.StringIO())  # no log lines
     console = Console(highlight=False)
     context = Context.examine(os.environ, home)
+    if forget:
+        click.echo(f"{pluralize(_forget(context), 'learned limit')} forgotten")
+        return
     findings: list[tuple[str, Finding]] = []
     try:
         for check, finding in _examined(context, console, quiet=as_json):
@@ -57,6 +64,14 @@ def doctor(as_json: bool, home: Path | None) -> None:
     else:
         console.print(Text("\n" + summary([finding for _, finding in findings])), soft_wrap=True)
     sys.exit(1 if any(finding.level == Level.FAILED for _, finding in findings) else 0)
+
+
+def _forget(context: Context) -> int:
+    try:
+        with context.database.write() as connection:
+            return endpoint_limits.forget(connection)
+    finally:
+        context.close()
 
 
 def _examined(context: Context, console: Console, quiet: bool) -> Iterator[tuple[Check, Finding]]:

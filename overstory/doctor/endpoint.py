@@ -23,9 +23,11 @@ from core.errors import (
     WrongUsage,
 )
 from core.settings import SANDBOX, Settings
+from models import endpoint_limits
 from overstory.doctor.context import Context
 from overstory.doctor.finding import Finding, failed, ok, warning
 from overstory.local.urls import masked
+from overstory.output.plural import pluralize
 
 BASE_URL = "correct OVERSTORY_BASE_URL: the part before /chat/completions, which often ends in /v1"
 NO_KEY = "set OVERSTORY_API_KEY for real answers"
@@ -165,6 +167,20 @@ def model_finding(settings: Settings, listed: Collection[str]) -> Finding:
         f" {UNKNOWN_MODEL.context_tokens:,} tokens of context are assumed",
         "set OVERSTORY_IMAGES_PER_REQUEST and OVERSTORY_CONTEXT_TOKENS; it must accept images",
     )
+
+
+def learned_limits(context: Context) -> Finding | None:
+    """What the endpoint's refusals have shown that one request may hold; None if nothing has."""
+    try:
+        with context.database.read() as connection:
+            limits = endpoint_limits.listed(connection, context.settings.endpoint)
+    except OverstoryError:
+        return None  # the check of the database says it
+    if not limits:
+        return None
+    count = pluralize(len(limits), "limit")
+    details = [limit.sentence for limit in limits]
+    return ok(f"{count} of one request learned; 'overstory doctor --forget' forgets them", *details)
 
 
 def files(context: Context) -> Finding | None:

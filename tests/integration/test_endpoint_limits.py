@@ -11,6 +11,7 @@ import pytest
 from clients.provider.request_limits import limit_in
 from core.errors import RequestPart
 from models import endpoint_limits
+from tests.support import shell
 from tests.support.fake_endpoint import Answer, FakeEndpoint, Received
 
 TEXTS = {
@@ -108,3 +109,19 @@ def test_a_lower_limit_stays_and_all_can_be_forgotten(database):
         assert [limit.most for limit in endpoint_limits.listed(connection, "e")] == [6]
         assert endpoint_limits.forget(connection) == 1
         assert endpoint_limits.learned(connection, "e", "m").images is None
+
+
+def test_commands_show_what_was_learned_and_forget_it(own):
+    text = "At most 5 image(s) may be provided in one prompt."
+    with own.write() as connection:
+        endpoint_limits.learn(
+            connection, "sandbox", "step-3.7-flash", RequestPart.IMAGES, 5, True, text
+        )
+    limit = "step-3.7-flash takes at most 5 images in one request"
+    sentence = f"{limit} (the endpoint said so: {text})"
+    assert sentence in shell.say("account").stdout
+    [row] = json.loads(shell.say("account", "--json").stdout)["learned_limits"]
+    assert (row["part"], row["most"], row["named"]) == ("images", 5, True)
+    assert sentence in " ".join(shell.say("doctor").stdout.split())
+    assert shell.say("doctor", "--forget").stdout == "1 learned limit forgotten\n"
+    assert json.loads(shell.say("account", "--json").stdout)["learned_limits"] == []
