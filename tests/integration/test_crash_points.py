@@ -21,6 +21,8 @@ PASS_THREE_TIMES = """
 from tests.support.faults import crash_points
 crash_points.install()
 from tasks.calls import send
+
+pytestmark = pytest.mark.slow
 for _ in range(3):
     try:
         send.answered()

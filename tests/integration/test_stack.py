@@ -26,6 +26,8 @@ from overstory.local.stack import LocalStack
 from tests.support.waiting import eventually, lives
 from workers.endpoints import Stack, embedded_url, read_stack, stack_file, write_stack
 
+pytestmark = pytest.mark.slow
+
 KEY = "a-key-of-somebody"
 """With a key no sandbox is started; no request is sent here."""
 
