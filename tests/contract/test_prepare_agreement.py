@@ -12,15 +12,9 @@ from clients.images.pillow import thumbnail
 from clients.images.prepare import measure, prepare
 from core.errors import ImageRefused
 from core.images.sizing import ImageLimits
-from tests.support.corpus import Bad, Good, build
+from tests.support.corpus import Bad, Good
 
 LIMITS = ImageLimits()
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Good], list[Bad]]:
-    folder = tmp_path_factory.mktemp("corpus")
-    return folder, *build(folder)
 
 
 def test_the_header_gives_the_upright_size(corpus: tuple[Path, list[Good], list[Bad]]) -> None:

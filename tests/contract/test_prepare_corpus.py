@@ -14,15 +14,9 @@ from clients.images.prepare import Prepared, prepare
 from core.catalog.tokens import Detail
 from core.errors import ImageRefused
 from core.images.sizing import Accelerator, ImageLimits, plan_resize
-from tests.support.corpus import Array, Bad, Good, build
+from tests.support.corpus import Array, Bad, Good
 
 LIMITS = ImageLimits()
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Good], list[Bad]]:
-    folder = tmp_path_factory.mktemp("corpus")
-    return folder, *build(folder)
 
 
 def careful(truth: Array, size: tuple[int, int]) -> Array:

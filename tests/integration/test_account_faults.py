@@ -32,6 +32,8 @@ from tests.support.account import UPLOADERS, Account, on_one_database, prepare_a
 from tests.support.pictures import draw_image
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 
 def refusals(sandbox: SandboxProcess) -> list[float]:
     """The times at which the sandbox answered a call with 429."""

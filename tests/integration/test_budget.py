@@ -24,6 +24,8 @@ from tests.support.account import Account, on_one_database
 from tests.support.jobs import submit
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 PRICE = Price("USD", 0.20, 0.04, 1.15)
 DEAR = 8_000
 """Reasoning so long that a call costs nearly as much as was reserved for it."""

@@ -12,6 +12,8 @@ import pytest
 from tests.support.faults.crash_points import Fault, Weather, environment, happened
 from tests.support.faults.judge import paid
 
+pytestmark = pytest.mark.slow
+
 EVERY_POINT = """
 from tests.support.faults import crash_points
 for install in crash_points.points().values():

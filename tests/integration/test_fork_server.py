@@ -24,6 +24,7 @@ from workers.app import make_app
 from workers.endpoints import read_stack
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(not hasattr(os, "pidfd_open"), reason="Linux alone has pidfds"),
     # the stack drops its Popen of shared processes and stops them by pid
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),

@@ -18,6 +18,7 @@ from tasks import image_slices, infer, preprocess, upload
 from tasks.calls.run import run
 from tasks.upkeep.reconciler import Reconciler
 from tests.support.account import Account
+from tests.support.waiting import eventually
 
 SIGNS = r'{"1": "a boat \ud83d", "2": "c", "3": "\u0000 d"}'
 
@@ -77,7 +78,8 @@ def test_a_job_whose_replies_cannot_be_judged_ends_and_does_not_block_others(
     with services.database.write() as connection:  # the job that is always served first
         connection.execute(text("UPDATE jobs SET weight = 100 WHERE id = :job"), {"job": bad})
     reconciler = Reconciler(services)
-    for _ in range(40):
+
+    def all_ended() -> bool:
         with contextlib.suppress(Unforeseen):  # its worker continues with the next message
             run(services, infer.STAGE)
         with services.database.write() as connection:  # time passes
@@ -85,6 +87,9 @@ def test_a_job_whose_replies_cannot_be_judged_ends_and_does_not_block_others(
             lapsed = "UPDATE nodes SET lease_until = 0 WHERE status = 'running'"
             connection.execute(text(lapsed))
         reconciler.tick()
+        return all(account.job(job).status.ended for job in (bad, *later))
+
+    eventually(all_ended)
     assert [account.job(job).status for job in later] == [JobStatus.COMPLETED] * 3
     assert account.job(bad).status == JobStatus.FAILED
     assert account.statuses(bad) == {"failed": 2}

@@ -31,6 +31,8 @@ from tests.support.limiter_processes import (
 )
 from tests.support.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("load", [RPM_BINDS, TPM_BINDS, SLOTS_BIND], ids=["rpm", "tpm", "slots"])
 def test_four_processes_never_pass_the_limit(

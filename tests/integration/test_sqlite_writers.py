@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from models.engine import Database
 from tests.support.faults.judge import count
 from tests.support.faults.servers import SqliteStore, migrate
 from tests.support.faults.writers import WRITERS, report_of, start_writer
 from tests.support.waiting import eventually
+
+pytestmark = pytest.mark.slow
 
 SECONDS = 4.0
 

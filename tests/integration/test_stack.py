@@ -26,6 +26,12 @@ from overstory.local.stack import LocalStack
 from tests.support.waiting import eventually, lives
 from workers.endpoints import Stack, embedded_url, read_stack, stack_file, write_stack
 
+pytestmark = [
+    pytest.mark.slow,
+    # a stack drops its Popen of a broker that another stack stops by pid
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
 KEY = "a-key-of-somebody"
 """With a key no sandbox is started; no request is sent here."""
 

@@ -16,6 +16,8 @@ from overstory.output.progress import Display
 from tasks.upkeep.reconciler import Reconciler
 from tests.support.one_process import Whole, make_files, whole
 
+pytestmark = pytest.mark.slow
+
 SMALL, LARGE = 120, 600
 STATEMENTS_MAX = 2.5
 MESSAGES_MAX = 1.0

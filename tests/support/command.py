@@ -23,7 +23,7 @@ ASK = "Which colours are there, and which image stands out?"
 
 @dataclass
 class Ran:
-    """What a person has after the command: its exit status and both streams."""
+    """A command's result: exit status, stdout and stderr."""
 
     status: int
     out: str
@@ -31,7 +31,7 @@ class Ran:
 
     @property
     def result(self) -> dict[str, Any]:
-        """The one JSON object of --json."""
+        """The JSON object that --json prints."""
         value: dict[str, Any] = json.loads(self.out)
         return value
 
@@ -43,7 +43,7 @@ def parsed(ran: Ran) -> Any:
 
 
 class Person:
-    """Somebody with a key and a state folder of their own, who runs the command."""
+    """A user with their own key and state folder, who runs the command."""
 
     def __init__(self, home: Path, folder: Path, **settings: str) -> None:
         self.home = home
@@ -56,11 +56,11 @@ class Person:
         return os.environ | self.settings
 
     def start(self, *words: object, ask: str = ASK) -> subprocess.Popen[str]:
-        """The command as a terminal starts it: leading a process group of its own."""
+        """Start the command as a terminal does: as leader of its own process group."""
         return self.begin("run", *words, "--ask", ask)
 
     def begin(self, *words: object) -> subprocess.Popen[str]:
-        """Any command, started the same way."""
+        """Start any command in the same way."""
         program = Path(sys.executable).with_name("overstory")
         process = subprocess.Popen(
             [str(program), *map(str, words)],
@@ -79,7 +79,7 @@ class Person:
         return self.wait(self.start(*words, ask=ask))
 
     def say(self, *words: object) -> Ran:
-        """Any command, to its end."""
+        """Run any command to its end."""
         return self.wait(self.begin(*words))
 
     def wait(self, process: subprocess.Popen[str]) -> Ran:
@@ -88,7 +88,7 @@ class Person:
         return Ran(process.returncode, out, err)
 
     def processes(self, *, of: str = "") -> list[psutil.Process]:
-        """Living processes that were given our state folder; ``of``: with that in their words."""
+        """Living processes with our state folder; ``of``: with that text in their command line."""
         found = []
         for process in psutil.process_iter():
             try:
@@ -102,12 +102,12 @@ class Person:
         return found
 
     def clean_up(self) -> None:
-        for started in self.started:  # first, for a command starts again what dies under it
+        for started in self.started:  # first: a command restarts what dies under it
             started.kill()
             started.wait()
         stack = read_stack(self.home)
         if stack is not None and psutil.pid_exists(stack.broker_pid):
-            # a Valkey writes its title over its environment, so ``processes`` cannot know it
+            # Valkey overwrites its environment with its title, so ``processes`` does not find it
             psutil.Process(stack.broker_pid).kill()
         for process in self.processes():
             try:
@@ -119,12 +119,12 @@ class Person:
 
 
 def interrupt(process: subprocess.Popen[str]) -> None:
-    """Ctrl-C: the terminal tells the whole process group."""
+    """Ctrl-C: the terminal signals the entire process group."""
     os.killpg(process.pid, signal.SIGINT)
 
 
 class Endpoint:
-    """The stand-in, as one test sees it: counts from zero, no faults, one key."""
+    """The sandbox for one test: counts at zero, no faults, one key."""
 
     def __init__(self, process: SandboxProcess, key: str) -> None:
         self.process = process
@@ -135,7 +135,7 @@ class Endpoint:
         return self.process.stats()
 
     def image_counts(self) -> list[int]:
-        """Images of each call that was let in, largest first."""
+        """Images of each admitted call, largest first."""
         lines = [line for line in self.process.ledger() if line["account"] == self.account]
         return sorted((len(x["images"]) for x in lines if x["event"] == "start"), reverse=True)
 

@@ -63,7 +63,7 @@ def most_in_flight(calls: list[Call]) -> int:
 
 @dataclass(frozen=True)
 class Load:
-    """What the processes do together."""
+    """The load that all processes make together."""
 
     limits: AccountLimits
     calls: int
@@ -80,7 +80,7 @@ SLOTS_BIND = Load(AccountLimits(10, 10**6, 10**9), calls=300, tokens=100, latenc
 def processes(
     valkey: ValkeyServer, tmp_path: Path, load: Load
 ) -> Iterator[list[subprocess.Popen[str]]]:
-    """The callers, started at once when all are ready."""
+    """The caller processes, started together when all are ready."""
     share = {**task_of(valkey, tmp_path, load), "calls": load.calls // PROCESSES}
     callers = [spawn({**share, "log": str(tmp_path / f"{n}.log")}) for n in range(PROCESSES)]
     try:
@@ -123,7 +123,7 @@ def tell(caller: subprocess.Popen[str], word: str) -> None:
 
 
 def logged(tmp_path: Path, tokens: int) -> list[Call]:
-    """Each call of every log; a call without a reply died with its caller, at its last line."""
+    """Every logged call; one without a reply ended with its caller, at the caller's last line."""
     calls = []
     for log in tmp_path.glob("*.log"):
         lines = [line.split() for line in log.read_text().splitlines()]
@@ -148,7 +148,7 @@ def assert_no_violation(calls: list[Call], limits: AccountLimits) -> None:
 
 
 class Caller:
-    """One process: threads that each ask, call and settle until the share is done."""
+    """One process: threads that acquire, call and settle until its share is done."""
 
     def __init__(self, task: dict[str, Any]) -> None:
         self.task = task

@@ -17,7 +17,7 @@ from pathlib import Path
 
 FIRST, LAST = 15_000, 30_000
 """Below the ephemeral ranges of Linux (from 32768) and macOS (from 49152)."""
-candidates = count(os.getpid() * 100)  # runs that begin together look in different places
+candidates = count(os.getpid() * 100)  # parallel runs start their search at different ports
 
 
 def free_port() -> int:

@@ -20,12 +20,12 @@ from tests.support.faults.scene import Scene
 from tests.support.faults.servers import until
 
 POOL = 60
-"""Contents at the provider that all prefilled jobs share; their questions differ."""
+"""Files at the provider that all prefilled jobs share; the questions of the jobs differ."""
 KILL_SECONDS = 4.0
 
 
 def kills(stage: Scene, seconds: float) -> None:
-    """SIGKILL an infer worker every few seconds, and the broker once, half way."""
+    """SIGKILL an infer worker every few seconds, and the broker once, halfway."""
     start, restarted = time.monotonic(), False
     while (at := time.monotonic() - start) < seconds:
         stage.kill(stage.random.choice(stage.fleet.named("infer")))
@@ -39,7 +39,7 @@ def kills(stage: Scene, seconds: float) -> None:
 
 
 def check_limits(stage: Scene) -> None:
-    """No window over a limit, and nothing refused for being early, as the endpoint counts."""
+    """By the endpoint's own counts: no window exceeds a limit, and no call was answered 429."""
     seen, limits = stage.endpoint.stats(), stage.plan.limits
     most = {
         "max_in_flight": limits.concurrency,
@@ -51,7 +51,7 @@ def check_limits(stage: Scene) -> None:
         stage.figures.expect(seen[name] <= limit, f"{name} was {seen[name]:,}, above {limit:,}")
     early = sum(seen["refused_429"].values())
     stage.figures.notes["429"] = early
-    stage.figures.expect(early == 0, f"{early} calls were refused for being early")
+    stage.figures.expect(early == 0, f"{early} calls were answered 429")
     stage.figures.calls = seen["paid"]
     if keep := os.environ.get("LIMITS_KEEP"):
         (Path(keep) / f"{stage.figures.row}.jsonl").write_text(
@@ -76,7 +76,7 @@ def prefill(stage: Scene, size: int, calls: int) -> None:
             for n in range(size)
         ]
         insert_ready(stage, job, images, leaves, shas, size)
-    until(lambda: all_ready(stage), 180.0, "every worker is up")
+    until(lambda: all_ready(stage), 180.0, "every worker is ready")
     with stage.services.database.write() as connection:
         connection.execute(update(Job).values(status=JobStatus.RUNNING, reason=None))
 
@@ -87,7 +87,7 @@ def all_ready(stage: Scene) -> bool:
 
 
 def fill_store(stage: Scene) -> list[str]:
-    """Upload the pool, and record it as the upload stage would."""
+    """Upload the pool and record it as the upload stage does; returns the SHA-256 digests."""
     import hashlib
 
     photos = sorted(make_photos(stage.folder / "pool", POOL).iterdir())
@@ -106,8 +106,8 @@ def fill_store(stage: Scene) -> list[str]:
 def insert_ready(
     stage: Scene, job: NewJob, images: list[NewImage], leaves: int, shas: list[str], size: int
 ) -> None:
-    """A job as it stands when all its images are uploaded. Leaf n shows the pool from its n-th
-    picture on, so that no two requests of a job are the same."""
+    """Insert a job with all images uploaded. Leaf n starts at the n-th picture of the pool, so that
+    no two requests of a job are the same."""
     with stage.services.database.write() as connection:
         new_job.insert_job(connection, job, images, plan_tree(leaves, 60))
         places = connection.execute(
@@ -132,6 +132,6 @@ def insert_ready(
             .where(Node.job_id == job.id, Node.kind == NodeKind.LEAF)
             .values(status=NodeStatus.READY, pending=0)
         )
-        values = {"status": JobStatus.PAUSED, "reason": "until everything is there"}
+        values = {"status": JobStatus.PAUSED, "reason": "until all workers are ready"}
         connection.execute(update(Job).where(Job.id == job.id).values(values))
     stage.jobs.append(job.id)
