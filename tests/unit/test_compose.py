@@ -10,7 +10,7 @@ import pytest
 
 from core.settings import Settings, load
 from tests.support import compose
-from workers.app import PLAIN_QUEUE, STAGES
+from core.stages import PLAIN_QUEUE, STAGES
 
 EXAMPLE = compose.env_file(compose.ROOT / ".env.example")
 SERVICES = compose.services(EXAMPLE)
@@ -57,7 +57,7 @@ def test_every_queue_has_its_worker() -> None:
         if "-Q" in service.command
         for queue in service.command[service.command.index("-Q") + 1].split(",")
     ]
-    assert sorted(queues) == sorted([*STAGES, PLAIN_QUEUE])
+    assert sorted(queues) == sorted([*(stage.name for stage in STAGES), PLAIN_QUEUE])
 
 
 def test_our_settings_exist() -> None:
