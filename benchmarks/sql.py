@@ -23,7 +23,7 @@ from typing import Any
 import psycopg
 
 import migrations
-from overstory.local import postgres
+from overstory.local.servers import postgres
 
 ROOT = Path(__file__).parent.parent
 HEADED = re.compile(r"([^\n]+)\n\n```sql ?(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)

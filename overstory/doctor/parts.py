@@ -18,8 +18,8 @@ from overstory.doctor.context import Context
 from overstory.doctor.finding import Finding, Level, failed, ok, warning
 from overstory.doctor.machine import cannot_write, nearest_existing
 from overstory.local.database import remedy
+from overstory.local.servers.valkey import program
 from overstory.local.urls import masked, wrong_password
-from overstory.local.valkey import program
 from overstory.output.plural import pluralize
 from workers.endpoints import database_url, limiter_url
 

@@ -1,7 +1,7 @@
 """The embedded stack: a Valkey, the workers and, without a key, the sandbox, as real processes.
 
-Runs with the same home share one broker and one sandbox (``overstory.local.shared``); each run has
-its own workers. A killed run leaves the shared parts for the next run, and its workers stop when
+Runs with the same home share one broker and one sandbox (``servers.shared``); each run has its own
+workers. A killed run leaves the shared parts for the next run, and its workers stop when
 they see that their parent has ended.
 """
 
@@ -19,10 +19,10 @@ from pathlib import Path
 
 from core.errors import ServiceAway
 from core.settings import SANDBOX, Settings
-from overstory.local import processes
 from overstory.local.forks import ForkServer
 from overstory.local.home import prepare_home
-from overstory.local.shared import SharedParts
+from overstory.local.servers import processes
+from overstory.local.servers.shared import SharedParts
 from overstory.local.workers import Launcher, Worker, end_group, planned_workers
 from workers.endpoints import read_stack
 from workers.services import account_of

@@ -28,10 +28,10 @@ import structlog
 import workers
 from core.errors import ServiceAway, WrongUsage
 from core.settings import Settings
-from overstory.local import postgres
 from overstory.local.database import bring_up_to_date
 from overstory.local.home import prepare_home
-from overstory.local.shared import end_unused
+from overstory.local.servers import postgres
+from overstory.local.servers.shared import end_unused
 from overstory.local.stack import LocalStack
 from overstory.local.workers import SERVICE, worker_environment
 from workers.endpoints import database_file, database_url

@@ -62,7 +62,7 @@ def test_images_can_be_added_to_and_removed_from_a_job(
     ("words", "said"),
     [
         (["remove", "{job}", "99"], "no image at position 99"),
-        (["remove", "{job}", "1-3"], "every image"),
+        (["remove", "{job}", "1-3"], "all images"),
         (["remove", "{job}", "one"], "is not a position"),
         (["add", "{job}", "nowhere.jpg"], "does not exist"),
         (["add", "nojob", "."], "there is no job"),

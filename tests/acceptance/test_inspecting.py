@@ -144,7 +144,7 @@ def test_failed_images_and_duplicates_are_shown_and_can_be_filtered(
 ):
     with browser.page(report) as page:
         assert "text.jpg" in text(page, "#failed")
-        assert "no image format" in text(page, "#failed")
+        assert "not an image format" in text(page, "#failed")
         assert text(page, "#found") == "11 images"
         page.click('#chips [data-name="failed"]')
         assert text(page, "#found") == "1 of 11 images"

@@ -15,8 +15,9 @@ from overstory import cli
 from overstory.doctor import parts
 from overstory.doctor.context import Context
 from overstory.doctor.finding import Level
-from overstory.local import database, postgres
+from overstory.local import database
 from overstory.local.home import prepare_home
+from overstory.local.servers import postgres
 from workers.endpoints import database_file, database_url, read_stack
 
 

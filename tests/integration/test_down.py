@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 from core.errors import ServiceAway
 from overstory.commands.service import down
-from overstory.local import postgres, processes
+from overstory.local.servers import postgres, processes
 from overstory.local.supervisor import end_left
 from tests.support.waiting import eventually, lives
 from workers.endpoints import Stack, read_stack

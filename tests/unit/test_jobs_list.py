@@ -10,7 +10,7 @@ from rich.console import Console
 
 from core.states import JobStatus
 from models.reads.inspect import JobLine
-from overstory.commands.jobs import draw_jobs
+from overstory.commands.inspect.jobs import draw_jobs
 from overstory.output.tables import values
 
 ASK = "Which of these need repair, and how soon?"

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from overstory.local import processes
+from overstory.local.servers import processes
 
 STUBBORN = """
 import signal, time

@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 
 from core.errors import ServiceAway
 from core.settings import SANDBOX, Settings
-from overstory.local import processes
 from overstory.local.home import locked
-from overstory.local.valkey import (
+from overstory.local.servers import processes
+from overstory.local.servers.valkey import (
     START_SECONDS,
     VALKEY,
     answers,

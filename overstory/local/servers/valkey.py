@@ -15,7 +15,7 @@ from pathlib import Path
 
 from clients.redis import RedisServer
 from core.errors import ServiceAway
-from overstory.local import processes
+from overstory.local.servers import processes
 from workers.endpoints import Stack
 
 
