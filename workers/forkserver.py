@@ -24,7 +24,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
-from core.stages import PREPROCESS
+from core.stages import PREPROCESS, STAGES
 from workers.loading import loaded
 
 SHARED = ("workers.app", "tasks.submit", "tasks.preprocess")
@@ -40,9 +40,7 @@ WORKERS = (
     *("billiard.popen_fork", "billiard.sharedctypes", "billiard.synchronize"),
     *("PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.JpegImagePlugin", "PIL.PngImagePlugin"),
     "PIL.PpmImagePlugin",
-    "tasks.upload",
-    "tasks.infer",
-    "tasks.aggregate",
+    *(f"tasks.{stage.name}" for stage in STAGES),
     "clients.blobs",
     "clients.images.prepare",
 )
