@@ -107,8 +107,8 @@ JOB_MOVES: dict[JobStatus, frozenset[JobStatus]] = {
     JobStatus.CANCELLED: frozenset({JobStatus.RUNNING}),
 }
 
-SETTLED_IMAGES = frozenset(ImageStatus) - {ImageStatus.PENDING, ImageStatus.PREPARED}
-"""Images that a leaf no longer waits for."""
+UNSETTLED_IMAGES = (ImageStatus.PENDING, ImageStatus.PREPARED)
+"""Images that a leaf still waits for."""
 SETTLED_NODES = frozenset({NodeStatus.DONE, NodeStatus.FAILED, NodeStatus.CANCELLED})
 """Children that a branch no longer waits for (other nodes have replaced a split child)."""
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.job_options import JobOptions
-from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
+from core.states import UNSETTLED_IMAGES, ImageStatus, JobStatus, NodeKind, NodeStatus
 from core.tree.plan import PlannedNode
 from models import state
 from models.claims import least_served
@@ -171,7 +171,7 @@ def _node_rows(
     for position, image in enumerate(images, start=1):
         if image.leaf is not None:
             positions[image.leaf].append(position)
-            unsettled[image.leaf] += image.status in (ImageStatus.PENDING, ImageStatus.PREPARED)
+            unsettled[image.leaf] += image.status in UNSETTLED_IMAGES
     open_children = [0] * len(tree)
     for node, text in zip(tree, kept, strict=True):
         if node.parent is not None and text is None:

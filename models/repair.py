@@ -9,10 +9,18 @@ from sqlalchemy import Case, Connection, and_, case, exists, func, or_, select, 
 from sqlalchemy import text as sql
 
 from core.errors import RefusalCode
-from core.states import SETTLED_NODES, CallStatus, ImageStatus, JobStatus, NodeKind, NodeStatus
+from core.states import (
+    SETTLED_NODES,
+    UNSETTLED_IMAGES,
+    CallStatus,
+    ImageStatus,
+    JobStatus,
+    NodeKind,
+    NodeStatus,
+)
 from models import state
 from models.engine import now
-from models.state import FREE, UNSETTLED, Moved
+from models.state import FREE, Moved
 from models.tables import Call, Image, Job, Node
 
 TRIED = sql("images.attempts > 0 AND images.status IN ('pending', 'prepared')")
@@ -138,7 +146,7 @@ def _left() -> Case[int]:
     """The number of images or children that a node waits for."""
     images_left = (
         select(func.count())
-        .where(Image.node_id == Node.id, Image.status.in_(UNSETTLED))
+        .where(Image.node_id == Node.id, Image.status.in_(UNSETTLED_IMAGES))
         .scalar_subquery()
     )
     child = Node.__table__.alias("child")
@@ -220,7 +228,7 @@ def _reopen_node(
             .values(status=ImageStatus.UPLOADED, answer=None, updated_at=now())
         )
         pending = connection.execute(
-            select(func.count()).where(Image.node_id == node_id, Image.status.in_(UNSETTLED))
+            select(func.count()).where(Image.node_id == node_id, Image.status.in_(UNSETTLED_IMAGES))
         ).scalar_one()
     else:
         pending = sum(parents[child] == node_id for child in open_ids)

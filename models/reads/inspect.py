@@ -13,13 +13,21 @@ from typing import Any
 from sqlalchemy import Connection, Integer, case, cast, func, select
 
 from core.account.estimate import OpenNode, PastCall
-from core.states import SETTLED_NODES, CallStatus, ImageStatus, JobStatus, NodeKind, NodeStatus
+from core.states import (
+    SETTLED_NODES,
+    UNSETTLED_IMAGES,
+    CallStatus,
+    ImageStatus,
+    JobStatus,
+    NodeKind,
+    NodeStatus,
+)
 from models.engine import now
 from models.ledger import SENT
 from models.records import columns_of, record
 from models.tables import Call, Event, Image, Job, Node
 
-WAITING_IMAGES = (ImageStatus.PENDING, ImageStatus.PREPARED, ImageStatus.UPLOADED)
+WAITING_IMAGES = (*UNSETTLED_IMAGES, ImageStatus.UPLOADED)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, and_, bindparam, case, exists, func, not_, or
 
 from core.errors import TOO_MUCH
 from core.job_options import JobOptions
-from core.states import CallStatus, ImageStatus, JobStatus, NodeKind, NodeStatus
+from core.states import UNSETTLED_IMAGES, CallStatus, ImageStatus, JobStatus, NodeKind, NodeStatus
 from models.engine import now
 from models.ledger import SENT
 from models.records import columns_of, record
@@ -293,7 +293,7 @@ def trouble(connection: Connection, job_id: str) -> str | None:
         select(Image.error)
         .where(
             Image.job_id == job_id,
-            Image.status.in_([ImageStatus.PENDING, ImageStatus.PREPARED]),
+            Image.status.in_(UNSETTLED_IMAGES),
             Image.error.is_not(None),
         )
         .limit(1)
@@ -318,11 +318,10 @@ def settled_and_refused(connection: Connection, job_id: str) -> tuple[int, int]:
 
 def unsettled(connection: Connection, job_id: str) -> dict[str, int]:
     """How many of a job's images still have to be prepared (pending) or uploaded (prepared)."""
-    waiting = [ImageStatus.PENDING, ImageStatus.PREPARED]
     return dict(
         connection.execute(
             select(Image.status, func.count())
-            .where(Image.job_id == job_id, Image.status.in_(waiting))
+            .where(Image.job_id == job_id, Image.status.in_(UNSETTLED_IMAGES))
             .group_by(Image.status)
         ).all()
     )

@@ -2,7 +2,7 @@
 the caller's transaction. What became ready is returned, so that messages are sent after the commit.
 """
 
-from models.state.fanin import UNSETTLED, images_failed, node_failed, open_node
+from models.state.fanin import images_failed, node_failed, open_node
 from models.state.images import (
     image_to_prepare_again,
     images_postponed,
@@ -30,7 +30,6 @@ from models.state.splits import split_branch, split_leaf
 
 __all__ = [
     "FREE",
-    "UNSETTLED",
     "Moved",
     "PreparedImage",
     "adopt",

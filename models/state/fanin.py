@@ -12,14 +12,11 @@ from collections.abc import Collection, Mapping
 from sqlalchemy import Connection, and_, bindparam, func, select, true, update
 
 from core.errors import RefusalCode
-from core.states import ENDED_JOBS, ImageStatus, NodeKind, NodeStatus
+from core.states import ENDED_JOBS, UNSETTLED_IMAGES, ImageStatus, NodeKind, NodeStatus
 from models.engine import now
 from models.state.jobs import coverage, finish, job_failed
 from models.state.moves import MAY_FAIL, Moved, fail_images, hold_job, move_node, node_row
 from models.tables import Image, Job, Node
-
-UNSETTLED = (ImageStatus.PENDING, ImageStatus.PREPARED)
-"""Statuses of images that their leaf waits for."""
 
 
 def images_failed(
@@ -53,7 +50,9 @@ def images_failed(
     if locked:  # before leaves are locked: slices that hold images wait for leaves
         _end_if_hopeless(connection, job_id, moved)
     _lock_leaves(connection, [*failures, *beside])
-    missing = Counter(row.node_id for row in locked if row.status in UNSETTLED and row.node_id)
+    missing = Counter(
+        row.node_id for row in locked if row.status in UNSETTLED_IMAGES and row.node_id
+    )
     for node_id, count in sorted(missing.items()):
         count_down_leaf(connection, node_id, count, moved)
     return {row.id for row in locked}

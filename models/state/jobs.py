@@ -7,7 +7,14 @@ from dataclasses import replace
 from sqlalchemy import Connection, exists, func, select, update
 
 from core.account.budget import is_spent
-from core.states import JOB_MOVES, ImageStatus, JobStatus, NodeStatus, outcome_of_job
+from core.states import (
+    JOB_MOVES,
+    UNSETTLED_IMAGES,
+    ImageStatus,
+    JobStatus,
+    NodeStatus,
+    outcome_of_job,
+)
 from models.engine import now
 from models.state.moves import FREE, Moved, event, hold_job
 from models.tables import Image, Job, Node
@@ -109,7 +116,7 @@ def close_open_work(connection: Connection, job_id: str) -> None:
         select(Image.id)
         .where(
             Image.job_id == job_id,
-            Image.status.in_([ImageStatus.PENDING, ImageStatus.PREPARED, ImageStatus.UPLOADED]),
+            Image.status.in_([*UNSETTLED_IMAGES, ImageStatus.UPLOADED]),
         )
         .order_by(Image.id)  # the order in which slices lock images
         .with_for_update()
