@@ -104,10 +104,11 @@ def planning_services(settings: Settings) -> Services:
 
 def _print_ignored(console: Console, submitted: Submitted, quiet: bool) -> None:
     if submitted.ignored and not quiet:
-        files = pluralize(len(submitted.ignored), "file")
-        names = ", ".join(submitted.ignored[:3]) + (" ..." if len(submitted.ignored) > 3 else "")
+        count = len(submitted.ignored)
+        files = pluralize(count, "file that is not an image", "files that are not images")
+        names = ", ".join(submitted.ignored[:3]) + (" ..." if count > 3 else "")
         console.print(
-            f"skipped {files} that are not images ({names})",
+            f"skipped {files} ({names})",
             markup=False,
             highlight=False,
             soft_wrap=True,
