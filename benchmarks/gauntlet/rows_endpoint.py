@@ -132,6 +132,33 @@ def wrong_schema(stage: Scene) -> None:
     stage.figures.notes["answered"] = answered
 
 
+@row(
+    "cap",
+    "the endpoint takes 5 images in a request, and says so only in its refusals",
+    Plan(
+        images_per_request=60,
+        settings={"context_tokens": None},
+        sandbox={
+            "max_images": 5,
+            "too_many_images_message": "At most {most} image(s) may be provided in one prompt.",
+        },
+    ),
+)
+def cap(stage: Scene) -> None:
+    first = stage.submit(stage.bench.scaled(180, 120))
+    stage.finish(120)
+    refused = stage.endpoint.stats()["replies"].get("400", 0)
+    second = stage.submit(stage.bench.scaled(180, 120))
+    stage.finish(120)
+    stage.judge()
+    again = stage.endpoint.stats()["replies"].get("400", 0) - refused
+    stage.figures.notes |= {"refused": refused, "refused_again": again}
+    stage.figures.expect(refused <= 8, f"{refused} requests were refused in the first job")
+    stage.figures.expect(again == 0, f"{again} requests were refused in the second job")
+    ends = {stage.status(first), stage.status(second)}
+    stage.figures.expect(ends == {"completed"}, "a job is not completed")
+
+
 def poison(stage: Scene, bad: list[int]) -> None:
     """Count the calls that are needed to find the ``bad`` images in leaves of 60."""
     images = stage.bench.scaled(180, 120)

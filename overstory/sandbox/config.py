@@ -64,6 +64,10 @@ class SandboxConfig(BaseModel):
     max_images: int = Field(60, ge=0)
     max_image_bytes: int = Field(20_000_000, ge=1)
     too_many_images_type: Literal["images_too_many", "images_too_may"] = "images_too_many"
+    # the refusal's text; {most} becomes max_images. Other servers name the number
+    too_many_images_message: str = (
+        "The amount of images you provided exceeds the model's limitation"
+    )
     default_detail: Detail = "high"
     strict_mime: bool = False  # the media type of a data URL must match its bytes
     strict_fields: bool = False  # fields the docs do not list are refused

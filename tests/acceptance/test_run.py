@@ -135,6 +135,28 @@ def test_a_set_above_the_file_quota_continues_inline_and_is_paid_once(
     assert endpoint.stats()["paid"] == seen["paid"]
 
 
+@pytest.mark.parametrize(
+    ("most", "message"),
+    [
+        (5, "At most {most} image(s) may be provided in one prompt."),
+        (12, "The amount of images you provided exceeds the model's limitation"),
+    ],
+)
+def test_an_endpoint_that_takes_few_images_in_a_request_answers_the_whole_set(
+    person: Person, endpoint: Endpoint, make_images, most, message
+):
+    endpoint.process.configure(max_images=most, too_many_images_message=message)
+    photos = make_images(180)
+    result = check(person.run(photos, "--json"))
+    assert (result["status"], result["coverage"]["included"]) == ("completed", 180)
+    refused = endpoint.stats()["replies"]["400"]
+    assert 1 <= refused <= 8
+    result = check(person.run(photos, "--json", ask="Which are the darkest?"))
+    assert result["coverage"]["included"] == 180
+    assert endpoint.stats()["replies"]["400"] == refused
+    assert f"takes at most {most} images" in person.say("account").out or most == 12
+
+
 # --- inputs
 
 

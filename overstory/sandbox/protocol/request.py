@@ -165,11 +165,8 @@ def _check_images(request: ChatRequest, config: SandboxConfig) -> None:
     if images and not request.model.vision:
         raise wrong_param(f"model {request.model.name} does not support image input")
     if len(images) > config.max_images:
-        raise Refusal(
-            400,
-            config.too_many_images_type,
-            "The amount of images you provided exceeds the model's limitation",
-        )
+        message = config.too_many_images_message.replace("{most}", str(config.max_images))
+        raise Refusal(400, config.too_many_images_type, message)
 
 
 ROLES = ("system", "user", "assistant", "tool")
