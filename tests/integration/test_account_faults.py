@@ -446,7 +446,8 @@ def test_a_job_paused_by_a_person_does_not_keep_the_store_from_others(open_accou
     account = open_account(files_max=12, concurrency=1, rpm=1000)
     account.sandbox.configure(max_files=12, hold=True, rpm=1000)
     held = account.submit(make_images(60))
-    eventually(lambda: account.statuses(held)["uploaded"] >= 11)
+    # it leaves a quarter of the places to others once a leaf of it is called
+    eventually(lambda: account.statuses(held)["uploaded"] >= 9)
     with account.services.database.write() as connection:
         assert state.job_moved(connection, held, JobStatus.PAUSED, "on request")
     account.sandbox.configure(hold=False)

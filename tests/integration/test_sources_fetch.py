@@ -155,10 +155,12 @@ def test_an_unreachable_url_is_a_failure(tmp_path: Path) -> None:
 def test_one_deadline_covers_slow_answers(tmp_path: Path, start: bytes) -> None:
     """A server that sends single bytes slowly does not block a worker; the test sets the clock."""
     now = 0.0
+    bytes_due = threading.Semaphore(0)  # one for each second: a fast server fills the headers
 
     def clock() -> float:
         nonlocal now
         now += 1.0  # every read of the clock takes a second: 20 reads are too many
+        bytes_due.release()
         return now
 
     def drip() -> None:
@@ -167,6 +169,7 @@ def test_one_deadline_covers_slow_answers(tmp_path: Path, start: bytes) -> None:
             try:
                 connection.sendall(start)
                 while connection.recv(1, socket.MSG_PEEK):
+                    bytes_due.acquire()
                     connection.sendall(b"a")
             except OSError:
                 pass
@@ -177,6 +180,7 @@ def test_one_deadline_covers_slow_answers(tmp_path: Path, start: bytes) -> None:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
         rules = replace(OPEN, max_bytes=10**12)
         failure = refused(url, tmp_path, rules, clock=clock)
+        bytes_due.release(1000)  # the connection is closed: the next bytes fail
         dripping.join()
     assert failure.code is RefusalCode.URL_FAILED
     assert "longer than 20 s" in failure.reason

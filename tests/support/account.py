@@ -157,5 +157,6 @@ def open_account(
 
     sandbox.configure(window_seconds=WINDOW, latency_seconds=0.05)
     yield make
+    sandbox.configure(hold=False)  # after a failed test too: a held call would last ten minutes
     for account in opened:
         account.stop()
