@@ -170,7 +170,7 @@ def points() -> dict[str, Install]:
         "stored": lambda traps: _after(provider_files, "stored_all", traps),
         "image_uploaded": lambda traps: _after(state, "images_uploaded", traps),
         "claimed": lambda traps: _after(
-            admission, "take", traps, lambda result: not _is_number(result)
+            admission, "take", traps, lambda result: isinstance(result, admission.Admission)
         ),
         "call": lambda traps: _provider(wiring, "chat", traps, before=True),
         "called": lambda traps: _provider(wiring, "chat", traps, before=False),
@@ -229,10 +229,6 @@ def _provider(wiring: Any, name: str, traps: list[_Trap], before: bool) -> None:
         return provider
 
     wiring._provider = trapped
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, float)
 
 
 def _name_leases() -> None:
