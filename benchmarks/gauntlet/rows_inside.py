@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from sqlalchemy import text
 
 from benchmarks.gauntlet.rows import ON_POSTGRES, ROWS, Run
+from core.job_options import JobOptions
 from core.tree.plan import plan_tree
 from models import new_job, state
 from models.engine import Database
@@ -22,7 +23,9 @@ from tests.support.faults.servers import SqliteStore, migrate
 from tests.support.faults.writers import WRITERS, report_of, start_writer
 
 THREADS, TIMES, CHILDREN = 12, 3, 4
-JOB = NewJob("race", "race", "?", None, "step-3.7-flash", "stepfun", "e", "account", "low", 1.0, {})
+JOB = NewJob(
+    "race", "race", "?", None, "step-3.7-flash", "stepfun", "e", "account", "low", 1.0, JobOptions()
+)
 
 
 def inside_row(

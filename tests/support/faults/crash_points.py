@@ -164,7 +164,9 @@ def points() -> dict[str, Install]:
 
     return {
         "popped": lambda traps: _after(transport.Channel, "_brpop_read", traps),
-        "prepare": lambda traps: _before(preprocess, "prepare", traps, lambda _, image: image.name),
+        "prepare": lambda traps: _before(
+            preprocess, "prepared_image", traps, lambda _, image: image.name
+        ),
         "blob": lambda traps: _before(blobs.FolderBlobs, "_write", traps),
         "uploaded": lambda traps: _provider(wiring, "upload", traps, before=False),
         "stored": lambda traps: _after(provider_files, "stored_all", traps),
