@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from core.errors import RequestPart
 from core.states import CallStatus
@@ -68,29 +69,28 @@ def learn(
     named: bool,
     message: str,
 ) -> bool:
-    """Record a limit, unless a lower one is in force. True if it was new."""
-    this = and_(_of(endpoint, model), EndpointLimit.part == part)
-    before = connection.execute(
-        select(EndpointLimit.most)
-        .where(this, EndpointLimit.learned_at > now() - KEPT_SECONDS)
-        .with_for_update()
-    ).scalar()
-    if before is not None and before <= most:
-        return False
-    connection.execute(delete(EndpointLimit).where(this))
-    connection.execute(
-        insert(EndpointLimit).values(
-            endpoint=endpoint,
-            model=model,
-            part=part,
-            most=most,
-            named=named,
-            proven=False,
-            learned_at=now(),
-            message=message[:500],
-        )
-    )
-    return True
+    """Record a limit, unless as low a one is in force. True if it was new."""
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    values = {
+        "most": most,
+        "named": named,
+        "proven": False,
+        "learned_at": now(),
+        "message": message[:500],
+    }
+    new = dialect.insert(EndpointLimit).values(endpoint=endpoint, model=model, part=part, **values)
+    # one statement, because calls in flight are refused at the same moment
+    recorded = connection.execute(
+        new.on_conflict_do_update(
+            index_elements=["endpoint", "model", "part"],
+            set_={name: new.excluded[name] for name in values},
+            where=or_(
+                EndpointLimit.most > new.excluded.most,
+                EndpointLimit.learned_at <= now() - KEPT_SECONDS,
+            ),
+        ).returning(EndpointLimit.part)
+    ).first()
+    return recorded is not None
 
 
 def proven(connection: Connection, endpoint: str, model: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from clients.provider.request_limits import limit_in
 from core.errors import RequestPart
 from models import endpoint_limits
-from tests.support import shell
+from tests.support import jobs, shell
 from tests.support.fake_endpoint import Answer, FakeEndpoint, Received
 
 TEXTS = {
@@ -95,6 +95,20 @@ def test_a_cap_on_images_is_found_by_few_refusals_and_by_none_the_next_time(
 def test_a_refusal_says_what_one_request_may_hold(status, text, limit):
     expected = None if limit is None else (RequestPart(limit[0]), limit[1])
     assert limit_in(status, "", text) == expected
+
+
+def test_refusals_at_the_same_moment_record_one_limit(database):
+    together = threading.Barrier(8)
+
+    def refuse(_: int) -> bool:
+        with database.write() as connection:
+            if connection.dialect.name == "postgresql":  # SQLite has one writer at a time
+                together.wait(10)
+            return endpoint_limits.learn(
+                connection, "e", "m", RequestPart.IMAGES, 5, True, "at most 5"
+            )
+
+    assert sorted(jobs.at_once(refuse, range(8))) == [False] * 7 + [True]
 
 
 def test_a_lower_limit_stays_and_all_can_be_forgotten(database):
