@@ -40,7 +40,7 @@ class StoredFile:
     description: Description | None
 
     def card(self, status: str | None) -> dict[str, object]:
-        """The File object; without ``status`` if that is None, as in some real replies."""
+        """The File object. Without ``status`` if that is None: some real replies lack it."""
         card: dict[str, object] = {
             "id": self.id,
             "object": "file",
