@@ -199,14 +199,14 @@ def test_an_undeliverable_webhook_does_not_block_the_others(
 @pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.7", "169.254.169.254", "::1"])
 def test_a_name_may_not_lead_inside(address: str) -> None:
     messenger = Messenger(SECRET, resolve=lambda host, port: [address])
-    answer = messenger.post("http://inside.example/x", "msg_1", "{}", at=_now())
+    answer = messenger.post("http://inside.example/x", "msg_1", "{}", at=datetime.now(UTC))
     assert not answer.taken
     assert "not a public address" in str(answer.error)
 
 
 def test_an_unreachable_receiver_is_told_in_words() -> None:
     messenger = Messenger(SECRET, hosts=("127.0.0.1",))
-    answer = messenger.post("http://127.0.0.1:1/x", "msg_1", "{}", at=_now())
+    answer = messenger.post("http://127.0.0.1:1/x", "msg_1", "{}", at=datetime.now(UTC))
     assert (answer.status, "refused" in str(answer.error)) == (None, True)
 
 
@@ -224,12 +224,6 @@ def test_unsigned_webhooks_are_never_sent(services: Services, make_images: Any) 
         submit(services, parse_spec(given))
     with pytest.raises(WrongUsage, match="webhook"):
         parse_spec({"images": ["a"], "ask": "?", "webhook": "ftp://shop.example"})
-
-
-def _now() -> Any:
-    from datetime import UTC, datetime
-
-    return datetime.now(UTC)
 
 
 def test_a_receiver_with_a_slow_reply_is_given_up_in_time():
