@@ -50,6 +50,7 @@ class RefusalCode(StrEnum):
     REFUSED_BY_PROVIDER = "refused_by_provider"  # the provider answered 400 for this image alone
     UPLOAD_FAILED = "upload_failed"  # the provider's file store refused it
     POISON = "poison"  # its attempts are exhausted: workers died or failed on it
+    UNSEEN = "unseen"  # nothing shows that the model saw it
     NO_ANSWER = "no_answer"  # asked alone, and no attempt got a usable answer
     NOTES_BLOCKED = "notes_blocked"  # a branch or the root refused its notes
     JOB_FAILED = "job_failed"  # the job ended before the image was processed
@@ -109,6 +110,7 @@ class RequestPart(StrEnum):
     IMAGES = "images"
     TOKENS = "tokens"  # prompt and reply together: the context
     BYTES = "bytes"  # of the images, in base64
+    PROVEN = "proven"  # pictures beside canaries that are read; only jobs with canaries keep to it
 
 
 TOO_MUCH = "too much for one request"

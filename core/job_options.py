@@ -33,6 +33,8 @@ class JobOptions:
     each: str | None = None  # the question that is asked about every image
     schema: str | None = None  # JSON Schema of the answers, as text: its order matters
     each_only: bool = False  # the set as a whole is not asked about
+    bare: bool = False  # take replies as they are: images count as seen because they were sent
+    canary: bool = False  # prove by pictures of our own that all images of a request were seen
     history: tuple[Exchange, ...] | None = None  # of a further question; None: a first question
     look: tuple[int, ...] = ()  # positions whose leaves a further question shows again
 
@@ -83,7 +85,8 @@ class JobOptions:
     def _answer_form(self) -> dict[str, Any]:
         values: dict[str, Any] = {"each": self.each, "schema": self.schema}
         used = {name: value for name, value in values.items() if value is not None}
-        return used | ({"each_only": True} if self.each_only else {})
+        flags = ("each_only", "bare", "canary")
+        return used | {name: True for name in flags if getattr(self, name)}
 
 
 _NAMES = tuple(JobOptions.__dataclass_fields__)

@@ -25,6 +25,7 @@ from core.prompts.own import check_own
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100_000)]
 Hook = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2_000)]
 NOTHING_ASKED = "ask: nothing is asked: give ask (of the set), each (of every image), or both"
+BARE_WITH = "bare: it takes a plain answer as it is: leave out each, schema and canary, or bare"
 
 
 class JobSpec(BaseModel):
@@ -49,6 +50,8 @@ class JobSpec(BaseModel):
     min_coverage: Annotated[float, Field(ge=0, le=1)] | None = None  # end once it cannot be reached
     budget: Annotated[float, Field(gt=0, le=1e9)] | None = None  # the most the job may cost
     prompts: dict[str, str] | None = None  # own prompt texts, by name
+    bare: bool = False  # take replies as they are; coverage counts what was sent
+    canary: bool = False  # add pictures of our own that prove that the model sees
     webhook: Hook | None = None  # gets a signed POST when the job ends
     weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
 
@@ -64,6 +67,8 @@ class JobSpec(BaseModel):
     def _asks_something(self) -> Self:
         if self.ask is None and self.each is None:
             raise WrongUsage(NOTHING_ASKED)
+        if self.bare and (self.each is not None or self.schema_ is not None or self.canary):
+            raise WrongUsage(BARE_WITH)
         if self.schema_ is not None:
             check(self.schema_)
             parts_of(self.schema_text, folds=self.each is None)
@@ -93,6 +98,8 @@ class JobSpec(BaseModel):
             each=self.each,
             schema=self.schema_text,
             each_only=self.ask is None,
+            bare=self.bare,
+            canary=self.canary,
         )
 
 

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Billed tokens of one call. ``prompt_tokens`` includes ``cached_tokens``."""
+    """Billed tokens of one call. ``prompt_tokens`` includes ``cached_tokens``. ``estimated``: the
+    server reported none."""
 
     prompt_tokens: int
     cached_tokens: int
     completion_tokens: int
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,14 @@ class ImageStatus(StrEnum):
     SKIPPED = "skipped"  # the job ended before it was processed
 
 
+class Seen(StrEnum):
+    """What shows that the model saw an included image."""
+
+    ANSWER = "answer"  # an answer about this image alone
+    LINE = "line"  # a line of its own in the notes
+    SENT = "sent"  # nothing: it was in a request that was answered
+
+
 class NodeKind(StrEnum):
     LEAF = "leaf"  # reads images
     BRANCH = "branch"  # reads notes

@@ -133,7 +133,7 @@ CREATE TABLE calls (
 	lease_token VARCHAR(32) NOT NULL, 
 	lease_until DOUBLE NOT NULL, 
 	started_at DOUBLE NOT NULL, 
-	settled_at DOUBLE, reserved_cost DOUBLE DEFAULT 0 NOT NULL, 
+	settled_at DOUBLE, reserved_cost DOUBLE DEFAULT 0 NOT NULL, usage_estimated BOOLEAN DEFAULT false NOT NULL, 
 	CONSTRAINT pk_calls PRIMARY KEY (id), 
 	CONSTRAINT ck_calls_status_known CHECK (status IN ('started', 'settled', 'refused', 'failed', 'unknown')), 
 	CONSTRAINT fk_calls_job_id FOREIGN KEY(job_id) REFERENCES jobs (id) ON DELETE SET NULL, 
@@ -176,7 +176,7 @@ CREATE TABLE images (
 	due_at DOUBLE DEFAULT 0 NOT NULL, 
 	lease_token VARCHAR(32), 
 	lease_until DOUBLE DEFAULT 0 NOT NULL, 
-	updated_at DOUBLE NOT NULL, answer JSON, changed_ns BIGINT, 
+	updated_at DOUBLE NOT NULL, answer JSON, changed_ns BIGINT, seen VARCHAR(8), note TEXT, 
 	CONSTRAINT pk_images PRIMARY KEY (id), 
 	CONSTRAINT ck_images_status_known CHECK (status IN ('pending', 'prepared', 'uploaded', 'included', 'failed', 'duplicate', 'skipped')), 
 	CONSTRAINT fk_images_job_id FOREIGN KEY(job_id) REFERENCES jobs (id) ON DELETE CASCADE, 
@@ -198,8 +198,6 @@ CREATE UNIQUE INDEX uq_images_job_id_position ON images (job_id, position);
 CREATE INDEX ix_images_name ON images (name);
 
 CREATE INDEX ix_images_failed ON images (job_id, position) WHERE status = 'failed';
-
-CREATE VIEW v_images ("image", "job", "label", "position", "name", "location", "page", "status", "error_code", "error", "duplicate_of", "node", "source_sha256", "sha256", "mime", "width", "height", "bytes", "prepared_bytes", "tokens", "remarks", "updated_at") AS SELECT i.id, i.job_id, j.label, i.position, i.name, i.location, i.page, i.status, i.error_code, i.error, i.duplicate_of, i.node_id, i.source_sha256, i.sha256, i.mime, i.width, i.height, i.bytes, i.prepared_bytes, i.tokens, i.remarks, strftime('%Y-%m-%d %H:%M:%f', i.updated_at, 'unixepoch') FROM images i JOIN jobs j ON j.id = i.job_id;
 
 CREATE VIEW v_nodes ("node", "job", "label", "parent", "split_from", "kind", "level", "first_position", "last_position", "status", "images", "notes", "refused_citations", "error_code", "error", "attempts", "started_at", "finished_at", "seconds") AS SELECT n.id, n.job_id, j.label, n.parent_id, n.split_from, n.kind, n.level, n.first_position, n.last_position, n.status, n.images, n.text, n.refused_citations, n.error_code, n.error, n.attempts, strftime('%Y-%m-%d %H:%M:%f', n.started_at, 'unixepoch'), strftime('%Y-%m-%d %H:%M:%f', n.finished_at, 'unixepoch'), n.finished_at - n.started_at FROM nodes n JOIN jobs j ON j.id = n.job_id;
 
@@ -243,7 +241,7 @@ CREATE VIEW v_jobs AS SELECT j.id AS "job", j.key AS "key", j.label AS "label", 
 
 CREATE VIEW v_usage_daily AS SELECT date(c.started_at, 'unixepoch') AS "day", c.account AS "account", c.model AS "model", c.currency AS "currency", sum(CASE WHEN (c.status NOT IN ('started', 'failed') OR c.status = 'failed' AND c.http_status IS NOT NULL) THEN 1 ELSE 0 END) AS "requests", sum(CASE WHEN c.status = 'settled' THEN 1 ELSE 0 END) AS "settled", sum(CASE WHEN c.status = 'refused' THEN 1 ELSE 0 END) AS "refused", sum(CASE WHEN c.status IN ('failed', 'unknown') THEN 1 ELSE 0 END) AS "failed", sum(CASE WHEN c.status = 'settled' THEN c.images ELSE 0 END) AS "images", sum(c.prompt_tokens) AS "prompt_tokens", sum(c.cached_tokens) AS "cached_tokens", sum(c.completion_tokens) AS "completion_tokens", sum(c.cost) AS "cost" FROM calls c GROUP BY date(c.started_at, 'unixepoch'), c.account, c.model, c.currency;
 
-CREATE TABLE endpoint_limits (
+CREATE TABLE "endpoint_limits" (
 	endpoint VARCHAR(255) NOT NULL, 
 	model VARCHAR(128) NOT NULL, 
 	part VARCHAR(16) NOT NULL, 
@@ -252,8 +250,11 @@ CREATE TABLE endpoint_limits (
 	proven BOOLEAN NOT NULL, 
 	learned_at DOUBLE NOT NULL, 
 	message TEXT NOT NULL, 
+	measured BOOLEAN DEFAULT (false) NOT NULL, 
 	CONSTRAINT pk_endpoint_limits PRIMARY KEY (endpoint, model, part), 
-	CONSTRAINT ck_endpoint_limits_part_known CHECK (part IN ('images', 'tokens', 'bytes'))
+	CONSTRAINT ck_endpoint_limits_part_known CHECK (part IN ('images', 'tokens', 'bytes', 'proven'))
 );
 
-INSERT INTO alembic_version VALUES ('0011')
+CREATE VIEW v_images AS SELECT i.id AS "image", i.job_id AS "job", j.label AS "label", i.position AS "position", i.name AS "name", i.location AS "location", i.page AS "page", i.status AS "status", i.error_code AS "error_code", i.error AS "error", i.duplicate_of AS "duplicate_of", i.node_id AS "node", i.source_sha256 AS "source_sha256", i.sha256 AS "sha256", i.mime AS "mime", i.width AS "width", i.height AS "height", i.bytes AS "bytes", i.prepared_bytes AS "prepared_bytes", i.tokens AS "tokens", i.remarks AS "remarks", strftime('%Y-%m-%d %H:%M:%f', i.updated_at, 'unixepoch') AS "updated_at", CASE WHEN i.status = 'included' THEN coalesce(i.seen, 'sent') END AS "seen", i.note AS "note" FROM images i JOIN jobs j ON j.id = i.job_id;
+
+INSERT INTO alembic_version VALUES ('0014')

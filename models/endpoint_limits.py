@@ -2,7 +2,8 @@
 
 A limit that the endpoint names is taken as it is. Where it only says "too many", the limit is found
 by halving, once for the endpoint: one leaf at a time is asked until a request of the new size is
-accepted. Everything is forgotten after a week, so that a raised limit is found again.
+accepted. A server that shows the model less than it was sent is found by the usage that it reports
+(core/requests/sight.py). Everything is forgotten after a week: a raised limit is found again.
 """
 
 from __future__ import annotations
@@ -34,26 +35,40 @@ class Limit:
     proven: bool
     learned_at: float
     message: str
+    measured: bool = False
+
+    @property
+    def leaves_no_room(self) -> bool:
+        """Whether a request takes one image alone."""
+        return self.part == RequestPart.IMAGES and self.most < 2
 
     @property
     def sentence(self) -> str:
         """``vlm takes at most 5 images in one request (the endpoint said so: ...)``."""
+        if self.part == RequestPart.PROVEN:
+            return f"{self.model}: at most {self.most:,} pictures beside canaries: {self.message}"
+        part = self.part[:-1] if self.most == 1 else self.part
+        limit = f"{self.model} takes at most {self.most:,} {part} in one request"
+        if self.measured:
+            return f"{limit}: {self.message}"
         how = "the endpoint said so" if self.named else "found by halving after"
-        limit = f"{self.model} takes at most {self.most:,} {self.part} in one request"
         return f"{limit} ({how}: {self.message})"
 
 
-def learned(connection: Connection, endpoint: str, model: str) -> LearnedLimits:
-    """The limits in force for ``model`` at ``endpoint``."""
+def learned(
+    connection: Connection, endpoint: str, model: str, canary: bool = False
+) -> LearnedLimits:
+    """The limits in force for ``model`` at ``endpoint``. ``canary``: for requests with canaries."""
     rows = connection.execute(
         select(
             EndpointLimit.part, EndpointLimit.most, EndpointLimit.named, EndpointLimit.proven
         ).where(_of(endpoint, model), EndpointLimit.learned_at > now() - KEPT_SECONDS)
     ).all()
     most = {row.part: row.most for row in rows}
-    probing = any(r.part == RequestPart.IMAGES and not (r.named or r.proven) for r in rows)
+    pictures = (RequestPart.IMAGES, RequestPart.PROVEN) if canary else (RequestPart.IMAGES,)
+    probing = any(row.part in pictures and not (row.named or row.proven) for row in rows)
     return LearnedLimits(
-        most.get(RequestPart.IMAGES),
+        min((most[part] for part in pictures if part in most), default=None),
         most.get(RequestPart.TOKENS),
         most.get(RequestPart.BYTES),
         probing,
@@ -68,13 +83,16 @@ def learn(
     most: int,
     named: bool,
     message: str,
+    measured: bool = False,
 ) -> bool:
-    """Record a limit, unless as low a one is in force. True if it was new."""
+    """Record a limit, unless as low a one is in force. True if it was new. ``measured``: it was
+    found from the usage of a reply, and ``message`` says what was found."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     values = {
         "most": most,
         "named": named,
-        "proven": False,
+        "proven": measured,  # what a reply held needs no trial
+        "measured": measured,
         "learned_at": now(),
         "message": message[:500],
     }
@@ -95,9 +113,9 @@ def learn(
 
 def proven(connection: Connection, endpoint: str, model: str) -> None:
     """A request of the probed size was accepted: the halving has ended."""
-    images = EndpointLimit.part == RequestPart.IMAGES
+    pictures = EndpointLimit.part.in_((RequestPart.IMAGES, RequestPart.PROVEN))
     connection.execute(
-        update(EndpointLimit).where(_of(endpoint, model), images).values(proven=True)
+        update(EndpointLimit).where(_of(endpoint, model), pictures).values(proven=True)
     )
 
 
@@ -111,6 +129,14 @@ def is_probed(connection: Connection, endpoint: str, model: str) -> bool:
         Job.endpoint == endpoint,
     )
     return bool(connection.execute(select(in_flight)).scalar())
+
+
+def forget_unseen(connection: Connection, endpoint: str, model: str, since: float) -> None:
+    """Forget what was learned since ``since`` from replies that had not seen their images: nothing
+    at all was seen, so they do not tell how many can be."""
+    guessed = or_(EndpointLimit.measured, EndpointLimit.part == RequestPart.PROVEN)
+    later = EndpointLimit.learned_at >= since
+    connection.execute(delete(EndpointLimit).where(_of(endpoint, model), guessed, later))
 
 
 def forget(connection: Connection) -> int:

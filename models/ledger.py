@@ -26,6 +26,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from core.account.budget import Money, Rest
 from core.reply import Reply, Usage
 from core.states import CallStatus, NodeStatus
+from core.text.hashing import content_key
 from models.claims import Lease, served
 from models.engine import now
 from models.tables import Call, Job, Node
@@ -65,6 +66,7 @@ def answered(connection: Connection, key: str, only_job: str | None = None) -> R
             Call.prompt_tokens,
             Call.cached_tokens,
             Call.completion_tokens,
+            Call.usage_estimated,
         )
         .where(Call.key == key, Call.status == CallStatus.SETTLED, paid_by)
         .order_by(Call.id)
@@ -72,7 +74,7 @@ def answered(connection: Connection, key: str, only_job: str | None = None) -> R
     ).first()
     if row is None:
         return None
-    usage = Usage(row.prompt_tokens, row.cached_tokens, row.completion_tokens)
+    usage = Usage(row.prompt_tokens, row.cached_tokens, row.completion_tokens, row.usage_estimated)
     return Reply(
         text=row.reply or "",
         reasoning="",
@@ -126,12 +128,22 @@ def settle(connection: Connection, call_id: int, reply: Reply, cost: float) -> N
             prompt_tokens=reply.usage.prompt_tokens,
             cached_tokens=reply.usage.cached_tokens,
             completion_tokens=reply.usage.completion_tokens,
+            usage_estimated=reply.usage.estimated,
             cost=cost,
             trace=reply.trace,
             http_status=200,
             settled_at=now(),
         )
     )
+
+
+def disbelieve(connection: Connection, key: str) -> None:
+    """Let settled replies to the request ``key`` answer no later one: it is asked, and paid, again.
+    The tokens and cost of their calls stay."""
+    settled = and_(Call.key == key, Call.status == CallStatus.SETTLED)
+    for call_id in connection.execute(select(Call.id).where(settled)).scalars().all():
+        other = content_key(["disbelieved", call_id, key])
+        connection.execute(update(Call).where(Call.id == call_id).values(key=other))
 
 
 def close(
@@ -198,6 +210,18 @@ def money(connection: Connection, job_id: str) -> Money:
         ).where(Call.job_id == job_id)
     ).one()
     return Money(*(float(sum_ or 0.0) for sum_ in row))
+
+
+def reports_usage(connection: Connection, endpoint: str, model: str) -> bool | None:
+    """Whether the last reply of ``model`` at ``endpoint`` reported its usage; None without one."""
+    estimated = connection.execute(
+        select(Call.usage_estimated)
+        .join(Job, Job.id == Call.job_id)
+        .where(Call.status == CallStatus.SETTLED, Job.endpoint == endpoint, Job.model == model)
+        .order_by(Call.id.desc())
+        .limit(1)
+    ).scalar()
+    return None if estimated is None else not estimated
 
 
 def budget_of(connection: Connection, job_id: str) -> float | None:

@@ -193,6 +193,8 @@ class Image(Base):
     prepared_bytes = _optional(Integer)
     tokens = _optional(Integer)
     answer = _optional(JsonOrNull)  # if the job asks each image
+    seen = _optional(String(8))  # of an included image: what shows that the model saw it
+    note = _optional(Text)  # the line that the model wrote about it
     attempts = _column(Integer, server_default=sql("0"))
     due_at = _column(Seconds, server_default=sql("0"))
     lease_token = _optional(String(32))
@@ -310,6 +312,7 @@ class Call(Base):
     prompt_tokens = _column(Integer, server_default=sql("0"))
     cached_tokens = _column(Integer, server_default=sql("0"))
     completion_tokens = _column(Integer, server_default=sql("0"))
+    usage_estimated = _column(Boolean, server_default=sql("false"))  # the reply reported none
     cost = _column(Seconds, server_default=sql("0"))
     currency = _column(String(3))
     http_status = _optional(Integer)
@@ -389,6 +392,7 @@ class EndpointLimit(Base):
     most = _column(Integer)
     named = _column(Boolean)  # the endpoint named the number; if not, it was found by halving
     proven = _column(Boolean)  # a request of that size was accepted since
+    measured = _column(Boolean, server_default=sql("false"))  # from the usage of its replies
     learned_at = _column(Seconds)
     message = _column(Text)  # of the refusal
 

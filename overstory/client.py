@@ -124,7 +124,7 @@ class Client:
                 label (str), detail ("low" or "high"), model (str), weight (float, default 1:
                 share of the account against other jobs), budget (float: most it may cost, in the
                 currency of the prices), min_coverage (float, 0 to 1), fail_fast, fresh, fetch,
-                keep_files (bool, default False), prompts (dict), webhook (URL).
+                keep_files, bare, canary (bool, default False), prompts (dict), webhook (URL).
 
         Returns:
             The job's id.

@@ -31,6 +31,18 @@ prompts_option = click.option(
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Folder with your own prompt texts; 'overstory prompts --out' writes one to edit.",
 )
+bare_option = click.option(
+    "--bare",
+    is_flag=True,
+    help="Take the answer as it comes: no line is asked for about each image, and coverage counts"
+    " what was sent.",
+)
+canary_option = click.option(
+    "--canary",
+    is_flag=True,
+    help="Add one or two pictures of ours with a random word to each request, and believe no reply"
+    " without it. They are paid for, and are in no answer.",
+)
 label_option = click.option("--label", help="Label to find the job by, as in 'jobs --label'.")
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON on stdout."
@@ -44,7 +56,8 @@ home_option = click.option(
 def question_options(command: Any) -> Any:
     """The options that describe what to ask, for ``run`` and ``estimate``."""
     asked = (ask_option, each_option, schema_option)
-    for option in reversed((*asked, detail_option, model_option, prompts_option)):
+    sent = (detail_option, model_option, prompts_option)
+    for option in reversed((*asked, *sent, bare_option, canary_option)):
         command = option(command)
     return command
 

@@ -101,6 +101,7 @@ def ask(
         each=None,  # the answer is plain text
         each_only=False,
         schema=None,
+        canary=False,
     )
     job = _like(base.job, options)
     exchanges = [asdict(exchange) for exchange in history]

@@ -7,39 +7,37 @@ images (included). May raise ServiceAway (the leaf is asked later).
 
 from __future__ import annotations
 
-from abc import abstractmethod
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cache, partial
 
 from celery import shared_task
 
+from clients.images.pillow import word_picture
 from clients.provider.body import file_url
 from core import stages
+from core.catalog.models import MODELS
+from core.catalog.tokens import LOW_TOKENS, Detail
 from core.errors import BytesGone
 from core.reply import Reply
-from core.requests.per_image import ATTEMPTS_MAX_PER_IMAGE, PerImageAttempt, PerImageLeaf
+from core.requests.canary import SIDE
+from core.requests.leaf import ATTEMPTS_MAX_PER_LEAF, Leaf, LeafAttempt
+from core.requests.leaves import leaf_of
 from core.requests.request import (
-    FIRST,
-    Attempt,
     Body,
     Inline,
     RequestContext,
     Sendable,
-    images_body,
+    prompt_text,
     with_urls,
 )
-from core.requests.review import (
-    ATTEMPTS_ALONE,
-    ATTEMPTS_MAX,
-    Accepted,
-    AskAgain,
-    review_text,
-    salvage,
-)
+from core.requests.review import Accepted, AskAgain, NotSeen
+from core.requests.sight import Measured, Prompt, ShownImage, unheld
 from core.states import NodeKind
 from core.text import citations
-from core.tree.capacity import base64_bytes
+from core.text.notes import SEPARATOR
+from core.tree.capacity import LABEL_TOKENS, base64_bytes
 from core.tree.packing import Budget, Weight, cut, fits, halves
 from models import provider_files, state
 from models.claims import NodeWork
@@ -48,7 +46,7 @@ from models.reads import pipeline
 from models.reads.pipeline import LookImage
 from models.state import Moved
 from tasks.calls.failures import send_back_to_upload
-from tasks.calls.node_request import A, Ask, NextStep, NodeRequest, Rearrange, context_of
+from tasks.calls.node_request import Ask, NextStep, NodeRequest, Rearrange, context_of
 from tasks.calls.run import run
 from tasks.runtime.base import StageTask
 from tasks.runtime.services import Services
@@ -59,32 +57,69 @@ missing and its images went back to upload before: another program deletes them,
 there have OVERSTORY_INLINE_WHEN_FULL and this one has not."""
 
 
-@dataclass(frozen=True)
-class LeafRequest(NodeRequest[A]):
-    """What the requests of one leaf have in common. A request numbers its images from 1."""
+@dataclass(frozen=True, slots=True)
+class CanaryPicture:
+    """A picture of one word, which goes inside its request."""
 
-    context: RequestContext
+    data: bytes
+    sha256: str
+    tokens: int = LOW_TOKENS
+    width: int = SIDE
+    height: int = SIDE
+
+
+@dataclass(frozen=True)
+class LeafRequest(NodeRequest[LeafAttempt]):
+    """The requests of one leaf; core.requests.leaf has the rules. A request numbers its images from
+    1. ``usage``: how the prompt tokens of its replies are judged."""
+
+    leaf: Leaf
     images: Sequence[LookImage]
     files: Mapping[str, str]  # sha256 -> file id, for those that the provider stores
-    is_root: bool
+    usage: UsageRule
 
-    @cached_property
-    def positions(self) -> dict[int, int]:
-        return {number: image.position for number, image in enumerate(self.images, start=1)}
+    @property
+    def attempts_max(self) -> int:
+        return ATTEMPTS_MAX_PER_LEAF
 
-    @abstractmethod
-    def shown(self, attempt: A) -> Sequence[LookImage]: ...
+    def first(self) -> LeafAttempt:
+        return self.leaf.first()
 
-    def is_probe(self, attempt: A) -> bool:
-        return self.context.capacity.probing and bool(self.shown(attempt))
+    def shown(self, attempt: LeafAttempt) -> Sequence[LookImage | CanaryPicture]:
+        if attempt.over_answers is not None:
+            return ()
+        pictures: list[LookImage | CanaryPicture] = [self.images[n - 1] for n in attempt.shown]
+        for canary in self.leaf.canaries(attempt):
+            pictures.insert(canary.place - 1, canary_picture(canary.word))
+        return pictures
 
-    def sendable(self, services: Services, body: Body, attempt: A) -> Sendable:
+    def is_probe(self, attempt: LeafAttempt) -> bool:
+        return self.leaf.context.capacity.probing and bool(self.shown(attempt))
+
+    def body(self, attempt: LeafAttempt) -> Body:
+        return self.leaf.body(attempt, [content_name(image) for image in self.shown(attempt)])
+
+    def review(
+        self, reply: Reply, attempt: LeafAttempt
+    ) -> Accepted | AskAgain[LeafAttempt] | NotSeen:
+        shown = [self.usage.image(picture) for picture in self.shown(attempt)]
+        if shown and not reply.usage.estimated:
+            text = prompt_text(self.body(attempt))
+            prompt = Prompt(text, shown, self.usage.detail, self.usage.others)
+            if (not_seen := unheld(prompt, reply.usage.prompt_tokens)) is not None:
+                return not_seen
+        return self.leaf.review(attempt, reply)
+
+    def sendable(self, services: Services, body: Body, attempt: LeafAttempt) -> Sendable:
         """Images that the provider stores go by their file, those it can fetch by their URL, and
         the others inside the request."""
         urls: dict[str, str] = {}
         inline: dict[str, Inline] = {}
         for image in self.shown(attempt):
-            if not image.prepared_bytes:
+            if isinstance(image, CanaryPicture):
+                data = image.data
+                inline[content_name(image)] = Inline("image/png", len(data), partial(bytes, data))
+            elif not image.prepared_bytes:
                 urls[content_name(image)] = image.location
             elif (file_id := self.files.get(image.sha256)) is not None:
                 urls[content_name(image)] = file_url(file_id)
@@ -93,58 +128,19 @@ class LeafRequest(NodeRequest[A]):
         return Sendable(with_urls(body, urls), inline)
 
 
-class TextRequest(LeafRequest[Attempt]):
-    """A leaf that is asked for notes or, if it is the root, for the answer."""
+@dataclass(frozen=True, slots=True)
+class UsageRule:
+    """``detail``: of the images, if the formula for their tokens is known; if it is not,
+    ``others``: what replies to requests with its images and others reported."""
 
-    @property
-    def attempts_max(self) -> int:
-        return ATTEMPTS_MAX if len(self.images) > 1 else ATTEMPTS_ALONE
+    detail: Detail | None
+    others: Sequence[Measured] = ()
 
-    def first(self) -> Attempt:
-        return FIRST
-
-    def shown(self, attempt: Attempt) -> Sequence[LookImage]:
-        return self.images
-
-    def body(self, attempt: Attempt) -> Body:
-        names = [content_name(image) for image in self.images]
-        return images_body(self.context, names, self.is_root, attempt)
-
-    def review(self, reply: Reply, attempt: Attempt) -> Accepted | AskAgain[Attempt]:
-        return review_text(reply, attempt, self.positions.keys(), self.positions)
-
-    def salvage(self, replies: Sequence[Reply]) -> Accepted | None:
-        return salvage(replies, self.positions.keys(), self.positions)
-
-
-class PerImageRequest(LeafRequest[PerImageAttempt]):
-    """A leaf that is asked for a value for each image (core.requests.per_image has the rules)."""
-
-    @property
-    def attempts_max(self) -> int:
-        return ATTEMPTS_MAX_PER_IMAGE
-
-    @cached_property
-    def leaf(self) -> PerImageLeaf:
-        spec = self.context.answer_spec
-        assert spec is not None, "only a job with an answer spec asks for values"
-        return PerImageLeaf(self.context, spec, self.positions, self.is_root)
-
-    def first(self) -> PerImageAttempt:
-        return self.leaf.first()
-
-    def shown(self, attempt: PerImageAttempt) -> Sequence[LookImage]:
-        if attempt.over_answers is not None:
-            return ()
-        return [self.images[number - 1] for number in attempt.shown]
-
-    def body(self, attempt: PerImageAttempt) -> Body:
-        return self.leaf.body(attempt, [content_name(image) for image in self.shown(attempt)])
-
-    def review(
-        self, reply: Reply, attempt: PerImageAttempt
-    ) -> Accepted | AskAgain[PerImageAttempt]:
-        return self.leaf.review(attempt, reply)
+    def image(self, picture: LookImage | CanaryPicture) -> ShownImage:
+        """Of an image that the provider fetches itself nothing is known but the fewest tokens."""
+        if isinstance(picture, LookImage) and not picture.prepared_bytes:
+            return ShownImage(min(picture.tokens, LOW_TOKENS), 0, 0)
+        return ShownImage(picture.tokens, picture.width or 0, picture.height or 0)
 
 
 class Infer:
@@ -161,10 +157,15 @@ class Infer:
             return Rearrange(partial(send_back_to_upload, services, node, gone=frozenset()))
         if len(images) > 1 and not fits(weights(images), context.capacity.leaf):
             return Rearrange(partial(self._divide, node, context.capacity.leaf))
-        is_root = node.parent_id is None
-        if context.answer_spec is None:
-            return Ask(TextRequest(context, images, files, is_root))
-        return Ask(PerImageRequest(context, images, files, is_root))
+        numbered = dict(enumerate(images, start=1))
+        leaf = leaf_of(
+            context,
+            {number: image.position for number, image in numbered.items()},
+            {number: image.sha256 for number, image in numbered.items()},
+            node.parent_id is None,
+            {n: image.note for n, image in numbered.items() if context.history and image.note},
+        )
+        return Ask(LeafRequest(leaf, images, files, usage_rule(connection, node)))
 
     def halve(
         self,
@@ -203,7 +204,21 @@ class Infer:
         return files if may_be_inline or hashes == set(files) else None
 
 
-def content_name(image: LookImage) -> str:
+def usage_rule(connection: Connection, node: NodeWork) -> UsageRule:
+    """How the usage of a node's replies is judged."""
+    if node.model in MODELS:
+        return UsageRule("high" if node.detail == "high" else "low")
+    reported = pipeline.reported_usage(connection, node.id)
+    return UsageRule(None, [Measured(images, tokens) for images, tokens in reported])
+
+
+@cache
+def canary_picture(word: str) -> CanaryPicture:
+    data = word_picture(word, SIDE)
+    return CanaryPicture(data, hashlib.sha256(data).hexdigest())
+
+
+def content_name(image: LookImage | CanaryPicture) -> str:
     """An image as keys name it."""
     return f"sha256:{image.sha256}"
 
@@ -222,14 +237,26 @@ def inlined(services: Services, image: LookImage) -> Inline:
 
 
 def renumbered(context: RequestContext, images: Sequence[LookImage]) -> RequestContext:
-    """``context`` with earlier answers citing the numbers that images have in this request."""
+    """``context`` with earlier answers citing the numbers that images have in this request. The
+    first answer stands below the notes on the images, where there are any, as the model wrote it.
+    """
     numbers = {image.position: number for number, image in enumerate(images, start=1)}
     history = [(ask, citations.translate(answer, numbers)) for ask, answer in context.history]
+    notes = [
+        f"[{n}] {citations.translate(image.note, numbers)}"
+        for n, image in enumerate(images, start=1)
+        if image.note
+    ]
+    if history and notes:
+        asked, answer = history[0]
+        history[0] = (asked, "\n".join([*notes, SEPARATOR, answer]))
     return replace(context, history=tuple(history))
 
 
 def weights(images: Sequence[LookImage]) -> list[Weight]:
-    return [Weight(base64_bytes(image.prepared_bytes), image.tokens) for image in images]
+    return [
+        Weight(base64_bytes(image.prepared_bytes), image.tokens + LABEL_TOKENS) for image in images
+    ]
 
 
 STAGE = Infer()

@@ -19,6 +19,7 @@ from core.requests.request import RequestContext, request_context
 from core.states import ImageStatus
 from core.text import citations
 from core.tree.capacity import (
+    LABEL_TOKENS,
     LearnedLimits,
     RequestCapacity,
     base64_bytes,
@@ -119,7 +120,7 @@ def lay_out(
         endpoint=job.endpoint,
         detail=detail,
         options=job.options,
-        learned=learned_limits(services.database, job.endpoint, job.model),
+        learned=learned_limits(services.database, job.endpoint, job.model, job.options.canary),
     )
     if earlier is not None:
         return _continued(services, context, Distinct.of(sources), earlier, keep)
@@ -129,10 +130,10 @@ def lay_out(
     return JobLayout(images, tree, [None] * len(tree))
 
 
-def learned_limits(database: Database, endpoint: str, model: str) -> LearnedLimits:
+def learned_limits(database: Database, endpoint: str, model: str, canary: bool) -> LearnedLimits:
     """What ``endpoint`` has shown that it takes in one request for ``model``."""
     with database.read() as connection:
-        return endpoint_limits.learned(connection, endpoint, model)
+        return endpoint_limits.learned(connection, endpoint, model, canary)
 
 
 def place(
@@ -171,7 +172,10 @@ def _continued(
     stay = {index for index, leaf in leaves.items() if leaf is not None and kept[leaf] is not None}
     stored = _stored(services, [image for index, image in known.items() if index not in stay])
     for index, image in known.items():
-        state = _moved(context, image, positions) if index in stay else _again(image, stored)
+        taken_over = _moved(context, image, positions)
+        state = taken_over if index in stay else _again(image, stored)
+        if state is not None and not keep.branches:  # its note is part of the conversation
+            state = replace(state, note=taken_over.note)
         images[index] = replace(images[index], known=state)
     texts = [_text(earlier, node, positions) for node in kept]
     return JobLayout(images, plan.tree, texts)
@@ -225,7 +229,15 @@ def _as_prepared(known: KnownImage, stored: Collection[str]) -> KnownImage | Non
     """An image whose prepared bytes are ``stored``; None if they are not."""
     if not known.sha256 or (known.prepared_bytes and known.sha256 not in stored):
         return None
-    return replace(known, status=ImageStatus.PREPARED, error=None, error_code=None, answer=None)
+    return replace(
+        known,
+        status=ImageStatus.PREPARED,
+        error=None,
+        error_code=None,
+        answer=None,
+        seen=None,
+        note=None,
+    )
 
 
 def _stored(services: Services, known: Collection[KnownImage]) -> set[str]:
@@ -244,6 +256,8 @@ def _stored(services: Services, known: Collection[KnownImage]) -> set[str]:
 
 def _moved(context: RequestContext, known: KnownImage, positions: dict[int, int]) -> KnownImage:
     """An image whose answer is taken over, with the new positions in its citations."""
+    if known.note:
+        known = replace(known, note=citations.translate(known.note, positions))
     if context.answer_spec is None or known.answer is None:
         return known
     own = positions[known.position]
@@ -261,10 +275,11 @@ def _text(earlier: Earlier, node_id: int | None, positions: dict[int, int]) -> K
 
 
 def _expected(source: Source, detail: Detail) -> Weight:
-    return Weight(expected_bytes(source.bytes, detail), expected_tokens(detail))
+    tokens = LABEL_TOKENS + expected_tokens(detail)
+    return Weight(expected_bytes(source.bytes, detail), tokens)
 
 
 def _weight(known: KnownImage | None) -> Weight | None:
     if known is None or known.tokens is None:
         return None
-    return Weight(base64_bytes(known.prepared_bytes or 0), known.tokens)
+    return Weight(base64_bytes(known.prepared_bytes or 0), LABEL_TOKENS + known.tokens)

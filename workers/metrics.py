@@ -7,6 +7,9 @@
     overstory_tokens_total{model,kind}       tokens: prompt, cached, completion
     overstory_cost_total{model,currency}     money, from the price table
     overstory_failures_total{scope,code}     failed jobs, images, nodes, calls
+    overstory_included_images{seen}          images of jobs that run or ended in the last hour, by
+                                             what shows that the model saw them: an answer, a line,
+                                             or nothing: only sent
     overstory_account_in_use{limit}          concurrency, rpm, tpm: used in this window
     overstory_account_allowed{limit}         ... and allowed now by the adaptive limit
     overstory_account_paused                 1 while the account has no balance
@@ -41,12 +44,16 @@ from core.account.wait_histogram import BUCKETS, WaitHistogram
 from core.errors import ServiceAway
 from core.stages import STAGES
 from models import claims
-from models.reads import views
+from models.reads import inspect, views
 from tasks.runtime.services import Services
 
 QUEUES = tuple(stage.name for stage in STAGES)
 DUE_MAX = 1_000_000
 """The highest backlog that is counted; 100,000 rows take the database some 20 ms."""
+
+
+SEEN_SECONDS = 3_600.0
+"""Older jobs are not counted by ``seen``: a scrape must not read every image there ever was."""
 
 
 class ServiceCollector(Collector):
@@ -72,6 +79,7 @@ class ServiceCollector(Collector):
             jobs = views.jobs_by_status(connection)
             usage = views.usage_by_model(connection)
             failures = views.failures_by_scope(connection)
+            seen = inspect.seen_lately(connection, SEEN_SECONDS)
             due = claims.waiting_work(connection, self._services.account, DUE_MAX)
         gauge = GaugeMetricFamily("overstory_jobs", "jobs", labels=["status"])
         for status, count in jobs.items():
@@ -87,6 +95,10 @@ class ServiceCollector(Collector):
         for (scope, code), count in failures.items():
             failed.add_metric([scope, code], count)
         yield failed
+        included = GaugeMetricFamily("overstory_included_images", "included", labels=["seen"])
+        for proof, count in seen.items():
+            included.add_metric([proof], count)
+        yield included
 
     def _broker(self) -> Iterator[Metric]:
         state = self._services.limiter.state()

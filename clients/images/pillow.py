@@ -371,3 +371,18 @@ def thumbnail(data: bytes, longest: int, quality: int) -> bytes | None:
             return encoded(small, quality)
     except (OSError, ValueError, SyntaxError):
         return None
+
+
+# --- our own
+
+
+def word_picture(word: str, side: int) -> bytes:
+    """A PNG of ``side`` x ``side`` pixels with ``word`` in black on white."""
+    from PIL import ImageDraw, ImageFont  # only jobs with a canary need them
+
+    picture = Image.new("L", (side, side), 255)
+    font = ImageFont.load_default(side / 6)
+    ImageDraw.Draw(picture).text((side / 2, side / 2), word, fill=0, font=font, anchor="mm")
+    out = io.BytesIO()
+    picture.save(out, "PNG", optimize=True)
+    return out.getvalue()

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from core.catalog.models import Price, cost
 from core.catalog.tiers import AccountLimits
-from core.catalog.tokens import Detail, image_tokens
+from core.catalog.tokens import LOW_TOKENS, Detail, image_tokens
 from core.images.sizing import pad_plan, plan_resize
-from core.requests.per_image import PerImageLeaf
-from core.requests.request import Body, RequestContext, images_body, notes_body
+from core.requests.leaves import leaf_of
+from core.requests.request import Body, RequestContext, notes_body
 from core.states import NodeKind
 from core.tree.plan import PlannedNode, plan_tree
 
@@ -23,8 +23,12 @@ BYTES_PER_TOKEN = 4
 LEAF_TOKENS, LEAF_TOKENS_PER_IMAGE = 80, 23
 BRANCH_TOKENS, BRANCH_TOKENS_PER_IMAGE = 250, 1.6
 """Usual output: of a leaf a line per image; of a branch a few groups and a citation per image."""
+ANSWER_TOKENS, ANSWER_TOKENS_PER_IMAGE = 60, BRANCH_TOKENS_PER_IMAGE
+"""Usual output of an answer below the lines about each image, in the same reply."""
 REQUEST_TOKENS = 250
 """Our instructions in a request, approximately."""
+LABEL_TOKENS = 3
+"""The number before an image."""
 FIELD_TOKENS = 8
 """What a value takes in JSON beyond its tokens in a note: its name and punctuation."""
 CALL_SECONDS = 20.0
@@ -166,7 +170,8 @@ def ahead(nodes: Sequence[OpenNode], repeated: str, habit: Habit, price: Price) 
         notes = node.note_bytes / BYTES_PER_TOKEN
         if node.open_below:
             notes += habit.completion_tokens(NodeKind.LEAF, node.open_below)
-        prompt += instructions + node.image_tokens + notes
+        labels = LABEL_TOKENS * node.images if node.kind == NodeKind.LEAF else 0
+        prompt += instructions + node.image_tokens + labels + notes
         written += habit.completion_tokens(node.kind, node.images)
     money = cost(price, round(prompt), 0, round(written))
     images = sum(node.images for node in nodes if node.kind == NodeKind.LEAF)
@@ -203,7 +208,10 @@ def _call(
         body = _leaf_body(ask, images, is_root)
         if ask.answer_spec is not None:
             written += images * FIELD_TOKENS * ask.answer_spec.parts.fields
-        return Tokens(_text_tokens(body) + sum(below[0]), written, int(body["max_tokens"]))
+        elif is_root and images > 1 and not ask.bare:
+            written += ANSWER_TOKENS + ANSWER_TOKENS_PER_IMAGE * images
+        pictures = sum(below[0]) + ask.canaries * LOW_TOKENS
+        return Tokens(_text_tokens(body) + pictures, written, int(body["max_tokens"]))
     notes = sum(
         habit.completion_tokens(
             NodeKind.LEAF if child.level == 0 else NodeKind.BRANCH,
@@ -217,10 +225,9 @@ def _call(
 
 
 def _leaf_body(ask: RequestContext, images: int, is_root: bool) -> Body:
-    if ask.answer_spec is None:
-        return images_body(ask, [""] * images, is_root)
-    leaf = PerImageLeaf(ask, ask.answer_spec, {n: n for n in range(1, images + 1)}, is_root)
-    return leaf.body(leaf.first(), [""] * images)
+    numbers = range(1, images + 1)
+    leaf = leaf_of(ask, {n: n for n in numbers}, dict.fromkeys(numbers, ""), is_root)
+    return leaf.body(leaf.first(), [""] * (images + ask.canaries))
 
 
 def _children(plan: Sequence[PlannedNode], node: PlannedNode) -> list[PlannedNode]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -141,13 +141,17 @@ def answer_spec_of(ask: str, options: JobOptions, structured: Structured) -> Ans
     return AnswerSpec(None if options.each_only else ask, options.each, options.schema, structured)
 
 
-def reply_schema(spec: AnswerSpec, count: int, with_text: bool) -> Schema:
+def reply_schema(
+    spec: AnswerSpec, count: int, with_text: bool, words: Collection[int] = ()
+) -> Schema:
     """The JSON Schema of a reply about ``count`` images: one required key for each.
 
-    ``with_text``: and one for the text about all of them.
+    ``with_text``: and one for the text about all of them. ``words``: numbers of images that show
+    nothing but a word, which is their value.
     """
     properties: dict[str, Schema] = {
-        str(number): {"$ref": f"#/$defs/{ANSWER}"} for number in range(1, count + 1)
+        str(number): TEXT if number in words else {"$ref": f"#/$defs/{ANSWER}"}
+        for number in range(1, count + 1)
     }
     about_all = spec.whole_schema() if with_text else None
     if about_all is not None:

@@ -1,8 +1,9 @@
 """Prompts: readable text files, filled in by functions of values.
 
-Images come first and the instruction last, as the provider advises. Text from a model or a user is
-data: it stands between delimiters that it cannot close. A leaf numbers its images from 1 whatever
-their position in the job, so that the same leaf in another job is the same request.
+Images come first, each after its number, and the instruction last, as the provider advises. Text
+from a model or a user is data: it stands between delimiters that it cannot close. A leaf numbers
+its images from 1 whatever their position in the job, so that the same leaf in another job is the
+same request.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from typing import Any, Literal
 from core.catalog.tokens import Detail
 
 TEXTS = (
-    *("system", "direct", "followup", "leaf", "branch", "root"),
-    *("nudge_citation", "nudge_length"),
+    *("system", "label", "direct", "lines", "followup", "leaf", "branch", "root", "canary"),
+    *("nudge_citation", "nudge_length", "nudge_line"),
     *("each", "record", "also_answer", "also_words", "schema", "words", "totals"),
     *("nudge_missing", "nudge_form", "nudge_figure"),
 )
-Nudge = Literal["citation", "length", "missing", "form", "figure"]
+Nudge = Literal["citation", "length", "line", "missing", "form", "figure"]
 Message = dict[str, Any]
 Own = Mapping[str, str]
 """The job's own texts by name; they replace ours (core.prompts.own checks them)."""
@@ -52,20 +53,41 @@ def look(
     question: str,
     is_root: bool,
     nudges: Sequence[Nudge] = (),
+    *,
+    with_lines: bool = False,
+    words: Sequence[int] = (),
     own: Own = OURS,
 ) -> list[Message]:
-    """Messages that show ``urls`` and ask the user's question (``is_root``), or notes for it."""
-    instruction = look_instruction(len(urls), question, is_root, own=own)
-    return show(urls, detail, instruction, nudges, own)
+    """Messages that show ``urls`` and ask the user's question (``is_root``), or notes for it.
+
+    ``with_lines``: the question is answered below a line for each image. ``words``: the numbers of
+    canaries.
+    """
+    name = "direct" if is_root else "leaf"
+    parts = [
+        fill(name, own, these=numbered(len(urls)), question=inside(question)),
+        canaries(words, own),
+        text_of("lines", own) if with_lines else "",
+    ]
+    return show(urls, detail, "\n\n".join(part for part in parts if part), nudges, own)
+
+
+def canaries(words: Sequence[int], own: Own = OURS) -> str:
+    """What is asked of the images that show nothing but a word; ``words``: their numbers."""
+    numbers = ", ".join(f"[{number}]" for number in words)
+    return fill("canary", own, numbers=numbers) if words else ""
 
 
 def show(
     urls: Sequence[str], detail: Detail, instruction: str, nudges: Sequence[Nudge], own: Own = OURS
 ) -> list[Message]:
-    """Messages with the images first and ``instruction`` last."""
-    images = [{"type": "image_url", "image_url": {"url": url, "detail": detail}} for url in urls]
-    last = {"type": "text", "text": with_nudges(instruction, nudges, own)}
-    return [_system(own), {"role": "user", "content": [*images, last]}]
+    """Messages with the images first, each after its number, and ``instruction`` last."""
+    parts: list[dict[str, Any]] = []
+    for number, url in enumerate(urls, start=1):
+        parts.append({"type": "text", "text": fill("label", own, number=number)})
+        parts.append({"type": "image_url", "image_url": {"url": url, "detail": detail}})
+    parts.append({"type": "text", "text": with_nudges(instruction, nudges, own)})
+    return [_system(own), {"role": "user", "content": parts}]
 
 
 def tell(instruction: str, nudges: Sequence[Nudge], own: Own) -> list[Message]:
@@ -108,19 +130,9 @@ def in_context(question: str, exchanges: Sequence[tuple[str, str]], answers: boo
     return "\n".join([*lines, "Asked now:", question])
 
 
-def look_instruction(
-    count: int, question: str, is_root: bool, nudges: Sequence[Nudge] = (), own: Own = OURS
-) -> str:
-    name = "direct" if is_root else "leaf"
-    filled = fill(name, own, these=numbered(count), question=inside(question))
-    return with_nudges(filled, nudges, own)
-
-
 def numbered(count: int) -> str:
-    """The sentence that tells the model how the images are numbered."""
-    if count == 1:
-        return "The image above is numbered [1]."
-    return f"The {count} images above are numbered [1] to [{count}], in the order given."
+    """The sentence that tells the model which images there are; each has its number before it."""
+    return "Above is image [1]." if count == 1 else f"Above are images [1] to [{count}]."
 
 
 def read(

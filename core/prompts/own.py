@@ -10,6 +10,8 @@ from core.errors import WrongUsage
 
 CHARACTERS_MAX = 20_000
 """Of one text: more would take room from images and notes."""
+LABEL_CHARACTERS_MAX = 40
+"""Of the text that stands before every image."""
 
 
 def check_own(own: Mapping[str, str]) -> dict[str, str]:
@@ -37,6 +39,8 @@ def _checked(name: str, text: str) -> str:
         raise WrongUsage(f"prompts: {name}.txt is empty; remove the file to use the built-in text")
     if len(text) > CHARACTERS_MAX:
         raise WrongUsage(f"prompts: {name}.txt has more than {CHARACTERS_MAX:,} characters")
+    if name == "label" and len(text) > LABEL_CHARACTERS_MAX:
+        raise WrongUsage(f"prompts: label.txt has more than {LABEL_CHARACTERS_MAX} characters")
     wanted = placeholders(name)
     if wanted:  # texts without placeholders are sent unchanged, with any $ in them
         _check_placeholders(name, string.Template(text), wanted)

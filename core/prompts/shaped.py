@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from core.prompts import OURS, Message, Nudge, Own, fill, inside, numbered, show, tell
+from core.prompts import OURS, Message, Nudge, Own, canaries, fill, inside, numbered, show, tell
 
 _FRAME = re.compile(r"<(\s*/?\s*(?:schema|totals)\b)", re.IGNORECASE)
 KINDS = {True: ", an object that follows the JSON schema", False: ", as one text"}
@@ -21,11 +21,13 @@ def each_instruction(
     objects: bool,
     also: str,
     schema: Any,
+    words: Sequence[int] = (),
     own: Own = OURS,
 ) -> str:
     """The instruction under the images: an answer per image, or ``records`` to merge.
 
-    ``also``: a further instruction about all images; ``schema``: written out unless None.
+    ``also``: a further instruction about all images; ``schema``: written out unless None;
+    ``words``: the numbers of canaries.
     """
     filled = fill(
         "record" if records else "each",
@@ -35,7 +37,8 @@ def each_instruction(
         keys='"1"' if count == 1 else f'"1" to "{count}"',
         kind=KINDS[objects],
     )
-    return "\n\n".join(part for part in (filled, also, _schema(schema, own)) if part)
+    parts = (filled, canaries(words, own), also, _schema(schema, own))
+    return "\n\n".join(part for part in parts if part)
 
 
 def also_answer(question: str, own: Own = OURS) -> str:

@@ -14,19 +14,22 @@ from typing import Any, cast
 from core import prompts
 from core.answers.spec import AnswerSpec, answer_spec_of
 from core.catalog.models import PROVIDERS, structured_of
-from core.catalog.tokens import Detail, text_tokens_estimate
+from core.catalog.tokens import LOW_TOKENS, Detail, text_tokens_estimate
 from core.job_options import JobOptions
 from core.prompts import Nudge, Own
 from core.prompts.own import words_of
 from core.reply import Reply, Usage
+from core.requests import canary
 from core.settings import Settings
 from core.text.hashing import content_key
 from core.tree.capacity import (
+    LABEL_TOKENS,
     NOTE_TOKENS_PER_IMAGE,
     LearnedLimits,
     RequestCapacity,
     capacity_of,
 )
+from core.tree.packing import Budget
 
 Body = dict[str, Any]
 
@@ -48,6 +51,9 @@ class RequestContext:
     answer_spec: AnswerSpec | None = None  # None: the answer is plain text
     history: tuple[tuple[str, str], ...] = ()  # earlier questions and their answers
     prompts: Own = field(default_factory=dict)  # the job's own prompt texts
+    bare: bool = False  # replies are taken as they are
+    canaries: int = 0  # in each request that shows images
+    unprovable: bool = False  # canaries are wanted, and a request has no room for one
 
     @property
     def asks_above_leaves(self) -> bool:
@@ -121,6 +127,9 @@ def request_context(
         NOTE_TOKENS_PER_IMAGE if spec is None else tokens_an_image(spec),
         learned,
     )
+    canaries = canary.count(capacity.leaf.items) if options.canary else 0
+    if canaries:
+        capacity = with_room_for(capacity, canaries)
     return RequestContext(
         question=question,
         model=model,
@@ -131,7 +140,21 @@ def request_context(
         answer_spec=spec,
         history=tuple((exchange.ask, exchange.answer) for exchange in options.history or ()),
         prompts=options.prompts,
+        bare=options.bare,
+        canaries=canaries,
+        unprovable=options.canary and not canaries,
     )
+
+
+def with_room_for(capacity: RequestCapacity, canaries: int) -> RequestCapacity:
+    """``capacity`` with room for so many pictures of ours in each request that shows images."""
+    leaf = capacity.leaf
+    smaller = Budget(
+        leaf.items - canaries,
+        leaf.bytes - canaries * canary.BYTES,
+        leaf.tokens - canaries * (LOW_TOKENS + LABEL_TOKENS),
+    )
+    return replace(capacity, leaf=smaller)
 
 
 def tokens_an_image(spec: AnswerSpec) -> int:
@@ -148,20 +171,35 @@ def repeated_text(question: str, options: JobOptions) -> str:
 
 
 def images_body(
-    context: RequestContext, urls: Sequence[str], is_root: bool, attempt: Attempt = FIRST
+    context: RequestContext,
+    urls: Sequence[str],
+    is_root: bool,
+    attempt: Attempt = FIRST,
+    words: Sequence[int] = (),
 ) -> Body:
-    """The body of a request that shows images.
+    """The body of a request that shows images. ``words``: the numbers of canaries among them.
 
     ``is_root``: it asks the person's own question; a further question then continues the
     conversation that the first one began.
     """
     own, history = context.prompts, context.history
+    with_lines = is_root and not context.bare and len(urls) > 1
     if is_root and history:
-        first = prompts.look(urls, context.detail, history[0][0], is_root, own=own)
+        first = prompts.look(
+            urls, context.detail, history[0][0], is_root, with_lines=with_lines, own=own
+        )
         messages = prompts.converse(first, history, context.question, attempt.nudges, own)
     else:
-        question = prompts.in_context(context.question, history, answers=False)
-        messages = prompts.look(urls, context.detail, question, is_root, attempt.nudges, own)
+        messages = prompts.look(
+            urls,
+            context.detail,
+            prompts.in_context(context.question, history, answers=False),
+            is_root,
+            attempt.nudges,
+            with_lines=with_lines,
+            words=words,
+            own=own,
+        )
     return make_body(
         context, messages, context.capacity.leaf_max_tokens(len(urls), attempt.widened)
     )
@@ -204,6 +242,11 @@ def prompt_tokens(body: Body, image_tokens: int) -> int:
     return image_tokens + sum(text_tokens_estimate(text) for text in texts)
 
 
+def prompt_text(body: Body) -> str:
+    """All text of a body's prompt."""
+    return "\n".join(part["text"] for part in _parts(body) if part["type"] == "text")
+
+
 def image_urls(body: Body) -> list[str]:
     """The URLs of the images in a body, in order."""
     return [part["image_url"]["url"] for part in _parts(body) if part["type"] == "image_url"]
@@ -237,7 +280,7 @@ def with_usage(reply: Reply, bound: int, max_tokens: int) -> Reply:
         return reply
     text = text_tokens_estimate(reply.text) + text_tokens_estimate(reply.reasoning)
     written = max_tokens if reply.finish_reason == "length" else min(max_tokens, text)
-    return replace(reply, usage=Usage(bound, 0, reply.usage.completion_tokens or written))
+    return replace(reply, usage=Usage(bound, 0, reply.usage.completion_tokens or written, True))
 
 
 def _all_texts(spec: AnswerSpec) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
+from core.errors import RefusalCode
 from core.reply import Reply
 from core.requests.request import Attempt
+from core.states import Seen
 from core.text import citations
 
 A = TypeVar("A")
@@ -26,8 +28,30 @@ class Accepted:
 
     text: str
     refused: int
-    answers: Mapping[int, Any] | None = None  # by position, where each image was asked
-    missing: tuple[int, ...] = ()  # positions that no attempt got an answer for
+    images: LeafImages | None = None  # of a leaf
+
+
+@dataclass(frozen=True, slots=True)
+class LeafImages:
+    """What a leaf's replies say about its images, by position. ``seen``: those that are included.
+    ``unseen``: those that fail, and why. ``apart``: those that are shown again, in these groups."""
+
+    seen: Mapping[int, Seen]
+    answers: Mapping[int, Any] = field(default_factory=dict)  # where each image was asked
+    notes: Mapping[int, str] = field(default_factory=dict)  # the line of each
+    unseen: Mapping[int, tuple[RefusalCode, str]] = field(default_factory=dict)
+    apart: tuple[tuple[int, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NotSeen:
+    """The reply shows that the model did not see what the request showed, so that nothing of it is
+    believed. ``room``: how many pictures a request may show it, None if that is not known;
+    ``by_canary``: it is half of what was shown, for a canary was not read."""
+
+    reason: str
+    room: int | None
+    by_canary: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from core.tree.packing import Budget
 NOTE_TOKENS_BASE = 256
 NOTE_TOKENS_PER_IMAGE = 64
 """About 45 English words per image: enough to answer one question."""
+LABEL_TOKENS = 6
+"""At most, of the text before an image that has its number (core/prompts/label.txt)."""
 REASONING_ALLOWANCE = 8_192
 """Reasoning uses max_tokens first; a small max_tokens gives an empty reply (fact sheet 2.2)."""
 PROMPT_TOKENS = 2_048

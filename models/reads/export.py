@@ -10,7 +10,8 @@ from sqlalchemy import Connection, select
 
 from core.states import ImageStatus
 from models.engine import Database
-from models.records import columns_of, record
+from models.reads.pipeline import image_columns
+from models.records import record
 from models.tables import Image, Node
 
 PAGE_ROWS = 2_000
@@ -18,7 +19,8 @@ PAGE_ROWS = 2_000
 
 @dataclass(frozen=True, slots=True)
 class ImageExport:
-    """The columns of an image's row; ``notes`` is the whole text of its leaf."""
+    """The columns of an image's row. ``notes``: the whole text of its leaf, if the image has no
+    ``note`` of its own."""
 
     position: int
     name: str
@@ -29,6 +31,8 @@ class ImageExport:
     error_code: str | None
     error: str | None
     answer: Any
+    seen: str | None
+    note: str | None
     notes: str
 
 
@@ -46,12 +50,12 @@ def pages(database: Database, job_id: str, with_notes: bool) -> Iterator[list[Im
 
 def _page(connection: Connection, job_id: str, after: int, with_notes: bool) -> list[ImageExport]:
     rows = connection.execute(
-        select(Image.node_id, *columns_of(ImageExport, Image))
+        select(Image.node_id, *image_columns(ImageExport))
         .where(Image.job_id == job_id, Image.position > after)
         .order_by(Image.position)
         .limit(PAGE_ROWS)
     ).all()
-    leaves = {row.node_id for row in rows if row.node_id is not None}
+    leaves = {row.node_id for row in rows if row.node_id is not None and row.note is None}
     texts = _texts(connection, leaves) if with_notes else {}
     return [
         record(

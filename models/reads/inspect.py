@@ -10,9 +10,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Integer, case, cast, func, select
+from sqlalchemy import Connection, Integer, and_, case, cast, func, or_, select
 
 from core.account.estimate import OpenNode, PastCall
+from core.errors import RefusalCode
 from core.states import (
     SETTLED_NODES,
     UNSETTLED_IMAGES,
@@ -21,13 +22,18 @@ from core.states import (
     JobStatus,
     NodeKind,
     NodeStatus,
+    Seen,
 )
 from models.engine import now
 from models.ledger import SENT
+from models.reads.pipeline import image_columns
 from models.records import columns_of, record
 from models.tables import Call, Event, Image, Job, Node
 
 WAITING_IMAGES = (*UNSETTLED_IMAGES, ImageStatus.UPLOADED)
+ONLY_SENT = and_(
+    Image.status == ImageStatus.INCLUDED, func.coalesce(Image.seen, Seen.SENT) == Seen.SENT
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +79,8 @@ class ImageLine:
     tokens: int | None
     attempts: int
     node_id: int | None
+    seen: str | None  # of an included image: a value of Seen
+    note: str | None  # the line that the model wrote about it
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,13 +217,33 @@ def job_ids(connection: Connection, start: str, limit: int = 20) -> list[tuple[s
     return [(row.id, row.ask) for row in rows]
 
 
-def images(connection: Connection, job_id: str, statuses: Collection[str] = ()) -> list[ImageLine]:
-    """A job's images in order; with ``statuses``, only those."""
-    query = select(*columns_of(ImageLine, Image)).where(Image.job_id == job_id)
+def images(
+    connection: Connection, job_id: str, statuses: Collection[str] = (), unseen: bool = False
+) -> list[ImageLine]:
+    """A job's images in order; with ``statuses``, only those. ``unseen``: only images without a
+    proof that the model saw them: they were only sent, or failed for it."""
+    query = select(*image_columns(ImageLine)).where(Image.job_id == job_id)
     if statuses:
         query = query.where(Image.status.in_(statuses))
+    if unseen:
+        query = query.where(or_(ONLY_SENT, Image.error_code == RefusalCode.UNSEEN))
     rows = connection.execute(query.order_by(Image.position))
     return [record(ImageLine, row, status=ImageStatus(row.status)) for row in rows]
+
+
+def seen_lately(connection: Connection, seconds: float) -> dict[str, int]:
+    """Included images by ``seen``, of jobs that have not ended or ended within ``seconds``."""
+    lately = or_(Job.finished_at.is_(None), Job.finished_at > now() - seconds)
+    counts = dict.fromkeys(map(str, Seen), 0)
+    rows = connection.execute(
+        select(Image.seen, func.count())
+        .join(Job, Job.id == Image.job_id)
+        .where(lately, Image.status == ImageStatus.INCLUDED)
+        .group_by(Image.seen)
+    )
+    for proof, count in rows:
+        counts[proof or Seen.SENT] += count
+    return counts
 
 
 def nodes(connection: Connection, job_id: str) -> list[NodeLine]:

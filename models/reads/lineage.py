@@ -39,6 +39,8 @@ class KnownImage:
     prepared_bytes: int | None
     tokens: int | None
     answer: Any
+    seen: str | None
+    note: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, and_, bindparam, case, exists, func, not_, or_, select
 
 from core.errors import TOO_MUCH
 from core.job_options import JobOptions
-from core.states import UNSETTLED_IMAGES, CallStatus, ImageStatus, JobStatus, NodeKind, NodeStatus
+from core.states import (
+    UNSETTLED_IMAGES,
+    CallStatus,
+    ImageStatus,
+    JobStatus,
+    NodeKind,
+    NodeStatus,
+    Seen,
+)
 from models.engine import now
 from models.ledger import SENT
 from models.records import columns_of, record
 from models.tables import Call, Event, Image, Job, Node
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +59,8 @@ class ImageRow:
     error: str | None
     duplicate_of: int | None
     answer: Any = None  # if the job asked each image
+    seen: str | None = None  # of an included image: a value of Seen
+    note: str | None = None  # the line that the model wrote about it
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +105,9 @@ class LookImage:
     mime: str
     prepared_bytes: int
     tokens: int
+    width: int
+    height: int
+    note: str  # of an earlier question about the same image
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +142,31 @@ def job_standing(connection: Connection, job_id: str) -> tuple[JobStatus, str | 
 
 
 def images(connection: Connection, job_id: str) -> list[ImageRow]:
-    columns = columns_of(ImageRow, Image)
-    query = select(*columns).where(Image.job_id == job_id).order_by(Image.position)
+    query = select(*image_columns(ImageRow)).where(Image.job_id == job_id).order_by(Image.position)
     rows = connection.execute(query)  # a large job has tens of thousands, so by position
     return [ImageRow(row[0], row[1], ImageStatus(row[2]), *row[3:]) for row in rows]
+
+
+def image_columns(record_type: type[DataclassInstance]) -> list[Any]:
+    """Columns of images for ``record_type``. ``seen`` has a value for each included image, and for
+    no other: what was included without a proof was only sent."""
+    proof = func.coalesce(Image.seen, Seen.SENT)
+    of_included = case((Image.status == ImageStatus.INCLUDED, proof)).label("seen")
+    columns = columns_of(record_type, Image)
+    return [of_included if column.key == "seen" else column for column in columns]
+
+
+def seen(connection: Connection, job_id: str) -> dict[str, int]:
+    """How many included images have an answer or a line of their own, or were only sent."""
+    counts = dict.fromkeys(map(str, Seen), 0)
+    rows = connection.execute(
+        select(Image.seen, func.count())
+        .where(Image.job_id == job_id, Image.status == ImageStatus.INCLUDED)
+        .group_by(Image.seen)
+    )
+    for proof, count in rows:
+        counts[proof or Seen.SENT] += count
+    return counts
 
 
 def tree_shape(connection: Connection, job_id: str) -> TreeShape:
@@ -194,7 +231,73 @@ def look_images(connection: Connection, node_id: int) -> list[LookImage]:
         .where(Image.node_id == node_id, Image.status == ImageStatus.UPLOADED)
         .order_by(Image.position)
     )
-    return [LookImage(r[0], r[1], r[2] or "", r[3], r[4] or "", r[5] or 0, r[6] or 0) for r in rows]
+    return [
+        record(
+            LookImage,
+            row,
+            sha256=row.sha256 or "",
+            mime=row.mime or "",
+            prepared_bytes=row.prepared_bytes or 0,
+            tokens=row.tokens or 0,
+            width=row.width or 0,
+            height=row.height or 0,
+            note=row.note or "",
+        )
+        for row in rows
+    ]
+
+
+def reported_usage(connection: Connection, node_id: int) -> list[tuple[int, int]]:
+    """(images, prompt tokens) of the replies that reported usage to a leaf and to those that it was
+    split from, which showed its images and others."""
+    above = select(Node.id, Node.split_from).where(Node.id == node_id).cte("above", recursive=True)
+    above = above.union_all(
+        select(Node.id, Node.split_from).join(above, Node.id == above.c.split_from)
+    )
+    rows = connection.execute(
+        select(Call.images, func.max(Call.prompt_tokens))
+        .where(
+            Call.node_id.in_(select(above.c.id)),
+            Call.status == CallStatus.SETTLED,
+            Call.images > 0,
+            Call.usage_estimated.is_(False),
+        )
+        .group_by(Call.images)
+    )
+    return [(row[0], row[1]) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """How far a job's replies show that its images are seen, ``since`` it was last started.
+    ``alone``: replies to requests with an image alone, or with a canary beside it."""
+
+    included: int
+    replies: int
+    alone: int
+    since: float
+
+
+def proof(connection: Connection, job_id: str) -> Proof:
+    started = and_(Event.job_id == job_id, Event.name == f"job.{JobStatus.RUNNING}")
+    since = connection.execute(select(func.max(Event.at)).where(started)).scalar() or 0.0
+    included = connection.execute(
+        select(func.count()).select_from(
+            select(Image.id)
+            .where(Image.job_id == job_id, Image.status == ImageStatus.INCLUDED)
+            .limit(1)
+            .subquery()
+        )
+    ).scalar_one()
+    replies, alone = connection.execute(
+        select(func.count(), func.count(case((Call.images <= 2, 1)))).where(
+            Call.job_id == job_id,
+            Call.status == CallStatus.SETTLED,
+            Call.images > 0,
+            Call.started_at >= since,
+        )
+    ).one()
+    return Proof(included, replies, alone, since)
 
 
 def notes(connection: Connection, node_id: int) -> list[Note]:

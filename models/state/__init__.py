@@ -25,7 +25,13 @@ from models.state.jobs import (
     resume_paused,
 )
 from models.state.moves import FREE, Moved, PreparedImage, hold_job
-from models.state.nodes import node_done, node_postponed, node_reclaimed, node_waits_again
+from models.state.nodes import (
+    leaf_parted,
+    node_done,
+    node_postponed,
+    node_reclaimed,
+    node_waits_again,
+)
 from models.state.splits import split_branch, split_leaf
 
 __all__ = [
@@ -48,6 +54,7 @@ __all__ = [
     "job_cancelled",
     "job_failed",
     "job_moved",
+    "leaf_parted",
     "node_done",
     "node_failed",
     "node_postponed",

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, case, func, literal, select, update
 
 from core.errors import RefusalCode
+from core.requests.review import LeafImages
 from core.states import ImageStatus, NodeKind, NodeStatus
 from models.engine import now
 from models.state.fanin import child_settled, images_failed
 from models.state.images import images_to_upload_again
-from models.state.moves import Moved, hold_job, image_events, move_node, node_row
+from models.state.moves import Moved, event, hold_job, image_events, move_node, node_row
+from models.state.splits import part_leaf
 from models.tables import Image, Node
-
-NO_IMAGES: Mapping[int, str] = MappingProxyType({})
 
 
 def node_done(
@@ -26,16 +25,16 @@ def node_done(
     text: str,
     refused: int,
     moved: Moved,
-    answers: Mapping[int, Any] | None = None,
-    unanswered: Mapping[int, str] = NO_IMAGES,
+    images: LeafImages | None = None,
 ) -> bool:
-    """running -> done. Its images are included, its parent counts down, and a root ends its job.
+    """running -> done. Its parent counts down, and a root ends its job.
 
-    ``answers``: the images' answers by position. Images in ``unanswered`` (position -> reason)
-    fail. Returns False if the lease was lost; the ledger keeps the reply for the next attempt.
+    ``images``: of a leaf, which are included and which fail. Returns False if the lease was lost;
+    the ledger keeps the reply for the next attempt.
     """
     node = node_row(connection, node_id)
-    if node.parent_id is None or unanswered:
+    unseen = images.unseen if images is not None else {}
+    if node.parent_id is None or unseen:
         hold_job(connection, node.job_id)
     if not move_node(
         connection,
@@ -44,16 +43,48 @@ def node_done(
         token,
         text=text,
         refused_citations=refused,
-        images=_images_below(connection, node_id, node.kind) - len(unanswered),
+        images=_images_below(connection, node_id, node.kind) - len(unseen),
         finished_at=now(),
         error=None,
         error_code=None,
     ):
         return False
-    if node.kind == NodeKind.LEAF:
-        _include(connection, node_id, answers, unanswered)
-        _fail_unanswered(connection, node_id, node.job_id, unanswered, moved)
+    if images is not None:
+        _include(connection, node_id, images)
+        _fail_unseen(connection, node_id, node.job_id, unseen, moved)
     child_settled(connection, node_id, moved)
+    return True
+
+
+def leaf_parted(
+    connection: Connection,
+    node_id: int,
+    token: str,
+    text: str,
+    refused: int,
+    images: LeafImages,
+    moved: Moved,
+) -> bool:
+    """Replace a leaf by one that is done, over the images that were seen, and a ready one for each
+    group of ``images.apart``. Returns False if the lease was lost."""
+    shown = select(Image.id, Image.position).where(
+        Image.node_id == node_id, Image.status == ImageStatus.UPLOADED
+    )
+    ids = {row.position: row.id for row in connection.execute(shown)}
+    seen = [ids[position] for position in images.seen if position in ids]
+    apart = [[ids[p] for p in group if p in ids] for group in images.apart]
+    groups = [group for group in apart if group]
+    done = part_leaf(connection, node_id, token, groups, seen, moved)
+    if done is None:
+        return False
+    if seen:
+        connection.execute(
+            update(Node)
+            .where(Node.id == done)
+            .values(text=text, refused_citations=refused, images=len(seen), finished_at=now())
+        )
+        _include(connection, done, images)
+        event(connection, node_row(connection, done).job_id, "node.done", node_id=done)
     return True
 
 
@@ -92,23 +123,26 @@ def node_waits_again(
     return True
 
 
-def _include(
-    connection: Connection,
-    node_id: int,
-    answers: Mapping[int, Any] | None,
-    unanswered: Mapping[int, str],
-) -> None:
-    """Include a leaf's images with their answers, in one statement."""
+def _include(connection: Connection, node_id: int, images: LeafImages) -> None:
+    """Include a leaf's images with what was said about them, in one statement."""
     values: dict[str, Any] = {"status": ImageStatus.INCLUDED, "updated_at": now()}
-    if answers:
-        json = {position: literal(value, Image.answer.type) for position, value in answers.items()}
-        values["answer"] = case(json, value=Image.position)
+    for column, given in (
+        (Image.answer, images.answers),
+        (Image.note, images.notes),
+        (Image.seen, images.seen),
+    ):
+        kinds = set(given.values()) if column is Image.seen else ()
+        if len(kinds) == 1:
+            values[column.name] = next(iter(kinds))
+        elif given:
+            cases = {position: literal(value, column.type) for position, value in given.items()}
+            values[column.name] = case(cases, value=Image.position)
     rows = connection.execute(
         update(Image)
         .where(
             Image.node_id == node_id,
             Image.status == ImageStatus.UPLOADED,
-            Image.position.not_in(list(unanswered)),
+            Image.position.in_(list(images.seen)),
         )
         .values(**values)
         .returning(Image.id)
@@ -118,17 +152,23 @@ def _include(
         image_events(connection, image_ids, ImageStatus.INCLUDED)
 
 
-def _fail_unanswered(
-    connection: Connection, node_id: int, job_id: str, unanswered: Mapping[int, str], moved: Moved
+def _fail_unseen(
+    connection: Connection,
+    node_id: int,
+    job_id: str,
+    unseen: Mapping[int, tuple[RefusalCode, str]],
+    moved: Moved,
 ) -> None:
+    if not unseen:
+        return
     rows = connection.execute(
         select(Image.id, Image.position).where(
             Image.node_id == node_id,
             Image.status == ImageStatus.UPLOADED,
-            Image.position.in_(list(unanswered)),
+            Image.position.in_(list(unseen)),
         )
     )
-    failures = {image: (RefusalCode.NO_ANSWER, unanswered[position]) for image, position in rows}
+    failures = {image: unseen[position] for image, position in rows}
     images_failed(connection, job_id, failures, moved)
 
 

@@ -19,6 +19,21 @@ def split_leaf(
     The new leaves become children of the leaf's parent. A root leaf becomes a branch above them,
     because a job has one root.
     """
+    return part_leaf(connection, node_id, token, groups, (), moved) is not None
+
+
+def part_leaf(
+    connection: Connection,
+    node_id: int,
+    token: str,
+    groups: Sequence[Sequence[int]],
+    done: Sequence[int],
+    moved: Moved,
+) -> int | None:
+    """The same, and one more leaf over the images ``done`` if there are any, which is done.
+
+    Returns its id, 0 where there is none, and None if the lease was lost.
+    """
     node = node_row(connection, node_id)
     is_root = node.parent_id is None
     values = (
@@ -28,15 +43,17 @@ def split_leaf(
     )
     to = NodeStatus.WAITING if is_root else NodeStatus.SPLIT
     if not move_node(connection, node_id, to, token, **values):
-        return False
+        return None
     parent_id = node_id if is_root else node.parent_id
     for group in groups:
-        child = _insert_leaf(connection, node.job_id, parent_id, node_id, group)
+        child = _insert_leaf(connection, node.job_id, parent_id, node_id, group, NodeStatus.READY)
         moved.ready(child, NodeKind.LEAF)
     if not is_root:
         pending = Node.pending + len(groups) - 1
         connection.execute(update(Node).where(Node.id == parent_id).values(pending=pending))
-    return True
+    if not done:
+        return 0
+    return _insert_leaf(connection, node.job_id, parent_id, node_id, done, NodeStatus.DONE)
 
 
 def split_branch(
@@ -67,12 +84,21 @@ def _insert_leaf(
     parent_id: int | None,
     split_from: int,
     image_ids: Sequence[int],
+    status: NodeStatus,
 ) -> int:
     first, last = connection.execute(
         select(func.min(Image.position), func.max(Image.position)).where(Image.id.in_(image_ids))
     ).one()
     node_id = _insert_node(
-        connection, job_id, parent_id, split_from, NodeKind.LEAF, 0, int(first or 0), int(last or 0)
+        connection,
+        job_id,
+        parent_id,
+        split_from,
+        NodeKind.LEAF,
+        0,
+        int(first or 0),
+        int(last or 0),
+        status,
     )
     connection.execute(update(Image).where(Image.id.in_(image_ids)).values(node_id=node_id))
     return node_id
@@ -107,6 +133,7 @@ def _insert_node(
     level: int,
     first: int,
     last: int,
+    status: NodeStatus = NodeStatus.READY,
 ) -> int:
     return connection.execute(
         insert(Node)
@@ -118,7 +145,7 @@ def _insert_node(
             level=level,
             first_position=first,
             last_position=last,
-            status=NodeStatus.READY,
+            status=status,
             pending=0,
         )
         .returning(Node.id)

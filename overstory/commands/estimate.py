@@ -137,7 +137,9 @@ def _request(settings: Settings, spec: JobSpec) -> RequestContext:
         endpoint=settings.endpoint,
         detail=spec.detail or settings.detail,
         options=spec.options,
-        learned=learned_limits(Database(database_url(settings)), settings.endpoint, model),
+        learned=learned_limits(
+            Database(database_url(settings)), settings.endpoint, model, spec.canary
+        ),
     )
 
 

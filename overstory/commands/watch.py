@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from overstory.job_argument import find_job, job_argument
 from overstory.local.job_runner import planning_services
 from overstory.options import home_option
 from overstory.output.held_by import account_state, held_by, held_by_store
+from overstory.output.learned import settled_limits
 from overstory.output.progress import Bars, Counts, Display, Lines, Rate, counts_of, plain_line
 from overstory.output.result import Ran
 from overstory.output.summary import Showing
@@ -47,6 +49,7 @@ class View:
     state: AccountState | None
     upload_waits: str | None
     trouble: str | None
+    limits: Sequence[str] = ()  # what was learned about the endpoint while the job ran
 
     @property
     def counts(self) -> Counts:
@@ -90,6 +93,7 @@ def _follow(observer: Observer, display: Display) -> View:
     while True:
         view = observer.view()
         display.show(view.counts, stall.note(view, time.monotonic()), above_bars(view))
+        display.report(view.limits)
         if view.job.status.ended:
             return view
         pause.wait(REFRESH_SECONDS)
@@ -116,6 +120,7 @@ class Observer:
                 state,
                 pipeline.upload_waits_for(connection, job.id),
                 pipeline.trouble(connection, job.id),
+                settled_limits(connection, job),
             )
 
     def _state(self) -> AccountState | None:

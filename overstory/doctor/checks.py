@@ -37,6 +37,7 @@ CHECKS = (
     Check("key", endpoint.key),
     Check("model", endpoint.model),
     Check("learned", endpoint.learned_limits),
+    Check("usage", endpoint.usage),
     Check("files", endpoint.files),
     Check("balance", endpoint.balance),
 )

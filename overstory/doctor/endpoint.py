@@ -23,7 +23,7 @@ from core.errors import (
     WrongUsage,
 )
 from core.settings import SANDBOX, Settings
-from models import endpoint_limits
+from models import endpoint_limits, ledger
 from overstory.doctor.context import Context
 from overstory.doctor.finding import Finding, failed, ok, warning
 from overstory.local.urls import masked
@@ -170,7 +170,7 @@ def model_finding(settings: Settings, listed: Collection[str]) -> Finding:
 
 
 def learned_limits(context: Context) -> Finding | None:
-    """What the endpoint's refusals have shown that one request may hold; None if nothing has."""
+    """What refusals and usage have shown that one request may hold; None if nothing has."""
     try:
         with context.database.read() as connection:
             limits = endpoint_limits.listed(connection, context.settings.endpoint)
@@ -181,6 +181,24 @@ def learned_limits(context: Context) -> Finding | None:
     count = pluralize(len(limits), "limit")
     details = [limit.sentence for limit in limits]
     return ok(f"{count} of one request learned; 'overstory doctor --forget' forgets them", *details)
+
+
+def usage(context: Context) -> Finding | None:
+    """Replies say how many tokens they took; None if there was no reply yet."""
+    settings = context.settings
+    try:
+        with context.database.read() as connection:
+            reports = ledger.reports_usage(connection, settings.endpoint, settings.model)
+    except OverstoryError:
+        return None  # the check of the database says it
+    if reports is None:
+        return None
+    if reports:
+        return ok("replies report their tokens, so a model that is shown too little is found out")
+    return warning(
+        "replies report no tokens: whether the model sees an image is judged by its lines alone",
+        "--canary proves it; tokens and costs are estimates",
+    )
 
 
 def files(context: Context) -> Finding | None:

@@ -33,7 +33,8 @@ FORMATS = (*WRITERS, "parquet")
 def export(job: str, kind: str | None, out: Path | None, home: Path | None) -> None:
     """Export a job's images, one row for each.
 
-    A row has the image's answer, or the note about it. In CSV, Parquet and Markdown each value of
+    A row has the line about the image, what shows that the model saw it, and its answer if each
+    image was asked. In CSV, Parquet and Markdown each value of
     an object has its own column.
     """
     kind = kind or _format_of(out)

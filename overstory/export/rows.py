@@ -13,9 +13,12 @@ from models.engine import Database
 from models.reads.export import ImageExport, pages
 from models.reads.pipeline import JobRow
 from overstory.output.answers import Shape, shape_of_job
-from overstory.report.notes import notes_of
+from overstory.report.notes import notes_of, without_number
 
-BASE = ("position", "name", "location", "page", "status", "duplicate_of", "error_code", "error")
+BASE = (
+    *("position", "name", "location", "page", "status", "duplicate_of", "error_code", "error"),
+    "seen",
+)
 INTEGERS = ("position", "page", "duplicate_of")
 Row = dict[str, Any]
 
@@ -31,7 +34,7 @@ class Column:
 
 
 class Export:
-    """A job's images as rows, each with its answer, or with its note if the job asks for text."""
+    """A job's images as rows, each with the line about it, and with its answer if it has one."""
 
     def __init__(self, database: Database, job: JobRow) -> None:
         self._database = database
@@ -45,7 +48,8 @@ class Export:
             for image in page:
                 row = {name: getattr(image, name) for name in BASE}
                 row["status"] = str(image.status)
-                yield row | self._answer(image)
+                row["note"] = self._note(image)
+                yield row if self._shape is None else row | {"answer": self._answer(image)}
 
     def cells(self, row: Row) -> list[Any]:
         """The row's values in the order of ``columns``; lists and objects as JSON text."""
@@ -57,15 +61,20 @@ class Export:
         value = value_at(row["answer"], column.path)
         return json.dumps(value, ensure_ascii=False) if isinstance(value, Mapping | list) else value
 
-    def _answer(self, image: ImageExport) -> Row:
-        if self._shape is None:
-            return {"note": notes_of(image.notes, [image.position]).get(image.position)}
-        return {"answer": self._shape.ordered(image.answer, image.position)}
+    def _note(self, image: ImageExport) -> str | None:
+        """The line about the image; of a job without such lines, what its leaf's text says."""
+        if image.note is not None:
+            return without_number(image.note, image.position)
+        return notes_of(image.notes, [image.position]).get(image.position)
+
+    def _answer(self, image: ImageExport) -> Any:
+        return self._shape.ordered(image.answer, image.position) if self._shape else None
 
 
 def _columns(shape: Shape | None) -> list[Column]:
     base = [Column(name, "integer" if name in INTEGERS else "string") for name in BASE]
-    return [*base, *([Column("note", "string")] if shape is None else _answer_columns(shape))]
+    answers = [] if shape is None else _answer_columns(shape)
+    return [*base, Column("note", "string"), *answers]
 
 
 def _answer_columns(shape: Shape) -> list[Column]:

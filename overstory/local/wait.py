@@ -15,6 +15,7 @@ from models.engine import Connection
 from models.reads import pipeline
 from overstory.local.stack import LocalStack
 from overstory.output.held_by import account_state, held_by, held_by_store
+from overstory.output.learned import settled_limits
 from overstory.output.progress import Display, counts_of
 from tasks.runtime.services import Services
 
@@ -79,6 +80,8 @@ def check(services: Services, job_id: str, shown: Display, counting: bool) -> Vi
             note = note or held_by_store(pipeline.upload_waits_for(connection, job_id))
             counts = counts_of(standing, leaf_images)
             shown.show(counts, note)
+            job = pipeline.job(connection, job_id)
+            shown.report(settled_limits(connection, job) if job is not None else ())
             unanswered = counts.total[2] - counts.done[2]
         spent = is_spent(status, reason) and not pipeline.at_work(connection, job_id)
     return View(status.ended or spent, unanswered)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -15,6 +16,7 @@ from rich.text import Text
 from core import stages
 from models.reads.pipeline import Progress as Standing
 from models.reads.pipeline import Used
+from overstory.output.learned import untold
 from overstory.output.plural import pluralize
 from overstory.output.terminal import print_plain, safe_line
 
@@ -130,6 +132,9 @@ class Display:
     def show(self, counts: Counts, note: str = "", above: RenderableType | None = None) -> None:
         """``note``: what holds the job back. ``above``: drawn above the bars of a terminal."""
 
+    def report(self, sentences: Iterable[str]) -> None:
+        """Print each sentence that this process has not told yet, in a line that stays."""
+
 
 class Bars(Display):
     """A bar for each stage, the figures and the note, redrawn in place on a terminal."""
@@ -163,6 +168,10 @@ class Bars(Display):
     def show(self, counts: Counts, note: str = "", above: RenderableType | None = None) -> None:
         self._live.update(self.draw(counts, note, above))
 
+    def report(self, sentences: Iterable[str]) -> None:
+        for sentence in untold(sentences):
+            print_plain(self._live.console, safe_line(sentence))  # above the bars
+
     def draw(
         self, counts: Counts, note: str = "", above: RenderableType | None = None
     ) -> RenderableType:
@@ -192,6 +201,10 @@ class Lines(Display):
         self._next = now + PLAIN_SECONDS
         self._last = (counts.done, note)
         print_plain(self._console, plain_line(counts, self._rate, note))
+
+    def report(self, sentences: Iterable[str]) -> None:
+        for sentence in untold(sentences):
+            print_plain(self._console, safe_line(sentence))
 
 
 def display(console: Console, quiet: bool) -> Display:

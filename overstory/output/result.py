@@ -30,6 +30,7 @@ def result(database: Database, job: JobRow) -> dict[str, Any]:
         images = pipeline.images(connection, job.id)
         tree = pipeline.tree_shape(connection, job.id)
         used = pipeline.used(connection, job.id)
+        seen = pipeline.seen(connection, job.id)
     shape = shape_of_job(job)
     return {
         "job": job.id,
@@ -37,6 +38,7 @@ def result(database: Database, job: JobRow) -> dict[str, Any]:
         "answer": job.answer,
         "reason": job.reason,
         "coverage": {"submitted": job.submitted, **counts},
+        "seen": seen,
         **shaped(job, images),
         "images": [
             {
@@ -46,6 +48,8 @@ def result(database: Database, job: JobRow) -> dict[str, Any]:
                 "error": image.error,
                 "error_code": image.error_code,
                 "duplicate_of": image.duplicate_of,
+                "seen": image.seen,
+                "note": image.note,
                 **({"answer": shape.ordered(image.answer, image.position)} if shape else {}),
             }
             for image in images

@@ -15,11 +15,13 @@ from models.engine import Database
 from models.reads import pipeline
 from models.reads.pipeline import JobRow
 from models.state import coverage
+from overstory.output import proof
 from overstory.output.answer_table import answer_text, print_table
 from overstory.output.answers import shape_of_job, shaped
+from overstory.output.learned import settled_limits, untold
 from overstory.output.plural import pluralize
 from overstory.output.result import EXIT_STATUS, INTERRUPTED, Ran, result
-from overstory.output.terminal import for_stdout, print_plain
+from overstory.output.terminal import for_stdout, print_plain, safe_line
 from workers.endpoints import database_url
 
 FAILED_SHOWN = 10
@@ -44,7 +46,9 @@ class Showing:
         else:
             print_answer(self._database, job)
         sys.stdout.flush()
-        if not self._as_json:
+        if self._as_json:
+            print_findings(self._console, self._database, job)
+        else:
             print_summary(self._console, self._database, job)
 
     def settled(self, job: JobRow) -> NoReturn:
@@ -82,9 +86,10 @@ def print_summary(console: Console, database: Database, job: JobRow) -> None:
         used = pipeline.used(connection, job.id)
         taken_over = pipeline.taken_over(connection, job.id)
         images = pipeline.images(connection, job.id)
+        seen = pipeline.seen(connection, job.id)
     failed = [image for image in images if image.status == ImageStatus.FAILED]
     parts = [f"{pluralize(job.submitted, 'image')} submitted"]
-    parts += [f"{number:,} {name}" for name, number in counts.items() if number]
+    parts += [_counted(name, number, seen) for name, number in counts.items() if number]
     tokens = used.prompt_tokens + used.completion_tokens
     tree = f"tree of {pluralize(shape.leaves, 'leaf', 'leaves')}, {pluralize(shape.nodes, 'node')}"
     charged = " (not charged: sandbox)" if job.endpoint == SANDBOX else ""
@@ -97,13 +102,28 @@ def print_summary(console: Console, database: Database, job: JobRow) -> None:
         f"{pluralize(used.requests, 'request')} sent, {pluralize(tokens, 'token')},"
         f" {used.cost:.4f} {used.currency}{charged}",
     )
+    if not job.options.bare and (warning := proof.warning(seen, job.id)):
+        print_plain(console, warning)
+    print_findings(console, database, job)
     if wrong := shaped(job, images).get("data_error"):
         print_plain(console, f"the object does not fit the schema: {wrong}")
     if taken_over:
         print_plain(console, f"continued: {taken_over}")
-    if job.status in (JobStatus.FAILED, JobStatus.PAUSED) and job.reason:
-        print_plain(console, f"{job.status}: {job.reason}")
     for image in failed[:FAILED_SHOWN]:
         print_plain(console, f"  [{image.position}] {image.name}: {image.error}")
     if len(failed) > FAILED_SHOWN:
         print_plain(console, f"  and {len(failed) - FAILED_SHOWN:,} more")
+
+
+def print_findings(console: Console, database: Database, job: JobRow) -> None:
+    """Print what was found out about the endpoint and was not told yet, and why a job stopped."""
+    with database.read() as connection:
+        limits = settled_limits(connection, job)
+    for sentence in untold(limits):
+        print_plain(console, safe_line(sentence))
+    if job.status in (JobStatus.FAILED, JobStatus.PAUSED) and job.reason:
+        print_plain(console, f"{job.status}: {safe_line(job.reason)}")
+
+
+def _counted(status: str, number: int, seen: dict[str, int]) -> str:
+    return proof.included(seen) if status == ImageStatus.INCLUDED else f"{number:,} {status}"

@@ -20,7 +20,7 @@ from overstory.output.answers import Shape, shape_of_job
 from overstory.output.result import result
 from overstory.report import markdown, shaped, timeline
 from overstory.report.markdown import Block
-from overstory.report.notes import notes_of, rest_of
+from overstory.report.notes import notes_of, rest_of, without_number
 from overstory.report.pictures import Pictures, pictures
 
 Value = dict[str, Any]
@@ -48,6 +48,7 @@ def report_data(
         "turns": [_turn(turn, bills[turn.id]) for turn in turns if turn],
         "cited": markdown.runs(_cited(job, shape, job_result)),
         "coverage": job_result["coverage"],
+        "seen": job_result["seen"],
         "usage": job_result["usage"],
         "tree": job_result["tree"],
         "lanes": [asdict(lane) for lane in timeline.lanes(moments, job.created_at, line.seconds)],
@@ -70,6 +71,7 @@ def _job(job: JobRow, line: JobLine, job_result: Value) -> Value:
         "endpoint": job.endpoint,
         "sandbox": job_result["sandbox"],
         "detail": job.detail,
+        "bare": job.options.bare,
         "created": job.created_at,
         "seconds": line.seconds,
     }
@@ -156,6 +158,7 @@ def _images(
             "note": markdown.spans(notes.get(image.position, "")),
             "picture": thumbnails.index_of.get(image.position),
             "node": image.node_id,
+            "seen": image.seen,
             "error": image.error if image.error_code else None,
             "code": image.error_code,
             "same": image.duplicate_of,
@@ -168,6 +171,7 @@ def _images(
 
 
 def _notes(images: Sequence[ImageLine], nodes: Sequence[NodeLine]) -> dict[int, str]:
+    """The line about each image; without one, what its leaf's text says about it."""
     positions: dict[int, list[int]] = defaultdict(list)
     for image in images:
         if image.node_id is not None:
@@ -176,4 +180,7 @@ def _notes(images: Sequence[ImageLine], nodes: Sequence[NodeLine]) -> dict[int, 
     for node in nodes:
         if node.kind == NodeKind.LEAF and node.text:
             notes |= notes_of(node.text, positions[node.id])
+    for image in images:
+        if image.note is not None:
+            notes[image.position] = without_number(image.note, image.position)
     return notes

@@ -43,6 +43,12 @@ def rest_of(text: str) -> str:
     return "\n".join(line for line in text.splitlines() if not _own_note(line)[1]).strip()
 
 
+def without_number(note: str, position: int) -> str:
+    """``note`` without the image's own number in front of it."""
+    match = _OWN_LINE.match(note)
+    return note[match.start(2) :] if match and int(match[1]) == position else note
+
+
 def _first(counted: list[tuple[int, str]]) -> str:
     ranked = sorted(counted, key=lambda pair: pair[0])
     return " ".join(sentence for _, sentence in ranked[:SENTENCES_MAX])

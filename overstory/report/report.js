@@ -55,6 +55,9 @@
     pending: "waiting", prepared: "prepared", uploaded: "uploaded",
   };
   const OPEN = ["pending", "prepared", "uploaded"];
+  const BY = { answer: "by an answer of its own", line: "by a line of its own", sent: "only sent: nothing shows that the model saw it" };
+  const unproven = (image) => image.seen === "sent" || image.code === "unseen";
+  const state = (image) => (image.seen === "sent" ? "only sent" : WORDS[image.status] ?? image.status);
   const group = (image) => (OPEN.includes(image.status) ? "waiting" : image.status);
 
   // ---- model output
@@ -205,6 +208,7 @@
   const facts = (image) => {
     const node = nodes.get(image.node);
     const rows = [["Status", h("span", { class: "pill" }, h("span", { class: `dot s-${image.status}` }), WORDS[image.status] ?? image.status)]];
+    if (image.seen) rows.push(["Seen", BY[image.seen]]);
     if (image.same) rows.push(["Same as", go(`image ${image.same}`, () => view([image.same], 0))]);
     if (image.size) rows.push(["Sent as", `${image.size[0]} × ${image.size[1]} px, ${count(image.tokens ?? 0, "token")}`]);
     if (image.remarks) rows.push(["Remarks", image.remarks]);
@@ -280,7 +284,22 @@
     byId("coverage-bar").append(...parts.map(([name, number]) => { const part = h("i", { class: `s-${name}` }); part.style.flex = `${number} 0 0`; return part; }));
     byId("coverage-legend").append(...parts.map(([name, number]) => h("li", {}, h("button", { type: "button", onclick: () => { choose(name); byId("images").scrollIntoView(); } },
       h("span", { class: `dot s-${name}` }), h("b", {}, number.toLocaleString("en")), h("span", {}, LONG[name])))));
+    proofs();
     failures(data.images.filter((image) => image.status === "failed"));
+  };
+  const proofs = () => {
+    const total = coverage.included;
+    if (!data.seen || total === 0) return;
+    const { answer: answers, line: lines, sent } = data.seen;
+    const ways = [[answers, "an answer"], [lines, "a line"], [sent, null]].filter(([number]) => number > 0);
+    const way = ([number, what], one = number === 1) => (what ? `${one ? "is" : "are"} proven by ${what} of ${one ? "its" : "their"} own` : `${one ? "was" : "were"} only sent`);
+    const words = ways.length > 1
+      ? `Of the ${count(total, "image")} in the answer, ${ways.map((part) => `${part[0].toLocaleString("en")} ${way(part)}`).join(", ")}.`
+      : `${total === 1 ? "The image" : `Each of the ${count(total, "image")}`} in the answer ${way(ways[0], true)}.`;
+    const why = job.bare ? " The job takes the answer as it comes." : ` Nothing shows that the model saw ${sent === 1 ? "that image" : "those images"}.`;
+    const without = data.images.filter(unproven).length;
+    const link = without ? [" ", go(`Show ${count(without, "image")} without a line`, () => { choose("unseen"); byId("images").scrollIntoView(); })] : [];
+    byId("coverage-proof").append(words, sent ? why : "", ...link);
   };
   const SHOWN = 8;
   const failures = (failed) => {
@@ -334,7 +353,7 @@
     const numbers = shown.map((image) => image.n);
     if (shown.length) inside.append(h("ul", { class: "leafs" }, shown.map((image, index) => h("li", {}, h("button", { type: "button", class: "row", "aria-haspopup": "dialog", onclick: (event) => view(numbers, index, event.currentTarget) },
       thumb(image), h("span", {}, h("span", { class: "name" }, h("b", {}, String(image.n)), image.name),
-        h("span", { class: image.error ? "says bad" : "says" }, image.error ?? (image.note ? plainText(image.note) : WORDS[image.status] ?? image.status))))))));
+        h("span", { class: image.error ? "says bad" : "says" }, image.error ?? (image.note ? plainText(image.note) : state(image)))))))));
   };
   const reveal = (id) => {
     const path = [];
@@ -400,8 +419,8 @@
   let numbers = [];
   const tile = (n, index) => {
     const image = images.get(n);
-    return h("div", { role: "listitem" }, h("button", { type: "button", class: "tile", title: image.name, "aria-haspopup": "dialog", "aria-label": `Image ${n}, ${image.name}, ${WORDS[image.status] ?? image.status}`, onclick: (event) => view(numbers, index, event.currentTarget) },
-      thumb(image), h("span", { class: "cap" }, image.status === "included" ? "" : h("span", { class: `dot s-${image.status}` }), h("b", {}, String(n)), h("span", {}, image.name.split("/").pop()))));
+    return h("div", { role: "listitem" }, h("button", { type: "button", class: "tile", title: image.name, "aria-haspopup": "dialog", "aria-label": `Image ${n}, ${image.name}, ${state(image)}`, onclick: (event) => view(numbers, index, event.currentTarget) },
+      thumb(image), h("span", { class: "cap" }, image.status !== "included" ? h("span", { class: `dot s-${image.status}` }) : unproven(image) ? h("span", { class: "dot s-unseen" }) : "", h("b", {}, String(n)), h("span", {}, image.name.split("/").pop()))));
   };
   const grid = byId("grid");
   const filled = new WeakMap();
@@ -419,9 +438,10 @@
     filled.set(chunk, false);
   };
   const near = new IntersectionObserver((entries) => entries.forEach(({ isIntersecting, target }) => (isIntersecting ? fillChunk : emptyChunk)(target)), { rootMargin: "900px" });
+  const isChosen = (image) => chosen === "all" || (chosen === "cited" ? cited.has(image.n) : chosen === "unseen" ? unproven(image) : group(image) === chosen);
   const show = () => {
     const wanted = byId("search").value.trim().toLowerCase().split(/\s+/).filter(Boolean);
-    numbers = data.images.filter((image) => (chosen === "all" || (chosen === "cited" ? cited.has(image.n) : group(image) === chosen)) && wanted.every((word) => searchText(image).includes(word))).map((image) => image.n);
+    numbers = data.images.filter((image) => isChosen(image) && wanted.every((word) => searchText(image).includes(word))).map((image) => image.n);
     near.disconnect();
     const columns = Math.max(1, Math.floor((grid.clientWidth + 12) / 144));
     const chunks = [];
@@ -436,10 +456,11 @@
     byId("chips").querySelectorAll("button").forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.name === chosen)));
   };
   const choose = (name) => { chosen = name; show(); };
+  const CHIPS = { included: "in the answer", unseen: "without a line" };
   const gallery = () => {
-    const names = ["all", ...(cited.size ? ["cited"] : []), ...totals().map(([name]) => name)];
+    const names = ["all", ...(cited.size ? ["cited"] : []), ...totals().map(([name]) => name), ...(data.images.some(unproven) ? ["unseen"] : [])];
     byId("chips").append(...names.map((name) => h("button", { type: "button", class: "chip", "data-name": name, "aria-pressed": "false", onclick: () => choose(name) },
-      ORDER.includes(name) ? h("span", { class: `dot s-${name}` }) : "", name === "included" ? "in the answer" : name)));
+      ORDER.includes(name) || name === "unseen" ? h("span", { class: `dot s-${name}` }) : "", CHIPS[name] ?? name)));
     byId("search").addEventListener("input", show);
     show();
   };

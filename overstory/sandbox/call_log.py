@@ -21,13 +21,18 @@ ABANDONED = 499
 
 @dataclass(slots=True)
 class Call:
-    """One running chat call. ``account`` is a hash of the API key; ``images`` are sha256 hashes."""
+    """One running chat call. ``account`` is a hash of the API key; ``images`` are sha256 hashes.
+
+    ``seen``: those of the images that the model sees. ``usage`` is what the server counts, whether
+    or not the reply reports it.
+    """
 
     id: str
     account: str
     model: str = ""
     request: str | None = None
     images: tuple[str, ...] = ()
+    seen: tuple[str, ...] = ()
     usage: Usage = field(default_factory=lambda: Usage(0, 0, 0))
     status: int = 500
     kind: str = ""  # of the refusal or the fault
@@ -64,6 +69,7 @@ class Ledger:
             model=call.model,
             request=call.request,
             images=list(call.images),
+            seen=list(call.seen),
             prompt_tokens=call.usage.prompt,
         )
 

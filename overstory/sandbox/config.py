@@ -97,6 +97,26 @@ class SandboxConfig(BaseModel):
     missing_colour: str | None = None  # images mainly of this colour never have a key
     false_totals: bool = False  # unrequested keys, numbers and totals in JSON
     code_fences: bool = False  # JSON comes in a Markdown fence, with text around it
+    also_serves: str | None = None  # a model that is in no list, such as a person's own
+    tokens_an_image: int | None = Field(None, ge=0)  # instead of the formula (fact sheet 3.4)
+    usage: Literal["reported", "absent"] = "reported"  # absent: replies and streams have none
+
+    # what the model sees of a request. Images that it does not see have no line and no key, and
+    # change no count
+    blind: bool = False  # no image: a text-only model behind a vision API
+    sees_first: int | None = Field(None, ge=0)  # only so many; usage counts no other image
+    # the prompt is cut at so many tokens without an error: the texts stay, and so do the first
+    # images that fit as a whole. usage.prompt_tokens is never more
+    keeps_tokens: int | None = Field(None, ge=0)
+    invents: bool = False  # unseen images get an invented line or value, canaries a wrong word
+
+    # how it describes images one by one: in lines, and under the keys of a JSON reply. Every n-th
+    # image of a request (n, 2n, ...); 0: none. If several apply, the first of these is done
+    skips_every: int = Field(0, ge=0)  # no line and no key
+    says_nothing_every: int = Field(0, ge=0)  # "no comment"
+    copies_every: int = Field(0, ge=0)  # the line of the image before it
+    # a request with more images gets one sentence about all of them, in JSON {"answer": sentence}
+    no_lines_above: int | None = Field(None, ge=0)
 
     # time
     latency_seconds: Seconds = 0.0

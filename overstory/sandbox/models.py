@@ -52,14 +52,16 @@ RETIRED_PREFIXES = ("step-1-", "step-2-")
 RETIRED_ON = "2026-07-08"
 
 
-def find_model(name: str, unknown_status: int) -> Model:
-    """The model called ``name``.
+def find_model(name: str, unknown_status: int, also: str | None = None) -> Model:
+    """The model called ``name``; ``also``: the name of one more, which takes images.
 
     Raises Refusal if it is unknown or retired, with ``unknown_status`` (400 by the docs, 404 was
     seen live).
     """
     if name in MODELS:
         return MODELS[name]
+    if name == also:
+        return Model(name, 256_000, vision=True, reasons=False)
     raise _unknown(name, unknown_status)
 
 

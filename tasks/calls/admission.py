@@ -26,7 +26,7 @@ from models.ledger import NewCall
 from models.state import Moved
 from tasks.calls import stagger
 from tasks.calls.budget import affords, most_of, must_wait
-from tasks.calls.failures import halve_or_fail
+from tasks.calls.failures import disbelieve, halve_or_fail, stop_if_blind
 from tasks.calls.node_request import (
     Admission,
     AnyCall,
@@ -34,6 +34,7 @@ from tasks.calls.node_request import (
     Ask,
     CallStage,
     Compose,
+    Disbelieved,
     Rearrange,
     record,
 )
@@ -128,7 +129,11 @@ def replay(
     """The call that is due, by what the ledger says was asked before. None: nothing to ask."""
     result = request.replay(node, partial(_paid, services, node))
     if result is None:
-        give_up(services, stage, node, "no attempt got a usable reply")
+        give_up(services, stage, node, RefusalCode.POISON, "no attempt got a usable reply")
+    elif isinstance(result, Disbelieved):
+        disbelieve(services, result.call, result.result)
+        if not stop_if_blind(services, node) and result.result.room is None:
+            give_up(services, stage, node, RefusalCode.UNSEEN, result.result.reason)
     elif isinstance(result, Accepted):
         record_without_call(services, node, result)
     else:
@@ -197,7 +202,7 @@ def _may_show(connection: Connection, node: NodeWork, call: NewCall, lease: Leas
     """Whether the endpoint may be shown so many images now. If not, the node is ready again: it is
     divided if a refusal has shown meanwhile that they are too many, and waits if another call tests
     how many it takes."""
-    limits = endpoint_limits.learned(connection, node.endpoint, node.model)
+    limits = endpoint_limits.learned(connection, node.endpoint, node.model, node.options.canary)
     if limits.images is not None and call.images > limits.images:
         state.node_postponed(connection, node.id, lease.token, 0.0, "it is divided first", False)
         return False
@@ -265,7 +270,7 @@ def put_off(services: Services, stage: CallStage, node: NodeWork, reason: str) -
     """Reschedule a node whose call could not be planned; it loses one attempt. After the last one
     its halves are asked, or what cannot be halved fails."""
     if node.attempts + 1 >= services.settings.call_attempts_max:
-        give_up(services, stage, node, reason)
+        give_up(services, stage, node, RefusalCode.POISON, reason)
         return
     lease = services.new_lease()
     with services.database.write() as connection:
@@ -274,13 +279,13 @@ def put_off(services: Services, stage: CallStage, node: NodeWork, reason: str) -
             state.node_postponed(connection, node.id, lease.token, seconds, reason, True)
 
 
-def give_up(services: Services, stage: CallStage, node: NodeWork, reason: str) -> None:
+def give_up(
+    services: Services, stage: CallStage, node: NodeWork, code: RefusalCode, reason: str
+) -> None:
     """No attempt works: ask the node's halves, or fail what cannot be halved."""
     lease = services.new_lease()
     moved = Moved()
     with services.database.write() as connection:
         if claims.claim_node(connection, node, lease, 0):
-            halve_or_fail(
-                services, stage, connection, node, lease.token, RefusalCode.POISON, reason, moved
-            )
+            halve_or_fail(services, stage, connection, node, lease.token, code, reason, moved)
     announce(services, node.job_id, moved)

@@ -22,6 +22,7 @@ from core.errors import (
 from core.outcomes import backoff_seconds
 from core.reply import Usage
 from core.requests.request import Body, image_urls
+from core.requests.review import NotSeen
 from core.stages import stage_of
 from core.states import CallStatus, NodeKind
 from core.tree.capacity import base64_bytes
@@ -30,7 +31,7 @@ from models.claims import NodeWork
 from models.engine import Connection
 from models.reads import pipeline
 from models.state import Moved
-from tasks.calls.node_request import Admission, CallStage
+from tasks.calls.node_request import Admission, AnyCall, CallStage
 from tasks.calls.trace import call_ended
 from tasks.image_slices import announce
 from tasks.runtime.services import Services
@@ -39,6 +40,13 @@ log = structlog.get_logger()
 
 REFUSALS_WITHOUT_ANSWER = 12
 """After so many refusals without one answer, the request is wrong and not the images."""
+BLIND_REPLIES, BLIND_ALONE = 8, 3
+"""After so many replies, and so many of them to requests with one image, a job is given up in which
+no image was seen."""
+BLIND = (
+    "{} replies, and none shows that an image was seen: check with 'overstory doctor' that {} takes"
+    " images; with --bare an answer is taken as it comes"
+)
 
 
 def close(
@@ -165,6 +173,55 @@ def unusable(
         return
     after = backoff_seconds(admission.node.attempts, services.draw())
     postpone(services, admission, after, error, costs_attempt=True)
+
+
+def not_seen(services: Services, stage: CallStage, admission: Admission, result: NotSeen) -> None:
+    """A paid reply shows that the model did not see its images: they are shown again in smaller
+    requests, or fail if they were shown alone."""
+    node = admission.node
+    disbelieve(services, admission.call, result)
+    if stop_if_blind(services, node):
+        return
+    if result.room is not None:
+        postpone(services, admission, 0.0, result.reason, costs_attempt=False)  # planned anew
+    else:
+        fail_or_halve(services, stage, admission, RefusalCode.UNSEEN, result.reason)
+
+
+def disbelieve(services: Services, call: AnyCall, result: NotSeen) -> None:
+    """Let the reply answer no later request, and record how many images a request may show."""
+    node = call.node
+    with services.database.write() as connection:
+        ledger.disbelieve(connection, call.key)
+        if result.room is None:
+            return
+        new = endpoint_limits.learn(
+            connection,
+            node.endpoint,
+            node.model,
+            RequestPart.PROVEN if result.by_canary else RequestPart.IMAGES,
+            result.room,
+            named=False,
+            message=result.reason,
+            measured=not result.by_canary,
+        )
+    if new:
+        log.warning("endpoint.room", images=result.room, model=node.model, reason=result.reason)
+
+
+def stop_if_blind(services: Services, node: NodeWork) -> bool:
+    """Stop a job of which no image was seen in many replies, some to requests with one image: more
+    would be paid for nothing."""
+    with services.database.read() as connection:
+        proof = pipeline.proof(connection, node.job_id)
+    if proof.included or proof.replies < BLIND_REPLIES or proof.alone < BLIND_ALONE:
+        return False
+    moved = Moved()
+    with services.database.write() as connection:
+        endpoint_limits.forget_unseen(connection, node.endpoint, node.model, proof.since)
+        state.job_failed(connection, node.job_id, BLIND.format(proof.replies, node.model), moved)
+    announce(services, node.job_id, moved)
+    return True
 
 
 def fail_or_halve(

@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from core.errors import RefusalCode
 from core.reply import Reply
-from core.requests.per_image import PerImageAttempt
+from core.requests.leaf import LeafAttempt
 from core.requests.request import (
     Attempt,
     Body,
@@ -19,19 +18,24 @@ from core.requests.request import (
     prompt_tokens,
     request_context,
 )
-from core.requests.review import Accepted, AskAgain
+from core.requests.review import Accepted, AskAgain, NotSeen
 from core.stages import Stage
 from core.states import NodeKind
 from models import endpoint_limits, state
 from models.claims import Lease, NodeWork
 from models.engine import Connection
-from models.reads.pipeline import LookImage
 from models.state import Moved
 from tasks.runtime.services import Services
 
 A = TypeVar("A")
 
-UNANSWERED = "no attempt got a usable answer for it"
+
+class Picture(Protocol):
+    """A picture that a request shows."""
+
+    @property
+    def tokens(self) -> int: ...
+
 
 Paid = Callable[[str], Reply | None]
 """The ledger's reply to the request with a key, if it was ever paid for."""
@@ -56,7 +60,7 @@ class NodeRequest(ABC, Generic[A]):
         """The body with every image named by its content: what the key hashes."""
 
     @abstractmethod
-    def review(self, reply: Reply, attempt: A) -> Accepted | AskAgain[A]:
+    def review(self, reply: Reply, attempt: A) -> Accepted | AskAgain[A] | NotSeen:
         """What to record of a reply to ``attempt``, or the attempt to make next."""
 
     def salvage(self, replies: Sequence[Reply]) -> Accepted | None:
@@ -64,8 +68,8 @@ class NodeRequest(ABC, Generic[A]):
         attempt is made, if one is left."""
         return None
 
-    def shown(self, attempt: A) -> Sequence[LookImage]:
-        """The images that ``attempt`` shows; none where it is over notes."""
+    def shown(self, attempt: A) -> Sequence[Picture]:
+        """The pictures that ``attempt`` shows; none where it is over notes."""
         return ()
 
     def overestimated(self) -> int:
@@ -92,9 +96,11 @@ class NodeRequest(ABC, Generic[A]):
             prompt_tokens=prompt_tokens(body, image_tokens),
         )
 
-    def replay(self, node: NodeWork, paid: Paid) -> PlannedCall[A] | Accepted | None:
+    def replay(
+        self, node: NodeWork, paid: Paid
+    ) -> PlannedCall[A] | Accepted | Disbelieved[A] | None:
         """The call that is due, by what the ledger says was asked before; the accepted reply if
-        there is one; None if no attempt is left."""
+        there is one, or the call of one that is not believed; None if no attempt is left."""
         attempt, replies = self.first(), list[Reply]()
         for _ in range(self.attempts_max):
             call = self.plan(node, attempt)
@@ -104,6 +110,8 @@ class NodeRequest(ABC, Generic[A]):
             result = self.review(reply, attempt)
             if isinstance(result, Accepted):
                 return result
+            if isinstance(result, NotSeen):
+                return Disbelieved(call, result)
             attempt = result.attempt
             replies.append(reply)
             if (salvaged := self.salvage(replies)) is not None:
@@ -131,22 +139,30 @@ class PlannedCall(Generic[A]):
 
     @property
     def images(self) -> int:
-        """How many images it shows."""
+        """How many pictures it shows."""
         return len(self.request.shown(self.attempt))
 
     @property
     def is_probe(self) -> bool:
         return self.request.is_probe(self.attempt)
 
-    def review(self, reply: Reply) -> Accepted | AskAgain[A]:
+    def review(self, reply: Reply) -> Accepted | AskAgain[A] | NotSeen:
         return self.request.review(reply, self.attempt)
 
     def sendable(self, services: Services) -> Sendable:
         return self.request.sendable(services, self.body, self.attempt)
 
 
-AnyRequest = NodeRequest[Attempt] | NodeRequest[PerImageAttempt]
-AnyCall = PlannedCall[Attempt] | PlannedCall[PerImageAttempt]
+@dataclass(frozen=True, slots=True)
+class Disbelieved(Generic[A]):
+    """A call on the ledger whose reply shows that the model did not see its images."""
+
+    call: PlannedCall[A]
+    result: NotSeen
+
+
+AnyRequest = NodeRequest[Attempt] | NodeRequest[LeafAttempt]
+AnyCall = PlannedCall[Attempt] | PlannedCall[LeafAttempt]
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,33 +235,26 @@ def context_of(services: Services, connection: Connection, node: NodeWork) -> Re
         endpoint=node.endpoint,
         detail="high" if node.detail == "high" else "low",
         options=node.options,
-        learned=endpoint_limits.learned(connection, node.endpoint, node.model),
+        learned=endpoint_limits.learned(connection, node.endpoint, node.model, node.options.canary),
     )
 
 
 def record(
     connection: Connection, node: NodeWork, token: str, accepted: Accepted, moved: Moved
 ) -> bool:
-    """Write a node's text and, where each image was asked, the images' answers.
+    """Write a node's text and, of a leaf, what it says about each image.
 
-    False if another worker holds the node by now. A leaf without any answer has failed.
+    False if another worker holds the node by now.
     """
-    if accepted.answers is None:
-        return state.node_done(connection, node.id, token, accepted.text, accepted.refused, moved)
-    if not accepted.answers:
-        return state.node_failed(
-            connection, node.id, RefusalCode.NO_ANSWER, UNANSWERED, moved, token
-        )
-    return state.node_done(
-        connection,
-        node.id,
-        token,
-        accepted.text,
-        accepted.refused,
-        moved,
-        answers=accepted.answers,
-        unanswered=dict.fromkeys(accepted.missing, UNANSWERED),
-    )
+    images, text, refused = accepted.images, accepted.text, accepted.refused
+    if images is None:
+        return state.node_done(connection, node.id, token, text, refused, moved)
+    if images.apart:
+        return state.leaf_parted(connection, node.id, token, text, refused, images, moved)
+    if images.seen:
+        return state.node_done(connection, node.id, token, text, refused, moved, images)
+    code, reason = next(iter(images.unseen.values()))
+    return state.node_failed(connection, node.id, code, reason, moved, token)
 
 
 def span(node: NodeWork) -> str:

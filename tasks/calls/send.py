@@ -29,8 +29,9 @@ from core.errors import (
 )
 from core.outcomes import backoff_seconds
 from core.reply import Reply
+from core.requests.leaf import LeafAttempt
 from core.requests.request import with_usage
-from core.requests.review import AskAgain
+from core.requests.review import AskAgain, NotSeen
 from core.states import CallStatus, NodeKind
 from models import endpoint_limits, ledger
 from models.state import Moved
@@ -38,10 +39,12 @@ from tasks.account import pause_account
 from tasks.calls.admission import acquire
 from tasks.calls.failures import (
     close,
+    not_seen,
     postpone,
     refused,
     retry_or_give_up,
     reupload,
+    stop_if_blind,
     stop_job,
     total,
     unusable,
@@ -144,20 +147,28 @@ def end(how: Callable[..., None], *args: object) -> None:
 def answered(services: Services, stage: CallStage, admission: Admission, reply: Reply) -> str:
     """Review and record a paid reply that is on the ledger."""
     node = admission.node
-    if admission.call.is_probe:
+    result = admission.call.review(reply)
+    if admission.call.is_probe and not isinstance(result, NotSeen):
         with services.database.write() as connection:
             endpoint_limits.proven(connection, node.endpoint, node.model)
-    result = admission.call.review(reply)
     if isinstance(result, AskAgain):
+        again = result.attempt
+        if isinstance(again, LeafAttempt) and not again.kept and stop_if_blind(services, node):
+            return f"job {node.job_id}: {span(node)}: the job ends without an answer"
         postpone(services, admission, 0.0, f"unusable reply: {result.reason}", False)
         services.send(stage.stage.name, job=node.job_id, node=node.id)
         return f"job {node.job_id}: {span(node)}: {result.reason}, asked again"
+    if isinstance(result, NotSeen):
+        not_seen(services, stage, admission, result)
+        return f"job {node.job_id}: {span(node)}: {result.reason}"
     moved = Moved()
     with services.database.write() as connection:
         kept = record(connection, node, admission.lease.token, result, moved)
     announce(services, node.job_id, moved)
     if stage.kind == NodeKind.LEAF:
         room_came(services)
+        if result.images is not None and not result.images.seen:
+            stop_if_blind(services, node)
     return f"job {node.job_id}: {span(node)}: {'answered' if kept else 'answered too late'}"
 
 

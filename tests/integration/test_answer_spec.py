@@ -113,10 +113,10 @@ def test_only_an_image_without_an_answer_in_any_attempt_fails(
     assert "not part of this answer" in (row.answer or "")
 
 
-@pytest.mark.parametrize(("fault", "calls"), [("wrong_schema", 3), ("empty", 5), ("length", 5)])
+@pytest.mark.parametrize(("fault", "together"), [("wrong_schema", 2), ("empty", 3), ("length", 3)])
 def test_replies_without_any_answer_cost_a_bounded_number_of_calls(
     fault: str,
-    calls: int,
+    together: int,
     open_account: OpenAccount,
     make_images: MakeImages,
     sandbox: SandboxProcess,
@@ -129,9 +129,15 @@ def test_replies_without_any_answer_cost_a_bounded_number_of_calls(
     job = account.submit(make_images(4), ask=None, each=EACH)
     (row,) = account.ended(job)
     assert row.status == JobStatus.FAILED
-    assert sent(sandbox) == [4] * calls
-    costs = statements(account, "SELECT cost, status FROM calls")
-    assert all(cost > 0 and status == "settled" for cost, status in costs)
+    assert "check with 'overstory doctor'" in (row.reason or "")
+    shown = sent(sandbox)
+    assert shown == [4] * together + [1] * (len(shown) - together)
+    assert len(shown) <= 9  # the whole set alone once would be 4 images x 5 attempts more
+    # one may be about to be sent, or in flight, when the job ends
+    ended = "SELECT cost FROM calls WHERE status = 'settled'"
+    costs = [cost for (cost,) in statements(account, ended)]
+    assert len(costs) >= len(shown) - 1
+    assert min(costs) > 0
 
 
 def test_one_empty_reply_costs_one_more_call(

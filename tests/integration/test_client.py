@@ -51,6 +51,20 @@ def test_waiting_ends_with_the_job(client: overstory.Client, database: Database)
     assert json.dumps(client.result(job))
 
 
+def test_a_result_says_how_each_included_image_is_proven(
+    client: overstory.Client, database: Database
+) -> None:
+    job = jobs.submit(database, [3], duplicates=1)
+    answer(database, job)
+    jobs.prove(database, job, "line", 1)
+    jobs.prove(database, job, "sent", 2)
+    result = client.result(job)
+    assert result["seen"] == {"answer": 0, "line": 1, "sent": 2}
+    assert sum(result["seen"].values()) == result["coverage"]["included"]
+    proofs = [(image["seen"], image["note"]) for image in result["images"]]
+    assert proofs == [("line", "a red barn [1]"), ("sent", None), ("sent", None), (None, None)]
+
+
 def test_waiting_and_streaming_end_when_a_job_is_paused_for_its_budget(
     client: overstory.Client, database: Database
 ) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from pyarrow import parquet
-from sqlalchemy import insert
+from sqlalchemy import insert, update
 
 from core.errors import WrongUsage
 from core.job_options import JobOptions
@@ -163,6 +163,23 @@ def test_a_text_job_exports_the_note_about_each_image(database: Database) -> Non
     export = written(database, ["-", "-"])
     rows = list(csv.DictReader(io.StringIO(text_of(export, "csv"), newline="")))
     assert [row["note"] for row in rows] == ["a red barn", "two cows"]
+
+
+def test_a_row_has_the_line_about_the_image_and_its_proof(database: Database) -> None:
+    export = written(database, ["-", "-", "-", None])
+    with database.write() as connection:
+        for position, note in ((1, "a barn\n[1] is red"), (2, "[2] cows\nand a dog")):
+            values = {"seen": "line", "note": note}
+            connection.execute(update(Image).where(Image.position == position).values(**values))
+    rows = [json.loads(line) for line in text_of(export, "jsonl").splitlines()]
+    assert [row["seen"] for row in rows] == ["line", "line", "sent", None]
+    assert [row["note"] for row in rows] == ["a barn\n[1] is red", "cows\nand a dog", None, None]
+
+
+def test_answers_have_the_columns_of_proof_too(database: Database) -> None:
+    export = written(database, ["red"], each="?")
+    (row,) = csv.DictReader(io.StringIO(text_of(export, "csv"), newline=""))
+    assert (row["seen"], row["note"], row["answer"]) == ("sent", "", "red")
 
 
 def test_paging_skips_nothing(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

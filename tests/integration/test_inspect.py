@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
+from core.errors import RefusalCode
 from core.reply import Reply, Usage
 from core.states import CallStatus, ImageStatus, JobStatus, NodeKind, NodeStatus
 from models import ledger, state
@@ -72,6 +73,45 @@ def test_images_are_listed_in_order_and_by_status(database: Database, answered: 
     assert [image.position for image in images] == [1, 2, 3, 4]
     assert [image.duplicate_of for image in twins] == [1]
     assert twins[0].status == ImageStatus.DUPLICATE
+
+
+def test_an_included_image_without_a_proof_was_only_sent(database: Database, answered: str) -> None:
+    jobs.prove(database, answered, "line", 1)
+    jobs.prove(database, answered, "answer", 3, 4)  # 4 is a duplicate
+    with database.read() as connection:
+        counts = pipeline.seen(connection, answered)
+        rows = pipeline.images(connection, answered)
+        lines = inspect.images(connection, answered)
+        unseen = inspect.images(connection, answered, unseen=True)
+    assert counts == {"answer": 1, "line": 1, "sent": 1}
+    assert [row.seen for row in rows] == ["line", "sent", "answer", None]
+    assert [row.note for row in rows][:2] == ["a red barn [1]", None]
+    assert [(line.seen, line.note) for line in lines] == [(row.seen, row.note) for row in rows]
+    assert [line.position for line in unseen] == [2]
+
+
+def test_counts_by_proof_always_add_up_to_the_included_images(database: Database) -> None:
+    job = jobs.submit(database, (2,))
+    with database.read() as connection:
+        assert pipeline.seen(connection, job) == {"answer": 0, "line": 0, "sent": 0}
+    jobs.finish_all(database, jobs.upload_all(database, job))
+    jobs.prove(database, job, "sent", 1)
+    with database.read() as connection:
+        assert pipeline.seen(connection, job) == {"answer": 0, "line": 0, "sent": 2}
+        assert state.coverage(connection, job)["included"] == 2
+
+
+def test_an_image_that_failed_as_unseen_is_listed_with_those_only_sent(database: Database) -> None:
+    job = jobs.submit(database, (3,))
+    with database.write() as connection:
+        first, second, _ = jobs.rows(connection, jobs.Image, job)
+        jobs.fail_image(connection, first.id, RefusalCode.UNSEEN, "no line", Moved())
+        jobs.fail_image(connection, second.id, RefusalCode.CORRUPT, "cut short", Moved())
+    jobs.finish_all(database, jobs.upload_all(database, job))
+    with database.read() as connection:
+        assert [i.position for i in inspect.images(connection, job, unseen=True)] == [1, 3]
+        failed = inspect.images(connection, job, ["failed"], unseen=True)
+    assert [image.position for image in failed] == [1]
 
 
 def test_nodes_are_listed_root_first_with_the_sums_of_their_calls(

@@ -6,17 +6,17 @@ from collections.abc import Iterator
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
-from sqlalchemy import insert
+from sqlalchemy import insert, select, update
 
 from core.settings import load
 from models import state
-from models.engine import Database
+from models.engine import Database, now
 from models.state import Moved
-from models.tables import Call
+from models.tables import Call, Job
 from tasks.runtime.services import Services
 from tests.support import jobs
 from workers.app import make_app
-from workers.metrics import ServiceCollector, export
+from workers.metrics import SEEN_SECONDS, ServiceCollector, export
 from workers.services import build_services
 
 
@@ -56,6 +56,21 @@ def test_metrics_match_the_database(services: Services, database: Database) -> N
     assert 'overstory_failures_total{scope="call",code="refused"} 1.0' in said.replace(
         '{code="refused",scope="call"}', '{scope="call",code="refused"}'
     )
+
+
+def test_included_images_are_counted_by_proof_for_an_hour(
+    services: Services, database: Database
+) -> None:
+    job, old = jobs.submit(database, [3]), jobs.submit(database, [1])
+    for name in (job, old):
+        jobs.finish_all(database, jobs.upload_all(database, name))
+    jobs.prove(database, job, "line", 1, 2)
+    with database.write() as connection:
+        long_ago = connection.execute(select(now())).scalar_one() - SEEN_SECONDS - 1
+        connection.execute(update(Job).where(Job.id == old).values(finished_at=long_ago))
+    metrics = scrape(services)
+    for proof, count in (("answer", 0.0), ("line", 2.0), ("sent", 1.0)):
+        assert f'overstory_included_images{{seen="{proof}"}} {count}' in metrics
 
 
 def test_an_unavailable_part_hides_no_other_metric(services: Services) -> None:

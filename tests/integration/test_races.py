@@ -157,7 +157,7 @@ def test_a_job_can_be_cancelled_while_its_answer_is_recorded(database, beside):
         moving = select(Node.id).where(Node.id == leaf).with_for_update(key_share=True)
         connection.execute(moving)  # recording an answer locks the node, then the images
         cancelled = beside(lambda c: state.job_cancelled(c, job, Moved()))
-        assert state.node_done(connection, leaf, token, "notes", 0, Moved())
+        assert jobs.node_done(connection, leaf, token, "notes", Moved())
     assert cancelled.result()
     assert jobs.covered(database, job) == {"included": 1, "skipped": 1}
 

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from core.catalog.tokens import HIGH_TOKENS_MAX
 from tasks import followups
 from tests.support.account import Account
 from tests.support.fake_endpoint import Answer, FakeEndpoint, Received
@@ -133,7 +134,7 @@ class Recorder(FakeEndpoint):
             self._seen[who] += 1
         words = self.scene.reply(len(shown), first_time)
         choice = {"index": 0, "message": {"content": words}, "finish_reason": "stop"}
-        usage = {"prompt_tokens": 100, "completion_tokens": 10}
+        usage = {"prompt_tokens": 100 + HIGH_TOKENS_MAX * len(shown), "completion_tokens": 10}
         return Answer(body={"id": "chat-1", "choices": [choice], "usage": usage})
 
 

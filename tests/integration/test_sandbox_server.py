@@ -19,6 +19,8 @@ import openai
 import pytest
 from PIL import Image
 
+from clients.images.pillow import word_picture
+from core.requests.canary import SIDE
 from overstory.sandbox.config import SandboxConfig
 from overstory.sandbox.process import SandboxProcess
 from tests.support.waiting import eventually
@@ -156,6 +158,55 @@ def test_a_summary_of_notes_echoes_their_markers(client):
 def test_false_citations_name_what_was_never_sent(sandbox, client):
     sandbox.configure(false_citations=True)
     assert "[9999]" in ask(client, "[4] red", "Sum up.").choices[0].message.content
+
+
+def test_a_canary_is_read_from_a_stored_file_and_from_a_data_url(client):
+    hammer, tiger = word_picture("HAMMER", SIDE), word_picture("TIGER", SIDE)
+    stored = image(f"stepfile://{upload(client, hammer, name='a.png').id}")
+    reply = ask(client, image(inline(jpeg())), stored, image(inline(tiger, "png")), "Describe.")
+    assert reply.choices[0].message.content.splitlines()[1:] == ["[2] HAMMER", "[3] TIGER"]
+
+
+# a model that does not see everything
+
+
+def three(client, **options):
+    """A call that shows three images."""
+    images = [image(inline(jpeg(colour))) for colour in ("red", "navy", "green")]
+    return ask(client, *images, "Describe.", **options)
+
+
+def test_the_ledger_names_the_images_that_were_seen(sandbox, client):
+    shas = [sha256(jpeg(colour)).hexdigest() for colour in ("red", "navy", "green")]
+    full = three(client).usage.prompt_tokens
+    sandbox.configure(sees_first=2)
+    reply = three(client)
+    starts = [line for line in sandbox.ledger() if line["event"] == "start"][-2:]
+    assert [line["images"] for line in starts] == [shas, shas]
+    assert [line["seen"] for line in starts] == [shas, shas[:2]]
+    assert full - reply.usage.prompt_tokens == 171
+    assert starts[1]["prompt_tokens"] == reply.usage.prompt_tokens
+    assert len(reply.choices[0].message.content.splitlines()) == 2
+
+
+def test_a_prompt_is_cut_at_the_kept_tokens(sandbox, client):
+    full = three(client).usage.prompt_tokens
+    sandbox.configure(keeps_tokens=full - 1)
+    reply = three(client, max_tokens=256_000)
+    assert reply.usage.prompt_tokens == full - 1
+    assert len(reply.choices[0].message.content.splitlines()) == 2
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_absent_usage_is_still_counted(sandbox, client, stream):
+    sandbox.configure(usage="absent")
+    reply = three(client, stream=stream)
+    parts = list(reply) if stream else [reply]
+    assert [part.usage for part in parts] == [None] * len(parts)
+    line, stats = sandbox.ledger()[-1], sandbox.stats()
+    assert line["prompt_tokens"] == stats["prompt_tokens"] > 3 * 171
+    assert line["completion_tokens"] > 0
+    assert stats["max_tokens_window"] == line["prompt_tokens"] + line["completion_tokens"]
 
 
 # refusals

@@ -11,7 +11,8 @@ from sqlalchemy import event, update
 from sqlalchemy.exc import IntegrityError
 
 from core.errors import RefusalCode
-from core.states import ImageStatus, JobStatus, NodeStatus
+from core.requests.review import LeafImages
+from core.states import ImageStatus, JobStatus, NodeStatus, Seen
 from models import repair, state
 from models.engine import Database
 from models.reads import pipeline
@@ -46,7 +47,7 @@ def test_an_answer_replayed_three_times_counts_once(database):
     leaf, other = jobs.upload_all(database, job).leaves
     token, moved = jobs.run_node(database, leaf), Moved()
     with database.write() as connection:
-        took = [state.node_done(connection, leaf, token, "notes", 0, moved) for _ in range(3)]
+        took = [jobs.node_done(connection, leaf, token, "notes", moved) for _ in range(3)]
     assert took == [True, False, False]
     assert jobs.the_node(database, jobs.root_of(database, job)).pending == 1
     assert moved == Moved()
@@ -77,7 +78,7 @@ def test_parallel_children_start_each_parent_exactly_once(database):
     def complete(leaf: int) -> tuple[bool, list[int]]:
         moved = Moved()
         with database.write() as connection:
-            took = state.node_done(connection, leaf, "t", "notes", 0, moved)
+            took = jobs.node_done(connection, leaf, "t", "notes", moved)
         return took, moved.branches
 
     thrice = leaves * 3
@@ -157,7 +158,7 @@ def test_a_worker_without_a_nodes_lease_can_record_nothing(database):
     jobs.run_node(database, leaf)
     before, groups = jobs.the_node(database, leaf), [[1], [2]]
     with database.write() as connection:
-        assert not state.node_done(connection, leaf, lost, "late", 0, moved)
+        assert not jobs.node_done(connection, leaf, lost, "late", moved)
         assert not state.node_failed(connection, leaf, POISON, "late", moved, lost)
         assert not state.split_leaf(connection, leaf, lost, groups, moved)
         assert not state.split_branch(connection, leaf, lost, groups, moved)
@@ -337,7 +338,7 @@ def test_an_ended_job_skips_untried_images_and_refuses_late_answers(database, en
         else:
             state.job_failed(connection, job, "no key", moved)
             state.job_failed(connection, job, "no key", moved)
-        assert not state.node_done(connection, late, token, "late", 0, moved)
+        assert not jobs.node_done(connection, late, token, "late", moved)
     done = jobs.the_job(database, job)
     assert (done.status, moved.ended) == (end, [job])
     assert (done.included, done.skipped, done.answer) == (1, 1, None)
@@ -370,7 +371,7 @@ def test_a_job_paused_during_its_last_call_ends_with_the_reply(database):
     moved = Moved()
     with database.write() as connection:
         assert state.job_moved(connection, job, JobStatus.PAUSED, "on request")
-        assert state.node_done(connection, root, token, "the answer", 0, moved)
+        assert jobs.node_done(connection, root, token, "the answer", moved)
     assert jobs.the_job(database, job).status == JobStatus.COMPLETED
     assert moved.ended == [job]
 
@@ -455,7 +456,7 @@ class Walk:
             elif draw < 0.55:
                 state.node_postponed(connection, node.id, token, 0, "later", costs_attempt=True)
             else:
-                state.node_done(connection, node.id, token, "notes", 0, Moved())
+                jobs.node_done(connection, node.id, token, "notes", Moved())
 
     def check(self) -> None:
         """Every image is in one state, and all countdowns are exact."""
@@ -490,10 +491,13 @@ def answered_leaf(database: Database, job: str) -> Moved:
     token = jobs.run_node(database, leaf)
     moved = Moved()
     with database.write() as connection:
-        assert state.node_done(
-            connection, leaf, token, "[1] red\n[3] blue", 0, moved,
-            answers={1: "red", 3: {"colour": "blue"}}, unanswered={2: "no usable answer"},
-        )  # fmt: skip
+        answers = {1: "red", 3: {"colour": "blue"}}
+        images = LeafImages(
+            dict.fromkeys(answers, Seen.ANSWER),
+            answers=answers,
+            unseen={2: (RefusalCode.NO_ANSWER, "no usable answer")},
+        )
+        assert state.node_done(connection, leaf, token, "[1] red\n[3] blue", 0, moved, images)
     return moved
 
 

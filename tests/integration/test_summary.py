@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import io
+from typing import Any
 
 import pytest
 from rich.console import Console
+from sqlalchemy import update
 
+from core.errors import RequestPart
+from models import endpoint_limits
 from models.engine import Database
 from models.reads import pipeline
+from models.tables import EndpointLimit
+from overstory.output.learned import settled_limits
 from overstory.output.summary import print_summary
 from tests.support import jobs
+
+EACH = "each by a line of its own"
 
 
 def summary(database: Database, job: str) -> list[str]:
@@ -23,12 +31,61 @@ def summary(database: Database, job: str) -> list[str]:
     return told.getvalue().strip().splitlines()
 
 
+def answered(database: Database, images: int, **options: Any) -> str:
+    job = jobs.submit(database, [images], **options)
+    jobs.finish_all(database, jobs.upload_all(database, job))
+    return job
+
+
+def test_a_summary_warns_of_images_that_were_only_sent(database: Database) -> None:
+    job = answered(database, 4)
+    jobs.prove(database, job, "line", 1, 2)
+    jobs.prove(database, job, "answer", 3)
+    first, _, warning = summary(database, job)
+    ways = "1 by an answer of its own, 2 by a line of their own, 1 only sent"
+    assert f"4 included ({ways});" in first
+    shows = "nothing shows that the model saw it"
+    assert warning == f"1 image was only sent: {shows} ('overstory images {job} --unseen')"
+
+
+def test_a_bare_job_is_not_warned_of_what_it_asked_for(database: Database) -> None:
+    lines = summary(database, answered(database, 2, bare=True))
+    assert "2 included, only sent;" in lines[0]
+    assert len(lines) == 2
+
+
+def test_limits_that_were_learned_during_the_job_are_reported(database: Database) -> None:
+    with database.write() as connection:
+        endpoint_limits.learn(connection, "e", "m", RequestPart.TOKENS, 9_000, True, "old")
+        connection.execute(update(EndpointLimit).values(learned_at=EndpointLimit.learned_at - 9))
+    job = answered(database, 1, bare=True)
+    with database.write() as connection:
+        endpoint_limits.learn(connection, "e", "m", RequestPart.IMAGES, 5, True, "at most\n5")
+        endpoint_limits.learn(connection, "e", "other", RequestPart.IMAGES, 5, True, "at most 5")
+    _, _, *limits = summary(database, job)
+    limit = "m takes at most 5 images in one request"
+    assert limits == [f"{limit} (the endpoint said so: at most 5)"]
+
+
+def test_a_limit_that_is_being_halved_is_not_reported_while_the_job_runs(
+    database: Database,
+) -> None:
+    job = jobs.submit(database, [1])
+    with database.write() as connection:
+        row = pipeline.job(connection, job)
+        assert row is not None
+        endpoint_limits.learn(connection, "e", "m", RequestPart.IMAGES, 30, False, "too many")
+        assert settled_limits(connection, row) == []
+        endpoint_limits.proven(connection, "e", "m")
+        assert "at most 30 images" in settled_limits(connection, row)[0]
+
+
 @pytest.mark.parametrize(
     ("leaves", "duplicates", "said"),
     [
-        ([1], 0, "1 image submitted, 1 included;"),
-        ([3], 1, "4 images submitted, 3 included, 1 duplicate;"),
-        ([2, 2], 0, "4 images submitted, 4 included; tree of 2 leaves, 3 nodes;"),
+        ([1], 0, "1 image submitted, 1 included, by a line of its own;"),
+        ([3], 1, f"4 images submitted, 3 included, {EACH}, 1 duplicate;"),
+        ([2, 2], 0, f"4 images submitted, 4 included, {EACH}; tree of 2 leaves, 3 nodes;"),
     ],
 )
 def test_a_summary_does_not_call_a_plan_a_request(
@@ -36,6 +93,7 @@ def test_a_summary_does_not_call_a_plan_a_request(
 ) -> None:
     job = jobs.submit(database, leaves, duplicates=duplicates)
     jobs.finish_all(database, jobs.upload_all(database, job))
+    jobs.prove(database, job, "line", *range(1, sum(leaves) + 1))
     first, second = summary(database, job)
     assert first == f"job {job} completed: {said}"
     assert second == "0 requests sent, 0 tokens, 0.0000 USD"

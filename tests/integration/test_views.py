@@ -17,6 +17,7 @@ from core.job_options import JobOptions
 from models.engine import Database
 from models.reads import pipeline, views
 from models.tables import Call, Delivery, Image, Job, Node
+from tests.support import jobs
 from tests.support.one_process import make_files, whole
 
 COOKBOOK = Path(__file__).parents[2] / "docs" / "sql.md"
@@ -161,6 +162,16 @@ def test_coverage_of_a_running_job_is_counted(told: Database) -> None:
         )
     row = ask(told, "SELECT included, failed, duplicate, skipped FROM v_jobs")[0]
     assert row == {"included": 2, "failed": 1, "duplicate": 1, "skipped": 0}
+
+
+def test_an_image_shows_its_line_and_its_proof(told: Database) -> None:
+    jobs.prove(told, "job-1", "line", 1)
+    found = ask(told, "SELECT seen, note FROM v_images WHERE job = 'job-1' ORDER BY position")
+    proofs = [("line", "a red barn [1]"), ("sent", None), (None, None), (None, None)]
+    assert [(row["seen"], row["note"]) for row in found] == proofs
+    recipe = next(recipe for recipe in QUERIES if "AS proven" in recipe.sql)
+    (row,) = ask(told, recipe.sql)
+    assert (row["job"], row["included"], float(row["proven"])) == ("job-1", 2, 0.5)
 
 
 def test_python_reads_the_same_views(told: Database) -> None:

@@ -10,7 +10,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import inspect
+from sqlalchemy import inspect, select
 
 import migrations
 from core.errors import ServiceAway
@@ -124,7 +124,9 @@ def test_the_migration_sets_the_images_of_branch_calls_to_zero(empty):
     for revision, of_root in (("0009", 3), ("0010", 0), ("0009", 3)):
         way = command.downgrade if revision == "0009" else command.upgrade
         way(config, revision)
-        shown = {call.node_id: call.images for call in jobs.look(empty, Call, job)}
+        with empty.read() as connection:  # without the columns that later steps add
+            of_job = select(Call.node_id, Call.images).where(Call.job_id == job)
+            shown = dict(connection.execute(of_job).all())
         assert shown.pop(root) == of_root
         assert sorted(shown.values()) == [1, 2]
 

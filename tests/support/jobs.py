@@ -12,12 +12,14 @@ from sqlalchemy import select, update
 
 from core.errors import RefusalCode
 from core.job_options import JobOptions
-from core.states import ImageStatus, NodeStatus
+from core.requests.review import LeafImages
+from core.states import ImageStatus, NodeKind, NodeStatus, Seen
 from core.tree.plan import plan_tree
 from models import claims, new_job, state
 from models.claims import Lease
 from models.engine import Database
 from models.new_job import NewImage, NewJob
+from models.reads import pipeline
 from models.state import Moved, PreparedImage
 from models.tables import Event, Image, Job, Node
 
@@ -124,8 +126,31 @@ def finish_node(database: Database, node_id: int) -> Moved:
     moved = Moved()
     token = run_node(database, node_id)
     with database.write() as connection:
-        assert state.node_done(connection, node_id, token, f"notes {node_id}", 0, moved)
+        assert node_done(connection, node_id, token, f"notes {node_id}", moved)
     return moved
+
+
+def node_done(connection: Any, node_id: int, token: str, text: str, moved: Moved) -> bool:
+    """Record a node's text; of a leaf, its images are included because they were sent."""
+    return state.node_done(connection, node_id, token, text, 0, moved, seen_by(connection, node_id))
+
+
+def seen_by(connection: Any, node_id: int) -> LeafImages | None:
+    """All images that a leaf shows; None for a branch."""
+    shown = [image.position for image in pipeline.look_images(connection, node_id)]
+    kind = connection.execute(select(Node.kind).where(Node.id == node_id)).scalar_one()
+    if kind != NodeKind.LEAF:
+        return None
+    return LeafImages(dict.fromkeys(shown, Seen.SENT))
+
+
+def prove(database: Database, job: str, seen: str, *positions: int) -> None:
+    """Record what shows that the model saw images of a job, and a line about each."""
+    with database.write() as connection:
+        for position in positions:
+            which = (Image.job_id == job, Image.position == position)
+            values = {"seen": seen, "note": None if seen == "sent" else f"a red barn [{position}]"}
+            connection.execute(update(Image).where(*which).values(**values))
 
 
 def finish_all(database: Database, moved: Moved) -> None:

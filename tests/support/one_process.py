@@ -19,10 +19,11 @@ from sqlalchemy import event
 import migrations
 from clients.limiter.limiter import Admitted
 from clients.spool import Spool
+from core.catalog.tokens import LOW_TOKENS
 from core.jobs import JobSpec
 from core.outcomes import Done, Outcome
 from core.reply import Reply, Usage
-from core.requests.request import Inline
+from core.requests.request import Inline, image_urls, prompt_tokens
 from core.settings import load
 from models.claims import ImageWork
 from models.engine import Database
@@ -33,6 +34,7 @@ from tasks.runtime.leases import LeaseKeeper
 from tasks.runtime.services import Services
 
 KEY = "bench-key-0123456789"
+ALL = "All of it is green [1]."
 IDLE = {"nothing was due", "uploads are paused"}
 
 
@@ -47,7 +49,7 @@ class Open:
 
 
 class Endpoint:
-    """Stores nothing; answers every request with the same line."""
+    """Stores nothing; answers with a line for each image, and with the same sentence."""
 
     def __init__(self) -> None:
         self.uploads = 0
@@ -57,7 +59,11 @@ class Endpoint:
         return f"file-{self.uploads}"
 
     def chat(self, body: dict[str, Any], inline: Mapping[str, Inline]) -> Reply:
-        return Reply("All of it is green [1].", "", "stop", Usage(1_000, 0, 20), None, "m")
+        images = len(image_urls(body))
+        lines = [f"[{number}] Picture {number} is green." for number in range(1, images + 1)]
+        text = "\n".join([*lines, "===", ALL] if images else [ALL])
+        usage = Usage(prompt_tokens(body, images * LOW_TOKENS), 0, 20)
+        return Reply(text, "", "stop", usage, None, "m")
 
     def close(self) -> None:
         return None

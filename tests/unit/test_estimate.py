@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from core import prompts
 from core.account.estimate import (
+    ANSWER_TOKENS,
+    ANSWER_TOKENS_PER_IMAGE,
     CALL_SECONDS,
     Habit,
+    OpenNode,
     PastCall,
+    ahead,
     estimate,
     habit_of,
     time_at,
     tokens_of_size,
     usual_tokens,
 )
+from core.account.estimate import LABEL_TOKENS as ONE_LABEL
 from core.catalog.models import Price
 from core.catalog.tiers import AccountLimits
 from core.requests.request import RequestContext
 from core.states import NodeKind
-from core.tree.capacity import capacity_of
+from core.tree.capacity import LABEL_TOKENS, capacity_of
 
 ASK = RequestContext(
     "What is there?", "step-3.7-flash", "e", "low", capacity_of("step-3.7-flash", "stepfun", "?")
@@ -46,11 +54,43 @@ def test_a_set_that_fits_is_one_request() -> None:
     made = estimate(ASK, [[171] * 60], Habit(), PRICE, LIMITS)
     assert (made.requests, made.leaves, made.depth) == (1, 1, 1)
     assert 60 * 171 < made.prompt_tokens < 60 * 171 + 400
-    assert made.completion_tokens == round(usual_tokens(NodeKind.LEAF, 60))
+    answer = ANSWER_TOKENS + ANSWER_TOKENS_PER_IMAGE * 60  # it stands below the lines
+    assert made.completion_tokens == round(usual_tokens(NodeKind.LEAF, 60) + answer)
     expected = (made.prompt_tokens * 0.2 + made.completion_tokens * 1.15) / 1e6
     assert made.cost == pytest.approx(expected)
     room = ASK.capacity.leaf_max_tokens(60)
     assert made.cost_most == pytest.approx((made.prompt_tokens * 0.2 + room * 1.15) / 1e6)
+
+
+@pytest.mark.parametrize(("images", "changes"), [(1, {}), (60, {"bare": True})])
+def test_an_answer_without_lines_is_estimated_without_them(images, changes) -> None:
+    made = estimate(replace(ASK, **changes), [[171] * images], Habit(), PRICE, LIMITS)
+    assert made.completion_tokens == round(usual_tokens(NodeKind.LEAF, images))
+
+
+@pytest.mark.parametrize("images", [1, 59])
+def test_an_estimate_counts_canaries_and_what_is_asked_of_them(images) -> None:
+    plain = estimate(ASK, [[171] * images], Habit(), PRICE, LIMITS)
+    proven = estimate(replace(ASK, canaries=2), [[171] * images], Habit(), PRICE, LIMITS)
+    asked = proven.prompt_tokens - plain.prompt_tokens - 2 * 171
+    lines = -(-len(prompts.text("lines")) // 4) if images == 1 else 0  # one image needs them too
+    assert 30 < asked - lines < 60
+
+
+def test_an_estimate_counts_the_labels_of_images() -> None:
+    ten, sixty = (estimate(ASK, [[171] * n], Habit(), PRICE, LIMITS) for n in (10, 60))
+    labels = sixty.prompt_tokens - ten.prompt_tokens - 50 * 171
+    assert 50 * 2 <= labels <= 50 * LABEL_TOKENS
+
+
+def test_what_is_left_of_a_job_counts_the_labels_of_its_leaves() -> None:
+    leaf = OpenNode(NodeKind.LEAF, 60, 60 * 171, 0, 0)
+    branch = replace(leaf, kind=NodeKind.BRANCH)
+    tokens = [
+        ahead([node], "", Habit(), PRICE).tokens - round(usual_tokens(node.kind, node.images))
+        for node in (leaf, branch)
+    ]
+    assert tokens[0] - tokens[1] == 60 * ONE_LABEL
 
 
 def test_a_branch_reads_what_its_leaves_write() -> None:

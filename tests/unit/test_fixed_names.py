@@ -39,7 +39,13 @@ def test_statuses_and_exit_statuses():
 
 
 def test_prompt_texts():
-    assert prompts.version() == "e371a674bbde"  # a job continues another only with equal texts
+    assert prompts.version() == "3ea003652451"  # a job continues another only with equal texts
+    assert set(prompts.TEXTS) >= {
+        *("system", "label", "direct", "lines", "followup", "leaf", "branch", "root", "canary"),
+        *("nudge_citation", "nudge_length", "nudge_line"),
+        *("each", "record", "also_answer", "also_words", "schema", "words", "totals"),
+        *("nudge_missing", "nudge_form", "nudge_figure"),
+    }
 
 
 def test_commands():

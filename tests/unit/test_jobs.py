@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core.errors import WrongUsage
+from core.job_options import JobOptions
 from core.jobs import parse_spec
 from core.text.hashing import content_key
 
@@ -92,3 +93,21 @@ def test_a_job_with_a_schema_survives_serialisation():
 
 def test_a_job_of_words_keeps_no_shape():
     assert parse_spec({"images": ["a.jpg"], "ask": "?"}).options.asked == {}
+
+
+def test_bare_and_canary_are_part_of_the_question_where_they_are_set():
+    plain = parse_spec(GOOD).options
+    assert not plain.bare
+    assert not plain.canary
+    assert "bare" not in plain.to_json()
+    assert "canary" not in plain.to_json()  # the JSON of existing rows stays
+    for name in ("bare", "canary"):
+        options = parse_spec(GOOD | {name: True}).options
+        assert options.asked == {**plain.asked, name: True}
+        assert JobOptions.from_json(options.to_json()) == options
+
+
+@pytest.mark.parametrize("with_", [{"each": "?"}, {"schema": {"type": "object"}}, {"canary": True}])
+def test_a_bare_job_asks_for_a_plain_answer(with_):
+    with pytest.raises(WrongUsage, match="bare"):
+        parse_spec(GOOD | {"bare": True} | with_)

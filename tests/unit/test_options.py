@@ -8,6 +8,9 @@ from typing import Any
 import click
 import pytest
 
+from core.errors import WrongUsage
+from overstory.commands.estimate import estimate
+from overstory.commands.run import run
 from overstory.commands.specs import spec_of
 
 GIVEN = {"ask": "What?", "each": None, "fetch": False, "weight": None, "min_coverage": None}
@@ -33,6 +36,16 @@ def test_a_wrong_option_is_refused_by_the_name_that_was_typed(
         spec_of(["a.jpg"], GIVEN | wrong)
     assert said in refused.value.message
     assert "overstory.submit" not in refused.value.message
+
+
+@pytest.mark.parametrize("command", [run, estimate])
+def test_a_job_is_bare_or_has_canaries(command: click.Command) -> None:
+    names = {name for option in command.params for name in option.opts}
+    assert {"--bare", "--canary"} <= names
+    assert spec_of(["a.jpg"], GIVEN | {"bare": True, "canary": False}).options.bare
+    assert spec_of(["a.jpg"], GIVEN | {"bare": False, "canary": True}).options.canary
+    with pytest.raises(WrongUsage, match="leave out each, schema and canary"):
+        spec_of(["a.jpg"], GIVEN | {"bare": True, "canary": True})
 
 
 def test_a_wrong_custom_prompt_is_refused_by_its_name(tmp_path: Path) -> None:

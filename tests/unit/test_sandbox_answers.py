@@ -162,9 +162,13 @@ def test_a_summary_with_less_room_writes_runs_short_and_still_cites_everything()
     assert citations.cited(text) == tuple(range(1, 61))
 
 
+def described(observations, text):
+    return words.describe(observations, words.question_in(text), words.lines_of(observations))
+
+
 def test_the_opening_sentence_is_not_read_as_a_note_on_the_images_it_cites():
     observations = observation.from_notes("[3] mostly red; dark\n[4] mostly blue; bright")
-    again = observation.from_notes(words.describe(observations, "Which are blue?"))
+    again = observation.from_notes(described(observations, "Which are blue?"))
     assert {s.marker: (s.colour, s.light) for s in again} == {
         3: ("red", "dark"),
         4: ("blue", "bright"),
@@ -199,7 +203,7 @@ def test_a_summary_that_must_be_short_counts_what_it_does_not_cite():
 
 def test_a_question_is_answered_with_evidence():
     observations = observation.from_notes("[3] mostly red; dark\n[4] mostly blue; bright")
-    text = words.describe(observations, words.question_in("Look. Which are red or green?"))
+    text = described(observations, "Look. Which are red or green?")
     assert "1 red: [3]." in text
     assert "None is green." in text
 

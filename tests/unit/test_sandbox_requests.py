@@ -20,6 +20,10 @@ def image(detail="low", url="stepfile://file-1"):
     return {"type": "image_url", "image_url": {"url": url, "detail": detail}}
 
 
+def text(words):
+    return {"type": "text", "text": words}
+
+
 def user(*parts):
     return {"role": "user", "content": list(parts)}
 
@@ -95,6 +99,23 @@ def test_a_broken_rule_is_a_400_that_names_it(changes, words):
 )
 def test_a_request_within_the_rules_is_read(changes):
     assert read(changes).model is FLASH
+
+
+@pytest.mark.parametrize(
+    ("messages", "instruction"),
+    [
+        ([HI], "hi"),
+        ([{"role": "system", "content": "s"}], ""),
+        ([user(image(), text("a"))], "a"),
+        ([user(text("Image 1:"), image(), text("a"), text("b"))], "a\n\nb"),
+        ([user(text("a"), image())], "a"),
+        ([user(text("notes"), text("a"))], "a"),
+        ([user(image(), text("a")), {"role": "assistant", "content": "c"}, HI], "hi"),
+        ([HI, user(image())], "hi"),
+    ],
+)
+def test_the_instruction_stands_after_the_images_of_the_last_turn(messages, instruction):
+    assert read({"messages": messages}).instruction == instruction
 
 
 def test_a_model_without_vision_takes_no_image():

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 
 import click
+from rich.table import Table
 from rich.text import Text
 
-from core.states import ImageStatus
+from core.states import ImageStatus, Seen
 from models.reads import inspect
 from models.reads.inspect import ImageLine
 from overstory.job_argument import find_job, job_argument
 from overstory.options import home_option, json_option, status_option
+from overstory.output.proof import ONLY_SENT
 from overstory.output.tables import coloured, print_json, stdout_console, table
 from overstory.output.terminal import safe
 
@@ -20,30 +23,63 @@ from overstory.output.terminal import safe
 @click.command()
 @job_argument
 @status_option(ImageStatus)
+@click.option(
+    "--unseen",
+    is_flag=True,
+    help="List only images without a proof that the model saw them: only sent, or failed for it.",
+)
+@click.option("--notes", is_flag=True, help="Also show the line that the model wrote about each.")
 @json_option
 @home_option
-def images(job: str, statuses: tuple[str, ...], as_json: bool, home: Path | None) -> None:
-    """List a job's images, and the reason for each failed one."""
+def images(
+    job: str,
+    statuses: tuple[str, ...],
+    unseen: bool,
+    notes: bool,
+    as_json: bool,
+    home: Path | None,
+) -> None:
+    """List a job's images, and the reason for each failed one.
+
+    The column "seen" says what shows that the model saw an included image: an answer or a line of
+    its own, or nothing: then it was only sent.
+    """
     _, database, row = find_job(job, home)
     with database.read() as connection:
-        lines = inspect.images(connection, row.id, statuses)
+        lines = inspect.images(connection, row.id, statuses, unseen)
     if as_json:
         print_json([asdict(image) for image in lines])
         return
     if not lines:
-        click.echo(f"none of the {row.submitted:,} images is {' or '.join(statuses)}")
+        asked = [*([" or ".join(statuses)] if statuses else []), *(["unseen"] if unseen else [])]
+        click.echo(f"none of the {row.submitted:,} images is {' and '.join(asked)}")
         return
-    drawn = table("=#", "name", "status", "=sent as", "=tokens", "reason")
+    stdout_console().print(_draw(lines, notes))
+
+
+def _draw(lines: Iterable[ImageLine], notes: bool) -> Table:
+    drawn = table(
+        *("=#", "name", "status", "seen", "=size", "=tokens", "reason"),
+        *(["line"] if notes else []),
+    )
     for image in lines:
         drawn.add_row(
             str(image.position),
             Text(image.name),
             coloured(image.status),
+            _seen(image),
             f"{image.width}x{image.height}" if image.width else "",
             f"{image.tokens:,}" if image.tokens else "",
             Text(_reason(image)),
+            *([Text(safe(image.note or ""))] if notes else []),
         )
-    stdout_console().print(drawn)
+    return drawn
+
+
+def _seen(image: ImageLine) -> Text:
+    if image.seen == Seen.SENT:
+        return Text(ONLY_SENT, "yellow")
+    return Text(image.seen or "", "green")
 
 
 def _reason(image: ImageLine) -> str:

@@ -13,11 +13,13 @@ from rich.text import Text
 
 from core.account.budget import plain
 from core.settings import SANDBOX
+from core.states import ImageStatus
 from models.reads import inspect
 from models.reads.inspect import JobLine
 from models.reads.pipeline import JobRow
 from overstory.job_argument import find_job, job_argument
 from overstory.options import home_option, json_option
+from overstory.output import proof
 from overstory.output.plural import pluralize
 from overstory.output.progress import duration
 from overstory.output.result import result
@@ -49,7 +51,11 @@ def show(job: str, as_json: bool, home: Path | None) -> None:
 
 def _print_facts(console: Console, row: JobRow, line: JobLine, outcome: dict[str, Any]) -> None:
     usage, tree = outcome["usage"], outcome["tree"]
-    coverage = [f"{count:,} {name}" for name, count in outcome["coverage"].items() if count]
+    coverage = [
+        proof.included(outcome["seen"]) if name == ImageStatus.INCLUDED else f"{count:,} {name}"
+        for name, count in outcome["coverage"].items()
+        if count
+    ]
     tokens = usage["prompt_tokens"] + usage["completion_tokens"]
     leaves = pluralize(tree["leaves"], "leaf", "leaves")
     cached = f", {usage['cached_tokens']:,} from the cache" if usage["cached_tokens"] else ""

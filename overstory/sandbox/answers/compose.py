@@ -11,7 +11,7 @@ from overstory.sandbox.answers.citations import notes_of
 from overstory.sandbox.answers.json_schema import asks_json, wanted_schema
 from overstory.sandbox.answers.json_value import fill
 from overstory.sandbox.answers.malformed import reply_text
-from overstory.sandbox.answers.observation import INVENTED, Observation, from_notes, from_pictures
+from overstory.sandbox.answers.observed import Observed, observed_in_notes, observed_in_pictures
 from overstory.sandbox.config import SandboxConfig
 from overstory.sandbox.protocol.request import ChatRequest
 from overstory.sandbox.vision.decode import Picture
@@ -21,43 +21,71 @@ NOTHING = "No image and no note was given, so there is nothing to describe."
 
 
 def compose(
-    request: ChatRequest, pictures: Sequence[Picture], budget_tokens: int, config: SandboxConfig
+    request: ChatRequest,
+    pictures: Sequence[Picture],
+    seen: int,
+    budget_tokens: int,
+    config: SandboxConfig,
 ) -> str:
-    """The answer to ``request``, from the pixels of its pictures or from its notes.
+    """The answer to ``request``, from the pixels of its first ``seen`` pictures or from its notes.
 
     ``budget_tokens`` is what is left for content; only a summary of notes tries to fit it.
     """
-    texts = [text for turn in request.turns if turn.role == "user" for text in turn.texts]
-    observations = _observations(texts, pictures, config.false_citations)
-    question = words.question_in(texts[-1] if texts else "")
+    instruction = request.instruction
+    observed = _observed(request.user_texts, pictures, seen, config)
     room = budget_tokens * BYTES_PER_TOKEN if config.summary_cites == "fit" else None
-    if request.response_format or asks_json(texts):
-        return _as_json(request, observations, room and room // 4, config)
-    if not observations:
+    refuses_lines = config.no_lines_above is not None and len(pictures) > config.no_lines_above
+    if request.response_format or asks_json(instruction):
+        return _as_json(request, observed, refuses_lines, room and room // 4, config)
+    if refuses_lines:
+        return _sentence(observed)
+    if pictures:
+        return _about_pictures(observed, instruction)
+    if not observed.known:
         return NOTHING
-    if pictures:
-        return words.describe(observations, question)
-    return words.summarise(observations, question, room)
+    return words.summarise(observed.known, words.question_in(instruction), room)
 
 
-def _observations(
-    texts: list[str], pictures: Sequence[Picture], with_invented: bool
-) -> list[Observation]:
-    if pictures:
-        described = [picture.description for picture in pictures]
-        observations = from_pictures("\n".join(texts), described)
-    else:
-        observations = from_notes(notes_of(texts))
-    return [*observations, INVENTED] if with_invented else observations
+def _observed(
+    texts: list[str], pictures: Sequence[Picture], seen: int, config: SandboxConfig
+) -> Observed:
+    if not pictures:
+        return observed_in_notes(notes_of(texts), config)
+    descriptions = [picture.description for picture in pictures]
+    return observed_in_pictures("\n".join(texts), descriptions, seen, config)
+
+
+def _about_pictures(observed: Observed, instruction: str) -> str:
+    """Lines for the images; if ``instruction`` asks for a ruled line, the answer stands below."""
+    question, lines = words.question_in(instruction), words.lines_of(observed.one_by_one)
+    if not observed.known and not lines:
+        return NOTHING
+    if not words.asks_rule(instruction):
+        return words.describe(observed.known, question, lines)
+    answer = words.summarise(observed.known, question, None) if observed.known else NOTHING
+    return "\n".join([*lines, words.RULE, answer])
+
+
+def _sentence(observed: Observed) -> str:
+    return words.overview(observed.known) if observed.known else NOTHING
 
 
 def _as_json(
-    request: ChatRequest, observations: list[Observation], room: int | None, config: SandboxConfig
+    request: ChatRequest,
+    observed: Observed,
+    refuses_lines: bool,
+    room: int | None,
+    config: SandboxConfig,
 ) -> str:
+    known = observed.known
     if config.wrong_schema:
-        return json.dumps({"unexpected": [observation.marker for observation in observations]})
-    text = words.grouped(observations, room) if observations else NOTHING
+        return json.dumps({"unexpected": [observation.marker for observation in known]})
+    text = words.grouped(known, room) if known else NOTHING
     prompt = "\n".join(text for turn in request.turns for text in turn.texts)
     schema = wanted_schema(request.response_format or JSON_MODE, prompt)
-    value = fill(schema, observations, text) if schema is not None else {"answer": text}
-    return reply_text(value, observations, config)
+    value = {"answer": text} if schema is None else fill(schema, known, text, observed.one_by_one)
+    if isinstance(value, dict) and any(key.isdecimal() for key in value):
+        silent = {str(number) for number in observed.silent}
+        value = {key: part for key, part in value.items() if key not in silent}
+        value = {"answer": _sentence(observed)} if refuses_lines else value
+    return reply_text(value, known, config)

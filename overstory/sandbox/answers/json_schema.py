@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
 from typing import Any
 
 Schema = dict[str, Any]
@@ -27,9 +26,8 @@ def wanted_schema(response_format: dict[str, Any], prompt: str) -> Schema | None
     return {"type": "object", "additionalProperties": {}} if shows_map else None
 
 
-def asks_json(texts: Sequence[str]) -> bool:
-    """Whether the last text asks for JSON without ``response_format``, and shows a schema."""
-    text = texts[-1] if texts else ""
+def asks_json(text: str) -> bool:
+    """Whether an instruction asks for JSON without ``response_format``, and shows a schema."""
     return "JSON object" in text and any(
         _KEYWORDS & value.keys() for value in embedded_objects(text)
     )

@@ -21,14 +21,23 @@ Scope = tuple[Observation, ...]
 """The images that a value is about."""
 
 
-def fill(schema: Schema, observations: Sequence[Observation], text: str) -> Any:
+def fill(
+    schema: Schema,
+    observations: Sequence[Observation],
+    text: str,
+    one_by_one: Sequence[Observation] | None = None,
+) -> Any:
     """A value that validates against ``schema``; ``text`` is the answer in words.
+
+    ``one_by_one``: what stands under the markers that are keys of the outermost object, if that
+    differs from ``observations``.
 
     Supports types, properties, items, enum, const, $ref, anyOf, oneOf, allOf, bounds of numbers,
     lengths and sizes, additionalProperties and patternProperties (one entry for each marker). It
     ignores a string's pattern.
     """
-    return _Filler(schema, text).value(schema, "", tuple(observations))
+    outermost = tuple(observations if one_by_one is None else one_by_one)
+    return _Filler(schema, text, outermost).value(schema, "", tuple(observations))
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +46,7 @@ class _Filler:
 
     root: Schema
     text: str
+    outermost: Scope  # what the markers mean that are keys of the outermost object
 
     def value(self, schema: Schema, name: str, scope: Scope, depth: int = 0) -> Any:
         """The value for one place of the schema; ``name`` is its key in the object around it."""
@@ -64,7 +74,8 @@ class _Filler:
 
     def _object(self, schema: Schema, name: str, scope: Scope, depth: int) -> dict[str, Any]:
         properties, required = schema.get("properties") or {}, schema.get("required", ())
-        by_marker = {str(observation.marker): (observation,) for observation in scope}
+        images = self.outermost if depth == 1 else scope
+        by_marker = {str(observation.marker): (observation,) for observation in images}
         keys = [*required] if depth > DEEPEST else [*properties, *required]
         wanted = {key: properties.get(key, {}) for key in keys}
         entry = map_schema(schema)
@@ -129,6 +140,8 @@ def _choice(options: list[Any], scope: Scope) -> Any:
 
 def _phrase(name: str, observation: Observation) -> str:
     """Text about one image: its colour, its marker, or its marker and line, by the name."""
+    if observation.says is not None:
+        return observation.says
     if re.search(r"colou?r", name.lower()):
         return observation.colour or "unknown"
     marker = f"[{observation.marker}]"

@@ -21,13 +21,15 @@ class Observation:
     """A marker, a line of text, and the vocabulary's words that describe the image.
 
     ``numbers`` are width and height (px), brightness (0..255) and the share of the main colour
-    (0..1). An image read from a note has no numbers.
+    (0..1). An image read from a note has no numbers. ``says``: a text that is everything about
+    the image: the word of a canary, or "no comment".
     """
 
     marker: int
     line: str
     words: tuple[str, ...]
     numbers: tuple[tuple[str, float], ...] = ()
+    says: str | None = None
 
     @property
     def colour(self) -> str | None:
@@ -52,7 +54,14 @@ def from_pictures(text: str, descriptions: Sequence[Description]) -> list[Observ
     ]
 
 
+def only(marker: int, text: str) -> Observation:
+    """An image about which ``text`` is everything."""
+    return Observation(marker, text, (), says=text)
+
+
 def _from_description(marker: int, description: Description) -> Observation:
+    if description.word:
+        return only(marker, description.word)
     numbers = {
         "width": float(description.width),
         "height": float(description.height),

@@ -13,12 +13,19 @@ from overstory.sandbox.vision.colours import words_seen
 _TAGGED = re.compile(r"<question\b[^>]*>(.*?)</question>", re.DOTALL)
 _QUESTION = re.compile(r"[^.?!\n]*\?")
 CITED_PER_WORD = 20
+RULE = "==="
+"""The line between the lines of single images and the answer, where a prompt asks for it."""
 
 
 def question_in(text: str) -> str | None:
     """The text in ``<question>`` tags, else the last question of ``text``, else None."""
     questions = _TAGGED.findall(text) or _QUESTION.findall(text)
     return questions[-1].strip() if questions else None
+
+
+def asks_rule(text: str) -> bool:
+    """Whether ``text`` asks for lines, RULE and the answer; a question may contain RULE itself."""
+    return RULE in _TAGGED.sub("", text)
 
 
 def overview(observations: Sequence[Observation]) -> str:
@@ -48,10 +55,15 @@ def _matching(word: str, observations: Sequence[Observation]) -> str:
     return f"{len(markers)} {word}: {written(markers[:CITED_PER_WORD])}{more}."
 
 
-def describe(observations: Sequence[Observation], question: str | None) -> str:
-    """A line for each image; first an opening sentence if a question was asked."""
-    lines = [f"[{observation.marker}] {observation.line}" for observation in observations]
-    return "\n".join([opening(question, observations), *lines] if question else lines)
+def describe(observations: Sequence[Observation], question: str | None, lines: list[str]) -> str:
+    """The ``lines`` of images; first an opening sentence if a question was asked."""
+    first = [opening(question, observations)] if question and observations else []
+    return "\n".join([*first, *lines])
+
+
+def lines_of(observations: Sequence[Observation]) -> list[str]:
+    """A line for each image."""
+    return [f"[{observation.marker}] {observation.line}" for observation in observations]
 
 
 def summarise(

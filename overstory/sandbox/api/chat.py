@@ -15,9 +15,10 @@ from overstory.sandbox.errors import Refusal, server_fault
 from overstory.sandbox.faults import keyed_fault, refusal_of
 from overstory.sandbox.models import find_model
 from overstory.sandbox.protocol.image_sources import Sources
-from overstory.sandbox.protocol.prompt import budget, fingerprint, segments_of
+from overstory.sandbox.protocol.prompt import budget, fingerprint
 from overstory.sandbox.protocol.reply import Reply, Usage, spend, spoiled
 from overstory.sandbox.protocol.request import ChatRequest, model_name, read_request
+from overstory.sandbox.protocol.sight import Sight, sight_of
 from overstory.sandbox.vision.decode import Picture
 
 HOLD_SECONDS = 0.02
@@ -45,36 +46,42 @@ class Chat(Handler):
 
     async def _answer(self) -> None:
         body = await self.json_object()
-        model = find_model(model_name(body), self.config.unknown_model_status)
+        config = self.config
+        model = find_model(model_name(body), config.unknown_model_status, config.also_serves)
         request = read_request(body, model, self.config)
         self._call.model = model.name
         sources = Sources(self._account.files, self.state.decoder, self.config)
         pictures = await sources.pictures(request.images)
-        self._admit(request, body, pictures)
+        self._call.images = tuple(picture.sha for picture in pictures)
+        self._call.request = fingerprint(body, pictures)
+        sight = sight_of(request, pictures, self.config)
+        self._call.seen = self._call.images[: sight.images]
+        self._notice(request, pictures)
+        self._admit(request, sight)
         fault = self._fault(request, pictures)
         if await self._failed(fault):
             return
-        reply = self._generate(request, pictures, fault)
+        reply = self._generate(request, pictures, sight, fault)
         self._call.usage = reply.usage
         try:
             await self._deliver(reply, request.stream, fault)
         finally:
             self.state.settle(self._account, reply.usage.completion)
 
-    def _admit(self, request: ChatRequest, body: dict[str, Any], pictures: list[Picture]) -> None:
+    def _admit(self, request: ChatRequest, sight: Sight) -> None:
         """Count the prompt and write the ledger's start line. Raises Refusal 400, 429."""
         account, call = self._account, self._call
-        segments = segments_of(request, pictures)
-        prompt_tokens = sum(segment.tokens for segment in segments)
-        call.images = tuple(picture.sha for picture in pictures)
-        call.request = fingerprint(body, pictures)
-        call.usage = Usage(prompt_tokens, 0, 0)
-        self._notice(request, pictures)
-        budget(request, prompt_tokens)
-        self.state.charge(account, prompt_tokens)
-        cached = account.cache.read(request.model.name, segments, self.config.cache_blocks)
-        call.usage = Usage(prompt_tokens, cached, 0)
+        call.usage = Usage(sight.prompt_tokens, 0, 0)
+        self._room(request)
+        self.state.charge(account, sight.prompt_tokens)
+        cached = account.cache.read(request.model.name, sight.segments, self.config.cache_blocks)
+        call.usage = Usage(sight.prompt_tokens, cached, 0)
         self.state.ledger.start(call)
+
+    def _room(self, request: ChatRequest) -> int:
+        """The maximum number of completion tokens. Raises Refusal 400."""
+        cuts = self.config.keeps_tokens is not None
+        return budget(request, self._call.usage.prompt, cuts)
 
     def _notice(self, request: ChatRequest, pictures: list[Picture]) -> None:
         """Count what is allowed but not recommended."""
@@ -103,12 +110,16 @@ class Chat(Handler):
         return fault is FaultKind.RESET
 
     def _generate(
-        self, request: ChatRequest, pictures: list[Picture], fault: FaultKind | None
+        self,
+        request: ChatRequest,
+        pictures: list[Picture],
+        sight: Sight,
+        fault: FaultKind | None,
     ) -> Reply:
         usage = self._call.usage
-        room = budget(request, usage.prompt)
+        room = self._room(request)
         thinking = self.config.reasoning_tokens if request.model.reasons else 0
-        text = compose(request, pictures, max(0, room - thinking), self.config)
+        text = compose(request, pictures, sight.images, max(0, room - thinking), self.config)
         spent = spoiled(spend(text, thinking, room, request.stops), fault, room)
         return Reply(
             id=f"{self.trace}.{uuid4().hex}",
@@ -119,6 +130,7 @@ class Chat(Handler):
             finish=spent.finish,
             usage=Usage(usage.prompt, usage.cached, spent.tokens * request.choices),
             choices=request.choices,
+            reports_usage=self.config.usage == "reported",
         )
 
     async def _deliver(self, reply: Reply, stream: bool, fault: FaultKind | None) -> None:

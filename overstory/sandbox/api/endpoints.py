@@ -35,12 +35,14 @@ class TokenCount(Handler):
 
     async def post(self) -> None:
         account, body = self.account(), await self.json_object()
-        model = find_model(model_name(body), self.config.unknown_model_status)
+        config = self.config
+        model = find_model(model_name(body), config.unknown_model_status, config.also_serves)
         request = read_messages(body, model, self.config)
         pictures = await Sources(account.files, self.state.decoder, self.config).pictures(
             request.images
         )
-        total = sum(segment.tokens for segment in segments_of(request, pictures))
+        segments = segments_of(request, pictures, config.tokens_an_image)
+        total = sum(segment.tokens for segment in segments)
         self.send({"data": {"total_tokens": total}})
 
 

@@ -14,31 +14,41 @@ from overstory.sandbox.protocol.request import ChatRequest, ImagePart
 from overstory.sandbox.vision.decode import Picture
 
 
-def segments_of(request: ChatRequest, pictures: Sequence[Picture]) -> list[Segment]:
-    """The segments in order; ``pictures`` are the request's images, in order."""
-    return list(_segments(request, iter(pictures)))
+def segments_of(
+    request: ChatRequest, pictures: Sequence[Picture], tokens_an_image: int | None = None
+) -> list[Segment]:
+    """The segments in order; ``pictures`` are the request's images, in order. An image takes
+    ``tokens_an_image``, or what the formula says."""
+    return list(_segments(request, iter(pictures), tokens_an_image))
 
 
-def _segments(request: ChatRequest, pictures: Iterator[Picture]) -> Iterator[Segment]:
+def _segments(
+    request: ChatRequest, pictures: Iterator[Picture], tokens_an_image: int | None
+) -> Iterator[Segment]:
     for turn in request.turns:
         yield text_segment(f"<|{turn.role}|>")
         for part in turn.parts:
-            yield (
-                _image(part, next(pictures)) if isinstance(part, ImagePart) else text_segment(part)
-            )
+            if isinstance(part, ImagePart):
+                yield _image(part, next(pictures), tokens_an_image)
+            else:
+                yield text_segment(part)
 
 
-def _image(part: ImagePart, picture: Picture) -> Segment:
-    tokens = image_tokens(picture.description.width, picture.description.height, part.detail)
+def _image(part: ImagePart, picture: Picture, tokens: int | None) -> Segment:
+    if tokens is None:
+        tokens = image_tokens(picture.description.width, picture.description.height, part.detail)
     return Segment(f"{picture.sha}:{part.detail}".encode(), tokens, is_text=False)
 
 
-def budget(request: ChatRequest, prompt_tokens: int) -> int:
+def budget(request: ChatRequest, prompt_tokens: int, cuts: bool = False) -> int:
     """The maximum number of completion tokens.
 
-    Raises Refusal 400 if prompt and max_tokens exceed the context window (its text is ours).
+    Raises Refusal 400 if prompt and max_tokens exceed the context window (its text is ours). A
+    server that ``cuts`` prompts refuses none.
     """
     left = request.model.context_tokens - prompt_tokens
+    if cuts:
+        return request.max_tokens or max(left, 1)
     if left < (request.max_tokens or 1):
         raise wrong_param(
             f"prompt of {prompt_tokens} tokens and max_tokens {request.max_tokens or 'unset'} "

@@ -44,6 +44,7 @@ class Reply:
     finish: str
     usage: Usage
     choices: int = 1
+    reports_usage: bool = True
 
     def completion(self) -> dict[str, Any]:
         message = {"role": "assistant", "content": self.content} | _reasoning_fields(self.reasoning)
@@ -51,7 +52,7 @@ class Reply:
             {"index": index, "message": message, "finish_reason": self.finish}
             for index in range(self.choices)
         ]
-        return self._head("chat.completion") | {"choices": choices, "usage": self.usage.card()}
+        return self._head("chat.completion") | {"choices": choices} | self._usage(self.usage)
 
     def chunks(self, tokens_per_chunk: int, dialect: str) -> Iterator[tuple[int, dict[str, Any]]]:
         """(tokens, chunk) for each chunk of the stream; reasoning precedes content."""
@@ -75,8 +76,11 @@ class Reply:
 
     def _chunk(self, delta: dict[str, str], finish: str | None, spent: int) -> dict[str, Any]:
         choice = {"index": 0, "delta": delta, "finish_reason": finish}
-        usage = replace(self.usage, completion=spent).card()
-        return self._head("chat.completion.chunk") | {"choices": [choice], "usage": usage}
+        usage = self._usage(replace(self.usage, completion=spent))
+        return self._head("chat.completion.chunk") | {"choices": [choice]} | usage
+
+    def _usage(self, usage: Usage) -> dict[str, Any]:
+        return {"usage": usage.card()} if self.reports_usage else {}
 
     def _head(self, kind: str) -> dict[str, Any]:
         return {"id": self.id, "object": kind, "created": self.created, "model": self.model}

@@ -33,6 +33,19 @@ class ChatRequest:
     def images(self) -> list[ImagePart]:
         return [p for turn in self.turns for p in turn.parts if isinstance(p, ImagePart)]
 
+    @property
+    def user_texts(self) -> list[str]:
+        return [text for turn in self.turns if turn.role == "user" for text in turn.texts]
+
+    @property
+    def instruction(self) -> str:
+        """What is asked: the texts after the images of the user's last turn, or the last text."""
+        last = next((turn for turn in reversed(self.turns) if turn.role == "user"), None)
+        parts = last.parts if last else ()
+        images = [at for at, part in enumerate(parts) if isinstance(part, ImagePart)]
+        after = [p for p in parts[images[-1] + 1 :] if isinstance(p, str)] if images else []
+        return "\n\n".join(after or self.user_texts[-1:])
+
 
 def read_request(body: dict[str, Any], model: Model, config: SandboxConfig) -> ChatRequest:
     """The request in ``body``. Raises Refusal 400 that names the first broken rule."""

@@ -8,11 +8,12 @@ import binascii
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TypeVar
 
 from overstory.sandbox.errors import wrong_input
+from overstory.sandbox.vision.canary import may_show_a_word, word_on
 from overstory.sandbox.vision.describe import (
     FORMATS,
     SMALL_BYTES,
@@ -47,7 +48,7 @@ class Decoder:
     async def decode(self, data: bytes) -> Picture:
         """The picture in ``data``. Raises Refusal 400 if it cannot be decoded."""
         sha = _sha(data) if len(data) <= SMALL_BYTES else await self.sha(data)
-        description = self._cached(sha) or self._store(sha, await self._describe(data))
+        description = self._cached(sha) or self._store(sha, await self._describe(data, sha))
         return Picture(sha, len(data), description)
 
     async def decode_inline(self, url: str, strict_mime: bool) -> Picture:
@@ -70,9 +71,13 @@ class Decoder:
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _describe(self, data: bytes) -> Description:
+    async def _describe(self, data: bytes, sha: str) -> Description:
         description = describe_if_small(data)
-        return await self._in_thread(describe_image, data) if description is None else description
+        if description is None:
+            description = await self._in_thread(describe_image, data)
+        if may_show_a_word(description):
+            return replace(description, word=await self._in_thread(word_on, sha))
+        return description
 
     async def _in_thread(self, work: Callable[[Argument], Result], argument: Argument) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, argument)

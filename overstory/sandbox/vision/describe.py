@@ -31,7 +31,10 @@ SMALL_BYTES, SMALL_PIXELS = 256 * 1024, 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """Size in pixels, colours by share (0..1, largest first), brightness 0..255."""
+    """Size in pixels, colours by share (0..1, largest first), brightness 0..255.
+
+    ``word``: what is written on a canary; None for all other pictures.
+    """
 
     width: int
     height: int
@@ -41,6 +44,7 @@ class Description:
     contrast: float
     roughness: float
     warmth: float  # mean red minus mean blue
+    word: str | None = None
 
     @property
     def shape(self) -> str:

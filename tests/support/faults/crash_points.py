@@ -181,6 +181,7 @@ def points() -> dict[str, Install]:
         "spool": lambda traps: _before(spool.Spool, "keep", traps),
         "spooled": lambda traps: _after(spool.Spool, "keep", traps),
         "done": lambda traps: _after(state, "node_done", traps),
+        "parted": lambda traps: _after(state, "leaf_parted", traps),
         "committed": lambda traps: _before(send, "announce", traps),
         "publish": lambda traps: _before(
             OverstoryCelery, "send_task", traps, lambda _, name, *rest, **options: name

@@ -9,14 +9,16 @@ from PIL import Image
 
 BLOCK = 8
 BITS = 24
+SIZES = 40
 GREEN, PURPLE = (40, 160, 60), (130, 30, 200)
 
 
 def make_photos(folder: Path, count: int, purple: Collection[int] = (), first: int = 1) -> Path:
     """Make ``count`` green pictures in ``folder``; those at the positions ``purple`` are purple.
 
-    Each picture shows its number, counted from ``first``. So equal numbers have equal content in
-    every folder, and different numbers never do.
+    Each picture shows its number, counted from ``first``, and has a size of its own, which the
+    sandbox's model tells them apart by. So equal numbers have equal content in every folder, and
+    different numbers never do.
     """
     folder.mkdir(parents=True)
     for position in range(1, count + 1):
@@ -28,7 +30,8 @@ def make_photos(folder: Path, count: int, purple: Collection[int] = (), first: i
 
 def _picture(number: int, colour: tuple[int, int, int]) -> Image.Image:
     """``number`` in binary, as blocks a little lighter than the background."""
-    picture = Image.new("RGB", (BITS // 3 * BLOCK, 6 * BLOCK), colour)
+    size = (BITS // 3 * BLOCK + number % SIZES, 6 * BLOCK + number // SIZES)
+    picture = Image.new("RGB", size, colour)
     light = tuple(min(255, channel + 40) for channel in colour)
     for bit in range(BITS):
         if number >> bit & 1:

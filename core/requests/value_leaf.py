@@ -1,0 +1,133 @@
+"""A leaf that is asked for a value for each of its images, in one JSON object by image number."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from core.answers.spec import TEXT, WHOLE, AnswerSpec, reply_schema, whole_of
+from core.errors import RefusalCode
+from core.prompts import Nudge, shaped
+from core.reply import Reply
+from core.requests import set_summary
+from core.requests.leaf import Leaf, LeafAttempt, Reading, lines_of, seen_as
+from core.requests.request import Attempt, Body, make_body, notes_body
+from core.requests.review import Accepted, LeafImages, Rejected, review
+from core.states import Seen
+from core.text import citations
+from core.text.json_replies import entries, line_of
+from core.text.notes import says_nothing
+
+
+@dataclass(frozen=True)
+class ValueLeaf(Leaf):
+    """``spec``: what is asked about each image."""
+
+    spec: AnswerSpec
+
+    unanswered: ClassVar = (RefusalCode.NO_ANSWER, "no attempt got a usable answer for it")
+    nudge: ClassVar[Nudge] = "missing"
+
+    @property
+    def wants_text(self) -> bool:
+        return self.is_root and self.spec.needs_words
+
+    def images_body(self, attempt: LeafAttempt, urls: Sequence[str]) -> Body:
+        context, spec = self.context, self.spec
+        with_text = self.asks_text(attempt)
+        words = [canary.place for canary in self.canaries(attempt)]
+        schema = reply_schema(spec, len(urls), with_text, words)
+        instruction = shaped.each_instruction(
+            len(urls),
+            spec.question,
+            records=spec.folds,
+            objects=spec.schema is not None,
+            words=words,
+            also=self._also() if with_text else "",
+            schema=None if spec.structured == "json_schema" else schema,
+            own=context.prompts,
+        )
+        messages = shaped.each(urls, context.detail, instruction, attempt.nudges, context.prompts)
+        max_tokens = context.capacity.leaf_max_tokens(len(urls), attempt.widened)
+        return make_body(context, messages, max_tokens) | set_summary.response_format(spec, schema)
+
+    def read(self, attempt: LeafAttempt, reply: Reply) -> Reading:
+        answers = entries(reply.text)
+        placed = self.placed(attempt)
+        positions = {n: self.positions[number] for n, number in placed.items()}
+        values: dict[int, Any] = {}
+        refused = 0
+        for n, number in placed.items():
+            given = answers.get(str(n))
+            value = self.spec.parts.known_value(given, positions, n)
+            if value is None or (isinstance(value, str) and says_nothing(value, alone=True)):
+                continue
+            values[number] = value
+            refused += _false_citations(given, positions)
+        words = {c.place: line_of(answers.get(str(c.place), "")) for c in self.canaries(attempt)}
+        kept = {**attempt.kept, **values}
+        if not self.asks_text(attempt) or len(kept) < len(self.positions):
+            return Reading(values, refused=refused, words=words)
+        checked = self._checked(answers.get(WHOLE), kept, positions)
+        text = None if checked.reason else json.dumps(checked.value)
+        return Reading(values, text, checked.reason, refused, words=words)
+
+    def body_over_answers(self, attempt: LeafAttempt, inner: Attempt) -> Body:
+        lines = [self.lines(attempt)]
+        if self.spec.folds:
+            records = list(attempt.kept.values())
+            return set_summary.texts_body(self.context, self.spec, lines, records, inner)
+        return notes_body(self.context, lines, len(attempt.kept), True, inner)
+
+    def review_over_answers(
+        self, attempt: LeafAttempt, inner: Attempt, reply: Reply
+    ) -> Accepted | Rejected:
+        placed = self.by_position(attempt)
+        if self.spec.folds:
+            lines, records = [self.lines(attempt)], list(placed.items())
+            return set_summary.review_texts(self.spec, reply, inner, lines, records, set(placed))
+        return review(reply, inner, set(placed), None)
+
+    def text_of(self, attempt: LeafAttempt, text: str | None) -> str:
+        if not self.is_root or (text is None and not self.spec.folds) or not attempt.kept:
+            return self.lines(attempt)
+        about_all = None if text is None else json.loads(text)
+        if not self.spec.folds:
+            return str(about_all)
+        merged = whole_of(self.spec, list(attempt.kept.values()), about_all)
+        return json.dumps(merged, ensure_ascii=False)
+
+    def notes(self, attempt: LeafAttempt) -> str:
+        return self.lines(attempt)
+
+    def seen(self, attempt: LeafAttempt) -> LeafImages:
+        answers = self.by_position(attempt)
+        return LeafImages(seen_as(Seen.ANSWER, answers), answers=answers)
+
+    def _also(self) -> str:
+        if not self.spec.folds:
+            return shaped.also_answer(self.spec.ask or "", self.context.prompts)
+        names = set_summary.text_names(self.spec.whole_schema() or {})
+        return shaped.also_words(names, self.context.prompts)
+
+    def _checked(
+        self, text: Any, kept: Mapping[int, Any], positions: Mapping[int, int]
+    ) -> set_summary.CheckedTexts:
+        """The text about all images in a first reply. It cites numbers of the request, which
+        ``positions`` translates."""
+        numbers = None
+        if self.spec.folds:
+            lines = lines_of([(self.positions[number], value) for number, value in kept.items()])
+            numbers = set_summary.given_numbers(self.spec, list(kept.values()), [lines])
+        schema = self.spec.whole_schema() or TEXT
+        return set_summary.check_texts(text, schema, set(positions), numbers, positions)
+
+
+def _false_citations(value: Any, known: Mapping[int, int]) -> int:
+    return sum(
+        number not in known
+        for text in set_summary.texts_of(value)
+        for number in citations.cited_numbers(text)
+    )
