@@ -35,6 +35,7 @@ from benchmarks.gauntlet import (  # noqa: F401 - rows register themselves
     rows_inside,
     rows_kills,
     rows_mixed,
+    rows_sight,
 )
 from benchmarks.gauntlet.rows import ON_POSTGRES, ROWS
 from benchmarks.gauntlet.table import HEAD, details, line, summary

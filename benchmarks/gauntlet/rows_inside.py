@@ -12,10 +12,11 @@ from sqlalchemy import text
 from benchmarks.gauntlet.rows import ON_POSTGRES, ROWS, Run
 from core.job_options import JobOptions
 from core.tree.plan import plan_tree
-from models import new_job, state
+from models import new_job
 from models.engine import Database
 from models.new_job import NewImage, NewJob
 from models.state import Moved
+from tests.support import jobs
 from tests.support.faults import judge
 from tests.support.faults.judge import Figures
 from tests.support.faults.scene import Bench
@@ -77,7 +78,7 @@ def _race(database: Database, bench: Bench, figures: Figures) -> None:
 
     def report(node: int) -> None:
         with database.write() as connection:
-            state.node_done(connection, node, "mine", "seen", 0, Moved())
+            jobs.node_done(connection, node, "mine", "seen", Moved())
 
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(report, reports))

@@ -248,13 +248,36 @@ def test_five_thousand_images_are_rendered_in_steps(browser: Browser, tmp_path: 
         assert opened.complaints() == []
 
 
+def test_images_without_a_line_are_counted_and_can_be_filtered(browser: Browser, tmp_path: Path):
+    data = large(3_000)
+    data["images"][5] |= {"status": "failed", "code": "unseen", "error": "no line", "seen": None}
+    path = tmp_path / "proofs.html"
+    path.write_text(page(data), encoding="utf-8")
+    with browser.page(path.as_uri()) as opened:
+        proof = text(opened, "#coverage-proof")
+        assert "2,997 are proven by a line of their own, 3 were only sent" in proof
+        opened.click("#coverage-proof button")
+        assert text(opened, "#found") == "4 of 3,000 images"
+        assert opened.js("document.querySelector('#chips [aria-pressed=true]').textContent") == (
+            "without a line"
+        )
+        opened.js("document.querySelector('#images').scrollIntoView({behavior: 'instant'})")
+        opened.drawn()
+        opened.drawn()
+        opened.click("#grid .tile")
+        assert "no line" in text(opened, "#viewer")
+        opened.press("ArrowRight")
+        assert "nothing shows that the model saw it" in text(opened, "#viewer")
+        assert opened.complaints() == []
+
+
 def large(number: int) -> dict[str, Any]:
     """The data of a report on many images that share one picture."""
     tiny = Image.new("RGB", (96, 72), "teal")
     jpeg = save(tiny)
     images = [
         {"n": n, "name": f"{n}.jpg", "status": "included", "note": [f"note-{n}"], "picture": 0,
-         "node": 1 + (n - 1) // 60}
+         "seen": "line" if n % 1_000 else "sent", "node": 1 + (n - 1) // 60}
         for n in range(1, number + 1)
     ]  # fmt: skip
     leaves = -(-number // 60)
@@ -270,6 +293,7 @@ def large(number: int) -> dict[str, Any]:
             "created": 0, "seconds": 60.0,
         },
         "coverage": {"submitted": number, "included": number},
+        "seen": {"answer": 0, "line": number - number // 1_000, "sent": number // 1_000},
         "usage": {**used, "cost": 0.1, "currency": "USD"},
         "tree": {"depth": 2, "nodes": leaves + 1, "leaves": leaves},
         "lanes": [], "nodes": nodes, "images": images, "pictures": [jpeg],
