@@ -41,6 +41,7 @@ class RefusalCode(StrEnum):
     TOO_LARGE_FILE = "too_large_file"  # more bytes than the configured limit
     ABSURD_ASPECT = "absurd_aspect"  # too long and thin for a model to see
     OUTSIDE_FOLDER = "outside_folder"  # a symlink leads out of the submitted folder
+    TOO_SLOW = "too_slow"  # decoding took longer than OVERSTORY_DECODE_SECONDS
     NO_SUCH_PAGE = "no_such_page"  # the document has fewer pages
     TOO_MANY_PAGES = "too_many_pages"  # the document has more pages than configured
     ENCRYPTED = "encrypted"  # the document needs a password

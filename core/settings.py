@@ -20,7 +20,7 @@ from core.catalog.prices import PriceList, find_price, parse_prices
 from core.catalog.tiers import AccountLimits, tier
 from core.catalog.tokens import Detail
 from core.errors import WrongUsage
-from core.images.sizing import Accelerator, ImageLimits
+from core.images.sizing import Accelerator, DecoderLimits, ImageLimits
 
 DEFAULT_BASE_URL = "https://api.stepfun.ai/v1"
 SANDBOX = "sandbox"
@@ -83,6 +83,8 @@ class Settings(BaseSettings):
     max_file_bytes: int = Field(512_000_000, ge=1)  # of a file or a download
     max_aspect_ratio: float = Field(100.0, ge=1)  # longer side by shorter side
     max_pages: int = Field(2_000, ge=1)  # pages of one document
+    decode_seconds: float = Field(60.0, gt=0)  # wall clock and CPU time for one image
+    decode_memory_bytes: int = Field(4_000_000_000, ge=500_000_000)  # of a decoding process
     accelerator: Accelerator = "none"  # vips: decode plain pictures with libvips (docs/images.md)
     # Fetch only from these hosts and their subdomains: example.com,example.org. Empty: any public.
     fetch_allow_hosts: Annotated[tuple[str, ...], NoDecode] = ()
@@ -181,6 +183,10 @@ class Settings(BaseSettings):
             max_aspect_ratio=self.max_aspect_ratio,
             max_pages=self.max_pages,
         )
+
+    @property
+    def decoder_limits(self) -> DecoderLimits:
+        return DecoderLimits(self.decode_seconds, self.decode_memory_bytes)
 
     def find_price(self, model: str) -> tuple[Price, str] | None:
         """The price of ``model`` at this endpoint and the date of the price; None if unknown."""

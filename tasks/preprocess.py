@@ -17,18 +17,19 @@ from pathlib import Path
 from celery import shared_task
 
 from clients import local_files
-from clients.images.prepare import prepare
 from clients.sources import location
 from clients.sources.download import FetchRules, fetch
 from clients.sources.location import is_url
 from core import stages
 from core.catalog.tokens import Detail, image_tokens
+from core.errors import ServiceAway
 from core.outcomes import Done, Outcome
 from core.settings import Settings
 from core.tree.capacity import expected_tokens
 from models import state
 from models.claims import ImageWork
 from models.engine import Connection
+from models.reads import pipeline
 from models.state import Moved, PreparedImage
 from tasks.image_slices import ImageStage, attempt, run_slice
 from tasks.runtime.base import StageTask
@@ -59,13 +60,19 @@ def prepared_image(services: Services, image: ImageWork) -> Outcome[PreparedImag
     detail: Detail = "high" if image.detail == "high" else "low"
     if is_url(image.location) and not image.options.fetch:
         return Done(passed_through(image.location, detail))
-    with local_file(services.settings, image) as path:
-        prepared = prepare(
-            path,
+    limits = services.settings.image_limits
+    with (
+        local_file(services.settings, image) as path,
+        local_files.opened(path, limits.max_file_bytes) as (file, size),
+    ):
+        prepared = services.decoder.prepare(
+            file,
+            size,
             detail=detail,
-            limits=services.settings.image_limits,
+            limits=limits,
             page=image.page,
             accelerator=services.settings.accelerator,
+            still_wanted=partial(_is_wanted, services, image.job_id),
         )
     services.blobs.put(prepared.sha256, prepared.data)
     return Done(
@@ -80,6 +87,14 @@ def prepared_image(services: Services, image: ImageWork) -> Outcome[PreparedImag
             remarks="; ".join(prepared.remarks) or None,
         )
     )
+
+
+def _is_wanted(services: Services, job_id: str) -> bool:
+    """Whether the job has not ended; also while the database does not tell."""
+    with contextlib.suppress(ServiceAway), services.database.read() as connection:
+        status = pipeline.job_status(connection, job_id)
+        return status is not None and not status.ended
+    return True
 
 
 def passed_through(url: str, detail: Detail) -> PreparedImage:

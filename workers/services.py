@@ -9,6 +9,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from clients.blobs import open_blobs
+from clients.images.decoder import Decoder
 from clients.limiter.limiter import RedisLimiter, account_id
 from clients.spool import Spool
 from core.errors import KeyRefused
@@ -47,6 +48,7 @@ def build_services(settings: Settings, app: Celery) -> Services:
         send=_sender(app),
         queued=_queue_length(app),
         traces=open_traces(settings),
+        decoder=Decoder(settings.decoder_limits),
     )
 
 

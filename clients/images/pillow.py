@@ -373,6 +373,11 @@ def thumbnail(data: bytes, longest: int, quality: int) -> bytes | None:
         return None
 
 
+def warm() -> None:
+    """Load what most pictures need, before the first one comes."""
+    Image.preinit()
+
+
 # --- our own
 
 

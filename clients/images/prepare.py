@@ -81,7 +81,20 @@ def prepare(
 
     Raises only ImageRefused, with a code and a sentence, whatever is on disk.
     """
-    with _job(path, limits, detail, page, accelerator) as job:
+    with local_files.opened(path, limits.max_file_bytes) as (file, size):
+        return prepare_file(file, size, detail, limits, page, accelerator)
+
+
+def prepare_file(
+    file: BufferedReader,
+    size: int,
+    detail: Detail,
+    limits: ImageLimits,
+    page: int | None,
+    accelerator: Accelerator,
+) -> Prepared:
+    """The same for an open file of ``size`` bytes, at its start."""
+    with _job(file, size, limits, detail, page, accelerator) as job:
         digest = hashlib.file_digest(job.file, "sha256").hexdigest()
         return _prepare_pdf(job, digest) if job.kind == "pdf" else _prepare(job, digest)
 
@@ -91,7 +104,13 @@ def page_count(path: Path, limits: ImageLimits) -> int:
 
     Stops counting at one above ``limits.max_pages``. Raises ImageRefused.
     """
-    with _job(path, limits) as job:
+    with local_files.opened(path, limits.max_file_bytes) as (file, size):
+        return pages_of(file, size, limits)
+
+
+def pages_of(file: BufferedReader, size: int, limits: ImageLimits) -> int:
+    """The same for an open file of ``size`` bytes, at its start."""
+    with _job(file, size, limits) as job:
         if job.kind == "pdf":
             with pdf.opened(job.file) as document:
                 return min(document.pages, limits.max_pages + 1)
@@ -103,7 +122,10 @@ def measure(path: Path, limits: ImageLimits, page: int | None = None) -> Size:
 
     Raises ImageRefused for anything that ``prepare`` refuses before it decodes.
     """
-    with _job(path, limits, page=page) as job:
+    with (
+        local_files.opened(path, limits.max_file_bytes) as (file, size),
+        _job(file, size, limits, page=page) as job,
+    ):
         if job.kind == "pdf":
             with pdf.opened(job.file) as document:
                 check_page(page, document.pages, limits)
@@ -118,24 +140,24 @@ def measure(path: Path, limits: ImageLimits, page: int | None = None) -> Size:
 
 @contextmanager
 def _job(
-    path: Path,
+    file: BufferedReader,
+    size: int,
     limits: ImageLimits,
     detail: Detail = "low",
     page: int | None = None,
     accelerator: Accelerator = "none",
 ) -> Iterator[_Job]:
     """Turns every error inside into ImageRefused: decoders may raise anything."""
-    with local_files.opened(path, limits.max_file_bytes) as (file, file_bytes):
-        job = _Job(file, file_bytes, _kind(file), limits, detail, page, accelerator)
-        try:
-            yield job
-        except ImageRefused:
-            raise
-        except MemoryError:
-            reason = "it does not fit into memory"
-            raise ImageRefused(RefusalCode.TOO_MANY_PIXELS, reason) from None
-        except Exception as error:
-            raise _refusal(error, job) from None
+    job = _Job(file, size, _kind(file), limits, detail, page, accelerator)
+    try:
+        yield job
+    except ImageRefused:
+        raise
+    except MemoryError:
+        reason = "it does not fit into memory"
+        raise ImageRefused(RefusalCode.TOO_MANY_PIXELS, reason) from None
+    except Exception as error:
+        raise _refusal(error, job) from None
 
 
 def _kind(file: BufferedReader) -> str:

@@ -15,12 +15,13 @@ from dataclasses import dataclass, field
 from glob import glob, has_magic
 from pathlib import Path
 
-from clients.images.prepare import page_count
+from clients import local_files
+from clients.images.decoder import Decoder
 from clients.sources.location import Source, is_inside, is_url, location_of
 from clients.sources.names import url_name, with_distinct_names
 from core.errors import ImageRefused, WrongUsage
 from core.images.formats import IMAGE_ENDINGS, SNIFF_BYTES, sniff
-from core.images.sizing import ImageLimits
+from core.images.sizing import DecoderLimits, ImageLimits
 from core.text.printable import printable_name
 
 SYSTEM_FOLDERS = frozenset({"lost+found", "System Volume Information", "$RECYCLE.BIN"})
@@ -268,7 +269,8 @@ def _images_of(
 def _pages(path: Path, limits: ImageLimits) -> int | None:
     """The number of pages. None if the file is one image or invalid (it then fails later)."""
     try:
-        pages = page_count(path, limits)
+        with local_files.opened(path, limits.max_file_bytes) as (file, size):
+            pages = Decoder(DecoderLimits()).pages(file, size, limits)
     except ImageRefused:
         return None
     single = pages == 1 and path.suffix.lower() != ".pdf"

@@ -36,6 +36,14 @@ class ImageLimits:
     max_pages: int = 2_000
 
 
+@dataclass(frozen=True, slots=True)
+class DecoderLimits:
+    """What one image may take: seconds of wall clock and of CPU time, and bytes of memory."""
+
+    seconds: float = 60.0
+    memory_bytes: int = 4_000_000_000
+
+
 def plan_resize(
     width: int, height: int, detail: Detail, family: Family = "step-1o"
 ) -> tuple[int, int]:

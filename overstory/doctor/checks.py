@@ -26,6 +26,7 @@ CHECKS = (
     Check("python", machine.python, needs_settings=False),
     Check("machine", machine.resources),
     Check("home", machine.home),
+    Check("decoder", machine.decoder),
     Check("sqlite", machine.sqlite),
     Check("database", parts.database),
     Check("blobs", machine.blobs),

@@ -10,6 +10,8 @@ from importlib import metadata
 from pathlib import Path
 
 from clients.blobs import open_blobs
+from clients.images.decoder import Decoder
+from clients.images.frames import Ended
 from core.errors import ServiceAway
 from models.engine import FIXED_IN, sqlite_is_fixed, sqlite_module
 from overstory.doctor.context import Context
@@ -44,6 +46,22 @@ def python(context: Context) -> Finding:
             "install Overstory into an environment of its own (README, Install)",
         )
     return ok(f"Python {version}, {', '.join(installed[:2])}", ", ".join(installed[2:]))
+
+
+def decoder(context: Context) -> Finding:
+    """Pictures are decoded in a process without keys, files and network."""
+    try:
+        in_force = Decoder(context.settings.decoder_limits).in_force()
+    except Ended as error:
+        return failed(f"the decoding process does not start: {error}", "reinstall the package")
+    missing = [name for name in ("files", "network") if name not in in_force]
+    if missing:
+        return warning(
+            f"pictures are decoded in a process of their own, which this system lets use"
+            f" {' and '.join(missing)}",
+            "prefer a Linux kernel of 6.7 or newer (Landlock) for pictures of strangers",
+        )
+    return ok("pictures are decoded in a process without keys, files and network")
 
 
 def sqlite(context: Context) -> Finding | None:

@@ -8,12 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from clients import local_files
 from clients.blobs import Blobs
+from clients.images.decoder import Decoder
 from clients.images.pillow import thumbnail
-from clients.images.prepare import prepare
 from clients.sources import location
 from core.errors import ImageRefused, ServiceAway
-from core.images.sizing import ImageLimits
+from core.images.sizing import DecoderLimits, ImageLimits
 from models.reads.inspect import ImageLine
 
 THREADS = 4
@@ -102,7 +103,9 @@ def _prepared(image: ImageLine, blobs: Blobs, limits: ImageLimits) -> bytes | No
     source = location.Source(image.name, image.location, image.page, None, image.root)
     try:
         path: Path = location.check_local(source)
-        prepared = prepare(path, detail="low", limits=limits, page=image.page)
+        with local_files.opened(path, limits.max_file_bytes) as (file, size):
+            decoder = Decoder(DecoderLimits())
+            prepared = decoder.prepare(file, size, detail="low", limits=limits, page=image.page)
     except ImageRefused:
         return None
     return prepared.data if prepared.source_sha256 == image.source_sha256 else None

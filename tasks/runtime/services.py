@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from clients.blobs import Blobs
+from clients.images.decoder import Decoder
 from clients.limiter.limiter import Limiter
 from clients.spool import Spool
 from core.account.reservations import Reservations
 from core.catalog.models import PROVIDERS, ProviderProfile
+from core.images.sizing import DecoderLimits
 from core.settings import Settings
 from models.claims import Lease
 from models.engine import Database
@@ -53,6 +55,7 @@ class Services:
     draw: Callable[[], float] = random.random
     traces: Traces = field(default_factory=NoTraces)
     written: Reservations = field(default_factory=Reservations)
+    decoder: Decoder = field(default_factory=lambda: Decoder(DecoderLimits()))
 
     _provider: Provider | None = None
     _provider_lock: threading.Lock = field(default_factory=threading.Lock)

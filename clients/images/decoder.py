@@ -1,0 +1,268 @@
+"""Decodes pictures and documents in a process of its own, which may be killed.
+
+What strangers wrote is decoded by C code. It runs without our keys, the network and the file system
+(``clients.images.confinement``), with limits on time and memory. A picture that takes too long, or
+that brings the process down, is refused; the next one gets a new process. A process is kept between
+pictures, because its start takes a quarter of a second.
+"""
+
+from __future__ import annotations
+
+import atexit
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from io import BufferedReader
+from typing import Any
+
+import structlog
+
+from clients.images.frames import Ended, encoded, received
+from clients.images.prepare import Prepared
+from core.catalog.tokens import Detail
+from core.errors import ImageRefused, RefusalCode
+from core.images.formats import SNIFF_BYTES, sniff
+from core.images.sizing import Accelerator, DecoderLimits, ImageLimits
+
+log = structlog.get_logger()
+
+START_SECONDS = 30.0
+"""For a process to start and confine itself, on a machine that is busy with other work."""
+GRACE_SECONDS = 1.0
+"""Wall clock beyond the CPU time, so that the system's own limit strikes first."""
+NEARLY = 0.9
+"""A process that ends after this share of its time was ended by the system for its CPU time."""
+LOOK_SECONDS = 0.5
+"""How often a call checks whether its picture is still wanted."""
+TRIES = 2
+"""A process may be killed for want of memory on the machine, by no fault of its picture."""
+KEPT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "TZ")
+"""Variables that a decoding process gets. None of them is a secret."""
+
+
+def wanted() -> bool:
+    return True
+
+
+@dataclass(slots=True)
+class Decoder:
+    """Prepares pictures in processes of its own. Threads may share one."""
+
+    limits: DecoderLimits
+
+    def prepare(
+        self,
+        file: BufferedReader,
+        size: int,
+        *,
+        detail: Detail,
+        limits: ImageLimits,
+        page: int | None = None,
+        accelerator: Accelerator = "none",
+        still_wanted: Callable[[], bool] = wanted,
+    ) -> Prepared:
+        """Like clients.images.prepare.prepare_file. Raises ImageRefused.
+
+        ``still_wanted`` is asked twice a second while the picture is decoded.
+        """
+        asked = {"wants": "picture", "detail": detail, "page": page, "accelerator": accelerator}
+        header, data = self._ask(file, size, asked, limits, still_wanted)
+        return _prepared(header.get("prepared"), data)
+
+    def pages(self, file: BufferedReader, size: int, limits: ImageLimits) -> int:
+        """Like clients.images.prepare.pages_of: only documents need a process for it."""
+        kind = sniff(file.peek(SNIFF_BYTES)[:SNIFF_BYTES])
+        if kind not in ("pdf", "tiff"):
+            return 1
+        header, _ = self._ask(file, size, {"wants": "pages"}, limits, wanted)
+        pages = header.get("pages")
+        if not isinstance(pages, int):
+            raise _crashed()
+        return pages
+
+    def in_force(self) -> list[str]:
+        """What confines a process on this system."""
+        child = _taken(self.limits)
+        _returned(self.limits, child)
+        return child.in_force
+
+    def _ask(
+        self,
+        file: BufferedReader,
+        size: int,
+        asked: dict[str, Any],
+        limits: ImageLimits,
+        still_wanted: Callable[[], bool],
+    ) -> tuple[dict[str, Any], bytes]:
+        request = {
+            **asked,
+            "size": size,
+            "seconds": self.limits.seconds,
+            "limits": asdict(limits),
+        }
+        for tries in range(1, TRIES + 1):
+            child = _taken(self.limits)
+            began = time.monotonic()
+            try:
+                os.lseek(file.fileno(), 0, os.SEEK_SET)
+                header, data = child.answer(request, file.fileno(), still_wanted)
+            except Ended as error:
+                child.kill()
+                if time.monotonic() - began > NEARLY * self.limits.seconds:
+                    raise _too_slow(self.limits) from None  # the system's limit on CPU time
+                log.warning("decoder.crashed", tries=tries, error=str(error))
+                continue
+            except BaseException:
+                child.kill()
+                raise
+            _returned(self.limits, child)
+            if "code" in header:
+                raise _refused(header)
+            return header, data
+        raise _crashed()
+
+
+class _Child:
+    """One decoding process and the socket to it."""
+
+    def __init__(self, limits: DecoderLimits) -> None:
+        self.owner = os.getpid()
+        self._limits = limits
+        ours, theirs = socket.socketpair()
+        environment = {name: os.environ[name] for name in KEPT if name in os.environ}
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
+        command = [sys.executable, "-m", "clients.images.decoder_child"]
+        with theirs:
+            self._process = subprocess.Popen(
+                [*command, str(theirs.fileno()), str(limits.memory_bytes)],
+                env=environment,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,  # Ctrl-C is for the command
+            )
+        self._socket = ours
+        self._in_force: list[str] | None = None
+
+    @property
+    def in_force(self) -> list[str]:
+        if self._in_force is None:
+            self._socket.settimeout(START_SECONDS)
+            try:
+                said = received(self._socket)[0].get("in_force")
+            except TimeoutError:
+                raise Ended("the decoding process did not start") from None
+            self._in_force = said if isinstance(said, list) else []
+        return self._in_force
+
+    def answer(
+        self, request: dict[str, Any], descriptor: int, still_wanted: Callable[[], bool]
+    ) -> tuple[dict[str, Any], bytes]:
+        """Raises Ended, and ImageRefused if it takes too long or is not wanted any more."""
+        _ = self.in_force  # it has started
+        try:
+            socket.send_fds(self._socket, [b"\0"], [descriptor])
+            self._socket.sendall(b"".join(encoded(request)))
+        except OSError as error:
+            raise Ended(str(error)) from None
+        deadline = time.monotonic() + self._limits.seconds + GRACE_SECONDS
+        self._socket.settimeout(LOOK_SECONDS)
+        while True:
+            try:
+                if not self._socket.recv(1, socket.MSG_PEEK):
+                    raise Ended("it ended without an answer")
+                break
+            except TimeoutError:
+                if time.monotonic() > deadline:
+                    raise _too_slow(self._limits) from None
+                if not still_wanted():
+                    raise ImageRefused(
+                        RefusalCode.JOB_FAILED, "the job ended while it was decoded"
+                    ) from None
+            except ConnectionError as error:
+                raise Ended(str(error)) from None
+        self._socket.settimeout(START_SECONDS)
+        try:
+            return received(self._socket)
+        except TimeoutError:
+            raise Ended("it stopped in the middle of its answer") from None
+
+    @property
+    def lives(self) -> bool:
+        return self._process.poll() is None
+
+    def kill(self) -> None:
+        self._socket.close()
+        self._process.kill()
+        self._process.wait()
+
+
+_idle: defaultdict[DecoderLimits, list[_Child]] = defaultdict(list)
+_lock = threading.Lock()
+
+
+def _taken(limits: DecoderLimits) -> _Child:
+    """An idle process of this one, or a new one. A fork's parent keeps its own."""
+    with _lock:
+        while _idle[limits]:
+            child = _idle[limits].pop()
+            if child.owner != os.getpid():
+                continue
+            if child.lives:
+                return child
+            child.kill()
+    return _Child(limits)
+
+
+def _returned(limits: DecoderLimits, child: _Child) -> None:
+    with _lock:
+        _idle[limits].append(child)
+
+
+@atexit.register
+def close() -> None:
+    """End the idle processes of this one."""
+    with _lock:
+        children = [child for idle in _idle.values() for child in idle]
+        _idle.clear()
+    for child in children:
+        if child.owner == os.getpid():
+            child.kill()
+
+
+def _prepared(facts: Any, data: bytes) -> Prepared:
+    """A Prepared of what a process says, which is checked: it may have been taken over."""
+    try:
+        prepared = Prepared(data=data, **{**facts, "remarks": tuple(map(str, facts["remarks"]))})
+    except (TypeError, KeyError):
+        raise _crashed() from None
+    if hashlib.sha256(data).hexdigest() != prepared.sha256 or not data:
+        raise _crashed()
+    return prepared
+
+
+def _refused(header: dict[str, Any]) -> ImageRefused:
+    try:
+        return ImageRefused(RefusalCode(header["code"]), str(header["reason"]))
+    except (ValueError, KeyError):
+        return _crashed()
+
+
+def _crashed() -> ImageRefused:
+    return ImageRefused(RefusalCode.CORRUPT, "its decoder crashed")
+
+
+def _too_slow(limits: DecoderLimits) -> ImageRefused:
+    return ImageRefused(
+        RefusalCode.TOO_SLOW,
+        f"decoding took more than {limits.seconds:g} s (OVERSTORY_DECODE_SECONDS)",
+    )
