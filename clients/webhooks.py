@@ -92,6 +92,7 @@ class Messenger:
             may_be_private=target.host in self.hosts,
         ) as reply:
             text = reply.read(ANSWER_BYTES_MAX).decode("utf-8", "replace")
+            text = "".join(c for c in text if c.isprintable() or c.isspace())
         taken = HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES
         error = None if taken else f"{reply.status} {reply.reason}: {text}".strip(": ")
         return Answer(reply.status, error)

@@ -17,6 +17,11 @@ from core.errors import ReplyUnusable
 from core.reply import Reply, Usage
 from core.text.sanitize import storable
 
+TOKENS_MAX = 100_000_000
+"""Tokens of one call; a larger number is no number of tokens, and counts as not reported."""
+BYTES_MAX, SECONDS_MAX = 10**12, 10**11
+"""Of a file in the provider's store: its size, and when it was stored."""
+
 
 def read_reply(body: Mapping[str, Any], trace: str | None) -> Reply:
     """The reply in ``body``, a chat.completion object; ``trace``: the X-Trace-Id header, if sent.
@@ -85,10 +90,12 @@ def _object(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _count(value: object) -> int:
-    if isinstance(value, float) and not math.isfinite(value):
+def _count(value: object, most: int = TOKENS_MAX) -> int:
+    """A number that is not negative and not above ``most``, else 0: the reply was paid for, and is
+    recorded whatever it says."""
+    if not isinstance(value, int | float) or (isinstance(value, float) and math.isnan(value)):
         return 0
-    return max(0, int(value)) if isinstance(value, int | float) else 0
+    return int(value) if 0 <= value <= most else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +124,8 @@ def list_entries(body: Mapping[str, Any]) -> list[dict[str, Any]]:
 def remote_file(entry: Mapping[str, Any]) -> RemoteFile:
     return RemoteFile(
         id=str(entry.get("id") or ""),
-        bytes=int(entry.get("bytes") or 0),
-        created_at=int(entry.get("created_at") or 0),
+        bytes=_count(entry.get("bytes"), BYTES_MAX),
+        created_at=_count(entry.get("created_at"), SECONDS_MAX),
         filename=str(entry.get("filename") or ""),
         purpose=str(entry.get("purpose") or ""),
     )

@@ -1,4 +1,5 @@
-"""HTTP connections with one deadline for a whole call, from connecting to the last byte.
+"""HTTP connections with one deadline for a whole call, from connecting to the last byte, and a
+limit on the length of the response.
 
 httpx2's read timeout covers a single read, so a reply that drips bytes slowly would never end.
 Therefore the network stream under httpx2 asks ``CallClock`` how long each wait may be. A thread
@@ -22,6 +23,8 @@ from core.settings import Settings
 
 KEEPALIVE_SECONDS = 30.0  # below the 60 s after which common load balancers close connections
 WRITE_PIECE_BYTES = 256 * 1024  # the deadline is checked between pieces
+RESPONSE_BYTES_MAX = 32_000_000
+"""Of one response, headers included. A reply with a million tokens has 5 MB."""
 NEVER_SENT = (
     httpx2.ConnectError,
     httpx2.ConnectTimeout,
@@ -50,10 +53,19 @@ class CallClock(threading.local):
     def __init__(self) -> None:
         self.deadline = float("inf")
         self.wrote = False
+        self.read_bytes = 0
 
     def start(self, seconds: float) -> None:
         self.deadline = time.monotonic() + seconds
         self.wrote = False
+        self.read_bytes = 0
+
+    def count(self, data: bytes) -> bytes:
+        """``data`` of the response. Raises ReadError once it is longer than any response is."""
+        self.read_bytes += len(data)
+        if self.read_bytes > RESPONSE_BYTES_MAX:
+            raise httpcore2.ReadError(f"the response is longer than {RESPONSE_BYTES_MAX:,} bytes")
+        return data
 
     def left(self, timeout: float | None, error: type[Exception]) -> float:
         """Seconds the next wait may take. Raises ``error`` if the deadline has passed."""
@@ -69,7 +81,8 @@ class _TimedStream(httpcore2.NetworkStream):
         self._call = call
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._inner.read(max_bytes, self._call.left(timeout, httpcore2.ReadTimeout))
+        left = self._call.left(timeout, httpcore2.ReadTimeout)
+        return self._call.count(self._inner.read(max_bytes, left))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for start in range(0, len(buffer), WRITE_PIECE_BYTES):
@@ -115,6 +128,14 @@ def authorities() -> ssl.SSLContext:
     return httpx2.create_ssl_context()
 
 
+def _refuse_compressed(response: httpx2.Response) -> None:
+    """Half a megabyte may unpack to a gigabyte. None was asked for."""
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        response.close()
+        raise httpx2.DecodingError(f"the response is compressed ({encoding[:20]})")
+
+
 def http_client(
     settings: Settings, url: httpx2.URL, connections: int, call: CallClock
 ) -> httpx2.Client:
@@ -126,6 +147,8 @@ def http_client(
             max_keepalive_connections=connections,
             keepalive_expiry=KEEPALIVE_SECONDS,
         ),
+        headers={"Accept-Encoding": "identity"},
+        event_hooks={"response": [_refuse_compressed]},
         follow_redirects=False,  # the key would be sent to the redirect's target
         trust_env=not is_loopback(url.host),  # a company proxy cannot reach our own sandbox
     )

@@ -30,8 +30,10 @@ Message = dict[str, Any]
 Own = Mapping[str, str]
 """The job's own texts by name; they replace ours (core.prompts.own checks them)."""
 OURS: Own = MappingProxyType({})
-_FRAME = re.compile(r"<(\s*/?\s*(?:notes|question)\b)", re.IGNORECASE)
-"""Our delimiters, in every spelling that a model could take for them."""
+_GAP = r"[\s\u200b-\u200f\u2060\ufeff]{0,20}"
+OPENING = rf"(?:[<＜‹〈﹤«˂ᐸ]|&lt;?|&#0*60;?|\\u003c)({_GAP}[/／⁄]?{_GAP}"
+"""How a delimiter may begin, in every spelling that a model could take for it."""
+_FRAME = re.compile(OPENING + r"(?:notes|question)\b)", re.IGNORECASE)
 
 
 @cache
@@ -170,4 +172,4 @@ def with_nudges(filled: str, nudges: Sequence[Nudge], own: Own = OURS) -> str:
 
 def inside(content: str) -> str:
     """``content`` with our delimiters made harmless, so that it cannot leave its frame."""
-    return _FRAME.sub(r"‹\1", content)
+    return _FRAME.sub(r"(\1", content)

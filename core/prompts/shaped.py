@@ -7,9 +7,21 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from core.prompts import OURS, Message, Nudge, Own, canaries, fill, inside, numbered, show, tell
+from core.prompts import (
+    OPENING,
+    OURS,
+    Message,
+    Nudge,
+    Own,
+    canaries,
+    fill,
+    inside,
+    numbered,
+    show,
+    tell,
+)
 
-_FRAME = re.compile(r"<(\s*/?\s*(?:schema|totals)\b)", re.IGNORECASE)
+_FRAME = re.compile(OPENING + r"(?:schema|totals)\b)", re.IGNORECASE)
 KINDS = {True: ", an object that follows the JSON schema", False: ", as one text"}
 
 
@@ -82,7 +94,7 @@ def totals(computed: Any, own: Own = OURS) -> str:
 
 def framed(content: str) -> str:
     """``content`` with all our delimiters made harmless."""
-    return _FRAME.sub(r"‹\1", inside(content))
+    return _FRAME.sub(r"(\1", inside(content))
 
 
 def _schema(schema: Any, own: Own) -> str:

@@ -12,6 +12,8 @@ from overstory.export.rows import Export
 
 _FORMULA = re.compile(r"^[\s\x00]*[=+\-@＝＋－＠]|^[\t\r\n]")
 """Text that a spreadsheet would run as a formula; full-width signs count too."""
+_INNER = re.compile(r"(?<!^)([;\t][ ]*)(?=[=+\-@＝＋－＠])")
+"""Where such text begins for a spreadsheet that takes semicolons or tabs for separators."""
 _MARKDOWN = re.compile(r"([\\`*\[\]<>|~#]|(?<!\w)_|_(?!\w))")
 _BREAK = re.compile(r"\r\n|\r|\n")
 ORDER_MARK = "\ufeff"
@@ -36,7 +38,7 @@ def safe(cell: Any) -> Any:
     if isinstance(cell, bool):
         return "true" if cell else "false"
     if isinstance(cell, str):
-        text = cell.replace("\x00", "")
+        text = _INNER.sub(r"\1'", cell.replace("\x00", ""))
         return f"'{text}" if _FORMULA.match(text) else text
     return cell
 
