@@ -18,7 +18,7 @@ from core.reply import Reply, Usage
 from core.text.sanitize import storable
 
 TOKENS_MAX = 100_000_000
-"""Tokens of one call; a larger number is no number of tokens, and counts as not reported."""
+"""Tokens of one call; a larger number is a mistake, and counts as not reported."""
 BYTES_MAX, SECONDS_MAX = 10**12, 10**11
 """Of a file in the provider's store: its size, and when it was stored."""
 
