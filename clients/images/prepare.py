@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
-from pathlib import Path
 from typing import Final
 
 from clients import local_files
 from clients.images import pdf, pillow, vips
 from clients.images.pillow import Picture, Pixels, Size
+from clients.local_files import AnyPlace
 from core.catalog.tokens import Detail
 from core.errors import ImageRefused, RefusalCode
 from core.images import headers
@@ -70,7 +70,7 @@ class _Job:
 
 
 def prepare(
-    path: Path,
+    path: AnyPlace,
     *,
     detail: Detail,
     limits: ImageLimits,
@@ -99,7 +99,7 @@ def prepare_file(
         return _prepare_pdf(job, digest) if job.kind == "pdf" else _prepare(job, digest)
 
 
-def page_count(path: Path, limits: ImageLimits) -> int:
+def page_count(path: AnyPlace, limits: ImageLimits) -> int:
     """Number of images in a file: pages of a PDF or TIFF, 1 for every other format.
 
     Stops counting at one above ``limits.max_pages``. Raises ImageRefused.
@@ -117,7 +117,7 @@ def pages_of(file: BufferedReader, size: int, limits: ImageLimits) -> int:
         return len(_pages(_open(job), job))
 
 
-def measure(path: Path, limits: ImageLimits, page: int | None = None) -> Size:
+def measure(path: AnyPlace, limits: ImageLimits, page: int | None = None) -> Size:
     """Width and height in pixels, upright, from the header alone: no pixel is decoded.
 
     Raises ImageRefused for anything that ``prepare`` refuses before it decodes.
