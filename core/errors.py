@@ -24,6 +24,14 @@ class WrongUsage(OverstoryError):
     """The command or message asks for something impossible."""
 
 
+class InputRefused(WrongUsage):
+    """An input may not be used, whatever it holds: outside the roots, Overstory's own, too much."""
+
+
+class DatabaseRefused(OverstoryError):
+    """The database refused a statement, and would refuse it again."""
+
+
 class ServiceAway(OverstoryError):
     """A service that Overstory needs (broker, database, blob store) does not answer."""
 
@@ -40,7 +48,7 @@ class RefusalCode(StrEnum):
     TOO_MANY_PIXELS = "too_many_pixels"  # the declared size is above the limit (decompression bomb)
     TOO_LARGE_FILE = "too_large_file"  # more bytes than the configured limit
     ABSURD_ASPECT = "absurd_aspect"  # too long and thin for a model to see
-    OUTSIDE_FOLDER = "outside_folder"  # a symlink leads out of the submitted folder
+    OUTSIDE_FOLDER = "outside_folder"  # a link leads out of its folder, or into Overstory's own
     TOO_SLOW = "too_slow"  # decoding took longer than OVERSTORY_DECODE_SECONDS
     NO_SUCH_PAGE = "no_such_page"  # the document has fewer pages
     TOO_MANY_PAGES = "too_many_pages"  # the document has more pages than configured

@@ -6,7 +6,9 @@ the README's table are a contract.
 
 from __future__ import annotations
 
+import os
 import re
+import urllib.parse
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,6 +22,7 @@ from core.catalog.prices import PriceList, find_price, parse_prices
 from core.catalog.tiers import AccountLimits, tier
 from core.catalog.tokens import Detail
 from core.errors import WrongUsage
+from core.images.inputs import InputRules
 from core.images.sizing import Accelerator, DecoderLimits, ImageLimits
 
 DEFAULT_BASE_URL = "https://api.stepfun.ai/v1"
@@ -79,6 +82,9 @@ class Settings(BaseSettings):
     home: Path = Field(default_factory=_default_home)  # state folder
 
     # Images
+    # Folders whose files submissions by message may name, separated like PATH. Empty: none, only
+    # URLs. A person's own commands read whatever that person can read.
+    input_roots: Annotated[tuple[str, ...], NoDecode] = ()
     max_image_pixels: int = Field(300_000_000, ge=1)  # width x height, as the file declares them
     max_file_bytes: int = Field(512_000_000, ge=1)  # of a file or a download
     max_aspect_ratio: float = Field(100.0, ge=1)  # longer side by shorter side
@@ -123,6 +129,14 @@ class Settings(BaseSettings):
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(host for host in re.split(r"[\s,]+", value) if host)
+        return value
+
+    @field_validator("input_roots", mode="before")
+    @classmethod
+    def _split_folders(cls, value: object) -> object:
+        if isinstance(value, str):
+            folders = [folder for folder in value.split(os.pathsep) if folder.strip()]
+            return tuple(os.path.abspath(Path(folder).expanduser()) for folder in folders)  # noqa: PTH100 - links stay
         return value
 
     @field_validator("home")
@@ -187,6 +201,24 @@ class Settings(BaseSettings):
     @property
     def decoder_limits(self) -> DecoderLimits:
         return DecoderLimits(self.decode_seconds, self.decode_memory_bytes)
+
+    @property
+    def own_inputs(self) -> InputRules:
+        """What a person's own command may read: everything but our own folders."""
+        return InputRules(None, self.private_folders)
+
+    @property
+    def submitted_inputs(self) -> InputRules:
+        """What a submission by message may name."""
+        return InputRules(self.input_roots, self.private_folders)
+
+    @property
+    def private_folders(self) -> tuple[str, ...]:
+        """The state folder and the folder of prepared images: everybody's pictures, the database
+        and the spool are there, so no file of theirs is ever an input."""
+        parts = urllib.parse.urlsplit(self.blob_url or "")
+        blobs = (urllib.parse.unquote(parts.path),) if parts.scheme == "file" else ()
+        return (str(self.home), *blobs)
 
     def find_price(self, model: str) -> tuple[Price, str] | None:
         """The price of ``model`` at this endpoint and the date of the price; None if unknown."""

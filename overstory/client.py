@@ -111,7 +111,8 @@ class Client:
 
         Args:
             images (list of str or Path): Files, folders, globs and URLs, as the workers see them.
-                At least one. A relative path is made absolute here.
+                At least one. Paths must be inside the service's ``OVERSTORY_INPUT_ROOTS``. A
+                relative path is made absolute here.
             ask (str): The question about the whole set. Give ``ask``, ``each`` or both. Default:
                 None.
             each (str): The question about every single image. Default: None.

@@ -17,6 +17,7 @@ from core.errors import WrongUsage
 from core.job_options import Exchange, JobOptions
 from core.states import ANSWERED_JOBS
 from core.text.hashing import content_key
+from core.text.sanitize import UNSTORABLE, is_storable
 from models.new_job import NewJob
 from models.reads import lineage, pipeline
 from models.reads.lineage import Earlier
@@ -39,7 +40,8 @@ def add(services: Services, job_id: str, inputs: Sequence[str]) -> Submitted:
     """The question of ``job_id`` (or of the job that continued it) with more images. Images that
     the job has already are shown again only if they have changed."""
     base = _newest(services, job_id)
-    expansion = expand(inputs, services.settings.image_limits)
+    settings = services.settings
+    expansion = expand(inputs, settings.image_limits, settings.own_inputs)
     added = {(source.location, source.page): source for source in expansion.sources}
     kept = [added.pop((source.location, source.page), source) for source in base.sources]
     submitted = _changed(services, base, [*kept, *added.values()])
@@ -80,6 +82,8 @@ def ask(
     question = question.strip()
     if not question:
         raise WrongUsage("the question must have at least 1 character")
+    if not is_storable(question):
+        raise WrongUsage(f"the question: {UNSTORABLE}")
     base = _base(services, base_of(services, job_id))
     with services.database.read() as connection:
         turns = [pipeline.job(connection, turn) for turn in lineage.turns(connection, base.job.id)]

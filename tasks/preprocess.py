@@ -17,6 +17,7 @@ from pathlib import Path
 from celery import shared_task
 
 from clients import local_files
+from clients.local_files import AnyPlace
 from clients.sources import location
 from clients.sources.download import FetchRules, fetch
 from clients.sources.location import is_url
@@ -45,14 +46,14 @@ def work(services: Services, images: Sequence[ImageWork]) -> list[Outcome[Prepar
         was_read, ahead = ahead, following is not None and _read_ahead(following)
         outcomes.append(attempt(services, image, partial(prepared_image, services, image)))
         if was_read and (following is None or following.location != image.location):
-            local_files.let_go(location.local_path(image.location))
+            local_files.let_go(location.place_of(image.location, image.root))
     return outcomes
 
 
 def _read_ahead(image: ImageWork) -> bool:
     """Start reading the image's file. True if it was not in the page cache."""
     return not is_url(image.location) and local_files.read_ahead(
-        location.local_path(image.location)
+        location.place_of(image.location, image.root)
     )
 
 
@@ -62,8 +63,8 @@ def prepared_image(services: Services, image: ImageWork) -> Outcome[PreparedImag
         return Done(passed_through(image.location, detail))
     limits = services.settings.image_limits
     with (
-        local_file(services.settings, image) as path,
-        local_files.opened(path, limits.max_file_bytes) as (file, size),
+        local_file(services.settings, image) as place,
+        local_files.opened(place, limits.max_file_bytes) as (file, size),
     ):
         prepared = services.decoder.prepare(
             file,
@@ -112,11 +113,10 @@ def passed_through(url: str, detail: Detail) -> PreparedImage:
 
 
 @contextlib.contextmanager
-def local_file(settings: Settings, image: ImageWork) -> Iterator[Path]:
+def local_file(settings: Settings, image: ImageWork) -> Iterator[AnyPlace]:
     """The image's file. A downloaded file is deleted after the block."""
-    source = location.Source(image.name, image.location, image.page, None, image.root)
     if not is_url(image.location):
-        yield location.check_local(source)
+        yield location.place_of(image.location, image.root, settings.private_folders)
         return
     rules = FetchRules(
         allow_hosts=settings.fetch_allow_hosts,

@@ -51,11 +51,14 @@ class Submitted:
     ignored: tuple[str, ...] = ()
 
 
-def submit(services: Services, spec: JobSpec, natural: bool = False) -> Submitted:
+def submit(
+    services: Services, spec: JobSpec, natural: bool = False, by_message: bool = False
+) -> Submitted:
     """Plan and write the job of ``spec``; a job with the same key is returned as it is.
 
     ``natural``: a spec without a key gets one, made of its question and of the files' names, sizes
-    and times, so that the same command is the same job.
+    and times, so that the same command is the same job. ``by_message``: local files must be in
+    OVERSTORY_INPUT_ROOTS; a person's own command may name whatever that person can read.
     """
     check_budget(services.settings, spec.model or services.settings.model, spec.budget)
     began_ns = time.time_ns()
@@ -64,7 +67,9 @@ def submit(services: Services, spec: JobSpec, natural: bool = False) -> Submitte
         return _again(services, known, spec)
     if spec.webhook and services.settings.webhook_secret is None:
         raise WrongUsage("webhook: the service has no OVERSTORY_WEBHOOK_SECRET to sign it with")
-    expansion = expand(spec.images, services.settings.image_limits)
+    settings = services.settings
+    rules = settings.submitted_inputs if by_message else settings.own_inputs
+    expansion = expand(spec.images, settings.image_limits, rules)
     ignored = tuple(expansion.ignored)
     key = spec.key or (_natural_key(services, spec, expansion.sources) if natural else None)
     known = _known(services, key)
@@ -222,7 +227,7 @@ def submit_task(self: StageTask, **arguments: object) -> str:
     attempt = 0
     while True:
         try:
-            return submit(self.services, spec).job_id
+            return submit(self.services, spec, by_message=True).job_id
         except ServiceAway as error:
             log.warning("submit.waits", error=str(error))
         if self.services.stopping.wait(backoff_seconds(attempt, self.services.draw(), cap=10.0)):

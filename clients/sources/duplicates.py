@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from clients import local_files
-from clients.sources.location import Source, is_url, local_path, stays_inside, system_path
+from clients.sources.location import Source, is_url, place_of
 from core.errors import ImageRefused
 
 SAMPLE_BYTES = 16 * 1024
@@ -35,29 +35,32 @@ def content_twins(sources: Sequence[Source]) -> dict[int, int]:
 
 def _contents(sources: Sequence[Source]) -> dict[str, str]:
     """location -> what identifies its bytes: the URL; the location if no other file is like it;
-    else the hash. Files that will be refused are missing: a good file must not become the
-    duplicate of one that fails.
+    else the hash. Files without a known size are missing: they will be refused, and a good file
+    must not become the duplicate of one that fails.
     """
     contents = {s.location: s.location for s in sources if is_url(s.location)}
-    sizes = {s.location: s.bytes for s in sources if not is_url(s.location) and stays_inside(s)}
+    roots = {s.location: s.root for s in sources}
+    sizes = {s.location: s.bytes for s in sources if not is_url(s.location)}
     prints: dict[str, object] = {at: size for at, size in sizes.items() if size is not None}
     for offsets in (_head, _middle_and_end):
         counts = Counter(prints.values())
         contents |= {at: at for at, print_ in prints.items() if counts[print_] == 1}
         rest = [at for at, print_ in prints.items() if counts[print_] > 1]
-        hashes = _sample_hashes({at: offsets(sizes[at] or 0) for at in rest})
+        hashes = _sample_hashes({at: offsets(sizes[at] or 0) for at in rest}, roots)
         prints = {at: (prints[at], hash_) for at, hash_ in hashes.items() if hash_ is not None}
     counts = Counter(prints.values())
     for at, print_ in prints.items():
-        content = _hash(at) if counts[print_] > 1 else at
+        content = _hash(at, roots[at]) if counts[print_] > 1 else at
         if content is not None:
             contents[at] = content
     return contents
 
 
-def _sample_hashes(offsets: dict[str, list[int]]) -> dict[str, str | None]:
+def _sample_hashes(
+    offsets: dict[str, list[int]], roots: dict[str, str | None]
+) -> dict[str, str | None]:
     """location -> hash of its samples at the offsets; None if they cannot be read."""
-    wanted = [(system_path(at), places) for at, places in offsets.items()]
+    wanted = [(place_of(at, roots[at]), places) for at, places in offsets.items()]
     samples = local_files.samples(wanted, SAMPLE_BYTES)
     return {
         at: None if pieces is None else hashlib.sha256(b"".join(pieces)).hexdigest()
@@ -75,10 +78,10 @@ def _middle_and_end(size: int) -> list[int]:
     return [last // 2, last]
 
 
-def _hash(location: str) -> str | None:
+def _hash(location: str, root: str | None) -> str | None:
     """The hash of the whole file; None if it cannot be read."""
     try:
-        with local_files.opened(local_path(location)) as (file, _):
+        with local_files.opened(place_of(location, root)) as (file, _):
             return hashlib.file_digest(file, "sha256").hexdigest()
     except (ImageRefused, OSError):
         return None

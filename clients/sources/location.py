@@ -7,18 +7,19 @@ import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 
-from core.errors import ImageRefused, RefusalCode
+from clients.local_files import Place
 
 BYTES_SCHEME = "file-bytes:"
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One image of a job: ``name`` for people, ``location`` for ``local_path`` or ``fetch``.
+    """One image of a job: ``name`` for people, ``location`` for ``place_of`` or ``fetch``.
 
     ``page`` counts from 1 and is None for files with one image. ``bytes`` is the file's size and
-    ``changed_ns`` its modification time; both are None for URLs and missing files. ``root`` is
-    the input folder, which a symlink may not leave.
+    ``changed_ns`` its modification time; both are None for URLs, and for files that are missing or
+    not to be opened. ``root`` is the folder beneath which the file is opened (``storable``, in the
+    form of ``local_files.Place``).
     """
 
     name: str
@@ -34,9 +35,20 @@ def is_url(text: str) -> bool:
     return text[:8].lower().startswith(("http://", "https://"))
 
 
-def location_of(path: Path) -> str:
+def absolute(path: str | Path) -> str:
+    """The path from ``/`` on, without ``.`` and ``..``. No link is followed: they are checked when
+    the file is opened."""
+    text = os.path.abspath(path)  # noqa: PTH100 - resolve() would follow the links
+    return "/" + text.lstrip("/") if text.startswith("//") else text
+
+
+def location_of(path: str | Path) -> str:
     """An absolute path as text that a database can store. ``local_path`` reverses it."""
-    text = os.path.abspath(path)  # noqa: PTH100 - resolve() would follow the links we check
+    return storable(absolute(path))
+
+
+def storable(text: str) -> str:
+    """A path as text that a database can store, also if it is not valid UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -57,35 +69,6 @@ def system_path(location: str) -> str:
     return location
 
 
-def check_local(source: Source) -> Path:
-    """The real path of a source's file. Whether the file can be read is not checked.
-
-    Raises ImageRefused: MISSING, UNREADABLE, OUTSIDE_FOLDER.
-    """
-    try:
-        real = os.path.realpath(local_path(source.location), strict=True)
-    except (FileNotFoundError, NotADirectoryError, ValueError):
-        raise ImageRefused(RefusalCode.MISSING, "there is no such file") from None
-    except (OSError, RuntimeError) as error:
-        reason = f"the file cannot be reached ({getattr(error, 'strerror', error)})"
-        raise ImageRefused(RefusalCode.UNREADABLE, reason) from None
-    if source.root is not None and not is_inside(real, source.root):
-        reason = "it is a link that leaves the input folder"
-        raise ImageRefused(RefusalCode.OUTSIDE_FOLDER, reason)
-    return Path(real)
-
-
-def stays_inside(source: Source) -> bool:
-    """Whether the source's file is in the input folder, or there is no such folder."""
-    path = system_path(source.location)
-    linked = source.root is not None and os.path.islink(path)  # noqa: PTH114 - see system_path
-    return not linked or is_inside(os.path.realpath(path), source.root or "")
-
-
-def is_inside(real: str, root: str | Path) -> bool:
-    """Whether a file is inside a folder; ``real``: the file's path without links."""
-    return _is_below(real, str(root)) or _is_below(real, os.path.realpath(root))
-
-
-def _is_below(real: str, folder: str) -> bool:
-    return real == folder or real.startswith(folder.rstrip(os.sep) + os.sep)
+def place_of(location: str, root: str | None, private: tuple[str, ...] = ()) -> Place:
+    """Where a file is, and how it may be opened: what ``local_files.opened`` takes."""
+    return Place(system_path(location), None if root is None else system_path(root), private)

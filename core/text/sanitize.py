@@ -3,11 +3,33 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 """NUL, which PostgreSQL cannot store in text, and lone surrogates, which UTF-8 cannot encode. JSON
 can contain both, and a reply that cannot be stored would be paid for again."""
+UNSTORABLE = "it has a NUL or half a UTF-16 pair in it, which no database stores: give valid text"
+"""What a person is told who gives such text."""
+
+
+def is_storable(text: str) -> bool:
+    """Whether both databases can store ``text``, and UTF-8 can encode it."""
+    return _UNSTORABLE.search(text) is None
+
+
+def all_storable(value: Any) -> bool:
+    """``is_storable`` for every text in a JSON value, names included, at any depth."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str) and not is_storable(item):
+            return False
+        if isinstance(item, Mapping):
+            waiting += [*item.keys(), *item.values()]
+        elif isinstance(item, (list, tuple)):
+            waiting += item
+    return True
 
 
 def storable(value: Any) -> Any:

@@ -17,7 +17,7 @@ from rich.text import Text
 from clients.images import prepare
 from clients.sources import location
 from clients.sources.expand import expand
-from clients.sources.location import Source
+from clients.sources.location import Source, place_of
 from core.account import estimate as core_estimate
 from core.account.estimate import Estimate, habit_of, tokens_of_size
 from core.catalog.tokens import Detail
@@ -98,7 +98,7 @@ def measure(settings: Settings, spec: JobSpec) -> tuple[Measured, RequestContext
     """Expand the inputs and read every header. Raises WrongUsage as ``overstory run`` does."""
     request = _request(settings, spec)
     limits = settings.image_limits
-    sources = expand(spec.images, limits).sources
+    sources = expand(spec.images, limits, settings.own_inputs).sources
     placed, leaves = place(sources, request.capacity, request.detail)
     distinct = [index for index, image in enumerate(placed) if image.leaf is not None]
     measured = Measured(len(sources), len(sources) - len(distinct))
@@ -121,7 +121,7 @@ def _tokens(source: Source, limits: ImageLimits, detail: Detail) -> int | str:
     if location.is_url(source.location):
         return expected_tokens(detail)
     try:
-        size = prepare.measure(location.check_local(source), limits, source.page)
+        size = prepare.measure(place_of(source.location, source.root), limits, source.page)
     except ImageRefused as refusal:
         return refusal.reason
     return tokens_of_size(*size, detail)

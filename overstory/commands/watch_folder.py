@@ -13,7 +13,7 @@ from rich.console import Console
 
 from clients.sources.expand import expand
 from clients.sources.location import Source
-from core.errors import WrongUsage
+from core.errors import InputRefused, WrongUsage
 from core.jobs import JobSpec
 from core.settings import Settings
 from overstory.commands.specs import spec_of
@@ -103,7 +103,9 @@ def settled_folder(
 
 def _images(settings: Settings, folder: Path) -> list[Source]:
     try:
-        return expand([str(folder)], settings.image_limits).sources
+        return expand([str(folder)], settings.image_limits, settings.own_inputs).sources
+    except InputRefused:
+        raise
     except WrongUsage:  # empty, or missing for a moment
         return []
 

@@ -6,7 +6,6 @@ import base64
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 from clients import local_files
 from clients.blobs import Blobs
@@ -100,10 +99,9 @@ def _prepared(image: ImageLine, blobs: Blobs, limits: ImageLimits) -> bytes | No
         data = None
     if data is not None or location.is_url(image.location):
         return data
-    source = location.Source(image.name, image.location, image.page, None, image.root)
+    place = location.place_of(image.location, image.root)
     try:
-        path: Path = location.check_local(source)
-        with local_files.opened(path, limits.max_file_bytes) as (file, size):
+        with local_files.opened(place, limits.max_file_bytes) as (file, size):
             decoder = Decoder(DecoderLimits())
             prepared = decoder.prepare(file, size, detail="low", limits=limits, page=image.page)
     except ImageRefused:

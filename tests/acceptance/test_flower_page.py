@@ -37,8 +37,11 @@ ROWS = "[...document.querySelectorAll('#tasks-table tbody tr')].map(row => row.i
 
 
 @pytest.fixture
-def flower(person: Person, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def flower(
+    person: Person, endpoint: Endpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
     """Flower's address, in a service whose calls get no reply."""
+    person.settings["OVERSTORY_INPUT_ROOTS"] = str(tmp_path)
     endpoint.process.configure(hold=True)
     for name, value in person.settings.items():
         monkeypatch.setenv(name, value)

@@ -391,6 +391,7 @@ def test_another_app_submits_by_the_task_name_alone(
     person: Person, endpoint: Endpoint, make_images, tmp_path
 ):
     photos = make_images(2)
+    person.settings["OVERSTORY_INPUT_ROOTS"] = str(photos)
     endpoint.process.configure(hold=True)
     running = person.start(make_images(1, folder="other", start=50))
     eventually(endpoint.in_flight)

@@ -30,8 +30,11 @@ def overstory(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def up(request: pytest.FixtureRequest, home: Path) -> Iterator[psutil.Process]:
-    """A service over the test's home, as a process with children."""
+def up(
+    request: pytest.FixtureRequest, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[psutil.Process]:
+    """A service over the test's home, as a process with children. Apps may name only ``shop``."""
+    monkeypatch.setenv("OVERSTORY_INPUT_ROOTS", str(tmp_path / "shop"))
     words = ["--postgres"] if request.param == "postgresql" else []
     done = overstory("up", "--detach", *words)
     assert done.returncode == 0, done.stderr
@@ -82,11 +85,14 @@ def test_a_service_starts_works_and_ends(
     assert workers
     assert all("-service-" in name for name in workers)
 
-    # another app reaches it through the socket with only Celery
+    # another app reaches it through the socket with only Celery, and only the folder it may name
+    allowed = str(make_images(2, folder="shop"))
     with Celery(broker=broker_url(load()), backend=broker_url(load())) as shop:
-        sent = shop.send_task("overstory.submit", kwargs={"images": [folder], "ask": "Who?"})
-        eventually(sent.ready)
-        assert sent.state == "SUCCESS"
+        for images, state in ((allowed, "SUCCESS"), (folder, "FAILURE"), ("/nowhere", "FAILURE")):
+            sent = shop.send_task("overstory.submit", kwargs={"images": [images], "ask": "Who?"})
+            eventually(sent.ready)
+            assert sent.state == state
+            assert state == "SUCCESS" or "OVERSTORY_INPUT_ROOTS" in str(sent.result)
 
     # a killed process is restarted and works
     family = set(up.children(recursive=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from glob import glob
 from pathlib import Path
 
 import pytest
@@ -13,10 +14,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from clients import local_files
+from clients.local_files import Place
 from clients.sources import duplicates, location
 from clients.sources.duplicates import content_twins
 from clients.sources.expand import expand
-from clients.sources.location import Source, check_local, local_path
+from clients.sources.location import Source, local_path, place_of
 from core.errors import ImageRefused, RefusalCode, WrongUsage
 from core.images.sizing import ImageLimits
 from core.text.printable import printable_name
@@ -38,9 +40,15 @@ def names(*inputs: str | Path, limits: ImageLimits = LIMITS) -> list[str]:
     return [s.name for s in expand([str(i) for i in inputs], limits).sources]
 
 
+def read(source: Source) -> bytes:
+    """The file's bytes, opened as preprocess opens it."""
+    with local_files.opened(place_of(source.location, source.root)) as (file, _):
+        return file.read()
+
+
 def code_of(source: Source) -> RefusalCode:
     with pytest.raises(ImageRefused) as refused:
-        check_local(source)
+        read(source)
     return refused.value.code
 
 
@@ -65,9 +73,7 @@ def test_an_unreadable_subfolder_fails_like_an_unreadable_file(nobodys: Path, in
     expansion = expand([str(nobodys / inner)], LIMITS)
     closed = next(s for s in expansion.sources if s.name == "closed/")
     assert "closed/" not in expansion.ignored
-    with pytest.raises(ImageRefused) as refused, local_files.opened(check_local(closed)):
-        pass
-    assert refused.value.code == RefusalCode.UNREADABLE
+    assert code_of(closed) == RefusalCode.UNREADABLE
 
 
 def test_hidden_files_are_skipped_and_other_files_are_reported(tmp_path: Path) -> None:
@@ -101,8 +107,8 @@ def test_links_may_not_leave_the_folder(tmp_path: Path) -> None:
     expansion = expand([str(given_folder)], LIMITS)
     by_name = {s.name: s for s in expansion.sources}
     assert list(by_name) == ["a.jpg", "inside.jpg", "outside.jpg"]
-    assert expansion.ignored == ["folder/ (a link out of the folder)"]
-    assert check_local(by_name["inside.jpg"]) == (given_folder / "a.jpg").resolve()
+    assert expansion.ignored == ["folder (a link out of the folder)"]
+    assert read(by_name["inside.jpg"]) == JPEG
     assert code_of(by_name["outside.jpg"]) is RefusalCode.OUTSIDE_FOLDER
 
 
@@ -142,6 +148,61 @@ def test_patterns_reach_deep_and_keep_the_order(
     assert names("p/**/*.jpg") == ["9.jpg", "10.jpg", "q/r/1.jpg"]
     assert names("*/*.png") == ["p/x.png"]
     assert expand(["p/*"], LIMITS).ignored == ["notes.jpg.txt"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("*.jpg", ["1.jpg", "2.jpg"]),
+        ("?.jpg", ["1.jpg", "2.jpg"]),
+        ("[2-9].jpg", ["2.jpg"]),
+        ("[!2].jpg", ["1.jpg"]),
+        ("*/*.jpg", ["a/1.jpg", "b/1.jpg"]),
+        ("[a]/**/*.jpg", ["a/1.jpg", "a/b/1.jpg", "a/b/c/1.jpg"]),
+        ("**/b/*.jpg", ["a/b/1.jpg", "b/1.jpg"]),
+        ("**/b/**/1.jpg", ["a/b/1.jpg", "a/b/c/1.jpg", "b/1.jpg"]),
+        ("*/**", ["a/1.jpg", "a/b/1.jpg", "a/b/c/1.jpg", "b/1.jpg"]),
+        (".hidden/*", [".hidden/1.jpg"]),
+        (".*/*.jpg", [".hidden/1.jpg"]),
+        ("**/.*.jpg", [".3.jpg"]),
+    ],
+)
+def test_patterns_mean_what_they_mean_to_glob(
+    tmp_path: Path, pattern: str, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path, "1.jpg", "2.jpg", ".3.jpg", ".hidden/1.jpg")
+    put(tmp_path, "a/1.jpg", "a/b/1.jpg", "a/b/c/1.jpg", "b/1.jpg")
+    monkeypatch.chdir(tmp_path)
+    found = [Path(s.location).relative_to(tmp_path) for s in expand([pattern], LIMITS).sources]
+    assert [str(path) for path in found] == expected
+    inner = {name for name in glob(pattern, recursive=True) if Path(name).is_file()}  # noqa: PTH207
+    assert {str(path) for path in found} == inner
+
+
+def test_a_folder_is_matched_at_each_place_in_a_pattern(tmp_path: Path) -> None:
+    """The first way to a folder may not fit the pattern, and the second may."""
+    put(tmp_path, "b/c/x.jpg")
+    (tmp_path / "a").symlink_to("b/c")
+    assert names(tmp_path / "*/*/*.jpg") == ["b/c/x.jpg"]
+
+
+@pytest.mark.parametrize("inner", ["open", "open/*", "open/**", "open/link.jpg"])
+def test_a_link_into_a_closed_folder_fails_like_an_unreadable_file(
+    nobodys: Path, inner: str
+) -> None:
+    person = os.geteuid()
+    os.seteuid(os.getuid())
+    (nobodys / "open").mkdir()
+    (nobodys / "open/link").symlink_to("../closed")
+    (nobodys / "open/link.jpg").symlink_to("../closed/0.jpg")
+    os.seteuid(person)
+    found = expand([str(nobodys if inner == "open" else nobodys / inner)], LIMITS)
+    links = [source for source in found.sources if "link" in source.name]
+    assert links
+    assert {code_of(source) for source in links} <= {
+        RefusalCode.UNREADABLE,
+        RefusalCode.OUTSIDE_FOLDER,
+    }
 
 
 def test_a_name_that_looks_like_a_pattern_is_also_tried_literally(tmp_path: Path) -> None:
@@ -192,7 +253,7 @@ def test_names_in_all_scripts_are_unchanged(tmp_path: Path, name: str) -> None:
     put(tmp_path, name)
     (source,) = expand([str(tmp_path)], LIMITS).sources
     assert source.name == name
-    assert check_local(source).read_bytes() == JPEG
+    assert read(source) == JPEG
 
 
 @linux_only
@@ -202,7 +263,7 @@ def test_names_that_are_not_valid_text_are_shown_and_opened(tmp_path: Path) -> N
     (source,) = expand([str(tmp_path)], LIMITS).sources
     assert source.name == "caf\\xe9\\n\\x1b[1m%41.jpg"
     assert source.location.encode().isascii()
-    assert check_local(source).read_bytes() == JPEG
+    assert read(source) == JPEG
 
 
 @pytest.mark.parametrize(
@@ -275,25 +336,25 @@ def test_only_files_of_equal_size_are_sampled_and_only_similar_ones_are_read(
     put(tmp_path, "4.jpg", data=JPEG.replace(b"photo", b"PHOTO") + long[len(JPEG) :])
     put(tmp_path, "5.jpg", data=long + b"!")
     looked: list[str] = []
-    read: list[str] = []
+    whole: list[str] = []
     sampled, hashed = local_files.samples, duplicates._hash
 
     def look(
-        wanted: Sequence[tuple[str, Sequence[int]]], length: int
+        wanted: Sequence[tuple[Place, Sequence[int]]], length: int
     ) -> Iterator[list[bytes] | None]:
-        looked.extend(Path(at).name for at, _ in wanted)
+        looked.extend(at.name for at, _ in wanted)
         return sampled(wanted, length)
 
-    def hash_whole(at: str) -> str | None:
-        read.append(Path(at).name)
-        return hashed(at)
+    def hash_whole(at: str, root: str | None) -> str | None:
+        whole.append(Path(at).name)
+        return hashed(at, root)
 
     monkeypatch.setattr(local_files, "samples", look)
     monkeypatch.setattr(duplicates, "_hash", hash_whole)
     assert content_twins(expand([str(tmp_path)], LIMITS).sources) == {1: 0}
     assert sorted(looked[:4]) == ["1.jpg", "2.jpg", "3.jpg", "4.jpg"]
     assert sorted(looked[4:]) == ["1.jpg", "2.jpg", "3.jpg"]
-    assert read == ["1.jpg", "2.jpg"]
+    assert whole == ["1.jpg", "2.jpg"]
 
 
 @pytest.mark.parametrize("place", [0, 17 * 1024, 40 * 1024, 63 * 1024])

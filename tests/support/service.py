@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable
@@ -68,6 +69,7 @@ class Stack:
             text = text.replace(f"127.0.0.1:{inside}", f"127.0.0.1:{port}")
             text = text.replace(f"--port={inside}", f"--port={port}")
             text = str(port) if text == inside else text
+        text = tempfile.gettempdir() if text == "/inputs" else text  # where the tests' images are
         return text.replace("/var/lib/overstory", str(self.state))
 
     def environment(self, name: str) -> dict[str, str]:
