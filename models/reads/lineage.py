@@ -6,7 +6,9 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import BigInteger, ColumnElement, Connection, Select, Text, and_, bindparam, select
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
 
 from core.states import ANSWERED_JOBS, ImageStatus, NodeKind, NodeStatus
 from core.tree.replan import OldNode
@@ -62,6 +64,30 @@ class Earlier:
     images: dict[Identity, KnownImage]
 
 
+class name_key(FunctionElement[int]):  # noqa: N801 -- a SQL function, like models.engine.now
+    """What the index of file names holds of a name: on PostgreSQL its hash, on SQLite all."""
+
+    type = BigInteger()
+    inherit_cache = True
+    name = "name_key"
+
+
+@compiles(name_key, "sqlite")
+def _name_key_sqlite(element: name_key, compiler: Any, **kw: Any) -> str:
+    return str(compiler.process(element.clauses, **kw))
+
+
+@compiles(name_key, "postgresql")
+def _name_key_postgresql(element: name_key, compiler: Any, **kw: Any) -> str:
+    return f"hashtextextended({compiler.process(element.clauses, **kw)}, 0)"
+
+
+def _named(names: Collection[str]) -> ColumnElement[bool]:
+    """Whether an image has one of the names. The index finds it, also if the names are long."""
+    keys = [name_key(bindparam(None, name, Text)) for name in names]
+    return and_(name_key(Image.name).in_(keys), Image.name.in_(names))
+
+
 def newest_alike(
     connection: Connection, family: str, images: Collection[tuple[str, str]]
 ) -> str | None:
@@ -89,7 +115,7 @@ def prepared(
         return {}
     query = _images_of(job_id).where(Image.sha256.is_not(None), Image.changed_ns.is_not(None))
     if len(images) <= NAMES_MAX:
-        query = query.where(Image.name.in_({name for name, _ in images}))
+        query = query.where(_named({name for name, _ in images}))
     known, _ = _by_identity(connection.execute(query))
     return known
 
@@ -101,7 +127,7 @@ def _sharing(images: Collection[tuple[str, str]]) -> Select[str]:
         select(Job.id)
         .join(Image, Image.job_id == Job.id)
         .where(
-            Image.name.in_([name for name, _ in some]),
+            _named({name for name, _ in some}),
             Image.location.in_([location for _, location in some]),
         )
         .limit(1)
