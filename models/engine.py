@@ -11,12 +11,18 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Double, Engine, ExceptionContext, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    NoSuchModuleError,
+    OperationalError,
+)
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from core.errors import ServiceAway, WrongUsage
+from core.errors import DatabaseRefused, ServiceAway, WrongUsage
 
 SQLITE_BUSY_SECONDS = 60
 """How long a writer waits for another transaction (a backup may hold the lock for 20 s)."""
@@ -34,6 +40,26 @@ moved address), Linux alone waits two hours for a reply and a quarter of an hour
 acknowledgement: longer than a lease."""
 READ_ONLY = "25006"
 """The SQLSTATE of a server that accepts no writes: a standby, or a server with a full disk."""
+AWAY_STATES: Final = (
+    "08",  # the connection broke
+    "53",  # out of disk, memory or connections
+    "57P",  # the server stops, starts or ends idle sessions
+    "58",  # an I/O error of the server
+    READ_ONLY,
+    *("40001", "40P01", "55P03"),  # another transaction was in the way: this one was undone
+)
+"""How the SQLSTATEs begin that say something about the server's state, not about the statement."""
+AWAY_CODES: Final = {
+    "SQLITE_BUSY",
+    "SQLITE_LOCKED",
+    "SQLITE_NOMEM",
+    "SQLITE_READONLY",
+    "SQLITE_IOERR",
+    "SQLITE_FULL",
+    "SQLITE_CANTOPEN",
+    "SQLITE_PROTOCOL",
+}
+"""The same for SQLite. Its extended codes begin with these and an underscore."""
 __all__ = ["Connection", "Database", "make_engine", "now", "sqlite_module", "unavailable_as_ours"]
 
 
@@ -106,17 +132,32 @@ class Database:
 
 @contextmanager
 def unavailable_as_ours() -> Iterator[None]:
-    """Turn errors of an unavailable database into ServiceAway. Any other error is a bug."""
+    """Turn errors of an unavailable database into ServiceAway, and refusals of a statement (text or
+    a number that it cannot store, a limit) into DatabaseRefused. Any other error is a bug."""
     try:
         yield
-    except OperationalError as error:
-        raise ServiceAway(f"the database does not answer: {error.orig}") from error
     except PoolTimeout as error:
         raise ServiceAway("the database does not answer: no free connection") from error
     except DBAPIError as error:
-        if not error.connection_invalidated:
-            raise
-        raise ServiceAway(f"the database connection broke: {error.orig}") from error
+        if error.connection_invalidated:
+            raise ServiceAway(f"the database connection broke: {error.orig}") from error
+        if is_away(error):
+            raise ServiceAway(f"the database does not answer: {error.orig}") from error
+        if isinstance(error, (OperationalError, DataError)):
+            reason = str(error.orig).partition("\n")[0]
+            raise DatabaseRefused(f"the database refused a statement: {reason}") from error
+        raise
+
+
+def is_away(error: DBAPIError) -> bool:
+    """Whether the same statement may succeed later, because the server's state has changed."""
+    driver: Any = error.orig
+    if not isinstance(error, OperationalError):  # a read-only PostgreSQL is an internal error
+        return getattr(driver, "sqlstate", None) == READ_ONLY
+    if hasattr(driver, "sqlstate"):  # none: there was no connection to get one from
+        return driver.sqlstate is None or driver.sqlstate.startswith(AWAY_STATES)
+    code = getattr(driver, "sqlite_errorname", None)
+    return code is None or any(code == name or code.startswith(f"{name}_") for name in AWAY_CODES)
 
 
 def make_engine(url: str) -> Engine:
@@ -164,6 +205,7 @@ def _sqlite(url: str) -> Engine:
         connect_args={"timeout": SQLITE_BUSY_SECONDS, "check_same_thread": False},
         pool_size=5,
         max_overflow=100,
+        hide_parameters=True,
     )
 
     @event.listens_for(engine, "connect")
@@ -192,6 +234,7 @@ def _postgresql(url: str) -> Engine:
         pool_pre_ping=True,  # no checkout fails after a database restart (celery.md)
         pool_size=5,
         max_overflow=20,
+        hide_parameters=True,  # errors go to logs; questions, answers and names do not
         pool_recycle=1800,
         connect_args={k: v for k, v in POSTGRESQL_TIMEOUTS.items() if k not in driver_url.query},
     )

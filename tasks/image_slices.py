@@ -17,11 +17,12 @@ from typing import Generic, TypeVar, assert_never
 
 import structlog
 
-from core.errors import ImageRefused, RefusalCode, ServiceAway
+from core.errors import DatabaseRefused, ImageRefused, RefusalCode, ServiceAway
 from core.outcomes import Back, Done, Outcome, Postpone, Reject, Retry, Stop, backoff_seconds
 from core.slice_size import SliceSize, looked_at, share
 from core.stages import AGGREGATE, INFER, UPLOAD, Stage
 from core.states import ImageStatus
+from core.text.sanitize import storable
 from models import claims, state
 from models.claims import ImageWork
 from models.engine import Connection
@@ -103,6 +104,9 @@ def keep(
                         connection, images[0].job_id
                     )  # lock it before the rows of several statements
                 record(connection, services, stage, images, outcomes, token, moved)
+        except DatabaseRefused as error:
+            log.warning("slice.refused", job=images[0].job_id, error=str(error))
+            return _one_by_one(services, stage, images, outcomes, token)
         except ServiceAway as error:
             log.warning("slice.waits", error=str(error))
             if services.stopping.wait(backoff_seconds(tries, services.draw(), base=0.2)):
@@ -112,18 +116,49 @@ def keep(
     raise ServiceAway("the database did not store the results of a slice: it is done again later")
 
 
+def _one_by_one(
+    services: Services,
+    stage: ImageStage[T],
+    images: Sequence[ImageWork],
+    outcomes: Sequence[Outcome[T]],
+    token: str,
+) -> Moved:
+    """Record each image alone. One that the database refuses costs an attempt, with the reason, so
+    that it fails in the end and keeps no other from being recorded."""
+    total = Moved()
+    for image, outcome in zip(images, outcomes, strict=True):
+        try:
+            moved = _recorded(services, stage, image, outcome, token)
+        except DatabaseRefused as error:
+            again = Retry(backoff_seconds(image.attempts, services.draw()), str(error))
+            moved = _recorded(services, stage, image, again, token)
+        total.add(moved)
+    return total
+
+
+def _recorded(
+    services: Services, stage: ImageStage[T], image: ImageWork, outcome: Outcome[T], token: str
+) -> Moved:
+    moved = Moved()
+    with services.database.write() as connection:
+        state.hold_job(connection, image.job_id)
+        record(connection, services, stage, [image], [outcome], token, moved)
+    return moved
+
+
 def attempt(services: Services, image: ImageWork, work: Callable[[], Outcome[T]]) -> Outcome[T]:
     """The outcome of ``work`` on one image, whatever it raises."""
     try:
         return work()
     except ImageRefused as error:
-        return Reject(error.code, error.reason)
+        return Reject(error.code, storable(error.reason))
     except ServiceAway as error:
         return Postpone(AWAY_SECONDS, str(error))
     except Exception as error:
         log.exception("image.unexpected", job=image.job_id, image=image.position)
         return Retry(
-            backoff_seconds(image.attempts, services.draw()), f"{type(error).__name__}: {error}"
+            backoff_seconds(image.attempts, services.draw()),
+            storable(f"{type(error).__name__}: {error}"),
         )
 
 

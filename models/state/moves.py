@@ -28,6 +28,13 @@ class Moved:
     branches: list[int] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
 
+    def add(self, other: Moved) -> None:
+        """What another transaction moved, too."""
+        self.prepared += other.prepared
+        self.leaves += other.leaves
+        self.branches += other.branches
+        self.ended += other.ended
+
     def ready(self, node_id: int, kind: NodeKind) -> None:
         (self.leaves if kind == NodeKind.LEAF else self.branches).append(node_id)
 
