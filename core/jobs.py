@@ -11,6 +11,7 @@ from pydantic import (
     Field,
     StringConstraints,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -21,6 +22,7 @@ from core.catalog.tokens import Detail
 from core.errors import WrongUsage
 from core.job_options import JobOptions
 from core.prompts.own import check_own
+from core.text.sanitize import UNSTORABLE, all_storable
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100_000)]
 Hook = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2_000)]
@@ -54,6 +56,14 @@ class JobSpec(BaseModel):
     canary: bool = False  # add pictures of our own that prove that the model sees
     webhook: Hook | None = None  # gets a signed POST when the job ends
     weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _check_text(cls, value: Any, info: ValidationInfo) -> Any:
+        """Images are checked when they are expanded: a path may have bytes that are not UTF-8."""
+        if info.field_name != "images" and not all_storable(value):
+            raise ValueError(UNSTORABLE)
+        return value
 
     @field_validator("prompts")
     @classmethod

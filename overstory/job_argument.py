@@ -9,6 +9,7 @@ from click.shell_completion import CompletionItem
 
 from core.errors import OverstoryError, WrongUsage
 from core.settings import Settings
+from core.text.sanitize import UNSTORABLE, is_storable
 from models.engine import Database
 from models.reads import inspect, pipeline
 from models.reads.pipeline import JobRow
@@ -40,6 +41,8 @@ job_argument = click.argument("job", shell_complete=complete_job)
 
 def find_job(job: str, home: Path | None) -> tuple[Settings, Database, JobRow]:
     """The job whose id is or starts with ``job``. Raises WrongUsage unless exactly one matches."""
+    if not is_storable(job):
+        raise WrongUsage(f"JOB {job!r}: {UNSTORABLE}")
     settings = settings_at(home)
     prepare_command(settings)
     database = Database(database_url(settings))

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from core.settings import Settings, load
+from core.text.sanitize import UNSTORABLE, is_storable
 
 Decorator = Callable[[Any], Any]
 
@@ -43,6 +44,15 @@ canary_option = click.option(
     help="Add one or two pictures of ours with a random word to each request, and believe no reply"
     " without it. They are paid for, and are in no answer.",
 )
+
+
+def valid_text(context: click.Context, parameter: click.Parameter, text: str | None) -> str | None:
+    """A callback that refuses text which a database cannot compare or store."""
+    if text is not None and not is_storable(text):
+        raise click.BadParameter(UNSTORABLE)
+    return text
+
+
 label_option = click.option("--label", help="Label to find the job by, as in 'jobs --label'.")
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON on stdout."

@@ -40,6 +40,27 @@ def test_a_wrong_field_is_refused_by_its_name(wrong, field):
         parse_spec(GOOD | wrong)
 
 
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800b"])
+@pytest.mark.parametrize("field", ["ask", "each", "key", "label", "model", "webhook", "prompts"])
+def test_text_that_no_database_stores_is_refused_by_its_field(field, text):
+    wrong = {"leaf": f"$these {text}"} if field == "prompts" else text
+    with pytest.raises(WrongUsage, match=rf"\b{field}: .*NUL or half a UTF-16 pair"):
+        parse_spec(GOOD | {field: f"https://a.example/{text}" if field == "webhook" else wrong})
+
+
+@pytest.mark.parametrize("text", ["a\0b", "a\ud800b"])
+def test_a_schema_with_such_text_is_refused_at_any_depth(text):
+    for part in ({"description": text}, {"enum": ["a", text]}):
+        schema = {"type": "object", "properties": {"a": {"type": "string", **part}}}
+        with pytest.raises(WrongUsage, match=r"schema: .*NUL or half"):
+            parse_spec(GOOD | {"schema": schema})
+    deep: dict[str, object] = {"type": text}
+    for _ in range(5_000):
+        deep = {"items": deep}
+    with pytest.raises(WrongUsage, match=r"schema: .*NUL or half"):
+        parse_spec(GOOD | {"schema": deep})
+
+
 def test_every_wrong_field_is_named_at_once():
     with pytest.raises(WrongUsage) as refused:
         parse_spec({"imgs": ["a.jpg"], "weight": -1})

@@ -17,7 +17,7 @@ from models.engine import Database
 from models.reads import inspect
 from models.reads.inspect import JobLine
 from overstory.local.home import prepare_command
-from overstory.options import home_option, json_option, settings_at, status_option
+from overstory.options import home_option, json_option, settings_at, status_option, valid_text
 from overstory.output.progress import duration
 from overstory.output.tables import (
     UNBROKEN,
@@ -42,7 +42,7 @@ GAP = "  "
 
 @click.command()
 @status_option(JobStatus)
-@click.option("--label", help="List only jobs with this label.")
+@click.option("--label", callback=valid_text, help="List only jobs with this label.")
 @click.option(
     "--limit", "-n", type=click.IntRange(1), default=50, help="Most jobs to list. Default: 50."
 )
