@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -22,7 +21,7 @@ from overstory.local.job_runner import planning_services
 from overstory.options import home_option, json_option, settings_at
 from overstory.output.held_by import held_by
 from overstory.output.plural import pluralize
-from overstory.output.terminal import safe_line
+from overstory.output.terminal import json_line, safe_line
 from tasks.file_store import reconcile_files, tidy
 from tasks.runtime.services import Services
 
@@ -53,7 +52,7 @@ def account(as_json: bool, home: Path | None) -> None:
         "learned_limits": [asdict(limit) for limit in learned],
     }
     if as_json:
-        click.echo(json.dumps(facts, ensure_ascii=False))
+        click.echo(json_line(facts))
         return
     _print_account(services, state, facts["balance"])
     for limit in learned:
@@ -134,7 +133,7 @@ def list_files(as_json: bool, home: Path | None) -> None:
             "cost": money,
             "currency": currency,
         }
-        click.echo(json.dumps(facts))
+        click.echo(json_line(facts))
         return
     for row in rows:
         age = (row.seconds or 0.0) / 3600

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,9 +15,9 @@ from models import retention
 from models.retention import OldJob
 from overstory.local.home import prepare_command
 from overstory.local.job_runner import planning_services
-from overstory.options import home_option, json_option, settings_at
+from overstory.options import home_option, json_option, settings_at, valid_text
 from overstory.output.plural import pluralize
-from overstory.output.terminal import print_plain, safe_line
+from overstory.output.terminal import json_line, print_plain, safe_line
 from tasks.upkeep.prune import FRESH_SECONDS, Pruned
 from tasks.upkeep.prune import prune as prune_jobs
 
@@ -50,7 +49,7 @@ class Age(click.ParamType[float]):
     required=True,
     help="Delete jobs that ended longer ago than this: 12h (hours), 90d (days), 2w (weeks).",
 )
-@click.option("--label", help="Delete only jobs with this label.")
+@click.option("--label", callback=valid_text, help="Delete only jobs with this label.")
 @click.option(
     "--ledger",
     is_flag=True,
@@ -91,7 +90,7 @@ def prune(
         services.close()
     if as_json:
         request = {"dry_run": dry_run, "before": before, "label": label, "ledger": ledger}
-        click.echo(json.dumps(request | asdict(pruned), ensure_ascii=False))
+        click.echo(json_line(request | asdict(pruned)))
     else:
         click.echo(summary(pruned, before, dry_run))
 

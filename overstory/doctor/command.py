@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from overstory.doctor.finding import Finding, Level
 from overstory.doctor.secrets import scrubbed
 from overstory.options import home_option, json_option
 from overstory.output.plural import pluralize
+from overstory.output.terminal import json_line
 from workers.logs import configure_logs
 
 SIGNS = {Level.OK: ("✓", "green"), Level.WARNING: ("!", "yellow"), Level.FAILED: ("✗", "red")}
@@ -60,7 +60,7 @@ def doctor(forget: bool, as_json: bool, home: Path | None) -> None:
     finally:
         context.close()
     if as_json:
-        sys.stdout.write(json.dumps(as_object(context, findings), ensure_ascii=False) + "\n")
+        sys.stdout.write(json_line(as_object(context, findings)) + "\n")
     else:
         console.print(Text("\n" + summary([finding for _, finding in findings])), soft_wrap=True)
     sys.exit(1 if any(finding.level == Level.FAILED for _, finding in findings) else 0)

@@ -63,7 +63,7 @@ def _format_of(out: Path | None) -> str:
 
 
 def _to_stdout(rows: Export, kind: str) -> None:
-    # JSON escapes control characters itself
+    # JSON lines are ASCII on a terminal
     writer = Screen if sys.stdout.isatty() and kind != "jsonl" else io.TextIOWrapper
     raw = open(sys.stdout.fileno(), "wb", closefd=False)  # noqa: SIM115 -- it stays open
     stream = writer(raw, encoding="utf-8", errors="backslashreplace", newline="")

@@ -21,8 +21,9 @@ ORDER_MARK = "\ufeff"
 
 
 def jsonl(export: Export, out: TextIO) -> None:
+    ascii_only = out.isatty()  # no character of a name or an answer may control a terminal
     for row in export.rows():
-        out.write(json.dumps(row, ensure_ascii=False) + "\n")
+        out.write(json.dumps(row, ensure_ascii=ascii_only) + "\n")
 
 
 def csv_text(export: Export, out: TextIO) -> None:

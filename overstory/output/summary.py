@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import NoReturn
 
@@ -21,7 +20,7 @@ from overstory.output.answers import shape_of_job, shaped
 from overstory.output.learned import settled_limits, untold
 from overstory.output.plural import pluralize
 from overstory.output.result import EXIT_STATUS, INTERRUPTED, Ran, result
-from overstory.output.terminal import for_stdout, print_plain, safe_line
+from overstory.output.terminal import for_stdout, json_line, print_plain, safe_line
 from workers.endpoints import database_url
 
 FAILED_SHOWN = 10
@@ -42,7 +41,7 @@ class Showing:
         self._shown = True
         if self._as_json:
             value = result(self._database, job)
-            sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+            sys.stdout.write(json_line(value) + "\n")
         else:
             print_answer(self._database, job)
         sys.stdout.flush()

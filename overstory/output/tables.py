@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict
 from typing import Any
@@ -14,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from models.reads.inspect import CallLine, JobLine, NodeLine
+from overstory.output.terminal import json_line
 
 COLOURS = {
     **dict.fromkeys(("completed", "included", "done", "settled"), "green"),
@@ -72,4 +72,4 @@ def values(line: JobLine | NodeLine | CallLine) -> dict[str, Any]:
 
 
 def print_json(value: object) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False))
+    click.echo(json_line(value))

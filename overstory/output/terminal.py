@@ -7,6 +7,7 @@ alone has them removed only on a terminal; a pipe gets it unchanged, because a p
 from __future__ import annotations
 
 import io
+import json
 import sys
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,12 @@ def safe_line(text: str) -> str:
 def for_stdout(text: str) -> str:
     """``safe`` text if stdout is a terminal, else ``text``."""
     return safe(text) if sys.stdout.isatty() else text
+
+
+def json_line(value: object) -> str:
+    """One line of JSON for stdout: ASCII on a terminal, so that no character of a name or an answer
+    controls it; UTF-8 in a pipe."""
+    return json.dumps(value, ensure_ascii=sys.stdout.isatty())
 
 
 def print_plain(console: Console, text: str) -> None:

@@ -26,6 +26,10 @@ COMMANDS = [
     ["show", "JOB"], ["jobs"], ["tree", "JOB"], ["images", "JOB"], ["watch", "JOB"],
     ["export", "JOB", "--format", "csv"], ["show", SPELL],
 ]  # fmt: skip
+JSON = [
+    ["show", "JOB", "--json"], ["jobs", "--json"], ["images", "JOB", "--json"],
+    ["tree", "JOB", "--json"], ["export", "JOB"],
+]  # fmt: skip
 EACH = """
 import contextlib, json, sys
 from overstory.cli import main
@@ -83,5 +87,17 @@ def test_no_foreign_text_sends_control_sequences_to_a_terminal(job: str) -> None
     assert f"{TOLD}\nsecond\tline\\u202e\n" in seen[0]  # an answer keeps its lines and tabs
 
 
+def test_json_on_a_terminal_is_ascii(job: str) -> None:
+    commands = [[word.replace("JOB", job) for word in words] for words in JSON]
+    for words, text in zip(JSON, on_a_terminal(*commands), strict=True):
+        assert text.isascii(), words
+        assert ORDERS.search(text) is None, words
+        for line in text.splitlines():
+            assert json.loads(line), words
+        assert "\\u202e" in text, words
+
+
 def test_a_pipe_gets_the_unchanged_answer(job: str) -> None:
     assert SPELL in shell.say("show", job).stdout
+    assert "\u202e" in shell.say("show", job, "--json").stdout
+    assert "\u202e" in shell.say("export", job).stdout
