@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from weakref import WeakKeyDictionary
+
+from rich.console import Console
 
 from core.errors import RequestPart
 from models import endpoint_limits
@@ -34,13 +37,14 @@ def settled_limits(connection: Connection, job: JobRow) -> list[str]:
     return sentences
 
 
-_told: set[str] = set()
+_told: WeakKeyDictionary[Console, set[str]] = WeakKeyDictionary()
 
 
-def untold(sentences: Iterable[str]) -> list[str]:
-    """Those that this process has not told yet: the progress or the summary tells each once."""
-    new = [sentence for sentence in dict.fromkeys(sentences) if sentence not in _told]
-    _told.update(new)
+def untold(console: Console, sentences: Iterable[str]) -> list[str]:
+    """Those that ``console`` has not shown yet: the progress or the summary tells each once."""
+    told = _told.setdefault(console, set())
+    new = [sentence for sentence in dict.fromkeys(sentences) if sentence not in told]
+    told.update(new)
     return new
 
 

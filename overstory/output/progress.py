@@ -133,7 +133,7 @@ class Display:
         """``note``: what holds the job back. ``above``: drawn above the bars of a terminal."""
 
     def report(self, sentences: Iterable[str]) -> None:
-        """Print each sentence that this process has not told yet, in a line that stays."""
+        """Print each sentence that was not shown yet, in a line that stays."""
 
 
 class Bars(Display):
@@ -169,8 +169,9 @@ class Bars(Display):
         self._live.update(self.draw(counts, note, above))
 
     def report(self, sentences: Iterable[str]) -> None:
-        for sentence in untold(sentences):
-            print_plain(self._live.console, safe_line(sentence))  # above the bars
+        console = self._live.console
+        for sentence in untold(console, sentences):
+            print_plain(console, safe_line(sentence))  # above the bars
 
     def draw(
         self, counts: Counts, note: str = "", above: RenderableType | None = None
@@ -203,7 +204,7 @@ class Lines(Display):
         print_plain(self._console, plain_line(counts, self._rate, note))
 
     def report(self, sentences: Iterable[str]) -> None:
-        for sentence in untold(sentences):
+        for sentence in untold(self._console, sentences):
             print_plain(self._console, safe_line(sentence))
 
 

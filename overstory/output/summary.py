@@ -118,7 +118,7 @@ def print_findings(console: Console, database: Database, job: JobRow) -> None:
     """Print what was found out about the endpoint and was not told yet, and why a job stopped."""
     with database.read() as connection:
         limits = settled_limits(connection, job)
-    for sentence in untold(limits):
+    for sentence in untold(console, limits):
         print_plain(console, safe_line(sentence))
     if job.status in (JobStatus.FAILED, JobStatus.PAUSED) and job.reason:
         print_plain(console, f"{job.status}: {safe_line(job.reason)}")
