@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from sqlalchemy import update
 
 from clients.blobs import open_blobs
@@ -18,6 +20,7 @@ from models.reads import pipeline
 from models.state import Moved
 from models.tables import Node
 from overstory.local import wait
+from overstory.output.learned import untold
 from overstory.output.progress import Counts, Display
 from overstory.report.data import report_data
 from tests.support import jobs, shell
@@ -73,14 +76,14 @@ def test_one_job_is_shown_with_its_proofs(proven: str) -> None:
 
 class Sentences(Display):
     def __init__(self) -> None:
-        super().__init__()
         self.printed: list[str] = []
+        self.console = Console()
 
     def show(self, counts: Counts, note: str = "", above: Any = None) -> None:
         return None
 
-    def _print(self, sentence: str) -> None:
-        self.printed.append(sentence)
+    def report(self, sentences: Iterable[str]) -> None:
+        self.printed += untold(self.console, sentences)
 
 
 def test_a_limit_is_reported_once_while_the_job_runs(tmp_path: Path, empty_url: str) -> None:
