@@ -59,7 +59,7 @@ class FolderBlobs:
     def put(self, sha256: str, data: bytes) -> None:
         path = self._path(sha256)
         try:
-            os.utime(path)  # fresh again, so that a prune leaves it
+            os.utime(path, follow_symlinks=False)  # fresh again, so that a prune leaves it
         except FileNotFoundError:
             pass
         except PermissionError:
@@ -75,7 +75,9 @@ class FolderBlobs:
 
     def get(self, sha256: str) -> bytes | None:
         try:
-            return self._path(sha256).read_bytes()
+            descriptor = os.open(self._path(sha256), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            with os.fdopen(descriptor, "rb") as file:
+                return file.read()
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -97,7 +99,7 @@ class FolderBlobs:
 
     def _stat(self, sha256: str) -> os.stat_result | None:
         try:
-            return self._path(sha256).stat()
+            return self._path(sha256).lstat()
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -105,7 +107,7 @@ class FolderBlobs:
 
     def check(self) -> None:
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(dir=self.folder) as probe:
                 probe.write(b"overstory")
         except OSError as error:
@@ -138,7 +140,8 @@ def _new_file(path: Path) -> BinaryIO:
     try:
         return os.fdopen(os.open(path, flags, 0o600), "wb")
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
         return os.fdopen(os.open(path, flags, 0o600), "wb")
 
 

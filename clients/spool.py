@@ -8,13 +8,13 @@ ids: the request's key in the file shows which database it belongs to.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import structlog
 
+from clients.private_files import write
 from core.reply import Reply, Usage
 
 log = structlog.get_logger()
@@ -40,15 +40,11 @@ class Spool:
 
     def keep(self, spooled: Spooled) -> Path:
         """Write and sync one reply. Returns the path, to pass to ``drop``."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         name = f"call-{spooled.call_id}" + (f"-{spooled.key[:16]}" if spooled.key else "")
         path = self.folder / f"{name}.json"
-        partial = path.with_suffix(f".part-{os.getpid()}")
-        with partial.open("w", encoding="utf-8") as file:
-            json.dump(asdict(spooled), file)  # as ASCII: UTF-8 cannot encode a lone surrogate
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
+        # as ASCII: UTF-8 cannot encode a lone surrogate
+        write(path, json.dumps(asdict(spooled)), sync=True)
         return path
 
     def drop(self, path: Path) -> None:
