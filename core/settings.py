@@ -28,6 +28,8 @@ from core.images.sizing import Accelerator, DecoderLimits, ImageLimits
 DEFAULT_BASE_URL = "https://api.stepfun.ai/v1"
 SANDBOX = "sandbox"
 """Name of the sandbox where endpoints are named."""
+EXAMPLE_PASSWORD = re.compile(r":change-me(?:-(valkey|postgres|flower))?(?=[@,]|$)")
+"""``:password@`` as .env.example of version 0.2.0 had it."""
 
 
 def _default_home() -> Path:
@@ -80,6 +82,8 @@ class Settings(BaseSettings):
     database_url: str | None = None  # SQLAlchemy URL; None: a SQLite file in home
     blob_url: str | None = None  # prepared images: file:///... or s3://...; None: a folder in home
     home: Path = Field(default_factory=_default_home)  # state folder
+    # Names under which Flower answers without a password, beside localhost: dash.internal
+    flower_hosts: Annotated[tuple[str, ...], NoDecode] = ()
 
     # Images
     # Folders whose files submissions by message may name, separated like PATH. Empty: none, only
@@ -124,7 +128,7 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = "text"  # one line per event
     traces: bool | None = None  # OpenTelemetry; None: if OTEL_EXPORTER_OTLP_ENDPOINT is set
 
-    @field_validator("fetch_allow_hosts", "webhook_hosts", mode="before")
+    @field_validator("fetch_allow_hosts", "flower_hosts", "webhook_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
@@ -138,6 +142,14 @@ class Settings(BaseSettings):
             folders = [folder for folder in value.split(os.pathsep) if folder.strip()]
             return tuple(os.path.abspath(Path(folder).expanduser()) for folder in folders)  # noqa: PTH100 - links stay
         return value
+
+    @field_validator("broker_url", "limiter_url", "database_url")
+    @classmethod
+    def _has_its_own_password(cls, url: str | None) -> str | None:
+        if url is not None and (example := EXAMPLE_PASSWORD.search(url)):
+            variable = f"{example[1].upper()}_PASSWORD in .env" if example[1] else "another"
+            raise ValueError(f"its password is the one of the example: set {variable}")
+        return url
 
     @field_validator("home")
     @classmethod

@@ -5,6 +5,11 @@ environment (FLOWER_BASIC_AUTH=user:password) are read before, those of the comm
 Flower listens on the loopback by default, because anyone who can reach it can stop workers.
 """
 
+import os as _os
+
+from core.settings import load as _load
+from workers.flower_hosts import check_hosts as _check_hosts
+from workers.flower_hosts import check_password as _check_password
 from workers.parent import end_with_parent as _end_with_parent
 from workers.redaction import redacted as _shown
 
@@ -22,4 +27,7 @@ def format_task(task):  # type: ignore[no-untyped-def]  # Flower asks for a plai
     return task
 
 
+_os.umask(0o077)
+_check_password()
+_check_hosts(_load().flower_hosts)
 _end_with_parent()

@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 
 ROOT = Path(__file__).parents[2]
 FILE = ROOT / "docker-compose.yml"
+VENDORS = ("VALKEY", "POSTGRES", "FLOWER")
 VARIABLE = re.compile(r"\$(?:\$|\{(?P<name>\w+)(?::(?P<kind>[-?])(?P<word>[^}]*))?\})")
 
 
@@ -44,6 +45,12 @@ def env_file(path: Path) -> dict[str, str]:
     """NAME=value lines of an .env file."""
     lines = [line for line in path.read_text("utf-8").splitlines() if re.match(r"\w+=", line)]
     return dict(line.split("=", 1) for line in lines)
+
+
+def example() -> dict[str, str]:
+    """.env.example with the passwords that a person sets."""
+    passwords = {f"{name}_PASSWORD": f"a-{name}-word".lower() for name in VENDORS}
+    return env_file(ROOT / ".env.example") | passwords
 
 
 def _service(name: str, raw: dict[str, Any], values: Mapping[str, str]) -> Service:

@@ -12,7 +12,7 @@ from core.settings import Settings, load
 from core.stages import PLAIN_QUEUE, STAGES
 from tests.support import compose
 
-EXAMPLE = compose.env_file(compose.ROOT / ".env.example")
+EXAMPLE = compose.example()
 SERVICES = compose.services(EXAMPLE)
 OURS = [name for name, s in SERVICES.items() if s.raw["image"].startswith("overstory:")]
 LASTING = [name for name in SERVICES if name != "migrate"]
@@ -40,6 +40,11 @@ def test_the_file_passes_the_compose_schema() -> None:
 def test_a_missing_password_is_refused(missing: str) -> None:
     with pytest.raises(KeyError, match=missing):
         compose.services({**EXAMPLE, missing: ""})
+
+
+def test_the_example_itself_starts_nothing() -> None:
+    with pytest.raises(KeyError, match="_PASSWORD"):
+        compose.services(compose.env_file(compose.ROOT / ".env.example"))
 
 
 def test_every_variable_is_in_the_example() -> None:

@@ -124,3 +124,21 @@ def test_a_process_has_one_thread_per_call_up_to_its_maximum(concurrency, thread
 def test_a_relative_home_is_the_same_folder_for_every_server(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert load(home=Path("state")).home == tmp_path / "state"
+
+
+@pytest.mark.parametrize(
+    ("name", "url", "variable"),
+    [
+        ("BROKER_URL", "redis://:change-me-valkey@valkey:6379/0", "VALKEY_PASSWORD"),
+        ("LIMITER_URL", "redis://:change-me-valkey@valkey:6379/1", "VALKEY_PASSWORD"),
+        ("DATABASE_URL", "postgresql://o:change-me-postgres@h/overstory", "POSTGRES_PASSWORD"),
+        ("DATABASE_URL", "postgresql://o:change-me@h/overstory", "set another"),
+    ],
+)
+def test_a_password_of_the_example_is_refused_by_the_name_of_its_variable(
+    monkeypatch: pytest.MonkeyPatch, name: str, url: str, variable: str
+) -> None:
+    monkeypatch.setenv(f"OVERSTORY_{name}", url)
+    with pytest.raises(WrongUsage, match=f"OVERSTORY_{name}.*{variable}") as told:
+        load()
+    assert "change-me" not in str(told.value)
