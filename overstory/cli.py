@@ -9,6 +9,7 @@ import sys
 import click
 from rich.console import Console
 
+from clients.private_files import private_umask
 from core.errors import OverstoryError, ServiceAway, WrongUsage
 from overstory import __version__
 from workers.loading import loaded
@@ -73,7 +74,16 @@ def cli() -> None:
 
 
 def main() -> None:
-    """Entry point. Turns an Overstory error into one line on stderr and an exit status."""
+    """Entry point. Turns an Overstory error into one line on stderr and an exit status.
+
+    What this process and those that it starts create is for its owner alone. A report or an export
+    gets the rights of the person's own umask (``clients.private_files.for_the_person``).
+    """
+    with private_umask():
+        _main()
+
+
+def _main() -> None:
     try:
         try:
             cli.main(standalone_mode=False)

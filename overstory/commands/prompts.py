@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from clients.private_files import for_the_person, persons_rights
 from core import prompts as texts
 from core.errors import WrongUsage
 from overstory.output.plural import pluralize
@@ -36,9 +37,11 @@ def _write(out: Path, names: list[str]) -> None:
     if existing:
         raise WrongUsage(f"{out} already has {', '.join(existing)}: choose another folder")
     try:
-        out.mkdir(parents=True, exist_ok=True)
+        with persons_rights():
+            out.mkdir(parents=True, exist_ok=True)
         for name in names:
-            (out / f"{name}.txt").write_text(texts.text(name) + "\n", "utf-8")
+            with for_the_person(out / f"{name}.txt") as file:
+                file.write(f"{texts.text(name)}\n".encode())
     except OSError as error:
         raise WrongUsage(f"{out} cannot be written: {error.strerror}") from None
 

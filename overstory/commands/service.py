@@ -15,11 +15,13 @@ from urllib.parse import urlsplit
 import click
 
 import migrations
+from clients import private_files
 from core.errors import ServiceAway
 from core.settings import Settings
 from models.engine import Database
 from overstory.local.database import bring_up_to_date
 from overstory.local.home import prepare_home
+from overstory.local.servers import processes
 from overstory.local.stack import is_service, served_by
 from overstory.local.supervisor import FLOWER_PORT, Supervisor, end_left
 from overstory.options import home_option, settings_at
@@ -42,7 +44,6 @@ SILENT_SECONDS = 30.0
 
 
 @click.command()
-@click.option("--postgres", is_flag=True, help="Run a PostgreSQL too. Default: use SQLite.")
 @click.option(
     "--flower-port",
     type=click.IntRange(0, 65535),
@@ -52,37 +53,33 @@ SILENT_SECONDS = 30.0
 @click.option("--no-flower", is_flag=True, help="Run without the Flower dashboard.")
 @click.option("--detach", "-d", is_flag=True, help="Return when it is up; 'down' stops it.")
 @home_option
-def up(
-    postgres: bool, flower_port: int | None, no_flower: bool, detach: bool, home: Path | None
-) -> None:
+def up(flower_port: int | None, no_flower: bool, detach: bool, home: Path | None) -> None:
     """Run the whole service on this machine, without Docker.
 
     Starts broker, workers, reconciler and Flower, and restarts each when it dies. Each writes a
     log in the state folder. 'overstory run' with the same state folder uses this service.
     """
     settings = _settings(home)
+    database_url(settings)  # a home whose database we do not run any more is refused here
     if detach:
-        _up_detached(settings, postgres, no_flower, flower_port)
+        _up_detached(settings, no_flower, flower_port)
         return
     configure_logs(settings)
     wanted = FLOWER_PORT if flower_port is None else flower_port
     any_port = flower_port is None
-    supervisor = Supervisor(settings, postgres, None if no_flower else wanted, any_port)
+    supervisor = Supervisor(settings, None if no_flower else wanted, any_port)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, supervisor.ask_to_stop)
     supervisor.run()
 
 
-def _up_detached(
-    settings: Settings, postgres: bool, no_flower: bool, flower_port: int | None
-) -> None:
+def _up_detached(settings: Settings, no_flower: bool, flower_port: int | None) -> None:
     command = [sys.executable, "-m", "overstory", "up", "--home", str(settings.home)]
-    command += ["--postgres"] if postgres else []
     command += ["--no-flower"] if no_flower else []
     command += [] if flower_port is None else ["--flower-port", str(flower_port)]
     log = settings.home / "logs" / "service.log"
     begin = log.stat().st_size if log.exists() else 0
-    with log.open("ab") as out:
+    with private_files.log_file(log) as out:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
         )
@@ -118,19 +115,20 @@ def down(now: bool, home: Path | None) -> None:
             "no service is up" + (f"; ended what it left: {', '.join(left)}" if left else "")
         )
         return
+    born = processes.born(pid)
     os.kill(pid, signal.SIGTERM)
-    if not _ends(pid, NOW_SECONDS if now else settings.soft_shutdown_seconds + DOWN_SECONDS):
+    if not _ends(pid, born, NOW_SECONDS if now else settings.soft_shutdown_seconds + DOWN_SECONDS):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
-        if not _ends(pid, DOWN_SECONDS):
+        if not _ends(pid, born, DOWN_SECONDS):
             raise ServiceAway(f"process {pid} does not stop: kill it, and its parts stop too")
     click.echo("down")
 
 
-def _ends(pid: int, seconds: float) -> bool:
+def _ends(pid: int, born: int | None, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        if not is_service(pid):
+        if not is_service(pid, born):
             return True
         time.sleep(0.05)
     return False
@@ -187,7 +185,8 @@ def reconciler(check: bool, home: Path | None) -> None:
     try:
         while not services.stopping.wait(TICK_SECONDS):
             rounds.round()
-            beat.touch()
+            os.close(private_files.opened(beat, os.O_WRONLY | os.O_CREAT))
+            os.utime(beat, follow_symlinks=False)
     finally:
         beat.unlink(missing_ok=True)
         if metrics is not None:
@@ -198,7 +197,7 @@ def reconciler(check: bool, home: Path | None) -> None:
 
 def _beats(beat: Path) -> bool:
     try:
-        return time.time() - beat.stat().st_mtime < SILENT_SECONDS
+        return time.time() - beat.lstat().st_mtime < SILENT_SECONDS
     except FileNotFoundError:
         return False
 

@@ -15,6 +15,7 @@ from core.errors import OverstoryError, ServiceAway, WrongUsage
 from core.settings import SANDBOX, Settings, load
 from models.engine import Database
 from overstory.doctor.secrets import secrets_of
+from overstory.local.servers.shared import sandbox_lives
 from workers.endpoints import Stack, database_url, read_stack
 
 if TYPE_CHECKING:  # importing workers.app reads the settings, which may be invalid
@@ -64,8 +65,10 @@ class Context:
         changes: dict[str, object] = {
             "connect_timeout_seconds": min(self.settings.connect_timeout_seconds, CONNECT_SECONDS)
         }
-        if self.settings.uses_sandbox and self.stack and self.stack.sandbox_url:
-            changes |= {"base_url": self.stack.sandbox_url, "endpoint_name": SANDBOX}
+        stack = self.stack if self.settings.uses_sandbox else None
+        # its port may be another program's by now
+        if stack and stack.sandbox_url and sandbox_lives(self.settings.home, stack):
+            changes |= {"base_url": stack.sandbox_url, "endpoint_name": SANDBOX}
         return self.settings.model_copy(update=changes)
 
     @cached_property

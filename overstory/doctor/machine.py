@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 import tempfile
@@ -12,12 +13,13 @@ from pathlib import Path
 from clients.blobs import open_blobs
 from clients.images.decoder import Decoder
 from clients.images.frames import Ended
-from core.errors import ServiceAway
+from core.errors import ServiceAway, WrongUsage
 from models.engine import FIXED_IN, sqlite_is_fixed, sqlite_module
 from overstory.doctor.context import Context
 from overstory.doctor.finding import Finding, failed, ok, warning
 from overstory.local.workers import planned_workers
 from workers.endpoints import database_url
+from workers.home import not_ours, open_to_others
 
 LIBRARIES = (
     *("celery", "kombu", "packaging", "redis", "sqlalchemy", "alembic", "psycopg"),
@@ -66,7 +68,11 @@ def decoder(context: Context) -> Finding:
 
 def sqlite(context: Context) -> Finding | None:
     """The SQLite in use is new enough and does not have the WAL-reset bug."""
-    if not database_url(context.settings).startswith("sqlite"):
+    try:
+        url = database_url(context.settings)
+    except WrongUsage:  # the check of the database says what is wrong
+        return None
+    if not url.startswith("sqlite"):
         return None
     module = sqlite_module()
     version: str = module.sqlite_version
@@ -104,6 +110,8 @@ def home(context: Context) -> Finding:
     """The state folder can be written and has room."""
     folder = context.settings.home
     existing = nearest_existing(folder)
+    if existing == folder and (foreign := not_ours(folder)):
+        return failed(foreign, "set OVERSTORY_HOME to a folder of yours")
     problem = cannot_write(existing)
     if problem:
         return failed(
@@ -117,6 +125,11 @@ def home(context: Context) -> Finding:
         return failed(f"the disk is full: {says}", "free space, or set OVERSTORY_HOME elsewhere")
     if free < DISK_WARNING_BYTES:
         return warning(says, "free space: a thousand images at high detail take up to 1.5 GB")
+    if exposed := open_to_others(folder):
+        return warning(
+            f"{says}; other users of this machine can read or write {', '.join(exposed)}",
+            f"chmod go= {shlex.join(exposed)}",
+        )
     return ok(says)
 
 

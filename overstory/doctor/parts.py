@@ -33,7 +33,11 @@ MEMORY_SCRIPT = "return redis.call('INFO', 'memory')"
 
 def database(context: Context) -> Finding:
     """The database answers and has the tables of this version."""
-    url = database_url(context.settings)
+    try:
+        url = database_url(context.settings)
+    except WrongUsage as error:
+        says, _, do = str(error).partition(": ")
+        return failed(says, do)
     shown = masked(url)
     if wrong := wrong_password(url):
         return failed(f"{shown}: {wrong}", "correct OVERSTORY_DATABASE_URL")

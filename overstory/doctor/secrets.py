@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from urllib.parse import unquote
 
-from core.errors import ServiceAway
 from core.settings import Settings
 from overstory.local.urls import HIDDEN, secrets_in
-from workers.endpoints import database_url
 
 SECRET_MIN = 4
 """Shorter ones are hidden inside their URL, but not searched for in every sentence."""
@@ -24,8 +21,7 @@ def secrets_of(environ: Mapping[str, str], settings: Settings | None) -> tuple[s
         secrets.add(settings.api_key.get_secret_value().strip())
     texts = [value for name, value in environ.items() if name.upper().startswith("OVERSTORY_")]
     if settings is not None:
-        with suppress(ServiceAway):  # the folder cannot be read; another check reports that
-            texts.append(database_url(settings))  # a home's own PostgreSQL has a password too
+        texts.append(settings.database_url or "")
     for value in texts:
         hidden = set(secrets_in(value))
         secrets |= {*hidden, *map(unquote, hidden)}

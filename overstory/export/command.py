@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from clients.private_files import for_the_person
 from core.errors import WrongUsage
 from overstory.export.parquet import write_parquet
 from overstory.export.rows import Export
@@ -76,18 +77,17 @@ def _to_stdout(rows: Export, kind: str) -> None:
 
 def _to_file(rows: Export, kind: str, out: Path) -> None:
     """Write a file beside ``out``, then rename it, so that a reader never sees half of it."""
-    partial = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
-        if kind == "parquet":
-            write_parquet(rows, partial)
-        else:
-            with partial.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-                file.write(ORDER_MARK if kind == "csv" else "")
-                WRITERS[kind](rows, file)
-        partial.replace(out)
+        with for_the_person(out) as raw:
+            if kind == "parquet":
+                write_parquet(rows, raw)
+                return
+            file = io.TextIOWrapper(raw, "utf-8", errors="backslashreplace", newline="")
+            file.write(ORDER_MARK if kind == "csv" else "")
+            WRITERS[kind](rows, file)
+            file.flush()
+            file.detach()
     except OSError as error:
         raise WrongUsage(
             f"the export {str(out)!r} cannot be written: {error.strerror}; name another place"
         ) from None
-    finally:
-        partial.unlink(missing_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from core.errors import WrongUsage
 from overstory.export.rows import Export
@@ -12,8 +12,8 @@ from overstory.export.rows import Export
 GROUP_ROWS = 10_000
 
 
-def write_parquet(export: Export, path: Path) -> None:
-    """Write ``export`` to ``path``. Raises WrongUsage if pyarrow is not installed."""
+def write_parquet(export: Export, file: IO[bytes] | Path) -> None:
+    """Write ``export`` to ``file``. Raises WrongUsage if pyarrow is not installed."""
     pa, parquet = _pyarrow()
     types = {
         "integer": pa.int64(),
@@ -23,7 +23,7 @@ def write_parquet(export: Export, path: Path) -> None:
     }
     schema = pa.schema([(column.name, types[column.kind]) for column in export.columns])
     rows = (export.cells(row) for row in export.rows())
-    with parquet.ParquetWriter(path, schema, compression="zstd") as writer:
+    with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
         while group := list(islice(rows, GROUP_ROWS)):
             columns = zip(*group, strict=True)
             arrays = [

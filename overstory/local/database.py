@@ -6,7 +6,7 @@ import migrations
 from core.errors import OverstoryError, ServiceAway, WrongUsage
 from core.settings import Settings
 from overstory.local.urls import masked, wrong_password
-from workers.endpoints import database_file, database_url
+from workers.endpoints import database_url
 
 
 def bring_up_to_date(settings: Settings) -> None:
@@ -30,8 +30,6 @@ def bring_up_to_date(settings: Settings) -> None:
 
 def remedy(settings: Settings) -> str:
     """What to do if the database does not answer."""
-    if settings.database_url is None and database_file(settings.home).exists():
-        return "this home has its own PostgreSQL: 'overstory up' starts it"
     if database_url(settings).startswith("sqlite"):
         return "check that its folder exists and is writable, or correct OVERSTORY_DATABASE_URL"
     return "start it, or correct OVERSTORY_DATABASE_URL"

@@ -136,12 +136,15 @@ class LocalStack:
         """Record that this process serves the stack."""
         self.shared.rewrite(
             service_pid=os.getpid(),
+            service_born=processes.born(os.getpid()),
             service_account=account_of(self.settings),
             flower_url=flower_url,
         )
 
     def resign_service(self) -> None:
-        self.shared.rewrite(service_pid=None, service_account=None, flower_url=None)
+        self.shared.rewrite(
+            service_pid=None, service_born=None, service_account=None, flower_url=None
+        )
 
     def _is_served(self) -> bool:
         pid = served_by(self.settings.home)
@@ -154,9 +157,11 @@ class LocalStack:
 def served_by(home: Path) -> int | None:
     """The process id of the service that is up for ``home``, or None."""
     stack = read_stack(home)
-    return stack.service_pid if stack is not None and is_service(stack.service_pid) else None
+    if stack is None or not is_service(stack.service_pid, stack.service_born):
+        return None
+    return stack.service_pid
 
 
-def is_service(pid: int | None) -> bool:
-    """Whether ``pid`` is the supervisor of a service."""
-    return processes.lives(pid, "overstory up")
+def is_service(pid: int | None, born: int | None = None) -> bool:
+    """Whether ``pid`` is the supervisor of a service of this user. ``born``: when it started."""
+    return processes.lives(pid, "overstory up", since=born)

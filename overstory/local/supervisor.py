@@ -1,11 +1,11 @@
 """``overstory up``: the whole service on one machine, without Docker, kept running.
 
     embedded Valkey, sandbox (without a key)   shared with runs of the same home
-    PostgreSQL (--postgres), workers, reconciler, Flower   ours: restarted when they die
+    workers, reconciler, Flower                ours: restarted when they die
 
 Every part writes OVERSTORY_HOME/logs/<part>.log. A part that dies soon after its start is started
 again after 1, 2, 4 ... 30 s. If the supervisor itself is killed, its parts end by themselves. Only
-database, broker and sandbox go on: the next ``up`` takes them over, or ``down`` ends them.
+broker and sandbox go on: the next ``up`` takes them over, or ``down`` ends them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -26,22 +25,21 @@ from pathlib import Path
 import structlog
 
 import workers
+from clients import private_files
 from core.errors import ServiceAway, WrongUsage
 from core.settings import Settings
 from overstory.local.database import bring_up_to_date
 from overstory.local.home import prepare_home
-from overstory.local.servers import postgres
 from overstory.local.servers.shared import end_unused
 from overstory.local.stack import LocalStack
 from overstory.local.workers import SERVICE, worker_environment
-from workers.endpoints import database_file, database_url
+from workers.endpoints import database_url
 
 log = structlog.get_logger()
 
 ROUND_SECONDS = 0.5
 YOUNG_SECONDS = 10.0
 BACKOFF_MAX_SECONDS = 30.0
-START_SECONDS = 30.0
 PART_STOP_SECONDS = 10.0
 FLOWER_PORT = 5555
 
@@ -53,24 +51,20 @@ class Part:
     name: str
     command: list[str]
     environment: dict[str, str]
-    user: str | None = None
-    stop_signal: signal.Signals = signal.SIGTERM
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     deaths: int = 0
     due: float = 0.0
 
     def start(self, log_file: Path, at: float) -> None:
-        with log_file.open("ab") as out:
+        with private_files.log_file(log_file) as out:
             self.process = subprocess.Popen(
                 self.command,
                 env=self.environment,
-                cwd="/" if self.user else None,
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=subprocess.STDOUT,
-                **postgres.as_user(self.user),
             )
         self.started, self.due = at, 0.0
 
@@ -88,7 +82,7 @@ class Part:
         process, self.process = self.process, None
         if process is None:
             return
-        process.send_signal(self.stop_signal)
+        process.terminate()
         try:
             process.wait(seconds)
         except subprocess.TimeoutExpired:
@@ -101,7 +95,6 @@ class Supervisor:
     """One service. ``run`` returns when it was asked to stop and all its parts have ended."""
 
     settings: Settings
-    with_postgres: bool = False
     flower_port: int | None = FLOWER_PORT
     any_port: bool = True  # take any port for Flower if flower_port is taken
     parts: list[Part] = field(default_factory=list)
@@ -124,9 +117,6 @@ class Supervisor:
             port = self.flower_port
             if port is not None:  # fail before anything is started
                 port = flower_port(port, self.any_port)
-            if self._uses_postgres():
-                cleanup.callback(self._stop_part, "postgres")
-                self._start_postgres()
             bring_up_to_date(self.settings)
             stack = LocalStack(self.settings, name=SERVICE)
             self.settings = stack.start()
@@ -154,36 +144,9 @@ class Supervisor:
         self._add(Part("flower", command, environment))
         return f"http://127.0.0.1:{port}"
 
-    def _uses_postgres(self) -> bool:
-        """Whether it was asked for, or this home has used it before."""
-        if self.settings.database_url:
-            return False
-        return self.with_postgres or database_file(self.settings.home).exists()
-
-    def _start_postgres(self) -> None:
-        home = self.settings.home
-        _end_postgres(home)  # one left by a killed supervisor
-        postgres.make_cluster(home)
-        user = postgres.server_user()
-        command = postgres.server_command(home)
-        self._add(Part("postgres", command, dict(os.environ), user, signal.SIGINT))
-        deadline = time.monotonic() + START_SECONDS
-        while not postgres.answers(home):
-            part = self._part("postgres")
-            if part.process is None or part.process.poll() is not None:
-                raise ServiceAway(f"PostgreSQL did not start: see {self._log('postgres')}")
-            if time.monotonic() > deadline:
-                raise ServiceAway(f"PostgreSQL is slow to start: see {self._log('postgres')}")
-            time.sleep(0.05)
-        postgres.make_database(home)
-        database_file(home).write_text(postgres.url(home), encoding="utf-8")
-
     def _add(self, part: Part) -> None:
         self.parts.append(part)
         part.start(self._log(part.name), time.monotonic())
-
-    def _part(self, name: str) -> Part:
-        return next(part for part in self.parts if part.name == name)
 
     def _log(self, name: str) -> Path:
         return self.settings.home / "logs" / f"{name}.log"
@@ -236,24 +199,10 @@ class Supervisor:
 def end_left(home: Path) -> list[str]:
     """End the parts that a killed supervisor left; returns their names.
 
-    Raises WrongUsage if a service is starting, ServiceAway if a run uses the PostgreSQL.
+    Raises WrongUsage if a service is starting.
     """
     with only_one(home):
-        ended = end_unused(home)
-        if ended is None and postgres.is_left(home):
-            raise ServiceAway(
-                "no service is up, but a run uses the PostgreSQL that one left; it keeps running;"
-                " 'overstory down' again when the run has ended"
-            )
-        return [*(["PostgreSQL"] if _end_postgres(home) else []), *(ended or [])]
-
-
-def _end_postgres(home: Path) -> bool:
-    """End a PostgreSQL without a supervisor; returns whether one was running."""
-    runs = postgres.is_left(home)
-    if runs:
-        postgres.stop_stray(home)
-    return runs
+        return end_unused(home) or []
 
 
 def flower_port(wanted: int, any_port: bool) -> int:
@@ -286,7 +235,7 @@ def _free_port(port: int) -> int | None:
 @contextlib.contextmanager
 def only_one(home: Path) -> Iterator[None]:
     """Hold the home's service lock. Raises WrongUsage if another service of this home is up."""
-    with (home / "run" / "service.lock").open("w") as file:
+    with private_files.lock_file(home / "run" / "service.lock") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

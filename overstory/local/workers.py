@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from clients import private_files
 from core.settings import Settings
 from core.stages import PLAIN_QUEUE, PREPROCESS, SUBMIT, UPLOAD, WORKERS
 from overstory.local.forks import ForkServer, Process
@@ -103,7 +104,7 @@ class Launcher:
             *("-n", f"{self._name(worker, number)}@%h", "--without-gossip", "--without-mingle"),
             *("-l", self.settings.log_level),
         ]
-        with self.log_file(worker, number).open("ab") as log:
+        with private_files.log_file(self.log_file(worker, number)) as log:
             return subprocess.Popen(
                 command,
                 env=os.environ | self._environment(),

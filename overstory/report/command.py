@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ import click
 from rich.console import Console
 
 from clients.blobs import open_blobs
+from clients.private_files import for_the_person
 from core.errors import WrongUsage
 from core.settings import Settings
 from models.engine import Database
@@ -76,12 +76,10 @@ def write_report(settings: Settings, database: Database, job: JobRow, path: Path
     """Write the report on ``job`` to ``path``, as a whole: it replaces the old file at the end."""
     blobs = open_blobs(settings.blob_url, settings.home)
     text = page(report_data(database, job, blobs, settings.image_limits, time.time()))
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
+        with for_the_person(path) as file:
+            file.write(text.encode())
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise WrongUsage(
             f"cannot write the report {str(path)!r}: {error.strerror}; choose another path"
         ) from None

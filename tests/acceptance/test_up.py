@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,14 +30,16 @@ def overstory(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture
 def up(
-    request: pytest.FixtureRequest, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    home: Path, empty_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[psutil.Process]:
     """A service over the test's home, as a process with children. Apps may name only ``shop``."""
+    monkeypatch.setenv("OVERSTORY_DATABASE_URL", empty_url)
     monkeypatch.setenv("OVERSTORY_INPUT_ROOTS", str(tmp_path / "shop"))
-    words = ["--postgres"] if request.param == "postgresql" else []
-    done = overstory("up", "--detach", *words)
+    before = os.umask(0o022)
+    done = overstory("up", "--detach")
+    os.umask(before)
     assert done.returncode == 0, done.stderr
     assert broker_url(load()) in done.stdout
     pid = served_by(home)
@@ -55,7 +58,14 @@ def child(service: psutil.Process, word: str) -> psutil.Process:
     return next(p for p in service.children() if word in " ".join(p.cmdline()))
 
 
-def ask(url: str) -> int:
+def umask_of(process: psutil.Process) -> str:
+    status = Path(f"/proc/{process.pid}/status")
+    if not status.exists():
+        pytest.skip("only Linux tells the umask of a process")
+    return status.read_text().partition("Umask:\t")[2].split()[0]
+
+
+def ask(url: str | urllib.request.Request) -> int:
     with urllib.request.urlopen(url, timeout=5) as reply:
         return int(reply.status)
 
@@ -74,6 +84,14 @@ def test_a_service_starts_works_and_ends(
     assert stack.flower_url is not None
     eventually(lambda: "Visit me" in (home / "logs" / "flower.log").read_text())
     assert ask(f"{stack.flower_url}/tasks") == 200
+    rebound = urllib.request.Request(f"{stack.flower_url}/tasks", headers={"Host": "web.example"})
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        ask(rebound)
+
+    # whatever its processes create is for their user alone
+    family = {up, *up.children(recursive=True), psutil.Process(stack.broker_pid)}
+    assert {umask_of(process) for process in family} == {"0077"}
+    assert [path for path in home.rglob("*") if path.lstat().st_mode & 0o077] == []
 
     # a run uses the service's workers and starts none
     folder = str(make_images(3))

@@ -17,8 +17,7 @@ from overstory.doctor.context import Context
 from overstory.doctor.finding import Level
 from overstory.local import database
 from overstory.local.home import prepare_home
-from overstory.local.servers import postgres
-from workers.endpoints import database_file, database_url, read_stack
+from workers.endpoints import database_url, read_stack
 
 
 def newer(home: Path) -> None:
@@ -33,16 +32,11 @@ def no_database(home: Path) -> None:
     (home / "overstory.db").write_text("shopping list: " + "bread, " * 100)
 
 
-def stopped(home: Path) -> None:
-    database_file(home).write_text(postgres.url(home))
-
-
 @pytest.mark.parametrize(
     ("spoil", "words", "remedy"),
     [
         (newer, "revision 0999", "install that version"),
         (no_database, "not a database", "restore it from a backup"),
-        (stopped, "does not answer", "overstory up"),
     ],
 )
 def test_commands_and_doctor_report_an_unusable_database_alike(

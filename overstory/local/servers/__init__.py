@@ -1,1 +1,1 @@
-"""Servers of one machine: Valkey, PostgreSQL, the sandbox, and how they are started and ended."""
+"""Servers of one machine: Valkey and the sandbox, and how they are started and ended."""

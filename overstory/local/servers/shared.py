@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
+from clients import private_files
 from core.errors import ServiceAway
 from core.settings import SANDBOX, Settings
 from overstory.local.home import locked
@@ -27,12 +28,14 @@ from overstory.local.servers.valkey import (
     answers,
     broker_folder,
     broker_lives,
-    broker_marks,
     comes_up,
+    drop_socket,
+    end_broker,
+    facts,
     program,
     shut_down,
-    socket_path,
     unrecorded_broker,
+    usable_socket,
 )
 from workers.endpoints import Stack, read_stack, stack_file, write_stack
 
@@ -48,7 +51,7 @@ class SharedParts:
     def join(self, settings: Settings) -> Stack:
         """Start what does not run yet and register as a user of it. Raises ServiceAway."""
         with locked(_start_lock(self.home)):
-            self._users = _users_file(self.home).open("w")
+            self._users = private_files.lock_file(_users_file(self.home))
             stack = self._bring_up(settings, settings.uses_sandbox)
             fcntl.flock(self._users, fcntl.LOCK_SH)
         return stack
@@ -93,7 +96,7 @@ class SharedParts:
 
     def _live(self, stack: Stack) -> bool:
         return broker_lives(self.home, stack) and (
-            stack.sandbox_pid is None or _sandbox_lives(self.home, stack)
+            stack.sandbox_pid is None or sandbox_lives(self.home, stack)
         )
 
     def _broker(self, stack: Stack | None) -> Stack:
@@ -102,32 +105,38 @@ class SharedParts:
             return stack
         before = stack or Stack("", 0)
         folder = broker_folder(self.home)
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        socket = before.socket or socket_path(self.home)
+        private_files.private_folder(folder)
+        socket = usable_socket(self.home, before.socket)
         config = folder / "valkey.conf"
-        config.write_text(VALKEY.format(socket=socket, folder=folder), encoding="utf-8")
+        private_files.write(config, VALKEY.format(socket=socket, folder=folder))
         log = folder / "valkey.log"
+        started = replace(before, socket=socket, broker_run=None)
 
         def record(pid: int) -> None:
-            write_stack(self.home, replace(before, socket=socket, broker_pid=pid))
+            recorded = replace(started, broker_pid=pid, broker_born=processes.born(pid))
+            write_stack(self.home, recorded)
 
         process = self._launch([str(program()), str(config)], log, record)
+        born = processes.born(process.pid)
         deadline = time.monotonic() + START_SECONDS
-        while not answers(socket):
+        while (told := facts(socket)) is None:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise ServiceAway(f"the embedded Valkey did not start: see {log}")
             time.sleep(0.01)
-        return replace(before, socket=socket, broker_pid=process.pid)
+        run = told.get("run_id")
+        return replace(started, broker_pid=process.pid, broker_born=born, broker_run=run)
 
     def _sandbox(self, stack: Stack, settings: Settings) -> Stack:
-        if _sandbox_lives(self.home, stack):
+        if sandbox_lives(self.home, stack):
             if stack.sandbox_url is not None:
                 return stack
             _end_sandbox(self.home, stack)  # its run was killed before it recorded the address
         log = self.home / "logs" / "sandbox.log"
+        private_files.log_file(_sandbox_file(self.home)).close()  # it opens what is there
 
         def record(pid: int) -> None:
-            write_stack(self.home, replace(stack, sandbox_pid=pid))
+            born = processes.born(pid)
+            write_stack(self.home, replace(stack, sandbox_pid=pid, sandbox_born=born))
 
         command = _sandbox_command(self.home, stack, settings)
         process = self._launch(command, log, record, stdout=subprocess.PIPE)
@@ -136,7 +145,8 @@ class SharedParts:
         process.stdout.close()
         if not line:
             raise ServiceAway(f"the sandbox did not start: see {log}")
-        return replace(stack, sandbox_url=json.loads(line)["base_url"], sandbox_pid=process.pid)
+        url, born = json.loads(line)["base_url"], processes.born(process.pid)
+        return replace(stack, sandbox_url=url, sandbox_pid=process.pid, sandbox_born=born)
 
     def _launch(
         self,
@@ -146,7 +156,7 @@ class SharedParts:
         stdout: int | None = None,
     ) -> subprocess.Popen[bytes]:
         """Start a part in its own session: Ctrl-C is for the command, which stops it in time."""
-        with log.open("ab") as out:
+        with private_files.log_file(log) as out:
             process = processes.recorded(command, record, out if stdout is None else stdout, out)
         self.launched.append(process)
         return process
@@ -154,7 +164,10 @@ class SharedParts:
 
 def end_unused(home: Path) -> list[str] | None:
     """``end_shared`` if no run and no service uses the parts; None if one does."""
-    with locked(_start_lock(home)), _users_file(home).open("w") as users:
+    with (
+        locked(_start_lock(home)),
+        private_files.lock_file(_users_file(home)) as users,
+    ):
         return end_shared(home) if _is_unused(users) else None
 
 
@@ -167,10 +180,11 @@ def end_shared(home: Path) -> list[str]:
     if stack is None:
         return []
     ended = []
-    if broker_lives(home, stack) or answers(stack.socket):
+    if answers(stack) or broker_lives(home, stack):
         ended.append("Valkey")
         shut_down(stack.socket)
-        processes.end(stack.broker_pid, *broker_marks(home, stack))
+        end_broker(home, stack)
+    drop_socket(home, stack.socket)
     if _end_sandbox(home, stack):
         ended.append("the sandbox")
     stack_file(home).unlink(missing_ok=True)
@@ -204,14 +218,19 @@ def _sandbox_command(home: Path, stack: Stack, settings: Settings) -> list[str]:
     ]
 
 
+def _sandbox_file(home: Path) -> Path:
+    return home / "logs" / "sandbox.jsonl"
+
+
 def _sandbox_ledger(home: Path) -> str:
     """Its path identifies the process: it is in the command line."""
-    return str((home / "logs" / "sandbox.jsonl").resolve())
+    return str(_sandbox_file(home).resolve())
 
 
-def _sandbox_lives(home: Path, stack: Stack) -> bool:
-    return processes.lives(stack.sandbox_pid, _sandbox_ledger(home))
+def sandbox_lives(home: Path, stack: Stack) -> bool:
+    """Whether the sandbox on record runs."""
+    return processes.lives(stack.sandbox_pid, _sandbox_ledger(home), since=stack.sandbox_born)
 
 
 def _end_sandbox(home: Path, stack: Stack) -> bool:
-    return processes.end(stack.sandbox_pid, _sandbox_ledger(home))
+    return processes.end(stack.sandbox_pid, _sandbox_ledger(home), since=stack.sandbox_born)

@@ -13,6 +13,7 @@ import time
 from importlib.util import find_spec
 from pathlib import Path
 
+from clients import private_files
 from clients.redis import RedisServer
 from core.errors import ServiceAway
 from overstory.local.servers import processes
@@ -48,6 +49,8 @@ def _from_package() -> Path:
 
 
 START_SECONDS = 20.0
+FOLDER = "overstory-"
+"""Start of the names of our temporary folders."""
 SOCKET_PATH_MAX = 100
 """A Unix socket's path is limited to 107 bytes on Linux and 103 on macOS."""
 VALKEY = """\
@@ -76,55 +79,93 @@ def broker_marks(home: Path, stack: Stack) -> tuple[str, str]:
 
 
 def broker_lives(home: Path, stack: Stack) -> bool:
-    return processes.lives(stack.broker_pid, *broker_marks(home, stack))
+    marks = broker_marks(home, stack)
+    return processes.lives(stack.broker_pid, *marks, since=stack.broker_born)
+
+
+def end_broker(home: Path, stack: Stack) -> None:
+    processes.end(stack.broker_pid, *broker_marks(home, stack), since=stack.broker_born)
 
 
 def unrecorded_broker(home: Path) -> Stack | None:
     """A broker that answers on this home's socket but is not on record: a run of an earlier version
     was killed while it started. A second broker on the same files would corrupt them."""
     socket = home / "run" / "valkey.sock"
-    if not socket.exists() or not answers(str(socket)):
+    if not socket.exists():
         return None
-    server = RedisServer(f"unix://{socket}", timeout_seconds=1.0)
-    try:
-        info = str(server.script("return redis.call('INFO', 'server')")([], []))
-    finally:
-        server.close()
-    facts = dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
-    return Stack(str(socket), int(facts["process_id"]))
+    private_files.check_socket(socket)
+    told = facts(str(socket))
+    if told is None:
+        return None
+    pid = int(told["process_id"])
+    run, born = told["run_id"], processes.born(pid)
+    return Stack(str(socket), pid, broker_run=run, broker_born=born)
 
 
 def comes_up(home: Path, stack: Stack) -> bool:
     """Wait until the recorded broker answers. If it does not within START_SECONDS, end it: a second
-    broker on the same files would corrupt them."""
+    broker on the same files would corrupt them. Raises ServiceAway if another server answers."""
     deadline = time.monotonic() + START_SECONDS
-    while not answers(stack.socket):
+    while not answers(stack):
         if not broker_lives(home, stack):
             return False
         if time.monotonic() > deadline:
-            processes.end(stack.broker_pid, *broker_marks(home, stack))
+            end_broker(home, stack)
             return False
         time.sleep(0.01)
     return True
 
 
 def socket_path(home: Path) -> str:
+    """The socket's path in the home. If it is too long for a socket: in a new folder among the
+    temporary files, with a name that nobody can know before."""
     path = str(home / "run" / "valkey.sock")
     if len(os.fsencode(path)) <= SOCKET_PATH_MAX:
         return path
-    return str(Path(tempfile.mkdtemp(prefix="overstory-")) / "valkey.sock")
+    return str(Path(tempfile.mkdtemp(prefix=FOLDER)) / "valkey.sock")
 
 
-def answers(socket: str) -> bool:
+def usable_socket(home: Path, before: str) -> str:
+    """``before`` if its folder is ours or can be made again, because other processes use this path
+    still; else a new one. Raises NotOurs if the folder is another user's now."""
+    if before:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            private_files.private_folder(Path(before).parent)
+            return before
+    return socket_path(home)
+
+
+def drop_socket(home: Path, socket: str) -> None:
+    """Delete the folder of a socket that ``socket_path`` put among the temporary files."""
+    folder = Path(socket).parent
+    if folder.name.startswith(FOLDER) and not folder.is_relative_to(home):
+        with contextlib.suppress(OSError):
+            folder.rmdir()
+
+
+def facts(socket: str) -> dict[str, str] | None:
+    """What the server says about itself; None if none answers."""
     server = RedisServer(f"unix://{socket}", timeout_seconds=1.0)
     try:
-        server.ping()
+        info = str(server.script("return redis.call('INFO', 'server')")([], []))
     except ServiceAway:
-        return False
-    else:
-        return True
+        return None
     finally:
         server.close()
+    return dict(line.split(":", 1) for line in info.splitlines() if ":" in line)
+
+
+def answers(stack: Stack) -> bool:
+    """Whether the broker on record answers. Raises ServiceAway if another server does."""
+    told = facts(stack.socket)
+    if told is None:
+        return False
+    if stack.broker_run is not None and told.get("run_id") != stack.broker_run:
+        raise ServiceAway(
+            f"the socket {stack.socket} is served by another server than the one that was started"
+            " for this home: end that server, or delete the socket"
+        )
+    return True
 
 
 def shut_down(socket: str) -> None:
