@@ -17,7 +17,7 @@ from pydantic import (
 )
 
 from core.answers.json_schema import check
-from core.answers.spec import parts_of
+from core.answers.spec import check_parts
 from core.catalog.tokens import Detail
 from core.errors import WrongUsage
 from core.job_options import JobOptions
@@ -26,6 +26,10 @@ from core.text.sanitize import UNSTORABLE, all_storable
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100_000)]
 Hook = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2_000)]
+INPUT_CHARACTERS_MAX = 4_096
+"""Of one path or URL: more is not a path on Linux."""
+ERRORS_SHOWN = 5
+ERROR_CHARACTERS = 400
 NOTHING_ASKED = "ask: nothing is asked: give ask (of the set), each (of every image), or both"
 BARE_WITH = "bare: it takes a plain answer as it is: leave out each, schema and canary, or bare"
 
@@ -44,7 +48,7 @@ class JobSpec(BaseModel):
     key: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
     label: Annotated[str, StringConstraints(max_length=255)] | None = None
     detail: Detail | None = None
-    model: str | None = None
+    model: Annotated[str, StringConstraints(max_length=255)] | None = None
     fetch: bool = False  # download URLs here, instead of letting the provider do it
     fresh: bool = False  # do not take paid replies of other jobs
     keep_files: bool = False  # leave the files at the provider after the job
@@ -65,6 +69,17 @@ class JobSpec(BaseModel):
             raise ValueError(UNSTORABLE)
         return value
 
+    @field_validator("images")
+    @classmethod
+    def _check_lengths(cls, images: list[str]) -> list[str]:
+        for number, text in enumerate(images, 1):
+            if len(text) > INPUT_CHARACTERS_MAX:
+                raise WrongUsage(
+                    f"images: input {number:,} has {len(text):,} characters, and"
+                    f" {INPUT_CHARACTERS_MAX:,} is the most: give a shorter path or URL"
+                )
+        return images
+
     @field_validator("prompts")
     @classmethod
     def _check_prompts(cls, own: dict[str, str] | None) -> dict[str, str] | None:
@@ -81,7 +96,7 @@ class JobSpec(BaseModel):
             raise WrongUsage(BARE_WITH)
         if self.schema_ is not None:
             check(self.schema_)
-            parts_of(self.schema_text, folds=self.each is None)
+            check_parts(self.schema_text, folds=self.each is None)
         return self
 
     @property
@@ -118,7 +133,15 @@ def parse_spec(values: dict[str, Any]) -> JobSpec:
     try:
         return JobSpec(**values)
     except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
+        errors = error.errors(include_input=False, include_url=False)
+        lines = [_line(e["loc"], e["msg"]) for e in errors[:ERRORS_SHOWN]]
+        if len(errors) > ERRORS_SHOWN:
+            lines.append(f"and {len(errors) - ERRORS_SHOWN:,} more")
         if values.get("ask") is None and values.get("each") is None:
             lines.append(NOTHING_ASKED)
         raise WrongUsage("overstory.submit refused its arguments: " + "; ".join(lines)) from None
+
+
+def _line(place: tuple[int | str, ...], message: str) -> str:
+    line = f"{'.'.join(map(str, place))}: {message}"
+    return line if len(line) <= ERROR_CHARACTERS else f"{line[:ERROR_CHARACTERS]}..."

@@ -6,17 +6,29 @@ Read as draft 2020-12, which pydantic writes. References stay inside the schema;
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
+from core.answers.patterns import compiled
+from core.answers.schema_budget import Visits
+from core.answers.validation import Steps, Validator, of_schemas
 from core.errors import WrongUsage
-
-if TYPE_CHECKING:  # 5 % of the start time of every process; only jobs with a schema need it
-    from jsonschema import Draft202012Validator
+from core.text.sanitize import DEPTH_MAX, nested_deeper
 
 Schema = dict[str, Any]
 
 SCHEMA_CHARACTERS_MAX = 100_000
+PLACES_MAX = 2_000
+"""Schemas inside a schema, itself included."""
+PROPERTIES_MAX = 1_000
+"""Of one object."""
+CHOICES_MAX = 5_000
+"""Values of one enum."""
+PATTERNS_SIZE_MAX = 100_000
+"""Of all patterns together, as compiled programs; each counts PATTERN_SIZE_MIN at least."""
+PATTERN_SIZE_MIN = 50
+AT_ONCE_MAX = 1_000
+"""Schemas that apply to one and the same value."""
 DEEPEST = 32
 """References followed in a row; more are taken for a cycle."""
 ANSWER = "image_answer"
@@ -33,68 +45,181 @@ _SINGLE = (
 _ELSEWHERE = ("$id", "$anchor", "$dynamicRef", "$dynamicAnchor")
 
 
-def check(schema: Schema) -> None:
+def check(schema: Schema, visits: Visits | None = None) -> None:
     """Raises WrongUsage, which names what to change, if ``schema`` cannot describe an answer."""
-    if len(json.dumps(schema)) > SCHEMA_CHARACTERS_MAX:
-        raise WrongUsage(f"schema: more than {SCHEMA_CHARACTERS_MAX:,} characters")
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import SchemaError
-
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        raise WrongUsage(f"schema: {error.json_path}: {error.message}") from None
+    visits = visits or Visits()
+    _check_text(schema)
+    parts = list(_placed(schema, visits))
+    for path, part in parts:
+        _check_size(path, part)
+    faults = of_schemas().faults(schema, Steps(left=10 * SCHEMA_CHARACTERS_MAX))
+    for fault in faults:
+        raise WrongUsage(f"schema: {fault.path}: {fault.reason[:500]}")
     if {ANSWER, ROOT}.intersection({**schema.get("$defs", {}), **schema.get("definitions", {})}):
         raise WrongUsage(f"schema: the names {ANSWER} and {ROOT} are reserved: choose another")
-    for part in _parts(schema):
-        _check_part(schema, part)
-    if kind_of(resolved(schema, schema)[0]) != "object":
+    known = {id(part) for _, part in parts}
+    for path, part in parts:
+        _check_part(schema, path, part, known)
+    _check_patterns(parts)
+    _check_at_once(schema, parts)
+    for _, part in parts:
+        if part.get(IMAGE) and kind_of(resolved(schema, part, visits)[0]) != "integer":
+            raise WrongUsage(f"schema: {IMAGE} needs a property of type integer")
+    if kind_of(resolved(schema, schema, visits)[0]) != "object":
         raise WrongUsage("schema: the answer must be an object: set 'type': 'object' at the top")
 
 
-def _check_part(root: Schema, part: Schema) -> None:
+def _check_text(schema: Schema) -> None:
+    if nested_deeper(schema, DEPTH_MAX):
+        raise WrongUsage(
+            f"schema: nested deeper than {DEPTH_MAX} levels: define parts under '$defs' and refer"
+            " to them"
+        )
+    try:
+        text = json.dumps(schema, allow_nan=False)
+    except ValueError:
+        raise WrongUsage("schema: NaN and Infinity are not valid JSON: leave them out") from None
+    if len(text) > SCHEMA_CHARACTERS_MAX:
+        raise WrongUsage(f"schema: more than {SCHEMA_CHARACTERS_MAX:,} characters")
+
+
+def _check_size(path: str, part: Schema) -> None:
+    for keyword, most, things in (
+        ("properties", PROPERTIES_MAX, "properties"),
+        ("enum", CHOICES_MAX, "values"),
+    ):
+        value = part.get(keyword)
+        if isinstance(value, dict | list) and len(value) > most:
+            raise WrongUsage(f"schema: {path}.{keyword} has more than {most:,} {things}")
+
+
+def _check_part(root: Schema, path: str, part: Schema, known: set[int]) -> None:
     for keyword in _ELSEWHERE:
         if keyword in part and not (keyword == "$id" and part is root):
             raise WrongUsage(f"schema: {keyword} is not supported: refer with '#/$defs/NAME'")
+    if "$schema" in part and part is not root:
+        raise WrongUsage(f"schema: {path}: $schema is only supported at the top")
+    if "$ref" in part and id(referred(root, part["$ref"])) not in known:
+        raise WrongUsage(
+            f"schema: {path}: {part['$ref']!r} does not refer to a schema: refer with"
+            " '#/$defs/NAME'"
+        )
+
+
+def _check_patterns(parts: list[tuple[str, Schema]]) -> None:
+    """Every pattern compiles, and all of them together do not take long to match."""
+    size = 0
+    known: set[str] = set()
+    for path, part in parts:
+        own = [("pattern", part["pattern"])] if "pattern" in part else []
+        names = [("patternProperties", text) for text in part.get("patternProperties", ())]
+        for keyword, text in [*own, *names]:
+            place = f"{path}.{keyword}"
+            if text in known:
+                continue
+            known.add(text)
+            try:
+                size += max(compiled(text).size, PATTERN_SIZE_MIN)
+            except WrongUsage as error:
+                raise WrongUsage(f"schema: {place}: {error}") from None
+            if size > PATTERNS_SIZE_MAX:
+                raise WrongUsage(
+                    f"schema: {place}: the patterns are too large together: use minLength and"
+                    " maxLength for lengths"
+                )
+
+
+def _check_at_once(root: Schema, parts: list[tuple[str, Schema]]) -> None:
+    """Few schemas apply to one value, with references followed: each is checked for every value."""
+    measured: dict[int, int | None] = {}  # None while it is measured: what leads to it is a cycle
+
+    def measure(part: Any, row: int) -> int:
+        if not isinstance(part, dict):
+            return 1
+        if id(part) not in measured and row <= DEEPEST * 2:
+            measured[id(part)] = None
+            inner = sum(measure(other, row + 1) for other in _applied_with(root, part))
+            measured[id(part)] = 1 + inner
+        count = measured.get(id(part))
+        if count is None:
+            raise _cycle(part)
+        return count
+
+    for path, part in parts:
+        if measure(part, 0) > AT_ONCE_MAX:
+            raise WrongUsage(
+                f"schema: {path}: more than {AT_ONCE_MAX:,} schemas apply to one value there, with"
+                " references followed: ask for less"
+            )
+
+
+def _applied_with(root: Schema, part: Schema) -> Iterator[Any]:
+    """The schemas that apply to the same value as ``part``."""
     if "$ref" in part:
-        referred(root, part["$ref"])
-    if part.get(IMAGE) and kind_of(resolved(root, part)[0]) != "integer":
-        raise WrongUsage(f"schema: {IMAGE} needs a property of type integer")
+        yield referred(root, part["$ref"])
+    for keyword in ("anyOf", "oneOf", "allOf"):
+        yield from part.get(keyword, ())
+    for keyword in ("not", "if", "then", "else"):
+        if keyword in part:
+            yield part[keyword]
+    yield from part.get("dependentSchemas", {}).values()
 
 
-def validator(schema: Schema) -> Draft202012Validator:
+def _cycle(schema: Schema) -> WrongUsage:
+    return WrongUsage(f"schema: the references form a cycle: {json.dumps(schema)[:200]}")
+
+
+def validator(schema: Schema) -> Validator:
     """A validator of ``schema`` that fetches nothing."""
-    from jsonschema import Draft202012Validator
-    from referencing import Registry
-
-    return Draft202012Validator(schema, registry=Registry())
+    return Validator(walked(schema, _without_dialect))
 
 
-def walked(schema: Any, change: Callable[[Schema], Schema]) -> Any:
+def _without_dialect(schema: Schema) -> Schema:
+    """jsonschema would leave our keywords for those of the dialect that a part names."""
+    return without(schema, "$schema", "$id")
+
+
+def walked(schema: Any, change: Callable[[Schema], Schema], visits: Visits | None = None) -> Any:
     """``schema`` with ``change`` applied to it and then to every schema inside it."""
     if not isinstance(schema, dict):
         return schema  # true and false are schemas too
+    if visits is not None:
+        visits.place(schema)
     changed: Schema = {}
     for key, value in change(schema).items():
         if key in _NAMED and isinstance(value, dict):
-            changed[key] = {name: walked(part, change) for name, part in value.items()}
+            changed[key] = {name: walked(part, change, visits) for name, part in value.items()}
         elif key in _LISTED and isinstance(value, list):
-            changed[key] = [walked(part, change) for part in value]
+            changed[key] = [walked(part, change, visits) for part in value]
         else:
-            changed[key] = walked(value, change) if key in _SINGLE else value
+            changed[key] = walked(value, change, visits) if key in _SINGLE else value
     return changed
 
 
-def _parts(schema: Schema) -> list[Schema]:
+def _placed(schema: Schema, visits: Visits) -> Iterator[tuple[str, Schema]]:
+    """``schema`` and every schema inside it with its JSON path, the outer ones first."""
+    places: list[tuple[str, Any]] = [("$", schema)]
+    count = 0
+    for path, part in places:
+        if not isinstance(part, dict):
+            continue
+        count += 1
+        if count > PLACES_MAX:
+            raise WrongUsage(f"schema: more than {PLACES_MAX:,} places: ask for less")
+        visits.place(part)
+        yield path, part
+        for key, value in part.items():
+            if key in _NAMED and isinstance(value, dict):
+                places += [(f"{path}.{key}.{name}", inner) for name, inner in value.items()]
+            elif key in _LISTED and isinstance(value, list):
+                places += [(f"{path}.{key}[{at}]", inner) for at, inner in enumerate(value)]
+            elif key in _SINGLE:
+                places.append((f"{path}.{key}", value))
+
+
+def _parts(schema: Schema, visits: Visits) -> list[Schema]:
     """``schema`` and every schema inside it, the outer ones first."""
-    parts: list[Schema] = []
-
-    def collect(part: Schema) -> Schema:
-        parts.append(part)
-        return part
-
-    walked(schema, collect)
-    return parts
+    return [part for _, part in _placed(schema, visits)]
 
 
 def referred(root: Schema, reference: str) -> Schema:
@@ -106,12 +231,14 @@ def referred(root: Schema, reference: str) -> Schema:
             target = target[int(name)]
         else:
             target = target.get(name) if isinstance(target, dict) else None
+        if target is None:
+            break
     if not isinstance(target, dict):
-        raise WrongUsage(f"schema: {reference!r} refers to nothing inside the schema")
+        raise WrongUsage(f"schema: {reference[:200]!r} refers to nothing inside the schema")
     return target
 
 
-def resolved(root: Schema, schema: Schema) -> tuple[Schema, bool]:
+def resolved(root: Schema, schema: Schema, visits: Visits | None = None) -> tuple[Schema, bool]:
     """The schema behind references and 'or null', and whether null is allowed.
 
     Keywords beside a reference (a description, a rule) override those it refers to. A choice of
@@ -119,13 +246,15 @@ def resolved(root: Schema, schema: Schema) -> tuple[Schema, bool]:
     """
     nullable = False
     for _ in range(DEEPEST):
+        if visits is not None:
+            visits.place(schema)
         inner, allows_null = _one_step(root, schema)
         nullable = nullable or allows_null
         if inner is None:
             break
         schema = inner
     else:
-        raise WrongUsage(f"schema: the references form a cycle: {json.dumps(schema)[:200]}")
+        raise _cycle(schema)
     kinds = schema.get("type")
     if isinstance(kinds, list):
         real = [kind for kind in kinds if kind != "null"]
@@ -164,34 +293,37 @@ def kind_of(schema: Schema) -> str:
     return ""
 
 
-def given_texts(schema: Schema) -> frozenset[str]:
+def given_texts(schema: Schema, visits: Visits) -> frozenset[str]:
     """The strings among the enum values and constants of a schema."""
-    values = (v for part in _parts(schema) for v in (*part.get("enum", ()), part.get("const")))
+    values = (
+        v for part in _parts(schema, visits) for v in (*part.get("enum", ()), part.get("const"))
+    )
     return frozenset(value for value in values if isinstance(value, str))
 
 
-def travelling(root: Schema, schema: Schema) -> dict[str, Schema]:
+def travelling(root: Schema, schema: Schema, visits: Visits) -> dict[str, Schema]:
     """``$defs`` for a request in which ANSWER is ``schema``, a part of ``root`` or derived from it.
 
     Without our ``x-`` keywords and the properties that code fills in; references are adapted.
     """
+    definitions = _definitions(root, visits)
     return {
-        **{name: _portable(definition) for name, definition in _definitions(root).items()},
-        ANSWER: _portable(without(schema, "$defs", "definitions")),
+        **{name: _portable(definition, visits) for name, definition in definitions.items()},
+        ANSWER: _portable(without(schema, "$defs", "definitions"), visits),
     }
 
 
-def _definitions(root: Schema) -> dict[str, Schema]:
+def _definitions(root: Schema, visits: Visits) -> dict[str, Schema]:
     """The definitions of ``root``; also ``root`` itself if a reference leads outside of them."""
     definitions = {**root.get("definitions", {}), **root.get("$defs", {})}
-    references = [part["$ref"] for part in _parts(root) if "$ref" in part]
+    references = [part["$ref"] for part in _parts(root, visits) if "$ref" in part]
     if not all(reference.startswith(("#/$defs/", "#/definitions/")) for reference in references):
         definitions[ROOT] = without(root, "$defs", "definitions")
     return definitions
 
 
-def _portable(schema: Schema) -> Schema:
-    portable: Schema = walked(schema, _ported)
+def _portable(schema: Schema, visits: Visits) -> Schema:
+    portable: Schema = walked(schema, _ported, visits)
     return portable
 
 
@@ -231,28 +363,37 @@ def without(schema: Schema, *keywords: str) -> Schema:
     return {key: value for key, value in schema.items() if key not in keywords}
 
 
-def fill_positions(root: Schema, schema: Any, value: Any, position: int) -> Any:
-    """``value`` in the order of its schema, with ``position`` in each ``x-image`` property."""
+def fill_positions(
+    root: Schema, schema: Any, value: Any, position: int, steps: Steps | None = None
+) -> Any:
+    """``value`` in the order of its schema, with ``position`` in each ``x-image`` property.
+
+    With ``steps`` it counts its work. Raises TooMuchWork when they are used up.
+    """
     known = resolved(root, schema)[0] if isinstance(schema, dict) else {}
     if isinstance(value, dict):
-        return _fill_object(root, known, value, position)
+        return _fill_object(root, known, value, position, steps)
     if isinstance(value, list):
-        return [fill_positions(root, known.get("items"), item, position) for item in value]
+        items = known.get("items")
+        return [fill_positions(root, items, item, position, steps) for item in value]
     return value
 
 
 def _fill_object(
-    root: Schema, schema: Schema, value: dict[str, Any], position: int
+    root: Schema, schema: Schema, value: dict[str, Any], position: int, steps: Steps | None
 ) -> dict[str, Any]:
     filled: dict[str, Any] = {}
-    for name, part in schema.get("properties", {}).items():
+    properties, free = schema.get("properties", {}), schema.get("additionalProperties")
+    if steps is not None:
+        steps.spend(1 + len(properties) // 10)
+    for name, part in properties.items():
         if is_image(part):
             filled[name] = position
         elif name in value:
-            filled[name] = fill_positions(root, part, value[name], position)
+            filled[name] = fill_positions(root, part, value[name], position, steps)
     for name, entry in value.items():
         if name not in filled:
-            filled[name] = fill_positions(root, schema.get("additionalProperties"), entry, position)
+            filled[name] = fill_positions(root, free, entry, position, steps)
     return filled
 
 

@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Any
 
 from core.answers.json_schema import MERGE, Schema, is_image, kind_of, resolved, without
+from core.answers.schema_budget import Visits
 from core.errors import WrongUsage
 
 NUMBERS = ("integer", "number")
@@ -73,17 +74,17 @@ class Rule:
         return self.merge == "text" or any(rule.needs_words for rule in self.below())
 
 
-def rule_of(root: Schema) -> Rule:
+def rule_of(root: Schema, visits: Visits | None = None) -> Rule:
     """The rules of a schema. Raises WrongUsage, which names the place that cannot be merged."""
-    return _rule(root, root, "", 0)
+    return _rule(root, root, "", 0, visits or Visits())
 
 
-def _rule(root: Schema, schema: Any, path: str, depth: int) -> Rule:
+def _rule(root: Schema, schema: Any, path: str, depth: int, visits: Visits) -> Rule:
     if not isinstance(schema, dict):
         raise WrongUsage(f"schema: {path or 'it'} has no type, so it cannot be merged")
     if depth > DEEPEST:
         raise WrongUsage(f"schema: {path} is nested deeper than {DEEPEST}: put it in an array")
-    known, nullable = resolved(root, schema)
+    known, nullable = resolved(root, schema, visits)
     merge = known.get(MERGE) or _default(known, path)
     kind = kind_of(known)
     if merge not in FITS and merge != "object":
@@ -93,12 +94,13 @@ def _rule(root: Schema, schema: Any, path: str, depth: int) -> Rule:
     if merge != "object":
         return Rule(merge, known, nullable)
     properties = {
-        name: _rule(root, part, f"{path}.{name}".strip("."), depth + 1)
+        name: _rule(root, part, f"{path}.{name}".strip("."), depth + 1, visits)
         for name, part in known.get("properties", {}).items()
     }
     free = known.get("additionalProperties")
     has_entries = isinstance(free, dict) and bool(free)
-    entries = _rule(root, free, f"{path}.*".strip("."), depth + 1) if has_entries else None
+    below = f"{path}.*".strip(".")
+    entries = _rule(root, free, below, depth + 1, visits) if has_entries else None
     # images choose the names of such entries, so no request could name the texts to write
     if entries is not None and entries.needs_words:
         raise WrongUsage(
@@ -239,20 +241,22 @@ SHOWN_MAX = 100
 """Additional properties of an object that a prompt shows; above that it shows their number."""
 
 
-def record_schema(rule: Rule, strict: bool) -> Schema:
+def record_schema(rule: Rule, strict: bool, visits: Visits | None = None) -> Schema:
     """Schema of one image's record: each property of the object, or null.
 
     ``strict``: every property is required, as in a request. A reply may leave properties out,
     which counts as null; it must only have at least one.
     """
+    visits = visits or Visits()
+    visits.place(rule.schema)
     if rule.merge != "object":
         return without(rule.schema, *_OF_THE_SET.get(rule.merge, ()))
     parts = {
-        name: or_null(record_schema(inner, strict))
+        name: or_null(record_schema(inner, strict, visits))
         for name, inner in (rule.properties or {}).items()
         if not inner.image
     }
-    free = or_null(record_schema(rule.entries, strict)) if rule.entries else False
+    free = or_null(record_schema(rule.entries, strict, visits)) if rule.entries else False
     return {
         **without(rule.schema, *_OF_OBJECTS, *_CONDITIONS),
         "type": "object",
@@ -262,12 +266,14 @@ def record_schema(rule: Rule, strict: bool) -> Schema:
     }
 
 
-def words_schema(rule: Rule) -> Schema:
+def words_schema(rule: Rule, visits: Visits | None = None) -> Schema:
     """Schema of the texts about the whole set that the model writes, and of nothing else."""
+    visits = visits or Visits()
+    visits.place(rule.schema)
     if rule.merge == "text":
         return {key: value for key, value in rule.schema.items() if not key.startswith("x-")}
     parts = {
-        name: words_schema(inner)
+        name: words_schema(inner, visits)
         for name, inner in (rule.properties or {}).items()
         if inner.needs_words
     }

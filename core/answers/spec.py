@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from core.answers.json_schema import (
     ANSWER,
@@ -26,16 +26,22 @@ from core.answers.json_schema import (
     validator,
 )
 from core.answers.merge import Rule, computed, merged, record_schema, rule_of, words_schema
+from core.answers.schema_budget import Visits
+from core.answers.totals import fields
+from core.answers.validation import FAULTS_MAX, STEPS_MAX, Steps, TooMuchWork, Validator, sentences
 from core.catalog.models import Structured
 from core.job_options import JobOptions
 from core.text import citations
 
-if TYPE_CHECKING:
-    from jsonschema import Draft202012Validator
-
+_OWN_NUMBER = re.compile(r"\[([0-9]{1,9})\]\s*+(?:[:–—]|-\s)?+\s*+(?=\S)")
+"""An image's own number at the beginning of a text about it."""
 WHOLE = "whole"
 """The key of a reply's text about all images; its other keys are image numbers."""
 TEXT: Schema = {"type": "string", "minLength": 1}
+REPLY_STEPS_MAX = 1_000_000
+"""Work for all values of one reply. Values that are left are asked for again, with fewer images."""
+ALL_STEPS_MAX = 10_000_000
+"""Work for the merged answer of a whole job, where a person looks at it."""
 FIELDS_DEPTH = 6
 """Deeper levels of a schema count as one field: an estimate needs no more."""
 
@@ -84,27 +90,45 @@ class SchemaParts:
     root: Schema | None
     rule: Rule | None  # how records are merged
     defs: dict[str, Schema]  # of a request; ANSWER is the value of one image
-    value: Draft202012Validator  # of one image's value
+    value: Validator  # of one image's value
     words: Schema | None  # the texts about the set that a model writes
     fields: int  # about how many values one image's answer has
     given: frozenset[str] = frozenset()  # texts of the schema itself: they hold no citations
 
-    def known_value(self, value: Any, positions: Mapping[int, int], number: int) -> Any:
-        """``value`` of image ``number`` as it is stored; None where it does not fit the schema.
+    def known_value(
+        self, value: Any, positions: Mapping[int, int], number: int, work: Steps | None = None
+    ) -> Any:
+        """``value`` of image ``number`` as it is stored; None where it does not fit the schema, or
+        where ``work``, which the values of a reply share, is used up.
 
         Citations become positions of the job; those of images outside the request are removed.
         """
         if self.root is None and isinstance(value, bool | int | float):
             value = json.dumps(value)
-        if not self.value.is_valid(value):
+        work = work or Steps()
+        steps = Steps(min(STEPS_MAX, work.left))
+        before = steps.left
+        try:
+            return self._known_value(value, positions, number, steps)
+        except TooMuchWork:
+            return None
+        finally:
+            work.left -= before - max(steps.left, 0)
+
+    def _known_value(
+        self, value: Any, positions: Mapping[int, int], number: int, steps: Steps
+    ) -> Any:
+        if not self.value.is_valid(value, steps):
             return None
         own = positions[number]
         cited = map_strings(
             value, lambda text: text if text in self.given else _cited(text, positions, own)
         )
-        if not self.value.is_valid(cited):  # nothing is left of a text whose citations were false
+        if not self.value.is_valid(cited, steps):  # nothing is left of a text of false citations
             return None
-        return cited if self.root is None else fill_positions(self.root, self.root, cited, own)
+        if self.root is None:
+            return cited
+        return fill_positions(self.root, self.root, cited, own, steps)
 
     def moved(self, value: Any, positions: Mapping[int, int], own: int) -> Any:
         """A stored ``value`` of an image that is now at position ``own``; ``positions``: old to
@@ -119,19 +143,28 @@ def parts_of(schema: str | None, folds: bool) -> SchemaParts:
     if schema is None:
         return SchemaParts(None, None, {ANSWER: TEXT}, validator(TEXT), None, 1)
     root: Schema = json.loads(schema)
-    rule = rule_of(root) if folds else None
-    asked = root if rule is None else record_schema(rule, strict=True)
-    kept = root if rule is None else record_schema(rule, strict=False)
-    words = words_schema(rule) if rule is not None and rule.needs_words else None
+    visits = Visits()
+    rule = rule_of(root, visits) if folds else None
+    asked = root if rule is None else record_schema(rule, True, visits)
+    kept = root if rule is None else record_schema(rule, False, visits)
+    words = words_schema(rule, visits) if rule is not None and rule.needs_words else None
+    defs = travelling(root, kept, visits)
     return SchemaParts(
         root,
         rule,
-        travelling(root, asked),
-        validator({"$ref": f"#/$defs/{ANSWER}", "$defs": travelling(root, kept)}),
+        travelling(root, asked, visits),
+        validator({"$ref": f"#/$defs/{ANSWER}", "$defs": defs}),
         words,
-        _fields(root, root, 0),
-        given_texts(root),
+        _fields(root, visits),
+        given_texts(root, visits),
     )
+
+
+def check_parts(schema: str | None, folds: bool) -> None:
+    """Raises WrongUsage if an answer of ``schema`` cannot be merged, asked for or exported."""
+    parts = parts_of(schema, folds)
+    if parts.root is not None:
+        fields(parts.root)
 
 
 def answer_spec_of(ask: str, options: JobOptions, structured: Structured) -> AnswerSpec | None:
@@ -186,23 +219,31 @@ def whole_of(spec: AnswerSpec, records: Sequence[Any], texts: Any) -> dict[str, 
 
 def faults(schema: str, value: Any) -> list[str]:
     """How ``value`` breaks the schema, a sentence each; empty where it fits."""
-    errors = validator(json.loads(schema)).iter_errors(value)
-    return [f"{error.json_path.removeprefix('$.')}: {error.message}" for error in errors]
+    steps = Steps(ALL_STEPS_MAX)
+    return sentences(validator(json.loads(schema)).faults(value, steps, FAULTS_MAX + 1))
 
 
-def _fields(root: Schema, schema: Any, depth: int) -> int:
-    """About how many values an object of ``schema`` has; a list counts as three."""
-    if not isinstance(schema, dict) or depth > FIELDS_DEPTH:
-        return 1
-    target, _ = resolved(root, schema)
-    inner = sum(_fields(root, part, depth + 1) for part in target.get("properties", {}).values())
-    if "items" in target:
-        inner += 3 * _fields(root, target["items"], depth + 1)
-    return max(inner, 1)
+def _fields(root: Schema, visits: Visits) -> int:
+    """About how many values an object of ``root`` has; a list counts as three."""
+    counted: dict[tuple[int, int], int] = {}
+
+    def count(schema: Any, depth: int) -> int:
+        if not isinstance(schema, dict) or depth > FIELDS_DEPTH:
+            return 1
+        if (id(schema), depth) not in counted:
+            target, _ = resolved(root, schema, visits)
+            inner = sum(count(part, depth + 1) for part in target.get("properties", {}).values())
+            if "items" in target:
+                inner += 3 * count(target["items"], depth + 1)
+            counted[id(schema), depth] = max(inner, 1)
+        return counted[id(schema), depth]
+
+    return count(root, 0)
 
 
 def _cited(text: str, positions: Mapping[int, int], own: int) -> str:
     """A string of image ``own`` with citations of the job, without its own number in front."""
     checked = citations.check(text, positions).text
     cited = citations.translate(checked, positions).strip()
-    return re.sub(rf"^\[{own}\]\s*(?:[:–—]|-\s)?\s*(?=\S)", "", cited)
+    before = _OWN_NUMBER.match(cited)
+    return cited[before.end() :] if before and before[1] == str(own) else cited

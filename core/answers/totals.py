@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from core.answers.json_schema import Schema, is_image, kind_of, resolved
-from core.answers.merge import exact_sum, json_number
+from core.answers.merge import canonical, exact_sum, json_number
+from core.answers.schema_budget import Visits
 
 DEEPEST = 6
 
 
-def fields(root: Schema) -> dict[tuple[str, ...], Schema]:
-    """The single values in an object of ``root`` by path; a list or map is one value."""
-    return dict(_leaves(root, root, ()))
+def fields(root: Schema, visits: Visits | None = None) -> dict[tuple[str, ...], Schema]:
+    """The single values in an object of ``root`` by path; a list or map is one value.
+
+    Raises WrongUsage if they are too many.
+    """
+    return dict(_leaves(root, root, (), visits or Visits()))
 
 
 def _leaves(
-    root: Schema, schema: Any, path: tuple[str, ...]
+    root: Schema, schema: Any, path: tuple[str, ...], visits: Visits
 ) -> Iterator[tuple[tuple[str, ...], Schema]]:
-    known = resolved(root, schema)[0] if isinstance(schema, dict) else {}
+    known = resolved(root, schema, visits)[0] if isinstance(schema, dict) else {}
     inner = known.get("properties")
     if not inner or len(path) >= DEEPEST:
         yield path, known
         return
     for name, part in inner.items():
-        yield from _leaves(root, part, (*path, name))
+        yield from _leaves(root, part, (*path, name), visits)
 
 
 def value_at(value: Any, path: tuple[str, ...]) -> Any:
@@ -49,8 +54,9 @@ def totals(root: Schema, answers: Iterable[Any]) -> dict[str, Any]:
 
 def _total(schema: Schema, values: list[Any]) -> dict[str, Any] | None:
     if "enum" in schema or kind_of(schema) == "boolean":
+        counted = Counter(_key(value) for value in values)
         choices = schema.get("enum", [False, True])
-        return {"counts": {_name(choice): _count(values, choice) for choice in choices}}
+        return {"counts": {_name(choice): counted[_key(choice)] for choice in choices}}
     if is_image(schema) or kind_of(schema) not in ("integer", "number"):
         return None
     if not values:
@@ -63,8 +69,9 @@ def _total(schema: Schema, values: list[Any]) -> dict[str, Any] | None:
     }
 
 
-def _count(values: list[Any], choice: Any) -> int:
-    return sum(value == choice and type(value) is type(choice) for value in values)
+def _key(value: Any) -> tuple[type, str]:
+    """Equal for equal values of one type: 1, 1.0 and true are counted apart."""
+    return type(value), canonical(value)
 
 
 def _name(choice: Any) -> str:

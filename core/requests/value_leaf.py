@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from core.answers.spec import TEXT, WHOLE, AnswerSpec, reply_schema, whole_of
+from core.answers.spec import (
+    REPLY_STEPS_MAX,
+    TEXT,
+    WHOLE,
+    AnswerSpec,
+    reply_schema,
+    whole_of,
+)
+from core.answers.validation import Steps
 from core.errors import RefusalCode
 from core.prompts import Nudge, shaped
 from core.reply import Reply
@@ -59,9 +67,10 @@ class ValueLeaf(Leaf):
         positions = {n: self.positions[number] for n, number in placed.items()}
         values: dict[int, Any] = {}
         refused = 0
+        work = Steps(REPLY_STEPS_MAX)
         for n, number in placed.items():
             given = answers.get(str(n))
-            value = self.spec.parts.known_value(given, positions, n)
+            value = self.spec.parts.known_value(given, positions, n, work)
             if value is None or (isinstance(value, str) and says_nothing(value, alone=True)):
                 continue
             values[number] = value
@@ -126,8 +135,4 @@ class ValueLeaf(Leaf):
 
 
 def _false_citations(value: Any, known: Mapping[int, int]) -> int:
-    return sum(
-        number not in known
-        for text in set_summary.texts_of(value)
-        for number in citations.cited_numbers(text)
-    )
+    return sum(citations.count_unknown(text, known) for text in set_summary.texts_of(value))

@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
+from functools import cached_property
 
 _CITATION = re.compile(r"\[\s*(\d{1,9}(?:\s*(?:,|;|-|–|—|to)\s*\d{1,9})*)\s*\]")
 _TOKEN = re.compile(r"\d+|,|;|-|–|—|to")
@@ -16,9 +17,17 @@ _SENTENCE_END = re.compile(r"(?<=[.!?。！？;；])\s+|\n+")
 _REMOVED = "\0"
 """Placeholder for a removed citation until the space before it is removed too. No stored text
 contains it."""
-_AROUND_REMOVED = re.compile(rf"[ \t]*{_REMOVED}|[ \t]+(?=[.,;:!?])")
+_AROUND_REMOVED = re.compile(rf"(?<![ \t])[ \t]++(?:{_REMOVED}|(?=[.,;:!?]))|{_REMOVED}")
+"""A run of spaces is tried once, at its beginning: replies are hostile."""
 RANGE_MAX = 100_000
 """Of a longer range only both ends count: no set here is that large."""
+SHORT = 64
+"""Numbers of a range that are looked up one by one; of a longer one, only the known numbers are."""
+WRITTEN_MAX = 200_000
+"""Numbers that the citations of one text are translated to. After that, of each citation only both
+ends are."""
+PASSES_MAX = 8
+"""Brackets inside brackets from which unknown citations are removed one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +40,13 @@ class Checked:
 
 
 def cited_numbers(text: str) -> list[int]:
-    """Every number cited in ``text``, once, in order of first appearance."""
-    return list(dict.fromkeys(chain.from_iterable(_all_spans(text))))
+    """Every number cited in ``text``, once, in order of first appearance; at most RANGE_MAX."""
+    return _distinct(_all_spans(text))
+
+
+def count_unknown(text: str, known: Collection[int]) -> int:
+    """How many of the numbers cited in ``text`` are not in ``known``."""
+    return _count_unknown(text, _Known(known))
 
 
 def parted(text: str) -> list[str | list[range]]:
@@ -55,25 +69,36 @@ def check(text: str, known: Collection[int]) -> Checked:
     else only its unknown numbers are. If no sentence would be left, all stay without the unknown
     numbers: a model that cites badly must not make the answer empty.
     """
-    known = frozenset(known)
-    refused = _count_unknown(text, known)
+    numbers = _Known(known)
+    refused = _count_unknown(text, numbers)
     if refused == 0:
         return Checked(text, tuple(cited_numbers(text)), 0)
-    backed = "".join(sentence for sentence in sentences(text) if _is_backed(sentence, known))
+    backed = "".join(sentence for sentence in sentences(text) if _is_backed(sentence, numbers))
     cleaned = backed if backed.strip() else text
-    unchanged = {number: number for number in known}
-    while _count_unknown(cleaned, known):  # [[9] 9] needs two passes
-        cleaned = translate(cleaned, unchanged)
+    for _ in range(PASSES_MAX):  # [[9] 9] needs two passes
+        if not _count_unknown(cleaned, numbers):
+            break
+        cleaned = _translated(cleaned, numbers, None)
+    else:
+        cleaned = cleaned.replace("[", "")
     return Checked(cleaned.strip(), tuple(cited_numbers(cleaned)), refused)
 
 
 def translate(text: str, numbers: Mapping[int, int]) -> str:
     """``text`` with each cited number replaced by ``numbers[number]``, or removed if not there."""
+    return _translated(text, _Known(numbers), numbers)
+
+
+def _translated(text: str, known: _Known, numbers: Mapping[int, int] | None) -> str:
+    """``text`` without unknown numbers; the others translated by ``numbers``, if it is given."""
+    left = WRITTEN_MAX
 
     def replace(match: re.Match[str]) -> str:
+        nonlocal left
         spans = _spans(match.group(1))
-        old = [number for span in spans for number in _known(span, numbers)]
-        new = [numbers[number] for number in old]
+        old = [number for span in spans for number in known.within(span, left)]
+        left -= len(old)
+        new = old if numbers is None else [numbers[number] for number in old]
         if new == old and len(old) == sum(map(len, spans)):
             return match.group(0)
         return format_numbers(new) if new else _REMOVED
@@ -119,22 +144,61 @@ def _spans(inside: str) -> list[range]:
     return spans
 
 
-def _known(span: range, known: Collection[int]) -> list[int]:
-    """The known numbers of ``span``, in order. Iterates over the smaller of the two: a reply about
-    60 images may cite ``[1-100000]`` hundreds of times."""
-    if len(span) <= len(known):
-        return [number for number in span if number in known]
-    return sorted(number for number in known if number in span)
+class _Known:
+    """Numbers that may be cited. Long ranges are looked up in their sorted list: a reply about 60
+    images may cite ``[1-100000]`` hundreds of times."""
+
+    def __init__(self, numbers: Collection[int]) -> None:
+        self._numbers = numbers if isinstance(numbers, Mapping) else frozenset(numbers)
+
+    @cached_property
+    def _sorted(self) -> list[int]:
+        return sorted(self._numbers)
+
+    def count(self, span: range) -> int:
+        """How many numbers of ``span`` are known."""
+        if len(span) <= SHORT:
+            return sum(number in self._numbers for number in span)
+        return bisect_left(self._sorted, span.stop) - bisect_left(self._sorted, span.start)
+
+    def within(self, span: range, most: int) -> list[int]:
+        """The known numbers of ``span``, in order; if they are more than ``most``, both ends."""
+        if len(span) <= SHORT:
+            return [number for number in span if number in self._numbers]
+        first = bisect_left(self._sorted, span.start)
+        end = bisect_left(self._sorted, span.stop)
+        if end - first > max(most, 2):
+            return [self._sorted[first], self._sorted[end - 1]]
+        return self._sorted[first:end]
 
 
-def _count_unknown(text: str, known: Collection[int]) -> int:
-    return sum(len(span) - len(_known(span, known)) for span in _all_spans(text))
+def _distinct(spans: Iterable[range]) -> list[int]:
+    """Each number of ``spans`` once, in order; at most RANGE_MAX. A number that was there before is
+    stepped over together with all that follow it."""
+    numbers: list[int] = []
+    beyond: dict[int, int] = {}  # number that was there -> a later one that may be new
+    for span in spans:
+        number = span.start
+        while number < span.stop and len(numbers) < RANGE_MAX:
+            passed = []
+            while number in beyond:
+                passed.append(number)
+                number = beyond[number]
+            beyond.update(dict.fromkeys(passed, number))
+            if number < span.stop:
+                numbers.append(number)
+                beyond[number] = number + 1
+    return numbers
 
 
-def _is_backed(sentence: str, known: frozenset[int]) -> bool:
+def _count_unknown(text: str, known: _Known) -> int:
+    return sum(len(span) - known.count(span) for span in _all_spans(text))
+
+
+def _is_backed(sentence: str, known: _Known) -> bool:
     """Whether ``sentence`` cites a known number, or nothing at all."""
     spans = list(_all_spans(sentence))
-    return not spans or any(_known(span, known) for span in spans)
+    return not spans or any(known.count(span) for span in spans)
 
 
 def sentences(text: str) -> list[str]:

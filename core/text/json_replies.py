@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from core.text.sanitize import storable
+from core.text.sanitize import DEPTH_MAX, nested_deeper, storable
 
 _KEY_GAP = re.compile(r"\s*:\s*")
 _NEXT = re.compile(r"\s*,?\s*")
@@ -46,6 +46,8 @@ def _entry(text: str, at: int) -> tuple[str, Any, int] | None:
         if not isinstance(key, str) or gap is None:
             return None
         value, end = _DECODER.raw_decode(text, gap.end())
+        if nested_deeper(value, DEPTH_MAX):
+            return None
         key, value = storable(key), storable(value)
     except (ValueError, RecursionError):
         return None

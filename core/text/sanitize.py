@@ -9,6 +9,9 @@ from typing import Any
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 """NUL, which PostgreSQL cannot store in text, and lone surrogates, which UTF-8 cannot encode. JSON
 can contain both, and a reply that cannot be stored would be paid for again."""
+DEPTH_MAX = 64
+"""Lists and objects inside each other in one JSON value. Code that walks values is recursive; no
+answer that people ask for is nested so deep."""
 UNSTORABLE = "it has a NUL or half a UTF-16 pair in it, which no database stores: give valid text"
 """What a person is told who gives such text."""
 
@@ -44,3 +47,16 @@ def storable(value: Any) -> Any:
     if isinstance(value, dict):
         return {storable(name): storable(item) for name, item in value.items()}
     return value
+
+
+def nested_deeper(value: Any, most: int) -> bool:
+    """Whether lists and objects in ``value`` are nested deeper than ``most``; without recursion."""
+    level = [value]
+    for _ in range(most + 1):
+        level = [item for item in level if isinstance(item, dict | list)]
+        if not level:
+            return False
+        level = [
+            inner for item in level for inner in (item.values() if isinstance(item, dict) else item)
+        ]
+    return True
