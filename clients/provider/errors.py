@@ -41,7 +41,7 @@ def read_envelope(response: httpx2.Response) -> tuple[str, str, bool]:
     error = body.get("error", body) if isinstance(body, dict) else body
     if not isinstance(error, dict):
         page = storable(response.text)
-        text = error if isinstance(error, str) else re.sub(r"<[^>]*>|\s+", " ", page)
+        text = error if isinstance(error, str) else re.sub(r"<[^<>]*>|\s+", " ", page)
         return (
             f"http_{response.status_code}",
             " ".join(text.split()) or response.reason_phrase,
@@ -56,7 +56,7 @@ def read_envelope(response: httpx2.Response) -> tuple[str, str, bool]:
 def retry_after_of(response: httpx2.Response) -> float | None:
     """Seconds of a Retry-After header: a number, or a date relative to the reply's Date header."""
     value = response.headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d+(\.\d+)?", value):
+    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value):
         return float(value)
     try:
         until, now = (parsedate_to_datetime(v) for v in (value, response.headers.get("date", "")))
@@ -96,7 +96,7 @@ _OTHER_WORD = re.compile(
 )
 _FULL_WORD = re.compile(r"limit|quota|exceed|maximum|too many|full|上限|超", re.I)
 _SIZE_WORD = re.compile(r"\b(size|large|bytes|\d+ ?[kmg]i?b)\b|大小", re.I)
-_FILE_ID = re.compile(r"stepfile://([\w-]+)|\b(file-(?=[\w-]*[A-Z0-9])\w[\w-]{5,})")
+_FILE_ID = re.compile(r"stepfile://([\w-]+)|\b(file-(?=[\w-]{0,40}[A-Z0-9])\w[\w-]{5,})")
 
 
 def error_of(error: ErrorResponse, where: str, model: str) -> OverstoryError:
@@ -179,8 +179,8 @@ _KINDS = (
     (LimitKind.TPM, re.compile(r"\btpm\b|tokens?[ _-]?per", re.IGNORECASE)),
     (LimitKind.RPM, re.compile(r"\brpm\b|requests?[ _-]?per", re.IGNORECASE)),
 )
-_CURRENT = re.compile(r"\b(?:current|used)\b[\s:=]*(\d[\d,_]*)", re.IGNORECASE)
-_LIMIT = re.compile(r"\b(?:limit|max(?:imum)?)\b(?: is| of)?[\s:=]*(\d[\d,_]*)", re.IGNORECASE)
+_CURRENT = re.compile(r"\b(?:current|used)\b[\s:=]*(\d[\d,_]{0,14})", re.IGNORECASE)
+_LIMIT = re.compile(r"\b(?:limit|max(?:imum)?)\b(?: is| of)?[\s:=]*(\d[\d,_]{0,14})", re.IGNORECASE)
 
 
 def parse_429(message: str) -> tuple[LimitKind, int | None, int | None]:

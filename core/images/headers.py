@@ -9,7 +9,7 @@ from typing import BinaryIO
 MAX_GIF_BLOCKS = 200_000
 MAX_JPEG_SEGMENTS = 1_000
 _MULTI_SCAN_FRAMES = {0xC2, 0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)}
-_NEXT_MARKER = re.compile(rb"\xff+[^\x00\xff\xd0-\xd7]")
+_NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _PNG_PLAIN = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"sRGB", b"pHYs", b"gAMA", b"cHRM", b"iCCP"}
 
 

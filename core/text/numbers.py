@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from core.text.citations import parted, sentences
 
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:[.,'\u00a0\u202f]\d{3})*(?:[.,]\d+)?(?!\w)")
+
+
+PLACES_MAX = 15
+"""Decimal places to which a number may be rounded; one with more must be exactly a known one."""
 
 
 def numbers_in(text: str) -> frozenset[Decimal]:
@@ -22,12 +26,46 @@ def numbers_in(text: str) -> frozenset[Decimal]:
 
 def unbacked(text: str, known: Collection[Decimal]) -> list[str]:
     """The numbers in ``text`` that ``known`` does not back, as written."""
-    return [token for token in _tokens(text) if not _backed(token, known)]
+    return _Backing(known).lacking(text)
 
 
 def without_unbacked(text: str, known: Collection[Decimal]) -> str:
     """``text`` without the sentences that contain an unbacked number; may be empty."""
-    return "".join(part for part in sentences(text) if not unbacked(part, known)).strip()
+    backing = _Backing(known)
+    return "".join(part for part in sentences(text) if not backing.lacking(part)).strip()
+
+
+class _Backing:
+    """Known numbers, exact and rounded to any number of places; each rounding is made once."""
+
+    def __init__(self, known: Collection[Decimal]) -> None:
+        self._known = frozenset(known)
+        self._rounded: dict[int, frozenset[Decimal]] = {}
+
+    def lacking(self, text: str) -> list[str]:
+        """The numbers in ``text`` that are not backed, as written."""
+        return [token for token in _tokens(text) if not any(map(self._backs, _readings(token)))]
+
+    def _backs(self, reading: Decimal) -> bool:
+        if reading in self._known:
+            return True
+        exponent = reading.as_tuple().exponent
+        places = -exponent if isinstance(exponent, int) else 0
+        return 0 < places <= PLACES_MAX and reading in self._rounded_to(places)
+
+    def _rounded_to(self, places: int) -> frozenset[Decimal]:
+        if places not in self._rounded:
+            rounded = (_rounded(number, places) for number in self._known)
+            self._rounded[places] = frozenset(n for n in rounded if n is not None)
+        return self._rounded[places]
+
+
+def _rounded(number: Decimal, places: int) -> Decimal | None:
+    """None if it has more digits than are calculated with (28)."""
+    try:
+        return round(number, places)
+    except InvalidOperation:
+        return None
 
 
 def _tokens(text: str) -> Iterator[str]:
@@ -44,16 +82,3 @@ def _readings(token: str) -> set[Decimal]:
             plain = re.sub(rf"[^\d{point}]", "", token)
             readings.add(Decimal(plain.replace(",", ".")))
     return readings
-
-
-def _backed(token: str, known: Collection[Decimal]) -> bool:
-    return any(_rounds_to(number, reading) for reading in _readings(token) for number in known)
-
-
-def _rounds_to(number: Decimal, reading: Decimal) -> bool:
-    """Whether ``number``, rounded to the decimal places of ``reading``, equals it."""
-    if reading == number:
-        return True
-    exponent = reading.as_tuple().exponent
-    places = -exponent if isinstance(exponent, int) else 0
-    return places > 0 and round(number, places) == reading

@@ -39,8 +39,11 @@ _TURNED_OFF = (
 _STYLES = {"strong_open": "b", "em_open": "i"}
 STYLES_NESTED_MAX = 8
 """Deeper styles are dropped and their text is kept: JSON and the page are built recursively."""
-_MARKUP = re.compile(r"[*_`\\]")
-_BETWEEN = re.compile(r"[ \t]*[,;]?[ \t]*")
+MARKS = "*_`\\"
+MARKS_MAX = 20_000
+"""Lines and marks in one text. A text with more was not written to be read: it is shown as it is,
+because every mark takes 20 microseconds and more."""
+_BETWEEN = re.compile(r"[ \t]*+[,;]?[ \t]*+")
 
 
 @cache
@@ -51,7 +54,10 @@ def _parser() -> MarkdownIt:
 
 
 def blocks(text: str) -> list[Block]:
-    """The blocks of ``text``, in order. A text nested too deep to parse is one ``pre``."""
+    """The blocks of ``text``, in order. A text with too many marks, or nested too deep to parse, is
+    one ``pre``."""
+    if _marks(text) + text.count("\n") + text.count("|") > MARKS_MAX:
+        return [["pre", text]]
     tokens = _parser().parse(text)
     deepest = _parser().options.maxNesting - 1
     if any(token.level >= deepest for token in tokens):  # markdown-it drops what lies below
@@ -72,9 +78,13 @@ def blocks(text: str) -> list[Block]:
 
 def spans(text: str) -> list[Span]:
     """One line as text, styles and citations."""
-    if not _MARKUP.search(text):  # parsing takes 50 us, and there may be 40,000 notes
+    if not 0 < _marks(text) <= MARKS_MAX:  # parsing takes 50 us, and there may be 40,000 notes
         return _cited(text)
     return _spans(_parser().parseInline(text)[0].children or ())
+
+
+def _marks(text: str) -> int:
+    return sum(map(text.count, MARKS))
 
 
 def runs(ranges: Iterable[range]) -> list[list[int]]:

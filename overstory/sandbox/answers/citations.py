@@ -9,7 +9,7 @@ _RANGE = re.compile(r"\[(\d{1,9})\]\s*(?:to|through|and up to|\.\.\.?|[-–—�
 _MARKER = re.compile(r"\[(\d{1,9}(?:\s*[,;–-]\s*\d{1,9})*)\]")
 _RUN = re.compile(r"(\d+)(?:\s*[–-]\s*(\d+))?")
 _KEY = re.compile(r'"(\d{1,9})"\s*:|"(?:image|marker|number|index|position|n)"\s*:\s*(\d{1,9})')
-_NOTES = re.compile(r"<notes\b[^>]*>(.*?)</notes>", re.DOTALL | re.IGNORECASE)
+_NOTES = re.compile(r"<notes\b[^<>]*>((?:[^<]++|<(?!/?notes\b))*+)</notes>", re.IGNORECASE)
 RUN_MAX = 100_000
 
 

@@ -10,8 +10,8 @@ from overstory.sandbox.answers.citations import written
 from overstory.sandbox.answers.observation import Observation
 from overstory.sandbox.vision.colours import words_seen
 
-_TAGGED = re.compile(r"<question\b[^>]*>(.*?)</question>", re.DOTALL)
-_QUESTION = re.compile(r"[^.?!\n]*\?")
+_TAGGED = re.compile(r"<question\b[^<>]*>((?:[^<]++|<(?!/?question\b))*+)</question>")
+_QUESTION = re.compile(r"(?<![^.?!\n])[^.?!\n]*+\?")
 CITED_PER_WORD = 20
 RULE = "==="
 """The line between the lines of single images and the answer, where a prompt asks for it."""
