@@ -101,6 +101,11 @@ class Settings(BaseSettings):
     fetch_timeout_seconds: float = 60.0  # per download, redirects included
     fetch_max_redirects: int = 5  # per download
 
+    # Submissions by message
+    max_message_bytes: int = Field(32_000_000, ge=10_000)  # of one message
+    max_inputs: int = Field(100_000, ge=1)  # files, folders, globs and URLs that one may name
+    submit_seconds: float = Field(60.0, gt=0)  # for the inputs of one
+
     # Webhooks
     webhook_secret: SecretStr | None = None  # whsec_...; two, separated by a space, during rotation
     # Receivers allowed inside the network: web,erp.internal

@@ -10,8 +10,9 @@ from __future__ import annotations
 import secrets
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import overload
 
 import structlog
 from celery import shared_task
@@ -51,14 +52,62 @@ class Submitted:
     ignored: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class TimeLimit:
+    """Ends a submission by message, whose thread others wait for."""
+
+    seconds: float
+    now: Callable[[], float] = time.monotonic
+    began: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "began", self.now())
+
+    def check(self) -> None:
+        """Raises WrongUsage when the time is over."""
+        if self.now() - self.began > self.seconds:
+            raise WrongUsage(
+                f"images: finding them took longer than {self.seconds:g} s"
+                " (OVERSTORY_SUBMIT_SECONDS): name fewer inputs, or submit them as several jobs"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class TimedInputs(Sequence[str]):
+    """Inputs that are expanded one after the other, until the time is over."""
+
+    inputs: Sequence[str]
+    limit: TimeLimit
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        return self.inputs[index]
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __iter__(self) -> Iterator[str]:
+        for text in self.inputs:
+            self.limit.check()
+            yield text
+
+
 def submit(
-    services: Services, spec: JobSpec, natural: bool = False, by_message: bool = False
+    services: Services,
+    spec: JobSpec,
+    natural: bool = False,
+    by_message: bool = False,
+    limit: TimeLimit | None = None,
 ) -> Submitted:
     """Plan and write the job of ``spec``; a job with the same key is returned as it is.
 
     ``natural``: a spec without a key gets one, made of its question and of the files' names, sizes
     and times, so that the same command is the same job. ``by_message``: local files must be in
     OVERSTORY_INPUT_ROOTS; a person's own command may name whatever that person can read.
+    ``limit``: how long its inputs may take.
     """
     check_budget(services.settings, spec.model or services.settings.model, spec.budget)
     began_ns = time.time_ns()
@@ -69,7 +118,10 @@ def submit(
         raise WrongUsage("webhook: the service has no OVERSTORY_WEBHOOK_SECRET to sign it with")
     settings = services.settings
     rules = settings.submitted_inputs if by_message else settings.own_inputs
-    expansion = expand(spec.images, settings.image_limits, rules)
+    inputs = spec.images if limit is None else TimedInputs(spec.images, limit)
+    expansion = expand(inputs, settings.image_limits, rules)
+    if limit is not None:
+        limit.check()
     ignored = tuple(expansion.ignored)
     key = spec.key or (_natural_key(services, spec, expansion.sources) if natural else None)
     known = _known(services, key)
@@ -223,14 +275,22 @@ def submit_task(self: StageTask, **arguments: object) -> str:
     The message has already left the queue, so it is held here while the database is unavailable; a
     worker that must stop meanwhile puts it back.
     """
+    settings = self.services.settings
+    limit = TimeLimit(settings.submit_seconds)
     spec = parse_spec(arguments)
+    if len(spec.images) > settings.max_inputs:
+        raise WrongUsage(
+            f"images: {len(spec.images):,} inputs, and {settings.max_inputs:,} is the most"
+            " (OVERSTORY_MAX_INPUTS): name folders or patterns instead of files"
+        )
     attempt = 0
     while True:
         try:
-            return submit(self.services, spec, by_message=True).job_id
+            return submit(self.services, spec, by_message=True, limit=limit).job_id
         except ServiceAway as error:
             log.warning("submit.waits", error=str(error))
         if self.services.stopping.wait(backoff_seconds(attempt, self.services.draw(), cap=10.0)):
             self.app.send_task(self.name, kwargs=arguments, task_id=self.request.id)
             raise Ignore
         attempt += 1
+        limit = TimeLimit(settings.submit_seconds)

@@ -100,6 +100,8 @@ def make_app(settings: Settings) -> OverstoryCelery:
         task_annotations={"*": {"Request": "workers.redaction:Request"}},
         task_routes={stage.task: {"queue": stage.name} for stage in STAGES},
         imports=[f"tasks.{stage.name}" for stage in STAGES],
+        # a message in the wrong form ends neither this worker nor the next
+        worker_consumer="workers.consumer:Consumer",
         worker_proc_alive_timeout=30,
         timezone="UTC",
     )

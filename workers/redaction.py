@@ -50,10 +50,15 @@ def _line(arguments: dict[str, Any]) -> str:
 
 
 class Request(CeleryRequest):  # type: ignore[misc]
-    """A request whose text for events has no prompt, whatever its sender wrote there."""
+    """A request whose text for events has no prompt, whatever its sender wrote there.
+
+    Raises TypeError for arguments in a form on which a pool's thread would end without a result.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if not (isinstance(self.args, list | None) and isinstance(self.kwargs, dict | None)):
+            raise TypeError("a task message has a list and a dict of arguments")
         if self.name == SUBMIT:
             self._argsrepr = "()"
             self._kwargsrepr = of_submission(self._arguments())
