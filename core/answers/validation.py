@@ -16,6 +16,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from core.answers.patterns import compiled
+from core.errors import WrongUsage
 from core.text.sanitize import DEPTH_MAX, nested_deeper
 
 Keyword = Callable[[Any, Any, Any, Any], Any]
@@ -85,6 +86,8 @@ class Validator:
             return [Fault(error.json_path, error.message) for error in errors]
         except (TooMuchWork, RecursionError):
             return [Fault("$", "it is too large to be checked against the schema")]
+        except WrongUsage as error:  # a pattern that an earlier version took
+            return [Fault("$", f"it cannot be checked against the schema: {error}")]
         # a number out of a float's range in multipleOf; a reference out of a part of the schema
         except (ArithmeticError, ValueError, Unresolvable):
             return [Fault("$", "it cannot be checked against the schema")]

@@ -270,3 +270,9 @@ def test_positions_are_filled_into_many_objects_with_bounded_work() -> None:
     parts = parts_of(json.dumps(schema), folds=False)
     assert quick(lambda: parts.known_value({"a": [{}] * 20_000}, POSITIONS, 1), 3.0) is None
     assert fill_positions(schema, schema, {"a": [{}] * 2}, 1) == {"a": [{}, {}]}
+
+
+def test_a_stored_schema_with_a_pattern_that_is_now_refused_fits_no_value() -> None:
+    schema = json.dumps(an(a={**TEXT, "pattern": "(?=a)"}))
+    assert parts_of(schema, folds=False).known_value({"a": "a"}, POSITIONS, 1) is None
+    assert "look-around is not supported" in faults(schema, {"a": "a"})[0]
