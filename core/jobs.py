@@ -20,13 +20,14 @@ from core.answers.json_schema import check
 from core.answers.spec import check_parts
 from core.catalog.tokens import Detail
 from core.errors import WrongUsage
+from core.images.inputs import LOCATION_BYTES_MAX
 from core.job_options import JobOptions
 from core.prompts.own import check_own
 from core.text.sanitize import UNSTORABLE, all_storable
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100_000)]
 Hook = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2_000)]
-INPUT_CHARACTERS_MAX = 4_096
+INPUT_CHARACTERS_MAX = LOCATION_BYTES_MAX
 """Of one path or URL: more is not a path on Linux."""
 ERRORS_SHOWN = 5
 ERROR_CHARACTERS = 400

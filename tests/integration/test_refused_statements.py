@@ -99,9 +99,9 @@ def test_a_long_url_is_submitted_and_found_again(open_account: Callable[..., Acc
 
 def test_a_longer_location_is_refused(open_account: Callable[..., Account]) -> None:
     services = open_account(start=False).services
-    for given in ("https://a.example/" + "ü" * 4_100, "https://a.example/" + "x" * 8_200):
-        with pytest.raises(InputRefused, match="longer than 8,192 bytes"):
-            submit(services, JobSpec(images=[given], ask="What?"))
+    given = "https://a.example/" + "ü" * 4_100
+    with pytest.raises(InputRefused, match="longer than 8,192 bytes"):
+        submit(services, JobSpec(images=[given], ask="What?"))
 
 
 def test_the_index_finds_names_on_postgresql(postgresql: Database) -> None:
