@@ -28,7 +28,7 @@ from core.text.sanitize import UNSTORABLE, all_storable
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100_000)]
 Hook = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2_000)]
 INPUT_CHARACTERS_MAX = LOCATION_BYTES_MAX
-"""Of one path or URL: more is not a path on Linux."""
+"""Of one path or URL; its bytes are counted when it is expanded."""
 ERRORS_SHOWN = 5
 ERROR_CHARACTERS = 400
 NOTHING_ASKED = "ask: nothing is asked: give ask (of the set), each (of every image), or both"

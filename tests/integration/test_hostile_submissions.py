@@ -76,7 +76,7 @@ def test_a_person_waits_for_the_own_inputs_without_a_limit(
     ("values", "reason"),
     [
         ({"images": ["a.jpg", "x" * (INPUT_CHARACTERS_MAX + 1)]},
-         "input 2 has 4,097 characters, and 4,096 is the most"),
+         "input 2 has 8,193 characters, and 8,192 is the most"),
         ({"images": ["https://h/" + "x" * INPUT_CHARACTERS_MAX]}, "8,192 is the most"),
         ({"images": [1] * 100_000}, "and 99,995 more"),
         ({"x" * 1_000_000: 1}, r"\.\.\."),
