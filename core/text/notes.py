@@ -132,17 +132,18 @@ def has_separator(text: str) -> bool:
 
 
 def copies(lines: Mapping[int, str]) -> dict[int, str]:
-    """Images whose line another image before it has too, with that line's plain form. A line that
-    more than half of the images share, or CATEGORY of them, is no copy."""
+    """Images whose line the image before them has too, with that line's plain form. A line that
+    more than half of the images share, or CATEGORY of them, is not a copy. Equal lines of images
+    that do not stand side by side are not copies either: pictures may be alike."""
     forms = {number: plain_form(line) for number, line in lines.items()}
     counted = Counter(forms.values())
-    seen: set[str] = set()
-    copied: dict[int, str] = {}
-    for number, form in forms.items():
-        if form in seen and counted[form] < CATEGORY and 2 * counted[form] <= len(forms):
-            copied[number] = form
-        seen.add(form)
-    return copied
+    return {
+        number: form
+        for number, form in forms.items()
+        if form == forms.get(number - 1)
+        and counted[form] < CATEGORY
+        and 2 * counted[form] <= len(forms)
+    }
 
 
 def plain_form(line: str) -> str:
