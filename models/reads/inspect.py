@@ -26,7 +26,7 @@ from core.states import (
 )
 from models.engine import now
 from models.ledger import SENT
-from models.reads.pipeline import image_columns
+from models.reads.pipeline import image_columns, seen_where
 from models.records import columns_of, record
 from models.tables import Call, Event, Image, Job, Node
 
@@ -233,17 +233,7 @@ def images(
 
 def seen_lately(connection: Connection, seconds: float) -> dict[str, int]:
     """Included images by ``seen``, of jobs that have not ended or ended within ``seconds``."""
-    lately = or_(Job.finished_at.is_(None), Job.finished_at > now() - seconds)
-    counts = dict.fromkeys(map(str, Seen), 0)
-    rows = connection.execute(
-        select(Image.seen, func.count())
-        .join(Job, Job.id == Image.job_id)
-        .where(lately, Image.status == ImageStatus.INCLUDED)
-        .group_by(Image.seen)
-    )
-    for proof, count in rows:
-        counts[proof or Seen.SENT] += count
-    return counts
+    return seen_where(connection, or_(Job.finished_at.is_(None), Job.finished_at > now() - seconds))
 
 
 def nodes(connection: Connection, job_id: str) -> list[NodeLine]:

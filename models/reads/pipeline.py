@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, and_, bindparam, case, exists, func, not_, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    not_,
+    or_,
+    select,
+)
 
 from core.errors import TOO_MUCH
 from core.job_options import JobOptions
@@ -158,10 +169,17 @@ def image_columns(record_type: type[DataclassInstance]) -> list[Any]:
 
 def seen(connection: Connection, job_id: str) -> dict[str, int]:
     """How many included images have an answer or a line of their own, or were only sent."""
+    return seen_where(connection, Image.job_id == job_id)
+
+
+def seen_where(connection: Connection, which: ColumnElement[bool]) -> dict[str, int]:
+    """Included images by ``seen``: those for which ``which``, a condition on image and job, holds.
+    An image of before the column was only sent."""
     counts = dict.fromkeys(map(str, Seen), 0)
     rows = connection.execute(
         select(Image.seen, func.count())
-        .where(Image.job_id == job_id, Image.status == ImageStatus.INCLUDED)
+        .join(Job, Job.id == Image.job_id)
+        .where(which, Image.status == ImageStatus.INCLUDED)
         .group_by(Image.seen)
     )
     for proof, count in rows:
