@@ -69,11 +69,10 @@ class LeafAttempt:
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What one reply says. ``values``: of the images that it answers for, as they are kept;
-    ``text``: about all images, None if it has none that can be kept; ``why``: then, why not."""
+    ``text``: about all images, None if it has none that can be kept."""
 
     values: Mapping[int, Any]
     text: str | None = None
-    why: str = ""
     refused: int = 0
     copied: Mapping[int, str] = field(default_factory=dict)
     rest: str = ""

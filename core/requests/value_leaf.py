@@ -81,7 +81,7 @@ class ValueLeaf(Leaf):
             return Reading(values, refused=refused, words=words)
         checked = self._checked(answers.get(WHOLE), kept, positions)
         text = None if checked.reason else json.dumps(checked.value)
-        return Reading(values, text, checked.reason, refused, words=words)
+        return Reading(values, text, refused, words=words)
 
     def body_over_answers(self, attempt: LeafAttempt, inner: Attempt) -> Body:
         lines = [self.lines(attempt)]
