@@ -27,7 +27,7 @@ ANSWER_TOKENS, ANSWER_TOKENS_PER_IMAGE = 60, BRANCH_TOKENS_PER_IMAGE
 """Usual output of an answer below the lines about each image, in the same reply."""
 REQUEST_TOKENS = 250
 """Our instructions in a request, approximately."""
-LABEL_TOKENS = 3
+TYPICAL_LABEL_TOKENS = 3
 """The number before an image."""
 FIELD_TOKENS = 8
 """What a value takes in JSON beyond its tokens in a note: its name and punctuation."""
@@ -170,7 +170,7 @@ def ahead(nodes: Sequence[OpenNode], repeated: str, habit: Habit, price: Price) 
         notes = node.note_bytes / BYTES_PER_TOKEN
         if node.open_below:
             notes += habit.completion_tokens(NodeKind.LEAF, node.open_below)
-        labels = LABEL_TOKENS * node.images if node.kind == NodeKind.LEAF else 0
+        labels = TYPICAL_LABEL_TOKENS * node.images if node.kind == NodeKind.LEAF else 0
         prompt += instructions + node.image_tokens + labels + notes
         written += habit.completion_tokens(node.kind, node.images)
     money = cost(price, round(prompt), 0, round(written))

@@ -11,6 +11,7 @@ from core.account.estimate import (
     ANSWER_TOKENS,
     ANSWER_TOKENS_PER_IMAGE,
     CALL_SECONDS,
+    TYPICAL_LABEL_TOKENS,
     Habit,
     OpenNode,
     PastCall,
@@ -21,7 +22,6 @@ from core.account.estimate import (
     tokens_of_size,
     usual_tokens,
 )
-from core.account.estimate import LABEL_TOKENS as ONE_LABEL
 from core.catalog.models import Price
 from core.catalog.tiers import AccountLimits
 from core.requests.request import RequestContext
@@ -90,7 +90,7 @@ def test_what_is_left_of_a_job_counts_the_labels_of_its_leaves() -> None:
         ahead([node], "", Habit(), PRICE).tokens - round(usual_tokens(node.kind, node.images))
         for node in (leaf, branch)
     ]
-    assert tokens[0] - tokens[1] == 60 * ONE_LABEL
+    assert tokens[0] - tokens[1] == 60 * TYPICAL_LABEL_TOKENS
 
 
 def test_a_branch_reads_what_its_leaves_write() -> None:
