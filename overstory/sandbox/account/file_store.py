@@ -40,7 +40,7 @@ class StoredFile:
     description: Description | None
 
     def card(self, status: str | None) -> dict[str, object]:
-        """The File object. Without ``status`` if that is None: some real replies lack it."""
+        """The File object. It has no ``status`` if that is None, like some real replies."""
         card: dict[str, object] = {
             "id": self.id,
             "object": "file",
