@@ -23,9 +23,9 @@ from tests.support.pictures import draw_image
 from tests.support.ports import free_port
 from tests.support.postgres import TEMPLATE, Postgres
 from tests.support.receiver import Receiver, listening
+from tests.support.strangers import NOBODY, mode
 
 OURS = ("OVERSTORY_", "STEPFUN_")
-NOBODY = 65534
 SERVERS = "TESTS_OF_OVERSTORY_SERVERS"
 
 
@@ -74,6 +74,25 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "my home"
     monkeypatch.setenv("OVERSTORY_HOME", str(folder))
     return folder
+
+
+@pytest.fixture
+def usual_umask() -> Iterator[None]:
+    """The umask of most people."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Iterator[Path]:
+    """A file of the same user to which a link is planted; nothing may happen to it."""
+    path = tmp_path / "victim"
+    path.write_text("precious")
+    path.chmod(0o644)
+    yield path
+    assert path.read_text() == "precious"
+    assert mode(path) == 0o644
 
 
 @pytest.fixture

@@ -36,29 +36,13 @@ from workers.endpoints import (
     write_stack,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = [
+    pytest.mark.usefixtures("usual_umask"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 
 KEY = "a-key-of-somebody"
 """With a key no sandbox is started."""
-
-
-@pytest.fixture(autouse=True)
-def usual_umask() -> Iterator[None]:
-    """The umask of most people."""
-    before = os.umask(0o022)
-    yield
-    os.umask(before)
-
-
-@pytest.fixture
-def victim(tmp_path: Path) -> Iterator[Path]:
-    """A file of the same user to which a link is planted; nothing may happen to it."""
-    path = tmp_path / "victim"
-    path.write_text("precious")
-    path.chmod(0o644)
-    yield path
-    assert path.read_text() == "precious"
-    assert mode(path) == 0o644
 
 
 @pytest.fixture

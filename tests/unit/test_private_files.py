@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,25 +16,9 @@ from clients.spool import Spool, Spooled
 from core.reply import Reply, Usage
 from tests.support.strangers import NOBODY, mode, needs_root
 
+pytestmark = pytest.mark.usefixtures("usual_umask")
+
 REPLY = Reply("a paid answer", "", "stop", Usage(1, 0, 1), None, "m")
-
-
-@pytest.fixture(autouse=True)
-def usual_umask() -> Iterator[None]:
-    before = os.umask(0o022)
-    yield
-    os.umask(before)
-
-
-@pytest.fixture
-def victim(tmp_path: Path) -> Iterator[Path]:
-    """A file of the same user to which a link is planted; nothing may happen to it."""
-    path = tmp_path / "victim"
-    path.write_text("precious")
-    path.chmod(0o644)
-    yield path
-    assert path.read_text() == "precious"
-    assert mode(path) == 0o644
 
 
 @pytest.mark.parametrize(
