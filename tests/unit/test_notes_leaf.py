@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from core import prompts
 from core.errors import RefusalCode
 from core.job_options import JobOptions
-from core.reply import Reply, Usage
+from core.reply import Reply
 from core.requests.leaf import ATTEMPTS_MAX_PER_LEAF, Leaf, LeafAttempt
 from core.requests.leaves import leaf_of
 from core.requests.notes_leaf import NotesLeaf
@@ -32,6 +32,7 @@ from core.states import Seen
 from core.text import citations
 from core.text.notes import CATEGORY
 from core.tree.capacity import NOTHING_LEARNED
+from tests.support.leaves import accepted, again, images_of, reply
 
 ASK = "What is there?"
 THINGS = ("a red barn", "a blue boat", "a grey cat", "a green door", "a white van", "a black dog")
@@ -60,10 +61,6 @@ def leaf(
     return made
 
 
-def reply(text: str, finish: str = "stop") -> Reply:
-    return Reply(text, "", finish, Usage(0, 0, 0), None, "m")
-
-
 def thing(number: int) -> str:
     """What image ``number`` of the leaf shows, which no other shows."""
     return f"{THINGS[number % len(THINGS)]} {'very ' * (number // len(THINGS))}near"
@@ -71,24 +68,6 @@ def thing(number: int) -> str:
 
 def lines(numbers: Iterable[int]) -> str:
     return "\n".join(f"[{number}] {thing(number)}" for number in numbers)
-
-
-def again(asked: Leaf, attempt: LeafAttempt, text: str, finish: str = "stop") -> LeafAttempt:
-    """The attempt that follows a reply."""
-    result = asked.review(attempt, reply(text, finish))
-    assert isinstance(result, AskAgain), result
-    return result.attempt
-
-
-def accepted(asked: Leaf, attempt: LeafAttempt, text: str, finish: str = "stop") -> Accepted:
-    result = asked.review(attempt, reply(text, finish))
-    assert isinstance(result, Accepted), result
-    return result
-
-
-def images_of(result: Accepted) -> LeafImages:
-    assert result.images is not None
-    return result.images
 
 
 def body_of(asked: Leaf, attempt: LeafAttempt) -> Body:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from core.errors import RefusalCode
 from core.jobs import JobSpec
-from core.reply import Reply, Usage
+from core.reply import Reply
 from core.requests.leaf import ATTEMPTS_MAX_PER_LEAF, Leaf, LeafAttempt
 from core.requests.leaves import leaf_of
 from core.requests.request import FIRST, Body, image_urls, request_context
@@ -28,6 +28,7 @@ from core.requests.value_leaf import ValueLeaf
 from core.settings import load
 from core.states import Seen
 from core.tree.capacity import NOTHING_LEARNED
+from tests.support.leaves import accepted, again, images_of, reply
 
 URLS = ["sha256:a", "sha256:b", "sha256:c"]
 POSITIONS = {1: 41, 2: 42, 3: 57}
@@ -60,32 +61,9 @@ def numbered(count: int) -> dict[int, int]:
     return {number: 100 + number for number in range(1, count + 1)}
 
 
-def reply(value: Any, finish: str = "stop") -> Reply:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return Reply(text, "", finish, Usage(0, 0, 0), None, "m")
-
-
 def said(body: Body) -> str:
     content = body["messages"][-1]["content"]
     return str(content if isinstance(content, str) else content[-1]["text"])
-
-
-def again(asked: Leaf, attempt: LeafAttempt, value: Any, finish: str = "stop") -> LeafAttempt:
-    """The attempt that follows a reply."""
-    result = asked.review(attempt, reply(value, finish))
-    assert isinstance(result, AskAgain), result
-    return result.attempt
-
-
-def accepted(asked: Leaf, attempt: LeafAttempt, value: Any, finish: str = "stop") -> Accepted:
-    result = asked.review(attempt, reply(value, finish))
-    assert isinstance(result, Accepted), result
-    return result
-
-
-def images_of(result: Accepted) -> LeafImages:
-    assert result.images is not None
-    return result.images
 
 
 # --- answers
