@@ -53,9 +53,18 @@ def room_came(services: Services) -> None:
 
 def tidy(services: Services) -> int:
     """Delete a batch of files that no open job needs, and retry failed deletions; returns how many
-    were deleted."""
+    were deleted.
+
+    One thread of a process at a time: whoever finds nothing left may end the process, which would
+    cancel the deletions that another thread has just begun.
+    """
     if not services.profile.file_store:
         return 0
+    with services.tidying:
+        return _tidy(services)
+
+
+def _tidy(services: Services) -> int:
     with services.database.write() as connection:
         files = provider_files.unneeded(connection, services.account, TIDY_AT_ONCE)
     deleted = delete_files(services, files)

@@ -56,6 +56,8 @@ class Services:
     traces: Traces = field(default_factory=NoTraces)
     written: Reservations = field(default_factory=Reservations)
     decoder: Decoder = field(default_factory=lambda: Decoder(DecoderLimits()))
+    tidying: threading.Lock = field(default_factory=threading.Lock)
+    """Held while files of ended jobs are deleted."""
 
     _provider: Provider | None = None
     _provider_lock: threading.Lock = field(default_factory=threading.Lock)

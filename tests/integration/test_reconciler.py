@@ -14,6 +14,7 @@ from core.states import CallStatus, NodeStatus
 from models import ledger, provider_files, repair
 from models.engine import Database
 from models.tables import Call, Node
+from overstory.local.job_runner import tidy_up
 from tasks.upkeep.reconciler import Reconciler
 from tests.support import jobs
 from tests.support.calls import answered, open_call, reply
@@ -185,3 +186,30 @@ def test_a_hanging_deletion_does_not_block_the_reconciler(open_account, database
     with database.read() as connection:
         assert provider_files.counts(connection, services.account) == (0, 0)
         assert not provider_files.any_undeleted(connection, services.account)
+
+
+def test_a_run_ends_after_the_deletions_that_its_reconciler_has_begun(
+    open_account, database, monkeypatch
+):
+    """Closing the services cancels deletions: the file would stay until a later run."""
+    services = open_account(start=False).services
+    came, go = threading.Event(), threading.Event()
+
+    def slow(file_id: str) -> bool:
+        came.set()
+        return go.wait(20.0)
+
+    monkeypatch.setattr(services.provider, "delete_file", slow)
+    with database.write() as connection:
+        provider_files.adopt(connection, services.account, "a" * 64, "file-1", 100)
+    Reconciler(services).tick()
+    assert came.wait(10.0)
+    last = threading.Thread(target=tidy_up, args=(services, threading.Event()))
+    last.start()
+    last.join(0.5)
+    assert last.is_alive()
+    go.set()
+    last.join(10.0)
+    with database.read() as connection:
+        assert not provider_files.any_undeleted(connection, services.account)
+        assert provider_files.counts(connection, services.account) == (0, 0)
