@@ -41,11 +41,12 @@ broke before all was sent, or could not connect."""
 
 @dataclass(frozen=True, slots=True)
 class NewCall:
-    """A request about to be sent. ``key``: a hash of everything in it."""
+    """A request about to be sent. ``key``: a hash of everything in it. ``job_id``, ``node_id``:
+    None if it belongs to no job."""
 
     key: str
-    job_id: str
-    node_id: int
+    job_id: str | None
+    node_id: int | None
     account: str
     model: str
     images: int

@@ -55,8 +55,8 @@ def tidy(services: Services) -> int:
     """Delete a batch of files that no open job needs, and retry failed deletions; returns how many
     were deleted.
 
-    One thread of a process at a time: whoever finds nothing left may end the process, which would
-    cancel the deletions that another thread has just begun.
+    One thread of a process at a time: a run that finds nothing left ends, which would cancel the
+    deletions that its reconciler has just begun.
     """
     if not services.profile.file_store:
         return 0

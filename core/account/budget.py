@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from core.catalog.models import Price, cost
+from core.reply import Usage
 
 REASON = "budget: "
 """Start of the pause reason of a job that is paused for its budget and not by a user."""
@@ -49,6 +50,13 @@ def room_for(budget: float, money: Money, most: float) -> Room:
     if money.held > 0 and money.spent + most <= budget:
         return Room.LATER
     return Room.NONE
+
+
+def spent_on(price: Price, usage: Usage | None) -> float:
+    """The cost of a call with ``usage``; 0 for one that was not paid."""
+    if usage is None:
+        return 0.0
+    return cost(price, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)
 
 
 def most_cost(price: Price, prompt_tokens: int, max_tokens: int) -> float:

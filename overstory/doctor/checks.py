@@ -57,10 +57,11 @@ def run_check(check: Check, context: Context) -> Finding | None:
         finding = failed(str(error), "correct the setting that is named, or start the service")
     except Exception as error:  # the other checks must still run
         finding = failed(f"{type(error).__name__}: {error}", "please report this as a bug")
-    return None if finding is None else _clean(finding, context.secrets)
+    return None if finding is None else clean(finding, context.secrets)
 
 
-def _clean(finding: Finding, secrets: tuple[str, ...]) -> Finding:
+def clean(finding: Finding, secrets: tuple[str, ...]) -> Finding:
+    """``finding`` without secrets and line breaks."""
     return replace(
         finding,
         says=scrubbed(" ".join(finding.says.split()), secrets),

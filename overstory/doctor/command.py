@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import sys
@@ -18,10 +19,10 @@ from rich.text import Text
 from core.settings import Settings
 from models import endpoint_limits
 from overstory import __version__
-from overstory.doctor.checks import Check, applicable, run_check
+from overstory.doctor.checks import applicable, clean, run_check
 from overstory.doctor.configuration import settings_of
 from overstory.doctor.context import Context
-from overstory.doctor.finding import Finding, Level
+from overstory.doctor.finding import Finding, Level, warning
 from overstory.doctor.secrets import scrubbed
 from overstory.options import home_option, json_option
 from overstory.output.plural import pluralize
@@ -29,6 +30,11 @@ from overstory.output.terminal import json_line
 from workers.logs import configure_logs
 
 SIGNS = {Level.OK: ("✓", "green"), Level.WARNING: ("!", "yellow"), Level.FAILED: ("✗", "red")}
+NOT_PROBED = warning("not sent", "correct what failed above first")
+NOTHING_TO_PROBE = warning(
+    "not sent: no key is set, and the sandbox that answers then needs no probe",
+    "set OVERSTORY_API_KEY, and OVERSTORY_BASE_URL if it is not StepFun's",
+)
 NAME_WIDTH = 10
 INDENT = 3 + NAME_WIDTH
 
@@ -37,13 +43,20 @@ INDENT = 3 + NAME_WIDTH
 @click.option(
     "--forget", is_flag=True, help="Forget the limits of one request that were learned, and exit."
 )
+@click.option(
+    "--probe",
+    "with_probe",
+    is_flag=True,
+    help="Also ask the model about a few small pictures of ours, to prove that it sees them. The"
+    " price is printed first.",
+)
 @json_option
 @home_option
-def doctor(forget: bool, as_json: bool, home: Path | None) -> None:
+def doctor(forget: bool, with_probe: bool, as_json: bool, home: Path | None) -> None:
     """Check settings, services, endpoint and API key.
 
-    Says what to do about each problem. Changes nothing and costs nothing. Exit status: 0 if no
-    check failed, else 1.
+    Says what to do about each problem. Without --probe it changes nothing and costs nothing. Exit
+    status: 0 if no check failed, else 1.
     """
     configure_logs(Settings.model_construct(log_level="ERROR"), io.StringIO())  # no log lines
     console = Console(highlight=False)
@@ -53,10 +66,10 @@ def doctor(forget: bool, as_json: bool, home: Path | None) -> None:
         return
     findings: list[tuple[str, Finding]] = []
     try:
-        for check, finding in _examined(context, console, quiet=as_json):
-            findings.append((check.name, finding))
+        for name, finding in _examined(context, console, with_probe, quiet=as_json):
+            findings.append((name, finding))
             if not as_json:
-                show(console, check.name, finding)
+                show(console, name, finding)
     finally:
         context.close()
     if as_json:
@@ -74,16 +87,44 @@ def _forget(context: Context) -> int:
         context.close()
 
 
-def _examined(context: Context, console: Console, quiet: bool) -> Iterator[tuple[Check, Finding]]:
-    """Each check with its finding. A terminal shows which check is running."""
+def _examined(
+    context: Context, console: Console, with_probe: bool, quiet: bool
+) -> Iterator[tuple[str, Finding]]:
+    """Each check with its finding, then the probes if no check failed."""
+    healthy = True
     for check in applicable(context):
-        if console.is_terminal and not quiet:
-            with console.status(f"checking {check.name}"):
-                finding = run_check(check, context)
-        else:
+        with _doing(console, f"checking {check.name}", quiet):
             finding = run_check(check, context)
         if finding is not None:
-            yield check, finding
+            healthy &= finding.level != Level.FAILED
+            yield check.name, finding
+    if with_probe:
+        yield from _probed(context, console, quiet) if healthy else [("probe", NOT_PROBED)]
+
+
+def _probed(context: Context, console: Console, quiet: bool) -> Iterator[tuple[str, Finding]]:
+    from overstory.doctor import probe  # loads the stages
+
+    if not context.has_endpoint:
+        yield "probe", NOTHING_TO_PROBE
+        return
+    calls = probe.planned(context)
+    if not quiet:
+        console.print(Text(f"\nprobing: {probe.announcement(context, calls)}\n"), soft_wrap=True)
+    found = probe.findings(context, calls)
+    while True:
+        with _doing(console, "probing", quiet):
+            named = next(found, None)
+        if named is None:
+            return
+        yield named[0], clean(named[1], context.secrets)
+
+
+@contextlib.contextmanager
+def _doing(console: Console, what: str, quiet: bool) -> Iterator[None]:
+    """A terminal shows what is being done."""
+    with console.status(what) if console.is_terminal and not quiet else contextlib.nullcontext():
+        yield
 
 
 def show(console: Console, name: str, finding: Finding) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Collection
 import structlog
 
 from clients.provider.body import file_id_of
-from core.catalog.models import cost
+from core.account.budget import spent_on
 from core.errors import (
     BytesGone,
     FileGone,
@@ -57,10 +57,7 @@ def close(
     http_status: int | None = None,
     usage: Usage | None = None,
 ) -> None:
-    money = 0.0
-    if usage is not None:
-        price = services.settings.price_of(admission.node.model)
-        money = cost(price, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)
+    money = spent_on(services.settings.price_of(admission.node.model), usage)
     with services.database.write() as connection:
         ledger.close(connection, admission.call_id, status, str(error), http_status, usage, money)
     call_ended(services.traces, admission, status, usage, http_status, error)

@@ -15,7 +15,7 @@ import structlog
 from clients.limiter.limiter import Admitted, Hold, Wait
 from clients.spool import Spooled
 from core.account.adaptive_limit import asked_for
-from core.catalog.models import cost
+from core.account.budget import spent_on
 from core.errors import (
     AccountPaused,
     BytesGone,
@@ -179,7 +179,7 @@ def settle(services: Services, admission: Admission, reply: Reply) -> None:
     """
     price = services.settings.price_of(admission.node.model)
     usage = reply.usage
-    money = cost(price, usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens)
+    money = spent_on(price, usage)
     spooled: Path | None = None
     attempt = 0
     while True:

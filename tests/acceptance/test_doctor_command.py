@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -53,6 +54,34 @@ def test_a_working_account_passes_every_endpoint_check(sandbox: SandboxProcess) 
     levels = {name: found[name]["level"] for name in ("endpoint", "key", "model", "files")}
     assert levels == dict.fromkeys(levels, "ok")
     assert found["balance"]["level"] in ("ok", "warning")
+
+
+def test_a_probe_shows_what_the_model_sees_and_the_next_run_plans_with_it(
+    sandbox: SandboxProcess, home: Path
+) -> None:
+    reached = {"OVERSTORY_API_KEY": KEY, "OVERSTORY_BASE_URL": sandbox.base_url}
+    probed = doctor("--probe", **reached)
+    assert (probed.returncode, probed.stderr) == (0, "")
+    assert "probing: 4 calls to step-3.7-flash, about 1" in probed.stdout
+    assert " USD\n" in probed.stdout
+    for said in ("reads the word on a picture", "on all 12 pictures", "arrives whole", "1,024"):
+        assert said in probed.stdout
+    assert "one takes about 171 tokens, estimates count 171" in probed.stdout
+    with sqlite3.connect(home / "overstory.db") as database:
+        calls = "SELECT status, job_id, images FROM calls ORDER BY id"
+        settled = [("settled", None, shown) for shown in (1, 12, 1, 1)]
+        assert database.execute(calls).fetchall() == settled
+    sandbox.configure(sees_first=1)
+    told = json.loads(doctor("--probe", "--json", **reached).stdout)
+    checks = {check["name"]: check for check in told["checks"]}
+    assert checks["12 images"]["level"] == "warning"
+    assert "shows the model 1 of 12 pictures" in checks["12 images"]["says"]
+    assert "at most 1 image in one request" in doctor(**reached).stdout
+    sandbox.configure(sees_first=None, blind=True, invents=True)
+    blind = doctor("--probe", **reached)
+    assert blind.returncode == 1
+    assert "does not read the word" in blind.stdout
+    assert "OVERSTORY_MODEL" in blind.stdout
 
 
 @pytest.mark.parametrize(

@@ -179,7 +179,7 @@ def test_another_picture_shows_no_word(data):
 
 
 def test_every_word_has_a_picture_of_its_own():
-    assert word_on(canary("TIGER").sha) == "TIGER"
+    assert word_on(canary("TIGER").sha, SIDE) == "TIGER"
     assert all(another_word(word) != word for word in WORDS)
 
 

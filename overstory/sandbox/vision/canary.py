@@ -1,4 +1,4 @@
-"""Canary pictures: the word on a picture of our own, known by the hash of its bytes.
+"""The word on a picture of our own (a canary, a probe), known by the hash of its bytes.
 
 A model reads such a word. The sandbox has no reader of text, so it compares the picture with one
 of each word.
@@ -11,23 +11,26 @@ from hashlib import sha256
 from threading import Lock
 
 from core.requests.canary import SIDE, WORDS
+from core.requests.probe import LARGE_SIDE
 from overstory.sandbox.vision.describe import Description
 
 _GREYS = frozenset({"black", "white", "grey"})
+_SIDES = (SIDE, LARGE_SIDE)
 _LOCK = Lock()  # two canaries come together, and the words are drawn only once
 
 
 def may_show_a_word(description: Description) -> bool:
-    """Whether a picture has the size, format and colours of a canary."""
-    size = (description.width, description.height, description.format)
+    """Whether a picture has the size, format and colours of a canary or a probe."""
+    is_square = description.width == description.height and description.width in _SIDES
     is_grey = _GREYS.issuperset(dict(description.colours))
-    return size == (SIDE, SIDE, "png") and is_grey and description.contrast > 0
+    return is_square and description.format == "png" and is_grey and description.contrast > 0
 
 
-def word_on(sha: str) -> str | None:
-    """The word on the picture with this sha256. The first call draws all words: half a second."""
+def word_on(sha: str, side: int) -> str | None:
+    """The word on the picture with this sha256. The first call draws all words of this size: half a
+    second for canaries, a few for large pictures."""
     with _LOCK:
-        return _words_by_sha().get(sha)
+        return _words_by_sha(side).get(sha)
 
 
 def another_word(word: str) -> str:
@@ -36,7 +39,7 @@ def another_word(word: str) -> str:
 
 
 @cache
-def _words_by_sha() -> dict[str, str]:
-    from clients.images.pillow import word_picture  # only requests with a canary need it
+def _words_by_sha(side: int) -> dict[str, str]:
+    from clients.images.pillow import word_picture  # only requests with a word need it
 
-    return {sha256(word_picture(word, SIDE)).hexdigest(): word for word in WORDS}
+    return {sha256(word_picture(word, side)).hexdigest(): word for word in WORDS}

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from typing import TypeVar
 
@@ -76,7 +77,8 @@ class Decoder:
         if description is None:
             description = await self._in_thread(describe_image, data)
         if may_show_a_word(description):
-            return replace(description, word=await self._in_thread(word_on, sha))
+            word = await self._in_thread(partial(word_on, side=description.width), sha)
+            return replace(description, word=word)
         return description
 
     async def _in_thread(self, work: Callable[[Argument], Result], argument: Argument) -> Result:

@@ -1,0 +1,171 @@
+"""Probes of an endpoint: requests whose pictures each show a word, so that reading proves seeing.
+
+They are requests as a run sends them, so what they show holds for runs: with one picture, with
+several, with a long text, and with a large picture.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from core.catalog.tokens import LOW_TOKENS, Detail, image_tokens
+from core.job_options import JobOptions
+from core.reply import Reply
+from core.requests.canary import SIDE, WORDS
+from core.requests.leaf import Leaf
+from core.requests.leaves import leaf_of
+from core.requests.request import Body, prompt_text, prompt_tokens, request_context
+from core.settings import Settings
+from core.tree.capacity import LearnedLimits, RequestCapacity, capacity_of
+
+SEVERAL = 12
+"""Pictures of the probe with several, if a request may show so many: real caps are often 1, 5, 8
+or 10 (docs/limits.md)."""
+LARGE_SIDE = 1_024
+"""Pixels on each side of the large picture."""
+QUESTION = "Which word is written on it?"
+IDLE_SENTENCE = "This sentence says nothing about any image and asks for nothing. "
+BYTES_PER_TOKEN = 4
+WORD_TOKENS = 30
+"""What a word takes in a reply, with its number in JSON and some reasoning."""
+
+
+class ProbeKind(StrEnum):
+    ONE = "1 image"
+    SEVERAL = "images"
+    LONG = "long text"
+    LARGE = "large"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """One request. ``words``: on its pictures, in order; ``side``: their pixels on each side."""
+
+    kind: ProbeKind
+    words: tuple[str, ...]
+    side: int
+    detail: Detail
+    leaf: Leaf
+
+    @property
+    def names(self) -> list[str]:
+        """The pictures' names in ``body``, in order."""
+        return list(self.leaf.contents.values())
+
+    @property
+    def body(self) -> Body:
+        """The request, with ``names`` where the URLs of the pictures belong."""
+        return self.leaf.body(self.leaf.first(), self.names)
+
+    @property
+    def image_tokens(self) -> int:
+        """Tokens of all its pictures by the formula of estimates."""
+        return len(self.words) * image_tokens(self.side, self.side, self.detail)
+
+    @property
+    def prompt_tokens_most(self) -> int:
+        return prompt_tokens(self.body, self.image_tokens)
+
+    @property
+    def text_tokens(self) -> int:
+        """Tokens of its text, approximately."""
+        return len(prompt_text(self.body).encode()) // BYTES_PER_TOKEN
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens of its prompt, approximately."""
+        return self.image_tokens + self.text_tokens
+
+    @property
+    def completion_tokens(self) -> int:
+        """Tokens of its reply, approximately."""
+        return WORD_TOKENS * (1 + len(self.words))
+
+    def read(self, reply: Reply) -> tuple[bool, ...]:
+        """Of each picture, whether the reply has its word, which stands nowhere else in the
+        request."""
+        said = reply.text.casefold()
+        return tuple(word.casefold() in said for word in self.words)
+
+    def in_form(self, reply: Reply) -> bool:
+        """Whether the reply has each word under the number of its picture, in the form that was
+        asked for."""
+        values = self.leaf.read(self.leaf.first(), reply).values
+        return all(
+            word.casefold() in str(values.get(number, "")).casefold()
+            for number, word in enumerate(self.words, 1)
+        )
+
+
+def probes(settings: Settings, learned: LearnedLimits, draw: random.Random) -> list[Probe]:
+    """The probes for the settings' model, in the order in which they are asked. ``draw`` chooses
+    the words. Where a request takes one image, there is none with several."""
+    several = min(SEVERAL, _capacity(settings, learned).leaf.items)
+    made = [_probe(ProbeKind.ONE, settings, learned, draw)]
+    if several > 1:
+        made.append(_probe(ProbeKind.SEVERAL, settings, learned, draw, count=several))
+    made.append(_probe(ProbeKind.LONG, settings, learned, draw))
+    made.append(_probe(ProbeKind.LARGE, settings, learned, draw, LARGE_SIDE, "high"))
+    return made
+
+
+def is_cut(read: Sequence[bool]) -> bool:
+    """Whether the pictures that were not read stand together at the start or the end: then the
+    server shows the model fewer. Others were misread."""
+    missed = [place for place, is_read in enumerate(read) if not is_read]
+    together = bool(missed) and missed[-1] - missed[0] + 1 == len(missed)
+    return together and len(missed) < len(read) and (missed[0] == 0 or missed[-1] == len(read) - 1)
+
+
+def _probe(
+    kind: ProbeKind,
+    settings: Settings,
+    learned: LearnedLimits,
+    draw: random.Random,
+    side: int = SIDE,
+    detail: Detail = "low",
+    count: int = 1,
+) -> Probe:
+    words = tuple(draw.sample(WORDS, count))
+    question = QUESTION
+    if kind is ProbeKind.LONG:
+        idle = IDLE_SENTENCE * (_long_bytes(settings, learned) // len(IDLE_SENTENCE))
+        question = f"{idle}\n{QUESTION}"
+    context = request_context(
+        settings,
+        question=question,
+        model=settings.model,
+        provider=settings.provider,
+        endpoint=settings.endpoint,
+        detail=detail,
+        options=JobOptions(each=question, each_only=True),
+        learned=learned,
+    )
+    numbers = range(1, count + 1)
+    contents = {n: f"word:{side}:{word}" for n, word in zip(numbers, words, strict=True)}
+    return Probe(
+        kind, words, side, detail, leaf_of(context, {n: n for n in numbers}, contents, True)
+    )
+
+
+def _capacity(settings: Settings, learned: LearnedLimits) -> RequestCapacity:
+    """What a run would put into one request."""
+    return capacity_of(
+        settings.model,
+        settings.provider,
+        QUESTION,
+        settings.images_per_request,
+        settings.context_tokens,
+        learned=learned,
+    )
+
+
+def _long_bytes(settings: Settings, learned: LearnedLimits) -> int:
+    """Bytes of a text that takes as many tokens as the images of a run's largest request, and half
+    of the context at most."""
+    capacity = _capacity(settings, learned)
+    tokens = min(capacity.leaf.items * LOW_TOKENS, capacity.context_tokens // 2)
+    return tokens * BYTES_PER_TOKEN

@@ -1,0 +1,269 @@
+"""``overstory doctor --probe``: a few paid calls that show what the model sees of a request.
+
+Their pictures are ours, each with a word on it. What they find out about the endpoint is kept like
+what a run finds out, so the next run plans with it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from clients.images.pillow import word_picture
+from core.account.budget import spent_on
+from core.errors import (
+    AccountPaused,
+    KeyRefused,
+    OverstoryError,
+    ProviderDown,
+    RequestPart,
+    SlowDown,
+    TooMuch,
+)
+from core.reply import Reply, Usage
+from core.requests.probe import Probe, ProbeKind, is_cut, probes
+from core.requests.request import Inline
+from models import endpoint_limits
+from overstory.doctor.context import Context
+from overstory.doctor.endpoint import TOP_UP
+from overstory.doctor.finding import Finding, failed, ok, warning
+from overstory.local.home import prepare_command
+from overstory.output.plural import pluralize
+from overstory.output.terminal import safe_line
+from tasks.calls.single import SingleCall, SingleReply, ask
+
+TIMEOUT_SECONDS = 120.0
+REPLY_SHOWN = 80
+NOT_SEEN = "set OVERSTORY_MODEL to a model that takes images, and check that the server passes them"
+FORGET = "'overstory doctor --forget' forgets it"
+CONTEXT_SETTINGS = "Ollama: OLLAMA_CONTEXT_LENGTH, llama.cpp: -c, vLLM: --max-model-len"
+OFF = 0.25
+"""By what share the measured tokens of an image may differ from those that estimates count."""
+FATAL = (KeyRefused, AccountPaused, ProviderDown, SlowDown)
+"""After these the other calls would fail too."""
+Answer = SingleReply | OverstoryError
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A probe that was sent, and what came of it."""
+
+    probe: Probe
+    answer: Answer
+
+    @property
+    def reply(self) -> Reply | None:
+        return self.answer.reply if isinstance(self.answer, SingleReply) else None
+
+    @property
+    def read(self) -> tuple[bool, ...]:
+        """Of each picture, whether its word was read; empty if there was no reply."""
+        return self.probe.read(self.reply) if self.reply else ()
+
+    @property
+    def reported(self) -> int:
+        """Prompt tokens that the server reported; 0 if none."""
+        usage = self.reply.usage if self.reply else None
+        return usage.prompt_tokens if usage and not usage.estimated else 0
+
+
+def planned(context: Context) -> list[Probe]:
+    """The calls to make, with words chosen anew."""
+    prepare_command(context.reached)
+    settings = context.reached
+    with context.services.database.read() as connection:
+        learned = endpoint_limits.learned(connection, settings.endpoint, settings.model)
+    return probes(settings, learned, random.SystemRandom())
+
+
+def announcement(context: Context, calls: Sequence[Probe]) -> str:
+    """``4 calls to step-3.7-flash, about 24,000 tokens, 0.0052 USD``."""
+    settings = context.reached
+    usages = [Usage(call.prompt_tokens, 0, call.completion_tokens) for call in calls]
+    tokens = sum(usage.prompt_tokens + usage.completion_tokens for usage in usages)
+    known = settings.find_price(settings.model)
+    money = "at a price that is not known"
+    if known is not None:
+        price = known[0]
+        money = f"{sum(spent_on(price, usage) for usage in usages):.4f} {price.currency}"
+    return f"{pluralize(len(calls), 'call')} to {settings.model}, about {tokens:,} tokens, {money}"
+
+
+def findings(context: Context, calls: Sequence[Probe]) -> Iterator[tuple[str, Finding]]:
+    """Ask each of ``calls``; what it shows, by its name."""
+    before: dict[ProbeKind, Asked] = {}
+    for probe in calls:
+        asked = Asked(probe, _answer(context, probe))
+        yield _name(probe), _finding(context, asked, before)
+        if isinstance(asked.answer, FATAL):
+            return
+        before[probe.kind] = asked
+        if probe.kind is ProbeKind.ONE and not any(asked.read):
+            return  # the others would show no more
+
+
+def _name(probe: Probe) -> str:
+    is_several = probe.kind is ProbeKind.SEVERAL
+    return f"{len(probe.words)} images" if is_several else str(probe.kind)
+
+
+def _answer(context: Context, probe: Probe) -> Answer:
+    pictures = [word_picture(word, probe.side) for word in probe.words]
+    inline = {
+        name: Inline("image/png", len(data), partial(bytes, data))
+        for name, data in zip(probe.names, pictures, strict=True)
+    }
+    call = SingleCall(probe.body, inline, probe.prompt_tokens_most, probe.completion_tokens)
+    is_limited = context.settings.broker_url is not None or context.stack is not None
+    try:
+        return ask(context.services, call, TIMEOUT_SECONDS, is_limited)
+    except OverstoryError as error:
+        return error
+
+
+def _finding(context: Context, asked: Asked, before: Mapping[ProbeKind, Asked]) -> Finding:
+    if isinstance(asked.answer, OverstoryError):
+        return _refused(context, asked.probe, asked.answer)
+    match asked.probe.kind:
+        case ProbeKind.ONE:
+            return _one(context, asked, asked.answer)
+        case ProbeKind.SEVERAL:
+            return _several(context, asked, before)
+        case ProbeKind.LONG:
+            return _long(context, asked, asked.answer.reply.usage)
+        case ProbeKind.LARGE:
+            return _large(context, asked, before)
+
+
+def _refused(context: Context, probe: Probe, error: OverstoryError) -> Finding:
+    if isinstance(error, TooMuch) and len(probe.words) > 1:
+        sent = len(probe.words) if error.part is RequestPart.IMAGES else probe.prompt_tokens
+        most = error.most if error.most and error.most < sent else sent // 2
+        if error.part is not RequestPart.BYTES:
+            _learn(context, error.part, most, error.message, named=most == error.most)
+        return warning(str(error), f"runs keep to it from now on; {FORGET}")
+    do = "the endpoint must take images as parts of a message"
+    if isinstance(error, AccountPaused):
+        do = TOP_UP
+    elif isinstance(error, FATAL):
+        do = "correct that, or try again in a minute"
+    is_fatal = isinstance(error, FATAL) or probe.kind is ProbeKind.ONE
+    return failed(str(error), do) if is_fatal else warning(str(error), do)
+
+
+def _one(context: Context, asked: Asked, answer: SingleReply) -> Finding:
+    reply = answer.reply
+    if not all(asked.read):
+        said = safe_line(reply.text.strip())[:REPLY_SHOWN] or "nothing"
+        return failed(f"the model does not read the word on a picture; it says: {said}", NOT_SEEN)
+    took = f"{answer.seconds:.1f} s"
+    if not asked.probe.in_form(reply):
+        return warning(
+            f"the model reads the word on a picture ({took}), but does not reply in JSON as asked",
+            "set OVERSTORY_STRUCTURED to what the server supports: json_schema, json_object, text",
+        )
+    if reply.usage.estimated:
+        return warning(
+            f"the model reads the word on a picture ({took}); the server reports no tokens",
+            "estimates, budgets and limits count what our formula says",
+        )
+    tokens = f"{reply.usage.prompt_tokens:,} prompt tokens"
+    return ok(f"the model reads the word on a picture ({tokens}, {took})")
+
+
+def _several(context: Context, asked: Asked, before: Mapping[ProbeKind, Asked]) -> Finding:
+    shown, read = len(asked.read), sum(asked.read)
+    if is_cut(asked.read) or not read:
+        most = max(read, 1)
+        says = f"the server shows the model {read} of {shown} pictures"
+        _learn(context, RequestPart.IMAGES, most, f"{says} (doctor --probe)")
+        return warning(
+            f"{says}: runs send at most {pluralize(most, 'image')} a request from now on",
+            f"raise the server's limit (vLLM: --limit-mm-per-prompt) or its context; {FORGET}",
+        )
+    if read < shown:
+        return warning(
+            f"the model reads the words on {read} of {shown} pictures in one request",
+            "answers are better with fewer: set OVERSTORY_IMAGES_PER_REQUEST",
+        )
+    if asked.reply is not None and not asked.probe.in_form(asked.reply):
+        return warning(
+            f"the model reads the words on all {shown} pictures, but mixes up their numbers",
+            "answers are better with fewer images: set OVERSTORY_IMAGES_PER_REQUEST",
+        )
+    return _tokens(
+        context,
+        f"the model reads the words on all {shown} pictures of one request",
+        asked.probe,
+        _tokens_of_small(asked, before),
+    )
+
+
+def _long(context: Context, asked: Asked, usage: Usage) -> Finding:
+    sent = asked.probe.prompt_tokens
+    if all(asked.read):
+        return ok(f"a prompt of about {sent:,} tokens arrives whole")
+    is_counted = not usage.estimated and usage.prompt_tokens < sent * (1 - OFF)
+    says = f"a prompt of about {sent:,} tokens does not arrive whole"
+    if is_counted:
+        says += f": the server counts {usage.prompt_tokens:,}"
+        _learn(context, RequestPart.TOKENS, usage.prompt_tokens, f"{says} (doctor --probe)")
+    return warning(says, f"raise the server's context ({CONTEXT_SETTINGS}); {FORGET}")
+
+
+def _large(context: Context, asked: Asked, before: Mapping[ProbeKind, Asked]) -> Finding:
+    side = asked.probe.side
+    if not all(asked.read):
+        return warning(
+            f"the model does not read the word on a picture of {side:,} x {side:,} pixels",
+            "ask with --detail low",
+        )
+    small, one = _tokens_of_small(before.get(ProbeKind.SEVERAL), before), before[ProbeKind.ONE]
+    tokens = None
+    if small is not None and asked.reported and one.reported:
+        tokens = small + asked.reported - one.reported
+    says = f"the model reads a picture of {side:,} x {side:,} pixels"
+    return _tokens(context, says, asked.probe, tokens)
+
+
+def _tokens_of_small(several: Asked | None, before: Mapping[ProbeKind, Asked]) -> float | None:
+    """Measured prompt tokens of one small picture; None where the server reports none, or where
+    some were not seen."""
+    one = before[ProbeKind.ONE]
+    if several is None or not all(several.read) or not several.reported or not one.reported:
+        return None
+    text = several.probe.text_tokens - one.probe.text_tokens
+    return (several.reported - one.reported - text) / (len(several.read) - len(one.read))
+
+
+def _tokens(context: Context, says: str, probe: Probe, measured: float | None) -> Finding:
+    """``says``, and what a picture takes beside what estimates count."""
+    if measured is None:
+        return ok(says)
+    counted = probe.image_tokens // len(probe.words)
+    tokens = f"{says}; one takes about {max(measured, 0):,.0f} tokens"
+    if abs(measured - counted) <= OFF * counted:
+        return ok(f"{tokens}, estimates count {counted:,}")
+    return warning(
+        f"{tokens}, but estimates count {counted:,}",
+        "take estimates of tokens and cost with care; budgets and bills use what replies report",
+    )
+
+
+def _learn(
+    context: Context, part: RequestPart, most: int, message: str, named: bool = False
+) -> None:
+    settings = context.reached
+    with context.services.database.write() as connection:
+        endpoint_limits.learn(
+            connection,
+            settings.endpoint,
+            settings.model,
+            part,
+            most,
+            named,
+            message,
+            measured=not named,
+        )
