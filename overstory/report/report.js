@@ -33,6 +33,8 @@
     if (encoded === undefined) return null;
     return h("img", { src: `data:image/jpeg;base64,${encoded}`, alt, decoding: "async" });
   };
+  const END = 9; // characters at the end of a name that stay: they tell IMG_0041 from IMG_0042
+  const short = (name) => h("span", { class: "mid", title: name }, h("span", {}, name.slice(0, -END)), h("span", {}, name.slice(-END)));
   const thumb = (image) => h("span", { class: "thumb", "aria-hidden": "true" }, picture(image) ?? "–");
 
   // ---- numbers with units
@@ -76,6 +78,7 @@
     if (kind === "quote") return h("blockquote", {}, rest[0].map(block));
     if (kind === "pre") return h("pre", {}, rest[0]);
     if (kind === "p") return h("p", {}, inline(rest[0]));
+    if (kind === "answers") return answers(rest[0], rest[1]);
     if (kind === "table") {
       const [head, ...rows] = rest[0];
       return h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Table" }, h("table", {},
@@ -84,6 +87,87 @@
     }
     const [items, first] = rest; // a list
     return h(kind, { start: first > 1 ? first : null }, items.map((item) => h("li", {}, item.map(block))));
+  };
+
+  // ---- the table of answers: sorted, filtered and saved here
+
+  const ROWS = 100; // at first, and with each press of the button below
+  const FORMULA = /^[\s]*[=+\-@]/; // a spreadsheet would calculate it
+  const said = (value) => (value === null ? "" : value === true ? "yes" : value === false ? "no" : String(value));
+  const quoted = (value) => {
+    const guarded = typeof value === "string" && FORMULA.test(value) ? `'${value}` : said(value);
+    return /[",\n\r;\t]/.test(guarded) ? `"${guarded.replaceAll('"', '""')}"` : guarded;
+  };
+  const collator = new Intl.Collator(undefined, { numeric: true, sensitivity: "base" });
+  const compare = (a, b) => {
+    if (a === null || b === null) return (a === null) - (b === null); // without an answer: last
+    return typeof a === "number" && typeof b === "number" ? a - b : collator.compare(said(a), said(b));
+  };
+  const answers = (columns, rows) => {
+    const heads = ["Image", ...columns];
+    const numeric = heads.map((_, i) => i > 0 && rows.every((row) => row[i] === null || typeof row[i] === "number"));
+    let [column, sign, shown, words] = [0, 1, ROWS, []];
+    const chosen = () => rows
+      .filter((row) => words.every((word) => `${row[0]} ${images.get(row[0]).name} ${row.slice(1).map(said).join(" ")}`.toLowerCase().includes(word)))
+      .sort((a, b) => { const order = compare(a[column], b[column]); return (a[column] === null || b[column] === null ? order : sign * order) || a[0] - b[0]; });
+    const body = h("tbody");
+    const found = h("span", { class: "found", role: "status" });
+    const more = h("button", { type: "button", class: "more", onclick: () => { shown += ROWS; fill(); } });
+    const cell = (value, i) => h("td", { class: numeric[i] ? "num" : null }, value === null ? h("span", { class: "none" }, "–") : said(value));
+    const fill = () => {
+      const kept = chosen();
+      body.replaceChildren(...kept.slice(0, shown).map((row) => h("tr", {}, h("td", {}, citation([[row[0], row[0]]])), row.slice(1).map((value, i) => cell(value, i + 1)))));
+      found.textContent = kept.length === rows.length ? count(rows.length, "answer") : `${kept.length.toLocaleString("en")} of ${count(rows.length, "answer")}`;
+      more.hidden = kept.length <= shown;
+      more.textContent = `Show ${Math.min(ROWS, kept.length - shown)} more of ${(kept.length - shown).toLocaleString("en")}`;
+      titles.forEach((title, i) => title.setAttribute("aria-sort", i !== column ? "none" : sign > 0 ? "ascending" : "descending"));
+    };
+    const sort = (i) => { sign = i === column ? -sign : 1; column = i; fill(); };
+    const titles = heads.map((head, i) => h("th", { scope: "col", class: numeric[i] ? "num" : null }, h("button", { type: "button", class: "sort", onclick: () => sort(i) }, head)));
+    const filter = h("input", { type: "search", placeholder: "Filter the answers", "aria-label": "Filter the answers", autocomplete: "off", spellcheck: "false", oninput: () => { words = filter.value.trim().toLowerCase().split(/\s+/).filter(Boolean); shown = ROWS; fill(); } });
+    const save = () => {
+      const lines = [["image", "name", ...columns], ...chosen().map((row) => [row[0], images.get(row[0]).name, ...row.slice(1)])];
+      const csv = `\ufeff${lines.map((line) => line.map(quoted).join(",")).join("\r\n")}\r\n`;
+      const url = URL.createObjectURL(new Blob([csv], { type: "text/csv" }));
+      h("a", { href: url, download: `overstory-${job.id}.csv` }).click();
+      setTimeout(() => URL.revokeObjectURL(url), 10_000);
+    };
+    fill();
+    const scroll = h("div", { class: "scroll", role: "group", "aria-label": "Answers" }, h("table", { class: "answers" }, h("thead", {}, h("tr", {}, titles)), body));
+    rove(scroll);
+    return [h("div", { class: "table-tools" }, filter, found, h("button", { type: "button", onclick: save }, "Save as CSV")), scroll, more];
+  };
+
+  // ---- many buttons are one stop of the Tab key; arrow keys move between them
+
+  const CITATIONS = "button:is([data-n], .rest):not(.answers *)";
+  const rove = (container, which = "button") => {
+    const buttons = () => [...container.querySelectorAll(which)].filter((button) => button.checkVisibility());
+    let current = null;
+    const settle = () => {
+      const all = buttons();
+      if (!all.includes(current)) current = all[0] ?? null;
+      container.querySelectorAll(which).forEach((button) => { button.tabIndex = button === current ? 0 : -1; });
+    };
+    container.addEventListener("focusin", ({ target }) => {
+      const button = target.closest(which);
+      if (!button || button === current) return;
+      if (current) current.tabIndex = -1;
+      current = button;
+      current.tabIndex = 0;
+    });
+    container.addEventListener("keydown", (event) => {
+      const by = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+      if (by === undefined && event.key !== "Home" && event.key !== "End") return;
+      const all = buttons();
+      const at = all.indexOf(document.activeElement);
+      if (at < 0) return;
+      const next = event.key === "Home" ? 0 : event.key === "End" ? all.length - 1 : at + by;
+      all[next]?.focus();
+      event.preventDefault();
+    });
+    new MutationObserver(settle).observe(container, { childList: true, subtree: true });
+    settle();
   };
 
   // ---- citations: hover or focus shows the image, a click opens the viewer
@@ -105,7 +189,7 @@
     const left = numbers.length - STRIP_MAX;
     const strip = numbers.slice(0, left > 1 ? STRIP_MAX : numbers.length).map((n, index) => pointer(numbers, index, "", null));
     const rest = left > 1 ? opens(h("button", { type: "button", class: "rest", "aria-label": `All ${numbers.length} images cited here` }, `+${left.toLocaleString("en")}`), numbers, STRIP_MAX, numbers) : null;
-    return h("span", { class: "strip", role: "group", "aria-label": `${numbers.length} images` }, strip, rest);
+    return [h("span", { class: "strip", role: "group", "aria-label": `${numbers.length} images` }, strip, rest), h("span", { class: "printed" }, written(runs))];
   };
   const pointer = (numbers, index, className, label) => {
     const image = images.get(numbers[index]);
@@ -145,7 +229,7 @@
     const [first] = shown;
     if (shown.length === 1) {
       const note = first.note ? plainText(first.note) : first.error ?? "";
-      return [thumb(first), h("div", { class: "text" }, h("div", {}, h("b", {}, String(first.n)), first.name), h("div", { class: "note" }, note))];
+      return [thumb(first), h("div", { class: "text" }, h("div", { class: "name" }, h("b", {}, String(first.n)), short(first.name)), h("div", { class: "note" }, note))];
     }
     const pictured = shown.filter((image) => image.picture !== undefined);
     const stride = Math.max(1, pictured.length / 16);
@@ -229,7 +313,8 @@
 
   const head = () => {
     const began = new Date(job.created * 1000).toLocaleString("en-GB", { dateStyle: "long", timeStyle: "short" });
-    document.title = `${job.ask.slice(0, 80)} · Overstory`;
+    const day = new Date(job.created * 1000).toLocaleDateString("en-GB", { dateStyle: "medium" });
+    document.title = `${job.label ?? job.ask.slice(0, 60)} · ${count(coverage.submitted, "image")} · ${day} · ${job.id.slice(0, 8)} · Overstory`;
     byId("status").append(
       h("span", { class: "pill" }, h("span", { class: `dot s-${job.status}` }), job.status),
       h("span", {}, began), h("span", {}, `job ${job.id}`), job.label ? h("span", {}, job.label) : "");
@@ -254,18 +339,20 @@
 
   const answer = () => {
     const none = job.ended ? `No answer. ${job.reason ?? ""}` : `The job is ${job.status}: no answer yet. ${job.reason ?? ""}`;
-    byId("answer-text").append(...(data.answer ? data.answer.map(block) : [h("p", { class: "none" }, none)]));
+    byId("answer-text").append(...(data.answer ? data.answer.map(block).flat() : [h("p", { class: "none" }, none)]));
+    rove(byId("answer-text"), CITATIONS);
     if (cited.size) evidence.append(...preview([...cited], "are cited in this answer. Point at one to see it."));
     byId("answer").classList.toggle("alone", cited.size === 0);
     evidence.hidden = cited.size === 0;
   };
 
   const turns = () => {
-    byId("turns").hidden = data.turns.length === 0;
+    byId("turns").hidden = byId("turns-link").hidden = data.turns.length === 0;
     byId("turns-list").append(...data.turns.map((turn) => h("li", {},
       h("h3", {}, turn.ask),
       h("div", { class: "prose" }, turn.answer ? turn.answer.map(block) : h("p", { class: "none" }, `This question is ${turn.status}: no answer yet.`)),
       h("p", { class: "aside" }, `${count(turn.requests, "request")} · ${money(turn.cost)} · job ${turn.id}`))));
+    for (const turn of byId("turns-list").children) rove(turn, CITATIONS);
   };
 
   const ORDER = ["included", "duplicate", "waiting", "skipped", "failed"];
@@ -284,6 +371,7 @@
     byId("coverage-bar").append(...parts.map(([name, number]) => { const part = h("i", { class: `s-${name}` }); part.style.flex = `${number} 0 0`; return part; }));
     byId("coverage-legend").append(...parts.map(([name, number]) => h("li", {}, h("button", { type: "button", onclick: () => { choose(name); byId("images").scrollIntoView(); } },
       h("span", { class: `dot s-${name}` }), h("b", {}, number.toLocaleString("en")), h("span", {}, LONG[name])))));
+    rove(byId("coverage-legend"));
     proofs();
     failures(data.images.filter((image) => image.status === "failed"));
   };
@@ -306,11 +394,12 @@
     if (failed.length === 0) return;
     const numbers = failed.map((image) => image.n);
     const row = (image, index) => h("li", {}, h("button", { type: "button", "aria-haspopup": "dialog", onclick: (event) => view(numbers, index, event.currentTarget) },
-      thumb(image), h("span", { class: "name" }, `${image.n}  ${image.name}`), h("span", { class: "why" }, image.error ?? image.code ?? "no reason recorded")));
+      thumb(image), h("span", { class: "name" }, h("b", {}, String(image.n)), short(image.name)), h("span", { class: "why" }, image.error ?? image.code ?? "no reason recorded")));
     const list = h("ul", {}, failed.slice(0, SHOWN).map(row));
     const left = failed.length - SHOWN;
     const more = h("button", { type: "button", class: "more", hidden: left < 1, onclick: () => { list.append(...failed.slice(SHOWN).map((image, i) => row(image, i + SHOWN))); more.remove(); } }, `Show ${left} more`);
     byId("failed").append(h("div", { class: "failures" }, h("h3", {}, `${count(failed.length, "image is", "images are")} not in the answer`), list, more));
+    rove(list);
   };
 
   // ---- the tree
@@ -352,7 +441,7 @@
     const shown = leafImages.get(node.id) ?? [];
     const numbers = shown.map((image) => image.n);
     if (shown.length) inside.append(h("ul", { class: "leafs" }, shown.map((image, index) => h("li", {}, h("button", { type: "button", class: "row", "aria-haspopup": "dialog", onclick: (event) => view(numbers, index, event.currentTarget) },
-      thumb(image), h("span", {}, h("span", { class: "name" }, h("b", {}, String(image.n)), image.name),
+      thumb(image), h("span", {}, h("span", { class: "name" }, h("b", {}, String(image.n)), short(image.name)),
         h("span", { class: image.error ? "says bad" : "says" }, image.error ?? (image.note ? plainText(image.note) : state(image)))))))));
   };
   const reveal = (id) => {
@@ -379,6 +468,7 @@
       : `${count(data.tree.leaves, "leaf describes", "leaves describe")} the images, ${count(data.tree.nodes - data.tree.leaves, "branch summarises", "branches summarise")} the notes below, and the top one answers. Unfold the tree down to single images.`;
     byId("tree-root").append(...roots.map(branch));
     roots.forEach((root) => { if (data.tree.nodes > 1) folds.get(root.id).unfold(true); });
+    rove(byId("tree-root"));
     byId("unfold").addEventListener("click", unfoldAll);
     byId("fold").addEventListener("click", () => folds.forEach((fold) => fold.unfold(false)));
   };
@@ -420,7 +510,7 @@
   const tile = (n, index) => {
     const image = images.get(n);
     return h("div", { role: "listitem" }, h("button", { type: "button", class: "tile", title: image.name, "aria-haspopup": "dialog", "aria-label": `Image ${n}, ${image.name}, ${state(image)}`, onclick: (event) => view(numbers, index, event.currentTarget) },
-      thumb(image), h("span", { class: "cap" }, image.status !== "included" ? h("span", { class: `dot s-${image.status}` }) : unproven(image) ? h("span", { class: "dot s-unseen" }) : "", h("b", {}, String(n)), h("span", {}, image.name.split("/").pop()))));
+      thumb(image), h("span", { class: "cap" }, image.status !== "included" ? h("span", { class: `dot s-${image.status}` }) : unproven(image) ? h("span", { class: "dot s-unseen" }) : "", h("b", {}, String(n)), short(image.name.split("/").pop()))));
   };
   const grid = byId("grid");
   const filled = new WeakMap();
@@ -485,7 +575,7 @@
     paint(next);
     try { localStorage.setItem("overstory-theme", next); } catch { /* a local file may have no storage */ }
   });
-  addEventListener("beforeprint", () => { unfoldAll(); [...grid.children].slice(0, 10).forEach((chunk) => { if (chunk.dataset.first) fillChunk(chunk); }); });
+  addEventListener("beforeprint", () => { [...grid.children].slice(0, 10).forEach((chunk) => { if (chunk.dataset.first) fillChunk(chunk); }); });
 
   paint(THEMES.includes(storedTheme()) ? storedTheme() : "system");
   head();

@@ -14,7 +14,6 @@ from overstory.report import markdown
 from overstory.report.markdown import Block, Span
 
 Value = dict[str, Any]
-ROWS_SHOWN = 200
 
 
 def data_blocks(data: Any, error: str | None) -> list[Block]:
@@ -34,22 +33,18 @@ def data_blocks(data: Any, error: str | None) -> list[Block]:
 
 
 def each_blocks(shape: Shape, images: Sequence[Value], totals: Value | None) -> list[Block]:
-    """The answers about the first ROWS_SHOWN images, and the totals if there are any."""
-    names = [".".join(path) or "Answer" for path in shape.columns]
-    rows: list[object] = [[_plain("Image"), *map(_plain, names)]]
-    answered = [
-        image
+    """The answers about all images as one table, and the totals if there are any.
+
+    ``["answers", columns, rows]``: a row has the image's number and a value for each column. The
+    page sorts, filters and saves it.
+    """
+    columns = [".".join(path) or "Answer" for path in shape.columns]
+    rows: list[object] = [
+        [image["position"], *(_value(value_at(image["answer"], path)) for path in shape.columns)]
         for image in images
         if image["status"] == ImageStatus.INCLUDED and image["answer"] is not None
     ]
-    for image in answered[:ROWS_SHOWN]:
-        cells = [_cell(value_at(image["answer"], path)) for path in shape.columns]
-        rows.append([markdown.spans(f"[{image['position']}]"), *cells])
-    blocks: list[Block] = [["table", rows]]
-    if len(answered) > ROWS_SHOWN:
-        rest = f"{len(answered) - ROWS_SHOWN:,} more answers are shown with the images below."
-        blocks.append(["p", _plain(rest)])
-    return [*blocks, *_totals(totals or {})]
+    return [["answers", columns, rows], *_totals(totals or {})]
 
 
 def json_blocks(text: str) -> list[Block]:
@@ -78,6 +73,13 @@ def _cell(value: Any) -> list[Span]:
     if isinstance(value, str):
         return markdown.spans(value)
     return _plain("" if value is None else line_of(value))
+
+
+def _value(value: Any) -> Any:
+    """A number, a yes or no, or a text: what a cell of the table of answers holds."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return value if isinstance(value, str) else line_of(value)
 
 
 def _plain(text: str) -> list[Span]:

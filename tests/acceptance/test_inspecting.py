@@ -72,6 +72,14 @@ def report(reader: Person, answered: dict[str, Any]) -> str:
     return (reader.folder / "out.html").as_uri()
 
 
+def with_answer(reader: Person, blocks: list[Any], path: Path) -> str:
+    """The address of its report, with another answer."""
+    island = re.search(r'id="data">(.*?)</script>', (reader.folder / "out.html").read_text(), re.S)
+    assert island is not None
+    path.write_text(page(json.loads(island[1]) | {"answer": blocks}))
+    return path.as_uri()
+
+
 # --- the report
 
 
@@ -155,6 +163,69 @@ def test_failed_images_and_duplicates_are_shown_and_can_be_filtered(
         page.click("#grid .tile")
         assert "Same as" in text(page, "#viewer")
         assert pixels(page, "#viewer .big img") > 0
+
+
+def test_a_report_is_told_apart_and_a_few_tab_stops_lead_to_its_search(
+    browser: Browser, report: str, tmp_path: Path
+):
+    with browser.page(report) as page:
+        title = page.js("document.title")
+        assert title.startswith("trip · 11 images · ")
+        stops = (
+            "[...document.querySelectorAll('a[href], button, input')]"
+            ".filter((e) => e.tabIndex >= 0 && e.checkVisibility())"
+        )
+        assert 5 < page.js(f"{stops}.indexOf(document.querySelector('#search'))") < 20
+        cites = "[...document.querySelectorAll('#answer-text button[data-n]')]"
+        assert page.js(f"{cites}.filter((e) => e.tabIndex === 0).length") == 1
+        page.js(f"{cites}[0].focus()")
+        page.press("ArrowRight")
+        assert page.js(f"document.activeElement === {cites}[1]")
+        assert page.js(f"{cites}.filter((e) => e.tabIndex === 0).length") == 1
+
+
+def test_a_printed_report_has_its_numbers_and_keeps_its_tree_folded(
+    browser: Browser, reader: Person, answered: dict[str, Any], tmp_path: Path
+):
+    url = with_answer(reader, [["p", ["Blue: ", ["c", [[1, 9], [11, 11]]]]]], tmp_path / "p.html")
+    with browser.page(url) as shown_page:
+        rows = "document.querySelectorAll('#tree .row').length"
+        numbers = "#answer-text .printed"
+        before = shown_page.js(rows)
+        assert not shown(shown_page, numbers)
+        shown_page.js("dispatchEvent(new Event('beforeprint'))")
+        shown_page.call("Emulation.setEmulatedMedia", media="print")
+        assert shown_page.js(rows) == before
+        assert shown(shown_page, numbers)
+        assert text(shown_page, numbers) == "[1-9, 11]"
+
+
+def test_the_table_of_answers_is_sorted_filtered_and_saved(
+    browser: Browser, reader: Person, answered: dict[str, Any], tmp_path: Path
+):
+    rows = [[1, 3, "=1+2"], [2, 12.5, "a, b"], [4, -7, "c"], [5, None, None]]
+    url = with_answer(reader, [["answers", ["total", "vendor"], rows]], tmp_path / "a.html")
+    with browser.page(url, 375, 800) as shown_page:
+        js = shown_page.js
+        body = "[...document.querySelectorAll('.answers tbody tr')]"
+        totals = f"{body}.map((row) => row.cells[1].textContent)"
+        assert js(totals) == ["3", "12.5", "-7", "–"]
+        shown_page.click(".answers th:nth-child(2) button")
+        assert js(totals) == ["-7", "3", "12.5", "–"]
+        shown_page.click(".answers th:nth-child(2) button")
+        assert js(totals) == ["12.5", "3", "-7", "–"]
+        shown_page.click(".table-tools input")
+        shown_page.type("=1")
+        assert js(totals) == ["3"]
+        assert text(shown_page, ".table-tools .found") == "1 of 4 answers"
+        js("URL.createObjectURL = (blob) => { window.saved = blob.text(); return 'blob:none'; }")
+        js("HTMLAnchorElement.prototype.click = () => {}")
+        shown_page.click(".table-tools button")
+        head, row = js("window.saved").lstrip("\ufeff").splitlines()
+        assert head == "image,name,total,vendor"
+        assert row == "1,0000.jpg,3,'=1+2"
+        assert js("document.documentElement.scrollWidth") <= 375
+        assert shown_page.complaints() == []
 
 
 def test_the_report_works_with_the_keyboard_only(browser: Browser, report: str, tmp_path: Path):
