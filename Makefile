@@ -81,6 +81,10 @@ format: $(VENV)/.stamp-dev ## put the code in ruff's format, fix what ruff can f
 schema: $(VENV)/.stamp-dev ## write migrations/newest.sql, after a new migration
 	@$(BIN)/python -m migrations.snapshot
 
+.PHONY: settings
+settings: $(VENV)/.stamp-dev ## write docs/settings.md, after a change of core/settings.py
+	@$(BIN)/python -m overstory.doctor.settings_page
+
 # --- longer runs --------------------------------------------------------------------------------
 
 .PHONY: gauntlet

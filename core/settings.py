@@ -47,7 +47,8 @@ class Settings(BaseSettings):
         populate_by_name=True,
     )
 
-    # The provider. Without an API key and with the default base URL, the sandbox answers.
+    # The provider
+    # The provider's key. Without one and with the default base URL, the sandbox answers.
     api_key: SecretStr | None = Field(
         None, validation_alias=AliasChoices("OVERSTORY_API_KEY", "STEPFUN_API_KEY")
     )

@@ -10,6 +10,8 @@ import pytest
 
 from core import prompts
 from core.prompts.own import placeholders
+from core.settings import Settings
+from overstory.doctor import settings_page
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -72,6 +74,14 @@ def test_a_page_that_repeats_a_file_of_the_root_equals_it(page: str, original: s
     assert (DOCS / page).read_text("utf-8") == (ROOT / original).read_text("utf-8")
 
 
+def test_the_page_of_settings_is_what_the_code_says() -> None:
+    """`make settings` writes it."""
+    assert settings_page.PAGE.read_text("utf-8") == settings_page.page()
+    described = {row.name: row.says for row in settings_page.rows()}
+    assert len(described) == len(Settings.model_fields)
+    assert [name for name, says in described.items() if not says] == []
+
+
 def test_the_page_on_prompts_names_every_text_and_placeholder() -> None:
     page = (DOCS / "prompts.md").read_text("utf-8")
     for name in prompts.TEXTS:
@@ -81,7 +91,7 @@ def test_the_page_on_prompts_names_every_text_and_placeholder() -> None:
 
 def test_documented_worker_commands_set_distinct_names() -> None:
     """Without names Celery calls all workers of a machine ``celery@host``: monitors see one."""
-    started = re.findall(r"^ +celery .* worker .*", (ROOT / "README.md").read_text("utf-8"), re.M)
+    started = re.findall(r"^ +celery .* worker .*", (DOCS / "service.md").read_text("utf-8"), re.M)
     names = [re.findall(r"-n (\w+@%h)", line) for line in started]
     assert len(names) > 1
     assert all(names)
