@@ -17,6 +17,7 @@ from models.state import coverage
 from overstory.output import proof
 from overstory.output.answer_table import answer_text, print_table
 from overstory.output.answers import shape_of_job, shaped
+from overstory.output.cited import print_cited
 from overstory.output.learned import settled_limits, untold
 from overstory.output.plural import pluralize
 from overstory.output.result import EXIT_STATUS, INTERRUPTED, Ran, result
@@ -72,6 +73,8 @@ def print_answer(database: Database, job: JobRow) -> None:
     lines_only = job.options.each_only
     if job.answer and not (table and lines_only):
         sys.stdout.write(for_stdout(answer_text(job, shape)) + "\n")
+        if sys.stdout.isatty() and shape is None:
+            print_cited(database, job)
     if table and shape is not None:
         with database.read() as connection:
             images = pipeline.images(connection, job.id)

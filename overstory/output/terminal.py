@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import sys
 from typing import TYPE_CHECKING
 
@@ -28,8 +29,27 @@ def safe_line(text: str) -> str:
 
 
 def for_stdout(text: str) -> str:
-    """``safe`` text if stdout is a terminal, else ``text``."""
-    return safe(text) if sys.stdout.isatty() else text
+    """``safe`` text, broken between words, if stdout is a terminal; else ``text``."""
+    if not sys.stdout.isatty():
+        return text
+    return wrapped(safe(text), shutil.get_terminal_size().columns)
+
+
+def wrapped(text: str, columns: int) -> str:
+    """``text`` with lines of at most ``columns`` cells, broken between words: a terminal would
+    break ``[98]`` in the middle."""
+    from rich.cells import cell_len
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(width=columns)
+    lines: list[str] = []
+    for line in text.split("\n"):
+        if cell_len(line.expandtabs()) <= columns:
+            lines.append(line)
+        else:
+            lines += (part.plain.rstrip(" ") for part in Text(line).wrap(console, columns))
+    return "\n".join(lines)
 
 
 def json_line(value: object) -> str:
@@ -39,8 +59,9 @@ def json_line(value: object) -> str:
 
 
 def print_plain(console: Console, text: str) -> None:
-    """Print ``safe`` text without markup, colours or wrapping."""
-    console.print(safe(text), markup=False, highlight=False, soft_wrap=True)
+    """Print ``safe`` text without markup and colours; on a terminal broken between words."""
+    wraps = console.is_terminal
+    console.print(safe(text), markup=False, highlight=False, soft_wrap=not wraps)
 
 
 class Screen(io.TextIOWrapper):

@@ -20,6 +20,7 @@ from models.reads.pipeline import JobRow
 from overstory.job_argument import find_job, job_argument
 from overstory.options import home_option, json_option
 from overstory.output import proof
+from overstory.output.cited import print_cited
 from overstory.output.plural import pluralize
 from overstory.output.progress import duration
 from overstory.output.result import result
@@ -45,6 +46,8 @@ def show(job: str, as_json: bool, home: Path | None) -> None:
     if row.answer:
         console.print()
         sys.stdout.write(for_stdout(row.answer) + "\n")
+        if sys.stdout.isatty():
+            print_cited(database, row)
     hint = f"'overstory report {row.id}' writes this as a page with the images"
     console.print(f"\n[dim]{hint}[/]", soft_wrap=True, highlight=False)
 
