@@ -10,7 +10,8 @@ MAKEFLAGS += --no-print-directory
 
 VENV   := .venv
 BIN    := $(VENV)/bin
-PIP    := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
+# On a terminal pip shows its progress.
+PIP    := $(BIN)/python -m pip $(if $(MAKE_TERMOUT),,-qq) --disable-pip-version-check --no-input
 PHOTOS := examples/photos
 ASK    := What is in these photos, and which stand out?
 UV     := uv==0.13.9
