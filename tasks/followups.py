@@ -41,7 +41,7 @@ def add(services: Services, job_id: str, inputs: Sequence[str]) -> Submitted:
     the job has already are shown again only if they have changed."""
     base = _newest(services, job_id)
     settings = services.settings
-    expansion = expand(inputs, settings.image_limits, settings.own_inputs)
+    expansion = expand(inputs, settings.image_limits, services.decoder, settings.own_inputs)
     added = {(source.location, source.page): source for source in expansion.sources}
     kept = [added.pop((source.location, source.page), source) for source in base.sources]
     submitted = _changed(services, base, [*kept, *added.values()])

@@ -7,12 +7,12 @@ May raise WrongUsage (its message says what to change), ServiceAway.
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import overload
 
 import structlog
 from celery import shared_task
@@ -72,27 +72,8 @@ class TimeLimit:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class TimedInputs(Sequence[str]):
-    """Inputs that are expanded one after the other, until the time is over."""
-
-    inputs: Sequence[str]
-    limit: TimeLimit
-
-    @overload
-    def __getitem__(self, index: int) -> str: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[str]: ...
-    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
-        return self.inputs[index]
-
-    def __len__(self) -> int:
-        return len(self.inputs)
-
-    def __iter__(self) -> Iterator[str]:
-        for text in self.inputs:
-            self.limit.check()
-            yield text
+NO_LIMIT = TimeLimit(math.inf)
+"""A person's own command can be interrupted."""
 
 
 def submit(
@@ -100,7 +81,7 @@ def submit(
     spec: JobSpec,
     natural: bool = False,
     by_message: bool = False,
-    limit: TimeLimit | None = None,
+    limit: TimeLimit = NO_LIMIT,
 ) -> Submitted:
     """Plan and write the job of ``spec``; a job with the same key is returned as it is.
 
@@ -118,10 +99,10 @@ def submit(
         raise WrongUsage("webhook: the service has no OVERSTORY_WEBHOOK_SECRET to sign it with")
     settings = services.settings
     rules = settings.submitted_inputs if by_message else settings.own_inputs
-    inputs = spec.images if limit is None else TimedInputs(spec.images, limit)
-    expansion = expand(inputs, settings.image_limits, rules)
-    if limit is not None:
-        limit.check()
+    expansion = expand(
+        spec.images, settings.image_limits, services.decoder, rules, check=limit.check
+    )
+    limit.check()
     ignored = tuple(expansion.ignored)
     key = spec.key or (_natural_key(services, spec, expansion.sources) if natural else None)
     known = _known(services, key)

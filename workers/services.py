@@ -40,6 +40,7 @@ def build_services(settings: Settings, app: Celery) -> Services:
         settings=settings,
         database=database,
         blobs=open_blobs(settings.blob_url, settings.home),
+        decoder=Decoder(settings.decoder_limits),
         make_provider=lambda: _provider(settings),
         limiter=limiter,
         spool=Spool(settings.home / "spool"),
@@ -48,7 +49,6 @@ def build_services(settings: Settings, app: Celery) -> Services:
         send=_sender(app),
         queued=_queue_length(app),
         traces=open_traces(settings),
-        decoder=Decoder(settings.decoder_limits),
     )
 
 

@@ -14,13 +14,14 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from io import BufferedReader
-from typing import Any
+from typing import IO, Any
 
 import structlog
 
@@ -87,6 +88,28 @@ class Decoder:
             raise _crashed()
         return pages
 
+    def measure(
+        self, file: BufferedReader, size: int, limits: ImageLimits, page: int | None = None
+    ) -> tuple[int, int]:
+        """Like clients.images.prepare.measure."""
+        header, _ = self._ask(file, size, {"wants": "measure", "page": page}, limits, wanted)
+        match header.get("sides"):
+            case [int(width), int(height)] if width > 0 and height > 0:
+                return width, height
+        raise _crashed()
+
+    def thumbnail(self, data: bytes, longest: int, quality: int) -> bytes | None:
+        """Like clients.images.pillow.thumbnail; None also if the process did not survive it."""
+        asked = {"wants": "thumbnail", "longest": longest, "quality": quality}
+        with tempfile.TemporaryFile() as file:
+            file.write(data)
+            file.flush()
+            try:
+                _, small = self._ask(file, len(data), asked, ImageLimits(), wanted)
+            except ImageRefused:
+                return None
+        return small or None
+
     def in_force(self) -> list[str]:
         """What confines a process on this system."""
         child = _taken(self.limits)
@@ -95,7 +118,7 @@ class Decoder:
 
     def _ask(
         self,
-        file: BufferedReader,
+        file: IO[bytes],
         size: int,
         asked: dict[str, Any],
         limits: ImageLimits,

@@ -15,7 +15,7 @@ from typing import Any
 
 from clients.images import confinement, prepare
 from clients.images.frames import HEADER_MAX, Ended, encoded, received
-from clients.images.pillow import warm
+from clients.images.pillow import thumbnail, warm
 from core.errors import ImageRefused
 from core.images.sizing import ImageLimits
 
@@ -49,8 +49,16 @@ def _served(request: dict[str, Any], descriptor: int) -> tuple[dict[str, Any], b
     limits = ImageLimits(**request["limits"])
     with open(descriptor, "rb") as file:
         try:
-            if request["wants"] == "pages":
-                return {"pages": prepare.pages_of(file, request["size"], limits)}, b""
+            match request["wants"]:
+                case "pages":
+                    return {"pages": prepare.pages_of(file, request["size"], limits)}, b""
+                case "measure":
+                    page = request["page"]
+                    sides = prepare.measure(file, request["size"], limits, page)
+                    return {"sides": list(sides)}, b""
+                case "thumbnail":
+                    small = thumbnail(file.read(), request["longest"], request["quality"])
+                    return {}, small or b""
             prepared = prepare.prepare_file(
                 file,
                 request["size"],

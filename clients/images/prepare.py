@@ -117,15 +117,12 @@ def pages_of(file: BufferedReader, size: int, limits: ImageLimits) -> int:
         return len(_pages(_open(job), job))
 
 
-def measure(path: AnyPlace, limits: ImageLimits, page: int | None = None) -> Size:
-    """Width and height in pixels, upright, from the header alone: no pixel is decoded.
+def measure(file: BufferedReader, size: int, limits: ImageLimits, page: int | None) -> Size:
+    """Width and height in pixels, upright, from the header of an open file alone.
 
     Raises ImageRefused for anything that ``prepare`` refuses before it decodes.
     """
-    with (
-        local_files.opened(path, limits.max_file_bytes) as (file, size),
-        _job(file, size, limits, page=page) as job,
-    ):
+    with _job(file, size, limits, page=page) as job:
         if job.kind == "pdf":
             with pdf.opened(job.file) as document:
                 check_page(page, document.pages, limits)

@@ -11,7 +11,7 @@ import os
 import re
 import stat
 import urllib.parse
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from glob import has_magic
 from pathlib import Path
@@ -26,7 +26,7 @@ from clients.sources.walk import Found, Kind, Patience, cannot_read, walk
 from core.errors import ImageRefused, InputRefused, WrongUsage
 from core.images.formats import IMAGE_ENDINGS, SNIFF_BYTES, sniff
 from core.images.inputs import LOCATION_BYTES_MAX, InputRules
-from core.images.sizing import DecoderLimits, ImageLimits
+from core.images.sizing import ImageLimits
 from core.text.printable import printable, printable_name
 from core.text.sanitize import UNSTORABLE, is_storable
 
@@ -47,17 +47,21 @@ class Expansion:
 def expand(
     inputs: Sequence[str],
     limits: ImageLimits,
+    decoder: Decoder,
     rules: InputRules = EVERYTHING,
     patience: Patience | None = None,
+    check: Callable[[], None] = lambda: None,
 ) -> Expansion:
-    """All images of the inputs, in input order; files of a folder in natural order.
+    """All images of the inputs, in input order; files of a folder in natural order. ``decoder``
+    counts the pages of documents. ``check`` is called before each input and each document: what it
+    raises ends the search.
 
     Raises WrongUsage that names the input that is missing, unreachable, empty or without images;
     InputRefused for one that ``rules`` forbid, or that is too much for ``patience``.
     """
     if not inputs:
         raise WrongUsage("no images: name files, folders, patterns like 'photos/*.jpg', or URLs")
-    expander = _Expander(limits, rules, patience or Patience())
+    expander = _Expander(limits, decoder, rules, patience or Patience(), check)
     expansions = [expander.expand(text) for text in inputs]
     sources = [source for expansion in expansions for source in expansion.sources]
     ignored = [name for expansion in expansions for name in expansion.ignored]
@@ -67,10 +71,13 @@ def expand(
 @dataclass(frozen=True, slots=True)
 class _Expander:
     limits: ImageLimits
+    decoder: Decoder
     rules: InputRules
     patience: Patience
+    check: Callable[[], None]
 
     def expand(self, text: str) -> Expansion:
+        self.check()
         shown = printable(text)
         if not self._is_storable(text):
             raise WrongUsage(f"images: {shown!r}: {UNSTORABLE}, or the folder of the file")
@@ -212,9 +219,10 @@ class _Expander:
 
     def _pages(self, place: Place) -> int | None:
         """The number of pages. None if the file is one image or invalid (it then fails later)."""
+        self.check()
         try:
             with local_files.opened(place, self.limits.max_file_bytes) as (file, size):
-                pages = Decoder(DecoderLimits()).pages(file, size, self.limits)
+                pages = self.decoder.pages(file, size, self.limits)
         except ImageRefused:
             return None
         single = pages == 1 and _suffix(place.path) != ".pdf"

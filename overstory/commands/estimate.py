@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -14,7 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from clients.images import prepare
+from clients import local_files
+from clients.images.decoder import Decoder
 from clients.sources import location
 from clients.sources.expand import expand
 from clients.sources.location import Source, place_of
@@ -38,8 +40,8 @@ from overstory.output.terminal import print_plain
 from tasks.job_layout import learned_limits, place
 from workers.endpoints import database_url
 
-THREADS = 8
-"""Several threads, because a disk serves several readers at once."""
+THREADS = min(8, 2 * (os.cpu_count() or 1))
+"""Several threads, because a disk serves several readers at once; each has a decoding process."""
 UNUSABLE_SHOWN = 10
 BINDS = {
     "concurrency": "calls in flight",
@@ -98,13 +100,16 @@ def measure(settings: Settings, spec: JobSpec) -> tuple[Measured, RequestContext
     """Expand the inputs and read every header. Raises WrongUsage as ``overstory run`` does."""
     request = _request(settings, spec)
     limits = settings.image_limits
-    sources = expand(spec.images, limits, settings.own_inputs).sources
+    decoder = Decoder(settings.decoder_limits)
+    sources = expand(spec.images, limits, decoder, settings.own_inputs).sources
     placed, leaves = place(sources, request.capacity, request.detail)
     distinct = [index for index, image in enumerate(placed) if image.leaf is not None]
     measured = Measured(len(sources), len(sources) - len(distinct))
     measured.leaves = [[] for _ in range(leaves)]
     with ThreadPoolExecutor(THREADS) as pool:
-        results = pool.map(lambda index: _tokens(sources[index], limits, request.detail), distinct)
+        results = pool.map(
+            lambda index: _tokens(sources[index], decoder, limits, request.detail), distinct
+        )
     for index, tokens in zip(distinct, results, strict=True):
         leaf = placed[index].leaf
         measured.urls += location.is_url(sources[index].location)
@@ -116,12 +121,14 @@ def measure(settings: Settings, spec: JobSpec) -> tuple[Measured, RequestContext
     return measured, request
 
 
-def _tokens(source: Source, limits: ImageLimits, detail: Detail) -> int | str:
+def _tokens(source: Source, decoder: Decoder, limits: ImageLimits, detail: Detail) -> int | str:
     """Prompt tokens of one image, or why it will fail. A URL is taken for an image of full size."""
     if location.is_url(source.location):
         return expected_tokens(detail)
     try:
-        size = prepare.measure(place_of(source.location, source.root), limits, source.page)
+        place = place_of(source.location, source.root)
+        with local_files.opened(place, limits.max_file_bytes) as (file, bytes_):
+            size = decoder.measure(file, bytes_, limits, source.page)
     except ImageRefused as refusal:
         return refusal.reason
     return tokens_of_size(*size, detail)

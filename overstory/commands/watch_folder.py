@@ -11,6 +11,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from clients.images.decoder import Decoder
 from clients.sources.expand import expand
 from clients.sources.location import Source
 from core.errors import InputRefused, WrongUsage
@@ -103,7 +104,8 @@ def settled_folder(
 
 def _images(settings: Settings, folder: Path) -> list[Source]:
     try:
-        return expand([str(folder)], settings.image_limits, settings.own_inputs).sources
+        decoder = Decoder(settings.decoder_limits)
+        return expand([str(folder)], settings.image_limits, decoder, settings.own_inputs).sources
     except InputRefused:
         raise
     except WrongUsage:  # empty, or missing for a moment

@@ -10,6 +10,7 @@ import click
 from rich.console import Console
 
 from clients.blobs import open_blobs
+from clients.images.decoder import Decoder
 from clients.private_files import for_the_person
 from core.errors import WrongUsage
 from core.settings import Settings
@@ -75,7 +76,9 @@ def check_writable(path: Path, what: str = "report") -> None:
 def write_report(settings: Settings, database: Database, job: JobRow, path: Path) -> None:
     """Write the report on ``job`` to ``path``, as a whole: it replaces the old file at the end."""
     blobs = open_blobs(settings.blob_url, settings.home)
-    text = page(report_data(database, job, blobs, settings.image_limits, time.time()))
+    decoder = Decoder(settings.decoder_limits)
+    data = report_data(database, job, blobs, settings.image_limits, decoder, time.time())
+    text = page(data)
     try:
         with for_the_person(path) as file:
             file.write(text.encode())

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from clients.blobs import Blobs
+from clients.images.decoder import Decoder
 from core.images.sizing import ImageLimits
 from core.requests.set_summary import texts_of
 from core.states import NodeKind
@@ -27,7 +28,12 @@ Value = dict[str, Any]
 
 
 def report_data(
-    database: Database, job: JobRow, blobs: Blobs, limits: ImageLimits, written_at: float
+    database: Database,
+    job: JobRow,
+    blobs: Blobs,
+    limits: ImageLimits,
+    decoder: Decoder,
+    written_at: float,
 ) -> Value:
     """The report on ``job`` at this moment; a job may still run. ``written_at`` is a Unix time."""
     job_result = result(database, job)
@@ -38,7 +44,7 @@ def report_data(
         moments = inspect.moments(connection, job.id)
         turns = [pipeline.job(connection, turn) for turn in lineage.turns(connection, job.id)]
         bills = {turn.id: pipeline.used(connection, turn.id) for turn in turns if turn}
-    thumbnails = pictures(images, blobs, limits)
+    thumbnails = pictures(images, blobs, limits, decoder)
     shape = shape_of_job(job)
     notes = _notes(images, nodes) | _answers_as_notes(shape, job_result["images"])
     return {

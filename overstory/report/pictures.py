@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,14 +11,13 @@ from dataclasses import dataclass
 from clients import local_files
 from clients.blobs import Blobs
 from clients.images.decoder import Decoder
-from clients.images.pillow import thumbnail
 from clients.sources import location
 from core.errors import ImageRefused, ServiceAway
-from core.images.sizing import DecoderLimits, ImageLimits
+from core.images.sizing import ImageLimits
 from models.reads.inspect import ImageLine
 
-THREADS = 4
-"""Decoders release the GIL; more threads than this only wait for the disk."""
+THREADS = min(4, os.cpu_count() or 1)
+"""Each has a decoding process; more threads than this only wait for the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,9 @@ class Pictures:
     index_of: dict[int, int]
 
 
-def pictures(images: Sequence[ImageLine], blobs: Blobs, limits: ImageLimits) -> Pictures:
+def pictures(
+    images: Sequence[ImageLine], blobs: Blobs, limits: ImageLimits, decoder: Decoder
+) -> Pictures:
     """A picture of each image whose content is available; duplicates share one."""
     first_of: dict[str, ImageLine] = {}
     for image in images:
@@ -63,7 +65,7 @@ def pictures(images: Sequence[ImageLine], blobs: Blobs, limits: ImageLimits) -> 
     chosen = list(first_of.values())[:PICTURES_MAX]
     size = size_for(len(chosen))
     with ThreadPoolExecutor(THREADS) as pool:
-        jpegs = list(pool.map(lambda image: _picture(image, blobs, limits, size), chosen))
+        jpegs = list(pool.map(lambda image: _picture(image, blobs, limits, decoder, size), chosen))
     encoded: list[str] = []
     index_of_sha: dict[str, int] = {}
     for image, jpeg in zip(chosen, jpegs, strict=True):
@@ -85,13 +87,15 @@ def _by_position(images: Sequence[ImageLine], index_of_sha: dict[str, int]) -> d
 
 
 def _picture(
-    image: ImageLine, blobs: Blobs, limits: ImageLimits, size: PictureSize
+    image: ImageLine, blobs: Blobs, limits: ImageLimits, decoder: Decoder, size: PictureSize
 ) -> bytes | None:
-    data = _prepared(image, blobs, limits)
-    return None if data is None else thumbnail(data, size.side, size.quality)
+    data = _prepared(image, blobs, limits, decoder)
+    return None if data is None else decoder.thumbnail(data, size.side, size.quality)
 
 
-def _prepared(image: ImageLine, blobs: Blobs, limits: ImageLimits) -> bytes | None:
+def _prepared(
+    image: ImageLine, blobs: Blobs, limits: ImageLimits, decoder: Decoder
+) -> bytes | None:
     """The bytes that were sent. If they are pruned: prepared again, if the source is unchanged."""
     try:
         data = blobs.get(image.sha256 or "")
@@ -102,7 +106,6 @@ def _prepared(image: ImageLine, blobs: Blobs, limits: ImageLimits) -> bytes | No
     place = location.place_of(image.location, image.root)
     try:
         with local_files.opened(place, limits.max_file_bytes) as (file, size):
-            decoder = Decoder(DecoderLimits())
             prepared = decoder.prepare(file, size, detail="low", limits=limits, page=image.page)
     except ImageRefused:
         return None

@@ -16,7 +16,6 @@ from clients.limiter.limiter import Limiter
 from clients.spool import Spool
 from core.account.reservations import Reservations
 from core.catalog.models import PROVIDERS, ProviderProfile
-from core.images.sizing import DecoderLimits
 from core.settings import Settings
 from models.claims import Lease
 from models.engine import Database
@@ -44,6 +43,7 @@ class Services:
     settings: Settings
     database: Database
     blobs: Blobs
+    decoder: Decoder
     make_provider: Callable[[], Provider]
     limiter: Limiter
     spool: Spool
@@ -55,7 +55,6 @@ class Services:
     draw: Callable[[], float] = random.random
     traces: Traces = field(default_factory=NoTraces)
     written: Reservations = field(default_factory=Reservations)
-    decoder: Decoder = field(default_factory=lambda: Decoder(DecoderLimits()))
     tidying: threading.Lock = field(default_factory=threading.Lock)
     """Held while files of ended jobs are deleted."""
 

@@ -8,13 +8,21 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from clients import local_files
+from clients.images.decoder import Decoder
 from clients.images.pillow import thumbnail
-from clients.images.prepare import measure, prepare
+from clients.images.prepare import prepare
 from core.errors import ImageRefused
-from core.images.sizing import ImageLimits
+from core.images.sizing import DecoderLimits, ImageLimits
 from tests.support.corpus import Bad, Good
 
 LIMITS = ImageLimits()
+DECODER = Decoder(DecoderLimits())
+
+
+def measure(path: Path, page: int | None) -> tuple[int, int]:
+    with local_files.opened(path, LIMITS.max_file_bytes) as (file, size):
+        return DECODER.measure(file, size, LIMITS, page)
 
 
 def test_the_header_gives_the_upright_size(corpus: tuple[Path, list[Good], list[Bad]]) -> None:
@@ -22,7 +30,7 @@ def test_the_header_gives_the_upright_size(corpus: tuple[Path, list[Good], list[
     wrong = [
         f"{good.name}: {size}"
         for good in goods
-        if (size := measure(folder / good.name, LIMITS, good.page)) != good.truth.shape[1::-1]
+        if (size := measure(folder / good.name, good.page)) != good.truth.shape[1::-1]
     ]
     assert wrong == []
 
@@ -34,7 +42,7 @@ def test_a_hostile_file_is_measured_or_refused_with_a_reason(
     silent = []
     for bad in bads:
         try:
-            measure(folder / bad.name, LIMITS, bad.page)
+            measure(folder / bad.name, bad.page)
         except ImageRefused as refused:
             silent += [] if refused.reason else [bad.name]
     assert silent == []
@@ -46,7 +54,7 @@ def test_a_thumbnail_is_a_small_jpeg_of_the_same_shape(
     folder, goods, _ = corpus
     for good in goods:
         sent = prepare(folder / good.name, detail="low", limits=LIMITS, page=good.page)
-        small = thumbnail(sent.data, 96, 50)
+        small = DECODER.thumbnail(sent.data, 96, 50)
         assert small is not None, good.name
         assert len(small) < 5_000, good.name
         with Image.open(io.BytesIO(small)) as image:

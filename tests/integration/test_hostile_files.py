@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 import shutil
 import time
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 
-from core.errors import RefusalCode
+from core.errors import RefusalCode, WrongUsage
+from core.jobs import JobSpec
 from core.states import JobStatus
 from models import state
 from models.state import Moved
+from models.tables import Image
 from overstory.output.result import result
-from tests.support import bombs, waiting
+from overstory.report.command import write_report
+from tasks import submit as submitting
+from tests.support import bombs, shell, waiting
+from tests.support.account import on_one_database
 
 SECONDS = 1.5
+
+
+@pytest.fixture(scope="module")
+def slow_to_count():
+    """A document whose pages take 5 s of CPU time to count."""
+    return bombs.counted_for_long(2_000)
 
 
 def test_a_hostile_document_in_each_leaf_costs_nothing_but_itself(
@@ -45,7 +58,7 @@ def leased(account, job):
         return connection.execute(text(held), {"job": job}).scalar_one()
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+@on_one_database
 def test_cancelling_a_job_frees_the_worker_that_decodes_its_document(
     open_account, make_images, tmp_path
 ):
@@ -60,3 +73,66 @@ def test_cancelling_a_job_frees_the_worker_that_decodes_its_document(
     began = time.monotonic()
     account.ended(account.submit(make_images(3)))
     assert time.monotonic() - began < 300.0  # not the ten minutes of the document
+
+
+# --- OVERSTORY_DECODE_SECONDS holds wherever a document is opened
+
+
+@on_one_database
+def test_a_document_that_cannot_be_counted_in_time_is_one_image(
+    open_account, make_images, slow_to_count
+):
+    photos = make_images(1)
+    (photos / "slow.pdf").write_bytes(slow_to_count)
+    account = open_account(start=False, decode_seconds=1.0)
+    job = account.submit(photos)
+    with account.services.database.read() as connection:
+        names = connection.execute(select(Image.name).where(Image.job_id == job)).scalars().all()
+    assert sorted(names) == ["0000.jpg", "slow.pdf"]  # not slow.pdf[1]
+
+
+@on_one_database
+def test_documents_of_one_folder_hold_a_submission_by_message_no_longer_than_its_limit(
+    open_account, make_images, slow_to_count
+):
+    folder = make_images(1)
+    for number in range(9):
+        (folder / f"{number:02}.pdf").write_bytes(slow_to_count)
+    account = open_account(start=False, decode_seconds=1.0)
+    spec = JobSpec(images=[str(folder)], ask="?")
+    clock = itertools.count()  # 1 s passes between two documents
+    limit = submitting.TimeLimit(2.5, lambda: float(next(clock)))
+    with pytest.raises(WrongUsage, match="OVERSTORY_SUBMIT_SECONDS"):
+        submitting.submit(account.services, spec, limit=limit)
+    assert next(clock) < 6
+
+
+def test_an_estimate_ends_in_time_and_names_the_document(
+    own, monkeypatch, make_images, slow_to_count
+):
+    monkeypatch.setenv("OVERSTORY_DECODE_SECONDS", "1")
+    photos = make_images(1)
+    (photos / "slow.pdf").write_bytes(slow_to_count)
+    said = shell.say("estimate", str(photos), "--ask", "?", "--json")
+    estimated = json.loads(said.stdout)
+    ((unusable),) = estimated["unusable"]
+    assert unusable["name"] == "slow.pdf"
+    assert "more than 1 s (OVERSTORY_DECODE_SECONDS)" in unusable["error"]
+    assert estimated["usable"] == 1
+
+
+@on_one_database
+def test_a_report_leaves_out_a_picture_that_takes_too_long(open_account, make_images, tmp_path):
+    """Prepared pictures are pruned, and a source was replaced: the report prepares it again."""
+    account = open_account(decode_seconds=1.0)
+    photos = make_images(2)
+    (row,) = account.ended(account.submit(photos))
+    settings = account.services.settings
+    shutil.rmtree(settings.home / "blobs")
+    (settings.home / "blobs").mkdir()
+    (photos / "0000.jpg").write_bytes(bombs.nested_forms())
+    began = time.monotonic()
+    write_report(settings, account.services.database, row, tmp_path / "report.html")
+    assert time.monotonic() - began < 30.0  # the setting's default is 60
+    data = (tmp_path / "report.html").read_text()
+    assert data.count("/9j/") == 1

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from clients.images.decoder import Decoder
+from clients.sources.expand import expand
 from core.answers.patterns import compiled
 from core.errors import WrongUsage
+from core.images.sizing import DecoderLimits, ImageLimits
 from core.jobs import INPUT_CHARACTERS_MAX, JobSpec, parse_spec
 from core.states import JobStatus
 from tasks import submit as submitting
-from tasks.submit import TimedInputs, TimeLimit
+from tasks.submit import TimeLimit
 from tests.support.account import Account, on_one_database
 
 OpenAccount = Callable[..., Account]
@@ -52,14 +55,14 @@ def test_16_hostile_submissions_hold_an_innocent_one_no_longer_than_their_limit(
     assert waited < 3 * LIMIT_SECONDS
 
 
-def test_inputs_are_expanded_until_the_time_is_over() -> None:
+def test_inputs_are_expanded_until_the_time_is_over(make_images: MakeImages) -> None:
     clock = iter([0.0, 1.0, 2.0, 3.5])
-    inputs = TimedInputs(["a", "b", "c", "d"], TimeLimit(3.0, lambda: next(clock)))
-    taken = iter(inputs)
-    assert [next(taken), next(taken)] == ["a", "b"]
+    limit = TimeLimit(3.0, lambda: next(clock))
+    inputs = [str(make_images(1))] * 4
+    decoder = Decoder(DecoderLimits())
     with pytest.raises(WrongUsage, match="took longer than 3 s"):
-        next(taken)
-    assert (len(inputs), inputs[0], inputs[1:3]) == (4, "a", ["b", "c"])
+        expand(inputs, ImageLimits(), decoder, check=limit.check)
+    assert next(clock, None) is None  # the third input was one too many
 
 
 @on_one_database

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
+from clients.images.decoder import Decoder
 from clients.sources.expand import expand
 from clients.sources.walk import Patience
 from core.errors import InputRefused, WrongUsage
 from core.images.inputs import InputRules
-from core.images.sizing import ImageLimits
+from core.images.sizing import DecoderLimits, ImageLimits
 from core.settings import load
 from core.states import ImageStatus
 from models.tables import Image
@@ -25,12 +26,13 @@ from tests.support.account import Account, on_one_database
 from workers.app import make_app
 
 LIMITS = ImageLimits()
+DECODER = Decoder(DecoderLimits())
 SETTING = "OVERSTORY_INPUT_ROOTS"
 
 
 def refusal(*inputs: str | Path, roots: tuple[str, ...] | None) -> str:
     with pytest.raises(WrongUsage) as refused:
-        expand([str(each) for each in inputs], LIMITS, InputRules(roots))
+        expand([str(each) for each in inputs], LIMITS, DECODER, InputRules(roots))
     return str(refused.value)
 
 
@@ -47,7 +49,7 @@ def inputs(tmp_path: Path, make_images: Callable[..., Path]) -> Path:
 def test_without_the_setting_a_local_path_is_refused_by_its_name(inputs: Path) -> None:
     for path in (inputs, inputs / "0000.jpg", inputs / "*.jpg", "/nowhere", "0000.jpg"):
         assert SETTING in refusal(path, roots=())
-    found = expand(["https://a.example/x.jpg"], LIMITS, InputRules(())).sources
+    found = expand(["https://a.example/x.jpg"], LIMITS, DECODER, InputRules(())).sources
     assert [source.root for source in found] == [None]
 
 
@@ -76,7 +78,7 @@ def test_links_out_of_a_root_say_nothing_about_what_they_lead_to(inputs: Path) -
     said = {refusal(inputs / f"link{n}", roots=roots).replace(f"link{n}", "") for n in range(4)}
     assert len(said) == 1
     assert SETTING in said.pop()
-    found = expand([str(inputs)], LIMITS, InputRules(roots))
+    found = expand([str(inputs)], LIMITS, DECODER, InputRules(roots))
     links = [source for source in found.sources if "link" in source.name]
     assert [(s.bytes, s.changed_ns) for s in links] == [(None, None)] * 4
     assert found.ignored == [f"link{n} (a link out of the folder)" for n in range(4)]
@@ -86,7 +88,9 @@ def test_the_longest_root_counts_and_a_row_keeps_it(inputs: Path) -> None:
     (inputs / "shop").mkdir()
     (inputs / "0000.jpg").rename(inputs / "shop/1.jpg")
     roots = (str(inputs.parent), str(inputs))
-    found = expand([str(inputs / "shop"), str(inputs / "0001.jpg")], LIMITS, InputRules(roots))
+    found = expand(
+        [str(inputs / "shop"), str(inputs / "0001.jpg")], LIMITS, DECODER, InputRules(roots)
+    )
     assert [source.root for source in found.sources] == [f"{inputs}//shop", str(inputs)]
 
 
@@ -122,13 +126,13 @@ def test_the_state_folder_and_the_blobs_are_never_inputs(
             own_only = own == home / "inside"
             if own_only:
                 continue
-            found = expand([str(own.parent)], LIMITS, rules)
+            found = expand([str(own.parent)], LIMITS, DECODER, rules)
             assert [Path(source.name).name for source in found.sources] == ["mine.jpg"]
             assert any("own folder" in name for name in found.ignored)
             (own.parent / "mine.jpg").unlink()
             continue
         with pytest.raises(InputRefused, match="own state folder or blob folder"):
-            expand([str(given[how])], LIMITS, rules)
+            expand([str(given[how])], LIMITS, DECODER, rules)
 
 
 # --- from the message to the worker
@@ -219,7 +223,7 @@ def looping(folder: Path) -> Path:
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("pattern", ["**/*.jpg", "**", "**/**/*.jpg", ""])
 def test_links_to_their_own_folder_are_entered_once(tmp_path: Path, pattern: str) -> None:
-    found = expand([str(looping(tmp_path / "a") / pattern)], LIMITS)
+    found = expand([str(looping(tmp_path / "a") / pattern)], LIMITS, DECODER)
     assert [source.name for source in found.sources] == ["1.jpg"]
 
 
@@ -227,7 +231,7 @@ def test_links_to_their_own_folder_are_entered_once(tmp_path: Path, pattern: str
 @pytest.mark.parametrize("given", ["/", "/**", "//", "/**/*.jpg", "/tmp/.."])
 def test_the_whole_file_system_is_refused(given: str) -> None:
     with pytest.raises(InputRefused, match="whole file system"):
-        expand([given], LIMITS)
+        expand([given], LIMITS, DECODER)
 
 
 @pytest.mark.parametrize("pattern", ["", "*.jpg", "**/*.jpg", "*/*/*/*.jpg"])
@@ -237,18 +241,18 @@ def test_a_list_ends_with_a_sentence(tmp_path: Path, pattern: str) -> None:
     (tmp_path / "many/1.jpg").write_bytes(b"\xff\xd8\xff 1")
     given = [str(tmp_path / "many" / pattern)]
     with pytest.raises(InputRefused, match="more than 20 files and folders: give smaller"):
-        expand(given, LIMITS, patience=Patience(entries=20))
+        expand(given, LIMITS, DECODER, patience=Patience(entries=20))
     seconds = iter(range(0, 10_000, 40))
     slow = Patience(clock=lambda: float(next(seconds)))
     with pytest.raises(InputRefused, match="more than 60 s to list: give smaller"):
-        expand([*given, *given], LIMITS, patience=slow)
+        expand([*given, *given], LIMITS, DECODER, patience=slow)
 
 
 def test_a_pattern_refuses_links_that_a_folder_refuses(inputs: Path) -> None:
     (inputs / "out.jpg").symlink_to(inputs.parent / "elsewhere/0007.jpg")
     (inputs / "folder").symlink_to(inputs.parent / "elsewhere")
     for given in (inputs, inputs / "*", inputs / "**", inputs / "**/*"):
-        found = expand([str(given)], LIMITS)
+        found = expand([str(given)], LIMITS, DECODER)
         assert [s.name for s in found.sources] == ["0000.jpg", "0001.jpg", "out.jpg"]
         assert {s.root for s in found.sources} == {str(inputs)}
         assert found.sources[-1].bytes is None

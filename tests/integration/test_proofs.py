@@ -12,6 +12,7 @@ from rich.console import Console
 from sqlalchemy import update
 
 from clients.blobs import open_blobs
+from clients.images.decoder import Decoder
 from core.errors import RefusalCode, RequestPart
 from core.settings import load
 from models import endpoint_limits
@@ -114,7 +115,9 @@ def report(database: Database, job: str) -> dict[str, Any]:
         row = pipeline.job(connection, job)
     assert row is not None
     blobs = open_blobs(settings.blob_url, settings.home)
-    return report_data(database, row, blobs, settings.image_limits, 0.0)
+    return report_data(
+        database, row, blobs, settings.image_limits, Decoder(settings.decoder_limits), 0.0
+    )
 
 
 def test_a_report_has_the_line_and_the_proof_of_each_image(own: Database, proven: str) -> None:

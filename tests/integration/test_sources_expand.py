@@ -14,17 +14,19 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from clients import local_files
+from clients.images.decoder import Decoder
 from clients.local_files import Place
 from clients.sources import duplicates, location
 from clients.sources.duplicates import content_twins
 from clients.sources.expand import expand
 from clients.sources.location import Source, local_path, place_of
 from core.errors import ImageRefused, RefusalCode, WrongUsage
-from core.images.sizing import ImageLimits
+from core.images.sizing import DecoderLimits, ImageLimits
 from core.text.printable import printable_name
 from tests.support import corpus
 
 LIMITS = ImageLimits()
+DECODER = Decoder(DecoderLimits())
 JPEG = b"\xff\xd8\xff\xe0 a photo"
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes")
 
@@ -37,7 +39,7 @@ def put(root: Path, *names: str, data: bytes = JPEG) -> None:
 
 
 def names(*inputs: str | Path, limits: ImageLimits = LIMITS) -> list[str]:
-    return [s.name for s in expand([str(i) for i in inputs], limits).sources]
+    return [s.name for s in expand([str(i) for i in inputs], limits, DECODER).sources]
 
 
 def read(source: Source) -> bytes:
@@ -65,12 +67,12 @@ def test_a_folder_gives_its_images_in_natural_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize("inner", ["closed", "closed/0.jpg", "closed/*.jpg", "closed/a/*/b.jpg"])
 def test_an_unreadable_folder_is_reported_by_name_and_permission(nobodys: Path, inner: str) -> None:
     with pytest.raises(WrongUsage, match=r"closed.*Permission denied"):
-        expand([str(nobodys / inner)], LIMITS)
+        expand([str(nobodys / inner)], LIMITS, DECODER)
 
 
 @pytest.mark.parametrize("inner", ["", "*/*.jpg", "**/*.jpg", "**"])
 def test_an_unreadable_subfolder_fails_like_an_unreadable_file(nobodys: Path, inner: str) -> None:
-    expansion = expand([str(nobodys / inner)], LIMITS)
+    expansion = expand([str(nobodys / inner)], LIMITS, DECODER)
     closed = next(s for s in expansion.sources if s.name == "closed/")
     assert "closed/" not in expansion.ignored
     assert code_of(closed) == RefusalCode.UNREADABLE
@@ -79,7 +81,7 @@ def test_an_unreadable_subfolder_fails_like_an_unreadable_file(nobodys: Path, in
 def test_hidden_files_are_skipped_and_other_files_are_reported(tmp_path: Path) -> None:
     put(tmp_path, "a.jpg", ".b.jpg", ".cache/c.jpg", "photo-without-ending")
     put(tmp_path, "notes.txt", "sub/data.csv", data=b"text")
-    expansion = expand([str(tmp_path)], LIMITS)
+    expansion = expand([str(tmp_path)], LIMITS, DECODER)
     assert [s.name for s in expansion.sources] == ["a.jpg", "photo-without-ending"]
     assert expansion.ignored == ["notes.txt", "sub/data.csv"]
 
@@ -104,7 +106,7 @@ def test_links_may_not_leave_the_folder(tmp_path: Path) -> None:
     (given_folder / "inside.jpg").symlink_to(given_folder / "a.jpg")
     (given_folder / "outside.jpg").symlink_to(tmp_path / "elsewhere/secret.jpg")
     (given_folder / "folder").symlink_to(tmp_path / "elsewhere")
-    expansion = expand([str(given_folder)], LIMITS)
+    expansion = expand([str(given_folder)], LIMITS, DECODER)
     by_name = {s.name: s for s in expansion.sources}
     assert list(by_name) == ["a.jpg", "inside.jpg", "outside.jpg"]
     assert expansion.ignored == ["folder (a link out of the folder)"]
@@ -117,7 +119,7 @@ def test_inputs_without_images_are_wrong_usage(tmp_path: Path, parts: tuple[str,
     (tmp_path / "empty").mkdir()
     put(tmp_path, "texts/notes.txt", data=b"text")
     with pytest.raises(WrongUsage) as wrong:
-        expand([str(tmp_path / part) for part in parts], LIMITS)
+        expand([str(tmp_path / part) for part in parts], LIMITS, DECODER)
     assert all(part in str(wrong.value) for part in parts)
     assert ":" in str(wrong.value)
 
@@ -132,7 +134,7 @@ def test_a_named_file_is_submitted_even_if_it_is_not_an_image(tmp_path: Path) ->
 
 def test_a_broken_link_is_submitted_and_missing(tmp_path: Path) -> None:
     (tmp_path / "gone.jpg").symlink_to(tmp_path / "nowhere")
-    (source,) = expand([str(tmp_path / "gone.jpg")], LIMITS).sources
+    (source,) = expand([str(tmp_path / "gone.jpg")], LIMITS, DECODER).sources
     assert source.bytes is None
     assert code_of(source) is RefusalCode.MISSING
 
@@ -147,7 +149,7 @@ def test_patterns_reach_deep_and_keep_the_order(
     monkeypatch.chdir(tmp_path)
     assert names("p/**/*.jpg") == ["9.jpg", "10.jpg", "q/r/1.jpg"]
     assert names("*/*.png") == ["p/x.png"]
-    assert expand(["p/*"], LIMITS).ignored == ["notes.jpg.txt"]
+    assert expand(["p/*"], LIMITS, DECODER).ignored == ["notes.jpg.txt"]
 
 
 @pytest.mark.parametrize(
@@ -173,7 +175,9 @@ def test_patterns_mean_what_they_mean_to_glob(
     put(tmp_path, "1.jpg", "2.jpg", ".3.jpg", ".hidden/1.jpg")
     put(tmp_path, "a/1.jpg", "a/b/1.jpg", "a/b/c/1.jpg", "b/1.jpg")
     monkeypatch.chdir(tmp_path)
-    found = [Path(s.location).relative_to(tmp_path) for s in expand([pattern], LIMITS).sources]
+    found = [
+        Path(s.location).relative_to(tmp_path) for s in expand([pattern], LIMITS, DECODER).sources
+    ]
     assert [str(path) for path in found] == expected
     inner = {name for name in glob(pattern, recursive=True) if Path(name).is_file()}  # noqa: PTH207
     assert {str(path) for path in found} == inner
@@ -196,7 +200,7 @@ def test_a_link_into_a_closed_folder_fails_like_an_unreadable_file(
     (nobodys / "open/link").symlink_to("../closed")
     (nobodys / "open/link.jpg").symlink_to("../closed/0.jpg")
     os.seteuid(person)
-    found = expand([str(nobodys if inner == "open" else nobodys / inner)], LIMITS)
+    found = expand([str(nobodys if inner == "open" else nobodys / inner)], LIMITS, DECODER)
     links = [source for source in found.sources if "link" in source.name]
     assert links
     assert {code_of(source) for source in links} <= {
@@ -218,7 +222,7 @@ def test_documents_are_their_pages(tmp_path: Path) -> None:
     for name in ("single.tif", "single.pdf"):
         Image.new("L", (40, 40)).save(tmp_path / name)
     put(tmp_path, "broken.pdf", data=b"%PDF-1.7 nothing")
-    found = expand([str(tmp_path)], LIMITS).sources
+    found = expand([str(tmp_path)], LIMITS, DECODER).sources
     assert [(s.name, s.page) for s in found] == [
         ("broken.pdf", None),
         *((f"scan.pdf[{n}]", n) for n in (1, 2, 3)),
@@ -243,7 +247,7 @@ def test_equal_names_are_shown_with_their_folders(tmp_path: Path) -> None:
 
 def test_urls_are_named_without_their_secrets() -> None:
     urls = ["https://u.example/a%20b.jpg?sig=secret", "http://u.example/a%20b.jpg?sig=other"]
-    found = expand(urls, LIMITS).sources
+    found = expand(urls, LIMITS, DECODER).sources
     assert [s.location for s in found] == urls
     assert [s.name for s in found] == ["u.example/a b.jpg#2", "u.example/a b.jpg#1"]
 
@@ -251,7 +255,7 @@ def test_urls_are_named_without_their_secrets() -> None:
 @pytest.mark.parametrize("name", ["a b.jpg", "图片.jpg", "ünï.jpg", "مرحبا.jpg", "a\u202fb.jpg"])
 def test_names_in_all_scripts_are_unchanged(tmp_path: Path, name: str) -> None:
     put(tmp_path, name)
-    (source,) = expand([str(tmp_path)], LIMITS).sources
+    (source,) = expand([str(tmp_path)], LIMITS, DECODER).sources
     assert source.name == name
     assert read(source) == JPEG
 
@@ -260,7 +264,7 @@ def test_names_in_all_scripts_are_unchanged(tmp_path: Path, name: str) -> None:
 def test_names_that_are_not_valid_text_are_shown_and_opened(tmp_path: Path) -> None:
     raw = os.fsencode(tmp_path) + b"/caf\xe9\n\x1b[1m%41.jpg"
     Path(os.fsdecode(raw)).write_bytes(JPEG)
-    (source,) = expand([str(tmp_path)], LIMITS).sources
+    (source,) = expand([str(tmp_path)], LIMITS, DECODER).sources
     assert source.name == "caf\\xe9\\n\\x1b[1m%41.jpg"
     assert source.location.encode().isascii()
     assert read(source) == JPEG
@@ -281,11 +285,11 @@ def test_a_url_that_cannot_be_fetched_is_refused_before_anything_is_sent(
     wrong: str, said: str
 ) -> None:
     with pytest.raises(WrongUsage, match=said):
-        expand([wrong], LIMITS)
+        expand([wrong], LIMITS, DECODER)
 
 
 def test_a_url_in_capitals_is_also_a_url() -> None:
-    (found,) = expand(["HTTPS://U.example/X.jpg?Sig=A:B"], LIMITS).sources
+    (found,) = expand(["HTTPS://U.example/X.jpg?Sig=A:B"], LIMITS, DECODER).sources
     assert found.location == "https://U.example/X.jpg?Sig=A:B"
 
 
@@ -313,7 +317,7 @@ def test_equal_bytes_are_duplicates_of_the_first(tmp_path: Path) -> None:
     put(tmp_path, "1.jpg", "3.jpg", "deep/4.jpg")
     put(tmp_path, "2.jpg", data=JPEG.replace(b"photo", b"PHOTO"))
     put(tmp_path, "5.jpg", data=JPEG + b"!")
-    found = expand([str(tmp_path), str(tmp_path / "5.jpg")], LIMITS).sources
+    found = expand([str(tmp_path), str(tmp_path / "5.jpg")], LIMITS, DECODER).sources
     assert [s.name for s in found] == ["1.jpg", "2.jpg", "3.jpg", "5.jpg", "deep/4.jpg", "5.jpg"]
     assert content_twins(found) == {2: 0, 4: 0, 5: 3}
 
@@ -322,7 +326,7 @@ def test_a_page_is_a_duplicate_only_of_the_same_page_of_a_copy(tmp_path: Path) -
     pages = [Image.new("L", (40, 40), 9) for _ in range(2)]
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
     (tmp_path / "b.tif").write_bytes((tmp_path / "a.tif").read_bytes())
-    found = expand([str(tmp_path)], LIMITS).sources
+    found = expand([str(tmp_path)], LIMITS, DECODER).sources
     assert [s.name for s in found] == ["a.tif[1]", "a.tif[2]", "b.tif[1]", "b.tif[2]"]
     assert content_twins(found) == {2: 0, 3: 1}
 
@@ -351,7 +355,7 @@ def test_only_files_of_equal_size_are_sampled_and_only_similar_ones_are_read(
 
     monkeypatch.setattr(local_files, "samples", look)
     monkeypatch.setattr(duplicates, "_hash", hash_whole)
-    assert content_twins(expand([str(tmp_path)], LIMITS).sources) == {1: 0}
+    assert content_twins(expand([str(tmp_path)], LIMITS, DECODER).sources) == {1: 0}
     assert sorted(looked[:4]) == ["1.jpg", "2.jpg", "3.jpg", "4.jpg"]
     assert sorted(looked[4:]) == ["1.jpg", "2.jpg", "3.jpg"]
     assert whole == ["1.jpg", "2.jpg"]
@@ -366,18 +370,20 @@ def test_files_of_equal_size_that_differ_anywhere_are_not_duplicates(
     put(tmp_path, "1.jpg", data=bytes(data))
     data[place + 3] = 1
     put(tmp_path, "2.jpg", data=bytes(data))
-    assert content_twins(expand([str(tmp_path)], LIMITS).sources) == {}
+    assert content_twins(expand([str(tmp_path)], LIMITS, DECODER).sources) == {}
 
 
 def test_a_good_file_is_not_a_duplicate_of_one_that_fails(tmp_path: Path) -> None:
     put(tmp_path, "given/b.jpg", "given/c.jpg", "elsewhere/a.jpg")
     (tmp_path / "given/a.jpg").symlink_to(tmp_path / "elsewhere/a.jpg")
-    found = expand([str(tmp_path / "given")], LIMITS).sources
+    found = expand([str(tmp_path / "given")], LIMITS, DECODER).sources
     assert content_twins(found) == {2: 1}
     (tmp_path / "given/b.jpg").unlink()
     assert content_twins(found) == {}
 
 
 def test_the_same_url_twice_is_a_duplicate() -> None:
-    found = expand(["https://a.example/x", "https://a.example/y", "https://a.example/x"], LIMITS)
+    found = expand(
+        ["https://a.example/x", "https://a.example/y", "https://a.example/x"], LIMITS, DECODER
+    )
     assert content_twins(found.sources) == {2: 0}

@@ -46,9 +46,7 @@ def nested_forms(depth: int = 12, times: int = 10) -> bytes:
 
 def compressed_twice(megabytes: int = 2_000) -> bytes:
     """A page whose contents are compressed twice, to a thousandth each time."""
-    inner = zlib.compressobj(9)
-    parts = [inner.compress(b"0 0 m " * 170_000) for _ in range(megabytes)]
-    once = b"".join(parts) + inner.flush()
+    once = _repeated(b"0 0 m " * 170_000, megabytes)
     filters = b"/Filter [/FlateDecode /FlateDecode] "
     return pdf(
         [
@@ -58,6 +56,19 @@ def compressed_twice(megabytes: int = 2_000) -> bytes:
             _stream(filters, zlib.compress(once, 9)),
         ]
     )
+
+
+def counted_for_long(megabytes: int) -> bytes:
+    """A document whose table of places is compressed twice: to count its pages takes 1 s for each
+    50 to 100 ``megabytes``."""
+    data = zlib.compress(_repeated(b"\x01\x00\x09\x00" * 250_000, megabytes), 9)
+    out = (
+        b"%PDF-1.7\n1 0 obj\n<< /Type /Catalog /Pages 2 0 R >>\nendobj\n"
+        b"2 0 obj\n<< /Type /Pages /Kids [] /Count 1 >>\nendobj\n"
+    )
+    head = b"/Type /XRef /Size 3000000 /W [1 2 1] /Root 1 0 R /Filter [/FlateDecode /FlateDecode] "
+    table = b"3 0 obj\n%s\nendobj\n" % _stream(head, data)
+    return out + table + b"startxref\n%d\n%%%%EOF\n" % len(out)
 
 
 def wide_png(side: int) -> bytes:
@@ -77,6 +88,13 @@ def innocent() -> bytes:
     out = io.BytesIO()
     Image.new("RGB", (300, 200), "teal").save(out, "JPEG")
     return out.getvalue()
+
+
+def _repeated(block: bytes, times: int) -> bytes:
+    """``block`` over and over, compressed, made at once. The checksum is missing."""
+    packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    packed = packer.compress(block) + packer.flush(zlib.Z_FULL_FLUSH)
+    return b"\x78\xda" + packed * times + b"\x03\x00"
 
 
 def _stream(head: bytes, body: bytes) -> bytes:

@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import event
 
 import migrations
+from clients.images.decoder import Decoder
 from clients.limiter.limiter import Admitted
 from clients.spool import Spool
 from core.catalog.tokens import LOW_TOKENS
@@ -144,6 +145,7 @@ def whole(home: Path, url: str | None = None, **settings: Any) -> Iterator[Whole
             settings=chosen,
             database=database,
             blobs=Shelf(),
+            decoder=Decoder(chosen.decoder_limits),
             make_provider=lambda: endpoint,  # type: ignore[arg-type,return-value]
             limiter=limiter,  # type: ignore[arg-type]
             spool=Spool(home / "spool"),
