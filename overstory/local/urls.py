@@ -6,27 +6,34 @@ import re
 from collections.abc import Iterator
 
 HIDDEN = "•••"
-_PASSWORD = re.compile(r"(://[^:@]*:)(.+)(@)", re.DOTALL)
-"""Up to the last @: hiding too much of a URL is better than showing half a password."""
-_PARAMETER = re.compile(r"([?&][^=&]*(?:pass|secret|key|token)[^=&]*=)([^&#]+)()", re.IGNORECASE)
-_CUT = re.compile(r"://[^:/?#@]*:(?!\d+/)(?:[^@]*[/?#].*|[^?#]*/[^?#]*)@", re.DOTALL)
-"""Matches neither ``host:6379/0?client=a@b`` (no password) nor ``u:p@host/x?client=a@b``."""
+_USER = re.compile(r"://[^:@]*:")
+"""What stands before a password."""
+_USER_OR_HOST = re.compile(r"://[^:/?#@]*:(?!\d+/)")
+"""The same; but not before a port, as in ``host:6379/0?client=a@b``."""
+_SECRET = re.compile(r"pass|secret|key|token", re.IGNORECASE)
 _PIECES = re.compile(r"[/?#@]")
+_VALUE_END = re.compile(r"[&#]")
+_QUERY = re.compile(r"[?#]")
 
 
 def masked(url: str) -> str:
     """``url`` without its password and without secret parameters of its query."""
-    for pattern in (_PASSWORD, _PARAMETER):
-        url = pattern.sub(rf"\g<1>{HIDDEN}\g<3>", url)
+    for find in (_passwords, _parameters):
+        shown, at = [], 0
+        for start, end in find(url):
+            shown += [url[at:start], HIDDEN]
+            at = end
+        url = "".join([*shown, url[at:]])
     return url
 
 
 def secrets_in(url: str) -> Iterator[str]:
     """Each secret that ``masked`` hides, and the pieces that a library may cut it into."""
-    for pattern in (_PASSWORD, _PARAMETER):
-        for match in pattern.finditer(url):
-            yield match[2]
-            yield from _PIECES.split(match[2])
+    for find in (_passwords, _parameters):
+        for start, end in find(url):
+            secret = url[start:end]
+            yield secret
+            yield from _PIECES.split(secret)
 
 
 def wrong_password(url: str) -> str | None:
@@ -34,6 +41,46 @@ def wrong_password(url: str) -> str | None:
 
     A library takes the rest of such a password for a host or path, and prints it in errors.
     """
-    if _CUT.search(url) is None:
+    if not any(_is_cut(url, user.end()) for user in _USER_OR_HOST.finditer(url)):
         return None
     return "its password holds a /, ? or #: write %2F, %3F, %23 (and %40 for @)"
+
+
+def _passwords(url: str) -> Iterator[tuple[int, int]]:
+    """Start and end of the password, if there is one. It goes up to the last @: hiding too much of
+    a URL is better than showing half a password."""
+    user, last = _USER.search(url), url.rfind("@")
+    if user and user.end() < last:
+        yield user.end(), last
+
+
+def _parameters(url: str) -> Iterator[tuple[int, int]]:
+    """Start and end of each value whose name says that it is a secret. A name begins after a & or,
+    if there is none since the last value, after a ?."""
+    at = 0
+    while (equals := url.find("=", at)) >= 0:
+        _, sign, name = url[at:equals].rpartition("&")
+        if not sign:
+            _, sign, name = name.partition("?")
+        at = equals + 1
+        if sign and _SECRET.search(name):
+            value_end = _VALUE_END.search(url, at)
+            end = value_end.start() if value_end else len(url)
+            if at < end:
+                yield at, end
+            at = end
+
+
+def _is_cut(url: str, start: int) -> bool:
+    """Whether a password that starts there has a sign in it at which a library would cut it.
+
+    True for ``u:a/b@host``, false for ``u:p@host/x?client=a@b``.
+    """
+    end = url.find("@", start)
+    if end < 0:
+        return False
+    if _PIECES.search(url, start, end):
+        return True
+    slash = url.find("/", end)
+    query = _QUERY.search(url, end)
+    return 0 <= slash < url.rfind("@", end, query.start() if query else len(url))
