@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any, Final
 
-from sqlalchemy import Connection, Double, Engine, ExceptionContext, create_engine, event
+from sqlalchemy import Connection, Double, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
     ArgumentError,
@@ -23,23 +23,12 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from core.errors import DatabaseRefused, ServiceAway, WrongUsage
+from models.postgresql import READ_ONLY, SCHEMES, postgresql_engine
 
 SQLITE_BUSY_SECONDS = 60
 """How long a writer waits for another transaction (a backup may hold the lock for 20 s)."""
 FIXED_IN = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 """SQLite versions in which the WAL-reset bug (3.7.0 to 3.51.2) is fixed, newest first."""
-POSTGRESQL_TIMEOUTS: Final = {
-    "connect_timeout": 5,
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 60_000,  # ms
-}
-"""When a connection to PostgreSQL counts as broken. If a route disappears silently (a NAT table, a
-moved address), Linux alone waits two hours for a reply and a quarter of an hour for an
-acknowledgement: longer than a lease."""
-READ_ONLY = "25006"
-"""The SQLSTATE of a server that accepts no writes: a standby, or a server with a full disk."""
 AWAY_STATES: Final = (
     "08",  # the connection broke
     "53",  # out of disk, memory or connections
@@ -163,21 +152,22 @@ def is_away(error: DBAPIError) -> bool:
 def make_engine(url: str) -> Engine:
     """An engine for ``url``. Raises WrongUsage for a URL that is invalid or not supported."""
     try:
-        backend = make_url(url).get_backend_name()
+        parsed = make_url(url)
     except ArgumentError:
         raise WrongUsage(
             "OVERSTORY_DATABASE_URL is not a SQLAlchemy URL: use sqlite:////path/file.db"
-            " or postgresql+psycopg://user:password@host/name"
+            " or postgresql://user:password@host/name"
         ) from None
+    if parsed.drivername in SCHEMES:
+        return postgresql_engine(parsed)
     try:
-        if backend == "sqlite":
+        if parsed.get_backend_name() == "sqlite":
             return _sqlite(url)
-        if backend == "postgresql":
-            return _postgresql(url)
     except (NoSuchModuleError, ModuleNotFoundError) as error:
         raise WrongUsage(f"OVERSTORY_DATABASE_URL: {error}") from None
     raise WrongUsage(
-        f"OVERSTORY_DATABASE_URL: {backend} is not supported; use sqlite or postgresql"
+        f"OVERSTORY_DATABASE_URL: {parsed.drivername} is not supported; use sqlite, or postgresql"
+        " (with psycopg, which is installed)"
     )
 
 
@@ -221,29 +211,5 @@ def _sqlite(url: str) -> Engine:
     def _begin(connection: Connection) -> None:
         reading = connection.get_execution_options().get("overstory_read", False)
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
-
-    return engine
-
-
-def _postgresql(url: str) -> Engine:
-    driver_url = make_url(url)
-    if driver_url.drivername == "postgresql":
-        driver_url = driver_url.set(drivername="postgresql+psycopg")
-    engine = create_engine(
-        driver_url,
-        pool_pre_ping=True,  # no checkout fails after a database restart (celery.md)
-        pool_size=5,
-        max_overflow=20,
-        hide_parameters=True,  # errors go to logs; questions, answers and names do not
-        pool_recycle=1800,
-        connect_args={k: v for k, v in POSTGRESQL_TIMEOUTS.items() if k not in driver_url.query},
-    )
-
-    @event.listens_for(engine, "handle_error")
-    def _read_only_is_temporary(context: ExceptionContext) -> None:
-        """The driver reports an internal error, but the state is temporary, like an unavailable
-        server. Drop the connection: it stays read-only even after the server accepts writes."""
-        if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
-            context.is_disconnect = True
 
     return engine
