@@ -36,6 +36,14 @@ class ServiceAway(OverstoryError):
     """A service that Overstory needs (broker, database, blob store) does not answer."""
 
 
+class DatabaseFull(ServiceAway):
+    """The database has no free connection; it may have one soon."""
+
+
+class DatabaseUnusable(ServiceAway):
+    """The database answers, but a setting or a right must be changed before it can be used."""
+
+
 class RefusalCode(StrEnum):
     """Why an image was refused. A closed set: stored on the image row and used in SQL reports."""
 

@@ -22,13 +22,23 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from core.errors import DatabaseRefused, ServiceAway, WrongUsage
+from core.errors import DatabaseRefused, DatabaseUnusable, ServiceAway, WrongUsage
 from models.postgresql import READ_ONLY, SCHEMES, postgresql_engine
 
 SQLITE_BUSY_SECONDS = 60
 """How long a writer waits for another transaction (a backup may hold the lock for 20 s)."""
 FIXED_IN = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 """SQLite versions in which the WAL-reset bug (3.7.0 to 3.51.2) is fixed, newest first."""
+NO_WRITES = (
+    "the database accepts no writes: it is a standby, or its disk is full; set"
+    " OVERSTORY_DATABASE_URL to the primary server, or free space there"
+)
+NO_RIGHT: Final = ("42501", "3F000")
+"""The SQLSTATEs of a user without a right, and of a user who sees no schema to create tables in."""
+GRANT = (
+    "the user in OVERSTORY_DATABASE_URL lacks a right in the database: let its owner run GRANT"
+    " USAGE, CREATE ON SCHEMA public TO that user, or give the user a database of its own"
+)
 AWAY_STATES: Final = (
     "08",  # the connection broke
     "53",  # out of disk, memory or connections
@@ -112,6 +122,13 @@ class Database:
         ):
             yield connection
 
+    def is_read_only(self) -> bool:
+        """Whether a PostgreSQL takes no writes now: a standby. Raises ServiceAway like read."""
+        if self.is_sqlite:
+            return False
+        with self.read() as connection:
+            return bool(connection.exec_driver_sql("SHOW transaction_read_only").scalar() == "on")
+
     def dispose(self) -> None:
         with self._lock:
             if self._engine is not None:
@@ -121,13 +138,20 @@ class Database:
 
 @contextmanager
 def unavailable_as_ours() -> Iterator[None]:
-    """Turn errors of an unavailable database into ServiceAway, and refusals of a statement (text or
-    a number that it cannot store, a limit) into DatabaseRefused. Any other error is a bug."""
+    """Turn errors of an unavailable database into ServiceAway (DatabaseUnusable if it lacks a
+    right), and refusals of a statement (text or a number that it cannot store, a limit) into
+    DatabaseRefused. Any other error is a bug."""
     try:
         yield
     except PoolTimeout as error:
         raise ServiceAway("the database does not answer: no free connection") from error
     except DBAPIError as error:
+        state = getattr(error.orig, "sqlstate", None)
+        if state == READ_ONLY:
+            raise ServiceAway(f"{NO_WRITES} ({error.orig})") from error
+        if state in NO_RIGHT:
+            reason = str(error.orig).partition("\n")[0]
+            raise DatabaseUnusable(f"{GRANT} ({reason})") from error
         if error.connection_invalidated:
             raise ServiceAway(f"the database connection broke: {error.orig}") from error
         if is_away(error):

@@ -8,11 +8,20 @@ locks only those that end with the transaction (pg_advisory_xact_lock).
 
 from __future__ import annotations
 
-from typing import Final
+import random
+import re
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
+import structlog
 from sqlalchemy import URL, Engine, ExceptionContext, create_engine, event
+from sqlalchemy.pool import NullPool
 
-from core.errors import WrongUsage
+from core.errors import DatabaseFull, DatabaseUnusable, WrongUsage
+
+log = structlog.get_logger()
 
 SCHEMES: Final = ("postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2")
 """How the URL of a PostgreSQL may begin; psycopg 3 reads all of them. Hosts print the first two."""
@@ -32,24 +41,118 @@ server under a name. Unset: never, because behind a pooler the name may belong t
 another client."""
 READ_ONLY = "25006"
 """The SQLSTATE of a server that accepts no writes: a standby, or a server with a full disk."""
+CONNECTIONS_MAX, KEPT_MAX = 10, 5
+"""Connections of one process: at most, and kept open while nothing uses them."""
+SHARE = 16
+"""A process keeps one idle connection for so many that the server takes. A server may take 12, 3 of
+them for its administrator, and a machine runs up to a dozen processes of ours: if some kept one,
+others could not work. Where it takes fewer than SHARE, each transaction opens its own."""
+FULL: Final = (
+    "too many clients already",
+    "too many connections for",
+    "connection slots are reserved",
+    "no more connections allowed",  # PgBouncer
+    "ax client connections reached",  # Supavisor
+)
+"""Texts of a server, or of a pooler, that has no free connection."""
+FULL_SECONDS = 60.0
+"""How long a connection is tried again while there is none."""
+TOLD_SECONDS, RETRY_SECONDS = 1.0, 0.5
+CURES: Final = {
+    r"password authentication failed|no password supplied|SASL authentication failed"
+    r"|role \"[^\"]*\" does not exist|no such user|Tenant or user not found": (
+        "refuses the user or the password: correct them in OVERSTORY_DATABASE_URL"
+    ),
+    r"database \"[^\"]*\" does not exist|no such database": (
+        "has no database of this name: create it with createdb, or correct the name at the end"
+        " of OVERSTORY_DATABASE_URL"
+    ),
+    r"no encryption|SSL connection is required|SSL(/TLS)? required": (
+        "wants TLS, or does not take this user from this machine: add ?sslmode=require to"
+        " OVERSTORY_DATABASE_URL, or let its administrator allow this machine in pg_hba.conf"
+    ),
+    r"pg_hba\.conf": (
+        "does not take this user from this machine: let its administrator allow it in"
+        " pg_hba.conf, or correct the user in OVERSTORY_DATABASE_URL"
+    ),
+    r"server does not support SSL": (
+        "has no TLS, and sslmode in OVERSTORY_DATABASE_URL asks for it: turn TLS on at the"
+        " server, or take sslmode out"
+    ),
+    r"certificate verify failed|root certificate file|server certificate for": (
+        "has a certificate that is not trusted: name the CA's file in OVERSTORY_DATABASE_URL"
+        " (?sslrootcert=/path/ca.pem), and the host as the certificate spells it"
+    ),
+    r"permission denied for database": (
+        "does not let this user connect: run GRANT CONNECT ON DATABASE there, or correct the user"
+        " in OVERSTORY_DATABASE_URL"
+    ),
+    r"unsupported startup parameter": (
+        "is a pooler that takes no such parameter: take it out of OVERSTORY_DATABASE_URL, or name"
+        " it in the pooler's ignore_startup_parameters"
+    ),
+}
+"""What a server's refusal of a connection says, and the rest of the sentence about the server. None
+of them passes by itself. A connection that failed has no SQLSTATE (libpq), only a text."""
+NO_ROOM = (
+    "the database has no free connection for us: close connections of other programs, raise its"
+    " max_connections or the user's CONNECTION LIMIT, or set OVERSTORY_CPU_WORKERS and"
+    " OVERSTORY_INFER_PROCESSES lower"
+)
+LIMITS = """
+SELECT least(current_setting('max_connections')::int,
+             (SELECT nullif(rolconnlimit, -1) FROM pg_roles WHERE rolname = current_user),
+             (SELECT nullif(datconnlimit, -1) FROM pg_database WHERE datname = current_database()))
+"""
+
+Tell = Callable[[str], None]
+_listeners: list[Tell] = []
+_limits: dict[URL, int] = {}
+"""How many connections the server at a URL takes from us."""
+
+
+def tell_waits_to(tell: Tell) -> None:
+    """From now on, ``tell`` gets a sentence when this process waits for a free connection."""
+    _listeners[:] = [tell]
 
 
 def postgresql_engine(url: URL) -> Engine:
-    """An engine for the PostgreSQL at ``url``. Raises WrongUsage for a parameter that is wrong."""
+    """An engine for the PostgreSQL at ``url``. Asks the server how many connections it takes, once
+    in a process.
+
+    Raises WrongUsage for a parameter that is wrong, and what a connection raises.
+    """
+    if url not in _limits:
+        probe = _engine(url, {"poolclass": NullPool})
+        with probe.connect() as connection:
+            _limits[url] = int(connection.exec_driver_sql(LIMITS).scalar_one())
+    kept = min(_limits[url] // SHARE, KEPT_MAX)
+    if kept == 0:
+        return _engine(url, {"poolclass": NullPool})
+    sizes = {"pool_size": kept, "max_overflow": CONNECTIONS_MAX - kept}
+    return _engine(url, {**sizes, "pool_pre_ping": True, "pool_recycle": 1800})
+
+
+def _engine(url: URL, pool: Mapping[str, Any]) -> Engine:
     threshold = _threshold(url)
     url = url.difference_update_query([PREPARE]).set(drivername="postgresql+psycopg")
     engine = create_engine(
         url,
-        pool_pre_ping=True,  # no checkout fails after a database restart (celery.md)
-        pool_size=5,
-        max_overflow=20,
         hide_parameters=True,  # errors go to logs; questions, answers and names do not
-        pool_recycle=1800,
         connect_args={
             PREPARE: threshold,
             **{name: value for name, value in TIMEOUTS.items() if name not in url.query},
         },
+        **pool,
     )
+    one_at_a_time = threading.Lock()
+
+    @event.listens_for(engine, "do_connect")
+    def _connect(dialect: Any, record: object, words: Any, names: Any) -> Any:
+        with one_at_a_time:  # a full server gets few attempts, however many threads wait
+            connection = _connected(lambda: dialect.connect(*words, **names), dialect.loaded_dbapi)
+        _check_encoding(connection, url)
+        return connection
 
     @event.listens_for(engine, "handle_error")
     def _read_only_is_temporary(context: ExceptionContext) -> None:
@@ -59,6 +162,60 @@ def postgresql_engine(url: URL) -> Engine:
             context.is_disconnect = True
 
     return engine
+
+
+def _connected(connect: Callable[[], Any], driver: Any) -> Any:
+    """A connection. Waits while the server has none to give.
+
+    Raises DatabaseFull if it has none for FULL_SECONDS, DatabaseUnusable for what does not pass by
+    itself, and the driver's error for anything else.
+    """
+    began, told = time.monotonic(), False
+    while True:
+        try:
+            return connect()
+        except driver.ProgrammingError as error:  # a parameter that libpq does not know
+            raise DatabaseUnusable(
+                f"the database URL holds what psycopg does not know: take it out of"
+                f" OVERSTORY_DATABASE_URL ({_line(error)})"
+            ) from None
+        except driver.OperationalError as error:
+            problem, waited = str(error), time.monotonic() - began
+            if not any(text in problem for text in FULL):
+                if (cure := _cure(problem)) is None:
+                    raise
+                raise DatabaseUnusable(f"the database server {cure} ({_line(error)})") from None
+            if waited > FULL_SECONDS:
+                raise DatabaseFull(f"{NO_ROOM} ({_line(error)})") from None
+        if waited > TOLD_SECONDS and not told:
+            told = True
+            log.warning("database.full", error=problem)
+            for tell in _listeners:
+                tell(f"waiting: {NO_ROOM}")
+        time.sleep(RETRY_SECONDS * random.uniform(0.2, 1.0))  # noqa: S311 -- no secret
+
+
+def _cure(problem: str) -> str | None:
+    return next((cure for texts, cure in CURES.items() if re.search(texts, problem)), None)
+
+
+def _check_encoding(connection: Any, url: URL) -> None:
+    encoding = connection.info.parameter_status("server_encoding")
+    if encoding in ("UTF8", None):
+        return
+    connection.close()
+    name = url.database or "overstory"
+    raise DatabaseUnusable(
+        f"the database {name} stores text as {encoding}, which cannot hold every name and answer:"
+        f" create one with 'createdb --encoding=UTF8 --template=template0 NAME' and give it in"
+        " OVERSTORY_DATABASE_URL"
+    )
+
+
+def _line(error: Exception) -> str:
+    """The end of the driver's first line, which says what the server said."""
+    line = str(error).strip().partition("\n")[0]
+    return line.rpartition("failed: ")[2]
 
 
 def _threshold(url: URL) -> int | None:

@@ -16,7 +16,7 @@ import click
 
 import migrations
 from clients import private_files
-from core.errors import ServiceAway
+from core.errors import DatabaseUnusable, ServiceAway
 from core.settings import Settings
 from models.engine import Database
 from overstory.local.database import bring_up_to_date
@@ -148,6 +148,8 @@ def migrate(home: Path | None) -> None:
         try:
             bring_up_to_date(settings)
             break
+        except DatabaseUnusable:
+            raise
         except ServiceAway:
             if time.monotonic() > deadline:
                 raise

@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 import migrations
 from clients.limiter.limiter import AccountState
 from clients.redis import RedisServer
-from core.errors import OverstoryError, ServiceAway, WrongUsage
+from core.errors import DatabaseUnusable, OverstoryError, ServiceAway, WrongUsage
 from overstory.doctor.context import Context
 from overstory.doctor.finding import Finding, Level, failed, ok, warning
 from overstory.doctor.machine import cannot_write, nearest_existing
@@ -48,6 +48,9 @@ def database(context: Context) -> Finding:
         return failed(f"{shown} cannot be reached: {error.strerror}", remedy(context.settings))
     try:
         revision = migrations.revision(context.database)
+    except DatabaseUnusable as error:
+        says, _, do = str(error).partition(": ")
+        return failed(f"{shown}: {says}", do)
     except (ServiceAway, WrongUsage) as error:
         return failed(f"{shown}: {error}", remedy(context.settings))
     except OverstoryError as error:

@@ -28,7 +28,7 @@ import workers
 from clients import private_files
 from core.errors import ServiceAway, WrongUsage
 from core.settings import Settings
-from overstory.local.database import bring_up_to_date
+from overstory.local.database import bring_up_to_date, check_writable
 from overstory.local.home import prepare_home
 from overstory.local.servers.shared import end_unused
 from overstory.local.stack import LocalStack
@@ -118,6 +118,7 @@ class Supervisor:
             if port is not None:  # fail before anything is started
                 port = flower_port(port, self.any_port)
             bring_up_to_date(self.settings)
+            check_writable(self.settings)
             stack = LocalStack(self.settings, name=SERVICE)
             self.settings = stack.start()
             cleanup.callback(stack.stop)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from core.account.budget import is_spent
-from core.errors import ServiceAway
+from core.errors import DatabaseUnusable, ServiceAway
 from core.states import JobStatus
 from models.engine import Connection
 from models.reads import pipeline
@@ -47,8 +47,11 @@ def watch(
                 return
             if view.unanswered is not None:
                 pause = FAR_SECONDS if view.unanswered > FAR_IMAGES else POLL_SECONDS
+        except DatabaseUnusable:
+            raise
         except ServiceAway as error:  # the workers wait for the service, too
             log.warning("watch.waits", error=str(error))
+            shown.wait(f"waiting: {' '.join(str(error).split())}")
         if counting:
             next_count = time.monotonic() + COUNT_SECONDS
             if stack is not None and stack.revive():

@@ -132,6 +132,9 @@ class Display:
     def show(self, counts: Counts, note: str = "", above: RenderableType | None = None) -> None:
         """``note``: what holds the job back. ``above``: drawn above the bars of a terminal."""
 
+    def wait(self, note: str) -> None:
+        """Show what keeps the progress itself from being read."""
+
     def report(self, sentences: Iterable[str]) -> None:
         """Print each sentence that was not shown yet, in a line that stays."""
 
@@ -157,6 +160,7 @@ class Bars(Display):
         start = Group(self._bars, Text(STARTING, "dim"))
         self._live = Live(start, console=console, transient=True)
         self._rate = Rate()
+        self._counts: Counts | None = None
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -166,7 +170,14 @@ class Bars(Display):
         self._live.stop()
 
     def show(self, counts: Counts, note: str = "", above: RenderableType | None = None) -> None:
+        self._counts = counts
         self._live.update(self.draw(counts, note, above))
+
+    def wait(self, note: str) -> None:
+        if self._counts is not None:
+            self._live.update(self.draw(self._counts, note))
+        else:
+            self._live.update(Group(self._bars, Text(safe_line(note), "yellow")))
 
     def report(self, sentences: Iterable[str]) -> None:
         console = self._live.console
@@ -193,6 +204,7 @@ class Lines(Display):
         self._rate = Rate()
         self._next = 0.0
         self._last: tuple[object, str] | None = None
+        self._counts: Counts | None = None
 
     def show(self, counts: Counts, note: str = "", above: RenderableType | None = None) -> None:
         now = time.monotonic()
@@ -200,8 +212,15 @@ class Lines(Display):
         if now < self._next or (counts.done, note) == self._last:
             return
         self._next = now + PLAIN_SECONDS
-        self._last = (counts.done, note)
+        self._last, self._counts = (counts.done, note), counts
         print_plain(self._console, plain_line(counts, self._rate, note))
+
+    def wait(self, note: str) -> None:
+        if self._counts is not None:
+            self.show(self._counts, note)
+        elif self._last != (None, note):
+            self._last = (None, note)
+            print_plain(self._console, safe_line(note))
 
     def report(self, sentences: Iterable[str]) -> None:
         for sentence in untold(self._console, sentences):

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import os
+import re
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 from typing import Any
 
 import pytest
-from sqlalchemy import literal, make_url, select, text
+from sqlalchemy import URL, QueuePool, literal, make_url, select, text
 
 import migrations
-from core.errors import WrongUsage
+from core.errors import DatabaseFull, DatabaseUnusable, ServiceAway, WrongUsage
+from core.settings import load
 from models.engine import Database, make_engine
+from models.postgresql import tell_waits_to
 from models.reads import pipeline
+from overstory.doctor import parts
+from overstory.doctor.context import Context
+from overstory.doctor.finding import Level
+from overstory.local.database import Notice, bring_up_to_date, check_writable
 from tasks.upkeep.reconciler import Reconciler
 from tests.support.one_process import make_files, whole
-from tests.support.pooler import pooling
-from tests.support.postgres import Postgres
+from tests.support.pooler import pooling, refusing
+from tests.support.postgres import TEMPLATE, Postgres
+from tests.support.waiting import eventually
 
 
 def opened_with(url: str) -> dict[str, str]:
@@ -94,3 +105,187 @@ def test_jobs_run_side_by_side_behind_a_pooler_in_transaction_mode(
         with ThreadPoolExecutor(2) as threads:
             assert list(threads.map(job, range(2))) == ["completed", "completed"]
         assert pooler.transactions > 100
+
+
+# --- what keeps a command from going on is said, with its cure
+
+
+UNUSABLE = {
+    "latin": "stores text as LATIN1.*createdb --encoding=UTF8",
+    "ascii": "stores text as SQL_ASCII.*createdb --encoding=UTF8",
+    "no_right": "lacks a right.*GRANT USAGE, CREATE.*permission denied for schema public",
+    "no_schema": "lacks a right.*no schema has been selected",
+    "no_connect": "does not let this user connect.*GRANT CONNECT",
+    "no_database": "no database of this name.*createdb",
+    "no_user": "refuses the user or the password.*OVERSTORY_DATABASE_URL",
+    "parameter": "take it out of OVERSTORY_DATABASE_URL .*pgbouncer",
+}
+
+
+@pytest.fixture
+def weak(postgres: Postgres) -> Iterator[str]:
+    """A user without rights."""
+    name = f"weak_{os.getpid()}"
+    postgres.execute(f"CREATE ROLE {name} LOGIN")
+    yield name
+    postgres.execute(f"DROP ROLE {name}")
+
+
+def unusable(case: str, url: URL, weak: str, postgres: Postgres) -> URL:
+    """``url``, an empty database, spoiled as ``case`` says."""
+    match case:
+        case "latin" | "ascii":
+            encoding = {"latin": "LATIN1", "ascii": "SQL_ASCII"}[case]
+            postgres.execute(
+                f"DROP DATABASE {url.database}",
+                f"CREATE DATABASE {url.database} ENCODING '{encoding}' LC_COLLATE 'C' LC_CTYPE 'C'"
+                " TEMPLATE template0",
+            )
+        case "no_right":
+            return url.set(username=weak)
+        case "no_schema":
+            return url.update_query_dict({"options": "-csearch_path=nowhere"})
+        case "no_connect":
+            postgres.execute(f"REVOKE CONNECT ON DATABASE {url.database} FROM public")
+            return url.set(username=weak)
+        case "no_database":
+            return url.set(database="nowhere")
+        case "no_user":
+            return url.set(username="nobody")
+        case "parameter":
+            return url.update_query_dict({"pgbouncer": "true"})
+    return url
+
+
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_a_database_that_cannot_be_used_is_named_with_its_cure(
+    case: str, postgres: Postgres, weak: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with postgres.database() as url:
+        spoiled = unusable(case, make_url(url), weak, postgres).render_as_string()
+        monkeypatch.setenv("OVERSTORY_DATABASE_URL", spoiled)
+        with pytest.raises(DatabaseUnusable, match=UNUSABLE[case]):
+            bring_up_to_date(load())
+        if case not in ("no_right", "no_schema"):  # which are seen when tables are made
+            finding = parts.database(Context.examine(os.environ))
+            assert re.search(UNUSABLE[case], f"{finding.says}: {finding.do}")
+            assert finding.level is Level.FAILED
+
+
+@pytest.mark.parametrize(
+    ("answer", "cure"),
+    [
+        ('password authentication failed for user "me"', "correct them in OVERSTORY_DATABASE_URL"),
+        ("Tenant or user not found", "correct them in OVERSTORY_DATABASE_URL"),
+        ('no pg_hba.conf entry for host "1.2.3.4", user "me", no encryption', "sslmode=require"),
+        ("SSL connection is required", "sslmode=require"),
+        ('no pg_hba.conf entry for host "1.2.3.4", user "me", SSL encryption', "allow it in"),
+        ("unsupported startup parameter: options", "ignore_startup_parameters"),
+        ("no such database: shop", "createdb"),
+    ],
+)
+def test_a_refused_connection_is_told_with_its_cure(answer: str, cure: str) -> None:
+    with refusing(answer) as port, pytest.raises(DatabaseUnusable, match=cure):
+        migrations.upgrade(f"postgres://me:secret@127.0.0.1:{port}/shop")
+
+
+def test_a_server_without_tls_is_told(postgres: Postgres) -> None:
+    url = "postgres://me@127.0.0.1:{}/shop?sslmode=require"
+    with refusing("never sent") as port, pytest.raises(DatabaseUnusable, match="has no TLS"):
+        migrations.upgrade(url.format(port))
+
+
+def test_any_other_refusal_may_pass() -> None:
+    with refusing("the database system is starting up") as port:
+        with pytest.raises(ServiceAway, match="starting up") as raised:
+            migrations.upgrade(f"postgres://me@127.0.0.1:{port}/shop")
+        assert not isinstance(raised.value, DatabaseUnusable)
+
+
+def test_a_standby_is_told_apart_from_a_server_that_is_away(postgres: Postgres) -> None:
+    with postgres.database(TEMPLATE) as url:
+        name = make_url(url).database
+        check_writable(load(database_url=url))
+        postgres.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        with pytest.raises(DatabaseUnusable, match=r"a standby.*OVERSTORY_DATABASE_URL"):
+            check_writable(load(database_url=url))
+
+
+# --- a server that takes few connections
+
+
+@pytest.fixture
+def limited(postgres: Postgres) -> Iterator[Callable[[int], str]]:
+    """``limited(12)``: the URL of a database whose user may have 12 connections."""
+    name = f"limited_{os.getpid()}"
+    postgres.execute(f"CREATE ROLE {name} LOGIN")
+    with postgres.database(TEMPLATE) as url:
+
+        def limit(number: int) -> str:
+            postgres.execute(f"ALTER ROLE {name} CONNECTION LIMIT {number}")
+            return make_url(url).set(username=name).render_as_string()
+
+        yield limit
+    postgres.execute(f"DROP ROLE {name}")
+
+
+def idle_after_use(url: str, threads: int) -> int:
+    """How many connections a process keeps after so many were in use at once."""
+    database = Database(url)
+    together = Barrier(threads)
+
+    def use(_: int) -> None:
+        with database.read() as connection:
+            connection.execute(select(literal(1)))
+            together.wait(10)
+
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(use, range(threads)))
+        pool = database.engine.pool
+        return pool.checkedin() if isinstance(pool, QueuePool) else 0
+    finally:
+        database.dispose()
+
+
+@pytest.mark.parametrize(("limit", "kept"), [(12, 0), (20, 1), (50, 3), (-1, 5)])
+def test_a_process_keeps_its_share_of_the_connections(
+    limited: Callable[[int], str], limit: int, kept: int
+) -> None:
+    assert idle_after_use(limited(limit), 8) == kept
+
+
+def test_a_full_server_is_waited_for_and_said(limited: Callable[[int], str]) -> None:
+    url = limited(1)
+    told: list[str] = []
+    tell_waits_to(told.append)
+    taken, waiting = Database(url), Database(url)
+    try:
+        with ThreadPoolExecutor(1) as threads:
+            with taken.read() as connection:
+                connection.execute(select(literal(1)))
+                answer = threads.submit(waiting.is_read_only)
+                eventually(lambda: bool(told))
+                assert not answer.done()
+            assert answer.result(10) is False
+    finally:
+        tell_waits_to(lambda sentence: None)
+        taken.dispose()
+        waiting.dispose()
+    assert "no free connection" in told[0]
+
+
+def test_a_wait_that_takes_too_long_ends(
+    limited: Callable[[int], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("models.postgresql.FULL_SECONDS", 0.1)
+    database = Database(limited(0))
+    with pytest.raises(DatabaseFull, match="CONNECTION LIMIT"), database.read():
+        pass
+
+
+def test_what_waits_is_printed_once_in_a_while(capsys: pytest.CaptureFixture[str]) -> None:
+    notice = Notice()
+    for _ in range(3):
+        notice("waiting: it is full")
+    assert capsys.readouterr().err == "overstory: waiting: it is full\n"

@@ -11,7 +11,7 @@ import socket
 import struct
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import make_url
@@ -76,22 +76,15 @@ class Pooler:
                 return
 
     def _greeted(self, client: socket.socket) -> bool:
-        while True:
-            (length,) = struct.unpack("!i", _exactly(client, 4))
-            body = _exactly(client, length - 4)
-            (code,) = struct.unpack("!i", body[:4])
-            if code in (SSL, GSS):
-                client.sendall(b"N")
-                continue
-            if code == CANCEL:
-                return False
-            refused = set(body[4:].split(b"\0")[:-2:2]) - STARTUP
-            if refused:
-                text = b"SFATAL\0C08P01\0Munsupported startup parameter: " + b",".join(refused)
-                client.sendall(b"E" + struct.pack("!i", len(text) + 6) + text + b"\0\0")
-                return False
-            client.sendall(self._greeting + b"Z\0\0\0\5" + IDLE)
-            return True
+        names = _startup(client)
+        if names is None:
+            return False
+        refused = names - STARTUP
+        if refused:
+            client.sendall(_error(b"unsupported startup parameter: " + b",".join(refused)))
+            return False
+        client.sendall(self._greeting + b"Z\0\0\0\5" + IDLE)
+        return True
 
     def _transaction(self, client: socket.socket, first: bytes) -> None:
         """Forward ``first`` and what follows to one server, until its transaction has ended."""
@@ -118,6 +111,22 @@ class Pooler:
                 return reply[-1:] == IDLE
 
 
+def _startup(client: socket.socket) -> set[bytes] | None:
+    """The names of a client's startup parameters. None if it wants to cancel a statement."""
+    while True:
+        (length,) = struct.unpack("!i", _exactly(client, 4))
+        body = _exactly(client, length - 4)
+        (code,) = struct.unpack("!i", body[:4])
+        if code not in (SSL, GSS):
+            return None if code == CANCEL else set(body[4:].split(b"\0")[:-2:2])
+        client.sendall(b"N")
+
+
+def _error(text: bytes) -> bytes:
+    fields = b"SFATAL\0C08P01\0M" + text + b"\0\0"
+    return b"E" + struct.pack("!i", len(fields) + 4) + fields
+
+
 def _message(source: socket.socket) -> bytes:
     head = _exactly(source, 5)
     return head + _exactly(source, struct.unpack("!i", head[1:])[0] - 4)
@@ -140,3 +149,22 @@ def pooling(url: str, size: int = 3) -> Iterator[Pooler]:
         yield pooler
     finally:
         pooler.close()
+
+
+@contextmanager
+def refusing(text: str) -> Iterator[int]:
+    """The port of a server that refuses every connection with ``text``."""
+
+    def serve() -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            with closing(client), suppress(Closed, OSError):
+                _startup(client)
+                client.sendall(_error(text.encode()))
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
