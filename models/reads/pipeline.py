@@ -72,6 +72,7 @@ class ImageRow:
     answer: Any = None  # if the job asked each image
     seen: str | None = None  # of an included image: a value of Seen
     note: str | None = None  # the line that the model wrote about it
+    remarks: str | None = None  # what was noticed while it was prepared
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ def result(database: Database, job: JobRow) -> dict[str, Any]:
                 "duplicate_of": image.duplicate_of,
                 "seen": image.seen,
                 "note": image.note,
+                "remarks": image.remarks,
                 **({"answer": shape.ordered(image.answer, image.position)} if shape else {}),
             }
             for image in images

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 from rich.console import Console
@@ -12,7 +14,7 @@ from core.settings import SANDBOX, Settings
 from core.states import ImageStatus, JobStatus
 from models.engine import Database
 from models.reads import pipeline
-from models.reads.pipeline import JobRow
+from models.reads.pipeline import ImageRow, JobRow
 from models.state import coverage
 from overstory.output import proof
 from overstory.output.answer_table import answer_text, print_table
@@ -25,6 +27,7 @@ from overstory.output.terminal import for_stdout, json_line, print_plain, safe_l
 from workers.endpoints import database_url
 
 FAILED_SHOWN = 10
+REMARKS_SHOWN = 5
 
 
 class Showing:
@@ -111,10 +114,26 @@ def print_summary(console: Console, database: Database, job: JobRow) -> None:
         print_plain(console, f"the object does not fit the schema: {wrong}")
     if taken_over:
         print_plain(console, f"continued: {taken_over}")
+    for sentence in remarks(job, images):
+        print_plain(console, sentence)
     for image in failed[:FAILED_SHOWN]:
         print_plain(console, f"  [{image.position}] {image.name}: {image.error}")
     if len(failed) > FAILED_SHOWN:
         print_plain(console, f"  and {len(failed) - FAILED_SHOWN:,} more")
+
+
+def remarks(job: JobRow, images: Sequence[ImageRow]) -> Iterator[str]:
+    """A line for each remark about images that did not fail; those with equal remarks share it."""
+    alike: defaultdict[str, list[ImageRow]] = defaultdict(list)
+    for image in images:
+        if image.remarks and image.status != ImageStatus.FAILED:
+            alike[image.remarks].append(image)
+    for remark, among in list(alike.items())[:REMARKS_SHOWN]:
+        first = f"[{among[0].position}] {among[0].name}"
+        others = pluralize(len(among) - 1, "other")
+        yield f"  {first}{f' and {others}' if among[1:] else ''}: {remark}"
+    if left := sum(map(len, list(alike.values())[REMARKS_SHOWN:])):
+        yield f"  and {pluralize(left, 'image')} with other remarks ('overstory images {job.id}')"
 
 
 def print_findings(console: Console, database: Database, job: JobRow) -> None:

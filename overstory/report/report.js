@@ -373,7 +373,8 @@
       h("span", { class: `dot s-${name}` }), h("b", {}, number.toLocaleString("en")), h("span", {}, LONG[name])))));
     rove(byId("coverage-legend"));
     proofs();
-    failures(data.images.filter((image) => image.status === "failed"));
+    listed("failures", data.images.filter((image) => image.status === "failed"), (number) => `${count(number, "image is", "images are")} not in the answer`, (image) => image.error ?? image.code ?? "no reason recorded");
+    listed("failures remarked", data.images.filter((image) => image.remarks && image.status !== "failed"), (number) => `${count(number, "image has", "images have")} a remark`, (image) => image.remarks);
   };
   const proofs = () => {
     const total = coverage.included;
@@ -390,15 +391,15 @@
     byId("coverage-proof").append(words, sent ? why : "", ...link);
   };
   const SHOWN = 8;
-  const failures = (failed) => {
-    if (failed.length === 0) return;
-    const numbers = failed.map((image) => image.n);
+  const listed = (style, images, title, why) => {
+    if (images.length === 0) return;
+    const numbers = images.map((image) => image.n);
     const row = (image, index) => h("li", {}, h("button", { type: "button", "aria-haspopup": "dialog", onclick: (event) => view(numbers, index, event.currentTarget) },
-      thumb(image), h("span", { class: "name" }, h("b", {}, String(image.n)), short(image.name)), h("span", { class: "why" }, image.error ?? image.code ?? "no reason recorded")));
-    const list = h("ul", {}, failed.slice(0, SHOWN).map(row));
-    const left = failed.length - SHOWN;
-    const more = h("button", { type: "button", class: "more", hidden: left < 1, onclick: () => { list.append(...failed.slice(SHOWN).map((image, i) => row(image, i + SHOWN))); more.remove(); } }, `Show ${left} more`);
-    byId("failed").append(h("div", { class: "failures" }, h("h3", {}, `${count(failed.length, "image is", "images are")} not in the answer`), list, more));
+      thumb(image), h("span", { class: "name" }, h("b", {}, String(image.n)), short(image.name)), h("span", { class: "why" }, why(image))));
+    const list = h("ul", {}, images.slice(0, SHOWN).map(row));
+    const left = images.length - SHOWN;
+    const more = h("button", { type: "button", class: "more", hidden: left < 1, onclick: () => { list.append(...images.slice(SHOWN).map((image, i) => row(image, i + SHOWN))); more.remove(); } }, `Show ${left} more`);
+    byId("failed").append(h("div", { class: style }, h("h3", {}, title(images.length)), list, more));
     rove(list);
   };
 

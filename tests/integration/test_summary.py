@@ -9,11 +9,12 @@ import pytest
 from rich.console import Console
 from sqlalchemy import update
 
-from core.errors import RequestPart
-from models import endpoint_limits
+from core.errors import RefusalCode, RequestPart
+from models import endpoint_limits, state
 from models.engine import Database
 from models.reads import pipeline
-from models.tables import EndpointLimit
+from models.state import Moved
+from models.tables import EndpointLimit, Image
 from overstory.output.learned import settled_limits
 from overstory.output.summary import print_summary
 from tests.support import jobs
@@ -52,6 +53,27 @@ def test_a_bare_job_is_not_warned_of_what_it_asked_for(database: Database) -> No
     lines = summary(database, answered(database, 2, bare=True))
     assert "2 included, only sent;" in lines[0]
     assert len(lines) == 2
+
+
+def test_each_remark_is_told_once_for_all_images_that_share_one(database: Database) -> None:
+    job = jobs.submit(database, [6])
+    told = {1: "first of 12 frames", 2: "padded", 3: None, 4: "padded", 5: "padded", 6: "lost"}
+    with database.write() as connection:
+        for row in jobs.rows(connection, Image, job):
+            token = jobs.hold(connection, Image, row.id)
+            made = jobs.prepared(f"sha-{row.id}", told[row.position])
+            state.images_prepared(connection, token, {row.id: made}, Moved())
+            if row.position == 6:
+                jobs.fail_image(connection, row.id, RefusalCode.BLOCKED, "no", Moved())
+    with database.read() as connection:
+        images = pipeline.images(connection, job)
+    names = {image.position: image.name for image in images}
+    assert {image.position: image.remarks for image in images} == told
+    assert summary(database, job)[-3:] == [
+        f"  [1] {names[1]}: first of 12 frames",
+        f"  [2] {names[2]} and 2 others: padded",
+        f"  [6] {names[6]}: no",
+    ]
 
 
 def test_limits_that_were_learned_during_the_job_are_reported(database: Database) -> None:

@@ -59,8 +59,8 @@ def submit(
     return name
 
 
-def prepared(sha256: str = "a" * 64) -> PreparedImage:
-    return PreparedImage(sha256, None, "image/jpeg", 8, 8, 100, 171, None)
+def prepared(sha256: str = "a" * 64, remarks: str | None = None) -> PreparedImage:
+    return PreparedImage(sha256, None, "image/jpeg", 8, 8, 100, 171, remarks)
 
 
 def record_prepared(connection: Any, image_id: int, token: str, moved: Moved) -> bool:
