@@ -51,6 +51,7 @@ class RefusalCode(StrEnum):
     UNREADABLE = "unreadable"  # permissions, or an I/O error while reading
     EMPTY = "empty"  # zero bytes
     NOT_AN_IMAGE = "not_an_image"  # the content has no supported format
+    UNSUPPORTED = "unsupported"  # a kind of file that we know and do not read
     TRUNCATED = "truncated"  # the data ends early
     CORRUPT = "corrupt"  # the decoder failed
     TOO_MANY_PIXELS = "too_many_pixels"  # the declared size is above the limit (decompression bomb)

@@ -126,6 +126,11 @@ def upright_size(picture: Picture, kind: str) -> Size:
     return picture.size[::-1] if turned else picture.size
 
 
+def orient(picture: Picture, orientation: int) -> None:
+    """Turn the picture as its container says (an EXIF orientation), whatever its own EXIF says."""
+    picture.info["original_orientation"] = orientation
+
+
 def prove_whole(picture: Picture) -> None:
     """Decode all data at the lowest cost (a JPEG at 1/8) to detect a damaged file."""
     picture.draft(None, (1, 1))

@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from io import BufferedReader
+from dataclasses import dataclass, replace
+from io import BufferedReader, BytesIO
 from typing import Final
 
 from clients import local_files
@@ -19,8 +19,9 @@ from clients.images.pillow import Picture, Pixels, Size
 from clients.local_files import AnyPlace
 from core.catalog.tokens import Detail
 from core.errors import ImageRefused, RefusalCode
-from core.images import headers
+from core.images import headers, raws
 from core.images.formats import SNIFF_BYTES, sniff
+from core.images.raws import Raw
 from core.images.sizing import (
     Accelerator,
     ImageLimits,
@@ -33,6 +34,11 @@ from core.images.sizing import (
 
 MAX_SCANS = 200
 """Progressive photos have about 10. Thousands in a large frame keep a decoder busy for hours."""
+METADATA_BYTES = 4_000_000
+"""Room for what a JPEG has beside its pixels."""
+LESS = 0.8
+"""An embedded picture with this share of the sensor's pixels is in full size: the sensor has a rim
+that cameras cut off."""
 MIMES: Final = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
 
 
@@ -114,6 +120,8 @@ def pages_of(file: BufferedReader, size: int, limits: ImageLimits) -> int:
         if job.kind == "pdf":
             with pdf.opened(job.file) as document:
                 return min(document.pages, limits.max_pages + 1)
+        if job.kind == "raw":
+            return 1
         return len(_pages(_open(job), job))
 
 
@@ -128,9 +136,8 @@ def measure(file: BufferedReader, size: int, limits: ImageLimits, page: int | No
                 check_page(page, document.pages, limits)
                 full = document.size(page or 1)
         else:
-            picture = _open(job)
-            _choose(picture, job)
-            full = pillow.upright_size(picture, job.kind)
+            inner, picture, _ = _chosen(job)
+            full = pillow.upright_size(picture, inner.kind)
         check_size(*full, limits)
         return full
 
@@ -160,6 +167,8 @@ def _job(
 def _kind(file: BufferedReader) -> str:
     try:
         kind = sniff(file.read(SNIFF_BYTES))
+        if kind == "tiff" and raws.is_raw(file):
+            kind = "raw"
         file.seek(0)
     except OSError as error:
         reason = f"the file cannot be read ({error.strerror})"
@@ -173,8 +182,7 @@ def _kind(file: BufferedReader) -> str:
 
 
 def _prepare(job: _Job, digest: str) -> Prepared:
-    picture = _open(job)
-    remarks = _choose(picture, job)
+    job, picture, remarks = _chosen(job)
     check_size(*picture.size, job.limits)
     _check_scans(job)
     planned = plan_resize(*picture.size, job.detail)
@@ -256,6 +264,45 @@ def _untouched(picture: Picture, planned: Size, job: _Job) -> bytes | None:
 
 
 # --- opening and choosing
+
+
+def _chosen(job: _Job) -> tuple[_Job, Picture, tuple[str, ...]]:
+    """The picture to use, the job that holds it, and remarks about the choice."""
+    if job.kind == "raw":
+        check_page(job.page, 1, job.limits)
+        return _embedded(raws.read(job.file), job)
+    picture = _open(job)
+    return job, picture, _choose(picture, job)
+
+
+def _embedded(raw: Raw, job: _Job) -> tuple[_Job, Picture, tuple[str, ...]]:
+    """The largest picture in a RAW file. Raises ImageRefused if it is a thumbnail."""
+    inner = raw.picture
+    if inner is None or max(inner.width, inner.height) < raws.THUMBNAIL:
+        raise ImageRefused(RefusalCode.UNSUPPORTED, _only_a_thumbnail(raw))
+    job.file.seek(inner.offset)
+    data = job.file.read(3 * inner.width * inner.height + METADATA_BYTES)
+    data = data[: headers.jpeg_end(data)]
+    job = replace(job, file=BufferedReader(BytesIO(data)), file_bytes=len(data), kind="jpeg")
+    picture = _open(job)
+    if raw.orientation is not None:
+        pillow.orient(picture, raw.orientation)
+    size = f"{inner.width} x {inner.height}"
+    remark = f"RAW file: its embedded picture of {size} is used"
+    across, down = raw.sensor
+    if inner.width * inner.height < LESS * across * down:
+        remark += f"; the sensor has {across} x {down}, which an exported JPEG keeps"
+    return job, picture, (remark,)
+
+
+def _only_a_thumbnail(raw: Raw) -> str:
+    what = "no JPEG of the photo"
+    if raw.picture is not None:
+        what = (
+            f"only a thumbnail of {raw.picture.width} x {raw.picture.height}, too small to see what"
+            f" the photo shows (a longest side of {raws.THUMBNAIL} pixels is needed)"
+        )
+    return f"a RAW file that embeds {what}: export it as JPEG, or with a full-size preview"
 
 
 def _open(job: _Job) -> Picture:

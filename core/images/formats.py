@@ -5,6 +5,9 @@ from __future__ import annotations
 IMAGE_ENDINGS = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".tif", ".tiff"}
     | {".bmp", ".dib", ".heic", ".heif", ".hif", ".avif", ".pdf"}
+    | {".dng", ".nef", ".nrw", ".cr2", ".cr3", ".crw", ".arw", ".sr2", ".srf", ".raf", ".orf"}
+    | {".rw2", ".rwl", ".pef", ".srw", ".3fr", ".fff", ".iiq", ".dcr", ".kdc", ".mef", ".mos"}
+    | {".erf", ".x3f", ".mrw", ".gpr"}
 )
 """A file in a folder with such an ending (lower case) is taken as an image, whatever its bytes."""
 SNIFF_BYTES = 1024
@@ -13,11 +16,12 @@ SNIFF_BYTES = 1024
 
 def sniff(head: bytes) -> str | None:
     """The format by the first bytes (up to SNIFF_BYTES): jpeg, png, webp, gif, tiff, bmp, heic,
-    avif or pdf; None for anything else. The file's ending is not used.
+    avif, pdf or raw; None for anything else. The file's ending is not used. Most RAW files begin
+    like a TIFF: ``core.images.raws.is_raw`` tells them apart.
     """
     for mark, name in _MARKS:
         if head.startswith(mark):
-            return name
+            return "raw" if name == "tiff" and head[8:10] == b"CR" else name
     if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         return "webp"
     if head[4:8] == b"ftyp":
@@ -36,6 +40,14 @@ _MARKS = (
     (b"MM\0*", "tiff"),
     (b"II+\0", "tiff"),
     (b"MM\0+", "tiff"),
+    (b"IIRO", "raw"),  # Olympus
+    (b"IIRS", "raw"),
+    (b"MMOR", "raw"),
+    (b"IIU\0", "raw"),  # Panasonic, Leica
+    (b"FUJIFILMCCD-RAW", "raw"),
+    (b"II\x1a\0\0\0HEAPCCDR", "raw"),  # Canon's first
+    (b"FOVb", "raw"),  # Sigma
+    (b"\0MRM", "raw"),  # Minolta
 )
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIC_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"}
@@ -47,6 +59,8 @@ def _sniff_brands(head: bytes) -> str | None:
     end = min(int.from_bytes(head[:4], "big"), len(head))
     brands = [head[8:12], *(head[i : i + 4] for i in range(16, end - 3, 4))]
     for brand in brands:
+        if brand == b"crx ":  # Canon
+            return "raw"
         if brand in _AVIF_BRANDS:
             return "avif"
         if brand in _HEIC_BRANDS:

@@ -8,7 +8,9 @@ from typing import BinaryIO
 
 MAX_GIF_BLOCKS = 200_000
 MAX_JPEG_SEGMENTS = 1_000
+MAX_JPEG_MARKERS = 100_000
 _MULTI_SCAN_FRAMES = {0xC2, 0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)}
+_NEVER_BEFORE_A_FRAME = {0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xDB)}
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _PNG_PLAIN = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"sRGB", b"pHYs", b"gAMA", b"cHRM", b"iCCP"}
 
@@ -142,6 +144,40 @@ def _boxes_end_early(file: BinaryIO, file_bytes: int) -> bool:
             return True
         at += size
     return False
+
+
+def jpeg_frame(file: BinaryIO, start: int) -> tuple[int, int] | None:
+    """Width and height in pixels of the JPEG at an offset; None if it is not a picture that any
+    viewer shows: lossless, of another depth, or without a header."""
+    at = start + 2
+    for _ in range(MAX_JPEG_SEGMENTS):
+        file.seek(at)
+        mark, marker, size = struct.unpack(">BBH", file.read(4).ljust(4, b"\0"))
+        if mark == marker == 0xFF:  # a fill byte
+            at += 1
+            continue
+        if marker in (0xC0, 0xC1, 0xC2):
+            depth, height, width, components = struct.unpack(">BHHB", file.read(6).ljust(6, b"\0"))
+            shown = depth == 8 and components in (1, 3) and width and height
+            return (width, height) if mark == 0xFF and shown else None
+        if mark != 0xFF or marker < 0xC0 or marker in _NEVER_BEFORE_A_FRAME or size < 2:
+            return None
+        at += 2 + size
+    return None
+
+
+def jpeg_end(data: bytes) -> int | None:
+    """Where the first JPEG in ``data`` ends; None if it has no end."""
+    at = 2
+    for _ in range(MAX_JPEG_MARKERS):
+        match = _NEXT_MARKER.search(data, at)
+        if match is None:
+            return None
+        marker, at = data[match.end() - 1], match.end()
+        if marker == 0xD9:
+            return at
+        at += int.from_bytes(data[at : at + 2], "big")
+    return None
 
 
 def jpeg_scans(file: BinaryIO, most: int) -> int:

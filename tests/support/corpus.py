@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from core.errors import RefusalCode
+from tests.support import raws
 
 pillow_heif.register_heif_opener()
 
@@ -271,6 +272,49 @@ def _pdfs(to: Path) -> list[Good]:
     ]
 
 
+def _raws(to: Path) -> list[Good]:
+    """A camera stores the scene as the sensor saw it and says how it was held."""
+    turned, small = jpeg_of(stored_for(6)), jpeg_of(scene(), (160, 120))
+    upright = jpeg_of(scene())
+    own = jpeg_of(stored_for(8), exif=_exif(8))
+    files = {
+        "camera.dng": raws.dng(turned, 6, small),
+        "camera.nef": raws.nef(turned, 6),
+        "camera.cr2": raws.cr2(turned, small, 6),
+        "camera.arw": raws.arw(turned, small, 6),
+        "camera.orf": raws.orf(turned, 6),
+        "camera.rw2": raws.rw2(turned, 6),
+        "camera.cr3": raws.cr3(turned, small, 6),
+        "camera.raf": raws.raf(own),  # nothing but the picture's own EXIF says it
+        "level.dng": raws.dng(upright, 1, small),
+        "without-an-ending": raws.nef(upright, 1),
+    }
+    for name, data in files.items():
+        (to / name).write_bytes(data)
+    (to / "turned-already.dng").write_bytes(raws.dng(turned, 6, size=(1200, 900)))
+    said = {name: _raw_remark(700, 960, (900, 1200)) for name in files}
+    said |= {name: _raw_remark(700, 960) for name in ("camera.rw2", "camera.cr3", "camera.raf")}
+    for name in ("level.dng", "without-an-ending"):
+        said[name] = _raw_remark(960, 700, (900, 1200))
+    return [
+        Good("turned-already.dng", stored_for(6), None, (_raw_remark(700, 960, (1200, 900)),), 2.5),
+        *(Good(name, scene(), remarks=(remark,), tolerance=2.5) for name, remark in said.items()),
+    ]
+
+
+def _raw_remark(width: int, height: int, sensor: tuple[int, int] | None = None) -> str:
+    remark = f"RAW file: its embedded picture of {width} x {height} is used"
+    if sensor is None:
+        return remark
+    return f"{remark}; the sensor has {sensor[0]} x {sensor[1]}, which an exported JPEG keeps"
+
+
+def jpeg_of(pixels: Array, size: tuple[int, int] | None = None, **options: Any) -> bytes:
+    out, image = io.BytesIO(), Image.fromarray(pixels)
+    (image.resize(size) if size else image).save(out, "JPEG", quality=95, **options)
+    return out.getvalue()
+
+
 # --- colour
 
 
@@ -320,6 +364,9 @@ def _broken(to: Path) -> list[Bad]:
     (to / "noise.gif").write_bytes(b"GIF89a" + b"\xa5" * 3000)
     (to / "head-only.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     (to / "folder.jpg").mkdir()
+    (to / "thumbnail.dng").write_bytes(raws.dng(jpeg_of(scene(), (320, 240)), 1))
+    (to / "no-picture.dng").write_bytes(raws.dng(b"", 1))
+    (to / "cut-picture.raf").write_bytes(raws.raf(jpeg_of(scene()))[:9_000])
     bads = [
         Bad("zero.jpg", RefusalCode.EMPTY),
         *(Bad(n, RefusalCode.NOT_AN_IMAGE) for n in ("text.jpg", "page.png", "drawing.svg")),
@@ -330,6 +377,10 @@ def _broken(to: Path) -> list[Bad]:
         Bad("pages.tif", RefusalCode.NO_SUCH_PAGE, page=4),
         Bad("scan.pdf", RefusalCode.NO_SUCH_PAGE, page=3),
         Bad("rgb.png", RefusalCode.NO_SUCH_PAGE, page=2),
+        Bad("thumbnail.dng", RefusalCode.UNSUPPORTED),
+        Bad("no-picture.dng", RefusalCode.UNSUPPORTED),
+        Bad("cut-picture.raf", RefusalCode.TRUNCATED),
+        Bad("camera.dng", RefusalCode.NO_SUCH_PAGE, page=2),
     ]
     if hasattr(os, "mkfifo"):
         os.mkfifo(to / "pipe.jpg")
@@ -432,7 +483,7 @@ def pdf_of(page: str, *, locked: bool = False, pages: int = 1) -> bytes:
 
 # --- all of it
 
-GOOD: tuple[Callable[[Path], list[Good]], ...] = (_jpegs, _pngs, _others, _tiffs, _pdfs)
+GOOD: tuple[Callable[[Path], list[Good]], ...] = (_jpegs, _pngs, _others, _tiffs, _pdfs, _raws)
 BAD: tuple[Callable[[Path], list[Bad]], ...] = (_broken, _cut, _bombs)
 
 
