@@ -10,14 +10,16 @@ from __future__ import annotations
 import functools
 import io
 import math
+import sys
 import warnings
 from collections.abc import Callable
 from io import BufferedReader, BytesIO
-from typing import Final
+from typing import Any, Final, cast
 
-from PIL import Image, ImageCms, ImageFile, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageCms, ImageFile, ImageMath, UnidentifiedImageError
 
 from clients.images.pdf import Raster
+from core.images import depth
 from core.images.formats import SNIFF_BYTES, sniff
 
 Size = tuple[int, int]
@@ -34,7 +36,13 @@ OVERVIEW = 1024
 """Up to this longest side in pixels, a picture is sent for its contents, not for small print."""
 HEIF_HEAD_BYTES = 1 << 18
 ORIENTATION = 0x0112
-SUBFILE_TYPE = 254
+SUBFILE_TYPE, BITS_PER_SAMPLE, PHOTOMETRIC = 254, 258, 262
+WHITE_IS_ZERO = 0
+FLOAT_MAX = 3.4e38
+DEEP = 64
+"""A picture of 16 bits whose upper bytes stay under this holds at most 14 bits."""
+OTHER_ORDER: Final = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
+"""Byte order of 16-bit values -> the order in which Pillow takes their lower bytes."""
 PREVIEW_OR_MASK = 1 | 4
 TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -172,24 +180,26 @@ def is_plain_rgb(picture: Picture) -> bool:
 
 def upright(
     picture: Picture, planned: Size, kind: str, decoded: bytes | None = None
-) -> tuple[Pixels, Size]:
-    """L or RGB pixels of the planned size, upright, sRGB on white; and the upright full size.
+) -> tuple[Pixels, Size, tuple[str, ...]]:
+    """L or RGB pixels of the planned size, upright, sRGB on white; the upright full size; and
+    remarks.
 
     ``planned`` is the size before rotation, which comes last because few pixels are left then.
     ``decoded``: RGB rows of the planned size, if another library has decoded the picture.
     """
     profile, full = _profile(picture), picture.size
+    remarks: tuple[str, ...] = ()
     if decoded is not None:
         pixels = Image.frombuffer("RGB", planned, decoded, "raw", "RGB", 0, 1)
     elif kind == "jpeg":
         pixels = _shrunk_jpeg(picture, planned)
     else:
-        pixels = _shrunk(picture, planned)
+        pixels, remarks = _shrunk(picture, planned)
     pixels = _in_srgb(_on_white(pixels), profile)
     orientation = _orientation(picture)
     if orientation not in TURNS:
-        return pixels, full
-    return pixels.transpose(TURNS[orientation]), full if orientation < 5 else full[::-1]
+        return pixels, full, remarks
+    return pixels.transpose(TURNS[orientation]), full if orientation < 5 else full[::-1], remarks
 
 
 def _profile(picture: Picture) -> bytes | None:
@@ -230,16 +240,76 @@ def _filter(planned: Size) -> Image.Resampling:
     return Image.Resampling.BICUBIC if large else Image.Resampling.LANCZOS
 
 
-def _shrunk(image: Picture, planned: Size) -> Pixels:
-    image.load()
+def _shrunk(picture: Picture, planned: Size) -> tuple[Pixels, tuple[str, ...]]:
+    image, remark = _decoded(picture)
     scale = min(image.width / planned[0], image.height / planned[1])
     gap = 2.0 if image.width * image.height <= GENEROUS_PIXELS else 1.0
     factor = max(1, int(scale / gap))
-    normal = _normaliser(image)
+    levels = None
+    if image.mode == "F":
+        image = _finite(image)
+    if image.mode.startswith("I") or image.mode == "F":
+        levels, remark = _levels(image)
+    normal = _normaliser(image, levels)
+    remarks = (remark,) if remark else ()
     if factor == 1:
-        return _resized(normal(image), planned, _filter(planned))
+        return _resized(normal(image), planned, _filter(planned)), remarks
     box = (0.0, 0.0, image.width / factor, image.height / factor)
-    return _resized(_reduced(image, factor, normal), planned, _filter(planned), box)
+    return _resized(_reduced(image, factor, normal), planned, _filter(planned), box), remarks
+
+
+def _decoded(picture: Picture) -> tuple[Pixels, str]:
+    """The pixels, and a remark if they are 8 of 16 bits and not the upper ones.
+
+    Pillow keeps the upper 8 of 16 bits a colour. Of a camera's 12 bits those are the upper 4, so
+    the lower 8 are decoded too, by reading the bytes in the other order.
+    """
+    low = _low_bytes(picture)
+    picture.load()
+    if low is None or (highest := _brightest(picture)) >= DEEP:
+        return picture, ""
+    low.load()
+    fine = [low.getchannel("G")] * 3 if low.info.get("gray") else low.split()[:3]
+    top = 256 * highest + 255 if highest else _brightest(low)
+    _, white = depth.levels(0, top, "I;16")
+    if not white:
+        return picture, ""
+    scale = 255.0 / white
+    bands = [
+        ImageChops.add(
+            coarse.point([min(255, round(256 * value * scale)) for value in range(256)]),
+            lower.point([min(255, round(value * scale)) for value in range(256)]),
+        )
+        for coarse, lower in zip(picture.split()[:3], fine, strict=True)
+    ]
+    alpha = [picture.getchannel("A")] if picture.mode == "RGBA" else []
+    return Image.merge(picture.mode, [*bands, *alpha]), depth.remark(0, white, "I;16")
+
+
+def _brightest(image: Pixels) -> int:
+    extrema = cast("tuple[tuple[int, int], ...]", image.getextrema())
+    return max(high for _, high in extrema[:3])
+
+
+def _low_bytes(picture: Picture) -> Picture | None:
+    """The same picture, to be decoded to the lower bytes of its colours; None if they have 8 bits.
+    Of gray with alpha, the second band is the lower byte."""
+    tile = picture.tile[0] if picture.tile and picture.fp else None
+    rawmode = _rawmode(tile) if tile else ""
+    colours, _, order = rawmode.partition(";16")
+    if order not in OTHER_ORDER or colours not in ("RGB", "RGBA", "RGBX", "RGBa", "LA"):
+        return None
+    other = "RGBA" if colours == "LA" else f"{colours};16{OTHER_ORDER[order]}"
+    frame = picture.tell()
+    file = cast("BufferedReader", picture.fp)
+    at = file.tell()
+    again = opened(file, str(picture.format).lower())
+    again.seek(frame)
+    again.tile = [tile._replace(args=_with_rawmode(tile, other)) for tile in again.tile]
+    if colours == "LA":
+        again.info["gray"] = True
+    file.seek(at)
+    return again
 
 
 def _reduced(image: Pixels, factor: int, normal: _Normaliser) -> Pixels:
@@ -267,7 +337,15 @@ def _resized(
     return image if image.size == size else image.resize(size, resample, box)
 
 
-def _normaliser(image: Pixels) -> _Normaliser:
+def _rawmode(tile: ImageFile._Tile) -> str:
+    return str(tile.args[0]) if isinstance(tile.args, tuple) else str(tile.args)
+
+
+def _with_rawmode(tile: ImageFile._Tile, rawmode: str) -> str | tuple[Any, ...]:
+    return (rawmode, *tile.args[1:]) if isinstance(tile.args, tuple) else rawmode
+
+
+def _normaliser(image: Pixels, levels: tuple[float, float] | None) -> _Normaliser:
     """A conversion of the pixels to L, La, RGB, RGBa or CMYK, which can be averaged.
 
     Alpha is premultiplied, so that colours of fully transparent pixels do not bleed into edges.
@@ -276,8 +354,8 @@ def _normaliser(image: Pixels) -> _Normaliser:
         return _unchanged
     if image.mode == "1":
         return lambda strip: strip.convert("L")
-    if image.mode.startswith("I") or image.mode == "F":
-        return functools.partial(_eight_bit, levels=_levels(image))
+    if levels is not None:
+        return functools.partial(_eight_bit, levels=levels)
     if image.mode == "LA":
         return lambda strip: strip.convert("La")
     if image.mode == "LAB":
@@ -291,23 +369,38 @@ def _unchanged(strip: Pixels) -> Pixels:
     return strip
 
 
-def _levels(image: Pixels) -> tuple[float, float]:
-    """The values of black and white: the type's range if all pixels fit, else the image's own."""
-    if image.mode.startswith("I;16"):
-        return 0.0, 65535.0
-    extrema = image.getextrema()
-    low, high = (float(value) for value in extrema if not isinstance(value, tuple))
-    for top in (1.0, 255.0, 65535.0) if image.mode == "F" else (255.0, 65535.0):
-        if low >= 0 and high <= top:
-            return 0.0, top
-    return low, high
+def _finite(image: Pixels) -> Pixels:
+    """Floats with 0 where there is no number, as measurements mark what is missing."""
+    if all(map(math.isfinite, image.getextrema())):  # type: ignore[arg-type]
+        return image
+    known = ImageMath.lambda_eval(
+        lambda values: (values["x"] > -FLOAT_MAX) * (values["x"] < FLOAT_MAX), x=image
+    )
+    finite = Image.new("F", image.size)
+    finite.paste(image, mask=known.convert("L").point([0, *[255] * 255]))
+    return finite
+
+
+def _levels(image: Pixels) -> tuple[tuple[float, float], str]:
+    """The values of black and white in a picture of more than 8 bits, and a remark."""
+    mode = "I;16" if image.mode.startswith("I;16") else image.mode
+    low, high = (float(value) for value in image.getextrema() if not isinstance(value, tuple))
+    black, white = depth.levels(low, high, mode)
+    tags = getattr(image, "tag_v2", {})
+    declared = int(tags.get(BITS_PER_SAMPLE, (16,))[0])
+    if mode == "I;16" and declared < 16:
+        white = 2.0**declared - 1
+    remark = depth.remark(black, white, mode)
+    is_negative = mode == "I;16" and tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
+    return (white, black) if is_negative else (black, white), remark
 
 
 def _eight_bit(strip: Pixels, levels: tuple[float, float]) -> Pixels:
-    low, high = levels
-    scale = 255.0 / (high - low) if math.isfinite(high - low) and high > low else 1.0
+    black, white = levels
+    spread = white - black
+    scale = 255.0 / spread if math.isfinite(spread) and spread else 1.0
     floats = strip.convert("I").convert("F") if strip.mode.startswith("I;") else strip.convert("F")
-    return floats.point(lambda value: value * scale + (0.5 - low * scale)).convert("L")
+    return floats.point(lambda value: value * scale + (0.5 - black * scale)).convert("L")
 
 
 def _on_white(pixels: Pixels) -> Pixels:
@@ -372,7 +465,7 @@ def thumbnail(data: bytes, longest: int, quality: int) -> bytes | None:
         with opened(BufferedReader(BytesIO(data)), kind) as picture:
             scale = min(1.0, longest / max(picture.size))
             size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
-            small, _ = upright(picture, size, kind)
+            small, _, _ = upright(picture, size, kind)
             return encoded(small, quality)
     except (OSError, ValueError, SyntaxError):
         return None

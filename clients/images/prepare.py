@@ -191,8 +191,8 @@ def _prepare(job: _Job, digest: str) -> Prepared:
         pillow.prove_whole(picture)
         return _prepared(job, digest, untouched, planned, planned, ())
     decoded = None if remarks else _accelerated(picture, planned, job)
-    upright, full = pillow.upright(picture, planned, job.kind, decoded)
-    return _finished(job, digest, upright, full, remarks)
+    upright, full, noticed = pillow.upright(picture, planned, job.kind, decoded)
+    return _finished(job, digest, upright, full, remarks + noticed)
 
 
 def _prepare_pdf(job: _Job, digest: str) -> Prepared:

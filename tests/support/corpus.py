@@ -168,7 +168,7 @@ def _pngs(to: Path) -> list[Good]:
     _save(bits, to / "1bit.png")
     _save(palette, to / "palette-trns.png", transparency=bytes(range(56, 256)))
     _save(Image.fromarray(np.uint16(lum) * 257), to / "gray16.png")
-    (to / "rgb16.png").write_bytes(png16(rgb))
+    (to / "rgb16.png").write_bytes(png16(np.uint16(rgb) * 257))
     _save(
         Image.fromarray(np.where(rgb == rgb, rgb, 0)),
         to / "rgb-trns.png",
@@ -193,12 +193,73 @@ def png_chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
-def png16(rgb: Array) -> bytes:
-    rows = (rgb.astype(">u2") * 257).astype(">u2")
-    raw = b"".join(b"\0" + row.tobytes() for row in rows)
-    head = struct.pack(">IIBBBBB", rgb.shape[1], rgb.shape[0], 16, 2, 0, 0, 0)
+def png16(values: Array) -> bytes:
+    """A PNG of 16 bits with these values (h, w, channels), which Pillow cannot write."""
+    raw = b"".join(b"\0" + row.tobytes() for row in values.astype(">u2"))
+    colour = {2: 4, 3: 2, 4: 6}[values.shape[2]]
+    head = struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, colour, 0, 0, 0)
     chunks = ((b"IHDR", head), (b"IDAT", zlib.compress(raw, 1)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*c) for c in chunks)
+
+
+def tiff_with(values: Array, sample_format: int = 1, **more: Any) -> bytes:
+    """A TIFF with these values (h, w) or (h, w, channels); ``deflate``: compressed."""
+    height, width, count = (*values.shape, 1)[:3]
+    data = values.astype(values.dtype.newbyteorder(more.get("order", "<"))).tobytes()
+    tags = {256: width, 257: height, 258: (8 * values.dtype.itemsize,) * count, 277: count}
+    tags |= {259: 1, 262: 2 if count > 2 else 1, 278: height, 339: (sample_format,) * count}
+    if more.get("deflate"):
+        tags, data = tags | {259: 8}, zlib.compress(data, 1)
+    tags |= more.get("tags", {})
+    return raws.tiff([{**tags, 273: data}], more.get("order", "<"))
+
+
+def _deep(to: Path) -> list[Good]:
+    """What cameras and instruments store: fewer bits than the file has room for."""
+    rgb, lum, see = np.uint16(scene()), np.uint16(gray()), np.uint16(alpha())
+    ten, twelve = np.uint16(gray() * (1023 / 255)), np.uint16(scene() * (4095 / 255))
+    opaque = np.full_like(lum, 65535)
+    floats = np.float32(lum) / 100
+    gaps = np.where(lum < 25, np.float32(np.nan), floats)
+    over = 255 / floats.max()
+    negative = {"tags": {262: 0}}
+    files: dict[str, tuple[bytes, Array, str]] = {
+        "rgb12.png": (png16(twelve), rgb, "12"),
+        "rgba12.png": (png16(np.dstack([twelve, see * 257])), on_white(rgb, see), "12"),
+        "la10.png": (png16(np.dstack([ten, opaque])), three(lum), "10"),
+        "rgb12.tif": (tiff_with(twelve), rgb, "12"),
+        "rgb12-big-endian.tif": (tiff_with(twelve, order=">"), rgb, "12"),
+        "rgb12-deflate.tif": (tiff_with(twelve, deflate=True), rgb, "12"),
+        "gray10.tif": (tiff_with(ten), three(lum), "10"),
+        "gray8-in-16.tif": (tiff_with(lum), three(lum), "8"),
+        "gray12-of-32.tif": (tiff_with(np.uint32(lum) * 16), three(lum), "12"),
+        "white-is-zero.tif": (tiff_with(65535 - lum * 257, **negative), three(lum), ""),
+        "signed.tif": (tiff_with(np.int16(lum) * 16 - 1000, 2), _stretched(lum), "-"),
+        "float-over-1.tif": (tiff_with(floats, 3), three(floats * over), "+"),
+        "float-gaps.tif": (tiff_with(gaps, 3), three(np.nan_to_num(gaps) * over), "+"),
+    }  # fmt: skip
+    low, high = int(lum.min()) * 16 - 1000, int(lum.max()) * 16 - 1000
+    remarks: dict[str, tuple[str, ...]] = {
+        "": (),
+        "-": (f"its values from {low} to {high} are spread from black to white",),
+        "+": (f"brightened: its largest value, {lum.max() / 100:g}, is shown as white",),
+    }
+    for name, (data, _, _) in files.items():
+        (to / name).write_bytes(data)
+    return [
+        Good(
+            name,
+            truth,
+            None,
+            remarks.get(bits, (f"brightened: its values are those of {bits}-bit data",)),
+        )
+        for name, (_, truth, bits) in files.items()
+    ]
+
+
+def _stretched(values: Array) -> Array:
+    least, most = int(values.min()), int(values.max())
+    return three((values.astype(np.float64) - least) * 255 / (most - least))
 
 
 def _others(to: Path) -> list[Good]:
@@ -483,7 +544,15 @@ def pdf_of(page: str, *, locked: bool = False, pages: int = 1) -> bytes:
 
 # --- all of it
 
-GOOD: tuple[Callable[[Path], list[Good]], ...] = (_jpegs, _pngs, _others, _tiffs, _pdfs, _raws)
+GOOD: tuple[Callable[[Path], list[Good]], ...] = (
+    _jpegs,
+    _pngs,
+    _others,
+    _tiffs,
+    _deep,
+    _pdfs,
+    _raws,
+)
 BAD: tuple[Callable[[Path], list[Bad]], ...] = (_broken, _cut, _bombs)
 
 
