@@ -22,7 +22,7 @@ from core.catalog.prices import PriceList, find_price, parse_prices
 from core.catalog.tiers import AccountLimits, tier
 from core.catalog.tokens import Detail
 from core.errors import WrongUsage
-from core.images.inputs import InputRules
+from core.images.inputs import SKIP_FOLDERS, InputRules
 from core.images.sizing import Accelerator, DecoderLimits, ImageLimits
 
 DEFAULT_BASE_URL = "https://api.stepfun.ai/v1"
@@ -90,6 +90,9 @@ class Settings(BaseSettings):
     # Folders whose files submissions by message may name, separated like PATH. Empty: none, only
     # URLs. A person's own commands read whatever that person can read.
     input_roots: Annotated[tuple[str, ...], NoDecode] = ()
+    # Names of folders to pass over in folders and patterns, separated by commas; NAME, or +NAME to
+    # add to the built-in list (docs/images.md); none: nothing is passed over.
+    skip_folders: Annotated[tuple[str, ...], NoDecode] = SKIP_FOLDERS
     max_image_pixels: int = Field(300_000_000, ge=1)  # width x height, as the file declares them
     max_file_bytes: int = Field(512_000_000, ge=1)  # of a file or a download
     max_aspect_ratio: float = Field(100.0, ge=1)  # longer side by shorter side
@@ -148,6 +151,19 @@ class Settings(BaseSettings):
             folders = [folder for folder in value.split(os.pathsep) if folder.strip()]
             return tuple(os.path.abspath(Path(folder).expanduser()) for folder in folders)  # noqa: PTH100 - links stay
         return value
+
+    @field_validator("skip_folders", mode="before")
+    @classmethod
+    def _split_names(cls, value: object) -> object:
+        """Names may have spaces."""
+        if not isinstance(value, str):
+            return value
+        names = [name.strip().strip("/") for name in value.split(",") if name.strip(" /")]
+        if names == ["none"]:
+            return ()
+        added = [name.removeprefix("+") for name in names if name.startswith("+")]
+        given = [name for name in names if not name.startswith("+")]
+        return (*(given or SKIP_FOLDERS), *added)
 
     @field_validator("broker_url", "limiter_url", "database_url")
     @classmethod
@@ -223,12 +239,12 @@ class Settings(BaseSettings):
     @property
     def own_inputs(self) -> InputRules:
         """What a person's own command may read: everything but our own folders."""
-        return InputRules(None, self.private_folders)
+        return InputRules(None, self.private_folders, self.skip_folders)
 
     @property
     def submitted_inputs(self) -> InputRules:
         """What a submission by message may name."""
-        return InputRules(self.input_roots, self.private_folders)
+        return InputRules(self.input_roots, self.private_folders, self.skip_folders)
 
     @property
     def private_folders(self) -> tuple[str, ...]:

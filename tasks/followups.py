@@ -45,7 +45,9 @@ def add(services: Services, job_id: str, inputs: Sequence[str]) -> Submitted:
     added = {(source.location, source.page): source for source in expansion.sources}
     kept = [added.pop((source.location, source.page), source) for source in base.sources]
     submitted = _changed(services, base, [*kept, *added.values()])
-    return replace(submitted, ignored=tuple(expansion.ignored))
+    return replace(
+        submitted, ignored=tuple(expansion.ignored), passed_over=tuple(expansion.passed_over)
+    )
 
 
 def remove(services: Services, job_id: str, positions: Collection[int]) -> Submitted:

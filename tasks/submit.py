@@ -45,11 +45,13 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """The job, whether it is new, and the entries of folders that are not images."""
+    """The job, whether it is new, the entries of folders that are not images, and those that were
+    passed over."""
 
     job_id: str
     created: bool
     ignored: tuple[str, ...] = ()
+    passed_over: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +105,11 @@ def submit(
         spec.images, settings.image_limits, services.decoder, rules, check=limit.check
     )
     limit.check()
-    ignored = tuple(expansion.ignored)
+    left_out = tuple(expansion.ignored), tuple(expansion.passed_over)
     key = spec.key or (_natural_key(services, spec, expansion.sources) if natural else None)
     known = _known(services, key)
     if known is not None:
-        return _again(services, known, spec, ignored)
+        return _again(services, known, spec, *left_out)
     job = _new_job(services, spec, key or secrets.token_hex(16))
     earlier = None if spec.fresh else precedent(services, job, expansion.sources)
     from_sources = spec.fresh or earlier is not None
@@ -116,8 +118,8 @@ def submit(
     counts: dict[str, Value] = {"overstory.images": len(expansion.sources)}
     services.traces.span(stages.SUBMIT.task, submitted.job_id, began_ns, counts, root=True)
     if not submitted.created:
-        return _again(services, submitted.job_id, spec, ignored)
-    return replace(submitted, ignored=ignored)
+        return _again(services, submitted.job_id, spec, *left_out)
+    return replace(submitted, ignored=left_out[0], passed_over=left_out[1])
 
 
 def continue_job(
@@ -198,7 +200,11 @@ def _prepared(
 
 
 def _again(
-    services: Services, job_id: str, spec: JobSpec, ignored: tuple[str, ...] = ()
+    services: Services,
+    job_id: str,
+    spec: JobSpec,
+    ignored: tuple[str, ...] = (),
+    passed_over: tuple[str, ...] = (),
 ) -> Submitted:
     """A job that was submitted before, as it is. A new budget replaces its old one, because the
     budget is not part of a job's identity."""
@@ -208,7 +214,7 @@ def _again(
             images = pipeline.unsettled(connection, job_id)
         if goes_on:
             start(services, job_id, images)
-    return Submitted(job_id, created=False, ignored=ignored)
+    return Submitted(job_id, created=False, ignored=ignored, passed_over=passed_over)
 
 
 def _new_job(services: Services, spec: JobSpec, key: str) -> NewJob:

@@ -38,10 +38,12 @@ EVERYTHING = InputRules()
 
 @dataclass(frozen=True, slots=True)
 class Expansion:
-    """The images of a job in order, and the names of other files in their folders."""
+    """The images of a job in order; the names of other files in their folders; and the folders and
+    files of systems and photo programs that were passed over."""
 
     sources: list[Source] = field(default_factory=list)
     ignored: list[str] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
 
 
 def expand(
@@ -65,7 +67,8 @@ def expand(
     expansions = [expander.expand(text) for text in inputs]
     sources = [source for expansion in expansions for source in expansion.sources]
     ignored = [name for expansion in expansions for name in expansion.ignored]
-    return Expansion(with_distinct_names(sources), ignored)
+    passed_over = [name for expansion in expansions for name in expansion.passed_over]
+    return Expansion(with_distinct_names(sources), ignored, passed_over)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,17 +171,19 @@ class _Expander:
             raise InputRefused("'/' is the whole file system: give a folder in it")
         images = Expansion()
         base = Place(path, self._folder_root(path), self.rules.private)
-        for found in walk(base, pattern, self.patience):
+        for found in walk(base, pattern, self.patience, self.rules.skip_folders):
             place = Place(f"{path.rstrip('/')}/{found.inner}", base.root, base.private)
             if found.kind is Kind.CLOSED or (
                 found.kind is Kind.FILE and _is_image(place, found.size)
             ):
                 images.sources.extend(self._images(place, found))
+            elif found.kind is Kind.PASSED_OVER:
+                images.passed_over.append(printable_name(found.inner))
             else:
                 images.ignored.append(printable_name(found.inner) + found.remark)
         if images.sources:
             return images
-        raise _without_images(what, images.ignored)
+        raise _without_images(what, images.ignored, images.passed_over)
 
     def _folder_root(self, path: str) -> str:
         """The root of what is in a folder: the folder itself, opened beneath its own root."""
@@ -288,7 +293,14 @@ def _no_scheme(shown: str) -> WrongUsage:
     )
 
 
-def _without_images(what: str, ignored: Sequence[str]) -> WrongUsage:
+def _without_images(
+    what: str, ignored: Sequence[str], passed_over: Sequence[str] = ()
+) -> WrongUsage:
+    if passed_over:
+        return WrongUsage(
+            f"{what} has no images beside what is passed over, such as {passed_over[0]!r}: name"
+            " that folder itself, or set OVERSTORY_SKIP_FOLDERS=none"
+        )
     if what.startswith("the pattern"):
         return WrongUsage(f"{what} matches no images: try it with ls")
     if not ignored:

@@ -49,6 +49,14 @@ class Pattern:
                 following.add(state + 1)
         return matches, self._closed(following)
 
+    def names(self, states: States, name: str) -> bool:
+        """Whether the person wrote this very name."""
+        return any(self.parts[state] == name for state in states)
+
+    def is_deep_at(self, states: States) -> bool:
+        """Whether everything below a folder in ``states`` matches."""
+        return any(self.parts[state] == ANY_DEPTH for state in states)
+
     def _closed(self, states: set[int]) -> States:
         """``**`` may stand for no folder at all, so what comes after it is reached too."""
         for state in range(len(self.parts) - 1):
@@ -68,6 +76,25 @@ def _fits(part: str, name: str) -> bool:
     if name.startswith(".") and not part.startswith("."):
         return False
     return part == ANY_DEPTH or _compiled(part).match(name) is not None
+
+
+@functools.lru_cache(4_096)
+def is_passed_over(path: str, patterns: tuple[str, ...]) -> bool:
+    """Whether one of the patterns matches the path's name; with a slash, the folder above too."""
+    folded = path.casefold()
+    name = folded.rpartition("/")[2]
+    tail = "/".join(folded.split("/")[-2:])
+    names, tails = _alternatives(patterns)
+    return names.match(name) is not None or tails.match(tail) is not None
+
+
+@functools.lru_cache(8)
+def _alternatives(patterns: tuple[str, ...]) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    folded = [pattern.casefold() for pattern in patterns]
+    names = [fnmatch.translate(pattern) for pattern in folded if "/" not in pattern]
+    tails = [fnmatch.translate(pattern) for pattern in folded if "/" in pattern]
+    nothing = r"(?!)"
+    return re.compile("|".join(names) or nothing), re.compile("|".join(tails) or nothing)
 
 
 @functools.lru_cache(256)

@@ -16,13 +16,11 @@ from dataclasses import dataclass, field, replace
 from enum import Enum, auto
 
 from clients.local_files import Folders, OwnFolder, Place
-from clients.sources.patterns import Pattern, States
+from clients.sources.patterns import Pattern, States, is_passed_over
 from core.errors import InputRefused, WrongUsage
-from core.images.inputs import ENTRIES_MAX, LISTING_SECONDS_MAX
+from core.images.inputs import ENTRIES_MAX, LISTING_SECONDS_MAX, SKIP_FILES
 from core.text.printable import printable_name
 
-SYSTEM_FOLDERS = frozenset({"lost+found", "System Volume Information", "$RECYCLE.BIN"})
-"""Folders at the root of a disk that users cannot read and do not need."""
 DENIED = (errno.EACCES, errno.EPERM)
 MOVED = (errno.ENOENT, errno.ENOTDIR, errno.EXDEV)
 """The errors of a folder that was deleted or replaced since it was seen."""
@@ -37,6 +35,7 @@ class Kind(Enum):
     FOLDER = auto()  # never yielded
     CLOSED = auto()  # a folder, or the target of a link, that cannot be read
     IGNORED = auto()  # neither a file nor entered
+    PASSED_OVER = auto()  # a folder or file of a system or a photo program
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +87,16 @@ class Patience:
             )
 
 
-def walk(base: Place, pattern: Pattern, patience: Patience) -> Iterator[Found]:
-    """Everything below ``base`` that matches; ``base.root`` is the folder itself.
+def walk(
+    base: Place, pattern: Pattern, patience: Patience, skip_folders: tuple[str, ...] = ()
+) -> Iterator[Found]:
+    """Everything below ``base`` that matches; ``base.root`` is the folder itself. Folders that
+    match ``skip_folders`` are yielded as passed over, and not entered.
 
     Raises WrongUsage if the folder cannot be read, InputRefused if it is too much.
     """
     with Folders() as folders:
-        yield from _Walk(base, pattern, patience, folders).run()
+        yield from _Walk(base, pattern, patience, folders, skip_folders).run()
 
 
 @dataclass(slots=True)
@@ -103,6 +105,7 @@ class _Walk:
     pattern: Pattern
     patience: Patience
     folders: Folders
+    skip_folders: tuple[str, ...]
     entered: set[tuple[int, int, States]] = field(default_factory=set)
 
     def run(self) -> Iterator[Found]:
@@ -147,9 +150,14 @@ class _Walk:
         file and a link need another system call."""
         self.patience.visit(self.base.path)
         matches, states = self.pattern.match(folder.states, entry.name)
-        if not (matches or states):
+        hidden = entry.name.startswith(".") and self.pattern.is_deep_at(folder.states)
+        if not (matches or states or hidden):
             return None
         inner = f"{folder.inner}/{entry.name}" if folder.inner else entry.name
+        if self._is_passed_over(entry, inner, folder):
+            return Found(inner, Kind.PASSED_OVER)
+        if not (matches or states):
+            return None
         if entry.is_symlink():
             return self._link(inner, matches, states)
         if entry.is_dir(follow_symlinks=False):
@@ -160,6 +168,15 @@ class _Walk:
             return _file(inner, entry.stat(follow_symlinks=False))
         except OSError:  # deleted at this moment
             return Found(inner, Kind.FILE)
+
+    def _is_passed_over(self, entry: os.DirEntry[str], inner: str, folder: Found) -> bool:
+        """Whether an entry belongs to a system or a photo program and was not named outright."""
+        if not self.skip_folders or self.pattern.names(folder.states, entry.name):
+            return False
+        if entry.is_file(follow_symlinks=False):
+            return is_passed_over(entry.name, SKIP_FILES)
+        path = inner if "/" in inner else f"{self.base.path}/{inner}"
+        return is_passed_over("/".join(path.split("/")[-2:]), self.skip_folders)
 
     def _link(self, inner: str, matches: bool, states: States) -> Found | None:
         """A link counts as what it leads to. Of a target outside, nothing is looked at."""
@@ -185,8 +202,7 @@ class _Walk:
         inner = folder.inner + "/"
         if isinstance(error, OwnFolder):
             return Found(inner, Kind.IGNORED, remark=" (Overstory's own folder)")
-        known = folder.inner.rpartition("/")[2] in SYSTEM_FOLDERS
-        if known or error.errno in MOVED:
+        if error.errno in MOVED:
             return Found(inner, Kind.IGNORED, remark=f" ({error.strerror})")
         return Found(inner, Kind.CLOSED)
 

@@ -12,13 +12,35 @@ LISTING_SECONDS_MAX = 60.0
 """The longest time that listing the folders of one job may take."""
 
 
+SKIP_FOLDERS = (
+    *("@eaDir", "#recycle", "#snapshot", "@tmp"),  # Synology
+    *("@Recycle", "@Recently-Snapshot", ".@__thumb", ".@__qini", ".streams"),  # QNAP
+    *(".snapshot", ".snapshots", ".zfs", ".recycle", "Network Trash Folder"),  # other NAS
+    *("$RECYCLE.BIN", "RECYCLER", "System Volume Information"),  # Windows
+    *(".Trashes", ".Trash", ".Trash-*", ".TemporaryItems", ".Spotlight-V100", ".fseventsd"),
+    *("__MACOSX", ".AppleDouble", ".DocumentRevisions-V100"),  # macOS, in ZIP files too
+    *("lost+found", ".dtrash", ".trash", ".trashed"),  # Linux, digiKam, Android
+    *(".thumbnails", ".thumbs", ".thumb", ".thumbcache", ".picasaoriginals", ".xvpics"),
+    *("*.lrdata", "*.lrcat-data", "*.cocatalog/Cache", "CaptureOne/Cache"),  # raw developers
+    *("resources/derivatives", "resources/renders", "*.photoslibrary/resources"),  # Apple Photos
+    *("*.photoslibrary/scopes", "*.photolibrary/Thumbnails", "*.photolibrary/Previews"),
+    *("*.aplibrary/Thumbnails", "*.aplibrary/Previews"),  # Aperture
+)
+"""Folders in which NAS systems, operating systems and photo programs keep thumbnails, previews and
+deleted files. One with a slash names the folder above too. Upper and lower case are the same."""
+SKIP_FILES = ("._*", "Thumbs.db", "ehthumbs*.db", "*.thm")
+"""The same for files: resource forks of macOS, thumbnails of Windows and of cameras."""
+
+
 @dataclass(frozen=True, slots=True)
 class InputRules:
     """Which local files may be inputs.
 
     ``roots``: the folders that they must be in. None: all files that the person can read; empty: no
     local file. ``private``: Overstory's own folders, whose files are never inputs.
+    ``skip_folders``: patterns of folders that are passed over inside the inputs.
     """
 
     roots: tuple[str, ...] | None = None
     private: tuple[str, ...] = ()
+    skip_folders: tuple[str, ...] = SKIP_FOLDERS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
@@ -27,6 +27,7 @@ from overstory.local.wait import watch
 from overstory.output.plural import pluralize
 from overstory.output.progress import display
 from overstory.output.result import Ran
+from overstory.output.terminal import print_plain
 from tasks import submit as submitting
 from tasks.file_store import tidy
 from tasks.image_slices import announce
@@ -103,16 +104,24 @@ def planning_services(settings: Settings) -> Services:
 
 
 def _print_ignored(console: Console, submitted: Submitted, quiet: bool) -> None:
-    if submitted.ignored and not quiet:
-        count = len(submitted.ignored)
-        files = pluralize(count, "file that is not an image", "files that are not images")
-        names = ", ".join(submitted.ignored[:3]) + (" ..." if count > 3 else "")
-        console.print(
-            f"skipped {files} ({names})",
-            markup=False,
-            highlight=False,
-            soft_wrap=True,
+    if quiet:
+        return
+    if submitted.ignored:
+        files = pluralize(
+            len(submitted.ignored), "file that is not an image", "files that are not images"
         )
+        print_plain(console, f"skipped {files} ({_some(submitted.ignored)})")
+    if submitted.passed_over:
+        count = pluralize(len(submitted.passed_over), "folder or file", "folders and files")
+        print_plain(
+            console,
+            f"skipped {count} of systems and photo programs ({_some(submitted.passed_over)};"
+            " OVERSTORY_SKIP_FOLDERS)",
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
 
 
 def job_row(services: Services, job_id: str) -> JobRow:

@@ -21,7 +21,9 @@ from clients.sources.duplicates import content_twins
 from clients.sources.expand import expand
 from clients.sources.location import Source, local_path, place_of
 from core.errors import ImageRefused, RefusalCode, WrongUsage
+from core.images.inputs import SKIP_FILES, SKIP_FOLDERS
 from core.images.sizing import DecoderLimits, ImageLimits
+from core.settings import load
 from core.text.printable import printable_name
 from tests.support import corpus
 
@@ -84,6 +86,73 @@ def test_hidden_files_are_skipped_and_other_files_are_reported(tmp_path: Path) -
     expansion = expand([str(tmp_path)], LIMITS, DECODER)
     assert [s.name for s in expansion.sources] == ["a.jpg", "photo-without-ending"]
     assert expansion.ignored == ["notes.txt", "sub/data.csv"]
+
+
+CLUTTER = (
+    *("@eaDir/1.jpg/SYNOPHOTO_THUMB_XL.jpg", "album/@eaDir/2.jpg/SYNOPHOTO_THUMB_M.jpg"),
+    *("#recycle/9.jpg", "@Recycle/9.jpg", "$Recycle.Bin/S-1-5/9.jpg", ".Trashes/501/9.jpg"),
+    *(".thumbnails/1.jpg", ".@__thumb/1.jpg", "album/.picasaoriginals/2.jpg", "lost+found/9.jpg"),
+    *("__MACOSX/._1.jpg", "._1.jpg", "album/._2.jpg", "Thumbs.db", "album/2.thm"),
+    *("Catalog Previews.lrdata/a/1.jpg", "My.photoslibrary/resources/derivatives/1.jpg"),
+)
+
+
+def test_what_systems_and_photo_programs_keep_is_passed_over_and_counted(tmp_path: Path) -> None:
+    put(tmp_path, "1.jpg", "album/2.jpg", "My.photoslibrary/originals/3.jpg", *CLUTTER)
+    expansion = expand([str(tmp_path)], LIMITS, DECODER)
+    mine = ["1.jpg", "album/2.jpg", "My.photoslibrary/originals/3.jpg"]
+    assert sorted(s.name for s in expansion.sources) == sorted(mine)
+    assert expansion.ignored == []
+    assert sorted(expansion.passed_over) == sorted(
+        [
+            *("@eaDir", "album/@eaDir", "#recycle", "@Recycle", "$Recycle.Bin", ".Trashes"),
+            *(".thumbnails", ".@__thumb", "album/.picasaoriginals", "lost+found", "__MACOSX"),
+            *("._1.jpg", "album/._2.jpg", "Thumbs.db", "album/2.thm"),
+            *("Catalog Previews.lrdata", "My.photoslibrary/resources"),
+        ]
+    )
+    assert sorted(names(tmp_path / "**/*.jpg")) == sorted(mine)
+    assert names(tmp_path / "*/*.jpg") == ["album/2.jpg"]
+
+
+@pytest.mark.parametrize(
+    "given",
+    ["@eaDir", "@eaDir/*/*.jpg", "album/@eaDir", "*/@eaDir/*/*.jpg", ".thumbnails", "album/2.thm"],
+)
+def test_what_is_named_outright_is_read(tmp_path: Path, given: str) -> None:
+    put(tmp_path, "1.jpg", "album/2.jpg", *CLUTTER)
+    assert len(names(tmp_path / given)) == 1
+
+
+def test_the_documents_name_all_that_is_passed_over() -> None:
+    page = (Path(__file__).parents[2] / "docs/images.md").read_text("utf-8")
+    parts = {
+        name.removeprefix("*.photoslibrary/")
+        .removeprefix("*.photolibrary/")
+        .removeprefix("*.aplibrary/")
+        for name in (*SKIP_FOLDERS, *SKIP_FILES)
+    }
+    assert [name for name in parts if f"`{name}`" not in page] == []
+
+
+def test_the_person_chooses_what_is_passed_over(tmp_path: Path) -> None:
+    put(tmp_path, "1.jpg", "@eaDir/1.jpg", "web previews/1.jpg", "album/Thumbs/2.jpg")
+    found = {}
+    for setting in ("none", "web previews, thumbs", "+web previews,+album/thumbs/", None):
+        own = load(**({"skip_folders": setting} if setting else {})).own_inputs
+        found[setting] = len(expand([str(tmp_path)], LIMITS, DECODER, own).sources)
+    assert found == {
+        "none": 4,
+        "web previews, thumbs": 2,
+        "+web previews,+album/thumbs/": 1,
+        None: 3,
+    }
+
+
+def test_a_folder_with_nothing_else_says_what_was_passed_over(tmp_path: Path) -> None:
+    put(tmp_path, "album/@eaDir/1.jpg")
+    with pytest.raises(WrongUsage, match=r"@eaDir.*OVERSTORY_SKIP_FOLDERS=none"):
+        expand([str(tmp_path)], LIMITS, DECODER)
 
 
 def test_a_file_with_an_image_extension_is_counted(tmp_path: Path) -> None:

@@ -69,6 +69,6 @@ gate_wait_seconds home images_per_request infer_processes inline_when_full lease
 limit_window_seconds limiter_url log_format log_level max_aspect_ratio max_file_bytes
 max_image_pixels max_pages metrics_host metrics_port model outage_max_seconds prices
 provider read_timeout_seconds reasoning_effort rpm slice_images slot_seconds
-soft_shutdown_seconds structured task_events tier tpm traces upload_threads
+skip_folders soft_shutdown_seconds structured task_events tier tpm traces upload_threads
 webhook_attempts_max webhook_hosts webhook_secret
 """
