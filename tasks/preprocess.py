@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -35,6 +36,8 @@ from models.state import Moved, PreparedImage
 from tasks.image_slices import ImageStage, attempt, run_slice
 from tasks.runtime.base import StageTask
 from tasks.runtime.services import Services
+
+FIRST_PAGE = re.compile(r"first of .* pages")
 
 
 def work(services: Services, images: Sequence[ImageWork]) -> list[Outcome[PreparedImage]]:
@@ -85,9 +88,17 @@ def prepared_image(services: Services, image: ImageWork) -> Outcome[PreparedImag
             height=prepared.height,
             prepared_bytes=len(prepared.data),
             tokens=image_tokens(prepared.width, prepared.height, detail),
-            remarks="; ".join(prepared.remarks) or None,
+            remarks="; ".join(remarks_of(image, prepared.remarks)) or None,
         )
     )
+
+
+def remarks_of(image: ImageWork, remarks: Sequence[str]) -> list[str]:
+    """A document behind a URL is not fetched when the job is planned, so its pages are unknown."""
+    told = list(remarks)
+    if is_url(image.location) and any(FIRST_PAGE.match(remark) for remark in remarks):
+        told.append("to ask about all pages, download the document and give the file")
+    return told
 
 
 def _is_wanted(services: Services, job_id: str) -> bool:

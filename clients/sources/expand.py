@@ -30,7 +30,7 @@ from core.images.sizing import ImageLimits
 from core.text.printable import printable, printable_name
 from core.text.sanitize import UNSTORABLE, is_storable
 
-PAGED_ENDINGS = (".pdf", ".tif", ".tiff")
+PAGED = ("pdf", "tiff")
 ROOTS = "OVERSTORY_INPUT_ROOTS"
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 EVERYTHING = InputRules()
@@ -216,21 +216,25 @@ class _Expander:
         images are not skipped silently."""
         name, location = printable_name(found.inner), _bounded(storable(place.path.rstrip("/")))
         root = None if place.root is None else storable(place.root)
-        pages = self._pages(place) if _suffix(place.path) in PAGED_ENDINGS else None
+        pages = self._pages(place)
         if pages is None:
             yield Source(name, location, None, found.size, root, found.changed_ns)
         for page in range(1, (pages or 0) + 1):
             yield Source(f"{name}[{page}]", location, page, found.size, root, found.changed_ns)
 
     def _pages(self, place: Place) -> int | None:
-        """The number of pages. None if the file is one image or invalid (it then fails later)."""
+        """The number of pages, whatever the file is called. None if it is one image or invalid (it
+        then fails later)."""
         self.check()
         try:
             with local_files.opened(place, self.limits.max_file_bytes) as (file, size):
+                kind = sniff(file.peek(SNIFF_BYTES)[:SNIFF_BYTES])
+                if kind not in PAGED:
+                    return None
                 pages = self.decoder.pages(file, size, self.limits)
-        except ImageRefused:
+        except (ImageRefused, OSError):
             return None
-        single = pages == 1 and _suffix(place.path) != ".pdf"
+        single = pages == 1 and kind != "pdf"
         return None if single or not 1 <= pages <= self.limits.max_pages else pages
 
 

@@ -25,7 +25,7 @@ from core.images.inputs import SKIP_FILES, SKIP_FOLDERS
 from core.images.sizing import DecoderLimits, ImageLimits
 from core.settings import load
 from core.text.printable import printable_name
-from tests.support import corpus
+from tests.support import corpus, raws
 
 LIMITS = ImageLimits()
 DECODER = Decoder(DecoderLimits())
@@ -122,6 +122,21 @@ def test_what_systems_and_photo_programs_keep_is_passed_over_and_counted(tmp_pat
 def test_what_is_named_outright_is_read(tmp_path: Path, given: str) -> None:
     put(tmp_path, "1.jpg", "album/2.jpg", *CLUTTER)
     assert len(names(tmp_path / given)) == 1
+
+
+@pytest.mark.parametrize("name", ["scan", "scan.jpg", "Invoice 2.5", "scan.pdf.download"])
+@pytest.mark.parametrize("kind", ["PDF", "TIFF"])
+def test_a_document_has_all_its_pages_whatever_it_is_called(
+    tmp_path: Path, name: str, kind: str
+) -> None:
+    pages = [Image.new("L", (50, 50), n) for n in range(3)]
+    pages[0].save(tmp_path / name, kind, save_all=True, append_images=pages[1:])
+    put(tmp_path, "really-a-photo.pdf")
+    every = [f"{name}[{page}]" for page in (1, 2, 3)]
+    assert names(tmp_path / name) == every
+    assert sorted(names(tmp_path)) == sorted([*every, "really-a-photo.pdf"])
+    (tmp_path / name).write_bytes(raws.dng(b"", 1))
+    assert names(tmp_path / name) == [name]
 
 
 def test_the_documents_name_all_that_is_passed_over() -> None:
