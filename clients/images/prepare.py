@@ -28,6 +28,7 @@ from core.images.sizing import (
     check_page,
     check_size,
     may_stay,
+    narrow_remark,
     pad_plan,
     plan_resize,
 )
@@ -229,6 +230,8 @@ def _finished(
     job: _Job, digest: str, upright: Pixels, full: Size, remarks: tuple[str, ...]
 ) -> Prepared:
     """Pad a tiny image, encode it and describe it."""
+    if narrow := narrow_remark(full, upright.size, job.detail):
+        remarks += (narrow,)
     canvas = pad_plan(*upright.size)
     if canvas != upright.size:
         remarks += (f"padded with white from {upright.width} x {upright.height}",)

@@ -5,6 +5,7 @@ Sizes: fact sheet 3.4 and 3.5.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +18,14 @@ Accelerator = Literal["none", "vips"]
 MIN_SIDE = 32
 """Smaller images are padded with white to this many pixels per side. The API answers 400 to a 1 x 1
 image, and other vision models refuse sides under 10 to 28 pixels."""
+
+READABLE_SIDE = 160
+"""Pixels of the shorter side as sent. A line on a phone has about 40 characters, so each is left
+with 4 pixels; text recognition needs 10 to 20 (tesseract-ocr.github.io/tessdoc/ImproveQuality)."""
+NOTABLE_SHRINK = 2
+"""An image that is less reduced than this was small already."""
+PIECE_ASPECT = 2
+"""Of pieces that are worth cutting: longer by shorter side."""
 
 LONGEST_LOW: dict[Family, int] = {"step-1o": 728, "step-1v": 1280}
 LONGEST_HIGH: dict[Family, int] = {"step-1o": 3024, "step-1v": 2688}
@@ -70,6 +79,26 @@ def _longest_sent(longest: int, detail: Detail, family: Family) -> int:
 
 def _scaled(side: int, target: int, longest: int) -> int:
     return max(1, (2 * side * target + longest) // (2 * longest))
+
+
+def narrow_remark(full: tuple[int, int], sent: tuple[int, int], detail: Detail) -> str:
+    """What to tell about an image of size ``full`` that is too narrow as ``sent``; empty if it is
+    wide enough, or was hardly wider before."""
+    if not _is_too_narrow(full, sent):
+        return ""
+    across, down = full
+    pieces = math.ceil(max(full) / (PIECE_ASPECT * min(full)))
+    advice = f"cut it into {pieces} pieces and give those"
+    if detail == "low" and not _is_too_narrow(full, plan_resize(across, down, "high")):
+        advice += ", or use --detail high"
+    return (
+        f"{across} x {down} is sent as {sent[0]} x {sent[1]}, in which text and small things cannot"
+        f" be read: {advice}"
+    )
+
+
+def _is_too_narrow(full: tuple[int, int], sent: tuple[int, int]) -> bool:
+    return min(sent) < READABLE_SIDE and min(full) >= NOTABLE_SHRINK * min(sent)
 
 
 def pad_plan(width: int, height: int) -> tuple[int, int]:

@@ -152,6 +152,18 @@ def test_tiny_images_are_padded_with_white(tmp_path: Path, size: tuple[int, int]
     assert out.remarks == (f"padded with white from {size[0]} x {size[1]}",)
 
 
+def test_a_long_screenshot_is_told_to_be_too_narrow_in_both_directions(tmp_path: Path) -> None:
+    lying = Image.new("RGB", (9_000, 400), "white")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    told = "400 x 9000 is sent as 32 x 728, in which text and small things cannot be read"
+    out = low(saved(tmp_path / "turned.jpg", lying, exif=exif))
+    assert (out.width, out.height) == (32, 728)
+    assert out.remarks[0].startswith(told)
+    out = low(saved(tmp_path / "page.pdf", lying.rotate(90, expand=True), resolution=200))
+    assert out.remarks[0].startswith(told)
+
+
 def test_hidden_colours_do_not_bleed_through_transparency(tmp_path: Path) -> None:
     pixels = np.zeros((1600, 1600, 4), np.uint8)
     pixels[..., 0] = 255  # red, and fully transparent

@@ -19,6 +19,7 @@ from core.images.sizing import (
     check_page,
     check_size,
     may_stay,
+    narrow_remark,
     pad_plan,
     plan_resize,
 )
@@ -134,6 +135,35 @@ def test_pages_count_from_one() -> None:
         with pytest.raises(ImageRefused) as refused:
             check_page(page, pages, limits)
         assert refused.value.code is code
+
+
+@pytest.mark.parametrize(
+    ("full", "detail", "pieces", "is_high_enough"),
+    [
+        ((1080, 24_000), "low", 12, False),  # a screenshot of a long page, sent 33 pixels wide
+        ((1080, 24_000), "high", 12, False),  # 136
+        ((24_000, 1_080), "low", 12, False),
+        ((1_080, 1_920), "low", 0, False),  # one screen of a phone
+        ((1_200, 8_000), "low", 4, True),  # a long receipt
+        ((20_000, 2_000), "low", 5, True),  # a panorama
+        ((1_200, 8_000), "high", 0, False),
+        ((4_000, 3_000), "low", 0, False),
+        ((12_000, 3_000), "low", 0, False),
+        ((728, 8), "low", 0, False),  # small already
+        ((1_000, 100), "low", 0, False),
+    ],
+)
+def test_an_image_that_is_sent_too_narrow_to_read_is_told(
+    full: tuple[int, int], detail: Detail, pieces: int, is_high_enough: bool
+) -> None:
+    sent = plan_resize(*full, detail)
+    remark = narrow_remark(full, sent, detail)
+    assert bool(remark) is bool(pieces)
+    if pieces:
+        sizes = f"{full[0]} x {full[1]} is sent as {sent[0]} x {sent[1]}"
+        assert remark.startswith(sizes)
+        assert f"into {pieces} pieces" in remark
+        assert ("--detail high" in remark) is is_high_enough
 
 
 # --- formats
