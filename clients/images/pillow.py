@@ -38,6 +38,7 @@ HEIF_HEAD_BYTES = 1 << 18
 ORIENTATION = 0x0112
 SUBFILE_TYPE, BITS_PER_SAMPLE, PHOTOMETRIC = 254, 258, 262
 WHITE_IS_ZERO = 0
+BLOCK, MISSING_VALUE = 8, 128
 FLOAT_MAX = 3.4e38
 DEEP = 64
 """A picture of 16 bits whose upper bytes stay under this holds at most 14 bits."""
@@ -137,6 +138,21 @@ def upright_size(picture: Picture, kind: str) -> Size:
 def orient(picture: Picture, orientation: int) -> None:
     """Turn the picture as its container says (an EXIF orientation), whatever its own EXIF says."""
     picture.info["original_orientation"] = orientation
+
+
+def gray_rows(data: bytes) -> int:
+    """How many rows at the bottom of a JPEG are not there: its decoder makes missing blocks gray.
+
+    The last block of each row tells, as blocks are stored from left to right.
+    """
+    picture = opened(BufferedReader(BytesIO(data)), "jpeg")
+    picture.load()
+    edge = picture.crop((max(0, picture.width - BLOCK), 0, picture.width, picture.height))
+    gray = bytes([MISSING_VALUE]) * (edge.width * len(edge.getbands()))
+    rows = edge.tobytes()
+    starts = range(len(rows) - len(gray), -1, -len(gray))
+    there = (n for n, start in enumerate(starts) if rows[start : start + len(gray)] != gray)
+    return next(there, picture.height)
 
 
 def prove_whole(picture: Picture) -> None:

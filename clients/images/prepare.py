@@ -7,11 +7,11 @@ stat, first bytes, declared size, and only then the pixels (``clients.images.pil
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from io import BufferedReader, BytesIO
-from typing import Final
+from typing import Final, TypeVar
 
 from clients import local_files
 from clients.images import pdf, pillow, vips
@@ -19,7 +19,7 @@ from clients.images.pillow import Picture, Pixels, Size
 from clients.local_files import AnyPlace
 from core.catalog.tokens import Detail
 from core.errors import ImageRefused, RefusalCode
-from core.images import headers, raws
+from core.images import headers, mending, raws
 from core.images.formats import SNIFF_BYTES, sniff
 from core.images.raws import Raw
 from core.images.sizing import (
@@ -35,6 +35,10 @@ from core.images.sizing import (
 
 MAX_SCANS = 200
 """Progressive photos have about 10. Thousands in a large frame keep a decoder busy for hours."""
+Result = TypeVar("Result")
+MENDERS = {"png": mending.png, "jpeg": mending.jpeg, "webp": mending.webp}
+MENDED_BYTES = 200_000_000
+"""The largest file that is copied into memory to mend it."""
 METADATA_BYTES = 4_000_000
 """Room for what a JPEG has beside its pixels."""
 LESS = 0.8
@@ -74,6 +78,8 @@ class _Job:
     detail: Detail
     page: int | None
     accelerator: Accelerator
+    profile: bytes | None = None  # of colours, if it is not in the file
+    remarks: tuple[str, ...] = ()  # about the file itself
 
 
 def prepare(
@@ -103,7 +109,9 @@ def prepare_file(
     """The same for an open file of ``size`` bytes, at its start."""
     with _job(file, size, limits, detail, page, accelerator) as job:
         digest = hashlib.file_digest(job.file, "sha256").hexdigest()
-        return _prepare_pdf(job, digest) if job.kind == "pdf" else _prepare(job, digest)
+        if job.kind == "pdf":
+            return _prepare_pdf(job, digest)
+        return _or_mended(job, lambda job: _prepare(job, digest))
 
 
 def page_count(path: AnyPlace, limits: ImageLimits) -> int:
@@ -137,10 +145,14 @@ def measure(file: BufferedReader, size: int, limits: ImageLimits, page: int | No
                 check_page(page, document.pages, limits)
                 full = document.size(page or 1)
         else:
-            inner, picture, _ = _chosen(job)
-            full = pillow.upright_size(picture, inner.kind)
+            full = _or_mended(job, _upright_size)
         check_size(*full, limits)
         return full
+
+
+def _upright_size(job: _Job) -> Size:
+    inner, picture, _ = _chosen(job)
+    return pillow.upright_size(picture, inner.kind)
 
 
 @contextmanager
@@ -275,7 +287,7 @@ def _chosen(job: _Job) -> tuple[_Job, Picture, tuple[str, ...]]:
         check_page(job.page, 1, job.limits)
         return _embedded(raws.read(job.file), job)
     picture = _open(job)
-    return job, picture, _choose(picture, job)
+    return job, picture, job.remarks + _choose(picture, job)
 
 
 def _embedded(raw: Raw, job: _Job) -> tuple[_Job, Picture, tuple[str, ...]]:
@@ -286,7 +298,7 @@ def _embedded(raw: Raw, job: _Job) -> tuple[_Job, Picture, tuple[str, ...]]:
     job.file.seek(inner.offset)
     data = job.file.read(3 * inner.width * inner.height + METADATA_BYTES)
     data = data[: headers.jpeg_end(data)]
-    job = replace(job, file=BufferedReader(BytesIO(data)), file_bytes=len(data), kind="jpeg")
+    job = replace(job, file=_buffer(data), file_bytes=len(data), kind="jpeg")
     picture = _open(job)
     if raw.orientation is not None:
         pillow.orient(picture, raw.orientation)
@@ -313,7 +325,10 @@ def _open(job: _Job) -> Picture:
         with _from_start(job.file):
             declared = headers.webp_size(job.file.read(64))
         check_size(*(declared or (1, 1)), job.limits)
-    return pillow.opened(job.file, job.kind)
+    picture = pillow.opened(job.file, job.kind)
+    if job.profile is not None:
+        picture.info["icc_profile"] = job.profile
+    return picture
 
 
 def _pages(picture: Picture, job: _Job) -> list[int]:
@@ -362,13 +377,59 @@ def _from_start(file: BufferedReader) -> Iterator[None]:
     file.seek(at)
 
 
+# --- files that break the rules
+
+
+def _or_mended(job: _Job, use: Callable[[_Job], Result]) -> Result:
+    """What ``use`` makes of the file; if that fails, of a mended copy in memory."""
+    try:
+        return use(job)
+    except (ImageRefused, MemoryError):
+        raise
+    except Exception:
+        mended = _mended(job)
+        if mended is None:
+            raise
+        with suppress(OSError, ValueError, SyntaxError):
+            return use(mended)
+        raise
+
+
+def _mended(job: _Job) -> _Job | None:
+    """Raises ImageRefused if too much of the picture is missing."""
+    mend = MENDERS.get(job.kind)
+    if mend is None or job.file_bytes > MENDED_BYTES:
+        return None
+    job.file.seek(0)
+    mended = mend(job.file.read())
+    if mended is None:
+        return None
+    remark = mended.remark
+    if job.kind == "jpeg" and not remark:
+        check_size(*pillow.opened(_buffer(mended.data), "jpeg").size, job.limits)
+        height = pillow.opened(_buffer(mended.data), "jpeg").height
+        remark = mending.missing_rows(pillow.gray_rows(mended.data), height, "gray")
+    return replace(
+        job,
+        file=_buffer(mended.data),
+        file_bytes=len(mended.data),
+        profile=mended.profile,
+        remarks=(remark,) if remark else (),
+    )
+
+
+def _buffer(data: bytes) -> BufferedReader:
+    return BufferedReader(BytesIO(data))
+
+
 # --- refusing
 
 
 def _refusal(error: Exception, job: _Job) -> ImageRefused:
     message = " ".join(str(error).split())[:200] or type(error).__name__
     if _is_truncated(message, job):
-        return ImageRefused(RefusalCode.TRUNCATED, f"the {job.kind} data ends early ({message})")
+        reason = f"the {job.kind} data ends early ({message}): copy or download the file again"
+        return ImageRefused(RefusalCode.TRUNCATED, reason)
     return ImageRefused(RefusalCode.CORRUPT, f"the {job.kind} data cannot be decoded ({message})")
 
 

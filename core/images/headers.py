@@ -122,6 +122,10 @@ def ends_early(file: BinaryIO, kind: str, file_bytes: int) -> bool:
         return file_bytes < 8 + int.from_bytes(file.read(8)[4:], "little")
     if kind in ("heic", "avif"):
         return _boxes_end_early(file, file_bytes)
+    if kind == "tiff":
+        head = file.read(8)
+        first = struct.unpack("<I" if head[:2] == b"II" else ">I", head[4:8].ljust(4, b"\0"))[0]
+        return head[2:4] in (b"*\0", b"\0*") and int(first) >= file_bytes
     if kind == "png":
         file.seek(max(0, file_bytes - 1024))
         return b"IEND" not in file.read()
@@ -178,6 +182,29 @@ def jpeg_end(data: bytes) -> int | None:
             return at
         at += int.from_bytes(data[at : at + 2], "big")
     return None
+
+
+def jpeg_is_refined(data: bytes) -> bool | None:
+    """Whether the last bits of every colour of a progressive JPEG have begun: only finest detail is
+    missing if it ends then. None for any other JPEG."""
+    at, colours = 2, 0
+    refined: set[int] = set()
+    for _ in range(MAX_JPEG_MARKERS):
+        match = _NEXT_MARKER.search(data, at)
+        if match is None:
+            break
+        marker, at = data[match.end() - 1], match.end()
+        body = data[at + 2 : at + int.from_bytes(data[at : at + 2], "big")]
+        if marker in (0xC0, 0xC1):
+            return None
+        if marker == 0xC2 and len(body) > 5:
+            colours = body[5]
+        if marker == 0xDA and len(body) >= 6:
+            last, low_bit = body[-2], body[-1] & 15
+            if last == 63 and low_bit == 0:
+                refined.add(body[1])
+        at += 2 + len(body)
+    return 0 < colours == len(refined)
 
 
 def jpeg_scans(file: BinaryIO, most: int) -> int:

@@ -255,13 +255,13 @@ def test_a_bomb_is_refused_in_under_300_mb(tmp_path: Path) -> None:
     assert int(peak) / 1024 < 300
 
 
-def test_compressed_metadata_is_not_decompressed(tmp_path: Path) -> None:
+def test_the_bytes_of_compressed_metadata_take_no_memory(tmp_path: Path) -> None:
     path = saved(tmp_path / "a.png", small())
     data = path.read_bytes()
     text = b"Comment\0\0" + zlib.compress(bytes(200_000_000), 9)
     path.write_bytes(data[:33] + corpus.png_chunk(b"zTXt", text) + data[33:])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert code_of(path) is RefusalCode.CORRUPT
+    assert low(path).width == SIZE[0]
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < 150
 
 

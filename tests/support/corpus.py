@@ -262,6 +262,62 @@ def _stretched(values: Array) -> Array:
     return three((values.astype(np.float64) - least) * 255 / (most - least))
 
 
+def _careless(to: Path) -> list[Good]:
+    """Files that break the rules beside their pixels, or lack their last bytes."""
+    image = Image.fromarray(scene())
+    png, jpeg = saved(image, "PNG"), saved(image, "JPEG", quality=95)
+    progressive = saved(image, "JPEG", quality=95, progressive=True)
+    webp = saved(image, "WEBP", quality=95)
+    long = b"Comment\0" + b"x" * 2_000_000
+    packed = b"Comment\0\0" + zlib.compress(b"y" * 2_000_000)
+    noise = np.random.default_rng(3).bytes(1_500_000)
+    wide = saved(Image.fromarray(adobe_encoded(scene())), "PNG")
+    profile = adobe_rgb_profile().ljust(3_000_000, b"\0")
+    files = {
+        "long-text.png": with_chunk(png, png_chunk(b"tEXt", long)),
+        "long-packed-text.png": with_chunk(png, png_chunk(b"zTXt", packed)),
+        "many-texts.png": with_chunk(png, png_chunk(b"tEXt", long[:900_000]) * 90),
+        "huge-profile.png": with_chunk(wide, png_chunk(b"iCCP", b"p\0\0" + zlib.compress(profile))),
+        "noisy-profile.png": with_chunk(png, png_chunk(b"iCCP", b"p\0\0" + zlib.compress(noise))),
+        "broken-profile.png": with_chunk(png, png_chunk(b"iCCP", b"p\0\0" + b"garbage" * 20)),
+        "profile-of-another-kind.png": with_chunk(png, png_chunk(b"iCCP", b"p\0\5abc")),
+        "broken-text.png": with_chunk(png, png_chunk(b"tEXt", b"Comment\0hi")[:-1] + b"?"),
+        "broken-size.png": with_chunk(png, png_chunk(b"pHYs", bytes(9))[:-1] + b"?"),
+        "short-gamma.png": with_chunk(png, png_chunk(b"gAMA", b"\0")),
+        "no-transparency.png": with_chunk(png, png_chunk(b"tRNS", b"")),
+        "without-its-end.png": png[:-12],
+        "without-its-end.jpg": jpeg[:-2],
+        "half-an-end.jpg": jpeg[:-1],
+        "zeros-at-its-end.jpg": jpeg[:-2] + bytes(3_000),
+        "more-behind-its-end.jpg": jpeg + noise[:3_000],
+        "more-behind-its-end.png": png + noise[:3_000],
+    }
+    early = "the file ends early: "
+    told = {
+        "without-20-bytes.png": (png[:-32], early + "1 of its 700 rows are missing"),
+        "without-200-bytes.jpg": (jpeg[:-200], early + "11 of its 700 rows are missing"),
+        "without-its-end-progressive.jpg": (progressive[:-2], early + "some of its finest"),
+        "without-2-bytes.webp": (webp[:-2], "the file lacks its last bytes (2)"),
+    }
+    for name, data in (files | {name: data for name, (data, _) in told.items()}).items():
+        (to / name).write_bytes(data)
+    return [
+        *(Good(name, scene()) for name in files),
+        *(Good(name, scene(), None, (remark,), 3.0) for name, (_, remark) in told.items()),
+    ]
+
+
+def with_chunk(png: bytes, chunk: bytes) -> bytes:
+    """A PNG with one more chunk behind its header."""
+    return png[:33] + chunk + png[33:]
+
+
+def saved(image: Image.Image, kind: str, **options: Any) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
 def _others(to: Path) -> list[Good]:
     rgb, see = scene(), alpha()
     image, rgba = Image.fromarray(rgb), Image.fromarray(np.dstack([rgb, see]))
@@ -371,9 +427,8 @@ def _raw_remark(width: int, height: int, sensor: tuple[int, int] | None = None) 
 
 
 def jpeg_of(pixels: Array, size: tuple[int, int] | None = None, **options: Any) -> bytes:
-    out, image = io.BytesIO(), Image.fromarray(pixels)
-    (image.resize(size) if size else image).save(out, "JPEG", quality=95, **options)
-    return out.getvalue()
+    image = Image.fromarray(pixels)
+    return saved(image.resize(size) if size else image, "JPEG", quality=95, **options)
 
 
 # --- colour
@@ -425,6 +480,11 @@ def _broken(to: Path) -> list[Bad]:
     (to / "noise.gif").write_bytes(b"GIF89a" + b"\xa5" * 3000)
     (to / "head-only.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     (to / "folder.jpg").mkdir()
+    progressive = saved(Image.fromarray(scene()), "JPEG", progressive=True)
+    (to / "half-progressive.jpg").write_bytes(progressive[: len(progressive) // 2])
+    whole = saved(Image.fromarray(scene()), "JPEG")
+    (to / "half-zeros.jpg").write_bytes(whole[: len(whole) // 2].ljust(len(whole), b"\0"))
+    (to / "directory-missing.tif").write_bytes(b"II*\0" + struct.pack("<I", 9_000) + bytes(500))
     (to / "thumbnail.dng").write_bytes(raws.dng(jpeg_of(scene(), (320, 240)), 1))
     (to / "no-picture.dng").write_bytes(raws.dng(b"", 1))
     (to / "cut-picture.raf").write_bytes(raws.raf(jpeg_of(scene()))[:9_000])
@@ -438,6 +498,8 @@ def _broken(to: Path) -> list[Bad]:
         Bad("pages.tif", RefusalCode.NO_SUCH_PAGE, page=4),
         Bad("scan.pdf", RefusalCode.NO_SUCH_PAGE, page=3),
         Bad("rgb.png", RefusalCode.NO_SUCH_PAGE, page=2),
+        *(Bad(n, RefusalCode.TRUNCATED) for n in ("half-progressive.jpg", "half-zeros.jpg")),
+        Bad("directory-missing.tif", RefusalCode.TRUNCATED),
         Bad("thumbnail.dng", RefusalCode.UNSUPPORTED),
         Bad("no-picture.dng", RefusalCode.UNSUPPORTED),
         Bad("cut-picture.raf", RefusalCode.TRUNCATED),
@@ -550,6 +612,7 @@ GOOD: tuple[Callable[[Path], list[Good]], ...] = (
     _others,
     _tiffs,
     _deep,
+    _careless,
     _pdfs,
     _raws,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from core.catalog.tokens import Detail
 from core.errors import ImageRefused, RefusalCode
-from core.images import headers
+from core.images import headers, mending, raws
 from core.images.formats import sniff
 from core.images.sizing import (
     MIN_SIDE,
@@ -207,6 +208,23 @@ def _ftyp(major: bytes, *compatible: bytes) -> bytes:
 )
 def test_formats_are_detected_by_content(head: bytes, kind: str | None) -> None:
     assert sniff(head) == kind
+
+
+@given(st.binary(max_size=300), st.sampled_from(["jpeg", "png", "webp"]))
+def test_mending_accepts_any_bytes(data: bytes, kind: str) -> None:
+    marks = {"jpeg": b"\xff\xd8\xff", "png": mending.PNG_MARK, "webp": b"RIFF\x20\0\0\0WEBP"}
+    mend = {"jpeg": mending.jpeg, "png": mending.png, "webp": mending.webp}[kind]
+    with contextlib.suppress(ImageRefused):
+        mended = mend(marks[kind] + data)
+        assert mended is None or mended.data
+
+
+@given(st.binary(max_size=300), st.sampled_from([b"II*\0", b"MM\0*", b"II+\0\x08\0\0\0", b""]))
+def test_raw_files_may_hold_any_bytes(data: bytes, mark: bytes) -> None:
+    file = io.BytesIO(mark + data)
+    raws.is_raw(file)
+    found = raws.read(file).picture
+    assert found is None or found.width * found.height > 0
 
 
 @given(st.binary(max_size=200), st.sampled_from(["jpeg", "png", "webp"]))
