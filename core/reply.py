@@ -22,6 +22,8 @@ class Reply:
 
     ``finish_reason``: stop, length, tool_calls, content_filter, or any other value as sent; empty
     only if the provider sent neither a reason nor text. ``trace``: the id to give to its support.
+    ``instead``: what the reply has in place of a text, for people; ``reasoning_tokens``: those of
+    the completion that its usage names as reasoning.
     """
 
     text: str
@@ -30,3 +32,9 @@ class Reply:
     usage: Usage
     trace: str | None
     model: str
+    instead: str = ""
+    reasoning_tokens: int = 0
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.text.strip()

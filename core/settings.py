@@ -59,6 +59,8 @@ class Settings(BaseSettings):
     connect_timeout_seconds: float = 10.0  # to open a connection to the provider
     read_timeout_seconds: float = 620.0  # for a reply; the provider gives up at 600 s with a 503
     reasoning_effort: Literal["low", "medium", "high"] | None = None  # None: not sent
+    # room for reasoning in each reply, beside what the answer needs; None: 8,192 tokens
+    reasoning_tokens: int | None = Field(None, ge=0)
     images_per_request: int | None = Field(None, ge=1)  # at most; None: from the model's profile
     context_tokens: int | None = Field(None, ge=4096)  # context size; None: from the profile
     detail: Detail = "low"  # resolution of sent images

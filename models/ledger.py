@@ -15,7 +15,9 @@ from sqlalchemy import (
     and_,
     case,
     delete,
+    exists,
     func,
+    not_,
     or_,
     select,
     true,
@@ -141,10 +143,40 @@ def settle(connection: Connection, call_id: int, reply: Reply, cost: float) -> N
 def disbelieve(connection: Connection, key: str) -> None:
     """Let settled replies to the request ``key`` answer no later one: it is asked, and paid, again.
     The tokens and cost of their calls stay."""
-    settled = and_(Call.key == key, Call.status == CallStatus.SETTLED)
-    for call_id in connection.execute(select(Call.id).where(settled)).scalars().all():
+    _rename(connection, and_(Call.key == key, Call.status == CallStatus.SETTLED))
+
+
+def disbelieve_empty(connection: Connection, job_id: str) -> None:
+    """The same for the empty replies of a job: asked later, a mended server may answer."""
+    is_empty = func.trim(func.coalesce(Call.reply, "")) == ""
+    _rename(connection, and_(Call.job_id == job_id, Call.status == CallStatus.SETTLED, is_empty))
+
+
+def _rename(connection: Connection, calls: ColumnElement[bool]) -> None:
+    for call_id, key in connection.execute(select(Call.id, Call.key).where(calls)).all():
         other = content_key(["disbelieved", call_id, key])
         connection.execute(update(Call).where(Call.id == call_id).values(key=other))
+
+
+def waits_for_text(connection: Connection, job_id: str, node_id: int, shows_images: bool) -> bool:
+    """Whether a call of ``node_id`` must wait because the job's replies to requests of this kind
+    are all empty so far: then one call at a time is made, all attempts at one node first."""
+    of_kind = and_(Call.job_id == job_id, Call.images > 0 if shows_images else Call.images == 0)
+    settled = and_(of_kind, Call.status == CallStatus.SETTLED)
+    has_text = func.trim(func.coalesce(Call.reply, "")) != ""
+    open_nodes = (NodeStatus.READY, NodeStatus.RUNNING)
+    first = (
+        select(func.min(Call.node_id))
+        .join(Node, Node.id == Call.node_id)
+        .where(settled, Node.status.in_(open_nodes))
+        .scalar_subquery()
+    )
+    silent = and_(exists().where(settled), not_(exists().where(settled, has_text)))
+    if not connection.execute(select(silent)).scalar():
+        return False
+    in_flight = exists().where(of_kind, Call.status == CallStatus.STARTED)
+    is_busy, asked_first = connection.execute(select(in_flight, first)).one()
+    return bool(is_busy) or asked_first not in (None, node_id)
 
 
 def close(

@@ -86,7 +86,13 @@ class BranchRequest(NodeRequest[Attempt]):
         best = salvage(replies, self.known, None)
         if best is not None or len(self.notes) > PAIR or len(replies) < self.attempts_max:
             return best
-        before = [AS_THEY_ARE] if self.is_root else []
+        return self._as_they_are(AS_THEY_ARE)
+
+    def without_reply(self, why: str) -> Accepted | None:
+        return self._as_they_are(f"{AS_THEY_ARE} No reply had a text: {why}.")
+
+    def _as_they_are(self, first: str) -> Accepted:
+        before = [first] if self.is_root else []
         return Accepted("\n\n".join([*before, *self.texts]), 0)
 
     def overestimated(self) -> int:
@@ -126,6 +132,9 @@ class MergeRequest(BranchRequest):
 
     def salvage(self, replies: Sequence[Reply]) -> Accepted | None:
         return None if self.is_root else super().salvage(replies)
+
+    def without_reply(self, why: str) -> Accepted | None:
+        return None if self.is_root else super().without_reply(why)
 
 
 class Aggregate:

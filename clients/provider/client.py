@@ -18,7 +18,14 @@ import openai
 
 from clients.provider.body import InlineBody, UploadForm, json_bytes, utf8
 from clients.provider.errors import CHAT, ErrorResponse, error_of, read_envelope, retry_after_of
-from clients.provider.replies import RemoteFile, json_or_none, list_entries, read_reply, remote_file
+from clients.provider.replies import (
+    REFUSAL,
+    RemoteFile,
+    json_or_none,
+    list_entries,
+    read_reply,
+    remote_file,
+)
 from clients.provider.transport import (
     NEVER_SENT,
     TRANSPORT_FAILURES,
@@ -98,9 +105,11 @@ class Provider:
         content = InlineBody(body, inline) if inline else json_bytes(body)
         response = self._send("POST", CHAT, seconds, content=content)
         reply = read_reply(self._object(response), response.headers.get("x-trace-id"))
-        if reply.finish_reason == "content_filter":
-            message = "the answer did not pass the provider's moderation"
-            raise RequestRefused(200, "content_filter", message, True, reply)
+        if reply.finish_reason in ("content_filter", REFUSAL):
+            message = (
+                self._safe(reply.instead) or "the answer did not pass the provider's moderation"
+            )
+            raise RequestRefused(200, reply.finish_reason, message, True, reply)
         return reply
 
     def upload(self, name: str, data: bytes, mime: str) -> str:

@@ -1,8 +1,9 @@
 """Parses replies: the provider's JSON object in, our own value out.
 
-Tolerant where providers differ (the fields of cached tokens and reasoning, an empty finish reason).
-Strict where a guess would cost money or correctness (no choices). Formats: StepFun's API fact
-sheet, 2.2; OpenAI's chat completion object.
+Tolerant where providers differ (the fields of cached tokens and reasoning, an empty finish reason,
+an answer in the field of the reasoning). Strict where a guess would cost money or correctness (no
+choices, an error beside a text). Formats: StepFun's API fact sheet, 2.2; OpenAI's chat completion
+object.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from core.text.sanitize import storable
 
 TOKENS_MAX = 100_000_000
 """Tokens of one call; a larger number is a mistake, and counts as not reported."""
+REFUSAL = "refusal"
+"""Our finish reason of a reply whose message has a refusal instead of a text (OpenAI)."""
 BYTES_MAX, SECONDS_MAX = 10**12, 10**11
 """Of a file in the provider's store: its size, and when it was stored."""
 
@@ -31,11 +34,24 @@ def read_reply(body: Mapping[str, Any], trace: str | None) -> Reply:
     """
     choice = _choice(body)
     reply = _reply(body, choice, trace)
+    if error := error_in(body):
+        raise ReplyUnusable("error_in_reply", f"200 with an error: {_error_text(error)}", reply)
     if choice:
         return reply
-    if body.get("error"):
-        raise ReplyUnusable("error_in_reply", f"200 with an error: {_error_text(body)}", reply)
     raise ReplyUnusable("no_choices", "the provider's reply has no choices", reply)
+
+
+def error_in(body: Mapping[str, Any]) -> object:
+    """The error that a 200 has in place of an answer; None without one. OpenRouter puts it into the
+    choice, also below a text that it has cut short; others put it beside empty choices."""
+    choice = _choice(body)
+    if error := choice.get("error"):
+        return error
+    return (
+        body.get("error") or None
+        if not _text(_object(choice.get("message")).get("content"))
+        else None
+    )
 
 
 def read_usage(usage: object) -> Usage:
@@ -56,11 +72,41 @@ def _reply(body: Mapping[str, Any], choice: Mapping[str, Any], trace: str | None
     message = _object(choice.get("message"))
     text = _text(message.get("content"))
     reasoning = _text(message.get("reasoning_content")) or _text(message.get("reasoning"))
-    finish = str(choice.get("finish_reason") or ("stop" if text else ""))
-    usage = read_usage(body.get("usage"))
+    instead = "" if text.strip() else _instead(message)
+    finish = str(choice.get("finish_reason") or ("stop" if text or reasoning else ""))
+    if instead and message.get("refusal"):
+        finish = REFUSAL
+    if not text.strip() and finish == "stop" and not instead:
+        # the model has ended by itself, so this is its answer: the server took all for reasoning
+        text, reasoning = reasoning, ""
     return Reply(
-        text, reasoning, finish, usage, trace or _trace(body), str(body.get("model") or "")
+        text,
+        reasoning,
+        finish,
+        read_usage(body.get("usage")),
+        trace or _trace(body),
+        str(body.get("model") or ""),
+        instead,
+        _reasoning_tokens(body.get("usage")),
     )
+
+
+def _instead(message: Mapping[str, Any]) -> str:
+    """What a message without text has, for people: a refusal, a call of a tool, or nothing."""
+    calls = message.get("tool_calls")
+    if isinstance(refusal := message.get("refusal"), str) and refusal.strip():
+        return refusal.strip()[:500]
+    first = _object(calls[0]) if isinstance(calls, list) and calls else {}
+    function = _object(first.get("function") or message.get("function_call"))
+    if not first and not function:
+        return ""
+    name = str(function.get("name") or "").strip()[:80]
+    return f"a call of the tool {name}" if name else "a call of a tool"
+
+
+def _reasoning_tokens(usage: object) -> int:
+    details = _object(_object(usage).get("completion_tokens_details"))
+    return _count(details.get("reasoning_tokens"))
 
 
 def _choice(body: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -81,8 +127,7 @@ def _trace(body: Mapping[str, Any]) -> str | None:
     return identifier.partition(".")[0] or None if isinstance(identifier, str) else None
 
 
-def _error_text(body: Mapping[str, Any]) -> str:
-    error = body["error"]
+def _error_text(error: object) -> str:
     return str(_object(error).get("message") or error)[:500]
 
 

@@ -37,7 +37,6 @@ class ProviderProfile:
 
     file_store: bool  # images are uploaded once and sent by id; else inline as data URLs
     request_image_bytes: int  # sum over the images of one request, in base64 (fact sheet 3.1)
-    reasoning: bool  # supports reasoning_effort
 
 
 PRICES_AS_OF = "2026-09-29"
@@ -67,8 +66,8 @@ UNKNOWN_MODEL = ModelProfile(128_000, 60)
 
 ProviderName = Literal["stepfun", "openai"]
 PROVIDERS: dict[str, ProviderProfile] = {
-    "stepfun": ProviderProfile(file_store=True, request_image_bytes=20_000_000, reasoning=True),
-    "openai": ProviderProfile(file_store=False, request_image_bytes=20_000_000, reasoning=False),
+    "stepfun": ProviderProfile(file_store=True, request_image_bytes=20_000_000),
+    "openai": ProviderProfile(file_store=False, request_image_bytes=20_000_000),
 }
 
 

@@ -13,7 +13,7 @@ from typing import Any, cast
 
 from core import prompts
 from core.answers.spec import AnswerSpec, answer_spec_of
-from core.catalog.models import PROVIDERS, structured_of
+from core.catalog.models import structured_of
 from core.catalog.tokens import LOW_TOKENS, Detail, text_tokens_estimate
 from core.job_options import JobOptions
 from core.prompts import Nudge, Own
@@ -126,6 +126,7 @@ def request_context(
         settings.context_tokens,
         NOTE_TOKENS_PER_IMAGE if spec is None else tokens_an_image(spec),
         learned,
+        settings.reasoning_tokens,
     )
     canaries = canary.count(capacity.leaf.items) if options.canary else 0
     if canaries:
@@ -136,7 +137,7 @@ def request_context(
         endpoint=endpoint,
         detail=detail,
         capacity=capacity,
-        reasoning_effort=settings.reasoning_effort if PROVIDERS[provider].reasoning else None,
+        reasoning_effort=settings.reasoning_effort,
         answer_spec=spec,
         history=tuple((exchange.ask, exchange.answer) for exchange in options.history or ()),
         prompts=options.prompts,

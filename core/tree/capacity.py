@@ -46,22 +46,30 @@ class RequestCapacity:
     context_tokens: int
     tokens_an_image: int = NOTE_TOKENS_PER_IMAGE  # output tokens per image
     probing: bool = False  # see LearnedLimits
+    reasoning_tokens: int = REASONING_ALLOWANCE  # room for reasoning in each reply
 
     def leaf_max_tokens(self, images: int, widened: int = 0) -> int:
         """max_tokens of a request with ``images`` images, doubled ``widened`` times."""
-        wanted = note_tokens(images, self.tokens_an_image) + REASONING_ALLOWANCE
+        wanted = note_tokens(images, self.tokens_an_image) + self.reasoning_tokens
         wanted *= 2**widened
-        return min(int(wanted), self.context_tokens // (4 if widened == 0 else 2))
+        most = _output(self.context_tokens, self.reasoning_tokens)
+        return min(int(wanted), most if widened == 0 else self.context_tokens // 2)
 
     def branch_max_tokens(self, widened: int = 0) -> int:
         """max_tokens of a request over notes."""
         return self.leaf_max_tokens(self.leaf.items, widened)
 
 
-def _answers_max(context: int, tokens_an_image: int) -> int:
+def _output(context: int, reasoning_tokens: int) -> int:
+    """The most tokens of a first reply. Half of the context only where more reasoning is wanted:
+    the prompt then has less room."""
+    return context // (4 if reasoning_tokens <= REASONING_ALLOWANCE else 2)
+
+
+def _answers_max(context: int, tokens_an_image: int, reasoning_tokens: int) -> int:
     """How many images' answers fit into one reply, after its reasoning."""
-    output = context // 4
-    room = output - min(REASONING_ALLOWANCE, output // 2) - NOTE_TOKENS_BASE
+    output = _output(context, reasoning_tokens)
+    room = output - min(reasoning_tokens, output // 2) - NOTE_TOKENS_BASE
     return max(1, room // tokens_an_image)
 
 
@@ -78,21 +86,24 @@ def capacity_of(
     context_tokens: int | None = None,
     tokens_an_image: int = NOTE_TOKENS_PER_IMAGE,
     learned: LearnedLimits = NOTHING_LEARNED,
+    reasoning_tokens: int | None = None,
 ) -> RequestCapacity:
-    """Budgets by the limits of ``model``: images, bytes, context and output."""
+    """Budgets by the limits of ``model``: images, bytes, context and output. ``reasoning_tokens``:
+    room for reasoning in each reply, None: REASONING_ALLOWANCE."""
+    reasoning = REASONING_ALLOWANCE if reasoning_tokens is None else reasoning_tokens
     profile = model_profile(model)
     context = _least(context_tokens or profile.context_tokens, learned.tokens)
     items = _least(images_per_request or profile.images_per_request, learned.images)
     # an image that is missing from the JSON costs another call
     if tokens_an_image != NOTE_TOKENS_PER_IMAGE:
-        items = min(items, _answers_max(context, tokens_an_image))
+        items = min(items, _answers_max(context, tokens_an_image, reasoning))
     notes = note_tokens(items, tokens_an_image)
-    output = min(notes + REASONING_ALLOWANCE, context // 4)
+    output = min(notes + reasoning, _output(context, reasoning))
     room = max(context - output - PROMPT_TOKENS - text_tokens_estimate(question), 1_024)
     image_bytes = _least(PROVIDERS[provider].request_image_bytes, learned.bytes)
     leaf = Budget(items, image_bytes, room)
     fan_in = max(2, room // notes)
-    return RequestCapacity(leaf, fan_in, room, context, tokens_an_image, learned.probing)
+    return RequestCapacity(leaf, fan_in, room, context, tokens_an_image, learned.probing, reasoning)
 
 
 def _least(limit: int, learned: int | None) -> int:

@@ -298,8 +298,7 @@ class Proof:
 
 
 def proof(connection: Connection, job_id: str) -> Proof:
-    started = and_(Event.job_id == job_id, Event.name == f"job.{JobStatus.RUNNING}")
-    since = connection.execute(select(func.max(Event.at)).where(started)).scalar() or 0.0
+    since = _running_since(connection, job_id)
     included = connection.execute(
         select(func.count()).select_from(
             select(Image.id)
@@ -317,6 +316,40 @@ def proof(connection: Connection, job_id: str) -> Proof:
         )
     ).one()
     return Proof(included, replies, alone, since)
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A job's replies, none of which has a text: how many, the most to one node, and the number of
+    nodes that were asked again."""
+
+    replies: int
+    most: int
+    asked_again: int
+
+
+def silence(connection: Connection, job_id: str, shows_images: bool) -> Silence | None:
+    """The empty replies of a job since it was last started, to requests that show images or to
+    those over notes; None if one had a text."""
+    of_kind = (
+        Call.job_id == job_id,
+        Call.status == CallStatus.SETTLED,
+        Call.images > 0 if shows_images else Call.images == 0,
+        Call.started_at >= _running_since(connection, job_id),
+    )
+    has_text = func.trim(func.coalesce(Call.reply, "")) != ""
+    if connection.execute(select(exists().where(*of_kind, has_text))).scalar():
+        return None
+    replies = connection.execute(
+        select(func.count()).where(*of_kind).group_by(Call.node_id)
+    ).scalars()
+    counts = list(replies)
+    return Silence(sum(counts), max(counts, default=0), sum(count > 1 for count in counts))
+
+
+def _running_since(connection: Connection, job_id: str) -> float:
+    started = and_(Event.job_id == job_id, Event.name == f"job.{JobStatus.RUNNING}")
+    return connection.execute(select(func.max(Event.at)).where(started)).scalar() or 0.0
 
 
 def notes(connection: Connection, node_id: int) -> list[Note]:

@@ -20,7 +20,10 @@ class FaultKind(StrEnum):
     MODERATED = "451"
     CONTENT_FILTER = "content_filter"  # a 200 whose finish_reason says so
     LENGTH = "length"  # a 200 whose max_tokens were all spent on reasoning
-    EMPTY = "empty"  # a 200 with reasoning, finish_reason stop and no content
+    EMPTY = "empty"  # a 200 with finish_reason stop and neither content nor reasoning
+    REASONED = "reasoned"  # a 200 whose answer is in the field of the reasoning, without content
+    TOOL_CALL = "tool_call"  # a 200 with a call of a tool and no content
+    CHOICE_ERROR = "choice_error"  # a 200 whose choice has an error and no content
     INVALID_JSON = "invalid_json"  # a 200 whose body ends early
     NO_CHOICES = "no_choices"
     SERVER_ERROR = "500"

@@ -46,7 +46,8 @@ log = structlog.get_logger()
 DUPLICATE_SECONDS = 1.0
 """How long a node waits for the same request of another job, which is in flight."""
 PROBE_SECONDS = 0.5
-"""How long a leaf waits while another one tests how many images the endpoint takes."""
+"""How long a node waits while another one tests how many images the endpoint takes, or whether the
+model answers at all."""
 MONEY_SECONDS = 0.2
 """How soon to check again if only jobs whose money is held by calls in flight are due."""
 
@@ -178,12 +179,16 @@ def _open(connection: Connection, node: NodeWork, call: NewCall, lease: Lease) -
     """Write the call of a claimed node.
 
     None, and the node is considered again: if its job cannot pay for it now, if another call tests
-    the endpoint's limit, if the same request of another job is in flight, or if that was answered
-    since this one was planned.
+    the endpoint's limit or whether the model answers, if the same request of another job is in
+    flight, or if that was answered since this one was planned.
     """
     if not affords(connection, node, call, lease):
         return None
     if call.images and not _may_show(connection, node, call, lease):
+        return None
+    if ledger.waits_for_text(connection, node.job_id, node.id, call.images > 0):
+        reason = "the replies so far are empty: one request at a time"
+        state.node_postponed(connection, node.id, lease.token, PROBE_SECONDS, reason, False)
         return None
     call_id = ledger.open_call(connection, call, lease)
     if call_id is None:

@@ -22,7 +22,7 @@ from core.errors import (
 from core.outcomes import backoff_seconds
 from core.reply import Usage
 from core.requests.request import Body, image_urls
-from core.requests.review import NotSeen
+from core.requests.review import ATTEMPTS_MAX, NotSeen
 from core.stages import stage_of
 from core.states import CallStatus, NodeKind
 from core.tree.capacity import base64_bytes
@@ -30,6 +30,7 @@ from models import endpoint_limits, ledger, provider_files, state
 from models.claims import NodeWork
 from models.engine import Connection
 from models.reads import pipeline
+from models.reads.pipeline import Silence
 from models.state import Moved
 from tasks.calls.node_request import Admission, AnyCall, CallStage
 from tasks.calls.trace import call_ended
@@ -47,6 +48,11 @@ BLIND = (
     "{} replies, and none shows that an image was seen: check with 'overstory doctor' that {} takes"
     " images; with --bare an answer is taken as it comes"
 )
+
+EMPTY_REPLIES, NODES_IN_VAIN = 5, 3
+"""After so many replies without a text a job whose model has written nothing is given up, once one
+node had all attempts that come before its division, or so many nodes were asked again: where the
+context leaves no more room, a node has fewer attempts."""
 
 
 def close(
@@ -219,6 +225,24 @@ def stop_if_blind(services: Services, node: NodeWork) -> bool:
         state.job_failed(connection, node.job_id, BLIND.format(proof.replies, node.model), moved)
     announce(services, node.job_id, moved)
     return True
+
+
+def silence_of(services: Services, call: AnyCall) -> Silence | None:
+    """The job's empty replies to requests of this kind, if its model has written nothing although
+    it was given more room: then ``call`` is not repeated, and nothing is divided."""
+    with services.database.read() as connection:
+        silence = pipeline.silence(connection, call.node.job_id, call.images > 0)
+    if silence is None or silence.replies < EMPTY_REPLIES:
+        return None
+    is_enough = silence.most >= ATTEMPTS_MAX or silence.asked_again >= NODES_IN_VAIN
+    return silence if is_enough else None
+
+
+def stop_silent(services: Services, admission: Admission, silence: Silence, why: str) -> None:
+    """Stop a job whose model writes nothing. A later job asks again: the model may be mended."""
+    with services.database.write() as connection:
+        ledger.disbelieve_empty(connection, admission.node.job_id)
+    stop_job(services, admission, f"{silence.replies} replies, and none has a text: {why}")
 
 
 def fail_or_halve(

@@ -68,6 +68,10 @@ class NodeRequest(ABC, Generic[A]):
         attempt is made, if one is left."""
         return None
 
+    def without_reply(self, why: str) -> Accepted | None:
+        """What to record if the model writes nothing, and ``why`` it does. None: the job ends."""
+        return None
+
     def shown(self, attempt: A) -> Sequence[Picture]:
         """The pictures that ``attempt`` shows; none where it is over notes."""
         return ()

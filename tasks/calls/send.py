@@ -29,6 +29,7 @@ from core.errors import (
 )
 from core.outcomes import backoff_seconds
 from core.reply import Reply
+from core.requests.empty_reply import why_empty
 from core.requests.leaf import LeafAttempt
 from core.requests.request import with_usage
 from core.requests.review import AskAgain, NotSeen
@@ -44,8 +45,10 @@ from tasks.calls.failures import (
     refused,
     retry_or_give_up,
     reupload,
+    silence_of,
     stop_if_blind,
     stop_job,
+    stop_silent,
     total,
     unusable,
 )
@@ -151,6 +154,12 @@ def answered(services: Services, stage: CallStage, admission: Admission, reply: 
     if admission.call.is_probe and not isinstance(result, NotSeen):
         with services.database.write() as connection:
             endpoint_limits.proven(connection, node.endpoint, node.model)
+    if reply.is_empty and (silence := silence_of(services, admission.call)):
+        why = why_empty(reply, admission.call.max_tokens)
+        if (instead := admission.call.request.without_reply(why)) is None:
+            stop_silent(services, admission, silence, why)
+            return f"job {node.job_id}: {span(node)}: the job ends without an answer"
+        result = instead
     if isinstance(result, AskAgain):
         again = result.attempt
         if isinstance(again, LeafAttempt) and not again.kept and stop_if_blind(services, node):

@@ -801,15 +801,33 @@ def test_every_fault_of_the_sandbox_becomes_one_of_our_errors(
     assert stepfun.chat(question()).text
 
 
-@pytest.mark.parametrize(("fault", "finish"), [("length", "length"), ("empty", "stop")])
-def test_an_answer_with_only_reasoning_is_a_reply_without_text(
-    sandbox: SandboxProcess, stepfun: Provider, fault: str, finish: str
+def test_an_answer_that_reasoning_cut_off_is_a_reply_without_text(
+    sandbox: SandboxProcess, stepfun: Provider
 ) -> None:
-    sandbox.configure(script=[fault])
+    sandbox.configure(script=["length"])
     reply = stepfun.chat({**question(), "max_tokens": 40})
-    assert (reply.text, reply.finish_reason) == ("", finish)
+    assert (reply.text, reply.finish_reason) == ("", "length")
     assert reply.reasoning
     assert reply.usage.completion_tokens > 0
+
+
+def test_an_answer_in_the_field_of_the_reasoning_is_the_text(
+    sandbox: SandboxProcess, stepfun: Provider
+) -> None:
+    usual = stepfun.chat(question()).text
+    sandbox.configure(script=["reasoned", "tool_call", "choice_error"])
+    assert stepfun.chat(question()).text == usual
+    called = stepfun.chat(question())
+    assert (called.text, called.instead) == ("", "a call of the tool describe_images")
+    with pytest.raises(OverstoryError, match="Provider returned error"):
+        stepfun.chat(question())
+
+
+def test_a_refusal_beside_an_empty_text_is_moderation() -> None:
+    choice = {"finish_reason": "stop", "message": {"content": None, "refusal": "I cannot help."}}
+    error = failure(Answer(body={**REPLY, "choices": [choice]}), chat)
+    assert isinstance(error, RequestRefused)
+    assert (error.kind, error.message, error.moderation) == ("refusal", "I cannot help.", True)
 
 
 # --- secrets and settings ----------------------------------------------------------------------

@@ -129,7 +129,8 @@ def test_replies_without_any_answer_cost_a_bounded_number_of_calls(
     job = account.submit(make_images(4), ask=None, each=EACH)
     (row,) = account.ended(job)
     assert row.status == JobStatus.FAILED
-    assert "check with 'overstory doctor'" in (row.reason or "")
+    expected = {"length": "OVERSTORY_REASONING_TOKENS="}.get(fault, "check with 'overstory doctor'")
+    assert expected in (row.reason or "")
     shown = sent(sandbox)
     assert shown == [4] * together + [1] * (len(shown) - together)
     assert len(shown) <= 9  # the whole set alone once would be 4 images x 5 attempts more

@@ -11,6 +11,7 @@ import pytest
 from clients.provider.replies import read_reply, read_usage
 from core.errors import ReplyUnusable
 from core.reply import Reply, Usage
+from core.requests.empty_reply import why_empty
 
 
 def body(**changes: Any) -> dict[str, Any]:
@@ -30,6 +31,10 @@ def choice(finish: Any = "stop", **message: Any) -> dict[str, Any]:
         "finish_reason": finish,
         "message": {"role": "assistant", "content": "été", **message},
     }
+
+
+def reply_of(finish: str, reasoning: str, completion: int, **more: Any) -> Reply:
+    return Reply("", reasoning, finish, Usage(9, 0, completion), None, "m", **more)
 
 
 def test_a_documented_reply_is_read() -> None:
@@ -154,3 +159,53 @@ def test_an_unusable_reply_survives_pickling_with_its_usage() -> None:
         str(caught.value),
         caught.value.reply,
     )
+
+
+@pytest.mark.parametrize(
+    ("message", "finish", "text", "instead"),
+    [
+        ({"content": "", "reasoning_content": "so"}, "stop", "so", ""),
+        ({"content": None, "reasoning": "so"}, "stop", "so", ""),
+        ({"content": " \n", "reasoning": "so"}, None, "so", ""),
+        ({"content": "", "reasoning": "so"}, "length", "", ""),
+        ({"content": "a", "reasoning": "so"}, "stop", "a", ""),
+        (
+            {"content": None, "tool_calls": [{"function": {"name": "look"}}], "reasoning": "so"},
+            "tool_calls",
+            "",
+            "a call of the tool look",
+        ),
+        ({"content": "", "function_call": {"name": "look"}}, "stop", "", "a call of the tool look"),
+        ({"content": "", "tool_calls": [{}]}, "stop", "", ""),
+    ],
+)
+def test_what_stands_for_an_empty_text(
+    message: dict[str, Any], finish: str | None, text: str, instead: str
+) -> None:
+    reply = read_reply(body(choices=[choice(finish, **message)]), None)
+    assert (reply.text.strip(), reply.instead) == (text, instead)
+
+
+def test_an_error_in_the_choice_is_an_error_also_below_a_text() -> None:
+    cut = {**choice("error"), "error": {"code": 502, "message": "Provider returned error"}}
+    with pytest.raises(ReplyUnusable, match="Provider returned error") as caught:
+        read_reply(body(choices=[cut]), None)
+    assert caught.value.reply is not None
+    assert caught.value.reply.usage == Usage(900, 0, 20)
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (reply_of("length", "so", 500), "reasoning took 500 of max_tokens 500"),
+        (reply_of("length", "", 500), "what is not sent, probably reasoning, took 500"),
+        (reply_of("length", "", 500), "OVERSTORY_REASONING_TOKENS=1000"),
+        (reply_of("stop", "", 7, reasoning_tokens=7), "reasoning took 7 tokens of max_tokens 500"),
+        (reply_of("stop", "", 7), "finish_reason stop"),
+        (reply_of("tool_calls", "", 7, instead="a call of a tool"), "with a call of a tool;"),
+    ],
+)
+def test_a_sentence_says_where_the_tokens_of_an_empty_reply_went(
+    reply: Reply, expected: str
+) -> None:
+    assert expected in why_empty(reply, 500)

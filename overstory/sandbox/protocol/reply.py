@@ -12,6 +12,15 @@ from overstory.sandbox.config import FaultKind
 _THOUGHT = "Looking at each image in turn, at its size, its colours and its light. "
 
 
+TOOL_CALL = {
+    "id": "call-1",
+    "type": "function",
+    "function": {"name": "describe_images", "arguments": "{}"},
+}
+CHOICE_ERROR = {"code": 502, "message": "Provider returned error"}
+"""As OpenRouter sends it (openrouter.ai/docs/api-reference/errors)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one call; completion includes reasoning."""
@@ -47,11 +56,14 @@ class Reply:
     reports_usage: bool = True
 
     def completion(self) -> dict[str, Any]:
-        message = {"role": "assistant", "content": self.content} | _reasoning_fields(self.reasoning)
-        choices = [
-            {"index": index, "message": message, "finish_reason": self.finish}
-            for index in range(self.choices)
-        ]
+        message: dict[str, Any] = {"role": "assistant", "content": self.content}
+        message |= _reasoning_fields(self.reasoning)
+        if self.finish == "tool_calls":
+            message |= {"content": None, "tool_calls": [TOOL_CALL]}
+        choice: dict[str, Any] = {"message": message, "finish_reason": self.finish}
+        if self.finish == "error":
+            choice["error"] = CHOICE_ERROR
+        choices = [{"index": index} | choice for index in range(self.choices)]
         return self._head("chat.completion") | {"choices": choices} | self._usage(self.usage)
 
     def chunks(self, tokens_per_chunk: int, dialect: str) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -134,7 +146,13 @@ def spoiled(spent: Spent, fault: FaultKind | None, budget: int) -> Spent:
         case FaultKind.LENGTH:
             return Spent("", _reasoning_text(min(budget, 64)), "length", min(budget, 64))
         case FaultKind.EMPTY:
-            return replace(spent, content="", finish="stop")
+            return replace(spent, content="", reasoning="", finish="stop")
+        case FaultKind.REASONED:
+            return replace(spent, content="", reasoning=spent.content)
+        case FaultKind.TOOL_CALL:
+            return replace(spent, content="", reasoning="", finish="tool_calls")
+        case FaultKind.CHOICE_ERROR:
+            return replace(spent, content="", reasoning="", finish="error")
         case FaultKind.CONTENT_FILTER:
             return replace(spent, content="", finish="content_filter")
         case _:
