@@ -133,7 +133,7 @@ CREATE TABLE calls (
 	lease_token VARCHAR(32) NOT NULL, 
 	lease_until DOUBLE NOT NULL, 
 	started_at DOUBLE NOT NULL, 
-	settled_at DOUBLE, reserved_cost DOUBLE DEFAULT 0 NOT NULL, usage_estimated BOOLEAN DEFAULT false NOT NULL, 
+	settled_at DOUBLE, reserved_cost DOUBLE DEFAULT 0 NOT NULL, usage_estimated BOOLEAN DEFAULT false NOT NULL, reasoning TEXT, 
 	CONSTRAINT pk_calls PRIMARY KEY (id), 
 	CONSTRAINT ck_calls_status_known CHECK (status IN ('started', 'settled', 'refused', 'failed', 'unknown')), 
 	CONSTRAINT fk_calls_job_id FOREIGN KEY(job_id) REFERENCES jobs (id) ON DELETE SET NULL, 
@@ -257,4 +257,4 @@ CREATE TABLE "endpoint_limits" (
 
 CREATE VIEW v_images AS SELECT i.id AS "image", i.job_id AS "job", j.label AS "label", i.position AS "position", i.name AS "name", i.location AS "location", i.page AS "page", i.status AS "status", i.error_code AS "error_code", i.error AS "error", i.duplicate_of AS "duplicate_of", i.node_id AS "node", i.source_sha256 AS "source_sha256", i.sha256 AS "sha256", i.mime AS "mime", i.width AS "width", i.height AS "height", i.bytes AS "bytes", i.prepared_bytes AS "prepared_bytes", i.tokens AS "tokens", i.remarks AS "remarks", strftime('%Y-%m-%d %H:%M:%f', i.updated_at, 'unixepoch') AS "updated_at", CASE WHEN i.status = 'included' THEN coalesce(i.seen, 'sent') END AS "seen", i.note AS "note" FROM images i JOIN jobs j ON j.id = i.job_id;
 
-INSERT INTO alembic_version VALUES ('0015')
+INSERT INTO alembic_version VALUES ('0017')

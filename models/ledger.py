@@ -29,6 +29,7 @@ from core.account.budget import Money, Rest
 from core.reply import Reply, Usage
 from core.states import CallStatus, NodeStatus
 from core.text.hashing import content_key
+from core.text.thoughts import split_thoughts
 from models.claims import Lease, served
 from models.engine import now
 from models.tables import Call, Job, Node
@@ -63,6 +64,7 @@ def answered(connection: Connection, key: str, only_job: str | None = None) -> R
     row = connection.execute(
         select(
             Call.reply,
+            Call.reasoning,
             Call.finish_reason,
             Call.model,
             Call.trace,
@@ -78,9 +80,10 @@ def answered(connection: Connection, key: str, only_job: str | None = None) -> R
     if row is None:
         return None
     usage = Usage(row.prompt_tokens, row.cached_tokens, row.completion_tokens, row.usage_estimated)
+    thoughts, text = split_thoughts(row.reply or "")  # older versions kept both as the reply
     return Reply(
-        text=row.reply or "",
-        reasoning="",
+        text=text,
+        reasoning=row.reasoning or thoughts,
         finish_reason=row.finish_reason or "stop",
         usage=usage,
         trace=row.trace,
@@ -127,6 +130,7 @@ def settle(connection: Connection, call_id: int, reply: Reply, cost: float) -> N
         .values(
             status=CallStatus.SETTLED,
             reply=reply.text,
+            reasoning=reply.reasoning or None,
             finish_reason=reply.finish_reason,
             prompt_tokens=reply.usage.prompt_tokens,
             cached_tokens=reply.usage.cached_tokens,

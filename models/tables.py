@@ -312,6 +312,7 @@ class Call(Base):
     # the most it may cost, reserved from the budget while it is in flight
     reserved_cost = _column(Seconds, server_default=sql("0"))
     reply = _optional(Text)
+    reasoning = _optional(Text)  # what the model wrote before it
     finish_reason = _optional(String(32))
     prompt_tokens = _column(Integer, server_default=sql("0"))
     cached_tokens = _column(Integer, server_default=sql("0"))

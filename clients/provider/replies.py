@@ -17,6 +17,7 @@ from typing import Any
 from core.errors import ReplyUnusable
 from core.reply import Reply, Usage
 from core.text.sanitize import storable
+from core.text.thoughts import split_thoughts
 
 TOKENS_MAX = 100_000_000
 """Tokens of one call; a larger number is a mistake, and counts as not reported."""
@@ -70,15 +71,19 @@ def read_usage(usage: object) -> Usage:
 
 def _reply(body: Mapping[str, Any], choice: Mapping[str, Any], trace: str | None) -> Reply:
     message = _object(choice.get("message"))
-    text = _text(message.get("content"))
-    reasoning = _text(message.get("reasoning_content")) or _text(message.get("reasoning"))
-    instead = "" if text.strip() else _instead(message)
-    finish = str(choice.get("finish_reason") or ("stop" if text or reasoning else ""))
+    content = _text(message.get("content"))
+    apart = _reasoning(message)
+    thoughts, text = split_thoughts(content)
+    reasoning = "\n\n".join(part for part in (apart, thoughts) if part)
+    instead = "" if content.strip() else _instead(message)
+    finish = str(choice.get("finish_reason") or ("stop" if content or apart else ""))
     if instead and message.get("refusal"):
         finish = REFUSAL
-    if not text.strip() and finish == "stop" and not instead:
+    if not content.strip() and finish == "stop" and not instead:
         # the model has ended by itself, so this is its answer: the server took all for reasoning
-        text, reasoning = reasoning, ""
+        reasoning, text = split_thoughts(apart)
+        if not text.strip():
+            reasoning, text = "", reasoning
     return Reply(
         text,
         reasoning,
@@ -89,6 +94,18 @@ def _reply(body: Mapping[str, Any], choice: Mapping[str, Any], trace: str | None
         instead,
         _reasoning_tokens(body.get("usage")),
     )
+
+
+def _reasoning(message: Mapping[str, Any]) -> str:
+    """The reasoning beside a text, by the name that a server has for it: DeepSeek, vLLM; OpenRouter
+    and StepFun; Ollama; a part of the content (Mistral); OpenRouter's details."""
+    for name in ("reasoning_content", "reasoning", "thinking"):
+        if text := _text(message.get(name)):
+            return text
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    inside = [_text(_object(part).get("thinking")) for part in parts]
+    return "".join(inside) or _text(message.get("reasoning_details"))
 
 
 def _instead(message: Mapping[str, Any]) -> str:

@@ -86,6 +86,9 @@ class SandboxConfig(BaseModel):
 
     # the reply (fact sheet 2.2, 8)
     reasoning_tokens: int = Field(32, ge=0)
+    # what stands around the content, which goes to the place of {content}: a server that leaves the
+    # reasoning in the text sends "<think>So it is [7].</think>{content}"
+    content_form: str = "{content}"
     cache_blocks: int = Field(65_536, ge=0)  # of 256 tokens, per account; 0: no prompt cache
     stream_dialect: Literal["a", "b"] = "b"
     stream_tokens_per_chunk: int = Field(32, ge=1)

@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from core.text import citations, json_replies, notes, numbers
+from core.text import citations, json_replies, notes, numbers, thoughts
 from overstory.local import urls
 from overstory.report import markdown
 from overstory.report import notes as report_notes
@@ -323,6 +323,9 @@ TEXTS = {
     "parameters without values": "?key" * (LENGTH // 4),
     "parameters of parameters": "?key=&" * (LENGTH // 6),
     "values": "?a=key" * (LENGTH // 6) + "=",
+    "thoughts": "<think>a</think>" * (LENGTH // 16),
+    "quoted marks": "`</think>` " * (LENGTH // 11),
+    "channels": "<|channel|>final<|message|>" * (LENGTH // 27),
 }
 FUNCTIONS: dict[str, Callable[[str], object]] = {
     "citations.check": lambda text: citations.check(text, KNOWN),
@@ -338,6 +341,7 @@ FUNCTIONS: dict[str, Callable[[str], object]] = {
     "notes.read_notes": lambda text: notes.read_notes(text, KNOWN),
     "notes.split_answer": lambda text: notes.split_answer(text, KNOWN),
     "notes.says_nothing": notes.says_nothing,
+    "thoughts.split_thoughts": thoughts.split_thoughts,
     "markdown.blocks": markdown.blocks,
     "markdown.spans": markdown.spans,
     "report.notes_of": lambda text: report_notes.notes_of(text, KNOWN),

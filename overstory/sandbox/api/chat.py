@@ -125,7 +125,7 @@ class Chat(Handler):
             id=f"{self.trace}.{uuid4().hex}",
             model=request.model.name,
             created=int(time.time()),
-            content=spent.content,
+            content=self.config.content_form.replace("{content}", spent.content),
             reasoning=spent.reasoning,
             finish=spent.finish,
             usage=Usage(usage.prompt, usage.cached, spent.tokens * request.choices),

@@ -1,4 +1,4 @@
-"""A model whose replies have no text: the job ends after a handful of calls and says why."""
+"""Models whose replies have no text, or their reasoning in it: what a job makes of them."""
 
 from __future__ import annotations
 
@@ -102,8 +102,8 @@ def test_branches_without_a_word_give_the_notes_after_a_handful_of_calls(open_ac
     [ended] = account.ended(further)
     assert (ended.answer or "").startswith(aggregate.AS_THEY_ARE)
     assert "No reply had a text: the model ended" in (ended.answer or "")
-    branches = nodes(account, further)
-    assert calls(account) - before <= branches + 5
+    branches = "SELECT id FROM nodes WHERE job_id = :job AND kind = 'branch'"
+    assert calls(account) - before <= len(column(account, further, branches)) + 5
 
 
 @on_one_database
@@ -117,12 +117,45 @@ def test_an_answer_in_the_field_of_the_reasoning_is_used(open_account, make_imag
         assert calls(account) - before == 1, shape
 
 
+@on_one_database
+@pytest.mark.parametrize(
+    "form",
+    [
+        "<think>So it is [9999].</think>\n{content}",
+        "So it is [9999].\n</think>\n{content}",
+        "<|channel|>analysis<|message|>So it is [9999].<|end|><|channel|>final<|message|>{content}",
+    ],
+)
+def test_reasoning_in_the_text_is_in_no_answer_note_or_citation(form, open_account, make_images):
+    account = open_account()
+    account.sandbox.configure(content_form=form)
+    for shape in SHAPES:
+        job = account.submit(make_images(8), **shape)
+        [ended] = account.ended(job)
+        assert ended.status == JobStatus.COMPLETED, shape
+        kept = [ended.answer, *column(account, job, "SELECT text FROM nodes WHERE job_id = :job")]
+        kept += column(account, job, "SELECT note FROM images WHERE job_id = :job")
+        kept += column(account, job, "SELECT reply FROM calls WHERE job_id = :job")
+        assert not any("9999" in text or "think" in text for text in kept if text)
+        thoughts = column(account, job, "SELECT reasoning FROM calls WHERE job_id = :job")
+        assert all("So it is [9999]." in text for text in thoughts), shape
+        refused = column(account, job, "SELECT refused_citations FROM nodes WHERE job_id = :job")
+        assert set(refused) == {0}
+
+
+@on_one_database
+def test_a_thought_that_takes_all_tokens_is_no_answer(open_account, make_images):
+    account = open_account(images_per_request=60)
+    account.sandbox.configure(content_form="<think>So it is [9999]. {content}")
+    [ended] = account.ended(account.submit(make_images(5)))
+    assert ended.status == JobStatus.FAILED
+    assert "reasoning took" in (ended.reason or "")
+
+
 def starts(account: Account) -> list[dict[str, Any]]:
     return [line for line in account.sandbox.ledger() if line["event"] == "start"]
 
 
-def nodes(account: Account, job: str) -> int:
-    words = "SELECT count(*) FROM nodes WHERE job_id = :job AND kind = 'branch'"
+def column(account: Account, job: str, words: str) -> list[Any]:
     with account.services.database.read() as connection:
-        found: int = connection.execute(text(words), {"job": job}).scalar_one()
-    return found
+        return list(connection.execute(text(words), {"job": job}).scalars())
