@@ -122,6 +122,14 @@ class RequestRefused(OverstoryError):
         return f"the provider refused the request ({self.status} {self.kind}): {self.message}"
 
 
+class EndpointRefused(RequestRefused):
+    """The endpoint refuses every request of this kind: the model or a setting is wrong."""
+
+    @property
+    def of_content(self) -> bool:
+        return False
+
+
 class RequestPart(StrEnum):
     """What an endpoint may limit in one request."""
 
@@ -180,13 +188,17 @@ class SlowDown(OverstoryError):
 
 
 class ProviderDown(OverstoryError):
-    """5xx, a timeout or a broken connection. ``sent``: the call may have been paid."""
+    """5xx, a timeout or a broken connection. ``sent``: the call may have been paid. ``lasting``:
+    the text says something of its own, so the same request may be refused for ever."""
 
-    def __init__(self, message: str, sent: bool, status: int | None = None) -> None:
-        super().__init__(message, sent, status)
+    def __init__(
+        self, message: str, sent: bool, status: int | None = None, lasting: bool = False
+    ) -> None:
+        super().__init__(message, sent, status, lasting)
         self.message = message
         self.sent = sent
         self.status = status
+        self.lasting = lasting
 
 
 class AccountPaused(OverstoryError):
@@ -221,13 +233,17 @@ class ReplyUnusable(OverstoryError):
     """The provider answered 200, but the reply cannot be used.
 
     ``reply`` holds what could be read, most importantly the usage; None if nothing could.
+    ``lasting``: it is no reply of a model, so the same may be answered for ever.
     """
 
-    def __init__(self, reason: str, message: str, reply: Reply | None = None) -> None:
-        super().__init__(reason, message, reply)
+    def __init__(
+        self, reason: str, message: str, reply: Reply | None = None, lasting: bool = False
+    ) -> None:
+        super().__init__(reason, message, reply, lasting)
         self.reason = reason
         self.message = message
         self.reply = reply
+        self.lasting = lasting
 
     def __str__(self) -> str:
         return self.message

@@ -51,6 +51,8 @@ SLOW_SECONDS = 5.0
 SENDS = 3
 """Sends of an upload before it counts as a failed attempt. With 5 attempts of one send, one image
 in 400 would fail if 3 of 10 requests get lost."""
+LASTING_TRIES = 3
+"""Tries of one image after which a job ends, if what answers is no file store but a web page."""
 EVICTED_AT_ONCE, EVICTED_SHARE = 16, 20
 """The least number of files deleted when there is no room: this many, or this part of a large
 store. A few more than needed save the next search. A small store emptied at once would fill with
@@ -242,11 +244,17 @@ def _upload(
         if _is_down(services):  # an outage fails no image
             return _pause(services, 0.0, str(error))
         return Retry(backoff_seconds(image.attempts + 2, services.draw()), str(error))
-    except RequestRefused as error:
-        return _refused(error)
+    except (RequestRefused, ReplyUnusable) as error:
+        return _refused(services, image, error)
 
 
-def _refused(error: RequestRefused) -> Outcome[Uploaded]:
+def _refused(
+    services: Services, image: ImageWork, error: RequestRefused | ReplyUnusable
+) -> Outcome[Uploaded]:
+    if isinstance(error, ReplyUnusable):
+        if error.lasting and image.attempts + 1 >= LASTING_TRIES:
+            return Stop(str(error))
+        return Retry(backoff_seconds(image.attempts, services.draw()), str(error))
     if not error.of_content:
         return Stop(str(error))
     code = RefusalCode.BLOCKED if error.moderation else RefusalCode.UPLOAD_FAILED

@@ -9,6 +9,7 @@ caller. Section numbers below refer to the fact sheet of StepFun's API.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any
 from urllib.parse import quote
 
@@ -17,10 +18,20 @@ import httpx2
 import openai
 
 from clients.provider.body import InlineBody, UploadForm, json_bytes, utf8
-from clients.provider.errors import CHAT, ErrorResponse, error_of, read_envelope, retry_after_of
+from clients.provider.errors import (
+    CHAT,
+    ErrorResponse,
+    error_of,
+    read_envelope,
+    read_error,
+    retry_after_of,
+    status_in,
+)
+from clients.provider.meanings import Meaning, meaning_of, seems_lasting
 from clients.provider.replies import (
     REFUSAL,
     RemoteFile,
+    error_in,
     json_or_none,
     list_entries,
     read_reply,
@@ -34,12 +45,15 @@ from clients.provider.transport import (
     pool_for,
 )
 from core.errors import (
+    AccountPaused,
+    EndpointRefused,
     FileGone,
     KeyRefused,
     OverstoryError,
     ProviderDown,
     ReplyUnusable,
     RequestRefused,
+    TooMuch,
     WrongUsage,
 )
 from core.reply import Reply
@@ -52,6 +66,7 @@ WRITE_STALL_SECONDS = 60.0  # longest wait for the network to take a byte of the
 NO_KEY = "sandbox"  # sent when no key is configured
 SECRET_MIN = 8  # characters; shorter keys such as "none" or "EMPTY" are ordinary words
 TEXT_MAX = 500  # characters kept of a provider's message
+MODELS_SHOWN = 8  # of those that an endpoint lists
 
 
 class Provider:
@@ -104,7 +119,7 @@ class Provider:
         seconds = timeout_seconds or self._settings.read_timeout_seconds
         content = InlineBody(body, inline) if inline else json_bytes(body)
         response = self._send("POST", CHAT, seconds, content=content)
-        reply = read_reply(self._object(response), response.headers.get("x-trace-id"))
+        reply = self._reply(self._object(response), response.headers.get("x-trace-id"))
         if reply.finish_reason in ("content_filter", REFUSAL):
             message = (
                 self._safe(reply.instead) or "the answer did not pass the provider's moderation"
@@ -247,13 +262,63 @@ class Provider:
     def _object(self, response: httpx2.Response) -> Mapping[str, Any]:
         """The JSON object of a 200. Raises ReplyUnusable (its cost is unknown then)."""
         body = json_or_none(response.content)
-        if isinstance(body, dict) and body.get("error") and not body.get("choices"):
-            return {**body, "error": self._safe(read_envelope(response)[1])}
+        if isinstance(body, list) and body and isinstance(body[0], dict):
+            body = body[0]  # Gemini's OpenAI endpoint has its errors in a list
         if isinstance(body, dict):
             return body
-        start = self._safe(response.text)[:80]
+        start = self._safe(" ".join(response.text.split()))[:80]
+        kind = response.headers.get("content-type", "")
+        if "text/event-stream" in kind or start.startswith("data:"):
+            message = (
+                "the endpoint answers with an event stream, although none was asked for: turn"
+                f" streaming off at the server or proxy ({start!r})"
+            )
+            raise ReplyUnusable("event_stream", message, lasting=True)
+        if start.startswith("<"):
+            title = self._safe(read_envelope(response)[1])[:120]
+            message = (
+                f"a web page answers, and no API: {title!r}; check OVERSTORY_BASE_URL, and whether"
+                " a proxy or a login page is in between"
+            )
+            raise ReplyUnusable("web_page", message, lasting=True)
         message = f"the provider's reply is not a JSON object: {start!r}"
         raise ReplyUnusable("invalid_json", message)
+
+    def _reply(self, answer: Mapping[str, Any], trace: str | None) -> Reply:
+        try:
+            return read_reply(answer, trace)
+        except ReplyUnusable as unusable:
+            error = self._error_in_reply(answer, unusable, trace)
+        raise error
+
+    def _error_in_reply(
+        self, body: Mapping[str, Any], unusable: ReplyUnusable, trace: str | None
+    ) -> OverstoryError:
+        """What an error inside a 200 means. One that was paid for stays an unusable reply, so that
+        its cost is recorded, unless the endpoint would refuse each request."""
+        error = error_in(body) or (body if "choices" not in body else None)
+        kind, message, structured = read_error(error, "200")
+        if error is None or not structured:
+            return unusable
+        refusal = ErrorResponse(
+            method="POST",
+            path=CHAT,
+            status=status_in(error) or 200,
+            kind=self._safe(kind),
+            message=self._safe(message),
+            structured=True,
+            retry_after=None,
+        )
+        meant = self._with_models(error_of(refusal, self._where(trace), self._settings.model))
+        usage = unusable.reply.usage if unusable.reply else None
+        is_paid = usage is not None and (usage.prompt_tokens or usage.completion_tokens)
+        is_known = refusal.status != 200 or not isinstance(meant, RequestRefused)
+        ends = isinstance(meant, EndpointRefused | KeyRefused | AccountPaused)
+        if ends or (is_known and not is_paid) or isinstance(meant, TooMuch):
+            return meant
+        lasting = seems_lasting(message)
+        text = f"200 with an error: {self._safe(message)}"
+        return ReplyUnusable(unusable.reason, text, unusable.reply, lasting)
 
     def _refusal(self, method: str, path: str, response: httpx2.Response) -> OverstoryError:
         kind, message, structured = read_envelope(response)
@@ -267,7 +332,26 @@ class Provider:
             structured=structured,
             retry_after=retry_after_of(response),
         )
-        return error_of(refusal, self._where(trace), self._settings.model)
+        return self._with_models(error_of(refusal, self._where(trace), self._settings.model))
+
+    def _with_models(self, error: OverstoryError) -> OverstoryError:
+        """``error``, with the models that the endpoint lists if it does not know ours."""
+        is_unknown = isinstance(error, EndpointRefused) and (
+            meaning_of(error.kind, error.message) is Meaning.NO_SUCH_MODEL
+        )
+        if not is_unknown or not isinstance(error, EndpointRefused):
+            return error
+        try:
+            listed = [name for name in self.models() if name]
+        except OverstoryError:
+            return error
+        model = self._settings.model
+        near = get_close_matches(model, listed, n=MODELS_SHOWN, cutoff=0.5) or sorted(listed)
+        if not near:
+            return error
+        some = ", ".join(near[:MODELS_SHOWN])
+        message = f"{error.message}; it lists {len(listed)}: {self._safe(some)}"
+        return EndpointRefused(error.status, error.kind, message)
 
     def _where(self, trace: str | None) -> str:
         return f" [{self._url.host}, trace {self._safe(trace)}]" if trace else ""

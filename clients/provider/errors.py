@@ -11,10 +11,12 @@ from email.utils import parsedate_to_datetime
 
 import httpx2
 
+from clients.provider.meanings import CURES, Meaning, meaning_of, seems_lasting
 from clients.provider.replies import json_or_none
 from clients.provider.request_limits import limit_in
 from core.errors import (
     AccountPaused,
+    EndpointRefused,
     FileGone,
     FileStoreFull,
     KeyRefused,
@@ -38,6 +40,8 @@ def read_envelope(response: httpx2.Response) -> tuple[str, str, bool]:
     may be at the top level (vLLM), a string (llama.cpp) or an HTML page (any proxy).
     """
     body = json_or_none(response.content)
+    if isinstance(body, list) and body:  # Gemini's OpenAI endpoint
+        body = body[0]
     error = body.get("error", body) if isinstance(body, dict) else body
     if not isinstance(error, dict):
         page = storable(response.text)
@@ -47,10 +51,51 @@ def read_envelope(response: httpx2.Response) -> tuple[str, str, bool]:
             " ".join(text.split()) or response.reason_phrase,
             False,
         )
+    kind, message, _ = read_error(error, str(response.status_code))
+    return kind, message or response.reason_phrase, True
+
+
+def read_error(error: object, status: str) -> tuple[str, str, bool]:
+    """(kind, message, whether it says anything) of an error object, or of one that is a text."""
+    if isinstance(error, str):
+        return f"http_{status}", error, bool(error.strip())
+    if not isinstance(error, dict):
+        return f"http_{status}", "", False
     code, kind = error.get("code"), error.get("type")
     name = code if isinstance(code, str) and not code.isdigit() else kind
-    message = error.get("message") or error.get("detail") or response.reason_phrase
-    return str(name or kind or f"http_{response.status_code}"), str(message), True
+    message = error.get("message") or error.get("detail") or ""
+    return str(name or kind or f"http_{status}"), str(message), bool(message)
+
+
+_STATUS_OF_KIND = {
+    "invalid_api_key": 401,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "insufficient_quota": 402,
+    "not_found_error": 404,
+    "model_not_found": 404,
+    "invalid_request_error": 400,
+    "BadRequestError": 400,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "overloaded_error": 503,
+    "server_error": 503,
+}
+"""Kinds of errors as OpenAI, Anthropic and vLLM name them, for errors inside a 200."""
+
+
+def status_in(error: object) -> int | None:
+    """The HTTP status that an error inside a 200 stands for, by its code or kind; None if it names
+    none."""
+    if not isinstance(error, dict):
+        return None
+    for name in ("code", "status", "status_code", "type"):
+        value = error.get(name)
+        if isinstance(value, str) and value in _STATUS_OF_KIND:
+            return _STATUS_OF_KIND[value]
+        if re.fullmatch(r"[45]\d\d", str(value)):
+            return int(str(value))
+    return None
 
 
 def retry_after_of(response: httpx2.Response) -> float | None:
@@ -105,19 +150,29 @@ def error_of(error: ErrorResponse, where: str, model: str) -> OverstoryError:
         return RequestRefused(error.status, error.kind, error.message + where, True)
     if error.path == "/files" and _is_store_full(error):
         return FileStoreFull(f"the provider's file store is full: {error.message}{where}")
-    if error.status == 402 or error.kind in _UNPAID:
+    meaning = meaning_of(error.kind, error.message) if error.structured else None
+    if error.status == 402 or error.kind in _UNPAID or meaning is Meaning.UNPAID:
         return AccountPaused(f"the provider wants payment: {error.message}{where}")
-    if error.status in (401, 403) or error.kind == "invalid_api_key":
+    if error.status in (401, 403) or meaning is Meaning.KEY:
         return KeyRefused(_key_text(error) + where)
     if error.status == 429:
         return _slow_down(error)
     if error.path == CHAT and (limit := limit_in(error.status, error.kind, error.message)):
         return TooMuch(error.status, error.kind, error.message + where, *limit)
+    if error.path == CHAT and meaning in CURES:
+        message = f"{error.message}{where}; {CURES[meaning]} (now {model})"
+        return EndpointRefused(error.status, error.kind, message)
     if error.status >= 500 or error.status in _DOWN:
-        return ProviderDown(
-            f"{error.status} {error.kind}: {error.message}{where}", True, error.status
-        )
+        return _down(error, where)
     return _refused(error, where, model)
+
+
+def _down(error: ErrorResponse, where: str) -> ProviderDown:
+    text = f"{error.status} {error.kind}: {error.message}{where}"
+    if error.status in (408, 504):
+        text = f"the endpoint ran into a timeout ({text})"
+    lasting = error.status == 500 and error.structured and seems_lasting(error.message)
+    return ProviderDown(text, True, error.status, lasting)
 
 
 def _refused(error: ErrorResponse, where: str, model: str) -> OverstoryError:
@@ -150,7 +205,9 @@ def _is_file_gone(error: ErrorResponse) -> bool:
 
 def _slow_down(error: ErrorResponse) -> SlowDown:
     kind, _current, limit = parse_429(error.message)
-    return SlowDown(kind, limit, error.message, error.retry_after)
+    # a slot becomes free when a call ends, so the account need not rest for a minute (LiteLLM)
+    retry_after = None if kind is LimitKind.CONCURRENCY else error.retry_after
+    return SlowDown(kind, limit, error.message, retry_after)
 
 
 def _key_text(error: ErrorResponse) -> str:
@@ -174,6 +231,10 @@ def _advice(error: ErrorResponse, model: str) -> str:
 
 
 _KINDS = (
+    # LiteLLM (proxy/hooks/parallel_request_limiter_v3.py) names others in the same text
+    (LimitKind.CONCURRENCY, re.compile(r"limit type: ?max_parallel", re.IGNORECASE)),
+    (LimitKind.TPM, re.compile(r"limit type: ?tokens", re.IGNORECASE)),
+    (LimitKind.RPM, re.compile(r"limit type: ?requests", re.IGNORECASE)),
     (LimitKind.UNKNOWN, re.compile(r"\b(rpd|tpd)\b|per[ _-]?day", re.IGNORECASE)),
     (LimitKind.CONCURRENCY, re.compile(r"concurren|in[ -]flight|parallel", re.IGNORECASE)),
     (LimitKind.TPM, re.compile(r"\btpm\b|tokens?[ _-]?per", re.IGNORECASE)),

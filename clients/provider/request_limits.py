@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from core.errors import RequestPart
 
-STATUSES = frozenset({400, 413, 422, 500})
-"""llama.cpp and some proxies say it with 500; any other status is about something else."""
+STATUSES = frozenset({200, 400, 413, 422, 500})
+"""llama.cpp and some proxies say it with 500 or inside a 200; any other status is about something
+else."""
 
 _NUMBER = r"(?P<most>\d[\d,_]{0,14})(?!\d)"
 """A longer number is not a limit. The text of an endpoint is foreign: no part is unbounded."""
@@ -20,15 +21,18 @@ _NUMBER = r"(?P<most>\d[\d,_]{0,14})(?!\d)"
 
 @dataclass(frozen=True, slots=True)
 class LimitText:
-    """A pattern for an error's kind and message, what it limits, and its source."""
+    """A pattern for an error's kind and message, what it limits, and its source. ``most``: the
+    limit, where the text has it in words."""
 
     part: RequestPart
     pattern: re.Pattern[str]
     source: str
+    most: int | None = None
 
 
-def _row(part: RequestPart, pattern: str, source: str) -> LimitText:
-    return LimitText(part, re.compile(pattern.replace("NUMBER", _NUMBER), re.IGNORECASE), source)
+def _row(part: RequestPart, pattern: str, source: str, most: int | None = None) -> LimitText:
+    compiled = re.compile(pattern.replace("NUMBER", _NUMBER), re.IGNORECASE)
+    return LimitText(part, compiled, source, most)
 
 
 IMAGES, TOKENS, BYTES = RequestPart.IMAGES, RequestPart.TOKENS, RequestPart.BYTES
@@ -47,6 +51,10 @@ LIMIT_TEXTS = (
          "Anthropic: anthropics/claude-code 24541"),
     _row(IMAGES, r"too much media:.{0,99}images > NUMBER",
          "Anthropic: anthropics/claude-code 24541"),
+    _row(IMAGES, r"(?:supports?|accepts?|allows?|takes?) (?:only )?(?:a single|one|1) image"
+         r"|only (?:a single|one|1) image|multiple images are not supported",
+         "Ollama (llama3.2-vision, with status 500), llava servers: ollama/ollama 7938", 1),
+    _row(IMAGES, r"supports? up to NUMBER images", "Groq: console.groq.com/docs/vision"),
     _row(IMAGES, r"images_too_(?:many|may)\b|too many images", "StepFun: fact sheet 6; names none"),
     _row(TOKENS, r"n_ctx\W{1,9}NUMBER", "llama.cpp: ggml-org/llama.cpp 15780"),
     _row(TOKENS, r"exceed_context_size|exceeds the available context size",
@@ -77,5 +85,5 @@ def limit_in(status: int, kind: str, message: str) -> tuple[RequestPart, int | N
     for row in LIMIT_TEXTS:
         if (match := row.pattern.search(text)) is not None:
             named = match.groupdict().get("most")
-            return row.part, int(re.sub(r"[,_]", "", named)) if named else None
+            return row.part, int(re.sub(r"[,_]", "", named)) if named else row.most
     return (RequestPart.BYTES, None) if status == 413 else None

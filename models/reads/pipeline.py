@@ -347,6 +347,18 @@ def silence(connection: Connection, job_id: str, shows_images: bool) -> Silence 
     return Silence(sum(counts), max(counts, default=0), sum(count > 1 for count in counts))
 
 
+def failed_without_answer(connection: Connection, job_id: str, most: int) -> list[str]:
+    """The errors of a job's last calls since it was last started, at most so many; none if one of
+    its calls was answered."""
+    of_job = (Call.job_id == job_id, Call.started_at >= _running_since(connection, job_id))
+    settled = exists().where(*of_job, Call.status == CallStatus.SETTLED)
+    if connection.execute(select(settled)).scalar():
+        return []
+    errors = select(Call.error).where(*of_job, Call.error.is_not(None))
+    rows = connection.execute(errors.order_by(Call.id.desc()).limit(most)).scalars()
+    return [error or "" for error in rows]
+
+
 def _running_since(connection: Connection, job_id: str) -> float:
     started = and_(Event.job_id == job_id, Event.name == f"job.{JobStatus.RUNNING}")
     return connection.execute(select(func.max(Event.at)).where(started)).scalar() or 0.0

@@ -80,7 +80,7 @@ class Ledger:
         self.replies[str(call.status)] += 1
         if call.kind:
             self.kinds[call.kind] += 1
-        if call.status == 200 and call.kind != "cut":
+        if call.status == 200 and call.kind not in ("cut", "raw"):
             self._pay(call)
         self._write(
             "reply",

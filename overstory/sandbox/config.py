@@ -47,6 +47,16 @@ class KeyedFault(BaseModel):
     kind: FaultKind = FaultKind.MODERATED
 
 
+class RawAnswer(BaseModel):
+    """What stands for the reply to a chat call: a status, a body and headers as they are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    status: int = Field(200, ge=200, le=599)
+    body: str = ""
+    headers: dict[str, str] = Field(default_factory=dict)
+    images_free: int = Field(-1, ge=-1)  # requests with so many images get a usual reply
+
+
 class SandboxConfig(BaseModel):
     """The sandbox's settings. Names carry the units; unknown names are refused."""
 
@@ -139,6 +149,7 @@ class SandboxConfig(BaseModel):
     keyed: tuple[KeyedFault, ...] = ()
     script: tuple[FaultKind | Literal["ok"], ...] = ()  # the faults of the next calls, in order
     faults_on: frozenset[Literal["chat", "files"]] = frozenset({"chat"})
+    answer: RawAnswer | None = None  # to each chat call, instead of a reply
     outage: bool = False
     always_429: bool = False
     no_balance: bool = False

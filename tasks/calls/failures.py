@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 import structlog
@@ -55,6 +56,13 @@ node had all attempts that come before its division, or so many nodes were asked
 context leaves no more room, a node has fewer attempts."""
 
 
+LASTING_ERRORS, ERRORS_READ = 3, 30
+"""After so many equal errors that do not look passing, among so many last calls and without one
+answer, a job is given up: no repetition cures them."""
+_VARIES = re.compile(r"\b[0-9a-fA-F-]{8,64}\b|\d{1,20}")
+"""What differs between two equal errors: ids, times and numbers."""
+
+
 def close(
     services: Services,
     admission: Admission,
@@ -95,6 +103,8 @@ def retry_or_give_up(
 ) -> None:
     """A call that failed on the way: ask again later. While the provider as a whole is down this
     costs no attempt, so an outage fails no image; an outage that does not end, ends the job."""
+    if error.lasting and stop_if_same(services, admission, error.message, LASTING_ERRORS):
+        return
     outage = services.limiter.state().outage_seconds
     silent = _silent_for(services, admission, outage)
     if silent > services.settings.outage_max_seconds:
@@ -171,11 +181,29 @@ def unusable(
     """A 200 without a usable reply: it may have been paid, so the ledger has it as unknown."""
     usage = error.reply.usage if error.reply else None
     close(services, admission, CallStatus.UNKNOWN, error, 200, usage)
+    enough = LASTING_ERRORS if error.lasting else EMPTY_REPLIES
+    if stop_if_same(services, admission, error.message, enough):
+        return
     if admission.node.attempts + 1 >= services.settings.call_attempts_max:
         fail_or_halve(services, stage, admission, RefusalCode.POISON, str(error))
         return
     after = backoff_seconds(admission.node.attempts, services.draw())
     postpone(services, admission, after, error, costs_attempt=True)
+
+
+def stop_if_same(services: Services, admission: Admission, message: str, enough: int) -> bool:
+    """Stop a job that was told the same ``enough`` times, and nothing else."""
+    with services.database.read() as connection:
+        errors = pipeline.failed_without_answer(connection, admission.node.job_id, ERRORS_READ)
+    same = sum(_VARIES.sub("", error) == _VARIES.sub("", message) for error in errors)
+    if same < enough:
+        return False
+    reason = (
+        f"{same} calls were answered the same, and none otherwise: {message}; check OVERSTORY_MODEL"
+        " and OVERSTORY_BASE_URL, and the server's own log"
+    )
+    stop_job(services, admission, reason)
+    return True
 
 
 def not_seen(services: Services, stage: CallStage, admission: Admission, result: NotSeen) -> None:

@@ -53,6 +53,22 @@ def test_a_job_without_a_word_ends_after_a_handful_of_calls(
 
 
 @on_one_database
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [("choice_error", "Provider returned error"), ("no_choices", "has no choices")],
+)
+def test_a_paid_error_inside_a_reply_is_not_paid_for_long(
+    fault, sentence, open_account, make_images
+):
+    account = open_account(images_per_request=60)
+    account.sandbox.configure(rates={fault: 1.0})
+    [ended] = account.ended(account.submit(make_images(12)))
+    assert ended.status == JobStatus.FAILED
+    assert sentence in (ended.reason or "")
+    assert calls(account) <= 6
+
+
+@on_one_database
 def test_more_room_is_asked_for_before_anything_is_divided(open_account, make_images):
     account = open_account(images_per_request=60, concurrency=1)
     account.sandbox.configure(script=["length", "length"])

@@ -15,10 +15,11 @@ ARGUMENTS = {
     "ImageRefused": (RefusalCode.CORRUPT, "the decoder gave up"),
     "TooMuch": (400, "images_too_many", "at most 5", "images", 5),
     "RequestRefused": (451, "censorship_blocked", "no", True, REPLY),
+    "EndpointRefused": (404, "model_not_found", "no such model", False, REPLY),
     "SlowDown": (LimitKind.RPM, 10, "rate limited", 1.5),
-    "ProviderDown": ("503", True, 503),
+    "ProviderDown": ("503", True, 503, True),
     "FileGone": ("no such file", "file-1"),
-    "ReplyUnusable": ("no_choices", "it has no choices", REPLY),
+    "ReplyUnusable": ("no_choices", "it has no choices", REPLY, True),
 }
 KINDS = [
     kind

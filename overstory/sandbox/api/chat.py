@@ -58,6 +58,8 @@ class Chat(Handler):
         self._call.seen = self._call.images[: sight.images]
         self._notice(request, pictures)
         self._admit(request, sight)
+        if self._answered_raw(len(pictures)):
+            return
         fault = self._fault(request, pictures)
         if await self._failed(fault):
             return
@@ -89,6 +91,19 @@ class Chat(Handler):
         notices["detail_omitted"] += sum(not image.detail_given for image in request.images)
         described = [picture.description for picture in pictures]
         notices["over_4096_px"] += sum(max(d.width, d.height) > 4096 for d in described)
+
+    def _answered_raw(self, images: int) -> bool:
+        """Answer as the config says, as another server or something in between would."""
+        answer = self.config.answer
+        if answer is None or images <= answer.images_free:
+            return False
+        self._call.status, self._call.kind = answer.status, "raw"
+        self.set_status(answer.status)
+        self.set_header("Content-Type", "application/json")
+        for name, value in answer.headers.items():
+            self.set_header(name, value)
+        self.finish(answer.body)
+        return True
 
     def _fault(self, request: ChatRequest, pictures: list[Picture]) -> FaultKind | None:
         config = self.config
