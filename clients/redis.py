@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import redis
 from redis.backoff import ExponentialWithJitterBackoff
 from redis.retry import Retry
+from redis.sentinel import Sentinel, SentinelConnectionPool
 
-from core.errors import ServiceAway
+from clients.redis_refusals import refusal_of
+from core.errors import ServiceAway, ServiceRefuses
+from core.redis_address import RedisAddress, parse
 
 CONNECTIONS_MAX = 16
 """A command takes 50 microseconds, so 16 connections serve hundreds of threads of a process."""
 
 
+REDIS_ERRORS = (redis.RedisError,)
+"""What a command of kombu may raise beside its own errors and OSError."""
+POP = "BRPOP"
+
+
 class RedisServer:
-    """One server or cluster-side database, shared by all threads of a process."""
+    """One database of a server, shared by all threads of a process. With a sentinel's URL it is the
+    primary's, wherever that is now."""
 
     def __init__(self, url: str, timeout_seconds: float = 5.0, retries: int = 3) -> None:
         self.url = url
-        self._client = redis.Redis(connection_pool=_pool(url, timeout_seconds, retries))
+        self._client = redis.Redis(connection_pool=_pool(parse(url), timeout_seconds, retries))
 
     def script(self, text: str) -> RedisScript:
         """A Lua script, run by its hash and loaded again if the server has dropped it."""
@@ -31,7 +40,15 @@ class RedisServer:
         try:
             self._client.ping()
         except redis.RedisError as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
+
+    def write(self, key: str) -> None:
+        """Write ``key`` for a second. Raises ServiceAway if the server refuses to store anything:
+        it is full, read-only, or does not let us."""
+        try:
+            self._client.set(key, 1, px=1_000)
+        except redis.RedisError as error:
+            raise unavailable(error) from error
 
     def unblock(self, name: str) -> None:
         """Make blocking commands on connections called ``name`` return now, without a result. A pop
@@ -41,7 +58,7 @@ class RedisServer:
                 if client["name"] == name and "b" in client["flags"]:
                     self._client.client_unblock(int(client["id"]))
         except redis.RedisError as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     def shut_down(self) -> None:
         """Ask the server to sync its log and exit now; it handles a signal up to 0.1 s later.
@@ -49,7 +66,7 @@ class RedisServer:
         try:
             self._client.shutdown()
         except redis.RedisError as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
     def close(self) -> None:
         """Close all connections. The next command opens new ones."""
@@ -72,22 +89,70 @@ class RedisScript:
         try:
             return self._run(keys=list(keys), args=list(args))
         except redis.RedisError as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
 
 
-def _pool(url: str, timeout_seconds: float, retries: int) -> redis.BlockingConnectionPool:
-    return redis.BlockingConnectionPool.from_url(
-        url,
-        decode_responses=True,
-        max_connections=CONNECTIONS_MAX,
-        timeout=timeout_seconds,
-        socket_timeout=timeout_seconds,
-        socket_connect_timeout=timeout_seconds,
-        retry=Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.3), retries),
+class PoppingClient(redis.Redis):
+    """A client of kombu whose pops pass over what ``is_kept`` says it has put aside."""
+
+    def __init__(self, is_kept: Callable[[str, bytes], bool], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._is_kept = is_kept
+
+    def parse_response(self, connection: Any, command_name: str, **options: Any) -> Any:
+        popped = super().parse_response(connection, command_name, **options)
+        if command_name == POP and popped and self._is_kept(popped[0].decode(), popped[1]):
+            return None
+        return popped
+
+
+class _SentinelPool(SentinelConnectionPool, redis.BlockingConnectionPool):
+    """Connections to the primary that the sentinels name; waits for a free one like ours."""
+
+
+def _pool(
+    address: RedisAddress, timeout_seconds: float, retries: int
+) -> redis.BlockingConnectionPool:
+    place: dict[str, Any] = {
+        "socket_timeout": timeout_seconds,
+        "socket_connect_timeout": timeout_seconds,
+        **(address.tls.options() if address.tls else {}),
+    }
+    user = {"username": address.username, "password": address.password}
+    retry = Retry(ExponentialWithJitterBackoff(base=0.02, cap=0.3), retries)
+    shared = {
+        **user,
+        "db": address.database,
+        "decode_responses": True,
+        "max_connections": CONNECTIONS_MAX,
+        "timeout": timeout_seconds,
+        "retry": retry,
+    }
+    if address.master_name is not None:
+        guide = {"username": address.sentinel_username, "password": address.sentinel_password}
+        encrypted = address.tls is not None
+        sentinels = Sentinel(address.hosts, sentinel_kwargs={**place, **guide, "ssl": encrypted})
+        return _SentinelPool(address.master_name, sentinels, ssl=encrypted, **place, **shared)
+    if address.path is not None:
+        return redis.BlockingConnectionPool(
+            connection_class=redis.UnixDomainSocketConnection,
+            path=address.path,
+            socket_timeout=timeout_seconds,
+            **shared,
+        )
+    kind = redis.Connection if address.tls is None else redis.SSLConnection
+    host, port = address.hosts[0]
+    return redis.BlockingConnectionPool(
+        connection_class=kind, host=host, port=port, **place, **shared
     )
 
 
-def _unavailable(error: redis.RedisError) -> ServiceAway:
-    """A server that is full, read-only or misused counts as unavailable, like one that is down."""
-    problem = "refuses" if isinstance(error, redis.ResponseError) else "does not answer"
-    return ServiceAway(f"Redis {problem}: {error}")
+def unavailable(error: BaseException) -> ServiceAway:
+    """Our error for one of redis or kombu. A server that is full, read-only or misused counts as
+    unavailable, like one that is down."""
+    refusal = refusal_of(error)
+    if refusal is not None:
+        return ServiceRefuses(f"Redis {refusal.says}: {refusal.cure}", refusal.passes)
+    if isinstance(error, redis.ResponseError):
+        return ServiceRefuses(f"Redis refuses: {error}")
+    return ServiceAway(f"Redis does not answer: {error}")

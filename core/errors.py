@@ -44,6 +44,17 @@ class DatabaseUnusable(ServiceAway):
     """The database answers, but a setting or a right must be changed before it can be used."""
 
 
+class ServiceRefuses(ServiceAway):
+    """A service that Overstory needs answers, and refuses to work.
+
+    ``passes``: whether that may end while we wait. If not, only a new setting helps.
+    """
+
+    def __init__(self, message: str | None = None, passes: bool = False) -> None:
+        super().__init__(message, passes)
+        self.passes = passes
+
+
 class RefusalCode(StrEnum):
     """Why an image was refused. A closed set: stored on the image row and used in SQL reports."""
 

@@ -24,6 +24,7 @@ from core.catalog.tokens import Detail
 from core.errors import WrongUsage
 from core.images.inputs import SKIP_FOLDERS, InputRules
 from core.images.sizing import Accelerator, DecoderLimits, ImageLimits
+from core.redis_address import has_cut_password, parse
 
 DEFAULT_BASE_URL = "https://api.stepfun.ai/v1"
 SANDBOX = "sandbox"
@@ -173,6 +174,13 @@ class Settings(BaseSettings):
         if url is not None and (example := EXAMPLE_PASSWORD.search(url)):
             variable = f"{example[1].upper()}_PASSWORD in .env" if example[1] else "another"
             raise ValueError(f"its password is the one of the example: set {variable}")
+        return url
+
+    @field_validator("broker_url", "limiter_url")
+    @classmethod
+    def _is_redis(cls, url: str | None) -> str | None:
+        if url is not None and not has_cut_password(url):  # that is reported where it is used
+            parse(url)
         return url
 
     @field_validator("home")

@@ -53,8 +53,8 @@ INFER = Stage("infer", NodeKind.LEAF, Pool.THREADS, "look")
 AGGREGATE = Stage("aggregate", NodeKind.BRANCH, Pool.THREADS, "summarise")
 
 PLAIN_QUEUE = "celery"
-"""Where ``send_task`` of an app without routing puts a message. The worker of SUBMIT takes from it
-too, so such an app needs to know only the task's name."""
+"""Where ``send_task`` of an app without routing puts a message. No worker of ours takes from it,
+because another app's messages may be there; the reconciler moves our submissions out of it."""
 STAGES = (SUBMIT, PREPROCESS, UPLOAD, INFER, AGGREGATE)
 """In the order in which an image goes through them."""
 

@@ -20,13 +20,15 @@ from clients.redis import RedisServer
 from core import settings as configuration
 from core.errors import ServiceAway
 from core.settings import Settings
-from core.stages import PLAIN_QUEUE, STAGES, SUBMIT
+from core.stages import STAGES, SUBMIT
 from tasks.runtime.services import Services
-from workers.endpoints import broker_url, embedded_url
+from workers.endpoints import celery_connection, embedded_url
 from workers.logs import configure_logs
 from workers.parent import end_with_parent
 from workers.services import build_services
 
+CONTROL_EXCHANGE, EVENT_EXCHANGE = "overstory", "overstory.events"
+"""Where ``inspect``, ``control`` and Flower reach our workers, and no worker of another app."""
 LAST_RESULT_SECONDS = 2.0
 """A parent that still reads results does so within milliseconds."""
 
@@ -54,10 +56,10 @@ def queue(name: str) -> Queue:
 
 def make_app(settings: Settings) -> OverstoryCelery:
     app = OverstoryCelery("overstory")
+    connection = celery_connection(settings)
+    app.conf.update(connection)
     app.conf.update(
-        broker_url=broker_url(settings),
         # only overstory.submit has a result, the job's id; a result for each task costs a third
-        result_backend=broker_url(settings),
         result_expires=86_400,
         task_ignore_result=True,
         # JSON only: a message cannot carry code
@@ -75,14 +77,14 @@ def make_app(settings: Settings) -> OverstoryCelery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         worker_cancel_long_running_tasks_on_connection_loss=False,
-        broker_transport_options={
-            "visibility_timeout": 3600,  # a safety net: messages are acknowledged early
-            "socket_timeout": 5,
-            "socket_connect_timeout": 3,
+        broker_transport_options=connection["broker_transport_options"]
+        | {
+            # messages are acknowledged early. A record of those that are not would be shared with
+            # other apps of this database: each would send again what is late by its own clock. And
+            # a full server could not take the record of a message that was just popped
+            "ack_emulation": False,
             "socket_keepalive": True,
             "health_check_interval": 10,
-            "unacked_restore_interval": 1,
-            "unacked_restore_throttle": 1,
             "client_name": _client_name() if settings.broker_url is None else None,
         },
         # how long a stopping worker waits for its calls; leases recover the others
@@ -94,8 +96,12 @@ def make_app(settings: Settings) -> OverstoryCelery:
         task_track_started=True,
         # our own logging, set up below
         worker_hijack_root_logger=False,
+        # other apps may use this database: their queues, broadcasts and events are not ours
         task_default_queue=SUBMIT.name,
-        task_queues=[queue(name) for name in (*(stage.name for stage in STAGES), PLAIN_QUEUE)],
+        task_queues=[queue(stage.name) for stage in STAGES],
+        control_exchange=CONTROL_EXCHANGE,
+        event_exchange=EVENT_EXCHANGE,
+        event_queue_prefix=EVENT_EXCHANGE,
         # events carry ids and positions, never the question
         task_annotations={"*": {"Request": "workers.redaction:Request"}},
         task_routes={stage.task: {"queue": stage.name} for stage in STAGES},

@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from clients import private_files
 from clients.private_files import NotOurs
 from core.errors import ServiceAway, WrongUsage
+from core.redis_address import RedisAddress, parse
 from core.settings import Settings
 
 NOWHERE = "redis://127.0.0.1:6379/0"
@@ -71,28 +73,69 @@ def write_stack(home: Path, stack: Stack) -> None:
     private_files.write(path, json.dumps(asdict(stack)))
 
 
-def broker_url(settings: Settings) -> str:
-    """The URL of Celery's broker and result backend."""
+def broker_address(settings: Settings) -> RedisAddress:
+    """Where the queues are. Raises WrongUsage for a URL that names no Redis."""
     if settings.broker_url:
-        return settings.broker_url
+        return _parsed("OVERSTORY_BROKER_URL", settings.broker_url)
     stack = read_stack(settings.home)
-    return f"redis+socket://{stack.socket}?virtual_host=0" if stack else NOWHERE
+    return RedisAddress(path=stack.socket) if stack else parse(NOWHERE)
+
+
+def broker_url(settings: Settings) -> str:
+    """The URL of Celery's broker and result backend, for apps that know no other setting."""
+    return broker_address(settings).celery_url()
+
+
+def limiter_address(settings: Settings) -> RedisAddress:
+    """Where the limiter is. Default: database 1 of the broker's server, which a flush of the
+    broker's database keeps. Raises WrongUsage for a URL that names no Redis."""
+    if settings.limiter_url:
+        return _parsed("OVERSTORY_LIMITER_URL", settings.limiter_url)
+    return broker_address(settings).with_database(1)
 
 
 def limiter_url(settings: Settings) -> str:
-    """The URL of the limiter's Redis. Default: database 1 of the broker's server, which a flush of
-    the broker's database keeps."""
-    if settings.limiter_url:
-        return settings.limiter_url
-    if settings.broker_url:
-        return _with_database(settings.broker_url, 1)
-    return embedded_url(settings.home, 1) or _with_database(NOWHERE, 1)
+    """The URL of the limiter's Redis."""
+    return limiter_address(settings).url()
+
+
+def celery_connection(settings: Settings) -> dict[str, Any]:
+    """The part of a Celery app's configuration that reaches the broker and the results.
+
+    Celery and kombu verify TLS only where they are told to, and know a sentinel's primary only from
+    an option; so everything that the URL says is spelled out for each of them.
+    """
+    address = broker_address(settings)
+    options: dict[str, Any] = {"socket_timeout": 5, "socket_connect_timeout": 3}
+    if address.master_name is not None:
+        guide = {"username": address.sentinel_username, "password": address.sentinel_password}
+        encrypted = {"ssl": True, **address.tls.options()} if address.tls else {}
+        options |= {
+            "master_name": address.master_name,
+            "sentinel_kwargs": {**options, **guide, **encrypted},
+        }
+    tls = address.tls.options() if address.tls else None
+    return {
+        "broker_url": address.celery_url(),
+        "result_backend": address.celery_url(),
+        "broker_transport_options": options,
+        "result_backend_transport_options": options,
+        "broker_use_ssl": tls,
+        "redis_backend_use_ssl": tls,
+    }
+
+
+def _parsed(name: str, url: str) -> RedisAddress:
+    try:
+        return parse(url)
+    except ValueError as error:
+        raise WrongUsage(f"wrong setting: {name}: {error}") from None
 
 
 def embedded_url(home: Path, number: int) -> str | None:
     """Database ``number`` of the embedded Valkey of ``home``, or None if it has none."""
     stack = read_stack(home)
-    return f"unix://{stack.socket}?db={number}" if stack else None
+    return RedisAddress(path=stack.socket, database=number).url() if stack else None
 
 
 def database_url(settings: Settings) -> str:
@@ -129,11 +172,3 @@ def _unreadable(home: Path, error: OSError) -> ServiceAway:
         f"the state folder {home} cannot be read: {error.strerror}; set OVERSTORY_HOME to a folder"
         " of yours, or fix its permissions"
     )
-
-
-def _with_database(url: str, number: int) -> str:
-    """``url`` with another database number, which is the path of a redis:// URL."""
-    head, separator, query = url.partition("?")
-    scheme, _, rest = head.partition("://")
-    host = rest.split("/", 1)[0]
-    return f"{scheme}://{host}/{number}{separator}{query}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -11,19 +12,25 @@ from kombu.exceptions import OperationalError
 from clients.blobs import open_blobs
 from clients.images.decoder import Decoder
 from clients.limiter.limiter import RedisLimiter, account_id
+from clients.queued_messages import collect_submissions
+from clients.redis import REDIS_ERRORS, RedisServer
 from clients.spool import Spool
-from core.errors import KeyRefused
+from core.errors import KeyRefused, ServiceAway
 from core.settings import Settings
 from models.engine import Database
 from tasks.runtime.leases import LeaseKeeper
 from tasks.runtime.services import Send, Services
-from workers.endpoints import database_url, limiter_url
+from workers.endpoints import broker_address, database_url, limiter_url
 from workers.traces import open_traces
 
 if TYPE_CHECKING:
     from clients.provider.client import Provider
 
 log = structlog.get_logger()
+
+COLLECT_SECONDS = 2.0
+AWAY = (OperationalError, OSError, *REDIS_ERRORS)
+"""What a broker leads to that does not answer, or that refuses."""
 
 
 def build_services(settings: Settings, app: Celery) -> Services:
@@ -48,6 +55,7 @@ def build_services(settings: Settings, app: Celery) -> Services:
         account=account,
         send=_sender(app),
         queued=_queue_length(app),
+        collect=_collector(settings),
         traces=open_traces(settings),
     )
 
@@ -76,17 +84,32 @@ def _sender(app: Celery) -> Send:
         try:
             # ignore_result: else the sender subscribes to each result, and hangs without a broker
             app.send_task(f"overstory.{stage}", kwargs=shown, retry=False, ignore_result=True)
-        except (OperationalError, OSError) as error:
+        except AWAY as error:
             # the row is committed: the reconciler sends a new message when the broker answers
             log.warning("send.lost", stage=stage, error=str(error))
 
     return send
 
 
+def _collector(settings: Settings) -> Callable[[], int]:
+    """Moves submissions out of Celery's own queue. A broker that is away or does not let us read
+    that queue is no reason to stop: what is there waits, or is another app's."""
+    server = RedisServer(broker_address(settings).url(), COLLECT_SECONDS, retries=0)
+
+    def collect() -> int:
+        try:
+            return collect_submissions(server)
+        except ServiceAway as error:
+            log.debug("collect.away", error=str(error))
+            return 0
+
+    return collect
+
+
 def _queue_length(app: Celery) -> Any:
     def queued(stage: str) -> int:
         with app.pool.acquire(block=True) as connection:  # from the pool that messages use
-            unavailable = (OperationalError, OSError, *connection.connection_errors)
+            unavailable = (*AWAY, *connection.connection_errors)
             try:
                 channel = connection.default_channel
                 return int(channel.queue_declare(stage, passive=True).message_count)

@@ -27,6 +27,7 @@ def enqueue(images: list[str], ask: str, key: str) -> AsyncResult:
     return app.send_task(
         "overstory.submit",
         kwargs={"images": images, "ask": ask, "key": key},
+        queue="submit",
         kwargsrepr=f"{{'inputs': {len(images)}, 'key': {key!r}}}",
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from core.errors import OverstoryError
-from overstory.doctor import configuration, endpoint, machine, parts
+from overstory.doctor import configuration, endpoint, machine, parts, queues
 from overstory.doctor.context import Context
 from overstory.doctor.finding import Finding, failed
 from overstory.doctor.secrets import scrubbed
@@ -33,6 +33,8 @@ CHECKS = (
     Check("broker", parts.broker),
     Check("limits", parts.limiter),
     Check("workers", parts.workers),
+    Check("neighbours", queues.neighbours),
+    Check("letters", queues.letters),
     Check("webhooks", configuration.webhooks),
     Check("endpoint", endpoint.endpoint),
     Check("key", endpoint.key),

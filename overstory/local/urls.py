@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from core.redis_address import has_cut_password
+
 HIDDEN = "•••"
 _USER = re.compile(r"://[^:@]*:")
 """What stands before a password."""
-_USER_OR_HOST = re.compile(r"://[^:/?#@]*:(?!\d+/)")
-"""The same; but not before a port, as in ``host:6379/0?client=a@b``."""
 _SECRET = re.compile(r"pass|secret|key|token", re.IGNORECASE)
 _PIECES = re.compile(r"[/?#@]")
 _VALUE_END = re.compile(r"[&#]")
-_QUERY = re.compile(r"[?#]")
 
 
 def masked(url: str) -> str:
@@ -41,7 +40,7 @@ def wrong_password(url: str) -> str | None:
 
     A library takes the rest of such a password for a host or path, and prints it in errors.
     """
-    if not any(_is_cut(url, user.end()) for user in _USER_OR_HOST.finditer(url)):
+    if not has_cut_password(url):
         return None
     return "its password holds a /, ? or #: write %2F, %3F, %23 (and %40 for @)"
 
@@ -69,18 +68,3 @@ def _parameters(url: str) -> Iterator[tuple[int, int]]:
             if at < end:
                 yield at, end
             at = end
-
-
-def _is_cut(url: str, start: int) -> bool:
-    """Whether a password that starts there has a sign in it at which a library would cut it.
-
-    True for ``u:a/b@host``, false for ``u:p@host/x?client=a@b``.
-    """
-    end = url.find("@", start)
-    if end < 0:
-        return False
-    if _PIECES.search(url, start, end):
-        return True
-    slash = url.find("/", end)
-    query = _QUERY.search(url, end)
-    return 0 <= slash < url.rfind("@", end, query.start() if query else len(url))

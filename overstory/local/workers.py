@@ -15,7 +15,7 @@ from pathlib import Path
 
 from clients import private_files
 from core.settings import Settings
-from core.stages import PLAIN_QUEUE, PREPROCESS, SUBMIT, UPLOAD, WORKERS
+from core.stages import PREPROCESS, UPLOAD, WORKERS
 from overstory.local.forks import ForkServer, Process
 
 SERVICE = "service"
@@ -44,8 +44,6 @@ def planned_workers(settings: Settings) -> list[Worker]:
     workers = []
     for stages in WORKERS:
         queues = [stage.name for stage in stages]
-        if SUBMIT in stages:
-            queues.append(PLAIN_QUEUE)
         concurrency, copies = size.get(stages[0], calls)
         workers += [Worker(",".join(queues), stages[0].pool, concurrency) for _ in range(copies)]
     return workers

@@ -37,8 +37,9 @@ class Send(Protocol):
 
 @dataclass(slots=True)
 class Services:
-    """One process's clients. ``queued``: the number of a stage's messages in the broker. ``draw``:
-    a random number in [0, 1) for jitter."""
+    """One process's clients. ``queued``: the number of a stage's messages in the broker.
+    ``collect``: move submissions from Celery's own queue into ours. ``draw``: a random number in
+    [0, 1) for jitter."""
 
     settings: Settings
     database: Database
@@ -51,6 +52,7 @@ class Services:
     account: str
     send: Send
     queued: Callable[[str], int]
+    collect: Callable[[], int] = lambda: 0
     stopping: threading.Event = field(default_factory=threading.Event)
     draw: Callable[[], float] = random.random
     traces: Traces = field(default_factory=NoTraces)

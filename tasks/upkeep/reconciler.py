@@ -77,6 +77,7 @@ class Reconciler:
                 self._try_write()
             self._probe_account()
             self._top_up()
+            self.services.collect()
             self._tidy_files()
         except ServiceAway as error:
             self._be_quiet()  # leases could not be renewed meanwhile

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from core.settings import Settings, load
-from core.stages import PLAIN_QUEUE, STAGES
+from core.stages import STAGES
 from tests.support import compose
 
 EXAMPLE = compose.example()
@@ -62,7 +62,7 @@ def test_every_queue_has_its_worker() -> None:
         if "-Q" in service.command
         for queue in service.command[service.command.index("-Q") + 1].split(",")
     ]
-    assert sorted(queues) == sorted([*(stage.name for stage in STAGES), PLAIN_QUEUE])
+    assert sorted(queues) == sorted(stage.name for stage in STAGES)
 
 
 def test_our_settings_exist() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -23,7 +24,7 @@ from core.errors import (
     WrongUsage,
 )
 from core.settings import load
-from overstory.doctor import checks, command, configuration, endpoint, machine, parts
+from overstory.doctor import checks, command, configuration, endpoint, machine, parts, queues
 from overstory.doctor.checks import Check
 from overstory.doctor.context import Context
 from overstory.doctor.finding import Finding, Level, failed, ok, warning
@@ -371,6 +372,33 @@ def test_workers_with_one_name_are_all_counted_and_asked_to_use_own_names(
     said = " ".join([finding.says, finding.do or "", *finding.details])
     assert "celery@x: Flower takes them for one" in said
     assert "-n infer@%h" in said
+
+
+OTHERS = {"submit": Counter[str](), "upload": Counter[str](), "celery": Counter[str]()}
+
+
+@pytest.mark.parametrize(
+    ("tasks", "workers", "declared", "word"),
+    [
+        ({"upload": Counter({"shop.mail": 2})}, {}, [], "queue upload: 2 messages of task shop"),
+        ({"celery": Counter({"?": 1})}, {}, [], "queue celery: 1 message of task ?"),
+        ({"celery": Counter({"overstory.submit": 1})}, {}, [], "1 submission that only a running"),
+        ({}, {"celery@x": ["celery", "mail"]}, [], "worker celery@x of another app takes from cel"),
+        ({}, {}, ["celery", "mail"], "declared the queues mail"),
+    ],
+)
+def test_other_apps_on_the_broker_are_a_warning(
+    tasks: Any, workers: Any, declared: Any, word: str
+) -> None:
+    finding = queues.neighbours_finding(OTHERS | tasks, workers, declared)
+    assert finding.level == Level.WARNING
+    assert word in finding.details[0]
+    assert "database of its own" in (finding.do or "")
+
+
+def test_a_broker_of_our_own_is_fine() -> None:
+    tasks = OTHERS | {"submit": Counter({"overstory.submit": 5})}
+    assert queues.neighbours_finding(tasks, {}, ["celery"]).level == Level.OK
 
 
 def account_state(paused: str | None = None, learned: int = 5) -> AccountState:
