@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import redis
@@ -25,22 +26,25 @@ POP = "BRPOP"
 
 class RedisServer:
     """One database of a server, shared by all threads of a process. With a sentinel's URL it is the
-    primary's, wherever that is now."""
+    primary's, wherever that is now. ``name`` begins the sentences of its errors."""
 
-    def __init__(self, url: str, timeout_seconds: float = 5.0, retries: int = 3) -> None:
+    def __init__(
+        self, url: str, timeout_seconds: float = 5.0, retries: int = 3, name: str = "Redis"
+    ) -> None:
         self.url = url
+        self.name = name
         self._client = redis.Redis(connection_pool=_pool(parse(url), timeout_seconds, retries))
 
     def script(self, text: str) -> RedisScript:
         """A Lua script, run by its hash and loaded again if the server has dropped it."""
-        return RedisScript(self._client, text)
+        return RedisScript(self._client, text, self.name)
 
     def ping(self) -> None:
         """Raises ServiceAway if the server does not answer."""
         try:
             self._client.ping()
         except redis.RedisError as error:
-            raise unavailable(error) from error
+            raise unavailable(error, self.name) from error
 
     def write(self, key: str) -> None:
         """Write ``key`` for a second. Raises ServiceAway if the server refuses to store anything:
@@ -48,7 +52,25 @@ class RedisServer:
         try:
             self._client.set(key, 1, px=1_000)
         except redis.RedisError as error:
-            raise unavailable(error) from error
+            raise unavailable(error, self.name) from error
+
+    def try_out(self, commands: Sequence[Sequence[str | int]], patterns: Sequence[str]) -> None:
+        """Run ``commands`` in one transaction, subscribe to ``patterns``, run a script. Raises
+        ServiceAway: the server does not answer, or refuses one of them."""
+        try:
+            with self._client.pipeline(transaction=True) as pipeline:
+                run: Any = pipeline.execute_command
+                for command in commands:
+                    run(*command)
+                pipeline.execute()
+            self._client.eval("return 1", 0)
+            client: Any = self._client
+            with client.pubsub() as subscriber:
+                subscriber.psubscribe(*patterns)
+                for _ in patterns:
+                    subscriber.parse_response()
+        except redis.RedisError as error:
+            raise unavailable(error, self.name) from error
 
     def unblock(self, name: str) -> None:
         """Make blocking commands on connections called ``name`` return now, without a result. A pop
@@ -58,7 +80,7 @@ class RedisServer:
                 if client["name"] == name and "b" in client["flags"]:
                     self._client.client_unblock(int(client["id"]))
         except redis.RedisError as error:
-            raise unavailable(error) from error
+            raise unavailable(error, self.name) from error
 
     def shut_down(self) -> None:
         """Ask the server to sync its log and exit now; it handles a signal up to 0.1 s later.
@@ -66,7 +88,7 @@ class RedisServer:
         try:
             self._client.shutdown()
         except redis.RedisError as error:
-            raise unavailable(error) from error
+            raise unavailable(error, self.name) from error
 
     def close(self) -> None:
         """Close all connections. The next command opens new ones."""
@@ -81,15 +103,16 @@ class RedisScript:
     script must be idempotent.
     """
 
-    def __init__(self, client: redis.Redis, text: str) -> None:
+    def __init__(self, client: redis.Redis, text: str, name: str) -> None:
         self._run = client.register_script(text)
+        self._name = name
 
     def __call__(self, keys: Sequence[str], args: Sequence[str | int]) -> Any:
         """The script's reply: int, str or a list of them. Raises ServiceAway."""
         try:
             return self._run(keys=list(keys), args=list(args))
         except redis.RedisError as error:
-            raise unavailable(error) from error
+            raise unavailable(error, self._name) from error
 
 
 class PoppingClient(redis.Redis):
@@ -100,7 +123,7 @@ class PoppingClient(redis.Redis):
         self._is_kept = is_kept
 
     def parse_response(self, connection: Any, command_name: str, **options: Any) -> Any:
-        popped = super().parse_response(connection, command_name, **options)
+        popped = super().parse_response(connection, command_name, **options)  # type: ignore[no-untyped-call]
         if command_name == POP and popped and self._is_kept(popped[0].decode(), popped[1]):
             return None
         return popped
@@ -128,31 +151,31 @@ def _pool(
         "timeout": timeout_seconds,
         "retry": retry,
     }
+    pool: Any = redis.BlockingConnectionPool
     if address.master_name is not None:
         guide = {"username": address.sentinel_username, "password": address.sentinel_password}
         encrypted = address.tls is not None
-        sentinels = Sentinel(address.hosts, sentinel_kwargs={**place, **guide, "ssl": encrypted})
-        return _SentinelPool(address.master_name, sentinels, ssl=encrypted, **place, **shared)
-    if address.path is not None:
-        return redis.BlockingConnectionPool(
-            connection_class=redis.UnixDomainSocketConnection,
-            path=address.path,
-            socket_timeout=timeout_seconds,
-            **shared,
-        )
-    kind = redis.Connection if address.tls is None else redis.SSLConnection
-    host, port = address.hosts[0]
-    return redis.BlockingConnectionPool(
-        connection_class=kind, host=host, port=port, **place, **shared
-    )
+        guided = {**place, **guide, "ssl": encrypted}
+        sentinels = Sentinel(address.hosts, sentinel_kwargs=guided)  # type: ignore[no-untyped-call]
+        pool = partial(_SentinelPool, address.master_name, sentinels, ssl=encrypted, **place)
+    elif address.path is not None:
+        kind: Any = redis.UnixDomainSocketConnection
+        pool = partial(pool, connection_class=kind, path=address.path)
+        shared["socket_timeout"] = timeout_seconds
+    else:
+        kind = redis.Connection if address.tls is None else redis.SSLConnection
+        host, port = address.hosts[0]
+        pool = partial(pool, connection_class=kind, host=host, port=port, **place)
+    made: redis.BlockingConnectionPool = pool(**shared)
+    return made
 
 
-def unavailable(error: BaseException) -> ServiceAway:
-    """Our error for one of redis or kombu. A server that is full, read-only or misused counts as
-    unavailable, like one that is down."""
+def unavailable(error: BaseException, server: str = "Redis") -> ServiceAway:
+    """Our error for one of redis or kombu. ``server``: how its sentence begins. A server that is
+    full, read-only or misused counts as unavailable, like one that is down."""
     refusal = refusal_of(error)
     if refusal is not None:
-        return ServiceRefuses(f"Redis {refusal.says}: {refusal.cure}", refusal.passes)
+        return ServiceRefuses(f"{server} {refusal.says}", refusal.cure, refusal.passes)
     if isinstance(error, redis.ResponseError):
-        return ServiceRefuses(f"Redis refuses: {error}")
-    return ServiceAway(f"Redis does not answer: {error}")
+        return ServiceRefuses(f"{server} refuses: {error}")
+    return ServiceAway(f"{server} does not answer: {error}")

@@ -44,6 +44,20 @@ _UNTRUSTED = Refusal(
 )
 
 REFUSALS: tuple[tuple[str, Refusal], ...] = (
+    (
+        r"unknown command.{0,3}sentinel",
+        Refusal(
+            "is not a sentinel", "name the port of the sentinels in the URL, which is usually 26379"
+        ),
+    ),
+    (
+        r"previous master is now",
+        Refusal(
+            "was the primary, and its sentinels choose another",
+            "wait; the work goes on by itself then",
+            passes=True,
+        ),
+    ),
     (r"DB index is out of range|invalid DB index", _ONE_DATABASE),
     (r"SELECT is not allowed in cluster mode", _CLUSTER),
     (r"SELECT (command )?is not (allowed|supported)|unknown command.{0,3}select", _ONE_DATABASE),
@@ -54,7 +68,7 @@ REFUSALS: tuple[tuple[str, Refusal], ...] = (
         Refusal("refuses the user name or the password", "correct them in the URL"),
     ),
     (
-        r"NOAUTH|Authentication required",
+        r"NOAUTH|Authentication required|client already authenticated",
         Refusal("asks for a password", "write it into the URL: redis://:PASSWORD@HOST:6379/0"),
     ),
     (
@@ -62,11 +76,11 @@ REFUSALS: tuple[tuple[str, Refusal], ...] = (
         Refusal("has no password, and the URL has one", "take the password out of the URL"),
     ),
     (
-        r"NOPERM|NoPermissionError|no permissions? to (run|access)",
+        r"NOPERM|NoPermissionError|no permissions? to (run|access)|EXEC without MULTI",
         Refusal(_NO_PERMISSION, _ALLOW),
     ),
     (
-        r"READONLY|ReadOnlyError|read only replica|read-only replica|previous master is now",
+        r"READONLY|ReadOnlyError|read only replica|read-only replica",
         Refusal(
             "is a read-only replica",
             "name the primary in the URL, or its sentinels:"

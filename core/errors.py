@@ -47,12 +47,17 @@ class DatabaseUnusable(ServiceAway):
 class ServiceRefuses(ServiceAway):
     """A service that Overstory needs answers, and refuses to work.
 
-    ``passes``: whether that may end while we wait. If not, only a new setting helps.
+    ``cure``: what to do. ``passes``: whether it may end while we wait; if not, only a new setting
+    helps.
     """
 
-    def __init__(self, message: str | None = None, passes: bool = False) -> None:
-        super().__init__(message, passes)
+    def __init__(self, says: str | None = None, cure: str = "", passes: bool = False) -> None:
+        super().__init__(says, cure, passes)
+        self.cure = cure
         self.passes = passes
+
+    def __str__(self) -> str:
+        return f"{super().__str__()}: {self.cure}" if self.cure else super().__str__()
 
 
 class RefusalCode(StrEnum):

@@ -50,6 +50,9 @@ _PIECES = re.compile(r"[/?#@]")
 _QUERY = re.compile(r"[?#]")
 
 
+CUT = "its password holds a /, ? or #: write %2F, %3F, %23 (and %40 for @)"
+
+
 def has_cut_password(url: str) -> bool:
     """Whether the password of ``url`` holds a character that ends it early: a /, ? or #."""
     return any(_is_cut(url, user.end()) for user in _USER_OR_HOST.finditer(url))

@@ -302,7 +302,10 @@ def load(**overrides: object) -> Settings:
     except SettingsError as error:
         raise WrongUsage(f"wrong setting: {error}") from None
     except ValidationError as error:
-        lines = [f"{_variable(e['loc'])}: {e['msg']}" for e in error.errors()]
+        lines = [
+            f"{_variable(e['loc'])}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        ]
         raise WrongUsage("wrong setting: " + "; ".join(lines)) from None
 
 

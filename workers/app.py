@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 import threading
 from typing import Any
 
@@ -18,10 +19,11 @@ from kombu.entity import Exchange, Queue
 from clients import private_files
 from clients.redis import RedisServer
 from core import settings as configuration
-from core.errors import ServiceAway
+from core.errors import ServiceAway, ServiceRefuses, WrongUsage
 from core.settings import Settings
 from core.stages import STAGES, SUBMIT
 from tasks.runtime.services import Services
+from workers.broker_health import await_broker
 from workers.endpoints import celery_connection, embedded_url
 from workers.logs import configure_logs
 from workers.parent import end_with_parent
@@ -29,6 +31,7 @@ from workers.services import build_services
 
 CONTROL_EXCHANGE, EVENT_EXCHANGE = "overstory", "overstory.events"
 """Where ``inspect``, ``control`` and Flower reach our workers, and no worker of another app."""
+CELERY_PROGRAMS = ("/celery", "/celery/__main__.py")
 LAST_RESULT_SECONDS = 2.0
 """A parent that still reads results does so within milliseconds."""
 
@@ -137,13 +140,36 @@ class LetGo(bootsteps.StartStopStep):  # type: ignore[misc]
         server.close()
 
 
-app = make_app(configuration.load())
+def _app() -> OverstoryCelery:
+    """The app of ``celery -A workers.app``, which shows a traceback for any error: a wrong setting
+    ends it with its sentence instead."""
+    try:
+        return make_app(configuration.load())
+    except WrongUsage as error:
+        if sys.argv[0].endswith(CELERY_PROGRAMS):
+            raise SystemExit(f"overstory: {error}") from None
+        raise
+
+
+app = _app()
 
 
 @signals.celeryd_init.connect  # type: ignore[untyped-decorator]
 def _be_private(**_: Any) -> None:
     """What a worker creates is for its owner alone. Not in a program that only imports the app."""
     os.umask(private_files.UMASK)
+
+
+@signals.celeryd_init.connect  # type: ignore[untyped-decorator]
+def _await_broker(**_: Any) -> None:
+    """End a worker that can never work with its broker, with the reason; wait for a broker that is
+    full or starting. One that does not answer is Celery's to wait for."""
+    settings = configuration.load()
+    configure_logs(settings)
+    try:
+        await_broker(settings)
+    except (ServiceRefuses, WrongUsage) as error:
+        raise SystemExit(f"overstory: {error}") from None
 
 
 @signals.setup_logging.connect  # type: ignore[untyped-decorator]

@@ -54,11 +54,11 @@ class KeepsMalformed:
         return False
 
 
-class Channel(KeepsMalformed, transport.Channel):  # type: ignore[misc]
+class Channel(KeepsMalformed, transport.Channel):
     """kombu's channel to one server."""
 
 
-class SentinelChannel(KeepsMalformed, transport.SentinelChannel):  # type: ignore[misc]
+class SentinelChannel(KeepsMalformed, transport.SentinelChannel):
     """kombu's channel to the primary that sentinels name."""
 
 

@@ -92,8 +92,8 @@ def _sender(app: Celery) -> Send:
 
 
 def _collector(settings: Settings) -> Callable[[], int]:
-    """Moves submissions out of Celery's own queue. A broker that is away or does not let us read
-    that queue is no reason to stop: what is there waits, or is another app's."""
+    """Moves submissions out of Celery's own queue. A broker that does not answer, or does not
+    let us read that queue, is no reason to stop: what is there waits, or is another app's."""
     server = RedisServer(broker_address(settings).url(), COLLECT_SECONDS, retries=0)
 
     def collect() -> int:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,14 +12,17 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import click
+import structlog
 
 import migrations
 from clients import private_files
-from core.errors import DatabaseUnusable, ServiceAway
+from core.errors import DatabaseUnusable, ServiceAway, ServiceRefuses
 from core.settings import Settings
 from models.engine import Database
 from overstory.local.database import bring_up_to_date
+from overstory.local.health import HEALTHY_SECONDS, beat_file
 from overstory.local.home import prepare_home
+from overstory.local.preflight import START_IT
 from overstory.local.servers import processes
 from overstory.local.stack import is_service, served_by
 from overstory.local.supervisor import FLOWER_PORT, Supervisor, end_left
@@ -28,15 +30,18 @@ from overstory.options import home_option, settings_at
 from tasks.upkeep.reconciler import TICK_SECONDS, Reconciler
 from tasks.upkeep.webhooks import notifier_of
 from workers.app import make_app
+from workers.broker_health import passing_trouble
 from workers.endpoints import broker_url, database_url, read_stack
 from workers.logs import configure_logs
 from workers.metrics import export
 from workers.parent import end_with_parent
 from workers.services import build_services
 
+log = structlog.get_logger()
+
 MIGRATE_SECONDS = 60.0
 """``migrate`` waits this long for a database that is still starting."""
-UP_SECONDS = 60.0
+UP_SECONDS = HEALTHY_SECONDS + 30.0
 DOWN_SECONDS = 30.0
 NOW_SECONDS = 0.5
 SILENT_SECONDS = 30.0
@@ -77,20 +82,30 @@ def _up_detached(settings: Settings, no_flower: bool, flower_port: int | None) -
     command = [sys.executable, "-m", "overstory", "up", "--home", str(settings.home)]
     command += ["--no-flower"] if no_flower else []
     command += [] if flower_port is None else ["--flower-port", str(flower_port)]
-    log = settings.home / "logs" / "service.log"
-    begin = log.stat().st_size if log.exists() else 0
-    with private_files.log_file(log) as out:
+    try:
+        trouble = passing_trouble(settings)
+    except ServiceRefuses as error:
+        raise ServiceAway(f"the service was not started: {error}") from None
+    if isinstance(trouble, ServiceRefuses):
+        click.echo(f"waiting: {trouble}", err=True)
+    elif trouble is not None:
+        raise ServiceAway(f"the service was not started: {trouble}: {START_IT}")
+    log_file = settings.home / "logs" / "service.log"
+    begin = log_file.stat().st_size if log_file.exists() else 0
+    with private_files.log_file(log_file) as out:
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
         )
     deadline = time.monotonic() + UP_SECONDS
     while served_by(settings.home) != process.pid:
         if process.poll() is not None or time.monotonic() > deadline:
-            lines = log.read_bytes()[begin:].decode("utf-8", "replace").strip().splitlines()
-            raise ServiceAway(f"the service did not start: {lines[-1] if lines else f'see {log}'}")
+            lines = log_file.read_bytes()[begin:].decode("utf-8", "replace").strip().splitlines()
+            _end(process)
+            said = lines[-1].removeprefix("overstory: ") if lines else f"see {log_file}"
+            raise ServiceAway(f"the service did not start: {said}")
         time.sleep(0.05)
     stack = read_stack(settings.home)
-    click.echo(f"up: process {process.pid}, logs in {log.parent}")
+    click.echo(f"up: process {process.pid}, logs in {log_file.parent}")
     if stack is not None and stack.flower_url:
         another = flower_port is None and urlsplit(stack.flower_url).port != FLOWER_PORT
         click.echo(f"Flower: {stack.flower_url}" + (f" ({FLOWER_PORT} is taken)" * another))
@@ -123,6 +138,16 @@ def down(now: bool, home: Path | None) -> None:
         if not _ends(pid, born, DOWN_SECONDS):
             raise ServiceAway(f"process {pid} does not stop: kill it, and its parts stop too")
     click.echo("down")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Stop a service that does not come up, and what it has started."""
+    process.terminate()
+    try:
+        process.wait(DOWN_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def _ends(pid: int, born: int | None, seconds: float) -> bool:
@@ -171,12 +196,14 @@ def reconciler(check: bool, home: Path | None) -> None:
     It does no work of the stages itself. Several may run at the same time.
     """
     settings = _settings(home)
-    beat = settings.home / "run" / f"reconciler-{socket.gethostname()}.beat"
+    beat = beat_file(settings.home)
     if check:
         raise SystemExit(0 if _beats(beat) else 1)
     configure_logs(settings)
     end_with_parent()
     services = build_services(settings, make_app(settings))
+    if (trouble := passing_trouble(settings)) is not None:
+        log.warning("reconciler.waits", error=str(trouble))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: services.stopping.set())
     rounds = Reconciler(services)

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.errors import OverstoryError, ServiceAway, WrongUsage
+from core.errors import OverstoryError, WrongUsage
 from core.settings import SANDBOX, Settings, load
 from models.engine import Database
 from overstory.doctor.secrets import secrets_of
@@ -95,16 +95,13 @@ class Context:
 
     @cached_property
     def broker_answers(self) -> OverstoryError | None:
-        """None if the broker answers, else the error."""
-        from kombu.exceptions import OperationalError
+        """None if the broker answers and takes what Overstory needs, else the error."""
+        from workers.broker_health import check_broker
 
         try:
-            with self.app.connection_for_read() as connection:
-                connection.ensure_connection(
-                    max_retries=1, interval_start=0, timeout=CONNECT_SECONDS
-                )
-        except (OperationalError, OSError, ValueError, LookupError, ImportError) as error:
-            return ServiceAway(str(error) or type(error).__name__)
+            check_broker(self.settings)
+        except OverstoryError as error:
+            return error
         return None
 
     @cached_property

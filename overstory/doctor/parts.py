@@ -13,7 +13,14 @@ from alembic.script import ScriptDirectory
 import migrations
 from clients.limiter.limiter import AccountState
 from clients.redis import RedisServer
-from core.errors import DatabaseUnusable, OverstoryError, ServiceAway, WrongUsage
+from core.errors import (
+    DatabaseUnusable,
+    OverstoryError,
+    ServiceAway,
+    ServiceRefuses,
+    WrongUsage,
+)
+from core.redis_address import parse
 from overstory.doctor.context import Context
 from overstory.doctor.finding import Finding, Level, failed, ok, warning
 from overstory.doctor.machine import cannot_write, nearest_existing
@@ -21,12 +28,14 @@ from overstory.local.database import remedy
 from overstory.local.servers.valkey import program
 from overstory.local.urls import masked, wrong_password
 from overstory.output.plural import pluralize
+from workers.broker_health import BROKER, check_limiter
 from workers.endpoints import database_url, limiter_url
 
 PING_SECONDS = 1.5
 """Time for workers to answer. A worker busy with images answers from its main thread."""
 VERSION_SECONDS = 10.0
 SQLITE_FILE = "sqlite:///"
+CORRECT = "correct OVERSTORY_BROKER_URL, or unset it to use the embedded broker"
 NAMES = "give each worker its own name, like -n infer@%h"
 MEMORY_SCRIPT = "return redis.call('INFO', 'memory')"
 
@@ -107,12 +116,23 @@ def broker(context: Context) -> Finding:
         return _embedded(context)
     if wrong := wrong_password(url):
         return failed(f"{masked(url)}: {wrong}", "correct OVERSTORY_BROKER_URL")
-    if context.broker_answers is not None:
-        return failed(
-            f"{masked(url)} does not answer: {context.broker_answers}",
-            "start it, correct OVERSTORY_BROKER_URL, or unset it to use the embedded broker",
-        )
-    return ok(f"{masked(url)} answers")
+    trouble = context.broker_answers
+    if isinstance(trouble, ServiceRefuses):
+        return failed(f"{masked(url)} {_of_broker(trouble.args[0])}", trouble.cure or CORRECT)
+    if trouble is not None:
+        return failed(f"{masked(url)} {_of_broker(str(trouble))}", f"start it, {CORRECT}")
+    return ok(f"{masked(url)} answers and takes what Overstory needs{_unverified(url)}")
+
+
+def _of_broker(sentence: str) -> str:
+    """``sentence`` without its subject."""
+    return sentence.removeprefix(f"{BROKER} ")
+
+
+def _unverified(url: str) -> str:
+    """A remark if TLS is on and its certificate is not verified."""
+    tls = parse(url).tls
+    return "; its certificate is not verified" if tls and tls.cert_reqs == "none" else ""
 
 
 def _embedded(context: Context) -> Finding:
@@ -159,11 +179,13 @@ def limiter(context: Context) -> Finding | None:
     if wrong := wrong_password(url):
         return failed(f"{masked(url)}: {wrong}", "correct OVERSTORY_LIMITER_URL")
     try:
+        check_limiter(context.settings)
         state = context.services.limiter.state()
     except (ServiceAway, ValueError) as error:
+        cure = error.cure if isinstance(error, ServiceRefuses) else ""
         return failed(
-            f"the limits cannot be stored on {masked(url)}: {error}",
-            "set OVERSTORY_LIMITER_URL to a Redis 5 or newer, or a Valkey, that allows scripts",
+            f"the limits cannot be stored on {masked(url)}: {error.args[0]}",
+            cure or "set OVERSTORY_LIMITER_URL to a Redis 6.2 or newer, or a Valkey",
         )
     return paused_or_ok(state, says) if state.paused else _policy(url) or paused_or_ok(state, says)
 

@@ -19,13 +19,14 @@ from models.reads import pipeline
 from models.reads.pipeline import JobRow
 from models.state import Moved
 from overstory.local.forks import ForkServer, begin, may_trace
+from overstory.local.hindrances import Hindered, Hindrances
 from overstory.local.home import prepare_command
 from overstory.local.preflight import check_broker, check_endpoint, warn_of_sandbox
 from overstory.local.signals import Interrupts, ends_cleanly
 from overstory.local.stack import LocalStack
 from overstory.local.wait import watch
 from overstory.output.plural import pluralize
-from overstory.output.progress import display
+from overstory.output.progress import Display, display
 from overstory.output.result import Ran
 from overstory.output.terminal import print_plain
 from tasks import submit as submitting
@@ -55,8 +56,7 @@ def run(
     fork_server: ForkServer | None = None,
 ) -> Ran:
     """Run ``spec`` to its end. Raises WrongUsage for bad input, ServiceAway for a missing part."""
-    if settings.broker_url is not None:
-        check_broker(settings)
+    check_broker(settings, console)
     with ends_cleanly(console) as ending, contextlib.ExitStack() as cleanup:
         stack = None
         if settings.broker_url is None:
@@ -87,6 +87,8 @@ def serve(
     ``on_end`` is called with the ended job before anything is cleaned up or stopped, so that the
     answer is shown at once. ``stack``: an embedded stack that was already begun for the job.
     """
+    if stack is None:
+        check_broker(settings, console)
     if settings.endpoint == SANDBOX:
         warn_of_sandbox(console)
     interrupts = Interrupts()
@@ -159,7 +161,7 @@ def _serve(
                 cleanup.callback(notifier.start().join, END_GRACE_SECONDS)
         cleanup.callback(services.stopping.set)
         check_endpoint(services, job_id)
-        with display(console, quiet) as shown:
+        with hindered(settings, display(console, quiet), stack) as shown:
             watch(services, job_id, shown, interrupts.first, stack)
         job = job_row(services, job_id)
         if is_spent(job.status, job.reason):
@@ -170,6 +172,15 @@ def _serve(
                 send_webhooks(services)
                 tidy_up(services, interrupts.first)
         return job
+
+
+def hindered(settings: Settings, shown: Display, stack: LocalStack | None) -> Display:
+    """``shown`` with what of broker and workers keeps the job from going on."""
+
+    def works_here() -> bool:
+        return stack is not None and bool(stack.workers)
+
+    return Hindered(shown, Hindrances(settings, works_here))
 
 
 def tidy_up(services: Services, stop: threading.Event) -> None:

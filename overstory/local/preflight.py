@@ -3,42 +3,49 @@
 from __future__ import annotations
 
 import structlog
-from kombu.exceptions import KombuError
 from rich.console import Console
 from rich.panel import Panel
 
 from clients.provider.reach import is_reached
-from core.errors import KeyRefused, OverstoryError, ProviderDown, ServiceAway, WrongUsage
+from core.errors import (
+    KeyRefused,
+    OverstoryError,
+    ProviderDown,
+    ServiceAway,
+    ServiceRefuses,
+    WrongUsage,
+)
 from core.settings import Settings
 from models import state
 from models.state import Moved
-from overstory.local.urls import wrong_password
+from overstory.output.terminal import print_plain
 from tasks.runtime.services import Services
-from workers.app import make_app
+from workers.broker_health import check as check_servers
+from workers.broker_health import check_limiter
 
 log = structlog.get_logger()
 
+START_IT = "start it, or unset the variable to run with an embedded one"
 
-def check_broker(settings: Settings) -> None:
-    """Raises WrongUsage for a missing key or a wrong broker URL, ServiceAway if the broker does
-    not answer."""
-    if settings.uses_sandbox:
+
+def check_broker(settings: Settings, console: Console) -> None:
+    """Raises WrongUsage for a missing key or a wrong broker URL, ServiceAway if broker or limiter
+    do not answer, or refuse for good. What may end by itself is printed, and waited for."""
+    if settings.broker_url is None and settings.limiter_url is None:
+        return
+    if settings.broker_url is not None and settings.uses_sandbox:
         raise WrongUsage(
             "OVERSTORY_BROKER_URL is set and no key: set OVERSTORY_API_KEY, or OVERSTORY_BASE_URL"
             " to an 'overstory sandbox' that your workers use too"
         )
-    if wrong := wrong_password(settings.broker_url or ""):
-        raise WrongUsage(f"OVERSTORY_BROKER_URL: {wrong}")
     try:
-        with make_app(settings).connection_for_write() as connection:
-            connection.ensure_connection(max_retries=1, timeout=3)
-    except (ValueError, LookupError, ImportError) as error:
-        raise WrongUsage(f"OVERSTORY_BROKER_URL is not a valid broker URL: {error}") from None
-    except (KombuError, OSError) as error:
-        raise ServiceAway(
-            f"the broker at OVERSTORY_BROKER_URL does not answer ({error}): start it, or unset the"
-            " variable to run with an embedded one"
-        ) from None
+        (check_servers if settings.broker_url is not None else check_limiter)(settings)
+    except ServiceRefuses as error:
+        if not error.passes:
+            raise
+        print_plain(console, f"waiting: {error}")
+    except ServiceAway as error:
+        raise ServiceAway(f"{error}: {START_IT}") from None
 
 
 def warn_of_sandbox(console: Console) -> None:

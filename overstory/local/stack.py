@@ -80,6 +80,10 @@ class LocalStack:
         for number, worker in enumerate(self.workers):
             self.launcher.start(worker, number)
 
+    def worker_names(self) -> list[str]:
+        """Names of the workers, as in their logs and before the @ of their Celery names."""
+        return [self.launcher.name(worker, number) for number, worker in enumerate(self.workers)]
+
     def dead_workers(self) -> list[Worker]:
         return [w for w in self.workers if w.process is not None and w.process.poll() is not None]
 

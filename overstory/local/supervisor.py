@@ -29,10 +29,14 @@ from clients import private_files
 from core.errors import ServiceAway, WrongUsage
 from core.settings import Settings
 from overstory.local.database import bring_up_to_date, check_writable
+from overstory.local.forks import Process
+from overstory.local.health import HEALTHY_SECONDS, Health, worker_name
 from overstory.local.home import prepare_home
 from overstory.local.servers.shared import end_unused
 from overstory.local.stack import LocalStack
 from overstory.local.workers import SERVICE, worker_environment
+from workers.app import make_app
+from workers.broker_health import passing_trouble
 from workers.endpoints import database_url
 
 log = structlog.get_logger()
@@ -117,6 +121,8 @@ class Supervisor:
             port = self.flower_port
             if port is not None:  # fail before anything is started
                 port = flower_port(port, self.any_port)
+            if (trouble := passing_trouble(self.settings)) is not None:
+                log.warning("service.waits", error=str(trouble))
             bring_up_to_date(self.settings)
             check_writable(self.settings)
             stack = LocalStack(self.settings, name=SERVICE)
@@ -125,11 +131,46 @@ class Supervisor:
             cleanup.callback(self._stop_rest, stack)
             stack.start_workers()
             flower_url = self._start_helpers(port)
+            self._await_health(stack, port)
+            if self.stopping.is_set():
+                return
             stack.become_service(flower_url)
             cleanup.callback(stack.resign_service)
             log.info("service.up", flower=flower_url, database=database_url(self.settings))
             self._watch(stack)
             log.info("service.stopping")
+
+    def _await_health(self, stack: LocalStack, port: int | None) -> None:
+        """Wait until every part has answered once. Raises ServiceAway with the part that dies as it
+        starts, or does not answer in time; the broker's own trouble is named, too."""
+        names = [worker_name(name) for name in stack.worker_names()]
+        health = Health(make_app(self.settings), names, self.settings.home, port)
+        deadline = time.monotonic() + HEALTHY_SECONDS
+        while (missing := health.missing()) and not self.stopping.wait(ROUND_SECONDS):
+            for name, process in self._processes(stack):
+                if process.poll() is not None:
+                    raise ServiceAway(f"{name} ended as it started: {self._last_line(name)}")
+            if time.monotonic() > deadline:
+                trouble = passing_trouble(self.settings)
+                why = str(trouble) if trouble else f"see {self.settings.home / 'logs'}"
+                raise ServiceAway(f"{', '.join(missing)} did not become healthy: {why}")
+
+    def _processes(self, stack: LocalStack) -> Iterator[tuple[str, Process]]:
+        for name, worker in zip(stack.worker_names(), stack.workers, strict=True):
+            if worker.process is not None:
+                yield name, worker.process
+        for part in self.parts:
+            if part.process is not None:
+                yield part.name, part.process
+
+    def _last_line(self, name: str) -> str:
+        """The last line of a part's log, which says why it ended."""
+        path = self._log(name)
+        try:
+            lines = path.read_text("utf-8", "replace").strip().splitlines()
+        except OSError:
+            lines = []
+        return lines[-1].removeprefix("overstory: ") if lines else f"see {path}"
 
     # ---- its parts
 

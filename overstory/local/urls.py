@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from core.redis_address import has_cut_password
+from core.redis_address import CUT, has_cut_password
 
 HIDDEN = "•••"
 _USER = re.compile(r"://[^:@]*:")
@@ -42,7 +42,7 @@ def wrong_password(url: str) -> str | None:
     """
     if not has_cut_password(url):
         return None
-    return "its password holds a /, ? or #: write %2F, %3F, %23 (and %40 for @)"
+    return CUT
 
 
 def _passwords(url: str) -> Iterator[tuple[int, int]]:

@@ -76,9 +76,9 @@ class Launcher:
         worker.process = self._fork(worker, number) or self._start_alone(worker, number)
 
     def log_file(self, worker: Worker, number: int) -> Path:
-        return self.settings.home / "logs" / f"{self._name(worker, number)}.log"
+        return self.settings.home / "logs" / f"{self.name(worker, number)}.log"
 
-    def _name(self, worker: Worker, number: int) -> str:
+    def name(self, worker: Worker, number: int) -> str:
         return f"{worker.queues.split(',')[0]}-{self.stack_name}-{number}"
 
     def _fork(self, worker: Worker, number: int) -> Process | None:
@@ -88,7 +88,7 @@ class Launcher:
             "pool": worker.pool,
             "queues": worker.queues,
             "concurrency": worker.concurrency,
-            "name": f"{self._name(worker, number)}@{platform.node()}",
+            "name": f"{self.name(worker, number)}@{platform.node()}",
             "level": self.settings.log_level,
             "log": str(self.log_file(worker, number)),
             "environment": self._environment(),
@@ -99,7 +99,7 @@ class Launcher:
         command = [
             *(sys.executable, "-m", "celery", "-A", "workers.app", "worker"),
             *("-Q", worker.queues, "-P", worker.pool, "-c", str(worker.concurrency)),
-            *("-n", f"{self._name(worker, number)}@%h", "--without-gossip", "--without-mingle"),
+            *("-n", f"{self.name(worker, number)}@%h", "--without-gossip", "--without-mingle"),
             *("-l", self.settings.log_level),
         ]
         with private_files.log_file(self.log_file(worker, number)) as log:
