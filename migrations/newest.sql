@@ -133,7 +133,7 @@ CREATE TABLE calls (
 	lease_token VARCHAR(32) NOT NULL, 
 	lease_until DOUBLE NOT NULL, 
 	started_at DOUBLE NOT NULL, 
-	settled_at DOUBLE, reserved_cost DOUBLE DEFAULT 0 NOT NULL, usage_estimated BOOLEAN DEFAULT false NOT NULL, reasoning TEXT, 
+	settled_at DOUBLE, reserved_cost DOUBLE DEFAULT 0 NOT NULL, usage_estimated BOOLEAN DEFAULT false NOT NULL, max_tokens INTEGER, reasoning TEXT, 
 	CONSTRAINT pk_calls PRIMARY KEY (id), 
 	CONSTRAINT ck_calls_status_known CHECK (status IN ('started', 'settled', 'refused', 'failed', 'unknown')), 
 	CONSTRAINT fk_calls_job_id FOREIGN KEY(job_id) REFERENCES jobs (id) ON DELETE SET NULL, 

@@ -17,6 +17,7 @@ from sqlalchemy import (
     delete,
     exists,
     func,
+    literal,
     not_,
     or_,
     select,
@@ -25,15 +26,17 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from core.account.budget import Money, Rest
+from core.account.budget import Money
 from core.reply import Reply, Usage
-from core.states import CallStatus, NodeStatus
+from core.states import CallStatus
 from core.text.hashing import content_key
 from core.text.thoughts import split_thoughts
 from models.claims import Lease, served
 from models.engine import now
-from models.tables import Call, Job, Node
+from models.tables import Call, Job
 
+CUT = "length"
+"""The finish reason of a reply that took all of its tokens."""
 SENT: ColumnElement[bool] = or_(
     Call.status.not_in([CallStatus.STARTED, CallStatus.FAILED]),
     and_(Call.status == CallStatus.FAILED, Call.http_status.is_not(None)),
@@ -56,6 +59,7 @@ class NewCall:
     reserved_tokens: int
     currency: str
     reserved_cost: float = 0.0  # the most it may cost
+    max_tokens: int | None = None  # see ``limited``
 
 
 def answered(connection: Connection, key: str, only_job: str | None = None) -> Reply | None:
@@ -119,8 +123,22 @@ def withdraw(connection: Connection, call_id: int) -> None:
     served(connection, call.job_id, -call.reserved_tokens)
 
 
+def limited(connection: Connection, node_id: int) -> bool:
+    """Whether a reply to a node was cut short because its job's budget had no room for more."""
+    cut = exists().where(
+        Call.node_id == node_id, Call.max_tokens.is_not(None), Call.finish_reason == CUT
+    )
+    return bool(connection.execute(select(cut)).scalar())
+
+
 def settle(connection: Connection, call_id: int, reply: Reply, cost: float) -> None:
-    """Store a paid reply. A call that was marked unknown may still settle late."""
+    """Store a paid reply. A call that was marked unknown may still settle late.
+
+    A reply that was cut short because of a budget answers no later request: with more room the same
+    request has another reply.
+    """
+    was_limited = and_(Call.max_tokens.is_not(None), literal(reply.finish_reason == CUT))
+    key = case((was_limited, content_key(["cut short", call_id])), else_=Call.key)
     connection.execute(
         update(Call)
         .where(
@@ -129,6 +147,7 @@ def settle(connection: Connection, call_id: int, reply: Reply, cost: float) -> N
         )
         .values(
             status=CallStatus.SETTLED,
+            key=key,
             reply=reply.text,
             reasoning=reply.reasoning or None,
             finish_reason=reply.finish_reason,
@@ -266,15 +285,3 @@ def budget_of(connection: Connection, job_id: str) -> float | None:
     options = connection.execute(select(Job.options).where(Job.id == job_id)).scalar_one()
     budget = options.budget
     return None if budget is None else float(budget)
-
-
-def rest_of(connection: Connection, job_id: str) -> Rest:
-    """The number of calls a job still has to make, and the average cost of its paid calls."""
-    open_nodes = (NodeStatus.WAITING, NodeStatus.READY)
-    calls = connection.execute(
-        select(func.count()).where(Node.job_id == job_id, Node.status.in_(open_nodes))
-    ).scalar_one()
-    average = connection.execute(
-        select(func.avg(Call.cost)).where(Call.job_id == job_id, Call.cost > 0.0)
-    ).scalar()
-    return Rest(calls, float(average or 0.0))

@@ -311,6 +311,8 @@ class Call(Base):
     reserved_tokens = _column(Integer)
     # the most it may cost, reserved from the budget while it is in flight
     reserved_cost = _column(Seconds, server_default=sql("0"))
+    # that its reply may have, where a budget has no room for all that its request says
+    max_tokens = _optional(Integer)
     reply = _optional(Text)
     reasoning = _optional(Text)  # what the model wrote before it
     finish_reason = _optional(String(32))

@@ -56,6 +56,11 @@ def valid_text(context: click.Context, parameter: click.Parameter, text: str | N
 
 
 label_option = click.option("--label", help="Label to find the job by, as in 'jobs --label'.")
+budget_option = click.option(
+    "--budget",
+    type=click.FloatRange(0, min_open=True),
+    help="Cost limit in the account's currency. The job pauses before it would cost more.",
+)
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON on stdout."
 )

@@ -2,11 +2,16 @@
 
 A call counts from before it is sent. In flight it counts with the most it may cost, afterwards with
 its actual cost. A lost call may have been paid, so it keeps counting with the most.
+
+Where the budget has no room for all that a reply may write, the reply is allowed only what earlier
+ones have shown to be enough (core.account.habit.enough_tokens). It cannot cost more than that, so
+the budget holds even if it is cut short.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -36,11 +41,17 @@ class Money:
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
-    """Calls that a job still needs, and the average cost of its paid calls (0: none yet)."""
+class NextCall:
+    """A call that a job still has to make, in the order of sending. ``images``: those that it
+    shows. ``likely``: its expected cost. ``held``: what a budget must have left to send it."""
 
-    calls: int
-    average: float
+    images: int
+    likely: float
+    held: float
+
+
+MARGIN = 1.05
+"""Expected costs are this much off in a bad case."""
 
 
 def room_for(budget: float, money: Money, most: float) -> Room:
@@ -64,16 +75,19 @@ def most_cost(price: Price, prompt_tokens: int, max_tokens: int) -> float:
     return cost(price, prompt_tokens, 0, max_tokens)
 
 
-def reason(job_id: str, budget: float, money: Money, most: float, rest: Rest, currency: str) -> str:
-    """Why a job is paused for its budget, and the command that resumes it."""
-    spent = money.spent + money.held
-    wanted = f"{enough(spent, most, rest):.2f}"
+def reason(
+    job_id: str, budget: float, money: Money, most: float, rest: Sequence[NextCall], currency: str
+) -> str:
+    """Why a job is paused for its budget, and the command that resumes it. ``most``: what the next
+    call may cost; ``rest``: the calls that are not paid yet, those in flight included."""
     lost = f" ({money.lost:.4f} of it on lost calls, if they were paid)" if money.lost else ""
-    calls = "1 call is" if rest.calls == 1 else f"{rest.calls:,} calls are"
+    held = f", {money.held:.4f} is held for calls in flight" if money.held else ""
+    calls = "1 call is" if len(rest) == 1 else f"{len(rest):,} calls are"
+    wanted = plain(enough(money.spent, rest, most))
     return (
-        f"{REASON}{spent:.4f} of {plain(budget)} {currency} is spent{lost}; {calls} left, and the"
-        f" next may cost up to {most:.4f}. A budget of about {wanted} {currency} should be enough:"
-        f" overstory resume {job_id} --budget {wanted}"
+        f"{REASON}{money.spent:.4f} of {plain(budget)} {currency} is spent{lost}{held}; {calls}"
+        f" left, and the next may cost up to {most:.4f}. A budget of about {wanted} {currency}"
+        f" should be enough: overstory resume {job_id} --budget {wanted}"
     )
 
 
@@ -82,11 +96,33 @@ def plain(money: float) -> str:
     return f"{money:.2f}" if round(money, 2) == round(money, 4) else f"{money:.4f}"
 
 
-def enough(spent: float, most: float, rest: Rest) -> float:
-    """A budget that is probably enough to finish a job, rounded up to a cent. The last call also
-    needs room for the most it may cost."""
-    wanted = spent + max(rest.calls - 1, 0) * (rest.average or most) * 1.1 + most
-    return math.ceil(round(wanted * 100, 6)) / 100
+def enough(spent: float, rest: Sequence[NextCall], first: float = 0.0) -> float:
+    """The smallest budget that probably lets a job finish, rounded up in its third digit. Each call
+    needs more room than it will cost, ``first`` the next one."""
+    wanted = spent + first
+    for call in rest:
+        wanted = max(wanted, spent + call.held)
+        spent += call.likely * MARGIN
+    return rounded_up(max(wanted, spent))
+
+
+def reached(budget: float, rest: Sequence[NextCall]) -> int:
+    """How many of the ``rest`` of a job's calls, one after the other, a budget probably lets be
+    sent."""
+    spent = 0.0
+    for number, call in enumerate(rest):
+        if spent + call.held > budget:
+            return number
+        spent += call.likely
+    return len(rest)
+
+
+def rounded_up(money: float) -> float:
+    """``money`` with three digits, but at least two and at most four decimals."""
+    if money <= 0:
+        return 0.0
+    decimals = min(max(2 - math.floor(math.log10(money)), 2), 4)
+    return float(math.ceil(round(money * 10**decimals, 6)) / 10**decimals)
 
 
 def is_spent(status: str, why: str | None) -> bool:

@@ -6,9 +6,19 @@ estimated: from past calls of the model if there are any, else from the usual le
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from core.account.budget import NextCall, enough, most_cost
+from core.account.habit import (
+    BRANCH_TOKENS_PER_IMAGE,
+    Habit,
+    PastCall,
+    enough_tokens,
+    habit_of,
+    margin,
+)
 from core.catalog.models import Price, cost
 from core.catalog.tiers import AccountLimits
 from core.catalog.tokens import LOW_TOKENS, Detail, image_tokens
@@ -20,9 +30,8 @@ from core.tree.plan import PlannedNode, plan_tree
 
 BYTES_PER_TOKEN = 4
 """Expected for plain text; core.catalog.tokens.text_tokens_estimate is an upper bound instead."""
-LEAF_TOKENS, LEAF_TOKENS_PER_IMAGE = 80, 23
-BRANCH_TOKENS, BRANCH_TOKENS_PER_IMAGE = 250, 1.6
-"""Usual output: of a leaf a line per image; of a branch a few groups and a citation per image."""
+BOUND = 2
+"""How much higher the upper bound on a text's tokens is than what is expected."""
 ANSWER_TOKENS, ANSWER_TOKENS_PER_IMAGE = 60, BRANCH_TOKENS_PER_IMAGE
 """Usual output of an answer below the lines about each image, in the same reply."""
 REQUEST_TOKENS = 250
@@ -31,37 +40,14 @@ TYPICAL_LABEL_TOKENS = 3
 """The number before an image."""
 FIELD_TOKENS = 8
 """What a value takes in JSON beyond its tokens in a note: its name and punctuation."""
-CALL_SECONDS = 20.0
 WINDOW_SECONDS = 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class PastCall:
-    """A paid call: its kind, its number of images, its output and its duration."""
-
-    kind: NodeKind
-    images: int
-    completion_tokens: int
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Habit:
-    """How a model behaves: factors on the usual output tokens, and the duration of a call."""
-
-    leaf: float = 1.0
-    branch: float = 1.0
-    call_seconds: float = CALL_SECONDS
-
-    def completion_tokens(self, kind: NodeKind, images: int) -> float:
-        """Expected output of one call."""
-        return usual_tokens(kind, images) * (self.leaf if kind == NodeKind.LEAF else self.branch)
 
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """``binds``: the limit that decides the time. ``cost_most``: the cost if every reply takes all
-    of its max_tokens."""
+    of its max_tokens. ``calls``: in the order in which they are sent, with what a budget must have
+    left for each; ``budget``: the smallest one that lets all of them be sent."""
 
     requests: int
     leaves: int
@@ -74,6 +60,8 @@ class Estimate:
     currency: str
     seconds: float
     binds: str
+    calls: tuple[NextCall, ...] = ()
+    budget: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +89,13 @@ class Ahead:
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Tokens of one call: prompt, expected output, and output at most."""
+    """Tokens of one call over ``images``: prompt as expected and by its upper bound, expected
+    output, and output at most."""
 
+    kind: NodeKind
+    images: int
     prompt: int
+    prompt_most: int
     written: float
     written_most: int
 
@@ -111,23 +103,6 @@ class Tokens:
 def tokens_of_size(width: int, height: int, detail: Detail) -> int:
     """Prompt tokens of an original of width x height, after resizing and padding."""
     return image_tokens(*pad_plan(*plan_resize(width, height, detail)), detail)
-
-
-def usual_tokens(kind: NodeKind, images: int) -> float:
-    """Usual output tokens of a call."""
-    if kind == NodeKind.LEAF:
-        return LEAF_TOKENS + LEAF_TOKENS_PER_IMAGE * images
-    return BRANCH_TOKENS + BRANCH_TOKENS_PER_IMAGE * images
-
-
-def habit_of(past: Sequence[PastCall]) -> Habit:
-    """A model's habit by its past calls, with usual values where there are none."""
-    seconds = [call.seconds for call in past]
-    return Habit(
-        leaf=_factor([call for call in past if call.kind == NodeKind.LEAF]),
-        branch=_factor([call for call in past if call.kind == NodeKind.BRANCH]),
-        call_seconds=sum(seconds) / len(seconds) if seconds else CALL_SECONDS,
-    )
 
 
 def estimate(
@@ -147,6 +122,7 @@ def estimate(
     levels = max((node.level for node in plan), default=0)
     above = levels if ask.asks_above_leaves else 0  # composing in code takes almost no time
     seconds, binds = time_at(limits, len(leaves), len(calls), above, prompt + written, habit)
+    next_calls = _next_calls(calls, habit, price)
     return Estimate(
         requests=len(calls),
         leaves=len(leaves),
@@ -159,23 +135,81 @@ def estimate(
         currency=price.currency,
         seconds=seconds,
         binds=binds,
+        calls=next_calls,
+        budget=enough(0.0, next_calls),
     )
 
 
-def ahead(nodes: Sequence[OpenNode], repeated: str, habit: Habit, price: Price) -> Ahead:
-    """What a planned job still takes. ``repeated``: the text that each of its requests repeats."""
-    instructions = REQUEST_TOKENS + len(repeated.encode()) // BYTES_PER_TOKEN
-    prompt = written = 0.0
-    for node in nodes:
-        notes = node.note_bytes / BYTES_PER_TOKEN
-        if node.open_below:
-            notes += habit.completion_tokens(NodeKind.LEAF, node.open_below)
-        labels = TYPICAL_LABEL_TOKENS * node.images if node.kind == NodeKind.LEAF else 0
-        prompt += instructions + node.image_tokens + labels + notes
-        written += habit.completion_tokens(node.kind, node.images)
-    money = cost(price, round(prompt), 0, round(written))
-    images = sum(node.images for node in nodes if node.kind == NodeKind.LEAF)
-    return Ahead(len(nodes), images, round(prompt + written), money, price.currency)
+def _next_calls(calls: Sequence[Tokens], habit: Habit, price: Price) -> tuple[NextCall, ...]:
+    """What a budget must have left for each call: as much as is held back when its turn comes, by
+    the replies that are known then (tasks.calls.budget)."""
+    known = Counter[NodeKind]()
+    if habit.predicts:
+        known.update({NodeKind.LEAF: habit.leaf_calls, NodeKind.BRANCH: habit.branch_calls})
+    result = []
+    for call in calls:
+        written = call.written_most
+        if known.total():
+            written = min(written, round(margin(known[call.kind]) * call.written))
+        result.append(_next_call(call, written, price))
+        known[call.kind] += 1
+    return tuple(result)
+
+
+def _next_call(call: Tokens, written_most: int, price: Price) -> NextCall:
+    shown = call.images if call.kind == NodeKind.LEAF else 0
+    likely = cost(price, call.prompt, 0, round(call.written))
+    return NextCall(shown, likely, most_cost(price, call.prompt_most, written_most))
+
+
+def ahead(nodes: Sequence[OpenNode], ask: RequestContext, habit: Habit, price: Price) -> Ahead:
+    """What a planned job still takes: the requests of ``ask`` over its open ``nodes``."""
+    asked = _asked(ask, nodes)
+    calls = [_open_call(ask, node, habit) for node in asked]
+    prompt = sum(call.prompt for call in calls)
+    written = round(sum(call.written for call in calls))
+    money = cost(price, prompt, 0, written)
+    images = sum(node.images for node in asked if node.kind == NodeKind.LEAF)
+    return Ahead(len(calls), images, prompt + written, money, price.currency)
+
+
+def calls_ahead(
+    nodes: Sequence[OpenNode], ask: RequestContext, replies: Sequence[PastCall], price: Price
+) -> tuple[NextCall, ...]:
+    """The calls that a job still has to make, with what a budget must have left for each.
+    ``replies``: those that predict its next ones; none: nothing is known yet."""
+    habit = habit_of(replies)
+    calls = [_open_call(ask, node, habit) for node in _asked(ask, nodes)]
+    if not replies:
+        return _next_calls(calls, habit, price)
+    return tuple(
+        _next_call(call, enough_tokens(replies, call.kind, call.images, call.written_most), price)
+        for call in calls
+    )
+
+
+def _asked(ask: RequestContext, nodes: Sequence[OpenNode]) -> list[OpenNode]:
+    """The nodes for which a model is asked."""
+    return [node for node in nodes if node.kind == NodeKind.LEAF or ask.asks_above_leaves]
+
+
+def _open_call(ask: RequestContext, node: OpenNode, habit: Habit) -> Tokens:
+    """The tokens of an open node's call."""
+    written = habit.completion_tokens(node.kind, node.images)
+    text = REQUEST_TOKENS + len(ask.repeated.encode()) // BYTES_PER_TOKEN
+    if node.kind == NodeKind.LEAF:
+        if ask.answer_spec is not None and not habit.leaf_calls:
+            written += node.images * FIELD_TOKENS * ask.answer_spec.parts.fields
+        text += TYPICAL_LABEL_TOKENS * node.images
+        most = ask.capacity.leaf_max_tokens(node.images)
+    else:
+        most = ask.capacity.branch_max_tokens()
+    notes = node.note_bytes / BYTES_PER_TOKEN
+    if node.open_below:
+        notes += habit.completion_tokens(NodeKind.LEAF, node.open_below)
+    text += round(notes)
+    prompt = text + node.image_tokens
+    return Tokens(node.kind, node.images, prompt, BOUND * text + node.image_tokens, written, most)
 
 
 def time_at(
@@ -211,7 +245,15 @@ def _call(
         elif is_root and images > 1 and not ask.bare:
             written += ANSWER_TOKENS + ANSWER_TOKENS_PER_IMAGE * images
         pictures = sum(below[0]) + ask.canaries * LOW_TOKENS
-        return Tokens(_text_tokens(body) + pictures, written, int(body["max_tokens"]))
+        text = _text_tokens(body)
+        return Tokens(
+            NodeKind.LEAF,
+            images,
+            text + pictures,
+            BOUND * text + pictures,
+            written,
+            int(body["max_tokens"]),
+        )
     notes = sum(
         habit.completion_tokens(
             NodeKind.LEAF if child.level == 0 else NodeKind.BRANCH,
@@ -221,7 +263,9 @@ def _call(
     )
     body = notes_body(ask, [], images, is_root)
     written = habit.completion_tokens(NodeKind.BRANCH, images)
-    return Tokens(_text_tokens(body) + round(notes), written, int(body["max_tokens"]))
+    prompt = _text_tokens(body) + round(notes)
+    most = int(body["max_tokens"])
+    return Tokens(NodeKind.BRANCH, images, prompt, BOUND * prompt, written, most)
 
 
 def _leaf_body(ask: RequestContext, images: int, is_root: bool) -> Body:
@@ -241,8 +285,3 @@ def _text_tokens(body: Body) -> int:
         texts = [content] if isinstance(content, str) else [p.get("text", "") for p in content]
         total += sum(-(-len(text.encode()) // BYTES_PER_TOKEN) for text in texts)
     return total
-
-
-def _factor(calls: Sequence[PastCall]) -> float:
-    usual = sum(usual_tokens(call.kind, call.images) for call in calls)
-    return sum(call.completion_tokens for call in calls) / usual if usual else 1.0

@@ -60,6 +60,13 @@ class RequestContext:
         """Whether a model is asked above the leaves; if not, code composes the answer."""
         return self.answer_spec is None or self.answer_spec.needs_words
 
+    @property
+    def repeated(self) -> str:
+        """All text that every request of the job repeats."""
+        earlier = [text for exchange in self.history for text in exchange]
+        asked = self.question if self.answer_spec is None else _all_texts(self.answer_spec)
+        return "\n".join([*earlier, asked])
+
     def fan_in(self, leaves: int) -> int:
         """The most children a branch has: all leaves where code composes the answer."""
         return self.capacity.fan_in if self.asks_above_leaves else max(leaves, 2)

@@ -6,7 +6,7 @@ Policy: one step a migration; additive while workers run (new columns are nullab
 server default; drops wait for the release after the last reader); see migrations/README.md.
 
 Revision: 0017
-Revises: 0015
+Revises: 0016
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0017"
-down_revision = "0015"
+down_revision = "0016"
 branch_labels = None
 depends_on = None
 

@@ -10,9 +10,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Integer, and_, case, cast, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Integer, and_, case, cast, func, or_, select
 
-from core.account.estimate import OpenNode, PastCall
+from core.account.estimate import OpenNode
+from core.account.habit import ENOUGH, PastCall
 from core.errors import RefusalCode
 from core.states import (
     SETTLED_NODES,
@@ -31,6 +32,8 @@ from models.records import columns_of, record
 from models.tables import Call, Event, Image, Job, Node
 
 WAITING_IMAGES = (*UNSETTLED_IMAGES, ImageStatus.UPLOADED)
+REPLIES = 50
+"""Recent replies that predict the next one."""
 ONLY_SENT = and_(
     Image.status == ImageStatus.INCLUDED, func.coalesce(Image.seen, Seen.SENT) == Seen.SENT
 )
@@ -327,6 +330,20 @@ def past_calls(
 ) -> list[PastCall]:
     """The ``last`` paid calls to a model at an endpoint, to estimate the next ones. For a call that
     showed no image, ``images`` counts all images below its node."""
+    return _past_calls(connection, and_(Call.model == model, Job.endpoint == endpoint), last)
+
+
+def replies_like(connection: Connection, job_id: str, model: str, endpoint: str) -> list[PastCall]:
+    """The recent paid calls that predict the next reply to a job: its own, or while it has few,
+    those of all jobs to its model, if these are enough."""
+    own = _past_calls(connection, Job.id == job_id, REPLIES)
+    if len(own) >= ENOUGH:
+        return own
+    others = past_calls(connection, model, endpoint, REPLIES)
+    return others if len(others) >= ENOUGH else own
+
+
+def _past_calls(connection: Connection, which: ColumnElement[bool], last: int) -> list[PastCall]:
     rows = connection.execute(
         select(
             Node.kind,
@@ -336,12 +353,7 @@ def past_calls(
         )
         .join(Node, Node.id == Call.node_id)
         .join(Job, Job.id == Node.job_id)
-        .where(
-            Call.model == model,
-            Job.endpoint == endpoint,
-            Call.status == CallStatus.SETTLED,
-            Call.settled_at.is_not(None),
-        )
+        .where(which, Call.status == CallStatus.SETTLED, Call.settled_at.is_not(None))
         .order_by(Call.id.desc())
         .limit(last)
     )

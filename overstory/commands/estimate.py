@@ -21,7 +21,9 @@ from clients.sources import location
 from clients.sources.expand import expand
 from clients.sources.location import Source, place_of
 from core.account import estimate as core_estimate
-from core.account.estimate import Estimate, habit_of, tokens_of_size
+from core.account.budget import plain, reached
+from core.account.estimate import Estimate, tokens_of_size
+from core.account.habit import PastCall, habit_of
 from core.catalog.tokens import Detail
 from core.errors import ImageRefused
 from core.images.sizing import ImageLimits
@@ -33,10 +35,11 @@ from models.engine import Database
 from models.reads import inspect
 from overstory.commands.specs import spec_of
 from overstory.local.home import prepare_command
-from overstory.options import home_option, json_option, question_options, settings_at
+from overstory.options import budget_option, home_option, json_option, question_options, settings_at
 from overstory.output.plural import pluralize
 from overstory.output.progress import duration
 from overstory.output.terminal import print_plain
+from tasks.calls.budget import check_budget
 from tasks.job_layout import learned_limits, place
 from workers.endpoints import database_url
 
@@ -69,17 +72,20 @@ class Measured:
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="PATH_OR_URL...")
 @question_options
+@budget_option
 @json_option
 @home_option
 def estimate(inputs: tuple[str, ...], as_json: bool, home: Path | None, **options: Any) -> None:
-    """Estimate the requests, tokens, cost and time of a job.
+    """Estimate the requests, tokens, cost and time of a job, and the budget that it needs.
 
     Sends nothing. Prompt tokens follow from the image sizes in the file headers. Completion tokens
     are estimated from past calls of the model, or guessed if there are none. Requests that are
-    paid already are counted too.
+    paid already are counted too. With --budget, it says whether that budget would pause the job,
+    and after how many images.
     """
     settings = settings_at(home)
     spec = spec_of(inputs, options)
+    check_budget(settings, spec.model or settings.model, spec.budget)
     prepare_command(settings)
     measured, request = measure(settings, spec)
     past = _past(settings, request.model)
@@ -91,9 +97,9 @@ def estimate(inputs: tuple[str, ...], as_json: bool, home: Path | None, **option
         settings.limits,
     )
     if as_json:
-        click.echo(json.dumps(_value(settings, measured, request, forecast, len(past))))
+        click.echo(json.dumps(_value(settings, spec, measured, request, forecast, len(past))))
     else:
-        _print(Console(), settings, measured, request, forecast, len(past))
+        _print(Console(), settings, spec, measured, request, forecast, len(past))
 
 
 def measure(settings: Settings, spec: JobSpec) -> tuple[Measured, RequestContext]:
@@ -150,7 +156,7 @@ def _request(settings: Settings, spec: JobSpec) -> RequestContext:
     )
 
 
-def _past(settings: Settings, model: str) -> Sequence[core_estimate.PastCall]:
+def _past(settings: Settings, model: str) -> Sequence[PastCall]:
     database = Database(database_url(settings))
     with database.read() as connection:
         return inspect.past_calls(connection, model, settings.endpoint)
@@ -161,8 +167,18 @@ def _prices_as_of(settings: Settings, model: str) -> str | None:
     return dated_price[1] if dated_price else None
 
 
+def _reached(forecast: Estimate, budget: float) -> int:
+    """How many images a budget lets be looked at before it pauses the job."""
+    return sum(call.images for call in forecast.calls[: reached(budget, forecast.calls)])
+
+
 def _value(
-    settings: Settings, measured: Measured, request: RequestContext, forecast: Estimate, past: int
+    settings: Settings,
+    spec: JobSpec,
+    measured: Measured,
+    request: RequestContext,
+    forecast: Estimate,
+    past: int,
 ) -> dict[str, Any]:
     return {
         "images": measured.submitted,
@@ -176,6 +192,8 @@ def _value(
         "completion_tokens": forecast.completion_tokens,
         "cost": round(forecast.cost, 6),
         "cost_most": round(forecast.cost_most, 6),
+        "budget_enough": forecast.budget,
+        "budget": None if spec.budget is None else _budget(forecast, spec.budget),
         "currency": forecast.currency,
         "prices_as_of": _prices_as_of(settings, request.model),
         "seconds": round(forecast.seconds, 1),
@@ -188,9 +206,20 @@ def _value(
     }
 
 
+def _budget(forecast: Estimate, budget: float) -> dict[str, Any]:
+    requests = reached(budget, forecast.calls)
+    return {
+        "given": budget,
+        "enough": requests == forecast.requests,
+        "requests": requests,
+        "images": _reached(forecast, budget),
+    }
+
+
 def _print(
     console: Console,
     settings: Settings,
+    spec: JobSpec,
     measured: Measured,
     request: RequestContext,
     forecast: Estimate,
@@ -224,6 +253,8 @@ def _print(
             ),
         ),
     ]
+    if as_of:
+        rows[6:6] = _budget_rows(spec, measured, forecast)
     if measured.urls:
         rows.insert(1, ("", f"{pluralize(measured.urls, 'URL')}, counted as images of full size"))
     grid = Table.grid(padding=(0, 2))
@@ -234,3 +265,16 @@ def _print(
         print_plain(console, f"  {name}: {why}")
     if len(measured.unusable) > UNUSABLE_SHOWN:
         console.print(f"  and {len(measured.unusable) - UNUSABLE_SHOWN:,} more")
+
+
+def _budget_rows(spec: JobSpec, measured: Measured, forecast: Estimate) -> list[tuple[str, str]]:
+    """The budget that would do, and what the given one would do."""
+    enough = f"{plain(forecast.budget)} {forecast.currency}"
+    rows = [("budget", f"{enough} should not pause the job: --budget {plain(forecast.budget)}")]
+    if spec.budget is None:
+        return rows
+    given = f"--budget {plain(spec.budget)}"
+    if reached(spec.budget, forecast.calls) == forecast.requests:
+        return [*rows, ("", f"{given} would do")]
+    images = f"{_reached(forecast, spec.budget):,} of {pluralize(measured.images, 'image')}"
+    return [*rows, ("", f"{given} would pause the job after about {images}")]

@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from core.account.estimate import ahead, habit_of
+from core.account.estimate import ahead
+from core.account.habit import habit_of
 from core.errors import WrongUsage
-from core.requests.request import repeated_text
 from core.settings import Settings
 from core.states import ANSWERED_JOBS
 from core.text.citations import cited_numbers
@@ -24,6 +24,7 @@ from overstory.output.plural import pluralize
 from overstory.output.summary import Showing
 from overstory.output.terminal import print_plain
 from tasks import followups
+from tasks.calls.node_request import context_in
 from tasks.runtime.services import Services
 from tasks.submit import Submitted
 
@@ -161,8 +162,9 @@ def say_ahead(
     with database.read() as connection:
         nodes = inspect.open_nodes(connection, job.id)
         past = inspect.past_calls(connection, job.model, settings.endpoint)
+        context = context_in(settings, connection, job)
     price = settings.price_of(job.model)
-    forecast = ahead(nodes, repeated_text(job.ask, job.options), habit_of(past), price)
+    forecast = ahead(nodes, context, habit_of(past), price)
     images = f" over {pluralize(forecast.images, 'image')}" if forecast.images else ""
     charged = " (not charged: sandbox)" if settings.uses_sandbox else ""
     print_plain(

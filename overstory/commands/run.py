@@ -12,6 +12,7 @@ from rich.console import Console
 from overstory.commands.specs import spec_of
 from overstory.local.forks import split
 from overstory.options import (
+    budget_option,
     home_option,
     json_option,
     label_option,
@@ -34,11 +35,7 @@ from workers.loading import loaded
     type=click.FloatRange(0, 1),
     help="Share of the images that the answer must include; the job ends when too many failed.",
 )
-@click.option(
-    "--budget",
-    type=click.FloatRange(0, min_open=True),
-    help="Cost limit in the account's currency. The job pauses before it would cost more.",
-)
+@budget_option
 @click.option("--weight", type=float, help="Share of the limits beside other jobs. Default: 1.")
 @label_option
 @click.option(

@@ -155,16 +155,18 @@ def take(services: Services, call: AnyCall, waited: Mapping[str, float]) -> Admi
     answer = acquire(services, lease, tokens, waited)
     if not isinstance(answer, Admitted):
         return answer
-    call_id = None
+    opened = None
     try:
         with services.database.write() as connection:
             if claims.claim_node(connection, call.node, lease, tokens):
-                new = _new_call(services, call, tokens)
-                call_id = _open(connection, call.node, new, lease)
+                opened = _open(services, connection, call, tokens, lease)
     finally:
-        if call_id is None:
+        if opened is None:
             services.limiter.cancel(lease.token)
-    return None if call_id is None else Admission(call, call_id, lease, tokens, admitted_at)
+    if opened is None:
+        return None
+    call_id, max_tokens = opened
+    return Admission(call, call_id, lease, tokens, max_tokens, admitted_at)
 
 
 def _likely_tokens(services: Services, call: AnyCall) -> int:
@@ -175,14 +177,18 @@ def _likely_tokens(services: Services, call: AnyCall) -> int:
     return call.prompt_tokens - call.request.overestimated() + completion
 
 
-def _open(connection: Connection, node: NodeWork, call: NewCall, lease: Lease) -> int | None:
-    """Write the call of a claimed node.
+def _open(
+    services: Services, connection: Connection, planned: AnyCall, tokens: int, lease: Lease
+) -> tuple[int, int] | None:
+    """Write the call of a claimed node. Returns its id and the tokens that its reply may have.
 
     None, and the node is considered again: if its job cannot pay for it now, if another call tests
     the endpoint's limit or whether the model answers, if the same request of another job is in
     flight, or if that was answered since this one was planned.
     """
-    if not affords(connection, node, call, lease):
+    node = planned.node
+    call = affords(services, connection, planned, _new_call(services, planned, tokens), lease)
+    if call is None:
         return None
     if call.images and not _may_show(connection, node, call, lease):
         return None
@@ -200,7 +206,7 @@ def _open(connection: Connection, node: NodeWork, call: NewCall, lease: Lease) -
         ledger.withdraw(connection, call_id)
         state.node_postponed(connection, node.id, lease.token, 0.0, "answered meanwhile", False)
         return None
-    return call_id
+    return call_id, call.max_tokens or planned.max_tokens
 
 
 def _may_show(connection: Connection, node: NodeWork, call: NewCall, lease: Lease) -> bool:

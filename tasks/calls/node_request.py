@@ -19,11 +19,13 @@ from core.requests.request import (
     request_context,
 )
 from core.requests.review import Accepted, AskAgain, NotSeen
+from core.settings import Settings
 from core.stages import Stage
 from core.states import NodeKind
 from models import endpoint_limits, state
 from models.claims import Lease, NodeWork
 from models.engine import Connection
+from models.reads.pipeline import JobRow
 from models.state import Moved
 from tasks.runtime.services import Services
 
@@ -221,6 +223,7 @@ class Admission:
     call_id: int
     lease: Lease
     tokens: int  # reserved
+    max_tokens: int  # that its reply may have: fewer than its body says, if its budget is small
     admitted_at: float  # time.monotonic(): the limiter counts from what is sent, not admitted
 
     @property
@@ -231,15 +234,22 @@ class Admission:
 def context_of(services: Services, connection: Connection, node: NodeWork) -> RequestContext:
     """What is the same in all requests of a node's job, as long as nothing more is learned about
     its endpoint."""
+    return context_in(services.settings, connection, node)
+
+
+def context_in(
+    settings: Settings, connection: Connection, job: NodeWork | JobRow
+) -> RequestContext:
+    """The same for a job, or for the job of a node, by ``settings``."""
     return request_context(
-        services.settings,
-        question=node.ask,
-        model=node.model,
-        provider=node.provider,
-        endpoint=node.endpoint,
-        detail="high" if node.detail == "high" else "low",
-        options=node.options,
-        learned=endpoint_limits.learned(connection, node.endpoint, node.model, node.options.canary),
+        settings,
+        question=job.ask,
+        model=job.model,
+        provider=job.provider,
+        endpoint=job.endpoint,
+        detail="high" if job.detail == "high" else "low",
+        options=job.options,
+        learned=endpoint_limits.learned(connection, job.endpoint, job.model, job.options.canary),
     )
 
 

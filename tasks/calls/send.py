@@ -72,8 +72,9 @@ def send(services: Services, stage: CallStage, admission: Admission) -> str:
     try:
         sendable = call.sendable(services)
         sent_at = time.monotonic()
-        reply = services.provider.chat(sendable.body, inline=sendable.inline)
-        reply = with_usage(reply, call.prompt_tokens, call.max_tokens)
+        body = sendable.body | {"max_tokens": admission.max_tokens}
+        reply = services.provider.chat(body, inline=sendable.inline)
+        reply = with_usage(reply, call.prompt_tokens, admission.max_tokens)
     except SlowDown as error:
         end(services.limiter.slow_down, lease.token, error)
         close(services, admission, CallStatus.FAILED, error, 429)
@@ -150,6 +151,11 @@ def end(how: Callable[..., None], *args: object) -> None:
 def answered(services: Services, stage: CallStage, admission: Admission, reply: Reply) -> str:
     """Review and record a paid reply that is on the ledger."""
     node = admission.node
+    if reply.finish_reason == ledger.CUT and admission.max_tokens < admission.call.max_tokens:
+        reason = "the budget left no room for a longer reply"
+        postpone(services, admission, 0.0, reason, costs_attempt=False)
+        services.send(stage.stage.name, job=node.job_id, node=node.id)
+        return f"job {node.job_id}: {span(node)}: {reason}, asked again"
     result = admission.call.review(reply)
     if admission.call.is_probe and not isinstance(result, NotSeen):
         with services.database.write() as connection:

@@ -105,6 +105,44 @@ def test_another_job_is_served_while_one_jobs_budget_is_in_flight(open_account, 
     assert bill(account.sandbox) <= 0.02
 
 
+def limited_calls(account: Account, job: str) -> list[Any]:
+    """The finish reasons of calls that were allowed fewer tokens than their requests say."""
+    query = select(Call.finish_reason).where(Call.job_id == job, Call.max_tokens.is_not(None))
+    with account.services.database.read() as connection:
+        return list(connection.execute(query).scalars())
+
+
+def test_replies_teach_how_much_a_budget_must_hold_back(open_account, make_images):
+    account = open_account(concurrency=4)
+    account.sandbox.configure(concurrency=4, reasoning_tokens=0)
+    account.ended(account.submit(make_images(60)))  # teaches: 11 short replies
+    budget = 0.0065  # one call alone may cost 0.0105, and all of them together cost 0.006
+    job = account.submit(make_images(60, "more", start=100), ask="And here?", budget=budget)
+    [ended] = account.ended(job)
+    assert ended.status == JobStatus.COMPLETED
+    assert "length" not in limited_calls(account, job)
+    assert len(limited_calls(account, job)) == 11
+    with account.services.database.read() as connection:
+        assert ledger.money(connection, job).spent <= budget
+
+
+def test_a_reply_longer_than_the_budget_allowed_is_cut_and_asked_again(open_account, make_images):
+    account = open_account(concurrency=4)
+    account.sandbox.configure(concurrency=4, reasoning_tokens=0)
+    account.ended(account.submit(make_images(60)))
+    before = bill(account.sandbox)
+    account.sandbox.configure(reasoning_tokens=DEAR)  # from now on, what was learned is too little
+    job = account.submit(make_images(12, "more", start=100), ask="And here?", budget=0.005)
+    eventually(lambda: stands(account, job))
+    assert account.job(job).status == JobStatus.PAUSED
+    assert 0.0 < bill(account.sandbox) - before <= 0.005
+    assert set(limited_calls(account, job)) == {"length"}
+    raise_budget(account, job, 1.0)
+    [ended] = account.ended(job)
+    assert ended.status == JobStatus.COMPLETED
+    assert account.statuses(job) == {"included": 12}
+
+
 def test_calls_that_were_cut_off_count_as_paid(open_account, make_images):
     account = open_account(concurrency=1)
     account.sandbox.configure(script=["cut", "cut", "cut"], reasoning_tokens=DEAR)

@@ -8,14 +8,16 @@ import pytest
 
 from core.account.budget import (
     Money,
-    Rest,
+    NextCall,
     Room,
     enough,
     is_spent,
     most_cost,
     plain,
+    reached,
     reason,
     room_for,
+    rounded_up,
 )
 from core.catalog.models import PRICES_AS_OF, Price
 from core.catalog.prices import parse_prices
@@ -44,21 +46,43 @@ def test_the_highest_cost_of_a_call_assumes_no_cached_tokens():
     assert most_cost(Price("USD", 1.0, 0.0, 10.0), 1_000_000, 100_000) == 2.0
 
 
-def test_a_sufficient_budget_leaves_room_for_the_last_call():
-    assert enough(1.0, 0.5, Rest(1, 0.1)) == pytest.approx(1.5)
-    assert enough(1.0, 0.5, Rest(11, 0.1)) == pytest.approx(1.0 + 10 * 0.11 + 0.5)
-    assert enough(0.0, 0.5, Rest(2, 0.0)) >= 1.0  # nothing paid yet: the estimate counts
+LEAF = NextCall(60, likely=0.1, held=0.3)
+
+
+def test_a_sufficient_budget_leaves_room_for_each_call_in_its_turn():
+    assert enough(1.0, [LEAF]) == 1.3
+    assert enough(1.0, [LEAF], first=0.5) == 1.5  # the next one needs more than it did before
+    assert enough(1.0, [LEAF] * 11) == pytest.approx(1.0 + 10 * 0.105 + 0.3)
+    root = NextCall(0, likely=0.2, held=0.8)
+    assert enough(0.0, [LEAF, LEAF, root]) == pytest.approx(0.21 + 0.8)
+    cheap = NextCall(0, likely=0.0, held=0.01)
+    assert enough(0.0, [root, cheap]) == 0.8  # the dearest call decides, even if it is not the last
+
+
+def test_a_budget_reaches_as_far_as_calls_have_room_one_after_the_other():
+    calls = [LEAF] * 4
+    assert [reached(budget, calls) for budget in (0.2, 0.3, 0.45, 0.61, 9.0)] == [0, 1, 2, 4, 4]
+    assert reached(enough(0.0, calls), calls) == 4
+
+
+@pytest.mark.parametrize(
+    ("money", "rounded"),
+    [(0.0, 0.0), (0.00421, 0.0043), (0.0171, 0.0171), (0.6234, 0.624), (12.341, 12.35), (2.0, 2.0)],
+)
+def test_a_suggested_sum_is_rounded_up_in_its_third_digit(money, rounded):
+    assert rounded_up(money) == rounded
 
 
 def test_the_reason_names_spent_and_missing_money_and_how_to_continue():
-    said = reason("abc", 2.0, Money(1.9, 0.05), 0.1, Rest(3, 0.02), "USD")
-    assert said.startswith("budget: 1.9500 of 2.00 USD is spent; 3 calls are left")
-    assert "up to 0.1000" in said
-    assert "overstory resume abc --budget 2.10" in said
+    rest = [NextCall(6, 0.02, 0.1)] * 3
+    said = reason("abc", 2.0, Money(1.9, 0.05), 0.1, rest, "USD")
+    assert said.startswith("budget: 1.9000 of 2.00 USD is spent, 0.0500 is held for calls in")
+    assert "; 3 calls are left, and the next may cost up to 0.1000" in said
+    assert "overstory resume abc --budget 2.05" in said
     assert is_spent("paused", said)
     assert "lost" not in said
-    lost = reason("abc", 2.0, Money(1.9, 0.0, 0.3), 0.2, Rest(3, 0.02), "USD")
-    assert "is spent (0.3000 of it on lost calls, if they were paid); 3 calls" in lost
+    lost = reason("abc", 2.0, Money(1.9, 0.0, 0.3), 0.2, rest[:1], "USD")
+    assert "is spent (0.3000 of it on lost calls, if they were paid); 1 call is left" in lost
     assert not is_spent("running", said)
     assert not is_spent("paused", "no balance")
 

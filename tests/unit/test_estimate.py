@@ -10,18 +10,14 @@ from core import prompts
 from core.account.estimate import (
     ANSWER_TOKENS,
     ANSWER_TOKENS_PER_IMAGE,
-    CALL_SECONDS,
     TYPICAL_LABEL_TOKENS,
-    Habit,
     OpenNode,
-    PastCall,
     ahead,
     estimate,
-    habit_of,
     time_at,
     tokens_of_size,
-    usual_tokens,
 )
+from core.account.habit import CALL_SECONDS, Habit, PastCall, habit_of, usual_tokens
 from core.catalog.models import Price
 from core.catalog.tiers import AccountLimits
 from core.requests.request import RequestContext
@@ -87,7 +83,7 @@ def test_what_is_left_of_a_job_counts_the_labels_of_its_leaves() -> None:
     leaf = OpenNode(NodeKind.LEAF, 60, 60 * 171, 0, 0)
     branch = replace(leaf, kind=NodeKind.BRANCH)
     tokens = [
-        ahead([node], "", Habit(), PRICE).tokens - round(usual_tokens(node.kind, node.images))
+        ahead([node], ASK, Habit(), PRICE).tokens - round(usual_tokens(node.kind, node.images))
         for node in (leaf, branch)
     ]
     assert tokens[0] - tokens[1] == 60 * TYPICAL_LABEL_TOKENS
