@@ -80,6 +80,12 @@ class Settings(BaseSettings):
         60.0, gt=0
     )  # of rpm and tpm; less only in scaled benchmarks
 
+    # Money, in the currency of the prices (docs/money.md)
+    budget: float | None = Field(None, gt=0)  # of a job that names none
+    budget_day: float | None = Field(None, gt=0)  # of all calls that the account sends in a day
+    budget_month: float | None = Field(None, gt=0)  # and in a month, both in UTC
+    confirm_above: float = Field(5.0, ge=0)  # a command asks before a dearer job without a budget
+
     # The services
     broker_url: str | None = None  # redis://...; None: an embedded Valkey
     limiter_url: str | None = None  # Redis of the limiter; None: the broker's server, database 1

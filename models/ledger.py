@@ -256,6 +256,23 @@ def expire_all(connection: Connection) -> int:
 def money(connection: Connection, job_id: str) -> Money:
     """The cost of a job's calls, and what calls in flight reserve. A lost call of unknown cost may
     have been paid, so it counts as its reserved cost."""
+    return _money(connection, Call.job_id == job_id)
+
+
+def account_money(connection: Connection, account: str, currency: str, since: float) -> Money:
+    """The same of all calls of an account in ``currency`` that were started ``since`` then."""
+    calls = and_(Call.account == account, Call.currency == currency, Call.started_at >= since)
+    return _money(connection, calls)
+
+
+def lock_account(connection: Connection, account: str) -> None:
+    """Let no other transaction count the account's money until this one ends. On SQLite a writer
+    is alone anyway."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"money {account}"))))
+
+
+def _money(connection: Connection, which: ColumnElement[bool]) -> Money:
     lost = and_(Call.status == CallStatus.UNKNOWN, Call.cost == 0.0)
     in_flight = Call.status == CallStatus.STARTED
     row = connection.execute(
@@ -263,7 +280,7 @@ def money(connection: Connection, job_id: str) -> Money:
             func.sum(case((in_flight, 0.0), (lost, Call.reserved_cost), else_=Call.cost)),
             func.sum(case((in_flight, Call.reserved_cost), else_=0.0)),
             func.sum(case((lost, Call.reserved_cost), else_=0.0)),
-        ).where(Call.job_id == job_id)
+        ).where(which)
     ).one()
     return Money(*(float(sum_ or 0.0) for sum_ in row))
 

@@ -1,4 +1,4 @@
-"""A job's budget: whether one more call fits, with any number of calls in flight.
+"""The budgets of jobs and accounts: whether one more call fits, with any number of calls in flight.
 
 A call counts from before it is sent. In flight it counts with the most it may cost, afterwards with
 its actual cost. A lost call may have been paid, so it keeps counting with the most.
@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
 from core.catalog.models import Price, cost
@@ -20,6 +21,8 @@ from core.reply import Usage
 
 REASON = "budget: "
 """Start of the pause reason of a job that is paused for its budget and not by a user."""
+ACCOUNT_REASON = "account budget: "
+"""The same of a job that is paused for the budget of its account."""
 
 
 class Room(StrEnum):
@@ -126,5 +129,47 @@ def rounded_up(money: float) -> float:
 
 
 def is_spent(status: str, why: str | None) -> bool:
-    """Whether a job is paused for its budget."""
-    return status == "paused" and (why or "").startswith(REASON)
+    """Whether a job is paused for its budget, or for that of its account."""
+    return status == "paused" and (why or "").startswith((REASON, ACCOUNT_REASON))
+
+
+@dataclass(frozen=True, slots=True)
+class AccountBudget:
+    """The most that all calls of an account may cost that are sent in a day or a month (UTC).
+    ``since``, ``until``: Unix times."""
+
+    setting: str
+    amount: float
+    period: str  # 2026-11-29, or 2026-11
+    since: float
+    until: float
+
+    @property
+    def reason(self) -> str:
+        """Start of the pause reason of jobs. With another period or amount, they go on."""
+        return f"{ACCOUNT_REASON}{plain(self.amount)} for {self.period} (UTC, {self.setting}): "
+
+    def why(self, money: Money, most: float, currency: str) -> str:
+        """Why a job is paused, and when it goes on."""
+        end = datetime.fromtimestamp(self.until, UTC)
+        return (
+            f"{self.reason}{money.spent:.4f} {currency} is spent, and the next call may cost up to"
+            f" {most:.4f}. It goes on after {end:%Y-%m-%d %H:%M} UTC, or with a larger"
+            f" {self.setting}"
+        )
+
+
+def account_budgets(at: float, day: float | None, month: float | None) -> list[AccountBudget]:
+    """The budgets of an account at the Unix time ``at``: of its day and its month, where set."""
+    today = datetime.fromtimestamp(at, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    first = today.replace(day=1)
+    following = (first + timedelta(days=31)).replace(day=1)
+    periods = [
+        ("OVERSTORY_BUDGET_DAY", day, f"{today:%Y-%m-%d}", today, today + timedelta(days=1)),
+        ("OVERSTORY_BUDGET_MONTH", month, f"{first:%Y-%m}", first, following),
+    ]
+    return [
+        AccountBudget(setting, amount, period, since.timestamp(), until.timestamp())
+        for setting, amount, period, since, until in periods
+        if amount is not None
+    ]

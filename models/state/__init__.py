@@ -22,6 +22,7 @@ from models.state.jobs import (
     job_failed,
     job_moved,
     pause_running,
+    paused_otherwise,
     resume_paused,
 )
 from models.state.moves import FREE, Moved, PreparedImage, hold_job
@@ -62,6 +63,7 @@ __all__ = [
     "node_waits_again",
     "open_node",
     "pause_running",
+    "paused_otherwise",
     "resume_paused",
     "split_branch",
     "split_leaf",

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from sqlalchemy import Connection, exists, func, select, update
+from sqlalchemy import Connection, exists, func, not_, select, update
 
 from core.account.budget import is_spent
 from core.states import (
@@ -96,6 +97,20 @@ def resume_paused(connection: Connection, account: str, reason: str) -> int:
     )
     ids = connection.execute(paused.order_by(Job.id)).scalars().all()
     return sum(job_moved(connection, job_id, JobStatus.RUNNING) for job_id in ids)
+
+
+def paused_otherwise(
+    connection: Connection, account: str, start: str, current: Sequence[str]
+) -> list[str]:
+    """Jobs of the account that are paused for a reason that begins with ``start``, and with none of
+    ``current``."""
+    paused = select(Job.id).where(
+        Job.status == JobStatus.PAUSED,
+        Job.account == account,
+        Job.reason.startswith(start, autoescape=True),
+        *(not_(Job.reason.startswith(reason, autoescape=True)) for reason in current),
+    )
+    return list(connection.execute(paused.order_by(Job.id)).scalars())
 
 
 def close_open_work(connection: Connection, job_id: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -13,9 +14,11 @@ from rich.table import Table
 from rich.text import Text
 
 from clients.limiter.limiter import AccountState
+from core.account.budget import account_budgets, plain
 from core.catalog.models import STORAGE_PRICE_GB_DAY, currency_of
 from core.errors import OverstoryError, ServiceAway
-from models import endpoint_limits, provider_files
+from models import endpoint_limits, ledger, provider_files, repair
+from models.engine import Connection
 from overstory.local.home import prepare_command
 from overstory.local.job_runner import planning_services
 from overstory.options import home_option, json_option, settings_at
@@ -33,7 +36,7 @@ DAY = 86_400.0
 @json_option
 @home_option
 def account(as_json: bool, home: Path | None) -> None:
-    """Show the account's usage, its limits and its balance.
+    """Show the account's usage, its limits, its balance, and its spending today and this month.
 
     "allowed now" falls below "configured" after replies with status 429 (too many requests). Limits
     of one request that the endpoint's refusals have shown follow; 'doctor --forget' forgets them.
@@ -42,6 +45,7 @@ def account(as_json: bool, home: Path | None) -> None:
     state = _state(services)
     with services.database.read() as connection:
         learned = endpoint_limits.listed(connection, services.settings.endpoint)
+        spending = _spending(services, connection)
     facts = {
         "account": services.account,
         "endpoint": services.settings.endpoint,
@@ -49,14 +53,47 @@ def account(as_json: bool, home: Path | None) -> None:
         "configured": asdict(services.settings.limits),
         "state": None if state is None else asdict(state),
         "balance": _balance(services),
+        "spending": spending,
         "learned_limits": [asdict(limit) for limit in learned],
     }
     if as_json:
         click.echo(json_line(facts))
         return
     _print_account(services, state, facts["balance"])
+    for name, period in spending.items():
+        click.echo(_spent(services, name, period))
     for limit in learned:
         click.echo(safe_line(limit.sentence))
+
+
+def _spending(services: Services, connection: Connection) -> dict[str, dict[str, Any]]:
+    """What calls of today and of this month (UTC) have cost, and may cost that are in flight."""
+    settings = services.settings
+    currency = settings.price_of(settings.model).currency
+    limits = {"day": settings.budget_day, "month": settings.budget_month}
+    periods = account_budgets(repair.moment(connection), math.inf, math.inf)
+    spending = {}
+    for (name, limit), period in zip(limits.items(), periods, strict=True):
+        money = ledger.account_money(connection, services.account, currency, period.since)
+        spending[name] = {
+            "period": period.period,
+            "spent": round(money.spent, 6),
+            "held": round(money.held, 6),
+            "budget": limit,
+            "currency": currency,
+        }
+    return spending
+
+
+def _spent(services: Services, name: str, period: dict[str, Any]) -> str:
+    title = {"day": "today", "month": "this month"}[name]
+    charged = ", not charged: sandbox" if services.settings.uses_sandbox else ""
+    held = f", {period['held']:.4f} held for calls in flight" if period["held"] else ""
+    budget = f"of {plain(period['budget'])} " if period["budget"] is not None else ""
+    return (
+        f"spent {title} ({period['period']} UTC{charged}):"
+        f" {period['spent']:.4f} {budget}{period['currency']}{held}"
+    )
 
 
 def _state(services: Services) -> AccountState | None:

@@ -1,25 +1,37 @@
-"""The budget of a job: checked before a call is written, in the transaction that claims its node.
+"""Budgets of jobs and accounts: checked before a call is written, where its node is claimed.
 
 Where there is no room for all that a reply may write, the call is sent with as many tokens as
 earlier replies have shown to be enough, and only they are held back. A reply that is cut short by
 this is asked again with all of its tokens, once the budget has room for them.
 
 That transaction has updated the job's row (models.claims). So on PostgreSQL the calls of one job
-are counted one after the other; on SQLite every writer waits for its turn anyway.
+are counted one after the other; on SQLite every writer waits for its turn anyway. What an account
+spends in a day or a month is counted under a lock of its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from core.account.budget import Money, NextCall, Room, most_cost, reason, room_for
+from core.account.budget import (
+    ACCOUNT_REASON,
+    AccountBudget,
+    Money,
+    NextCall,
+    Room,
+    account_budgets,
+    most_cost,
+    reason,
+    room_for,
+)
 from core.account.estimate import calls_ahead
 from core.account.habit import enough_tokens
 from core.catalog.prices import EXAMPLE
 from core.errors import WrongUsage
-from core.settings import Settings
+from core.settings import SANDBOX, Settings
 from core.states import JobStatus, NodeKind
-from models import ledger, state
+from models import ledger, repair, state
 from models.claims import Lease, NodeWork
 from models.engine import Connection
 from models.ledger import NewCall
@@ -44,42 +56,102 @@ def most_of(settings: Settings, call: AnyCall) -> float:
 
 
 def must_wait(services: Services, call: AnyCall) -> bool:
-    """Whether a call must wait because calls of its job in flight hold what is left of the budget.
+    """Whether a call must wait because calls in flight hold what is left of its budgets.
 
     This is checked before the account is asked; ``affords`` decides.
     """
-    budget = call.node.options.budget  # as it was a moment ago
-    if budget is None:
+    settings, budget = services.settings, call.node.options.budget  # as it was a moment ago
+    if budget is None and not _has_account_budget(settings, call.node):
         return False
     with services.database.read() as connection:
-        money = ledger.money(connection, call.node.job_id)
-        return _fitting(connection, services.settings, call, budget, money)[0] == Room.LATER
+        max_tokens = call.max_tokens
+        if budget is not None:
+            money = ledger.money(connection, call.node.job_id)
+            room, max_tokens = _fitting(connection, settings, call, budget, money)
+            if room == Room.LATER:
+                return True
+        most = _cost(settings, call, max_tokens)
+        room, _ = _account_room(services, connection, call.node, most)
+        return room == Room.LATER
 
 
 def affords(
     services: Services, connection: Connection, call: AnyCall, new: NewCall, lease: Lease
 ) -> NewCall | None:
-    """``new`` as its job can pay for it now: with fewer tokens, if the budget has no room for all.
-    If it cannot be paid, its node, just claimed, is ready again; and a job that could not pay even
-    after all calls in flight have returned is paused."""
-    node = call.node
+    """``new`` as its job and its account can pay for it now: with fewer tokens, if the job's budget
+    has no room for all. If it cannot be paid, its node, just claimed, is ready again; and a job
+    that could not pay even after all calls in flight have returned is paused."""
+    new, room, why = _job_room(services, connection, call, new)
+    if room == Room.FITS and _has_account_budget(services.settings, call.node):
+        ledger.lock_account(connection, services.account)
+        room, why = _account_room(services, connection, call.node, new.reserved_cost)
+    if room == Room.FITS:
+        return new
+    state.node_postponed(connection, call.node.id, lease.token, 0.0, None, False)
+    if room == Room.NONE:
+        state.job_moved(connection, call.node.job_id, JobStatus.PAUSED, why)
+    return None
+
+
+def _job_room(
+    services: Services, connection: Connection, call: AnyCall, new: NewCall
+) -> tuple[NewCall, Room, str]:
+    """Whether the job's budget has room for a call, the call as it may be sent, and why it must be
+    paused if there is none."""
+    node, settings = call.node, services.settings
     budget = ledger.budget_of(connection, node.job_id)
     if budget is None:
-        return new
+        return new, Room.FITS, ""
     money = ledger.money(connection, node.job_id)
-    room, max_tokens = _fitting(connection, services.settings, call, budget, money)
-    most = _cost(services.settings, call, max_tokens)
-    if room == Room.FITS:
-        limit = max_tokens if max_tokens < call.max_tokens else None
-        return replace(new, reserved_cost=most, max_tokens=limit)
+    room, max_tokens = _fitting(connection, settings, call, budget, money)
+    most = _cost(settings, call, max_tokens)
+    why = ""
     if room == Room.NONE:
-        why = reason(
-            node.job_id, budget, money, most, _rest(services, connection, node), new.currency
-        )
-    state.node_postponed(connection, node.id, lease.token, 0.0, None, False)
-    if room == Room.NONE:
-        state.job_moved(connection, node.job_id, JobStatus.PAUSED, why)
-    return None
+        rest = _rest(services, connection, node)
+        why = reason(node.job_id, budget, money, most, rest, new.currency)
+    limit = max_tokens if max_tokens < call.max_tokens else None
+    return replace(new, reserved_cost=most, max_tokens=limit), room, why
+
+
+def _has_account_budget(settings: Settings, node: NodeWork) -> bool:
+    """Whether calls for a node count in a budget of the account. The sandbox costs nothing."""
+    some = settings.budget_day is not None or settings.budget_month is not None
+    return some and node.endpoint != SANDBOX
+
+
+def _account_room(
+    services: Services, connection: Connection, node: NodeWork, most: float
+) -> tuple[Room, str]:
+    """Whether the account's budgets have room for a call that may cost ``most``, and why not."""
+    if not _has_account_budget(services.settings, node):
+        return Room.FITS, ""
+    currency = services.settings.price_of(node.model).currency
+    later = False
+    for budget in current_budgets(services.settings, repair.moment(connection)):
+        money = ledger.account_money(connection, services.account, currency, budget.since)
+        room = room_for(budget.amount, money, most)
+        if room == Room.NONE:
+            return room, budget.why(money, most, currency)
+        later |= room == Room.LATER
+    return (Room.LATER if later else Room.FITS), ""
+
+
+def current_budgets(settings: Settings, at: float) -> list[AccountBudget]:
+    """The account's budgets of the day and the month of the Unix time ``at``."""
+    return account_budgets(at, settings.budget_day, settings.budget_month)
+
+
+def resume_jobs(services: Services) -> int:
+    """Resume jobs that were paused for a budget of the account whose day or month is over, or that
+    was changed since. Returns their number."""
+    with services.database.read() as connection:
+        budgets = current_budgets(services.settings, repair.moment(connection))
+        reasons = [budget.reason for budget in budgets]
+        paused = state.paused_otherwise(connection, services.account, ACCOUNT_REASON, reasons)
+    if not paused:
+        return 0
+    with services.database.write() as connection:
+        return sum(state.job_moved(connection, job, JobStatus.RUNNING) for job in paused)
 
 
 def _fitting(
@@ -108,7 +180,7 @@ def _cost(settings: Settings, call: AnyCall, max_tokens: int) -> float:
     return most_cost(settings.price_of(call.node.model), call.prompt_tokens, max_tokens)
 
 
-def _rest(services: Services, connection: Connection, node: NodeWork) -> list[NextCall]:
+def _rest(services: Services, connection: Connection, node: NodeWork) -> Sequence[NextCall]:
     """The calls of a node's job that are not paid yet."""
     return calls_ahead(
         inspect.open_nodes(connection, node.job_id),

@@ -22,6 +22,7 @@ from models import claims, ledger, repair, state
 from models.engine import Connection
 from models.state import Moved
 from tasks.account import NO_BALANCE, probe_account
+from tasks.calls.budget import resume_jobs
 from tasks.file_store import TIDY_AT_ONCE, tidy
 from tasks.image_slices import announce
 from tasks.runtime.leases import RENEWALS
@@ -170,7 +171,8 @@ class Reconciler:
         log.info("reconciler.reclaimed", calls=lost, nodes=nodes, images=images)
 
     def _probe_account(self) -> None:
-        """Check the balance of an account that the limiter or its jobs show as empty."""
+        """Check the balance of an account that the limiter or its jobs show as empty. Resume jobs
+        that waited for the end of a day or a month, with their budgets."""
         if self.clock() < self.next_probe:
             return
         self.next_probe = self.clock() + PROBE_SECONDS
@@ -178,6 +180,8 @@ class Reconciler:
             held = state.is_paused(connection, self.services.account, NO_BALANCE)
         if held or self.services.limiter.paused() == NO_BALANCE:
             probe_account(self.services)
+        if resumed := resume_jobs(self.services):
+            log.info("account.budget_renewed", jobs=resumed)
 
     def _tidy_files(self) -> None:
         """Delete what ended jobs left at the provider, in another thread: deletions may hang for

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from core.account.budget import is_spent
+from core.account.budget import Money, is_spent
 from core.catalog.models import Price, cost
 from core.errors import WrongUsage
 from core.jobs import JobSpec
@@ -20,6 +21,7 @@ from models.state import Moved
 from models.tables import Call
 from overstory.sandbox.process import SandboxProcess
 from tasks import submit as submitting
+from tasks.calls.budget import current_budgets, resume_jobs
 from tests.support.account import Account, on_one_database
 from tests.support.jobs import submit
 from tests.support.waiting import eventually
@@ -141,6 +143,57 @@ def test_a_reply_longer_than_the_budget_allowed_is_cut_and_asked_again(open_acco
     [ended] = account.ended(job)
     assert ended.status == JobStatus.COMPLETED
     assert account.statuses(job) == {"included": 12}
+
+
+def test_two_services_cannot_pass_the_budget_of_their_account_together(open_account, make_images):
+    shared = {"api_key": "one-key", "concurrency": 20, "budget_day": 0.05}
+    first, second = open_account(**shared), open_account(**shared)
+    first.sandbox.configure(concurrency=40, reasoning_tokens=DEAR)
+    job = first.submit(make_images(60))
+    other = second.submit(make_images(60, "more", start=100), ask="And here?")
+    eventually(lambda: stands(first, job) and stands(second, other), 60.0)
+    assert {first.job(job).status, first.job(other).status} == {JobStatus.PAUSED}
+    assert 0.05 - 0.011 < bill(first.sandbox) <= 0.05
+    assert (first.job(job).reason or "").startswith("account budget: 0.05 for 20")
+    first.stop()
+    second.stop()
+    raised = open_account(**shared | {"budget_day": 2.0, "budget_month": 2.0})  # it goes on itself
+    ended = raised.ended(job, other)
+    assert {row.status for row in ended} == {JobStatus.COMPLETED}
+    assert raised.sandbox.stats()["repeated_paid"] == 0
+
+
+def test_jobs_paused_for_a_day_go_on_when_it_is_over(open_account, make_images):
+    account = open_account(start=False, budget_day=0.001)
+    services = account.services
+    today, yesterday, by_hand = (
+        account.submit(make_images(1, f"set{n}", start=10 * n)) for n in range(3)
+    )
+    [now] = current_budgets(services.settings, time.time())
+    [before] = current_budgets(services.settings, time.time() - 86_400.0)
+    why = {
+        today: now.why(Money(0.001, 0.0), 0.01, "USD"),
+        yesterday: before.why(Money(0.001, 0.0), 0.01, "USD"),
+        by_hand: "on request",
+    }
+    with services.database.write() as connection:
+        for job, reason in why.items():
+            assert state.job_moved(connection, job, JobStatus.PAUSED, reason)
+    assert resume_jobs(services) == 1
+    assert resume_jobs(services) == 0
+    statuses = {job: account.job(job).status for job in why}
+    assert statuses == {
+        today: JobStatus.PAUSED,
+        yesterday: JobStatus.RUNNING,
+        by_hand: JobStatus.PAUSED,
+    }
+
+
+@on_one_database
+def test_what_an_account_spends_in_the_sandbox_costs_nothing(open_account, make_images):
+    account = open_account(budget_day=1e-6, endpoint_name="sandbox")
+    [ended] = account.ended(account.submit(make_images(2)))
+    assert ended.status == JobStatus.COMPLETED
 
 
 def test_calls_that_were_cut_off_count_as_paid(open_account, make_images):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 
 import pytest
 
@@ -10,6 +11,7 @@ from core.account.budget import (
     Money,
     NextCall,
     Room,
+    account_budgets,
     enough,
     is_spent,
     most_cost,
@@ -90,6 +92,46 @@ def test_the_reason_names_spent_and_missing_money_and_how_to_continue():
 @pytest.mark.parametrize(("money", "said"), [(2.0, "2.00"), (0.015, "0.0150"), (0.0005, "0.0005")])
 def test_money_is_shown_in_cents_when_cents_are_precise_enough(money, said):
     assert plain(money) == said
+
+
+def at(text: str) -> float:
+    return datetime.fromisoformat(f"{text}+00:00").timestamp()
+
+
+@pytest.mark.parametrize(
+    ("now", "day", "month", "ends"),
+    [
+        ("2026-11-29T23:59:59", "2026-11-29", "2026-11", ("2026-11-30", "2026-12-01")),
+        ("2026-11-30T00:00:00", "2026-11-30", "2026-11", ("2026-12-01", "2026-12-01")),
+        ("2026-12-31T12:00:00", "2026-12-31", "2026-12", ("2027-01-01", "2027-01-01")),
+        ("2028-02-29T01:00:00", "2028-02-29", "2028-02", ("2028-03-01", "2028-03-01")),
+    ],
+)
+def test_days_and_months_of_an_account_begin_at_midnight_utc(now, day, month, ends):
+    today, this_month = account_budgets(at(now), 1.0, 20.0)
+    assert (today.period, this_month.period) == (day, month)
+    assert (today.since, this_month.since) == (at(day), at(f"{month}-01"))
+    assert (today.until, this_month.until) == tuple(map(at, ends))
+
+
+def test_an_account_without_budgets_has_none():
+    assert account_budgets(0.0, None, None) == []
+    assert [budget.setting for budget in account_budgets(0.0, None, 3.0)] == [
+        "OVERSTORY_BUDGET_MONTH"
+    ]
+
+
+def test_a_pause_for_an_account_says_what_is_spent_and_when_it_ends():
+    [budget] = account_budgets(at("2026-11-29T10:00:00"), 5.0, None)
+    said = budget.why(Money(4.99, 0.0), 0.02, "USD")
+    assert said == (
+        "account budget: 5.00 for 2026-11-29 (UTC, OVERSTORY_BUDGET_DAY): 4.9900 USD is spent, and"
+        " the next call may cost up to 0.0200. It goes on after 2026-11-30 00:00 UTC, or with a"
+        " larger OVERSTORY_BUDGET_DAY"
+    )
+    assert is_spent("paused", said)
+    [larger] = account_budgets(at("2026-11-29T10:00:00"), 6.0, None)
+    assert not said.startswith(larger.reason)
 
 
 # --- custom prices

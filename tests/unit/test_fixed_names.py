@@ -62,10 +62,11 @@ def test_settings():
 
 
 SETTINGS = """
-accelerator api_key attempts_max base_url blob_url broker_url call_attempts_max
-child_memory_kib concurrency connect_timeout_seconds context_tokens cpu_workers database_url
-detail endpoint_name fetch_allow_hosts fetch_max_redirects fetch_timeout_seconds files_max
-gate_wait_seconds home images_per_request infer_processes inline_when_full lease_seconds
+accelerator api_key attempts_max base_url blob_url broker_url budget budget_day budget_month
+call_attempts_max
+child_memory_kib concurrency confirm_above connect_timeout_seconds context_tokens cpu_workers
+database_url detail endpoint_name fetch_allow_hosts fetch_max_redirects fetch_timeout_seconds
+files_max gate_wait_seconds home images_per_request infer_processes inline_when_full lease_seconds
 limit_window_seconds limiter_url log_format log_level max_aspect_ratio max_file_bytes
 max_image_pixels max_pages metrics_host metrics_port model outage_max_seconds prices
 provider read_timeout_seconds reasoning_effort reasoning_tokens rpm slice_images slot_seconds
