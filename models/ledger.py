@@ -28,12 +28,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from core.account.budget import Money
 from core.reply import Reply, Usage
-from core.states import CallStatus
+from core.states import CallStatus, NodeStatus
 from core.text.hashing import content_key
 from core.text.thoughts import split_thoughts
 from models.claims import Lease, served
 from models.engine import now
-from models.tables import Call, Job
+from models.tables import Call, Job, Node
 
 CUT = "length"
 """The finish reason of a reply that took all of its tokens."""
