@@ -249,7 +249,7 @@ class ReplyUnusable(OverstoryError):
     """The provider answered 200, but the reply cannot be used.
 
     ``reply`` holds what could be read, most importantly the usage; None if nothing could.
-    ``lasting``: it is no reply of a model, so the same may be answered for ever.
+    ``lasting``: something other than a model answered, and may answer the same for ever.
     """
 
     def __init__(

@@ -58,40 +58,64 @@ FULL: Final = (
 FULL_SECONDS = 60.0
 """How long a connection is tried again while there is none."""
 TOLD_SECONDS, RETRY_SECONDS = 1.0, 0.5
-CURES: Final = {
-    r"password authentication failed|no password supplied|SASL authentication failed"
-    r"|role \"[^\"]*\" does not exist|no such user|Tenant or user not found": (
-        "refuses the user or the password: correct them in OVERSTORY_DATABASE_URL"
+CURES: Final = (
+    (
+        re.compile(
+            r"password authentication failed|no password supplied|SASL authentication failed"
+            r"|role \"[^\"]*\" does not exist|no such user|Tenant or user not found"
+        ),
+        "refuses the user or the password: correct them in OVERSTORY_DATABASE_URL",
     ),
-    r"database \"[^\"]*\" does not exist|no such database": (
-        "has no database of this name: create it with createdb, or correct the name at the end"
-        " of OVERSTORY_DATABASE_URL"
+    (
+        re.compile(r"database \"[^\"]*\" does not exist|no such database"),
+        (
+            "has no database of this name: create it with createdb, or correct the name at the end"
+            " of OVERSTORY_DATABASE_URL"
+        ),
     ),
-    r"no encryption|SSL connection is required|SSL(/TLS)? required": (
-        "wants TLS, or does not take this user from this machine: add ?sslmode=require to"
-        " OVERSTORY_DATABASE_URL, or let its administrator allow this machine in pg_hba.conf"
+    (
+        re.compile(r"no encryption|SSL connection is required|SSL(/TLS)? required"),
+        (
+            "wants TLS, or does not take this user from this machine: add ?sslmode=require to"
+            " OVERSTORY_DATABASE_URL, or let its administrator allow this machine in pg_hba.conf"
+        ),
     ),
-    r"pg_hba\.conf": (
-        "does not take this user from this machine: let its administrator allow it in"
-        " pg_hba.conf, or correct the user in OVERSTORY_DATABASE_URL"
+    (
+        re.compile(r"pg_hba\.conf"),
+        (
+            "does not take this user from this machine: let its administrator allow it in"
+            " pg_hba.conf, or correct the user in OVERSTORY_DATABASE_URL"
+        ),
     ),
-    r"server does not support SSL": (
-        "has no TLS, and sslmode in OVERSTORY_DATABASE_URL asks for it: turn TLS on at the"
-        " server, or take sslmode out"
+    (
+        re.compile(r"server does not support SSL"),
+        (
+            "has no TLS, and sslmode in OVERSTORY_DATABASE_URL asks for it: turn TLS on at the"
+            " server, or take sslmode out"
+        ),
     ),
-    r"certificate verify failed|root certificate file|server certificate for": (
-        "has a certificate that is not trusted: name the CA's file in OVERSTORY_DATABASE_URL"
-        " (?sslrootcert=/path/ca.pem), and the host as the certificate spells it"
+    (
+        re.compile(r"certificate verify failed|root certificate file|server certificate for"),
+        (
+            "has a certificate that is not trusted: name the CA's file in OVERSTORY_DATABASE_URL"
+            " (?sslrootcert=/path/ca.pem), and the host as the certificate spells it"
+        ),
     ),
-    r"permission denied for database": (
-        "does not let this user connect: run GRANT CONNECT ON DATABASE there, or correct the user"
-        " in OVERSTORY_DATABASE_URL"
+    (
+        re.compile(r"permission denied for database"),
+        (
+            "does not let this user connect: run GRANT CONNECT ON DATABASE there, or correct the"
+            " user in OVERSTORY_DATABASE_URL"
+        ),
     ),
-    r"unsupported startup parameter": (
-        "is a pooler that takes no such parameter: take it out of OVERSTORY_DATABASE_URL, or name"
-        " it in the pooler's ignore_startup_parameters"
+    (
+        re.compile(r"unsupported startup parameter"),
+        (
+            "is a pooler that takes no such parameter: take it out of OVERSTORY_DATABASE_URL, or"
+            " name it in the pooler's ignore_startup_parameters"
+        ),
     ),
-}
+)
 """What a server's refusal of a connection says, and the rest of the sentence about the server. None
 of them passes by itself. A connection that failed has no SQLSTATE (libpq), only a text."""
 NO_ROOM = (
@@ -196,7 +220,7 @@ def _connected(connect: Callable[[], Any], driver: Any) -> Any:
 
 
 def _cure(problem: str) -> str | None:
-    return next((cure for texts, cure in CURES.items() if re.search(texts, problem)), None)
+    return next((cure for texts, cure in CURES if texts.search(problem)), None)
 
 
 def _check_encoding(connection: Any, url: URL) -> None:

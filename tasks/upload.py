@@ -52,7 +52,7 @@ SENDS = 3
 """Sends of an upload before it counts as a failed attempt. With 5 attempts of one send, one image
 in 400 would fail if 3 of 10 requests get lost."""
 LASTING_TRIES = 3
-"""Tries of one image after which a job ends, if what answers is no file store but a web page."""
+"""Tries of one image after which a job ends, if a web page answers instead of the file store."""
 EVICTED_AT_ONCE, EVICTED_SHARE = 16, 20
 """The least number of files deleted when there is no room: this many, or this part of a large
 store. A few more than needed save the next search. A small store emptied at once would fill with

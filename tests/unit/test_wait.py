@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -36,7 +37,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch, *views: View | ServiceAway) -> list[
 
     monkeypatch.setattr(wait, "check", check)
     stop: Any = Stop()
-    wait.watch(None, "job", None, stop, None)  # type: ignore[arg-type]
+    wait.watch(None, "job", Mock(), stop, None)  # type: ignore[arg-type]
     return list(stop.pauses)
 
 
