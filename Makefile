@@ -93,8 +93,8 @@ gauntlet: $(VENV)/.stamp-dev ## kills, wipes and refusals: every fault, seeded, 
 	@$(BIN)/python -m benchmarks.gauntlet $(ARGS)
 
 .PHONY: fuzz
-fuzz: $(VENV)/.stamp-dev ## 20,000 mutated image files: each becomes a picture or a coded refusal
-	@$(BIN)/python -m benchmarks.fuzz_images $(ARGS)
+fuzz: $(VENV)/.stamp-dev ## 100,000 hostile files, schemas, replies, messages and answers: none may hang or harm
+	@$(BIN)/python -m benchmarks.fuzz $(ARGS)
 
 .PHONY: bench
 bench: $(VENV)/.stamp-dev ## jobs of 60 to 6,000 images beside their lower bound: at most 10 minutes

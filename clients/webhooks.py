@@ -17,6 +17,7 @@ from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 from clients import guarded_http
 from clients.guarded_http import Deadline, Resolver, system_resolver
 from core.errors import ImageRefused, WrongUsage
+from core.text.printable import one_line
 
 ANSWER_BYTES_MAX = 1_000
 """How much of an error answer is kept, for the person who looks into the failure."""
@@ -59,7 +60,7 @@ class Messenger:
         except TimeoutError:
             return Answer(None, f"it took longer than {self.timeout_seconds:g} s")
         except (OSError, http.client.HTTPException, ValueError) as error:
-            return Answer(None, " ".join(str(error).split()) or type(error).__name__)
+            return Answer(None, one_line(str(error)) or type(error).__name__)
 
     def headers(self, message_id: str, body: str, at: datetime) -> dict[str, str]:
         """The headers with the signatures. Raises WrongUsage for an invalid secret."""
@@ -92,7 +93,6 @@ class Messenger:
             may_be_private=target.host in self.hosts,
         ) as reply:
             text = reply.read(ANSWER_BYTES_MAX).decode("utf-8", "replace")
-            text = "".join(c for c in text if c.isprintable() or c.isspace())
         taken = HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES
-        error = None if taken else f"{reply.status} {reply.reason}: {text}".strip(": ")
+        error = None if taken else one_line(f"{reply.status} {reply.reason}: {text}".strip(": "))
         return Answer(reply.status, error)

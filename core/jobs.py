@@ -23,6 +23,7 @@ from core.errors import WrongUsage
 from core.images.inputs import LOCATION_BYTES_MAX
 from core.job_options import JobOptions
 from core.prompts.own import check_own
+from core.text.printable import one_line
 from core.text.sanitize import UNSTORABLE, all_storable
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100_000)]
@@ -144,5 +145,4 @@ def parse_spec(values: dict[str, Any]) -> JobSpec:
 
 
 def _line(place: tuple[int | str, ...], message: str) -> str:
-    line = f"{'.'.join(map(str, place))}: {message}"
-    return line if len(line) <= ERROR_CHARACTERS else f"{line[:ERROR_CHARACTERS]}..."
+    return one_line(f"{'.'.join(map(str, place))}: {message}", ERROR_CHARACTERS)

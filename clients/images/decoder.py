@@ -31,6 +31,7 @@ from core.catalog.tokens import Detail
 from core.errors import ImageRefused, RefusalCode
 from core.images.formats import SNIFF_BYTES, sniff
 from core.images.sizing import Accelerator, DecoderLimits, ImageLimits
+from core.text.printable import one_line
 
 log = structlog.get_logger()
 
@@ -275,7 +276,7 @@ def _prepared(facts: Any, data: bytes) -> Prepared:
 
 def _refused(header: dict[str, Any]) -> ImageRefused:
     try:
-        return ImageRefused(RefusalCode(header["code"]), str(header["reason"]))
+        return ImageRefused(RefusalCode(header["code"]), one_line(str(header["reason"])))
     except (ValueError, KeyError):
         return _crashed()
 

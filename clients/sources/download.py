@@ -15,6 +15,7 @@ from clients import guarded_http
 from clients.guarded_http import Clock, Deadline, Resolver, system_resolver
 from core.errors import ImageRefused, RefusalCode
 from core.images.formats import SNIFF_BYTES, sniff
+from core.text.printable import one_line
 
 CHUNK = 1 << 16
 REDIRECTS = (301, 302, 303, 307, 308)
@@ -56,7 +57,7 @@ def fetch(
     except TimeoutError:
         raise _failed(f"it took longer than {rules.timeout_seconds:g} s") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise _failed(" ".join(str(error).split()) or type(error).__name__) from None
+        raise _failed(str(error) or type(error).__name__) from None
 
 
 def _follow(url: str, file: Path, rules: FetchRules, resolve: Resolver, deadline: Deadline) -> Path:
@@ -113,4 +114,4 @@ def _too_large(rules: FetchRules) -> ImageRefused:
 
 
 def _failed(reason: str) -> ImageRefused:
-    return ImageRefused(RefusalCode.URL_FAILED, f"the download failed: {reason}")
+    return ImageRefused(RefusalCode.URL_FAILED, f"the download failed: {one_line(reason)}")

@@ -27,10 +27,12 @@ from core.errors import ImageRefused, InputRefused, WrongUsage
 from core.images.formats import IMAGE_ENDINGS, SNIFF_BYTES, sniff
 from core.images.inputs import LOCATION_BYTES_MAX, InputRules
 from core.images.sizing import ImageLimits
-from core.text.printable import printable, printable_name
+from core.text.printable import printable, printable_name, shortened
 from core.text.sanitize import UNSTORABLE, is_storable
 
 PAGED = ("pdf", "tiff")
+SHOWN_CHARACTERS = 400
+"""Of a path or URL in a message."""
 ROOTS = "OVERSTORY_INPUT_ROOTS"
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 EVERYTHING = InputRules()
@@ -81,7 +83,7 @@ class _Expander:
 
     def expand(self, text: str) -> Expansion:
         self.check()
-        shown = printable(text)
+        shown = _shown(text)
         if not self._is_storable(text):
             raise WrongUsage(f"images: {shown!r}: {UNSTORABLE}, or the folder of the file")
         if is_url(text):
@@ -278,16 +280,20 @@ def _bounded(location: str) -> str:
     """The location. Raises InputRefused if it is too long to be kept and indexed."""
     if len(location.encode("utf-8", "surrogatepass")) > LOCATION_BYTES_MAX:
         raise InputRefused(
-            f"{printable_name(location[:60]) + '...'!r} is longer than {LOCATION_BYTES_MAX:,}"
+            f"{shortened(printable_name(location), 60)!r} is longer than {LOCATION_BYTES_MAX:,}"
             " bytes: give a shorter path or URL"
         )
     return location
 
 
+def _shown(text: str) -> str:
+    return shortened(printable(text), SHOWN_CHARACTERS)
+
+
 def _outside(text: str) -> InputRefused:
     """The same for what exists and what does not."""
     return InputRefused(
-        f"{printable(text)!r} is outside {ROOTS}, the folders that submissions may name"
+        f"{_shown(text)!r} is outside {ROOTS}, the folders that submissions may name"
     )
 
 

@@ -122,8 +122,10 @@ class NotesLeaf(Leaf):
         """The lines, and below them what replies said about no single image."""
         lines = {position: line for position, line in self.by_position(attempt).items() if line}
         notes = "\n".join(f"[{position}] {line}" for position, line in lines.items())
-        rest = citations.check(attempt.rest, set(self.by_position(attempt))).text
-        return "\n\n".join(part for part in (notes, rest) if part)
+        known = set(self.by_position(attempt))
+        rest = citations.check(attempt.rest, known).text
+        joined = "\n\n".join(part for part in (notes, rest) if part)
+        return citations.check(joined, set(self.positions.values())).text  # "[3" above, "]" below
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import unicodedata
 
+ONE_LINE_MAX = 1_000
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -17,6 +18,16 @@ def printable(text: str, keep: str = "") -> str:
     if text.isprintable():
         return text
     return "".join(_escaped(c) if _is_control(c) and c not in keep else c for c in text)
+
+
+def shortened(text: str, most: int) -> str:
+    """``text``, cut off after ``most`` characters with a sign that says so."""
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def one_line(text: str, most: int = ONE_LINE_MAX) -> str:
+    """What a stranger's program said, as one printable line that a database can store."""
+    return shortened(printable(" ".join(text[: 4 * most].split())), most)
 
 
 def printable_name(name: str) -> str:

@@ -471,3 +471,11 @@ def test_the_same_url_twice_is_a_duplicate() -> None:
         ["https://a.example/x", "https://a.example/y", "https://a.example/x"], LIMITS, DECODER
     )
     assert content_twins(found.sources) == {2: 0}
+
+
+@pytest.mark.parametrize("part", ["x/" * 3_000, "\x9b" * 4_000, "x" * 8_000])
+def test_a_long_path_is_refused_in_a_short_sentence(part: str) -> None:
+    with pytest.raises(WrongUsage) as refused:
+        expand([f"/nowhere/{part}"], LIMITS, DECODER)
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 1_000

@@ -312,3 +312,27 @@ def test_an_allow_list_refuses_all_other_hosts() -> None:
         with pytest.raises(ImageRefused):
             parse(f"https://{host}/x", allowed)
     assert parse("https://PHOTOS.example./x", allowed).port == 443
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"\0", b"HTTP/1.1 500 a\0\x9b\r\n\r\n", b"HTTP/1.1 500 " + b"x" * 60_000 + b"\r\n\r\n"],
+)
+def test_what_a_server_says_is_one_short_line_without_control_characters(
+    tmp_path: Path, answer: bytes
+) -> None:
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65_536)
+            connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/a.jpg"
+        with pytest.raises(ImageRefused) as refused:
+            fetch(url, into=tmp_path, rules=OPEN)
+        thread.join()
+    assert refused.value.reason.isprintable()
+    assert len(refused.value.reason) < 1_100

@@ -246,3 +246,48 @@ def test_a_receiver_with_a_slow_reply_is_given_up_in_time():
         given_up.set()
         dripping.join()
     assert answer == Answer(None, "it took longer than 0.3 s")
+
+
+@contextlib.contextmanager
+def answering(answer: bytes) -> Iterator[str]:
+    """The URL of a receiver that answers each connection with these bytes."""
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with connection, contextlib.suppress(OSError):
+                    connection.recv(65_536)
+                    connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"\0",
+        b"HTTP/1.1 500 a\0b\r\n\r\n",
+        b"HTTP/1.1 500 \x9b2J\r\n\r\n\0\x1b[31m\n\n\n",
+        b"HTTP/1.1 \0 x\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\nTransfer-Encoding: chunked\r\n\r\n\0\r\n",
+        b"HTTP/1.1 500 " + b"x" * 60_000 + b"\r\n\r\n",
+    ],
+)
+def test_what_a_receiver_answers_is_kept_as_one_short_line(
+    notifier: Notifier, database: Database, answer: bytes
+) -> None:
+    """A NUL in the status line, or in an error about it, was refused by PostgreSQL each time."""
+    with answering(answer) as url:
+        end(database, told_of(database, url))
+        assert notifier.tick() == 1
+    kept = row(database)
+    assert (kept.status, kept.attempts, kept.lease_until) == ("open", 1, 0.0)
+    assert kept.error
+    assert kept.error.isprintable()
+    assert len(kept.error) <= 1_003

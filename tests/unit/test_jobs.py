@@ -132,3 +132,11 @@ def test_bare_and_canary_are_part_of_the_question_where_they_are_set():
 def test_a_bare_job_asks_for_a_plain_answer(with_):
     with pytest.raises(WrongUsage, match="bare"):
         parse_spec(GOOD | {"bare": True} | with_)
+
+
+@pytest.mark.parametrize("name", ["\0", "\x9b2J", "a\u202eb", "a\nb", "x" * 5_000])
+def test_the_name_of_an_unknown_field_is_shown_in_one_short_printable_line(name: str) -> None:
+    with pytest.raises(WrongUsage) as refused:
+        parse_spec({"images": ["a.jpg"], "ask": "?", name: 1})
+    assert str(refused.value).isprintable()
+    assert len(str(refused.value)) < 600

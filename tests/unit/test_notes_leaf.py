@@ -925,3 +925,13 @@ def test_attempts_end_and_account_for_every_image_once(
     assert not images.unseen or shown == 1  # it fails only if it was shown alone
     assert set(images.notes) <= set(images.seen)
     assert set(citations.cited_numbers(result.text)) <= set(asked.positions.values())
+
+
+def test_a_citation_over_two_parts_of_a_reply_is_not_taken_as_it_is() -> None:
+    """``[3`` ends a line about image 2, and ``]`` begins the text below: [3] is no image here."""
+    asked = leaf(3)
+    text = f"[1] {thing(1)}\n[2] {thing(2)}\n[3\n\n] {thing(3)}"
+    first = again(asked, asked.first(), text)
+    result = accepted(asked, first, f"[1] {thing(3)}")
+    assert set(citations.cited_numbers(result.text)) <= {41, 42, 43}
+    assert set(citations.cited_numbers(asked.notes(first))) <= {41, 42, 43}
