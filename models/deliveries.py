@@ -6,9 +6,10 @@ receiver is notified again: ``event_at`` is the time of the end that a row is ab
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, insert, or_, select, update
 
 from core.states import ENDED_JOBS, DeliveryStatus
 from models.engine import now
@@ -41,19 +42,26 @@ def open_delivery(connection: Connection, job_id: str, url: str) -> None:
     )
 
 
-def claim(connection: Connection, seconds: float, limit: int) -> list[DeliveryWork]:
-    """Claim up to ``limit`` deliveries of ended jobs for ``seconds``."""
-    again = and_(Delivery.status != DeliveryStatus.OPEN, Job.finished_at > Delivery.event_at)
+def due(connection: Connection, most: int) -> list[tuple[int, str]]:
+    """Ids and URLs of up to ``most`` deliveries of ended jobs that nobody makes now. Those that
+    were not tried yet come first: receivers that fail hold up only each other."""
+    rows = connection.execute(
+        select(Delivery.id, Delivery.url)
+        .join(Job, Job.id == Delivery.job_id)
+        .where(_is_due())
+        .order_by(Delivery.attempts, Delivery.due_at, Delivery.id)
+        .limit(most)
+    )
+    return [(row.id, row.url) for row in rows]
+
+
+def claim(connection: Connection, ids: Sequence[int], seconds: float) -> list[DeliveryWork]:
+    """Claim those of ``ids`` that are still due for ``seconds``."""
     rows = connection.execute(
         select(Delivery.id, Delivery.event_at, Delivery.attempts, Job.finished_at)
         .join(Job, Job.id == Delivery.job_id)
-        .where(
-            Job.status.in_(ENDED_JOBS),
-            or_(and_(Delivery.status == DeliveryStatus.OPEN, Delivery.due_at <= now()), again),
-            Delivery.lease_until <= now(),
-        )
-        .order_by(Delivery.due_at)
-        .limit(limit)
+        .where(Delivery.id.in_(ids), _is_due())
+        .order_by(Delivery.id)
         .with_for_update(skip_locked=True, of=Delivery)
     ).all()
     claimed = []
@@ -72,6 +80,15 @@ def claim(connection: Connection, seconds: float, limit: int) -> list[DeliveryWo
         ).one()
         claimed.append(record(DeliveryWork, values))
     return claimed
+
+
+def _is_due() -> ColumnElement[bool]:
+    again = and_(Delivery.status != DeliveryStatus.OPEN, Job.finished_at > Delivery.event_at)
+    return and_(
+        Job.status.in_(ENDED_JOBS),
+        or_(and_(Delivery.status == DeliveryStatus.OPEN, Delivery.due_at <= now()), again),
+        Delivery.lease_until <= now(),
+    )
 
 
 def delivered(connection: Connection, work: DeliveryWork, http_status: int) -> None:

@@ -198,6 +198,7 @@ def send_webhooks(services: Services) -> None:
     if notifier is not None:
         with contextlib.suppress(OverstoryError):
             notifier.tick()
+            notifier.finish()
 
 
 def take_up(services: Services, job_id: str) -> None:

@@ -74,6 +74,13 @@ def row(database: Database) -> Any:
         return connection.execute(select(Delivery.__table__)).one()
 
 
+def tick(notifier: Notifier) -> int:
+    """One round, with the ends of its deliveries."""
+    begun = notifier.tick()
+    notifier.finish()
+    return begun
+
+
 def make_due(database: Database) -> None:
     with database.write() as connection:
         connection.execute(update(Delivery).values(due_at=0.0))
@@ -83,9 +90,9 @@ def test_an_end_is_delivered_once_and_verifies(
     notifier: Notifier, database: Database, receiver: Receiver
 ) -> None:
     job = told_of(database, receiver.url)
-    assert notifier.tick() == 0  # it has not ended
+    assert tick(notifier) == 0  # it has not ended
     jobs.finish_all(database, jobs.upload_all(database, job))
-    assert (notifier.tick(), notifier.tick()) == (1, 0)
+    assert (tick(notifier), tick(notifier)) == (1, 0)
     told = receiver.got[0]
     assert told["type"] == "job.completed"
     assert told["data"]["job"] == job
@@ -99,12 +106,12 @@ def test_a_failed_delivery_is_retried_with_the_same_id(
 ) -> None:
     end(database, told_of(database, receiver.url))
     receiver.status = 500
-    assert (notifier.tick(), notifier.tick()) == (1, 0)  # it waits until it is due
+    assert (tick(notifier), tick(notifier)) == (1, 0)  # it waits until it is due
     assert row(database).error == "500 Internal Server Error: as told"
     assert row(database).due_at > 0
     receiver.status = 200
     make_due(database)
-    notifier.tick()
+    tick(notifier)
     assert row(database).status == "delivered"
     assert receiver.ids[0] == receiver.ids[1]
 
@@ -117,7 +124,7 @@ def test_a_refusing_receiver_is_given_up(
     receiver.status = status
     for _ in range(5):
         make_due(database)
-        notifier.tick()
+        tick(notifier)
     assert (row(database).status, len(receiver.got)) == ("failed", attempts)
 
 
@@ -126,12 +133,12 @@ def test_a_job_that_ends_again_is_delivered_again(
 ) -> None:
     job = told_of(database, receiver.url)
     end(database, job)
-    notifier.tick()
+    tick(notifier)
     with database.write() as connection:
         repair.reopen(connection, job, Moved())
-    assert notifier.tick() == 0
+    assert tick(notifier) == 0
     end(database, job)
-    assert (notifier.tick(), notifier.tick()) == (1, 0)
+    assert (tick(notifier), tick(notifier)) == (1, 0)
     assert len(set(receiver.ids)) == 2
 
 
@@ -156,12 +163,12 @@ def test_a_job_reopened_before_delivery_is_delivered_at_its_next_end(
 
     with monkeypatch.context() as patched:
         patched.setattr(Notifier, "_post", taken_up)
-        notifier.tick()
+        tick(notifier)
     assert receiver.got == []
     if not ends_again:
-        assert notifier.tick() == 0
+        assert tick(notifier) == 0
         end(database, job)
-    assert (notifier.tick(), notifier.tick()) == (1, 0)
+    assert (tick(notifier), tick(notifier)) == (1, 0)
     assert [told["type"] for told in receiver.got] == ["job.cancelled"]
     assert row(database).attempts == 1
 
@@ -171,7 +178,8 @@ def test_two_notifiers_deliver_once(
 ) -> None:
     for _ in range(6):
         end(database, told_of(database, receiver.url))
-    counts = jobs.at_once(lambda _: notifier.tick(), range(8), threads=4)
+    other = Notifier(notifier.services, notifier.messenger)
+    counts = jobs.at_once(lambda n: tick((notifier, other)[n % 2]), range(16), threads=4)
     assert sum(counts) == 6
     assert len(set(receiver.ids)) == len(receiver.ids) == 6
 
@@ -181,12 +189,12 @@ def test_an_undeliverable_webhook_does_not_block_the_others(
 ) -> None:
     monkeypatch.setattr(webhooks, "TICK_SECONDS", 0.01)
     end(database, told_of(database, receiver.url))
-    tick, failures = notifier.tick, [KeyError("a bug")]
+    real, failures = notifier.tick, [KeyError("a bug")]
 
     def failing(self: Notifier) -> int:
         if failures:
             raise failures.pop()
-        return tick()
+        return real()
 
     monkeypatch.setattr(Notifier, "tick", failing)
     thread = notifier.start()
@@ -285,9 +293,76 @@ def test_what_a_receiver_answers_is_kept_as_one_short_line(
     """A NUL in the status line, or in an error about it, was refused by PostgreSQL each time."""
     with answering(answer) as url:
         end(database, told_of(database, url))
-        assert notifier.tick() == 1
+        assert tick(notifier) == 1
     kept = row(database)
     assert (kept.status, kept.attempts, kept.lease_until) == ("open", 1, 0.0)
     assert kept.error
     assert kept.error.isprintable()
     assert len(kept.error) <= 1_003
+
+
+@contextlib.contextmanager
+def holding(data: bytes) -> Iterator[tuple[str, list[socket.socket]]]:
+    """A receiver that sends ``data`` to each connection for ever, and its open connections."""
+
+    def hold(connection: socket.socket) -> None:
+        with connection, contextlib.suppress(OSError):
+            while not ended.wait(0.01):
+                connection.sendall(data)
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                held.append(connection)
+                threading.Thread(target=hold, args=[connection], daemon=True).start()
+
+    held: list[socket.socket] = []
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"http://slow.example:{listener.getsockname()[1]}/", held
+        ended.set()
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    "data", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: y\r\n", b""]
+)
+def test_a_receiver_that_never_ends_delays_nobody_else(
+    services: Services, database: Database, receiver: Receiver, data: bytes
+) -> None:
+    """With 40 of its own due before, and with no time limit that could end it."""
+    hosts = ("slow.example", "127.0.0.1")
+    local = Messenger(SECRET, hosts, 3_600.0, resolve=lambda host, port: ["127.0.0.1"])
+    notifier = Notifier(services, local)
+    with holding(data) as (url, held):
+        for _ in range(40):
+            end(database, told_of(database, url))
+        assert notifier.tick() == webhooks.AT_ONCE_A_HOST
+        eventually(lambda: len(held) == webhooks.AT_ONCE_A_HOST)
+        end(database, told_of(database, receiver.url))
+        assert notifier.tick() == 1
+        eventually(lambda: receiver.got)
+        assert notifier.tick() == 0  # the slow one has all that it may have
+        assert len(held) == webhooks.AT_ONCE_A_HOST
+        other = Notifier(services, local)  # in another process
+        assert other.tick() == webhooks.AT_ONCE_A_HOST
+    for each in (notifier, other):
+        each.finish()
+
+
+def test_what_was_not_tried_comes_before_what_failed(
+    notifier: Notifier, database: Database, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhooks, "DUE_MAX", 1)
+    receiver.status = 500
+    failed = told_of(database, receiver.url)
+    end(database, failed)
+    tick(notifier)
+    make_due(database)
+    end(database, new := told_of(database, receiver.url))
+    tick(notifier)
+    assert [told["data"]["job"] for told in receiver.got] == [failed, new]
