@@ -257,7 +257,11 @@ def _filter(planned: Size) -> Image.Resampling:
 
 
 def _shrunk(picture: Picture, planned: Size) -> tuple[Pixels, tuple[str, ...]]:
+    declared = picture.size
     image, remark = _decoded(picture)
+    if image.size != declared:  # the limits were held against what it declares
+        width, height = image.size
+        raise ValueError(f"it declares {declared[0]} x {declared[1]}, and has {width} x {height}")
     scale = min(image.width / planned[0], image.height / planned[1])
     gap = 2.0 if image.width * image.height <= GENEROUS_PIXELS else 1.0
     factor = max(1, int(scale / gap))

@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import io
 import resource
+import struct
 import subprocess
 import sys
 import threading
+import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +18,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from clients.images.prepare import Prepared, page_count, prepare
 from core.errors import ImageRefused, RefusalCode
@@ -279,3 +282,78 @@ def test_threads_can_prepare_in_parallel(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     assert together == [alone] * 6
+
+
+# --- what a file declares, and what it holds
+
+
+HUGE = (100_000, 100_000)
+
+
+def gif_of(screen: tuple[int, int], frame: tuple[int, int], extra: bytes = b"") -> bytes:
+    """A GIF whose frame may be larger than its screen; ``extra`` stands before the frame."""
+    out = io.BytesIO()
+    Image.new("P", (30, 20)).save(out, "GIF")
+    data = out.getvalue()
+    at = data.index(b"\x2c", 13)
+    descriptor = b"\x2c" + struct.pack("<HHHH", 0, 0, *frame)
+    return (
+        data[:6] + struct.pack("<HH", *screen) + data[10:at] + extra + descriptor + data[at + 9 :]
+    )
+
+
+def test_a_gif_frame_larger_than_its_screen_counts_with_its_own_size(tmp_path: Path) -> None:
+    (tmp_path / "a.gif").write_bytes(gif_of((1, 1), (60_000, 60_000)))
+    assert code_of(tmp_path / "a.gif") == RefusalCode.TOO_MANY_PIXELS
+    (tmp_path / "b.gif").write_bytes(gif_of((1, 1), (30, 20)))
+    made = prepare(tmp_path / "b.gif", detail="low", limits=LIMITS)
+    assert (made.source_width, made.source_height) == (30, 20)
+
+
+def test_comments_of_a_gif_cost_little(tmp_path: Path) -> None:
+    """One of 25 MB, and 50,000 short ones, which Pillow joins."""
+    for number, extra in enumerate(
+        (b"\x21\xfe" + (b"\xff" + b"a" * 255) * 100_000 + b"\0", b"\x21\xfe\x01a\0" * 50_000)
+    ):
+        path = tmp_path / f"{number}.gif"
+        path.write_bytes(gif_of((30, 20), (30, 20), extra))
+        began = time.process_time()
+        made = prepare(path, detail="low", limits=LIMITS)
+        assert time.process_time() - began < 5.0
+        assert b"aaaa" not in made.data
+
+
+@pytest.mark.parametrize("declared", [(64, 48), (6_400, 4_800), HUGE])
+@pytest.mark.parametrize("form", ["HEIF", "AVIF"])
+def test_a_picture_is_never_larger_than_its_container_declares(
+    tmp_path: Path, form: str, declared: tuple[int, int]
+) -> None:
+    """libheif compares the two sizes; libavif scales to the declared one. Neither is trusted."""
+    out = io.BytesIO()
+    Image.effect_noise((640, 480), 60).convert("RGB").save(out, form)
+    data = bytearray(out.getvalue())
+    assert data.count(b"ispe") == 1
+    at = data.index(b"ispe") + 8
+    data[at : at + 8] = struct.pack(">II", *declared)
+    path = tmp_path / "a.bin"
+    path.write_bytes(data)
+    if form == "AVIF" and declared != HUGE:
+        made = prepare(path, detail="low", limits=LIMITS)
+        assert (made.source_width, made.source_height) == declared
+    else:
+        assert code_of(path) in (RefusalCode.CORRUPT, RefusalCode.TOO_MANY_PIXELS)
+
+
+def test_a_picture_that_decodes_to_another_size_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Image.new("RGB", (1_000, 800), "red").save(tmp_path / "a.png")
+    load = PngImageFile.load
+
+    def grows(picture: PngImageFile) -> object:
+        loaded = load(picture)
+        picture._size = (2_000, 800)
+        return loaded
+
+    monkeypatch.setattr(PngImageFile, "load", grows)
+    assert code_of(tmp_path / "a.png") == RefusalCode.CORRUPT
