@@ -15,6 +15,7 @@ from typing import Self
 
 from clients.beneath import O_PATH, open_beneath
 from core.errors import ImageRefused, RefusalCode
+from core.images.formats import stands_for
 
 # O_NONBLOCK: opening a named pipe must not wait for the other end
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -282,7 +283,8 @@ def _size(descriptor: int, max_bytes: int | None = None) -> int:
     if not stat.S_ISREG(status.st_mode):
         raise ImageRefused(RefusalCode.UNREADABLE, "it is not a regular file")
     if status.st_size == 0:
-        raise ImageRefused(RefusalCode.EMPTY, "the file is empty")
+        reason = "the file is empty: if a cloud service keeps it, download it first"
+        raise ImageRefused(RefusalCode.EMPTY, reason)
     if max_bytes is not None and status.st_size > max_bytes:
         raise ImageRefused(
             RefusalCode.TOO_LARGE_FILE,
@@ -304,6 +306,12 @@ def _descriptor_of(path: AnyPlace) -> Iterator[int]:
 
 def _descriptor(path: AnyPlace, folders: Folders | None = None) -> int:
     place = path if isinstance(path, Place) else Place(os.fspath(path))
+    if stands_for(place.name) is not None:
+        raise ImageRefused(
+            RefusalCode.NOT_DOWNLOADED,
+            "a cloud service keeps it, and only a placeholder is on this disk: download it (in"
+            " Finder: Download Now) and run the same command again",
+        )
     try:
         if folders is not None:
             return folders.open(place, _FLAGS)

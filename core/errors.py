@@ -66,6 +66,7 @@ class RefusalCode(StrEnum):
     MISSING = "missing"  # the file does not exist
     UNREADABLE = "unreadable"  # permissions, or an I/O error while reading
     EMPTY = "empty"  # zero bytes
+    NOT_DOWNLOADED = "not_downloaded"  # a placeholder of a cloud service
     NOT_AN_IMAGE = "not_an_image"  # the content has no supported format
     UNSUPPORTED = "unsupported"  # a kind of file that we know and do not read
     TRUNCATED = "truncated"  # the data ends early

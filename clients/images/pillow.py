@@ -36,7 +36,7 @@ OVERVIEW = 1024
 """Up to this longest side in pixels, a picture is sent for its contents, not for small print."""
 HEIF_HEAD_BYTES = 1 << 18
 ORIENTATION = 0x0112
-SUBFILE_TYPE, BITS_PER_SAMPLE, PHOTOMETRIC = 254, 258, 262
+SUBFILE_TYPE, BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = 254, 258, 262, 339
 WHITE_IS_ZERO = 0
 BLOCK, MISSING_VALUE = 8, 128
 FLOAT_MAX = 3.4e38
@@ -64,6 +64,10 @@ Image.core.set_blocks_max(2)  # type: ignore[attr-defined]
 # --- in
 
 
+class Unidentified(ValueError):
+    """The decoder does not know this kind, or the header is malformed."""
+
+
 def opened(file: BufferedReader, kind: str) -> Picture:
     """The file with its header read, by the decoder for ``kind`` alone. No pixels are decoded."""
     _silence_decoders()
@@ -73,7 +77,7 @@ def opened(file: BufferedReader, kind: str) -> Picture:
     try:
         return Image.open(file, formats=[kind.upper()])
     except UnidentifiedImageError:
-        raise ValueError("its header is malformed") from None
+        raise Unidentified("its header is malformed") from None
 
 
 def _opened_heif(file: BufferedReader) -> Picture:
@@ -370,10 +374,12 @@ def _normaliser(image: Pixels, levels: tuple[float, float] | None) -> _Normalise
 
     Alpha is premultiplied, so that colours of fully transparent pixels do not bleed into edges.
     """
-    if image.mode in ("L", "RGB", "CMYK") and "transparency" not in image.info:
-        return _unchanged
     if image.mode == "1":
         return lambda strip: strip.convert("L")
+    if image.mode == "L" and getattr(image, "tag_v2", {}).get(SAMPLE_FORMAT) == (2,):
+        return lambda strip: strip.point([(value + 128) % 256 for value in range(256)])  # signed
+    if image.mode in ("L", "RGB", "CMYK") and "transparency" not in image.info:
+        return _unchanged
     if levels is not None:
         return functools.partial(_eight_bit, levels=levels)
     if image.mode == "LA":

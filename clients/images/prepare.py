@@ -19,12 +19,13 @@ from clients.images.pillow import Picture, Pixels, Size
 from clients.local_files import AnyPlace
 from core.catalog.tokens import Detail
 from core.errors import ImageRefused, RefusalCode
-from core.images import headers, mending, raws
-from core.images.formats import SNIFF_BYTES, sniff
+from core.images import headers, mending, raws, tiff
+from core.images.formats import SNIFF_BYTES, known_as, sniff
 from core.images.raws import Raw
 from core.images.sizing import (
     Accelerator,
     ImageLimits,
+    check_aspect,
     check_page,
     check_size,
     may_stay,
@@ -39,6 +40,8 @@ Result = TypeVar("Result")
 MENDERS = {"png": mending.png, "jpeg": mending.jpeg, "webp": mending.webp}
 MENDED_BYTES = 200_000_000
 """The largest file that is copied into memory to mend it."""
+UNREAD = (50001,)
+"""Compressions of TIFF that the decoder knows by name and is built without: WebP."""
 METADATA_BYTES = 4_000_000
 """Room for what a JPEG has beside its pixels."""
 LESS = 0.8
@@ -129,7 +132,7 @@ def pages_of(file: BufferedReader, size: int, limits: ImageLimits) -> int:
         if job.kind == "pdf":
             with pdf.opened(job.file) as document:
                 return min(document.pages, limits.max_pages + 1)
-        if job.kind == "raw":
+        if job.kind != "tiff":
             return 1
         return len(_pages(_open(job), job))
 
@@ -144,9 +147,10 @@ def measure(file: BufferedReader, size: int, limits: ImageLimits, page: int | No
             with pdf.opened(job.file) as document:
                 check_page(page, document.pages, limits)
                 full = document.size(page or 1)
+                check_aspect(*full, limits)
         else:
             full = _or_mended(job, _upright_size)
-        check_size(*full, limits)
+            check_size(*full, limits)
         return full
 
 
@@ -179,7 +183,8 @@ def _job(
 
 def _kind(file: BufferedReader) -> str:
     try:
-        kind = sniff(file.read(SNIFF_BYTES))
+        head = file.read(SNIFF_BYTES)
+        kind = sniff(head)
         if kind == "tiff" and raws.is_raw(file):
             kind = "raw"
         file.seek(0)
@@ -187,8 +192,21 @@ def _kind(file: BufferedReader) -> str:
         reason = f"the file cannot be read ({error.strerror})"
         raise ImageRefused(RefusalCode.UNREADABLE, reason) from None
     if kind is None:
-        raise ImageRefused(RefusalCode.NOT_AN_IMAGE, "the content is not an image format we read")
+        raise _not_an_image(head)
     return kind
+
+
+def _not_an_image(head: bytes) -> ImageRefused:
+    if not head.strip(b"\0"):
+        return ImageRefused(
+            RefusalCode.NOT_DOWNLOADED,
+            "it begins with zeros only, like a file that a cloud service has not downloaded, or a"
+            " copy that was cut off: download or copy it again",
+        )
+    reason = "the content is not an image format we read"
+    if known := known_as(head):
+        reason = f"the content is {known}, which is not read: save it as JPEG, PNG or PDF"
+    return ImageRefused(RefusalCode.NOT_AN_IMAGE, reason)
 
 
 # --- from a file to a Prepared
@@ -213,7 +231,7 @@ def _prepare_pdf(job: _Job, digest: str) -> Prepared:
         check_page(job.page, document.pages, job.limits)
         page = job.page or 1
         full = document.size(page)
-        check_size(*full, job.limits)
+        check_aspect(*full, job.limits)  # a page is drawn at the size that is sent
         planned = plan_resize(*full, job.detail)
         raster = document.render(page, planned)
     remarks = _first_of(document.pages, "pages") if job.page is None else ()
@@ -426,11 +444,26 @@ def _buffer(data: bytes) -> BufferedReader:
 
 
 def _refusal(error: Exception, job: _Job) -> ImageRefused:
+    if job.kind == "tiff" and (kind := _unread_tiff(error, job)):
+        advice = "save it as JPEG, PNG or a TIFF of 8 or 16-bit integers"
+        return ImageRefused(RefusalCode.UNSUPPORTED, f"{kind}, which is not read: {advice}")
     message = " ".join(str(error).split())[:200] or type(error).__name__
     if _is_truncated(message, job):
         reason = f"the {job.kind} data ends early ({message}): copy or download the file again"
         return ImageRefused(RefusalCode.TRUNCATED, reason)
     return ImageRefused(RefusalCode.CORRUPT, f"the {job.kind} data cannot be decoded ({message})")
+
+
+def _unread_tiff(error: Exception, job: _Job) -> str:
+    """The kind of a TIFF that the decoder does not know; empty if it knows it."""
+    with suppress(OSError, ValueError):
+        pages = tiff.directories(job.file)
+        page = pages[min(job.page or 1, len(pages)) - 1] if pages else None
+        if page is not None and (
+            isinstance(error, pillow.Unidentified) or page.one(tiff.COMPRESSION) in UNREAD
+        ):
+            return tiff.described(page)
+    return ""
 
 
 def _is_truncated(message: str, job: _Job) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from clients import guarded_http
 from clients.guarded_http import Clock, Deadline, Resolver, system_resolver
 from core.errors import ImageRefused, RefusalCode
-from core.images.formats import SNIFF_BYTES, sniff
+from core.images.formats import SNIFF_BYTES, known_as, sniff
 from core.text.printable import one_line
 
 CHUNK = 1 << 16
@@ -80,9 +80,10 @@ def _save(response: http.client.HTTPResponse, file: Path, rules: FetchRules) -> 
         raise _too_large(rules)
     head = response.read(SNIFF_BYTES)
     if sniff(head) is None:
-        raise ImageRefused(
-            RefusalCode.NOT_AN_IMAGE, "the content of the URL is not an image format we read"
-        )
+        what = known_as(head)
+        reason = f"the URL leads to {what}" if what else "the content of the URL"
+        reason += ", not to an image" if what else " is not an image format we read"
+        raise ImageRefused(RefusalCode.NOT_AN_IMAGE, reason)
     partial = file.with_name(f"{file.name}.{os.urandom(4).hex()}")
     try:
         _stream(response, head, partial, rules)

@@ -24,7 +24,7 @@ from clients.sources.names import url_name, with_distinct_names
 from clients.sources.patterns import Pattern, split
 from clients.sources.walk import Found, Kind, Patience, cannot_read, walk
 from core.errors import ImageRefused, InputRefused, WrongUsage
-from core.images.formats import IMAGE_ENDINGS, SNIFF_BYTES, sniff
+from core.images.formats import IMAGE_ENDINGS, SNIFF_BYTES, sniff, stands_for
 from core.images.inputs import LOCATION_BYTES_MAX, InputRules
 from core.images.sizing import ImageLimits
 from core.text.printable import printable, printable_name, shortened
@@ -122,6 +122,10 @@ class _Expander:
             if status is not None:
                 found = Found(name, Kind.FILE, status.st_size, status.st_mtime_ns)
             return Expansion(list(self._images(place, found)))
+        placeholder = Place(_placeholder(place.path), place.root, place.private)
+        if text and _exists(placeholder):
+            name = Path(placeholder.path).name
+            return Expansion(list(self._images(placeholder, Found(name, Kind.FILE))))
         if _SCHEME.match(text):
             raise _no_scheme(shown)
         if has_magic(text):
@@ -216,7 +220,8 @@ class _Expander:
         """The file's pages as sources, or the file itself if it has one image or cannot be read. A
         folder that cannot be read is one source, which fails like an unreadable file, so that its
         images are not skipped silently."""
-        name, location = printable_name(found.inner), _bounded(storable(place.path.rstrip("/")))
+        name = printable_name(_shown(found.inner))
+        location = _bounded(storable(place.path.rstrip("/")))
         root = None if place.root is None else storable(place.root)
         pages = self._pages(place)
         if pages is None:
@@ -248,7 +253,7 @@ def _exists(place: Place) -> bool:
 
 def _is_image(place: Place, size: int | None) -> bool:
     """Decides by the file's extension, else by its first bytes."""
-    if _suffix(place.path) in IMAGE_ENDINGS:
+    if _suffix(_shown(place.path)) in IMAGE_ENDINGS:
         return True
     if not size:
         return False
@@ -257,6 +262,18 @@ def _is_image(place: Place, size: int | None) -> bool:
             return sniff(file.read(SNIFF_BYTES)) is not None
     except (ImageRefused, OSError):
         return False
+
+
+def _placeholder(path: str) -> str:
+    """Where iCloud keeps the placeholder of a file."""
+    above, slash, name = path.rpartition("/")
+    return f"{above}{slash}.{name}.icloud"
+
+
+def _shown(path: str) -> str:
+    """The path of the file that a placeholder of a cloud service stands for, or the path."""
+    above, slash, name = path.rpartition("/")
+    return above + slash + (stands_for(name) or name)
 
 
 def _suffix(path: str) -> str:

@@ -18,6 +18,7 @@ from enum import Enum, auto
 from clients.local_files import Folders, OwnFolder, Place
 from clients.sources.patterns import Pattern, States, is_passed_over
 from core.errors import InputRefused, WrongUsage
+from core.images.formats import stands_for
 from core.images.inputs import ENTRIES_MAX, LISTING_SECONDS_MAX, SKIP_FILES
 from core.text.printable import printable_name
 
@@ -149,7 +150,7 @@ class _Walk:
         """None for an entry that does not match. Its kind is known from listing the folder; only a
         file and a link need another system call."""
         self.patience.visit(self.base.path)
-        matches, states = self.pattern.match(folder.states, entry.name)
+        matches, states = self.pattern.match(folder.states, stands_for(entry.name) or entry.name)
         hidden = entry.name.startswith(".") and self.pattern.is_deep_at(folder.states)
         if not (matches or states or hidden):
             return None

@@ -10,8 +10,21 @@ IMAGE_ENDINGS = frozenset(
     | {".erf", ".x3f", ".mrw", ".gpr"}
 )
 """A file in a folder with such an ending (lower case) is taken as an image, whatever its bytes."""
+PLACEHOLDERS = (".icloud", ".nextcloud", ".owncloud")
+"""Endings of small files that stand for files which are kept by a cloud service alone."""
 SNIFF_BYTES = 1024
 """How many first bytes ``sniff`` needs: the mark of a PDF may come that late."""
+
+
+def stands_for(name: str) -> str | None:
+    """The name of the file that a placeholder stands for, such as ``a.jpg`` for ``.a.jpg.icloud``;
+    None if ``name`` is not the name of a placeholder."""
+    if not name.endswith(PLACEHOLDERS):
+        return None
+    real = name.rpartition(".")[0]
+    if name.endswith(".icloud"):
+        real = real.removeprefix(".")
+    return real or None
 
 
 def sniff(head: bytes) -> str | None:
@@ -49,6 +62,43 @@ _MARKS = (
     (b"FOVb", "raw"),  # Sigma
     (b"\0MRM", "raw"),  # Minolta
 )
+_KNOWN = (
+    (b"\xff\x0a", "a JPEG XL"),
+    (b"\0\0\0\x0cJXL ", "a JPEG XL"),
+    (b"\0\0\0\x0cjP  ", "a JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000"),
+    (b"8BPS", "a Photoshop file"),
+    (b"gimp xcf", "a GIMP file"),
+    (b"\0\0\1\0", "an icon file"),
+    (b"v/1\1", "an OpenEXR file"),
+    (b"#?RADIANCE", "a Radiance file"),
+    (b"%!PS", "a PostScript file"),
+    (b"PK\3\4", "a ZIP archive or an Office document"),
+    (b"Rar!", "a RAR archive"),
+    (b"7z\xbc\xaf", "a 7z archive"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"\xd0\xcf\x11\xe0", "an old Office document"),
+    (b"RIFF", "a video or sound"),
+    (b"\x1aE\xdf\xa3", "a video"),
+    (b"{\\rtf", "an RTF document"),
+)
+
+
+def known_as(head: bytes) -> str:
+    """What a file without an image is, by its first bytes, for people; empty if unknown."""
+    for mark, name in _KNOWN:
+        if head.startswith(mark):
+            return name
+    if head[4:8] == b"ftyp":
+        return "a video"
+    if head[128:132] == b"DICM":
+        return "a DICOM file"
+    text = head[:SNIFF_BYTES].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith((b"<!doctype html", b"<html")):
+        return "a web page"
+    return "an SVG drawing" if b"<svg" in text and text.startswith(b"<") else ""
+
+
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIC_BRANDS = {b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs"}
 _ANY_BRANDS = {b"mif1", b"msf1", b"mif2", b"miaf"}

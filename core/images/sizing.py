@@ -126,6 +126,11 @@ def check_size(width: int, height: int, limits: ImageLimits) -> None:
             f"it declares {width} x {height} pixels, more than the {limits.max_pixels} allowed"
             " (OVERSTORY_MAX_IMAGE_PIXELS)",
         )
+    check_aspect(width, height, limits)
+
+
+def check_aspect(width: int, height: int, limits: ImageLimits) -> None:
+    """Raises ImageRefused: ABSURD_ASPECT."""
     if max(width, height) > limits.max_aspect_ratio * min(width, height):
         raise ImageRefused(
             RefusalCode.ABSURD_ASPECT,

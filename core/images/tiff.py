@@ -18,6 +18,51 @@ ORIENTATION, SUB_DIRECTORIES, SUBFILE_TYPE = 274, 330, 254
 REDUCED, MASK = 1, 4
 """Bits of SUBFILE_TYPE: a smaller version of another picture; a mask."""
 
+BITS, PREDICTOR, SAMPLES, SAMPLE_FORMAT = 258, 317, 277, 339
+COMPRESSIONS = {
+    1: "uncompressed",
+    2: "fax",
+    3: "fax",
+    4: "fax",
+    5: "LZW",
+    6: "JPEG",
+    7: "JPEG",
+    8: "deflate",
+    32946: "deflate",
+    32773: "PackBits",
+    34661: "JBIG",
+    34676: "LogLuv",
+    34677: "LogLuv",
+    33003: "JPEG 2000",
+    33004: "JPEG 2000",
+    33005: "JPEG 2000",
+    34712: "JPEG 2000",
+    34887: "LERC",
+    34925: "LZMA",
+    50000: "Zstandard",
+    50001: "WebP",
+    50002: "JPEG XL",
+    52546: "JPEG XL",
+}
+"""Names of compressions. Source: the tags of TIFF that the Library of Congress and libtiff list."""
+COLOURS = {
+    0: "gray",
+    1: "gray",
+    2: "RGB",
+    3: "palette",
+    4: "mask",
+    5: "CMYK",
+    6: "YCbCr",
+    8: "CIELab",
+    9: "ICC Lab",
+    10: "ITU Lab",
+    32844: "LogL",
+    32845: "LogLuv",
+}
+FORMATS = {1: "integers", 2: "signed integers", 3: "floats", 5: "complex integers"}
+FORMATS |= {6: "complex floats"}
+PREDICTED = {2: "differences", 3: "differences of floats"}
+
 BIG = 43
 _ORDERS = {b"II": "<", b"MM": ">"}
 _INTEGERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
@@ -42,6 +87,21 @@ class Directory:
     def parts(self) -> tuple[int, ...]:
         """The offsets of its strips or tiles."""
         return self.tags.get(TILES) or self.tags.get(STRIPS, ())
+
+
+def described(page: Directory) -> str:
+    """What kind of TIFF it is, in words; empty if it says nothing about its pixels."""
+    if 0 in page.size or not page.parts:
+        return ""
+    bits, formats = page.tags.get(BITS, (1,)), page.tags.get(SAMPLE_FORMAT, (1,))
+    kinds = " and ".join(dict.fromkeys(FORMATS.get(kind, f"format {kind}") for kind in formats))
+    sizes = " and ".join(dict.fromkeys(map(str, bits)))
+    colour, packing = page.one(PHOTOMETRIC, 1), page.one(COMPRESSION, 1)
+    said = [COLOURS.get(colour, f"colours of kind {colour}")]
+    said.append(COMPRESSIONS.get(packing, f"compression {packing}"))
+    said += [PREDICTED[kind]] if (kind := page.one(PREDICTOR, 1)) in PREDICTED else []
+    count = page.one(SAMPLES, 1)
+    return f"a TIFF of {count} x {sizes}-bit {kinds} ({', '.join(said)})"
 
 
 def directories(file: BinaryIO, start: int = 0) -> list[Directory]:

@@ -20,10 +20,11 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from clients.images.prepare import Prepared, page_count, prepare
+from clients.images.prepare import Prepared, measure, page_count, prepare
 from core.errors import ImageRefused, RefusalCode
 from core.images.sizing import ImageLimits
 from tests.support import corpus
+from tests.support.corpus import Bad, Good
 
 LIMITS = ImageLimits()
 SIZE = (640, 480)
@@ -194,6 +195,34 @@ def test_the_caller_sets_the_limits(tmp_path: Path) -> None:
     assert code_of(path, ImageLimits(max_pixels=1000)) is RefusalCode.TOO_MANY_PIXELS
     assert code_of(path, ImageLimits(max_file_bytes=1000)) is RefusalCode.TOO_LARGE_FILE
     assert code_of(path, ImageLimits(max_aspect_ratio=1.2)) is RefusalCode.ABSURD_ASPECT
+
+
+def test_a_banner_of_five_metres_is_drawn_small(tmp_path: Path) -> None:
+    path = tmp_path / "banner.pdf"
+    path.write_bytes(corpus.pdf_of("/MediaBox [0 0 14173 5669]"))  # 5 x 2 m
+    out = low(path)
+    assert (out.width, out.height) == (728, 291)
+    assert measure(path, LIMITS) == (out.source_width, out.source_height) == (39_369, 15_747)
+    path.write_bytes(corpus.pdf_of("/MediaBox [0 0 14173 20]"))
+    assert code_of(path) is RefusalCode.ABSURD_ASPECT
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("floats.tif", "a TIFF of 3 x 32-bit floats (RGB, uncompressed), which is not read"),
+        ("two-bands.tif", "a TIFF of 2 x 8-bit integers (gray, uncompressed)"),
+        ("lab16.tif", "a TIFF of 3 x 16-bit integers (CIELab, uncompressed)"),
+        ("jpeg2000.tif", "(RGB, JPEG 2000)"),
+        ("layers.psd", "the content is a Photoshop file, which is not read: save it as JPEG"),
+    ],
+)
+def test_what_is_not_read_is_named(
+    corpus: tuple[Path, list[Good], list[Bad]], name: str, said: str
+) -> None:
+    with pytest.raises(ImageRefused) as refused:
+        low(corpus[0] / name)
+    assert said in refused.value.reason
 
 
 def test_pages_are_counted_and_capped(tmp_path: Path) -> None:

@@ -139,6 +139,22 @@ def test_a_document_has_all_its_pages_whatever_it_is_called(
     assert names(tmp_path / name) == [name]
 
 
+def test_files_that_a_cloud_service_keeps_are_counted_and_told(tmp_path: Path) -> None:
+    put(tmp_path, "1.jpg")
+    put(tmp_path, ".2.jpg.icloud", "album/.3.HEIC.icloud", data=b"bplist00")
+    put(tmp_path, "4.png.nextcloud", "album/5.png.owncloud", data=b" ")
+    put(tmp_path, ".notes.txt.icloud", ".hidden.icloud", data=b"bplist00")
+    expected = ["1.jpg", "2.jpg", "4.png", "album/3.HEIC", "album/5.png"]
+    found = expand([str(tmp_path)], LIMITS)
+    assert sorted(source.name for source in found.sources) == expected
+    assert names(tmp_path / "*.jpg") == ["1.jpg", "2.jpg"]
+    (named,) = expand([str(tmp_path / "2.jpg")], LIMITS).sources
+    assert named.name == "2.jpg"
+    for source in (named, *(source for source in found.sources if source.name != "1.jpg")):
+        assert code_of(source) is RefusalCode.NOT_DOWNLOADED
+    assert content_twins(found.sources) == {}
+
+
 def test_the_documents_name_all_that_is_passed_over() -> None:
     page = (Path(__file__).parents[2] / "docs/images.md").read_text("utf-8")
     parts = {

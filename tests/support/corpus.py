@@ -233,6 +233,7 @@ def _deep(to: Path) -> list[Good]:
         "gray10.tif": (tiff_with(ten), three(lum), "10"),
         "gray8-in-16.tif": (tiff_with(lum), three(lum), "8"),
         "gray12-of-32.tif": (tiff_with(np.uint32(lum) * 16), three(lum), "12"),
+        "signed8.tif": (tiff_with(np.int8(np.int16(lum) - 128), 2), three(lum), ""),
         "white-is-zero.tif": (tiff_with(65535 - lum * 257, **negative), three(lum), ""),
         "signed.tif": (tiff_with(np.int16(lum) * 16 - 1000, 2), _stretched(lum), "-"),
         "float-over-1.tif": (tiff_with(floats, 3), three(floats * over), "+"),
@@ -472,6 +473,29 @@ def _xyz(x: float, y: float, z: float) -> bytes:
 # --- hostile files
 
 
+def _unread(to: Path) -> list[Bad]:
+    """Kinds that people have and that are not read."""
+    rgb, lum = scene(), gray()
+    strip = {256: WIDTH, 257: HEIGHT, 258: (8, 8, 8), 262: 2, 273: rgb.tobytes(), 277: 3}
+    tiffs = {
+        "floats.tif": tiff_with(np.float32(rgb), 3),
+        "double.tif": tiff_with(np.float64(lum), 3),
+        "two-bands.tif": tiff_with(rgb[..., :2]),
+        "lab16.tif": tiff_with(np.uint16(rgb), tags={262: 8}),
+        "jpeg2000.tif": raws.tiff([{**strip, 259: 34712}]),
+        "lerc.tif": raws.tiff([{**strip, 259: 34887}]),
+        "webp.tif": raws.tiff([{**strip, 259: 50001}]),
+    }
+    others = {"video.mp4": b"\0\0\0\x18ftypmp42" + bytes(99), "layers.psd": b"8BPS\0\1" + bytes(99)}
+    for name, data in (tiffs | others | {"zeros.jpg": bytes(5_000)}).items():
+        (to / name).write_bytes(data)
+    return [
+        *(Bad(name, RefusalCode.UNSUPPORTED) for name in tiffs),
+        *(Bad(name, RefusalCode.NOT_AN_IMAGE) for name in others),
+        Bad("zeros.jpg", RefusalCode.NOT_DOWNLOADED),
+    ]
+
+
 def _broken(to: Path) -> list[Bad]:
     (to / "zero.jpg").write_bytes(b"")
     (to / "text.jpg").write_text("This is a text with the ending of an image. " * 50)
@@ -532,12 +556,11 @@ def _bombs(to: Path) -> list[Bad]:
     (to / "bomb.webp").write_bytes(webp_of(16_384, 16_384 * 2))
     (to / "bomb.tif").write_bytes(tiff_of(50_000, 50_000))
     (to / "bomb.jpg").write_bytes(resized_jpeg((to / "baseline.jpg").read_bytes(), 50_000))
-    (to / "bomb.pdf").write_bytes(pdf_of("/MediaBox [0 0 14400 14400]"))
     (to / "sliver.png").write_bytes(png_of(30_000, 20))
     (to / "scans.jpg").write_bytes(many_scans((to / "progressive.jpg").read_bytes(), 500))
     (to / "locked.pdf").write_bytes(pdf_of("/MediaBox [0 0 100 100]", locked=True))
     (to / "no-pages.pdf").write_bytes(b"%PDF-1.4\n" + b"garbage " * 100)
-    names = ("png", "gif", "bmp", "webp", "tif", "jpg", "pdf")
+    names = ("png", "gif", "bmp", "webp", "tif", "jpg")
     return [
         *(Bad(f"bomb.{name}", RefusalCode.TOO_MANY_PIXELS) for name in names),
         Bad("sliver.png", RefusalCode.ABSURD_ASPECT),
@@ -616,7 +639,7 @@ GOOD: tuple[Callable[[Path], list[Good]], ...] = (
     _pdfs,
     _raws,
 )
-BAD: tuple[Callable[[Path], list[Bad]], ...] = (_broken, _cut, _bombs)
+BAD: tuple[Callable[[Path], list[Bad]], ...] = (_broken, _unread, _cut, _bombs)
 
 
 def build(folder: Path) -> tuple[list[Good], list[Bad]]:
