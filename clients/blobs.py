@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 from urllib.parse import unquote, urlsplit
 
+from clients.proxies import without_socks
 from core.errors import ServiceAway, WrongUsage
 
 if TYPE_CHECKING:  # 5 MB that only a bucket needs
@@ -225,7 +226,7 @@ class S3Blobs:
         try:
             yield
         except (BaseError, OSError) as error:
-            reason = str(error).splitlines()[0]
+            reason = f"{str(error).splitlines()[0]}{without_socks()}"
             raise ServiceAway(
                 f"the blob store {self.url} cannot be used: {reason}; see OVERSTORY_BLOB_URL"
             ) from error

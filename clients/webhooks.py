@@ -16,6 +16,7 @@ from standardwebhooks.webhooks import EmptyWebhookSecretError, Webhook
 
 from clients import guarded_http
 from clients.guarded_http import Deadline, Resolver, system_resolver
+from clients.proxies import direct
 from core.errors import ImageRefused, WrongUsage
 from core.text.printable import one_line
 
@@ -58,9 +59,10 @@ class Messenger:
         except ImageRefused as error:
             return Answer(None, error.reason)
         except TimeoutError:
-            return Answer(None, f"it took longer than {self.timeout_seconds:g} s")
+            return Answer(None, f"it took longer than {self.timeout_seconds:g} s{direct()}")
         except (OSError, http.client.HTTPException, ValueError) as error:
-            return Answer(None, one_line(str(error)) or type(error).__name__)
+            reason = one_line(str(error)) or type(error).__name__
+            return Answer(None, f"{reason}{direct()}")
 
     def headers(self, message_id: str, body: str, at: datetime) -> dict[str, str]:
         """The headers with the signatures. Raises WrongUsage for an invalid secret."""

@@ -15,7 +15,7 @@ from clients.limiter.limiter import RedisLimiter, account_id
 from clients.queued_messages import collect_submissions
 from clients.redis import REDIS_ERRORS, RedisServer
 from clients.spool import Spool
-from core.errors import KeyRefused, ServiceAway
+from core.errors import KeyRefused, ServiceAway, WrongUsage
 from core.settings import Settings
 from models.engine import Database
 from tasks.runtime.leases import LeaseKeeper
@@ -67,7 +67,11 @@ def _provider(settings: Settings) -> Provider:
         raise KeyRefused(
             "no API key: set OVERSTORY_API_KEY, or OVERSTORY_BASE_URL to an 'overstory sandbox'"
         )
-    return Provider(settings, max_connections=max(settings.infer_threads, settings.upload_threads))
+    connections = max(settings.infer_threads, settings.upload_threads)
+    try:
+        return Provider(settings, max_connections=connections)
+    except WrongUsage as error:  # the work waits for somebody to start this worker with others
+        raise ServiceAway(f"the settings of this process are wrong: {error}") from None
 
 
 def account_of(settings: Settings) -> str:

@@ -165,9 +165,9 @@ class Provider:
         balance = self._object(response).get("balance")
         return float(balance) if isinstance(balance, int | float) else None
 
-    def models(self) -> list[str]:
-        """Ids of the models that the key may use."""
-        response = self._send("GET", "/models", QUESTION_SECONDS)
+    def models(self, seconds: float = QUESTION_SECONDS) -> list[str]:
+        """Ids of the models that the key may use. ``seconds``: for the whole call."""
+        response = self._send("GET", "/models", seconds)
         return [str(entry.get("id", "")) for entry in list_entries(self._object(response))]
 
     def close(self) -> None:

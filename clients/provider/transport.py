@@ -8,17 +8,18 @@ makes one call at a time, so the deadline is stored by thread.
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import httpcore2
 import httpx2
 
+from clients.proxies import check_proxies, is_loopback
 from core.settings import Settings
 
 KEEPALIVE_SECONDS = 30.0  # below the 60 s after which common load balancers close connections
@@ -82,13 +83,24 @@ class _TimedStream(httpcore2.NetworkStream):
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         left = self._call.left(timeout, httpcore2.ReadTimeout)
-        return self._call.count(self._inner.read(max_bytes, left))
+        with self._closed_on_failure():
+            return self._call.count(self._inner.read(max_bytes, left))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for start in range(0, len(buffer), WRITE_PIECE_BYTES):
             left = self._call.left(timeout, httpcore2.WriteTimeout)
-            self._call.wrote = True
-            self._inner.write(buffer[start : start + WRITE_PIECE_BYTES], left)
+            self._call.wrote |= not _is_for_a_proxy(buffer)
+            with self._closed_on_failure():
+                self._inner.write(buffer[start : start + WRITE_PIECE_BYTES], left)
+
+    @contextmanager
+    def _closed_on_failure(self) -> Iterator[None]:
+        """httpcore2 closes its connections when one fails, but not in the greeting of a proxy."""
+        try:
+            yield
+        except BaseException:
+            self._inner.close()
+            raise
 
     def close(self) -> None:
         self._inner.close()
@@ -101,6 +113,12 @@ class _TimedStream(httpcore2.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
+
+
+def _is_for_a_proxy(data: bytes) -> bool:
+    """Whether ``data`` asks a proxy for a connection. No request of ours begins like that: a SOCKS
+    greeting is binary, and CONNECT is sent to proxies alone."""
+    return data[:1] < b" " or data.startswith(b"CONNECT ")
 
 
 class _TimedBackend(httpcore2.NetworkBackend):
@@ -139,6 +157,11 @@ def _refuse_compressed(response: httpx2.Response) -> None:
 def http_client(
     settings: Settings, url: httpx2.URL, connections: int, call: CallClock
 ) -> httpx2.Client:
+    """A client for the endpoint at ``url``. Raises WrongUsage for a proxy of the environment that
+    cannot be used."""
+    trust_env = not is_loopback(url.host)  # a company proxy cannot reach our own sandbox
+    if trust_env:
+        check_proxies()
     client = httpx2.Client(
         verify=authorities(),
         timeout=settings.read_timeout_seconds,
@@ -150,7 +173,7 @@ def http_client(
         headers={"Accept-Encoding": "identity"},
         event_hooks={"response": [_refuse_compressed]},
         follow_redirects=False,  # the key would be sent to the redirect's target
-        trust_env=not is_loopback(url.host),  # a company proxy cannot reach our own sandbox
+        trust_env=trust_env,
     )
     for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001
         if isinstance(transport, httpx2.HTTPTransport):
@@ -168,10 +191,3 @@ def pool_for(
     transport = client._transport_for_url(url)  # noqa: SLF001 - as above
     assert isinstance(transport, httpx2.HTTPTransport)
     return transport._pool  # noqa: SLF001
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

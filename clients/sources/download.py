@@ -13,6 +13,7 @@ from pathlib import Path
 
 from clients import guarded_http
 from clients.guarded_http import Clock, Deadline, Resolver, system_resolver
+from clients.proxies import direct
 from core.errors import ImageRefused, RefusalCode
 from core.images.formats import SNIFF_BYTES, known_as, sniff
 from core.text.printable import one_line
@@ -55,9 +56,10 @@ def fetch(
     except ImageRefused:
         raise
     except TimeoutError:
-        raise _failed(f"it took longer than {rules.timeout_seconds:g} s") from None
+        raise _failed(f"it took longer than {rules.timeout_seconds:g} s{direct()}") from None
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise _failed(str(error) or type(error).__name__) from None
+        reason = str(error) or type(error).__name__
+        raise _failed(f"{reason}{direct()}") from None
 
 
 def _follow(url: str, file: Path, rules: FetchRules, resolve: Resolver, deadline: Deadline) -> Path:

@@ -220,7 +220,7 @@ class _Expander:
         """The file's pages as sources, or the file itself if it has one image or cannot be read. A
         folder that cannot be read is one source, which fails like an unreadable file, so that its
         images are not skipped silently."""
-        name = printable_name(_shown(found.inner))
+        name = printable_name(_stood_for(found.inner))
         location = _bounded(storable(place.path.rstrip("/")))
         root = None if place.root is None else storable(place.root)
         pages = self._pages(place)
@@ -253,7 +253,7 @@ def _exists(place: Place) -> bool:
 
 def _is_image(place: Place, size: int | None) -> bool:
     """Decides by the file's extension, else by its first bytes."""
-    if _suffix(_shown(place.path)) in IMAGE_ENDINGS:
+    if _suffix(_stood_for(place.path)) in IMAGE_ENDINGS:
         return True
     if not size:
         return False
@@ -270,7 +270,7 @@ def _placeholder(path: str) -> str:
     return f"{above}{slash}.{name}.icloud"
 
 
-def _shown(path: str) -> str:
+def _stood_for(path: str) -> str:
     """The path of the file that a placeholder of a cloud service stands for, or the path."""
     above, slash, name = path.rpartition("/")
     return above + slash + (stands_for(name) or name)

@@ -11,6 +11,8 @@ from collections.abc import Collection
 from difflib import get_close_matches
 from urllib.parse import urlsplit
 
+from clients.provider.reach import takes_connections
+from clients.proxies import proxy_for
 from core.catalog.models import MODELS, PROVIDERS, UNKNOWN_MODEL, currency_of
 from core.errors import (
     AccountPaused,
@@ -47,6 +49,16 @@ def endpoint(context: Context) -> Finding:
     if not context.has_endpoint:
         return warning("no key is set: the sandbox answers, from pixel statistics alone", NO_KEY)
     url = masked(context.reached.base_url)
+    try:
+        proxy = proxy_for(context.reached.base_url)
+    except WrongUsage as error:
+        says, _, do = str(error).partition(": ")
+        return failed(says, do)
+    if proxy is not None and not takes_connections(proxy.host, proxy.port):
+        return failed(
+            f"the proxy {proxy.shown} in {proxy.variable} does not answer",
+            f"start it, unset {proxy.variable}, or name the host of OVERSTORY_BASE_URL in NO_PROXY",
+        )
     if isinstance(context.models, OverstoryError):
         return unreachable(context.models, url) or ok(f"{url} answers")
     if context.reached.endpoint == SANDBOX:

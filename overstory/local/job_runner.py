@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from rich.console import Console
 
+from clients.proxies import proxy_for
 from core.account.budget import is_spent
 from core.errors import OverstoryError
 from core.jobs import JobSpec
@@ -56,6 +57,7 @@ def run(
     fork_server: ForkServer | None = None,
 ) -> Ran:
     """Run ``spec`` to its end. Raises WrongUsage for bad input, ServiceAway for a missing part."""
+    proxy_for(settings.base_url)  # a wrong one is refused before anything is started
     check_broker(settings, console)
     with ends_cleanly(console) as ending, contextlib.ExitStack() as cleanup:
         stack = None
@@ -87,6 +89,7 @@ def serve(
     ``on_end`` is called with the ended job before anything is cleaned up or stopped, so that the
     answer is shown at once. ``stack``: an embedded stack that was already begun for the job.
     """
+    proxy_for(settings.base_url)
     if stack is None:
         check_broker(settings, console)
     if settings.endpoint == SANDBOX:

@@ -6,7 +6,8 @@ import structlog
 from rich.console import Console
 from rich.panel import Panel
 
-from clients.provider.reach import is_reached
+from clients.provider.reach import is_reached, takes_connections
+from clients.proxies import proxy_for
 from core.errors import (
     KeyRefused,
     OverstoryError,
@@ -18,6 +19,7 @@ from core.errors import (
 from core.settings import Settings
 from models import state
 from models.state import Moved
+from overstory.local.urls import masked
 from overstory.output.terminal import print_plain
 from tasks.runtime.services import Services
 from workers.broker_health import check as check_servers
@@ -26,6 +28,8 @@ from workers.broker_health import check_limiter
 log = structlog.get_logger()
 
 START_IT = "start it, or unset the variable to run with an embedded one"
+CHECK_SECONDS = 5.0
+"""For the endpoint's answer to a check."""
 
 
 def check_broker(settings: Settings, console: Console) -> None:
@@ -64,21 +68,31 @@ def warn_of_sandbox(console: Console) -> None:
 def check_endpoint(services: Services, job_id: str) -> None:
     """Check the endpoint while the workers start. If it cannot be reached, ask it for its models.
 
-    Raises ServiceAway if that request could not be sent. A refused key ends the job. The first
-    upload or call shows any other problem.
+    Raises ServiceAway if that request could not be sent, or if the proxy of the environment does
+    not answer. A refused key ends the job. The first upload or call shows any other problem.
     """
-    if is_reached(services.settings.base_url):
+    url = services.settings.base_url
+    proxy = proxy_for(url)
+    if proxy is None and is_reached(url):
         return
+    if proxy is not None and not takes_connections(proxy.host, proxy.port):
+        raise ServiceAway(
+            f"the proxy {proxy.shown} in {proxy.variable} does not answer: start it, unset"
+            f" {proxy.variable}, or name the host of OVERSTORY_BASE_URL in NO_PROXY; the same"
+            " command continues the job"
+        )
     try:
-        services.provider.models()
+        services.provider.models(CHECK_SECONDS)
     except KeyRefused as error:
         with services.database.write() as connection:
             state.job_failed(connection, job_id, str(error), Moved())
     except ProviderDown as error:
         if not error.sent:
             raise ServiceAway(
-                f"the endpoint {services.settings.base_url} cannot be reached ({error}): check"
-                " OVERSTORY_BASE_URL and the network; the same command continues the job"
+                f"the endpoint {masked(url)} cannot be reached"
+                f"{f' through {proxy.variable}' if proxy else ''} ({error}): check"
+                f" OVERSTORY_BASE_URL, the network{f' and {proxy.variable}' if proxy else ''};"
+                " the same command continues the job"
             ) from None
     except OverstoryError as error:
         log.info("preflight", error=str(error))

@@ -26,6 +26,7 @@ import structlog
 
 import workers
 from clients import private_files
+from clients.proxies import proxy_for
 from core.errors import ServiceAway, WrongUsage
 from core.settings import Settings
 from overstory.local.database import bring_up_to_date, check_writable
@@ -123,6 +124,7 @@ class Supervisor:
                 port = flower_port(port, self.any_port)
             if (trouble := passing_trouble(self.settings)) is not None:
                 log.warning("service.waits", error=str(trouble))
+            proxy_for(self.settings.base_url)  # a wrong one is refused before anything is started
             bring_up_to_date(self.settings)
             check_writable(self.settings)
             stack = LocalStack(self.settings, name=SERVICE)

@@ -15,12 +15,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from PIL import Image
 
 from clients.provider.client import Provider
 from clients.provider.replies import RemoteFile
+from clients.proxies import proxy_for
 from core.errors import (
     AccountPaused,
     BytesGone,
@@ -42,6 +44,7 @@ from core.requests.request import Inline
 from core.settings import load
 from overstory.sandbox.process import SandboxProcess
 from tests.support.fake_endpoint import Answer, FakeEndpoint
+from tests.support.socks import socks_proxy
 from tests.support.waiting import eventually
 
 KEY = "sk-SECRET-7c1f9e"
@@ -221,6 +224,13 @@ def test_a_proxy_in_the_environment_is_not_used_for_this_machine(
 
 
 @pytest.fixture
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for scheme in ("http", "https", "all", "no"):
+        monkeypatch.delenv(f"{scheme}_proxy", raising=False)
+        monkeypatch.delenv(f"{scheme.upper()}_PROXY", raising=False)
+
+
+@pytest.fixture
 def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeEndpoint]:
     """A proxy in the environment that answers requests itself."""
     with FakeEndpoint(Answer(body=REPLY), Answer(body=b"x" * 10_000, drip=True)) as endpoint:
@@ -247,6 +257,87 @@ def test_a_proxy_that_opens_no_tunnel_means_that_nothing_was_sent(proxy: FakeEnd
         provider.chat(BODY)
     assert caught.value.sent is False
     assert proxy.received == []
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+@pytest.mark.parametrize("variable", ["ALL_PROXY", "HTTP_PROXY", "all_proxy"])
+def test_a_socks_proxy_is_used(
+    variable: str, scheme: str, monkeypatch: pytest.MonkeyPatch, no_proxy: None
+) -> None:
+    with (
+        FakeEndpoint(Answer(body=REPLY)) as endpoint,
+        socks_proxy(urlsplit(endpoint.url).port or 0) as proxy,
+    ):
+        monkeypatch.setenv(variable, f"{scheme}://127.0.0.1:{proxy.port}")
+        with provider_at("http://api.example.invalid/v1") as provider:
+            assert provider.chat(BODY).text == "two"
+    assert proxy.asked == ["api.example.invalid"]
+
+
+def test_a_silent_socks_proxy_keeps_to_the_deadline(
+    monkeypatch: pytest.MonkeyPatch, no_proxy: None
+) -> None:
+    with socks_proxy(silent=True) as proxy:
+        monkeypatch.setenv("ALL_PROXY", f"socks5://127.0.0.1:{proxy.port}")
+        with (
+            provider_at("http://api.example.invalid/v1") as provider,
+            pytest.raises(ProviderDown) as caught,
+        ):
+            provider.models(0.3)
+    assert caught.value.sent is False
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ("socks4://127.0.0.1:1080", "kind socks4"),
+        ("ftp://proxy:21", "kind ftp"),
+        ("http://", "not the URL of a proxy"),
+        ("socks5://[::1", "not the URL of a proxy"),
+        ("socks5://user:secret@host:port", "not the URL of a proxy"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_named(
+    value: str, problem: str, monkeypatch: pytest.MonkeyPatch, no_proxy: None
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", value)
+    with pytest.raises(WrongUsage, match=problem) as caught:
+        provider_at("http://api.example.invalid/v1").__enter__()
+    assert "HTTPS_PROXY" in str(caught.value)
+    assert "socks5://host:port" in str(caught.value)
+    assert "secret" not in str(caught.value)
+    with provider_at("http://127.0.0.1:9/v1"):
+        pass  # no proxy is used for this machine
+
+
+@pytest.mark.parametrize(
+    ("url", "exceptions", "used"),
+    [
+        ("https://api.example.com/v1", "", "ALL_PROXY"),
+        ("http://api.example.com/v1", "", "http_proxy"),
+        ("https://api.example.com/v1", "example.com", None),
+        ("https://api.example.com/v1", ".example.com", None),
+        ("https://api.example.com/v1", "*.example.com, other", None),
+        ("https://example.com/v1", ".example.com", "ALL_PROXY"),
+        ("https://myexample.com/v1", "example.com", "ALL_PROXY"),
+        ("https://api.example.com/v1", "*", None),
+        ("http://127.0.0.1:8000/v1", "", None),
+        ("http://localhost:8000/v1", "", None),
+    ],
+)
+def test_which_proxy_is_used_is_known_beforehand(
+    url: str, exceptions: str, used: str | None, monkeypatch: pytest.MonkeyPatch, no_proxy: None
+) -> None:
+    """As the SDK's HTTP client chooses it."""
+    monkeypatch.setenv("ALL_PROXY", "socks5://me:secret@127.0.0.1:9")
+    monkeypatch.setenv("http_proxy", "127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", exceptions)
+    found = proxy_for(url)
+    assert (found.variable if found else None) == used
+    assert found is None or (found.host, found.port) == ("127.0.0.1", 9)
+    assert "secret" not in str(found)
+    with provider_at(url) as provider:
+        assert hasattr(provider._pool, "_proxy_url") == (used is not None)
 
 
 def test_nothing_is_retried() -> None:
