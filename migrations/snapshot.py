@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, text
 
 import migrations
-from models.engine import Database
+from models.engine import Database, sqlite_url
 
 SCRIPT = migrations.HERE / "newest.sql"
 END = ";\n\n"
@@ -40,7 +40,7 @@ def restored(url: str) -> bool:
 def taken() -> str:
     """The script, from a new temporary database that is migrated step by step."""
     with tempfile.TemporaryDirectory(prefix="overstory-") as folder:
-        url = f"sqlite:///{Path(folder) / 'new.db'}"
+        url = sqlite_url(Path(folder) / "new.db")
         migrations.migrate(url)
         database = Database(url)
         try:

@@ -6,10 +6,11 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from sqlalchemy import Connection, Double, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Double, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
     ArgumentError,
@@ -193,6 +194,18 @@ def make_engine(url: str) -> Engine:
         f"OVERSTORY_DATABASE_URL: {parsed.drivername} is not supported; use sqlite, or postgresql"
         " (with psycopg, which is installed)"
     )
+
+
+def sqlite_url(file: Path) -> str:
+    """The URL of a SQLite file, whatever characters its path has."""
+    return URL.create("sqlite", database=str(file)).render_as_string()
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of a SQLite URL; None for another database, and for one in memory."""
+    parsed = make_url(url)
+    in_file = parsed.get_backend_name() == "sqlite" and parsed.database
+    return Path(parsed.database or "") if in_file else None
 
 
 def sqlite_module() -> ModuleType:

@@ -138,6 +138,11 @@ def embedded_url(home: Path, number: int) -> str | None:
     return RedisAddress(path=stack.socket, database=number).url() if stack else None
 
 
+def socket_url(socket: str) -> str:
+    """The URL of the Redis or Valkey that listens on a Unix socket."""
+    return RedisAddress(path=socket).url()
+
+
 def database_url(settings: Settings) -> str:
     """The URL of the database: from the settings, else the home's SQLite file. Raises WrongUsage if
     the home's jobs are in a PostgreSQL of an earlier version, ServiceAway if the folder cannot be
@@ -147,7 +152,9 @@ def database_url(settings: Settings) -> str:
     try:
         (settings.home / EARLIER_DATABASE).lstat()
     except (FileNotFoundError, NotADirectoryError):
-        return f"sqlite:///{settings.home / 'overstory.db'}"
+        from models.engine import sqlite_url  # SQLAlchemy takes a while; most callers need none
+
+        return sqlite_url(settings.home / "overstory.db")
     except OSError as error:
         raise _unreadable(settings.home, error) from None
     raise WrongUsage(used_postgres(settings.home))

@@ -19,7 +19,7 @@ import psutil
 
 from benchmarks.gauntlet.rows import ROWS, Run
 from core.errors import ServiceAway
-from models.engine import Database
+from models.engine import Database, sqlite_url
 from overstory.sandbox.process import SandboxProcess
 from tests.support.faults import judge
 from tests.support.faults.judge import Figures
@@ -63,7 +63,7 @@ class CommandScene:
 
     @property
     def database(self) -> Database:
-        return Database(f"sqlite:///{self.home / 'overstory.db'}")
+        return Database(sqlite_url(self.home / "overstory.db"))
 
     def start(self, **settings: str) -> subprocess.Popen[str]:
         """Start the command as from a terminal."""

@@ -21,6 +21,7 @@ from core.errors import (
     WrongUsage,
 )
 from core.redis_address import parse
+from models.engine import sqlite_file
 from overstory.doctor.context import Context
 from overstory.doctor.finding import Finding, Level, failed, ok, warning
 from overstory.doctor.machine import cannot_write, nearest_existing
@@ -34,7 +35,6 @@ from workers.endpoints import database_url, limiter_url
 PING_SECONDS = 1.5
 """Time for workers to answer. A worker busy with images answers from its main thread."""
 VERSION_SECONDS = 10.0
-SQLITE_FILE = "sqlite:///"
 CORRECT = "correct OVERSTORY_BROKER_URL, or unset it to use the embedded broker"
 NAMES = "give each worker its own name, like -n infer@%h"
 MEMORY_SCRIPT = "return redis.call('INFO', 'memory')"
@@ -51,7 +51,7 @@ def database(context: Context) -> Finding:
     if wrong := wrong_password(url):
         return failed(f"{shown}: {wrong}", "correct OVERSTORY_DATABASE_URL")
     try:
-        if url.startswith(SQLITE_FILE) and not (file := sqlite_file(url)).exists():
+        if (file := sqlite_file(url)) is not None and not file.exists():
             return _new_file(file, shown, context.settings.home)
     except OSError as error:
         return failed(f"{shown} cannot be reached: {error.strerror}", remedy(context.settings))
@@ -66,10 +66,6 @@ def database(context: Context) -> Finding:
         says, _, do = str(error).partition("; ")
         return failed(f"{shown}: {says}", do)
     return revision_finding(shown, revision, _revisions(url))
-
-
-def sqlite_file(url: str) -> Path:
-    return Path(url.removeprefix(SQLITE_FILE).partition("?")[0])
 
 
 def _new_file(file: Path, shown: str, home: Path) -> Finding:

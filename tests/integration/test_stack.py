@@ -264,7 +264,7 @@ def test_a_foreign_process_with_a_recorded_pid_is_not_killed(
 
 def test_the_valkey_program_is_found_without_importing_its_client() -> None:
     assert valkey.program() == get_binary_path()
-    script = "import sys\nfrom overstory.local.servers import shared\nshared.program()\n"
+    script = "import sys\nfrom overstory.local.servers import valkey\nvalkey.program()\n"
     script += "print('valkey' in sys.modules)"
     assert subprocess.check_output([sys.executable, "-c", script], text=True).strip() == "False"
 

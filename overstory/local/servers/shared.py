@@ -24,15 +24,14 @@ from overstory.local.home import locked
 from overstory.local.servers import processes
 from overstory.local.servers.valkey import (
     START_SECONDS,
-    VALKEY,
     answers,
     broker_folder,
     broker_lives,
     comes_up,
+    command_line,
     drop_socket,
     end_broker,
     facts,
-    program,
     shut_down,
     unrecorded_broker,
     usable_socket,
@@ -107,8 +106,6 @@ class SharedParts:
         folder = broker_folder(self.home)
         private_files.private_folder(folder)
         socket = usable_socket(self.home, before.socket)
-        config = folder / "valkey.conf"
-        private_files.write(config, VALKEY.format(socket=socket, folder=folder))
         log = folder / "valkey.log"
         started = replace(before, socket=socket, broker_run=None)
 
@@ -116,7 +113,7 @@ class SharedParts:
             recorded = replace(started, broker_pid=pid, broker_born=processes.born(pid))
             write_stack(self.home, recorded)
 
-        process = self._launch([str(program()), str(config)], log, record)
+        process = self._launch(command_line(socket, folder), log, record)
         born = processes.born(process.pid)
         deadline = time.monotonic() + START_SECONDS
         while (told := facts(socket)) is None:

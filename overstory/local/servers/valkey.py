@@ -17,7 +17,7 @@ from clients import private_files
 from clients.redis import RedisServer
 from core.errors import ServiceAway
 from overstory.local.servers import processes
-from workers.endpoints import Stack
+from workers.endpoints import Stack, socket_url
 
 
 def program() -> Path:
@@ -53,20 +53,26 @@ FOLDER = "overstory-"
 """Start of the names of our temporary folders."""
 SOCKET_PATH_MAX = 100
 """A Unix socket's path is limited to 107 bytes on Linux and 103 on macOS."""
-VALKEY = """\
-port 0
-unixsocket "{socket}"
-unixsocketperm 700
-dir "{folder}"
-daemonize no
-logfile "{folder}/valkey.log"
-# messages and account windows survive a kill; the database makes up for a lost second of them
-appendonly yes
-appendfsync everysec
-save ""
-maxmemory-policy noeviction
-databases 2
-"""
+OPTIONS = {
+    "port": "0",
+    "unixsocketperm": "700",
+    "daemonize": "no",
+    # messages and account windows survive a kill; the database makes up for a lost second of them
+    "appendonly": "yes",
+    "appendfsync": "everysec",
+    "save": "",
+    "maxmemory-policy": "noeviction",
+    "databases": "2",
+}
+
+
+def command_line(socket: str, folder: Path) -> list[str]:
+    """The command that serves ``socket`` with its files in ``folder``. Without a configuration
+    file: Valkey takes the path of one for a pattern, and a path may have any characters."""
+    log = folder / "valkey.log"
+    places = {"unixsocket": socket, "dir": str(folder), "logfile": str(log)}
+    options = [word for name, value in (OPTIONS | places).items() for word in (f"--{name}", value)]
+    return [str(program()), *options]
 
 
 def broker_folder(home: Path) -> Path:
@@ -74,7 +80,7 @@ def broker_folder(home: Path) -> Path:
 
 
 def broker_marks(home: Path, stack: Stack) -> tuple[str, str]:
-    """Marks of its command line: the socket once it is up, the configuration file before."""
+    """Marks of its command line: the socket once it is up, its folder before."""
     return stack.socket, str(broker_folder(home))
 
 
@@ -145,7 +151,7 @@ def drop_socket(home: Path, socket: str) -> None:
 
 def facts(socket: str) -> dict[str, str] | None:
     """What the server says about itself; None if none answers."""
-    server = RedisServer(f"unix://{socket}", timeout_seconds=1.0)
+    server = RedisServer(socket_url(socket), timeout_seconds=1.0)
     try:
         info = str(server.script("return redis.call('INFO', 'server')")([], []))
     except ServiceAway:
@@ -169,7 +175,7 @@ def answers(stack: Stack) -> bool:
 
 
 def shut_down(socket: str) -> None:
-    server = RedisServer(f"unix://{socket}", timeout_seconds=1.0, retries=0)
+    server = RedisServer(socket_url(socket), timeout_seconds=1.0, retries=0)
     with contextlib.suppress(ServiceAway):
         server.shut_down()
     server.close()
