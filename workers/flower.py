@@ -14,16 +14,17 @@ from workers.parent import end_with_parent as _end_with_parent
 from workers.redaction import redacted as _shown
 
 address = "127.0.0.1"
-tasks_columns = "name,kwargs,state,result,worker,received,runtime"
+tasks_columns = "name,kwargs,state,result,uuid,worker,received,runtime"  # uuid links to the task
 natural_time = False
 max_tasks = 20_000
 purge_offline_workers = 300  # forget workers that were scaled down
 
 
 def format_task(task):  # type: ignore[no-untyped-def]  # Flower asks for a plain function
-    """What the dashboard shows of a task: ids and positions, no prompt text."""
+    """What the dashboard shows of a task: ids and positions, no prompt text; why it failed."""
     task.args = ""
     task.kwargs = _shown(task.name, task.kwargs)
+    task.result = task.result or task.exception
     return task
 
 

@@ -21,6 +21,8 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from celery import Celery
@@ -147,6 +149,41 @@ def test_flower_shows_ids_and_no_questions(
     assert secret not in found[0]
     assert ask_flower(stack, "/tasks", password)[0] == 200
     assert "flower_events_total" in ask_flower(stack, "/metrics")[1]
+
+
+TABLE = urlencode(
+    {
+        "draw": 1,
+        "start": 0,
+        "length": 1000,
+        "order[0][column]": 0,
+        "order[0][dir]": "desc",
+        "columns[0][data]": "received",
+    }
+)
+
+
+def test_flower_shows_why_a_task_failed(stack: Stack, plain: Celery) -> None:
+    """In its table, which links to the task's own page, and there."""
+    secret = "the-secret-question"
+    sent = plain.send_task("overstory.submit", kwargs={"images": 7, "ask": secret})
+    assert ready(sent).state == "FAILURE"
+    password = stack.values["FLOWER_PASSWORD"]
+    rows: list[dict[str, Any]] = []
+
+    def shows() -> bool:
+        table = json.loads(ask_flower(stack, f"/tasks/datatable?{TABLE}", password)[1])
+        rows[:] = [row for row in table["data"] if row["uuid"] == sent.id]
+        return bool(rows) and rows[0]["state"] == "FAILURE"
+
+    until(shows, lambda: str(rows))
+    assert "images" in rows[0]["result"]
+    assert 'data-column="uuid"' in ask_flower(stack, "/tasks", password)[1]
+    status, page = ask_flower(stack, f"/task/{sent.id}", password)
+    assert status == 200
+    assert "images" in page
+    assert "FAILURE" in page
+    assert secret not in page + str(rows)
 
 
 def test_metrics_are_exported(stack: Stack) -> None:
