@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from difflib import get_close_matches
 
 import click
-from rich.console import Console
+from click.shell_completion import CompletionItem
 
 from clients.private_files import private_umask
 from core.errors import OverstoryError, ServiceAway, WrongUsage
@@ -48,6 +49,55 @@ COMMANDS = {
 """Command -> module and attribute. A module is imported when its command is called, so that no
 command pays for the imports of another."""
 
+HELP = {
+    "Ask": {
+        "run": "Ask a question about images.",
+        "ask": "Ask a further question about a job's images.",
+        "add": "Add images to a job's set, as a new job.",
+        "remove": "Remove images from a job's set, as a new job.",
+        "watch-folder": "Ask about a folder, again whenever its images change.",
+        "estimate": "Estimate the requests, tokens, cost and time of a job.",
+        "prompts": "Print the prompt texts, or write them to files for editing.",
+    },
+    "Look": {
+        "jobs": "List jobs, the newest first.",
+        "show": "Show one job: its answer, coverage, tree and cost.",
+        "watch": "Watch a job: tree, throughput, limits, cost, time left.",
+        "report": "Write one HTML file that shows the answer and every image behind it.",
+        "images": "List a job's images, and the reason for each failed one.",
+        "tree": "Show a job's summary tree, with text and cost of each node.",
+        "calls": "List a job's requests, with cost and error of each.",
+        "export": "Export a job's images, one row for each.",
+    },
+    "Steer": {
+        "pause": "Pause a job.",
+        "resume": "Continue a paused or interrupted job and wait for its end.",
+        "retry": "Try a job's failed and skipped images again.",
+        "cancel": "End a job.",
+    },
+    "Serve": {
+        "up": "Run the whole service on this machine, without Docker.",
+        "down": "Stop the service of this state folder.",
+        "migrate": "Bring the database schema up to this version.",
+        "reconciler": "Repair lost work until stopped (part of the service).",
+        "sandbox": "Serve a strict local stand-in for StepFun's API.",
+    },
+    "Care": {
+        "doctor": "Check settings, services, endpoint and API key.",
+        "account": "Show the account's usage, its limits and its balance.",
+        "files": "List and clean up the provider's file store.",
+        "prune": "Delete old jobs from the database.",
+        "completion": "Print the completion script for a shell.",
+    },
+}
+"""The first sentence of each command's help, in groups. Written here again, because importing every
+command for them takes a second; a test holds them equal."""
+TAKES_JOB_FIRST = {
+    *("ask", "add", "remove", "watch", "report", "export", "show", "tree", "images", "calls"),
+    *("retry", "cancel", "pause", "resume"),
+}
+"""Commands whose first argument is a JOB."""
+
 STDOUT = 1
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EPIPE)
 WHAT_TO_DO = "free space or redirect it, then repeat the command; paid answers are stored"
@@ -62,15 +112,58 @@ class Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
+        if context.resilient_parsing and name in TAKES_JOB_FIRST and _completes_second_word():
+            argument = loaded("overstory.job_names").job_argument
+            stand_in: click.Command = click.command(name)(argument(lambda job: None))
+            return stand_in
         module, _, attribute = COMMANDS[name].partition(":")
         command: click.Command = getattr(loaded(module), attribute)
         return command
+
+    def resolve_command(
+        self, context: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not context.resilient_parsing:
+            near = get_close_matches(name, COMMANDS, 1)
+            mean = f" Did you mean {near[0]!r}?" if near else ""
+            context.fail(f"No such command {name!r}.{mean}")
+        return super().resolve_command(context, args)
+
+    def shell_complete(self, context: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Names and sentences of commands, from HELP; or the group's own options."""
+        if incomplete and not incomplete[0].isalnum():
+            return click.Command.shell_complete(self, context, incomplete)
+        return [
+            CompletionItem(name, help=sentence)
+            for names in HELP.values()
+            for name, sentence in names.items()
+            if name.startswith(incomplete)
+        ]
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        width = max(map(len, COMMANDS))
+        for group, names in HELP.items():
+            with formatter.section(group):
+                rows = [(name.ljust(width), sentence) for name, sentence in names.items()]
+                formatter.write_dl(rows)
+
+
+def _completes_second_word() -> bool:
+    """Whether the shell asks for the word after the command, which is no option. bash and zsh
+    number the word; with fish, the command itself is loaded."""
+    begun = os.environ.get("COMP_WORDS", "").split()[2:3]
+    return os.environ.get("COMP_CWORD") == "2" and not "".join(begun).startswith("-")
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def cli() -> None:
-    """Answer questions about image sets of any size through a vision model."""
+    """Answer questions about image sets of any size through a vision model.
+
+    JOB is the id of a job, the start of one, or 'last'. 'overstory COMMAND --help' explains a
+    command.
+    """
 
 
 def main() -> None:
@@ -110,5 +203,6 @@ def _main() -> None:
 
 
 def _complain(error: OverstoryError) -> None:
-    console, safe = Console(stderr=True), loaded("overstory.output.terminal").safe
+    console = loaded("rich.console").Console(stderr=True)
+    safe = loaded("overstory.output.terminal").safe
     console.print(safe(f"overstory: {error}"), markup=False, highlight=False, soft_wrap=True)

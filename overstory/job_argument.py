@@ -1,11 +1,9 @@
-"""The JOB argument of commands: an id or the start of one. The shell can complete it."""
+"""Finding the job that a JOB argument names: an id, the start of one, or ``last``."""
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
-
-import click
-from click.shell_completion import CompletionItem
 
 from core.errors import OverstoryError, WrongUsage
 from core.settings import Settings
@@ -13,43 +11,58 @@ from core.text.sanitize import UNSTORABLE, is_storable
 from models.engine import Database
 from models.reads import inspect, pipeline
 from models.reads.pipeline import JobRow
+from overstory.job_names import LAST, job_argument
 from overstory.local.home import prepare_command
 from overstory.options import settings_at
-from overstory.output.terminal import safe_line
 from workers.endpoints import database_url
 
+__all__ = ["find_job", "job_argument", "named_jobs"]
 
-def complete_job(
-    context: click.Context, parameter: click.Parameter, incomplete: str
-) -> list[CompletionItem]:
-    """Ids of the newest jobs. An empty list, not an error, when there is no database yet."""
+
+NEAR = 50
+"""Among so many of the newest jobs a misspelled id is looked for."""
+
+
+def named_jobs(home: Path | None, start: str) -> list[tuple[str, str]]:
+    """(id, question) of the newest jobs whose id starts with ``start``; empty without a database
+    that answers."""
     try:
-        settings = settings_at(context.params.get("home"))
-        if not settings.database_url and not (settings.home / "overstory.db").exists():
-            return []
-        database = Database(database_url(settings))
+        database = Database(database_url(settings_at(home)))
         with database.read() as connection:
-            jobs = inspect.job_ids(connection, incomplete)
+            jobs = inspect.job_ids(connection, start)
         database.dispose()
     except OverstoryError:
         return []
-    return [CompletionItem(job_id, help=safe_line(ask)[:60]) for job_id, ask in jobs]
-
-
-job_argument = click.argument("job", shell_complete=complete_job)
+    return jobs
 
 
 def find_job(job: str, home: Path | None) -> tuple[Settings, Database, JobRow]:
-    """The job whose id is or starts with ``job``. Raises WrongUsage unless exactly one matches."""
+    """The job whose id is or starts with ``job``, or the newest one for ``last``. Raises WrongUsage
+    unless exactly one matches."""
     if not is_storable(job):
         raise WrongUsage(f"JOB {job!r}: {UNSTORABLE}")
     settings = settings_at(home)
     prepare_command(settings)
     database = Database(database_url(settings))
     with database.read() as connection:
-        ids = pipeline.jobs_called(connection, job)
+        if job == LAST:
+            ids = [name for name, _ in inspect.job_ids(connection, "", 1)]
+        else:
+            ids = pipeline.jobs_called(connection, job)
         row = pipeline.job(connection, ids[0]) if len(ids) == 1 else None
+        near = [] if ids else [name for name, _ in inspect.job_ids(connection, "", NEAR)]
     if row is None:
-        problem = "several jobs start with" if ids else "there is no job"
-        raise WrongUsage(f"{problem} {job!r}: 'overstory jobs' lists them")
+        raise WrongUsage(_not_one(job, ids, near))
     return settings, database, row
+
+
+def _not_one(job: str, ids: list[str], near: list[str]) -> str:
+    """Why ``job`` names no job. ``ids``: those that it may mean; ``near``: ids of other jobs."""
+    lists = "'overstory jobs' lists them"
+    if ids:
+        return f"several jobs start with {job!r}: {lists}"
+    if not near:
+        return "there is no job yet: 'overstory run' starts one"
+    if alike := get_close_matches(job, near, 1):
+        return f"there is no job {job!r}. Did you mean {alike[0]}? {lists}"
+    return f"there is no job {job!r}: {lists}"

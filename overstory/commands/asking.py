@@ -5,17 +5,19 @@ Separate from the command, because the command starts to load the workers before
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import NoReturn
 
 from rich.console import Console
 
 from core.jobs import JobSpec
-from core.settings import Settings
+from core.settings import Settings, load
 from models.engine import Database
 from overstory.local.forks import ForkServer
 from overstory.local.job_runner import run
 from overstory.output.summary import Showing
+from overstory.output.terminal import print_plain
 from workers.endpoints import database_url
 from workers.loading import loaded
 
@@ -39,4 +41,13 @@ def ask_and_show(
     if pages is not None:
         pages.write_report(settings, Database(database_url(settings)), ran.job, report)
         pages.say_written(console, report)
+    elif console.is_terminal and not (quiet or as_json) and ran.job.answer:
+        print_plain(console, f"next: {next_step(settings, ran.job.id)}")
     showing.finish(ran)
+
+
+def next_step(settings: Settings, job_id: str) -> str:
+    """The command that shows the answer beside its images."""
+    elsewhere = settings.home != load().home  # named by --home
+    home = f" --home {shlex.quote(str(settings.home))}" if elsewhere else ""
+    return f"overstory report {job_id} --open{home}"
