@@ -176,6 +176,43 @@ class TooMuch(RequestRefused):
         return f"{TOO_MUCH} ({self.status}): {self.message}"
 
 
+class RequestForm(StrEnum):
+    """How a request is written for an endpoint that refuses a part of the usual one. Stored beside
+    the limits of one request."""
+
+    COMPLETION_TOKENS = "completion_tokens"  # max_tokens is called max_completion_tokens
+    NO_MAX_TOKENS = "no_max_tokens"  # neither name is taken
+    REPLY_TOKENS = "reply_tokens"  # max_tokens is at most a number
+    NO_TEMPERATURE = "no_temperature"
+    NO_REASONING_EFFORT = "no_reasoning"
+    NO_SYSTEM = "no_system"  # the system's text stands in the user's first turn
+    NO_JSON_SCHEMA = "no_json_schema"  # JSON mode, with the schema in the prompt
+    NO_RESPONSE_FORMAT = "no_json_mode"  # the prompt alone
+    INLINE = "inline"  # images go inside the request; no URL is fetched
+    JPEG = "jpeg"  # images are no WebP
+    NO_DETAIL = "no_detail"
+
+
+FORM_REFUSED = "a part of the request was refused"
+"""How the text of FormRefused begins. Such refusals do not count towards giving up a job."""
+
+
+class FormRefused(RequestRefused):
+    """The endpoint refuses a part of each request. ``form``: how to write it, ``most``: the number
+    that its message names, or None. The same request in that form may be accepted."""
+
+    def __init__(
+        self, status: int, kind: str, message: str, form: RequestForm, most: int | None
+    ) -> None:
+        super().__init__(status, kind, message)
+        self.args = (status, kind, message, form, most)
+        self.form = form
+        self.most = most
+
+    def __str__(self) -> str:
+        return f"{FORM_REFUSED} ({self.status}): {self.message}"
+
+
 class LimitKind(StrEnum):
     """The account limits a 429 can name."""
 

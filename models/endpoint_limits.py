@@ -3,24 +3,42 @@
 A limit that the endpoint names is taken as it is. Where it only says "too many", the limit is found
 by halving, once for the endpoint: one leaf at a time is asked until a request of the new size is
 accepted. A server that shows the model less than it was sent is found by the usage that it reports
-(core/requests/sight.py). Everything is forgotten after a week: a raised limit is found again.
+(core/requests/sight.py). A part of a request that the endpoint refuses is kept as the form that
+avoids it (core/requests/forms.py). Everything is forgotten after a week: a raised limit is found
+again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from core.errors import RequestPart
+from core.errors import RequestForm, RequestPart
 from core.states import CallStatus
 from core.tree.capacity import LearnedLimits
 from models.engine import now
 from models.tables import Call, EndpointLimit, Job
 
 KEPT_SECONDS = 7 * 86_400.0
+WEBP = "image/webp"
+
+
+FORM_SENTENCES = {
+    RequestForm.COMPLETION_TOKENS.value: "max_tokens is sent as max_completion_tokens",
+    RequestForm.NO_MAX_TOKENS.value: "max_tokens is left out",
+    RequestForm.REPLY_TOKENS.value: "max_tokens is {most} at most",
+    RequestForm.NO_TEMPERATURE.value: "temperature is left out",
+    RequestForm.NO_REASONING_EFFORT.value: "reasoning_effort is left out",
+    RequestForm.NO_SYSTEM.value: "the system's text is sent in the user's turn",
+    RequestForm.NO_JSON_SCHEMA.value: "no schema is sent beside the prompt, which has it",
+    RequestForm.NO_RESPONSE_FORMAT.value: "JSON is asked for by the prompt alone",
+    RequestForm.INLINE.value: "images are sent inside the requests, and no URL",
+    RequestForm.JPEG.value: "images are sent as JPEG, and not as WebP",
+    RequestForm.NO_DETAIL.value: "detail is left out",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +63,9 @@ class Limit:
     @property
     def sentence(self) -> str:
         """``vlm takes at most 5 images in one request (the endpoint said so: ...)``."""
+        if self.part in FORM_SENTENCES:
+            form = FORM_SENTENCES[self.part].format(most=f"{self.most:,}")
+            return f"{self.model}: {form} (the endpoint said: {self.message})"
         if self.part == RequestPart.PROVEN:
             return f"{self.model}: at most {self.most:,} pictures beside canaries: {self.message}"
         part = self.part[:-1] if self.most == 1 else self.part
@@ -65,6 +86,7 @@ def learned(
         ).where(_of(endpoint, model), EndpointLimit.learned_at > now() - KEPT_SECONDS)
     ).all()
     most = {row.part: row.most for row in rows}
+    forms = frozenset(form for form in RequestForm if form in most)
     pictures = (RequestPart.IMAGES, RequestPart.PROVEN) if canary else (RequestPart.IMAGES,)
     probing = any(row.part in pictures and not (row.named or row.proven) for row in rows)
     return LearnedLimits(
@@ -72,14 +94,30 @@ def learned(
         most.get(RequestPart.TOKENS),
         most.get(RequestPart.BYTES),
         probing,
+        forms,
+        most.get(RequestForm.REPLY_TOKENS),
     )
+
+
+def forms_of(connection: Connection, job_id: str) -> frozenset[RequestForm]:
+    """How requests of a job are written for its endpoint and model."""
+    job = select(Job.endpoint, Job.model).where(Job.id == job_id)
+    row = connection.execute(job).first()
+    return learned(connection, row.endpoint, row.model).forms if row else frozenset()
+
+
+def is_refused_by(forms: Collection[RequestForm], prepared_bytes: int, mime: str) -> bool:
+    """Whether an endpoint that takes requests in ``forms`` does not take an image as it was
+    prepared: by its URL (no bytes are prepared then), or as WebP."""
+    by_url = RequestForm.INLINE in forms and not prepared_bytes
+    return by_url or (RequestForm.JPEG in forms and mime == WEBP)
 
 
 def learn(
     connection: Connection,
     endpoint: str,
     model: str,
-    part: RequestPart,
+    part: RequestPart | RequestForm,
     most: int,
     named: bool,
     message: str,

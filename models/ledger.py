@@ -27,6 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.account.budget import Money
+from core.errors import FORM_REFUSED
 from core.reply import Reply, Usage
 from core.states import CallStatus, NodeStatus
 from core.text.hashing import content_key
@@ -183,9 +184,11 @@ def _rename(connection: Connection, calls: ColumnElement[bool]) -> None:
 
 def waits_for_text(connection: Connection, job_id: str, node_id: int, shows_images: bool) -> bool:
     """Whether a call of ``node_id`` must wait because the job's replies to requests of this kind
-    are all empty so far: then one call at a time is made, all attempts at one node first."""
+    are all empty so far, or a part of them was refused: then one call at a time is made, all
+    attempts at one node first."""
     of_kind = and_(Call.job_id == job_id, Call.images > 0 if shows_images else Call.images == 0)
-    settled = and_(of_kind, Call.status == CallStatus.SETTLED)
+    error = func.coalesce(Call.error, "")
+    settled = and_(of_kind, or_(Call.status == CallStatus.SETTLED, error.startswith(FORM_REFUSED)))
     has_text = func.trim(func.coalesce(Call.reply, "")) != ""
     open_nodes = (NodeStatus.READY, NodeStatus.RUNNING)
     first = (

@@ -30,7 +30,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
-from core.errors import RequestPart
+from core.errors import RequestForm, RequestPart
 from core.job_options import JobOptions
 from core.states import (
     CallStatus,
@@ -389,7 +389,8 @@ class Event(Base):
 
 
 class EndpointLimit(Base):
-    """What an endpoint takes in one request for a model, as its refusals have shown."""
+    """What an endpoint takes in one request for a model, as its refusals have shown: how much of a
+    part, or the form that it is written in."""
 
     __tablename__ = "endpoint_limits"
 
@@ -403,7 +404,7 @@ class EndpointLimit(Base):
     learned_at = _column(Seconds)
     message = _column(Text)  # of the refusal
 
-    __table_args__ = (_one_of("part", RequestPart),)
+    __table_args__ = (_one_of("part", [*RequestPart, *RequestForm]),)
 
 
 class Delivery(Base):

@@ -62,6 +62,9 @@ class BranchRequest(NodeRequest[Attempt]):
     known: frozenset[int]  # positions that it may cite
     is_root: bool
 
+    def shared(self) -> RequestContext:
+        return self.context
+
     @property
     def attempts_max(self) -> int:
         return ATTEMPTS_MAX if len(self.notes) > PAIR else ATTEMPTS_ALONE

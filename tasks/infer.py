@@ -19,7 +19,7 @@ from clients.provider.body import file_url
 from core import stages
 from core.catalog.models import MODELS
 from core.catalog.tokens import LOW_TOKENS, Detail
-from core.errors import BytesGone
+from core.errors import BytesGone, RequestForm
 from core.reply import Reply
 from core.requests.canary import SIDE
 from core.requests.leaf import ATTEMPTS_MAX_PER_LEAF, Leaf, LeafAttempt
@@ -41,6 +41,7 @@ from core.tree.capacity import LABEL_TOKENS, base64_bytes
 from core.tree.packing import Budget, Weight, cut, fits, halves
 from models import provider_files, state
 from models.claims import NodeWork
+from models.endpoint_limits import WEBP, is_refused_by
 from models.engine import Connection
 from models.reads import pipeline
 from models.reads.pipeline import LookImage
@@ -77,6 +78,15 @@ class LeafRequest(NodeRequest[LeafAttempt]):
     images: Sequence[LookImage]
     files: Mapping[str, str]  # sha256 -> file id, for those that the provider stores
     usage: UsageRule
+
+    def shared(self) -> RequestContext:
+        return self.leaf.context
+
+    def sends(self, form: RequestForm, attempt: LeafAttempt) -> bool:
+        shown = [image for image in self.shown(attempt) if isinstance(image, LookImage)]
+        if form is RequestForm.INLINE:
+            return any(not image.prepared_bytes or image.sha256 in self.files for image in shown)
+        return any(image.mime == WEBP for image in shown)
 
     @property
     def attempts_max(self) -> int:
@@ -152,7 +162,14 @@ class Infer:
     def next_step(self, services: Services, connection: Connection, node: NodeWork) -> NextStep:
         images = pipeline.look_images(connection, node.id)
         context = renumbered(context_of(services, connection, node), images)
-        files = self._files(services, connection, node, images)
+        files = self._files(services, connection, node, images, context)
+        again = [
+            image.id
+            for image in images
+            if is_refused_by(context.forms, image.prepared_bytes, image.mime)
+        ]
+        if again:
+            return Rearrange(partial(_back_to_prepare, node, again))
         if files is None:
             return Rearrange(partial(send_back_to_upload, services, node, gone=frozenset()))
         if len(images) > 1 and not fits(weights(images), context.capacity.leaf):
@@ -194,14 +211,22 @@ class Infer:
         connection: Connection,
         node: NodeWork,
         images: Sequence[LookImage],
+        context: RequestContext,
     ) -> dict[str, str] | None:
         """File ids by content; None if a missing one must be uploaded first."""
-        if not services.profile.file_store:
+        if not services.profile.file_store or RequestForm.INLINE in context.forms:
             return {}
         hashes = {image.sha256 for image in images if image.prepared_bytes}
         files = provider_files.ids_of(connection, services.account, hashes)
         may_be_inline = services.settings.inline_when_full or node.attempts >= INLINE_AFTER
         return files if may_be_inline or hashes == set(files) else None
+
+
+def _back_to_prepare(
+    node: NodeWork, ids: Sequence[int], connection: Connection, token: str, moved: Moved
+) -> None:
+    """Send images back; the upload stage hands them on to preprocess."""
+    state.node_waits_again(connection, node.id, token, ids, moved)
 
 
 def usage_rule(connection: Connection, node: NodeWork) -> UsageRule:

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
@@ -24,12 +24,13 @@ from clients.sources.download import FetchRules, fetch
 from clients.sources.location import is_url
 from core import stages
 from core.catalog.tokens import Detail, image_tokens
-from core.errors import ServiceAway
+from core.errors import RequestForm, ServiceAway
 from core.outcomes import Done, Outcome
 from core.settings import Settings
 from core.tree.capacity import expected_tokens
 from models import state
 from models.claims import ImageWork
+from models.endpoint_limits import forms_of
 from models.engine import Connection
 from models.reads import pipeline
 from models.state import Moved, PreparedImage
@@ -44,10 +45,12 @@ def work(services: Services, images: Sequence[ImageWork]) -> list[Outcome[Prepar
     """Prepare one image after another, while the disk reads the next file. Files that were not in
     the page cache before are dropped from it again."""
     outcomes = []
+    with services.database.read() as connection:
+        forms = forms_of(connection, images[0].job_id)
     ahead = _read_ahead(images[0])
     for image, following in zip_longest(images, images[1:]):
         was_read, ahead = ahead, following is not None and _read_ahead(following)
-        outcomes.append(attempt(services, image, partial(prepared_image, services, image)))
+        outcomes.append(attempt(services, image, partial(prepared_image, services, image, forms)))
         if was_read and (following is None or following.location != image.location):
             local_files.let_go(location.place_of(image.location, image.root))
     return outcomes
@@ -60,9 +63,13 @@ def _read_ahead(image: ImageWork) -> bool:
     )
 
 
-def prepared_image(services: Services, image: ImageWork) -> Outcome[PreparedImage]:
+def prepared_image(
+    services: Services, image: ImageWork, forms: Collection[RequestForm] = ()
+) -> Outcome[PreparedImage]:
+    """``forms``: how the job's endpoint takes requests. One that fetches no URL gets the bytes."""
     detail: Detail = "high" if image.detail == "high" else "low"
-    if is_url(image.location) and not image.options.fetch:
+    fetches = not image.options.fetch and RequestForm.INLINE not in forms
+    if is_url(image.location) and fetches:
         return Done(passed_through(image.location, detail))
     limits = services.settings.image_limits
     with (
@@ -76,6 +83,7 @@ def prepared_image(services: Services, image: ImageWork) -> Outcome[PreparedImag
             limits=limits,
             page=image.page,
             accelerator=services.settings.accelerator,
+            no_webp=RequestForm.JPEG in forms,
             still_wanted=partial(_is_wanted, services, image.job_id),
         )
     services.blobs.put(prepared.sha256, prepared.data)

@@ -25,6 +25,7 @@ from core.errors import (
     ProviderDown,
     RefusalCode,
     ReplyUnusable,
+    RequestForm,
     RequestRefused,
     ServiceAway,
     SlowDown,
@@ -32,6 +33,7 @@ from core.errors import (
 from core.outcomes import Back, Done, Outcome, Postpone, Reject, Retry, Stop, backoff_seconds
 from models import provider_files, state
 from models.claims import ImageWork, Lease
+from models.endpoint_limits import forms_of, is_refused_by
 from models.engine import Connection
 from models.provider_files import Claim
 from models.reads import pipeline
@@ -53,6 +55,9 @@ SENDS = 3
 in 400 would fail if 3 of 10 requests get lost."""
 LASTING_TRIES = 3
 """Tries of one image after which a job ends, if a web page answers instead of the file store."""
+REPREPARED = (RequestForm.INLINE, RequestForm.JPEG)
+"""Forms that are about the images themselves."""
+PREPARED_ANEW = "the endpoint takes it in another form"
 EVICTED_AT_ONCE, EVICTED_SHARE = 16, 20
 """The least number of files deleted when there is no room: this many, or this part of a large
 store. A few more than needed save the next search. A small store emptied at once would fill with
@@ -87,6 +92,11 @@ class Uploaded:
 
 def work(services: Services, images: Sequence[ImageWork]) -> list[Outcome[Uploaded]]:
     """Claim the slice's contents together, then upload those that this worker has claimed."""
+    if again := prepared_anew(services, images):
+        others = iter(work(services, [i for i in images if i.id not in again]))
+        return [Back(PREPARED_ANEW) if i.id in again else next(others) for i in images]
+    if not images:
+        return []
     lease = services.new_lease()
     with services.leases.hold(lease.token):
         claimed = claim_with_room(services, images, lease)
@@ -106,6 +116,15 @@ def work(services: Services, images: Sequence[ImageWork]) -> list[Outcome[Upload
     if any(isinstance(outcome, Done) for outcome in outcomes):
         upload_backoff.of(services.account).go()
     return outcomes
+
+
+def prepared_anew(services: Services, images: Sequence[ImageWork]) -> set[int]:
+    """Ids of the images that the endpoint does not take as they were prepared."""
+    if not any(is_refused_by(REPREPARED, i.prepared_bytes or 0, i.mime or "") for i in images):
+        return set()
+    with services.database.read() as connection:
+        forms = forms_of(connection, images[0].job_id)
+    return {i.id for i in images if is_refused_by(forms, i.prepared_bytes or 0, i.mime or "")}
 
 
 def claim_with_room(

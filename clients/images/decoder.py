@@ -68,13 +68,20 @@ class Decoder:
         limits: ImageLimits,
         page: int | None = None,
         accelerator: Accelerator = "none",
+        no_webp: bool = False,
         still_wanted: Callable[[], bool] = wanted,
     ) -> Prepared:
         """Like clients.images.prepare.prepare_file. Raises ImageRefused.
 
         ``still_wanted`` is asked twice a second while the picture is decoded.
         """
-        asked = {"wants": "picture", "detail": detail, "page": page, "accelerator": accelerator}
+        asked = {
+            "wants": "picture",
+            "detail": detail,
+            "page": page,
+            "accelerator": accelerator,
+            "no_webp": no_webp,
+        }
         header, data = self._ask(file, size, asked, limits, still_wanted)
         return _prepared(header.get("prepared"), data)
 

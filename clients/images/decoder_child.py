@@ -66,6 +66,7 @@ def _served(request: dict[str, Any], descriptor: int) -> tuple[dict[str, Any], b
                 limits,
                 request["page"],
                 request["accelerator"],
+                request["no_webp"],
             )
         except ImageRefused as error:
             return {"code": str(error.code), "reason": error.reason[: HEADER_MAX // 10]}, b""

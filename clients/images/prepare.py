@@ -7,9 +7,10 @@ stat, first bytes, declared size, and only then the pixels (``clients.images.pil
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from io import BufferedReader, BytesIO
 from typing import Final, TypeVar
 
@@ -21,6 +22,7 @@ from core.catalog.tokens import Detail
 from core.errors import ImageRefused, RefusalCode
 from core.images import headers, mending, raws, tiff
 from core.images.formats import SNIFF_BYTES, known_as, sniff
+from core.images.mending import Mended
 from core.images.raws import Raw
 from core.images.sizing import (
     Accelerator,
@@ -37,7 +39,14 @@ from core.images.sizing import (
 MAX_SCANS = 200
 """Progressive photos have about 10. Thousands in a large frame keep a decoder busy for hours."""
 Result = TypeVar("Result")
-MENDERS = {"png": mending.png, "jpeg": mending.jpeg, "webp": mending.webp}
+Mender = Callable[[bytes], Mended | None]
+MENDERS: Final[Mapping[str, Mender]] = {
+    "png": mending.png,
+    "jpeg": mending.jpeg,
+    "webp": mending.webp,
+}
+HEADER_MENDERS: Final[Mapping[str, Mender]] = {"png": partial(mending.png, is_shown=False)}
+"""For a file whose header alone is read: no pixel is unpacked."""
 MENDED_BYTES = 200_000_000
 """The largest file that is copied into memory to mend it."""
 UNREAD = (50001,)
@@ -81,6 +90,7 @@ class _Job:
     detail: Detail
     page: int | None
     accelerator: Accelerator
+    no_webp: bool = False  # a WebP file is encoded anew
     profile: bytes | None = None  # of colours, if it is not in the file
     remarks: tuple[str, ...] = ()  # about the file itself
 
@@ -108,9 +118,11 @@ def prepare_file(
     limits: ImageLimits,
     page: int | None,
     accelerator: Accelerator,
+    no_webp: bool = False,
 ) -> Prepared:
-    """The same for an open file of ``size`` bytes, at its start."""
-    with _job(file, size, limits, detail, page, accelerator) as job:
+    """The same for an open file of ``size`` bytes, at its start. ``no_webp``: the result is no
+    WebP."""
+    with _job(file, size, limits, detail, page, accelerator, no_webp) as job:
         digest = hashlib.file_digest(job.file, "sha256").hexdigest()
         if job.kind == "pdf":
             return _prepare_pdf(job, digest)
@@ -149,7 +161,7 @@ def measure(file: BufferedReader, size: int, limits: ImageLimits, page: int | No
                 full = document.size(page or 1)
                 check_aspect(*full, limits)
         else:
-            full = _or_mended(job, _upright_size)
+            full = _or_mended(job, _upright_size, HEADER_MENDERS)
             check_size(*full, limits)
         return full
 
@@ -167,9 +179,10 @@ def _job(
     detail: Detail = "low",
     page: int | None = None,
     accelerator: Accelerator = "none",
+    no_webp: bool = False,
 ) -> Iterator[_Job]:
     """Turns every error inside into ImageRefused: decoders may raise anything."""
-    job = _Job(file, size, _kind(file), limits, detail, page, accelerator)
+    job = _Job(file, size, _kind(file), limits, detail, page, accelerator, no_webp)
     try:
         yield job
     except ImageRefused:
@@ -289,6 +302,8 @@ def _prepared(
 def _untouched(picture: Picture, planned: Size, job: _Job) -> bytes | None:
     """The file's own bytes, if nothing in them needs a change."""
     fits = planned == picture.size == pad_plan(*picture.size)
+    if job.no_webp and job.kind == "webp":
+        return None
     if not fits or not may_stay(job.file_bytes, *picture.size) or not pillow.is_srgb(picture):
         return None
     with _from_start(job.file):
@@ -398,14 +413,16 @@ def _from_start(file: BufferedReader) -> Iterator[None]:
 # --- files that break the rules
 
 
-def _or_mended(job: _Job, use: Callable[[_Job], Result]) -> Result:
+def _or_mended(
+    job: _Job, use: Callable[[_Job], Result], menders: Mapping[str, Mender] = MENDERS
+) -> Result:
     """What ``use`` makes of the file; if that fails, of a mended copy in memory."""
     try:
         return use(job)
     except (ImageRefused, MemoryError):
         raise
     except Exception:
-        mended = _mended(job)
+        mended = _mended(job, menders)
         if mended is None:
             raise
         with suppress(OSError, ValueError, SyntaxError):
@@ -413,9 +430,9 @@ def _or_mended(job: _Job, use: Callable[[_Job], Result]) -> Result:
         raise
 
 
-def _mended(job: _Job) -> _Job | None:
+def _mended(job: _Job, menders: Mapping[str, Mender]) -> _Job | None:
     """Raises ImageRefused if too much of the picture is missing."""
-    mend = MENDERS.get(job.kind)
+    mend = menders.get(job.kind)
     if mend is None or job.file_bytes > MENDED_BYTES:
         return None
     job.file.seek(0)

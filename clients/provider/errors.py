@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 import httpx2
 
 from clients.provider.meanings import CURES, Meaning, meaning_of, seems_lasting
+from clients.provider.refused_forms import form_in
 from clients.provider.replies import json_or_none
 from clients.provider.request_limits import limit_in
 from core.errors import (
@@ -19,6 +20,7 @@ from core.errors import (
     EndpointRefused,
     FileGone,
     FileStoreFull,
+    FormRefused,
     KeyRefused,
     LimitKind,
     OverstoryError,
@@ -157,6 +159,12 @@ def error_of(error: ErrorResponse, where: str, model: str) -> OverstoryError:
         return KeyRefused(_key_text(error) + where)
     if error.status == 429:
         return _slow_down(error)
+    if (
+        error.path == CHAT
+        and error.structured
+        and (form := form_in(error.status, error.kind, error.message))
+    ):
+        return FormRefused(error.status, error.kind, error.message + where, *form)
     if error.path == CHAT and (limit := limit_in(error.status, error.kind, error.message)):
         return TooMuch(error.status, error.kind, error.message + where, *limit)
     if error.path == CHAT and meaning in CURES:

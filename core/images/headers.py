@@ -9,6 +9,7 @@ from typing import BinaryIO
 MAX_GIF_BLOCKS = 200_000
 MAX_JPEG_SEGMENTS = 1_000
 MAX_JPEG_MARKERS = 100_000
+MAX_SEGMENTS_BEFORE_A_FRAME = 100
 _MULTI_SCAN_FRAMES = {0xC2, 0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0)}
 _NEVER_BEFORE_A_FRAME = {0xC3, *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xDB)}
 _NEXT_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
@@ -154,7 +155,7 @@ def jpeg_frame(file: BinaryIO, start: int) -> tuple[int, int] | None:
     """Width and height in pixels of the JPEG at an offset; None if it is not a picture that any
     viewer shows: lossless, of another depth, or without a header."""
     at = start + 2
-    for _ in range(MAX_JPEG_SEGMENTS):
+    for _ in range(MAX_SEGMENTS_BEFORE_A_FRAME):
         file.seek(at)
         mark, marker, size = struct.unpack(">BBH", file.read(4).ljust(4, b"\0"))
         if mark == marker == 0xFF:  # a fill byte

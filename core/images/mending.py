@@ -38,8 +38,9 @@ class Mended:
     remark: str = ""
 
 
-def png(data: bytes) -> Mended | None:
-    """A PNG of what makes the picture alone. Raises ImageRefused if rows are missing."""
+def png(data: bytes, is_shown: bool = True) -> Mended | None:
+    """A PNG of what makes the picture alone. Raises ImageRefused if rows are missing, which is
+    looked at only if the picture is to be shown."""
     header, kept, pixels, profile = b"", b"", [], None
     for name, body, is_sound in _chunks(data):
         if name == b"IHDR" and is_sound and len(body) == 13:
@@ -54,7 +55,9 @@ def png(data: bytes) -> Mended | None:
             kept += _chunk(name, body) if len(body) in _TRANSPARENT.get(header[9], ()) else b""
     if not header or not pixels:
         return None
-    whole, remark = _with_all_rows(b"".join(pixels), header)
+    whole, remark = b"".join(pixels), ""
+    if is_shown:
+        whole, remark = _with_all_rows(whole, header)
     chunks = _chunk(b"IHDR", header) + kept + _chunk(b"IDAT", whole) + _chunk(b"IEND", b"")
     return Mended(PNG_MARK + chunks, profile, remark)
 

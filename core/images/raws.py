@@ -29,7 +29,7 @@ Pentax."""
 QUARTER_TURNS = range(5, 9)
 
 _CHUNK = 1 << 20
-_MAX_STARTS = 4_000
+_MAX_STARTS = 2_000
 _CANON_BOXES = 1 << 16
 """The first directory of a CR3 file lies in its first box."""
 

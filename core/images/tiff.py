@@ -9,8 +9,8 @@ from typing import Any, BinaryIO
 
 MAX_DIRECTORIES = 200
 MAX_ENTRIES = 2_000
-MAX_VALUES = 100_000
-"""Of one tag: a huge picture in small tiles has so many offsets."""
+MAX_VALUES = 1_000_000
+"""Of all tags together: a huge picture in small tiles has so many offsets."""
 
 WIDTH, HEIGHT, COMPRESSION, PHOTOMETRIC = 256, 257, 259, 262
 STRIPS, TILES = 273, 324
@@ -126,6 +126,7 @@ class _Walk:
     start: int
     order: str
     big: bool
+    values_left: int = MAX_VALUES
 
     def run(self, first: int) -> Iterator[Directory]:
         seen: set[int] = set()
@@ -151,7 +152,8 @@ class _Walk:
         tags: dict[int, tuple[int, ...]] = {}
         for entry in range(min(count, MAX_ENTRIES)):
             tag, kind, number, inline = self._unpacked(at + entry * size, layout)
-            if kind in _INTEGERS and 0 < number <= MAX_VALUES:
+            if kind in _INTEGERS and 0 < number <= self.values_left:
+                self.values_left -= number
                 tags[tag] = self._values(f"{number}{_INTEGERS[kind]}", inline)
         following = self._unpacked(at + count * size, "Q" if self.big else "I")
         return tags, int(following[0])

@@ -15,11 +15,13 @@ from core import prompts
 from core.answers.spec import AnswerSpec, answer_spec_of
 from core.catalog.models import structured_of
 from core.catalog.tokens import LOW_TOKENS, Detail, text_tokens_estimate
+from core.errors import RequestForm
 from core.job_options import JobOptions
 from core.prompts import Nudge, Own
 from core.prompts.own import words_of
 from core.reply import Reply, Usage
 from core.requests import canary
+from core.requests.forms import structured_in
 from core.settings import Settings
 from core.text.hashing import content_key
 from core.tree.capacity import (
@@ -54,6 +56,8 @@ class RequestContext:
     bare: bool = False  # replies are taken as they are
     canaries: int = 0  # in each request that shows images
     unprovable: bool = False  # canaries are wanted, and a request has no room for one
+    forms: frozenset[RequestForm] = frozenset()  # how the endpoint takes a request
+    reply_tokens: int | None = None  # the most that the endpoint lets a reply have
 
     @property
     def asks_above_leaves(self) -> bool:
@@ -122,7 +126,8 @@ def request_context(
 ) -> RequestContext:
     """The context of a job's requests, from its row, the settings and what was learned about the
     endpoint."""
-    structured = settings.structured or structured_of(model, provider)
+    wanted = settings.structured or structured_of(model, provider)
+    structured = structured_in(wanted, learned.forms)
     spec = answer_spec_of(question, options, structured)
     asked = question if spec is None else _all_texts(spec)
     capacity = capacity_of(
@@ -151,6 +156,8 @@ def request_context(
         bare=options.bare,
         canaries=canaries,
         unprovable=options.canary and not canaries,
+        forms=learned.forms,
+        reply_tokens=learned.reply_tokens,
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from core.catalog.models import PROVIDERS, model_profile
 from core.catalog.tokens import HIGH_TOKENS_MAX, LOW_TOKENS, Detail, text_tokens_estimate
+from core.errors import RequestForm
 from core.tree.packing import Budget
 
 NOTE_TOKENS_BASE = 256
@@ -25,12 +26,14 @@ PREPARED_BYTES = {"low": 110_000, "high": 1_500_000}
 class LearnedLimits:
     """What an endpoint takes in one request for a model, as its refusals have shown; None: not
     known. ``probing``: the limit on images was halved, and no request of that size was accepted
-    yet."""
+    yet. ``forms``: how a request is written for it; ``reply_tokens``: the most of a reply."""
 
     images: int | None = None
     tokens: int | None = None
     bytes: int | None = None
     probing: bool = False
+    forms: frozenset[RequestForm] = frozenset()
+    reply_tokens: int | None = None
 
 
 NOTHING_LEARNED = LearnedLimits()

@@ -18,7 +18,7 @@ from sqlalchemy import (
     select,
 )
 
-from core.errors import TOO_MUCH
+from core.errors import FORM_REFUSED, TOO_MUCH
 from core.job_options import JobOptions
 from core.states import (
     UNSETTLED_IMAGES,
@@ -471,9 +471,11 @@ def trouble(connection: Connection, job_id: str) -> str | None:
 
 def settled_and_refused(connection: Connection, job_id: str) -> tuple[int, int]:
     """How many of a job's calls were settled, and how many refused for what was in them. Requests
-    that were only too large say nothing about the job."""
-    too_large = func.coalesce(Call.error, "").startswith(TOO_MUCH)
-    counts = and_(Call.status == CallStatus.REFUSED, not_(too_large))
+    that were only too large, or had a part that the endpoint does not take, say nothing about the
+    job."""
+    error = func.coalesce(Call.error, "")
+    is_learned = or_(error.startswith(TOO_MUCH), error.startswith(FORM_REFUSED))
+    counts = and_(Call.status == CallStatus.REFUSED, not_(is_learned))
     row = connection.execute(
         select(
             func.coalesce(func.sum(case((Call.status == CallStatus.SETTLED, 1), else_=0)), 0),

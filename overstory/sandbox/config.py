@@ -14,6 +14,21 @@ Seconds = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
+RefusedPart = Literal[
+    "max_tokens",
+    "max_completion_tokens",
+    "temperature",
+    "reasoning_effort",
+    "system",
+    "json_schema",
+    "response_format",
+    "url",
+    "webp",
+    "detail",
+]
+"""Parts of a request that some servers do not take."""
+
+
 class FaultKind(StrEnum):
     """A fault of one call."""
 
@@ -81,6 +96,7 @@ class SandboxConfig(BaseModel):
     too_many_images_message: str = (
         "The amount of images you provided exceeds the model's limitation"
     )
+    refuses: frozenset[RefusedPart] = frozenset()  # with the words of servers that do so
     default_detail: Detail = "high"
     strict_mime: bool = False  # the media type of a data URL must match its bytes
     strict_fields: bool = False  # fields the docs do not list are refused

@@ -11,17 +11,21 @@ from clients.provider.body import file_id_of
 from core.account.budget import spent_on
 from core.errors import (
     BytesGone,
+    EndpointRefused,
     FileGone,
+    FormRefused,
     OverstoryError,
     ProviderDown,
     RefusalCode,
     ReplyUnusable,
+    RequestForm,
     RequestPart,
     RequestRefused,
     TooMuch,
 )
 from core.outcomes import backoff_seconds
 from core.reply import Usage
+from core.requests.forms import cure_of
 from core.requests.request import Body, image_urls
 from core.requests.review import ATTEMPTS_MAX, NotSeen
 from core.stages import stage_of
@@ -138,6 +142,9 @@ def refused(
             code = RefusalCode.REFUSED_BY_PROVIDER
             fail_or_halve(services, stage, admission, code, str(error))
         return
+    if isinstance(error, FormRefused):
+        postpone(services, admission, 0.0, error, costs_attempt=False)  # asked in that form
+        return
     with services.database.read() as connection:
         settled, refusals = pipeline.settled_and_refused(connection, admission.node.job_id)
     concerns_all = not error.of_content or (
@@ -173,6 +180,36 @@ def learn_limit(services: Services, admission: Admission, error: TooMuch) -> boo
     if new:
         log.info("endpoint.limit", part=error.part, most=most, named=named, model=node.model)
     return True
+
+
+def as_learned(services: Services, admission: Admission, error: RequestRefused) -> RequestRefused:
+    """``error``, after the form that it asks for is recorded: every job writes its requests so from
+    now on. Another error if no form helps, because the request has no such part or was sent so
+    already: it is about an image then, or about every request."""
+    if not isinstance(error, FormRefused):
+        return error
+    call, node = admission.call, admission.node
+    form = cure_of(error.form, call.body, call.request.shared().forms)
+    is_of_images = error.form in (RequestForm.INLINE, RequestForm.JPEG)
+    too_high = (
+        error.form is RequestForm.REPLY_TOKENS and not 0 < (error.most or 0) < call.max_tokens
+    )
+    if form is None or too_high or (is_of_images and not call.sends(form)):
+        kind = RequestRefused if is_of_images else EndpointRefused
+        return kind(error.status, error.kind, error.message)
+    with services.database.write() as connection:
+        new = endpoint_limits.learn(
+            connection,
+            node.endpoint,
+            node.model,
+            form,
+            error.most or 0,
+            named=True,
+            message=error.message,
+        )
+    if new:
+        log.info("endpoint.form", form=form, model=node.model, message=error.message)
+    return error
 
 
 def unusable(

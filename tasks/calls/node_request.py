@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
+from core.errors import RequestForm
 from core.reply import Reply
+from core.requests.forms import formed
 from core.requests.leaf import LeafAttempt
 from core.requests.request import (
     Attempt,
@@ -49,6 +51,14 @@ class NodeRequest(ABC, Generic[A]):
     ``A``: what an attempt at it says. The first attempt is ``first()``; the reply to each attempt
     is accepted or leads to the next one, so the ledger alone tells which attempt is due.
     """
+
+    @abstractmethod
+    def shared(self) -> RequestContext:
+        """What is the same in all requests of its job."""
+
+    def sends(self, form: RequestForm, attempt: A) -> bool:
+        """Whether ``attempt`` shows pictures that are sent otherwise in ``form``."""
+        return False
 
     @property
     @abstractmethod
@@ -155,8 +165,14 @@ class PlannedCall(Generic[A]):
     def review(self, reply: Reply) -> Accepted | AskAgain[A] | NotSeen:
         return self.request.review(reply, self.attempt)
 
+    def sends(self, form: RequestForm) -> bool:
+        return self.request.sends(form, self.attempt)
+
     def sendable(self, services: Services) -> Sendable:
-        return self.request.sendable(services, self.body, self.attempt)
+        """Its body as the endpoint takes it, which is another than the one that ``key`` hashes."""
+        context = self.request.shared()
+        sendable = self.request.sendable(services, self.body, self.attempt)
+        return replace(sendable, body=formed(sendable.body, context.forms, context.reply_tokens))
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ from models.state import Moved
 from tasks.account import pause_account
 from tasks.calls.admission import acquire
 from tasks.calls.failures import (
+    as_learned,
     close,
     not_seen,
     postpone,
@@ -101,6 +102,7 @@ def send(services: Services, stage: CallStage, admission: Admission) -> str:
     except RequestRefused as error:
         usage = error.reply.usage if error.reply else None
         end(services.limiter.settle, lease.token, total(usage))
+        error = as_learned(services, admission, error)
         close(services, admission, CallStatus.REFUSED, error, error.status, usage)
         refused(services, stage, admission, error)
     except ReplyUnusable as error:

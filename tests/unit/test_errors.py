@@ -14,6 +14,7 @@ REPLY = Reply("text", "", "stop", Usage(1, 2, 3), "trace", "m")
 ARGUMENTS = {
     "ImageRefused": (RefusalCode.CORRUPT, "the decoder gave up"),
     "TooMuch": (400, "images_too_many", "at most 5", "images", 5),
+    "FormRefused": (400, "unsupported", "no max_tokens", "completion_tokens", None),
     "RequestRefused": (451, "censorship_blocked", "no", True, REPLY),
     "EndpointRefused": (404, "model_not_found", "no such model", False, REPLY),
     "SlowDown": (LimitKind.RPM, 10, "rate limited", 1.5),

@@ -11,6 +11,7 @@ from core.catalog.tokens import Detail
 from overstory.sandbox.config import SandboxConfig
 from overstory.sandbox.errors import Refusal, wrong_param
 from overstory.sandbox.models import Model
+from overstory.sandbox.protocol.refused_parts import check_parts
 
 _STRUCTURE = {"model", "messages", "tools", "tool_choice", "n", "stop", "stream", "stream_options"}
 _TUNING = {"max_tokens", "temperature", "top_p", "frequency_penalty", "response_format"}
@@ -49,6 +50,9 @@ class ChatRequest:
 
 def read_request(body: dict[str, Any], model: Model, config: SandboxConfig) -> ChatRequest:
     """The request in ``body``. Raises Refusal 400 that names the first broken rule."""
+    check_parts(body, config.refuses)
+    if "max_tokens" in config.refuses and "max_completion_tokens" in body:
+        body = {**body, "max_tokens": body["max_completion_tokens"]}
     _check_fields(body, config)
     _check_numbers(body)
     _check_effort(body, model, config)
