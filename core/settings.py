@@ -281,10 +281,11 @@ class Settings(BaseSettings):
 
     @property
     def endpoint(self) -> str:
-        """Name of the endpoint in request keys: the same for every start of the sandbox."""
+        """Name of the endpoint in request keys: the same for every start of the sandbox, and for
+        each version of an API that is named in the query of its URL."""
         if self.endpoint_name:
             return self.endpoint_name
-        return SANDBOX if self.uses_sandbox else self.base_url.rstrip("/")
+        return SANDBOX if self.uses_sandbox else self.base_url.partition("?")[0].rstrip("/")
 
     @property
     def infer_threads(self) -> int:

@@ -8,6 +8,7 @@ caller. Section numbers below refer to the fact sheet of StepFun's API.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any
@@ -48,6 +49,7 @@ from core.errors import (
     AccountPaused,
     EndpointRefused,
     FileGone,
+    FormRefused,
     KeyRefused,
     OverstoryError,
     ProviderDown,
@@ -65,6 +67,7 @@ SIDE_CALL_SECONDS = 120.0  # files: the whole call; our images are under 5 MB
 WRITE_STALL_SECONDS = 60.0  # longest wait for the network to take a byte of the request
 NO_KEY = "sandbox"  # sent when no key is configured
 SECRET_MIN = 8  # characters; shorter keys such as "none" or "EMPTY" are ordinary words
+_AZURE = re.compile(r"\.(?:azure\.(?:com|us|cn)|azure-api\.net)$")
 TEXT_MAX = 500  # characters kept of a provider's message
 MODELS_SHOWN = 8  # of those that an endpoint lists
 
@@ -81,13 +84,15 @@ class Provider:
         invalid base URL and KeyRefused for a key that does not fit into an HTTP header."""
         self._settings = settings
         self._key = _header_key(settings)
-        self._url = _endpoint(settings.base_url)
+        url = _endpoint(settings.base_url)
+        self._url = url.copy_with(query=None, fragment=None)
+        self._query = url.query  # of every request: ?api-version=... of Azure
         self._call = CallClock()
         self._http = http_client(settings, self._url, max_connections, self._call)
         self._pool = pool_for(self._http, self._url)
         self._file_headers = (
             (b"Host", self._url.netloc),
-            (b"Authorization", f"Bearer {self._key}".encode()),
+            *((name.encode(), value.encode()) for name, value in self._key_headers()),
             (b"Accept", b"application/json"),
             (b"User-Agent", self._http.headers["User-Agent"].encode()),
         )
@@ -96,11 +101,18 @@ class Provider:
             base_url=self._url,
             max_retries=0,
             http_client=self._http,
-            default_headers=_own_headers(self._key),
+            default_headers=_own_headers(),
+            default_query=dict(url.params.multi_items()),
         )
 
     def __repr__(self) -> str:
         return f"Provider({self._url.host})"
+
+    def _key_headers(self) -> list[tuple[str, str]]:
+        """Azure takes keys in a header of its own, and tokens alone in the usual one."""
+        if _AZURE.search(self._url.host):
+            return [("api-key", self._key)]
+        return [("Authorization", f"Bearer {self._key}")]
 
     def chat(
         self,
@@ -211,15 +223,19 @@ class Provider:
         For a call with 60 file ids they take 0.6 ms of CPU; ``chat.completions.create`` takes 0.7
         ms with ``messages=[], extra_body=body``, and 11 ms with typed messages.
         """
+        headers: dict[str, Any] = dict(self._key_headers())
+        if "Authorization" not in headers:
+            headers["Authorization"] = openai.Omit()
         if method == "GET":
-            return self._api.get(path, cast_to=httpx2.Response, options={"timeout": timeout})
+            options: Any = {"timeout": timeout, "headers": headers}
+            return self._api.get(path, cast_to=httpx2.Response, options=options)
         if content is not None:
             size = content.size if isinstance(content, InlineBody) else len(content)
             return self._api.post(
                 path,
                 cast_to=httpx2.Response,
                 content=content,
-                options={"timeout": timeout, "headers": {"Content-Length": str(size)}},
+                options={"timeout": timeout, "headers": {**headers, "Content-Length": str(size)}},
             )
         return self._file_request(method, path, timeout, form)
 
@@ -237,7 +253,7 @@ class Provider:
             scheme=self._url.raw_scheme,
             host=self._url.raw_host,
             port=self._url.port,
-            target=f"{self._url.raw_path.decode().rstrip('/')}{path}".encode(),
+            target=f"{self._url.raw_path.decode().rstrip('/')}{path}".encode() + self._asked(),
         )
         request = httpcore2.Request(
             method,
@@ -252,6 +268,9 @@ class Provider:
         finally:
             response.close()
         return httpx2.Response(response.status, headers=response.headers, content=content)
+
+    def _asked(self) -> bytes:
+        return b"?" + self._query if self._query else b""
 
     def _timeout(self, seconds: float) -> httpx2.Timeout:
         """Timeouts of the waits inside a call; ``CallClock`` cuts each to the call's deadline."""
@@ -314,7 +333,7 @@ class Provider:
         is_paid = usage is not None and (usage.prompt_tokens or usage.completion_tokens)
         is_known = refusal.status != 200 or not isinstance(meant, RequestRefused)
         ends = isinstance(meant, EndpointRefused | KeyRefused | AccountPaused)
-        if ends or (is_known and not is_paid) or isinstance(meant, TooMuch):
+        if ends or (is_known and not is_paid) or isinstance(meant, TooMuch | FormRefused):
             return meant
         lasting = seems_lasting(message)
         text = f"200 with an error: {self._safe(message)}"
@@ -378,14 +397,11 @@ def _header_key(settings: Settings) -> str:
     return key or NO_KEY
 
 
-def _own_headers(key: str) -> dict[str, Any]:
+def _own_headers() -> dict[str, Any]:
     """Explicit, so that OPENAI_ORG_ID, _PROJECT_ID and _CUSTOM_HEADERS in the environment, which
     belong to another vendor's account, are not sent."""
-    return {
-        "Authorization": f"Bearer {key}",
-        "OpenAI-Organization": openai.Omit(),
-        "OpenAI-Project": openai.Omit(),
-    }
+    omitted = ("Authorization", "OpenAI-Organization", "OpenAI-Project")
+    return dict.fromkeys(omitted, openai.Omit())
 
 
 def _endpoint(base_url: str) -> httpx2.URL:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from PIL import Image
@@ -28,6 +28,7 @@ from core.errors import (
     BytesGone,
     FileGone,
     FileStoreFull,
+    FormRefused,
     KeyRefused,
     LimitKind,
     OverstoryError,
@@ -223,6 +224,32 @@ def test_a_proxy_in_the_environment_is_not_used_for_this_machine(
         assert provider.chat(BODY).text == "two"
 
 
+@pytest.mark.parametrize("path", ["", "/"])
+def test_the_query_of_the_base_url_is_the_query_of_every_request(path: str) -> None:
+    answers = Answer(body=REPLY), Answer(body={"id": "file-1"}), Answer(body={"data": []})
+    with FakeEndpoint(*answers) as endpoint:
+        url = f"{endpoint.url}{path}?api-version=2025-04-01&x=a%20b"
+        with provider_at(url) as provider:
+            provider.chat(BODY)
+            provider.upload("a.png", b"x", "image/png")
+            provider.files()
+            provider.models()
+    paths, queries = zip(*(r.path.split("?") for r in endpoint.received), strict=True)
+    assert paths == ("/v1/chat/completions", "/v1/files", "/v1/files", "/v1/models")
+    assert [parse_qs(query) for query in queries] == [
+        {"api-version": ["2025-04-01"], "x": ["a b"]}
+    ] * 4
+
+
+def test_azure_gets_the_key_in_its_own_header(proxy: FakeEndpoint) -> None:
+    with provider_at("http://me.openai.azure.com/openai/v1?api-version=preview") as provider:
+        provider.chat(BODY)
+    [request] = proxy.received
+    assert request.headers["api-key"] == KEY
+    assert "authorization" not in request.headers
+    assert request.path.endswith("/openai/v1/chat/completions?api-version=preview")
+
+
 @pytest.fixture
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for scheme in ("http", "https", "all", "no"):
@@ -389,7 +416,8 @@ def test_a_reply_without_json_content_type_is_still_read() -> None:
 def test_a_200_that_is_not_a_json_object_is_unusable(content: bytes) -> None:
     error = failure(Answer(body=content), chat)
     assert isinstance(error, ReplyUnusable)
-    assert (error.reason, error.reply) == ("invalid_json", None)
+    reason = "web_page" if content.startswith(b"<") else "invalid_json"
+    assert (error.reason, error.reply, error.lasting) == (reason, None, reason == "web_page")
 
 
 def test_a_200_without_choices_is_unusable_and_its_usage_is_known() -> None:
@@ -526,7 +554,7 @@ CHAT_ERRORS: list[tuple[int, Any, type[OverstoryError], dict[str, Any]]] = [
     (404, envelope("gone", "file_not_found"), FileGone, {}),
     (400, envelope("文件不存在"), FileGone, {}),
     # errors that name a file or a loss but mean something else
-    (400, envelope("stepfile://file-C0DDg04QPg: unsupported image format"), RequestRefused, {}),
+    (400, envelope("stepfile://file-C0DDg04QPg: unsupported image format"), FormRefused, {}),
     (
         400,
         envelope("stepfile file-C0DDg04QPg cannot be decoded as an image", "input_invalid"),

@@ -142,3 +142,8 @@ def test_a_password_of_the_example_is_refused_by_the_name_of_its_variable(
     with pytest.raises(WrongUsage, match=f"OVERSTORY_{name}.*{variable}") as told:
         load()
     assert "change-me" not in str(told.value)
+
+
+def test_the_query_of_a_base_url_is_not_part_of_its_name() -> None:
+    url = "https://me.openai.azure.com/openai/v1/?api-version=preview"
+    assert load(api_key="k", base_url=url).endpoint == "https://me.openai.azure.com/openai/v1"
