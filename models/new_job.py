@@ -37,6 +37,7 @@ class NewJob:
     options: JobOptions
     family: str | None = None
     follows: str | None = None
+    reason: str | None = None  # why it begins paused; None: it begins running
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,10 +102,15 @@ def insert_job(
         for position, image in enumerate(images, start=1)
     ]
     connection.execute(insert(Image), rows)
-    connection.execute(insert(Event).values(at=at, job_id=job.id, name="job.running"))
+    event = f"job.{_first_status(job)}"
+    connection.execute(insert(Event).values(at=at, job_id=job.id, name=event, detail=job.reason))
     if any(kept):
         _open_or_end(connection, job, kept, moved or Moved())
     return True
+
+
+def _first_status(job: NewJob) -> JobStatus:
+    return JobStatus.PAUSED if job.reason else JobStatus.RUNNING
 
 
 def _known_values(known: KnownImage | None) -> dict[str, Any]:
@@ -147,7 +153,7 @@ def _insert_job_row(connection: Connection, job: NewJob, submitted: int) -> bool
         dialect.insert(Job)
         .values(
             **{field.name: getattr(job, field.name) for field in fields(job)},
-            status=JobStatus.RUNNING,
+            status=_first_status(job),
             submitted=submitted,
             served_images=images * job.weight,
             served_tokens=tokens * job.weight,

@@ -61,6 +61,12 @@ budget_option = click.option(
     type=click.FloatRange(0, min_open=True),
     help="Cost limit in the account's currency. The job pauses before it would cost more.",
 )
+yes_option = click.option(
+    "--yes",
+    "-y",
+    is_flag=True,
+    help="Do not ask before a job that costs more than OVERSTORY_CONFIRM_ABOVE.",
+)
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON on stdout."
 )

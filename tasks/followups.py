@@ -22,9 +22,10 @@ from models.new_job import NewJob
 from models.reads import lineage, pipeline
 from models.reads.lineage import Earlier
 from models.reads.pipeline import JobRow
+from tasks.calls.budget import check_budget
 from tasks.job_layout import Keep, identity_of
 from tasks.runtime.services import Services
-from tasks.submit import Submitted, continue_job
+from tasks.submit import Submitted, continue_job, rebudget
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +37,26 @@ class BaseJob:
     earlier: Earlier
 
 
-def add(services: Services, job_id: str, inputs: Sequence[str]) -> Submitted:
+def add(
+    services: Services, job_id: str, inputs: Sequence[str], budget: float | None = None
+) -> Submitted:
     """The question of ``job_id`` (or of the job that continued it) with more images. Images that
-    the job has already are shown again only if they have changed."""
+    the job has already are shown again only if they have changed. ``budget``: of the new job."""
     base = _newest(services, job_id)
     settings = services.settings
     expansion = expand(inputs, settings.image_limits, services.decoder, settings.own_inputs)
     added = {(source.location, source.page): source for source in expansion.sources}
     kept = [added.pop((source.location, source.page), source) for source in base.sources]
-    submitted = _changed(services, base, [*kept, *added.values()])
+    submitted = _changed(services, base, [*kept, *added.values()], budget)
     return replace(
         submitted, ignored=tuple(expansion.ignored), passed_over=tuple(expansion.passed_over)
     )
 
 
-def remove(services: Services, job_id: str, positions: Collection[int]) -> Submitted:
-    """The question of ``job_id`` without the images at ``positions``."""
+def remove(
+    services: Services, job_id: str, positions: Collection[int], budget: float | None = None
+) -> Submitted:
+    """The question of ``job_id`` without the images at ``positions``. ``budget``: see ``add``."""
     base = _newest(services, job_id)
     if base.job.id != job_id:
         raise WrongUsage(
@@ -64,7 +69,7 @@ def remove(services: Services, job_id: str, positions: Collection[int]) -> Submi
     left = [source for n, source in enumerate(base.sources, start=1) if n not in positions]
     if not left:
         raise WrongUsage(f"these are all images of job {job_id}: an empty set has no answer")
-    return _changed(services, base, left)
+    return _changed(services, base, left, budget)
 
 
 def ask(
@@ -73,13 +78,14 @@ def ask(
     question: str,
     look: frozenset[int] = frozenset(),
     instead_of: str | None = None,
+    budget: float | None = None,
 ) -> Submitted:
     """A further question about the images of ``job_id``.
 
     A set that fits one request is shown again, with the conversation so far. For a larger one the
     notes are read, and the leaves over ``look`` (positions) show their images again. The last
     question is not asked twice; an answer for which images were shown again also counts as its
-    answer from the notes. ``instead_of``: a turn that this one replaces.
+    answer from the notes. ``instead_of``: a turn that this one replaces. ``budget``: of the turn.
     """
     question = question.strip()
     if not question:
@@ -92,7 +98,7 @@ def ask(
     earlier = [turn for turn in turns if turn is not None and turn.id != instead_of]
     shown = sorted(look)
     if earlier and earlier[-1].ask == question and shown in ([], looked_at(earlier[-1])):
-        return Submitted(earlier[-1].id, created=False)
+        return _as_it_is(services, earlier[-1].id, budget)
     waiting = [turn.id for turn in earlier if not turn.status.ended]
     if waiting:
         raise WrongUsage(
@@ -108,13 +114,40 @@ def ask(
         each_only=False,
         schema=None,
         canary=False,
+        budget=_budget(services, base.job, budget),
     )
     job = _like(base.job, options)
     exchanges = [asdict(exchange) for exchange in history]
     key = content_key(["turn", base.job.id, question, shown, exchanges])
     job = replace(job, ask=question, key=key, family=None, follows=base.job.id)
     keep = Keep(branches=False, look=look)
-    return continue_job(services, job, base.sources, base.earlier, keep)
+    return _continued(services, job, base.sources, base.earlier, keep, budget)
+
+
+def _continued(
+    services: Services,
+    job: NewJob,
+    sources: Sequence[Source],
+    earlier: Earlier,
+    keep: Keep,
+    budget: float | None,
+) -> Submitted:
+    submitted = continue_job(services, job, sources, earlier, keep)
+    return submitted if submitted.created else _as_it_is(services, submitted.job_id, budget)
+
+
+def _as_it_is(services: Services, job_id: str, budget: float | None) -> Submitted:
+    """A job that was submitted before; a budget that was given replaces its old one."""
+    if budget is not None:
+        rebudget(services, job_id, budget)
+    return Submitted(job_id, created=False)
+
+
+def _budget(services: Services, base: JobRow, given: float | None) -> float | None:
+    """The budget of a job that continues ``base``: as given, else as its base has it."""
+    budget = given or base.options.budget or services.settings.budget
+    check_budget(services.settings, base.model, budget)
+    return budget
 
 
 def base_of(services: Services, job_id: str) -> str:
@@ -170,13 +203,17 @@ def _base(services: Services, job_id: str) -> BaseJob:
     return BaseJob(job, sources, earlier)
 
 
-def _changed(services: Services, base: BaseJob, sources: Sequence[Source]) -> Submitted:
+def _changed(
+    services: Services, base: BaseJob, sources: Sequence[Source], budget: float | None
+) -> Submitted:
     identities = [identity_of(source) for source in sources]
     if identities == [identity_of(source) for source in base.sources]:
         return Submitted(base.job.id, created=False)
-    job = _like(base.job, base.job.options)
+    budgeted = replace(base.job.options, budget=_budget(services, base.job, budget))
+    job = _like(base.job, budgeted)
     key = content_key(["set", base.job.family or base.job.key, identities])
-    return continue_job(services, replace(job, key=key), sources, base.earlier, Keep())
+    job = replace(job, key=key)
+    return _continued(services, job, sources, base.earlier, Keep(), budget)
 
 
 def _like(job: JobRow, options: JobOptions) -> NewJob:

@@ -92,7 +92,8 @@ def submit(
     OVERSTORY_INPUT_ROOTS; a person's own command may name whatever that person can read.
     ``limit``: how long its inputs may take.
     """
-    check_budget(services.settings, spec.model or services.settings.model, spec.budget)
+    budget = spec.budget or services.settings.budget
+    check_budget(services.settings, spec.model or services.settings.model, budget)
     began_ns = time.time_ns()
     known = _known(services, spec.key)
     if known is not None:
@@ -143,7 +144,8 @@ def _write(
     prepared: Mapping[Identity, KnownImage],
 ) -> Submitted:
     layout = lay_out(services, job, sources, earlier, keep, prepared)
-    job = replace(job, follows=earlier.job_id if earlier is not None else job.follows)
+    follows = earlier.job_id if earlier is not None else job.follows
+    job = replace(job, follows=follows, reason=services.holds_new_jobs)
     moved = Moved()
     with services.database.write() as connection:
         created = new_job.insert_job(
@@ -209,12 +211,17 @@ def _again(
     """A job that was submitted before, as it is. A new budget replaces its old one, because the
     budget is not part of a job's identity."""
     if spec.budget is not None:
-        with services.database.write() as connection:
-            goes_on = state.job_budgeted(connection, job_id, spec.budget)
-            images = pipeline.unsettled(connection, job_id)
-        if goes_on:
-            start(services, job_id, images)
+        rebudget(services, job_id, spec.budget)
     return Submitted(job_id, created=False, ignored=ignored, passed_over=passed_over)
+
+
+def rebudget(services: Services, job_id: str, budget: float) -> None:
+    """Replace a job's budget. If the old one had paused it, it goes on."""
+    with services.database.write() as connection:
+        goes_on = state.job_budgeted(connection, job_id, budget)
+        images = pipeline.unsettled(connection, job_id)
+    if goes_on:
+        start(services, job_id, images)
 
 
 def _new_job(services: Services, spec: JobSpec, key: str) -> NewJob:
@@ -230,7 +237,7 @@ def _new_job(services: Services, spec: JobSpec, key: str) -> NewJob:
         detail=_detail(services, spec),
         weight=spec.weight,
         family=content_key([*_asked(services, spec), prompts.version()]),
-        options=spec.options,
+        options=replace(spec.options, budget=spec.budget or services.settings.budget),
     )
 
 

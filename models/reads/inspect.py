@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Integer, and_, case, cast, fun
 
 from core.account.estimate import OpenNode
 from core.account.habit import ENOUGH, PastCall
+from core.catalog.tokens import LOW_TOKENS
 from core.errors import RefusalCode
 from core.states import (
     SETTLED_NODES,
@@ -360,14 +361,15 @@ def _past_calls(connection: Connection, which: ColumnElement[bool], last: int) -
     return [PastCall(NodeKind(r.kind), r.images, r.completion_tokens, r.seconds) for r in rows]
 
 
-def open_nodes(connection: Connection, job_id: str) -> list[OpenNode]:
-    """The nodes that a planned job still has to ask."""
+def open_nodes(connection: Connection, job_id: str, typical: float | None = None) -> list[OpenNode]:
+    """The nodes that a planned job still has to ask. ``typical``: tokens of an image that is not
+    prepared yet; None: as of those that are."""
     rows = connection.execute(
         select(Node.id, Node.parent_id, Node.kind, Node.status, Node.text, Node.images)
         .where(Node.job_id == job_id, Node.status != NodeStatus.SPLIT)
         .order_by(Node.level)
     ).all()
-    shown = _shown(connection, job_id)
+    shown = _shown(connection, job_id, typical)
     images: dict[int, int] = {}
     notes: dict[int | None, int] = defaultdict(int)
     pending: dict[int | None, int] = defaultdict(int)
@@ -390,11 +392,25 @@ def open_nodes(connection: Connection, job_id: str) -> list[OpenNode]:
     ]
 
 
-def _shown(connection: Connection, job_id: str) -> dict[int, tuple[int, int]]:
-    """For each leaf: the number of images it will show, and the sum of their known tokens."""
+def _shown(
+    connection: Connection, job_id: str, typical: float | None
+) -> dict[int, tuple[int, int]]:
+    """For each leaf: the number of images it will show, and the sum of their tokens."""
     rows = connection.execute(
-        select(Image.node_id, func.count(), cast(func.coalesce(func.sum(Image.tokens), 0), Integer))
+        select(
+            Image.node_id,
+            func.count(),
+            func.count(Image.tokens),
+            cast(func.coalesce(func.sum(Image.tokens), 0), Integer),
+        )
         .where(Image.job_id == job_id, Image.status.in_(WAITING_IMAGES), Image.node_id.is_not(None))
         .group_by(Image.node_id)
-    )
-    return {leaf: (count, tokens) for leaf, count, tokens in rows if leaf is not None}
+    ).all()
+    if typical is None:
+        average = select(func.avg(Image.tokens)).where(Image.job_id == job_id)
+        typical = float(connection.execute(average).scalar() or LOW_TOKENS)
+    return {
+        leaf: (count, tokens + round((count - known) * typical))
+        for leaf, count, known, tokens in rows
+        if leaf is not None
+    }

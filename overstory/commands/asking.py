@@ -30,13 +30,14 @@ def ask_and_show(
     as_json: bool,
     report: Path | None,
     fork_server: ForkServer | None,
+    yes: bool,
 ) -> NoReturn:
     """Run the job of ``spec``, show its result and exit with its status."""
     showing = Showing(console, settings, as_json)
     pages = None if report is None else loaded("overstory.report.command")
     if pages is not None:
         pages.check_writable(report)
-    ran = run(settings, spec, console, quiet, showing, fork_server)
+    ran = run(settings, spec, console, quiet, showing, fork_server, yes)
     showing(ran.job)
     if pages is not None:
         pages.write_report(settings, Database(database_url(settings)), ran.job, report)

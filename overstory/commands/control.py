@@ -19,7 +19,8 @@ from models.reads.pipeline import JobRow
 from models.state import Moved
 from overstory.job_argument import find_job, job_argument
 from overstory.local.job_runner import serve
-from overstory.options import home_option, json_option, quiet_option
+from overstory.local.price import holds_new_jobs
+from overstory.options import home_option, json_option, quiet_option, yes_option
 from overstory.output.plural import pluralize
 from overstory.output.summary import Showing
 from tasks.calls.budget import check_budget
@@ -51,6 +52,7 @@ def pause(job: str, home: Path | None) -> None:
 
 @click.command()
 @job_argument
+@yes_option
 @json_option
 @quiet_option
 @click.option(
@@ -59,7 +61,9 @@ def pause(job: str, home: Path | None) -> None:
     help="New limit for the job's total cost, in the account's currency.",
 )
 @home_option
-def resume(job: str, as_json: bool, quiet: bool, budget: float | None, home: Path | None) -> None:
+def resume(
+    job: str, yes: bool, as_json: bool, quiet: bool, budget: float | None, home: Path | None
+) -> None:
     """Continue a paused or interrupted job and wait for its end."""
     settings, database, row = find_job(job, home)
     if row.status == JobStatus.COMPLETED:
@@ -70,15 +74,16 @@ def resume(job: str, as_json: bool, quiet: bool, budget: float | None, home: Pat
     if budget is not None:
         with database.write() as connection:
             state.job_budgeted(connection, row.id, budget)
-    stay(settings, row, as_json, quiet)
+    stay(settings, row, as_json, quiet, yes)
 
 
 @click.command()
 @job_argument
+@yes_option
 @json_option
 @quiet_option
 @home_option
-def retry(job: str, as_json: bool, quiet: bool, home: Path | None) -> None:
+def retry(job: str, yes: bool, as_json: bool, quiet: bool, home: Path | None) -> None:
     """Try a job's failed and skipped images again.
 
     The summaries above these images are written again too.
@@ -90,12 +95,14 @@ def retry(job: str, as_json: bool, quiet: bool, home: Path | None) -> None:
     if row.status.ended:
         with database.write() as connection:
             reopened = repair.reopen(connection, row.id, Moved())
+            if (why := holds_new_jobs(settings)) is not None:
+                state.job_moved(connection, row.id, JobStatus.PAUSED, why)
         click.echo(f"trying {pluralize(reopened, 'image')} again", err=True)
-    stay(settings, row, as_json, quiet)
+    stay(settings, row, as_json, quiet, yes)
 
 
-def stay(settings: Settings, row: JobRow, as_json: bool, quiet: bool) -> None:
+def stay(settings: Settings, row: JobRow, as_json: bool, quiet: bool, yes: bool) -> None:
     """Serve a job to its end and print its result."""
     console = Console(stderr=True)
     showing = Showing(console, settings, as_json)
-    showing.finish(serve(settings, row.id, console, quiet, showing))
+    showing.finish(serve(settings, row.id, console, quiet, showing, yes=yes))

@@ -15,26 +15,24 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from clients import local_files
 from clients.images.decoder import Decoder
 from clients.sources import location
 from clients.sources.expand import expand
-from clients.sources.location import Source, place_of
+from clients.sources.location import Source
 from core.account import estimate as core_estimate
 from core.account.budget import plain, reached
-from core.account.estimate import Estimate, tokens_of_size
+from core.account.estimate import Estimate
 from core.account.habit import PastCall, habit_of
 from core.catalog.tokens import Detail
-from core.errors import ImageRefused
 from core.images.sizing import ImageLimits
 from core.jobs import JobSpec
 from core.requests.request import RequestContext, request_context
 from core.settings import Settings
-from core.tree.capacity import expected_tokens
 from models.engine import Database
 from models.reads import inspect
 from overstory.commands.specs import spec_of
 from overstory.local.home import prepare_command
+from overstory.local.price import image_tokens
 from overstory.options import budget_option, home_option, json_option, question_options, settings_at
 from overstory.output.plural import pluralize
 from overstory.output.progress import duration
@@ -128,16 +126,8 @@ def measure(settings: Settings, spec: JobSpec) -> tuple[Measured, RequestContext
 
 
 def _tokens(source: Source, decoder: Decoder, limits: ImageLimits, detail: Detail) -> int | str:
-    """Prompt tokens of one image, or why it will fail. A URL is taken for an image of full size."""
-    if location.is_url(source.location):
-        return expected_tokens(detail)
-    try:
-        place = place_of(source.location, source.root)
-        with local_files.opened(place, limits.max_file_bytes) as (file, bytes_):
-            size = decoder.measure(file, bytes_, limits, source.page)
-    except ImageRefused as refusal:
-        return refusal.reason
-    return tokens_of_size(*size, detail)
+    """Prompt tokens of one image, or why it will fail."""
+    return image_tokens(source.location, source.root, source.page, decoder, limits, detail)
 
 
 def _request(settings: Settings, spec: JobSpec) -> RequestContext:

@@ -8,23 +8,27 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from core.account.estimate import ahead
-from core.account.habit import habit_of
 from core.errors import WrongUsage
-from core.settings import Settings
+from core.settings import SANDBOX, Settings
 from core.states import ANSWERED_JOBS
 from core.text.citations import cited_numbers
 from models.engine import Database
-from models.reads import inspect, lineage, pipeline
+from models.reads import lineage, pipeline
 from models.reads.pipeline import JobRow
 from overstory.job_argument import find_job, job_argument
-from overstory.local.job_runner import planning_services, serve
-from overstory.options import home_option, json_option, quiet_option
-from overstory.output.plural import pluralize
+from overstory.local.job_runner import OnEnd, nothing, planning_services, serve
+from overstory.local.price import holds_new_jobs, say_price
+from overstory.options import (
+    budget_option,
+    home_option,
+    json_option,
+    quiet_option,
+    yes_option,
+)
+from overstory.output.result import Ran
 from overstory.output.summary import Showing
 from overstory.output.terminal import print_plain
 from tasks import followups
-from tasks.calls.node_request import context_in
 from tasks.runtime.services import Services
 from tasks.submit import Submitted
 
@@ -33,34 +37,56 @@ from tasks.submit import Submitted
 @job_argument
 @click.argument("question")
 @click.option("--look", is_flag=True, help="Send the leaves of the cited images again.")
+@budget_option
+@yes_option
 @json_option
 @quiet_option
 @home_option
-def ask(job: str, question: str, look: bool, as_json: bool, quiet: bool, home: Path | None) -> None:
+def ask(
+    job: str,
+    question: str,
+    look: bool,
+    budget: float | None,
+    yes: bool,
+    as_json: bool,
+    quiet: bool,
+    home: Path | None,
+) -> None:
     """Ask a further question about a job's images.
 
     If the set fits one request, the images are sent again as one conversation, which the
     provider's cache makes cheaper. For a larger set the model reads its notes; with --look it also
-    sees the images that they cite. The expected cost is shown first. Answers are stored: the same
-    question again costs nothing.
+    sees the images that they cite. The expected cost is shown first. A budget limits each of its
+    jobs; without one, the budget of JOB counts. Answers are stored: the same question again costs
+    nothing.
     """
     settings, database, row = find_job(job, home)
-    services = planning_services(settings)
+    services = _services(settings)
     console = Console(stderr=True)
-    turn = followups.ask(services, row.id, question)
+    turn = followups.ask(services, row.id, question, budget=budget)
     if look and not _looks(database, turn, followups.base_of(services, row.id)):
-        notes = _finished(settings, database, turn, console, quiet)
-        turn = _look_again(services, row.id, question, notes, console)
-    _show(settings, database, turn, console, as_json, quiet)
+        notes = _finished(settings, database, turn, console, quiet, yes)
+        turn = _look_again(services, row.id, question, notes, console, budget)
+    _show(settings, database, turn, console, as_json, quiet, yes)
 
 
 @click.command()
 @job_argument
 @click.argument("inputs", nargs=-1, required=True, metavar="PATH_OR_URL...")
+@budget_option
+@yes_option
 @json_option
 @quiet_option
 @home_option
-def add(job: str, inputs: tuple[str, ...], as_json: bool, quiet: bool, home: Path | None) -> None:
+def add(
+    job: str,
+    inputs: tuple[str, ...],
+    budget: float | None,
+    yes: bool,
+    as_json: bool,
+    quiet: bool,
+    home: Path | None,
+) -> None:
     """Add images to a job's set, as a new job.
 
     Only the leaves with new images and the summaries above them are asked again. The earlier job
@@ -68,18 +94,26 @@ def add(job: str, inputs: tuple[str, ...], as_json: bool, quiet: bool, home: Pat
     """
     settings, database, row = find_job(job, home)
     console = Console(stderr=True)
-    submitted = followups.add(planning_services(settings), row.id, list(inputs))
-    _show(settings, database, submitted, console, as_json, quiet)
+    submitted = followups.add(_services(settings), row.id, list(inputs), budget)
+    _show(settings, database, submitted, console, as_json, quiet, yes)
 
 
 @click.command()
 @job_argument
 @click.argument("positions", nargs=-1, required=True, metavar="POSITION...")
+@budget_option
+@yes_option
 @json_option
 @quiet_option
 @home_option
 def remove(
-    job: str, positions: tuple[str, ...], as_json: bool, quiet: bool, home: Path | None
+    job: str,
+    positions: tuple[str, ...],
+    budget: float | None,
+    yes: bool,
+    as_json: bool,
+    quiet: bool,
+    home: Path | None,
 ) -> None:
     """Remove images from a job's set, as a new job.
 
@@ -89,8 +123,16 @@ def remove(
     """
     settings, database, row = find_job(job, home)
     console = Console(stderr=True)
-    submitted = followups.remove(planning_services(settings), row.id, set(_numbers(positions)))
-    _show(settings, database, submitted, console, as_json, quiet)
+    left_out = set(_numbers(positions))
+    submitted = followups.remove(_services(settings), row.id, left_out, budget)
+    _show(settings, database, submitted, console, as_json, quiet, yes)
+
+
+def _services(settings: Settings) -> Services:
+    """Services that plan a job, which begins when its price was said."""
+    services = planning_services(settings)
+    services.holds_new_jobs = holds_new_jobs(settings)
+    return services
 
 
 def _numbers(texts: Iterable[str]) -> Iterable[int]:
@@ -112,7 +154,12 @@ def _looks(database: Database, turn: Submitted, base: str) -> bool:
 
 
 def _look_again(
-    services: Services, job_id: str, question: str, notes: JobRow, console: Console
+    services: Services,
+    job_id: str,
+    question: str,
+    notes: JobRow,
+    console: Console,
+    budget: float | None,
 ) -> Submitted:
     """A turn with the images that the answer from the notes cites; all images if it cites none."""
     with services.database.read() as connection:
@@ -121,17 +168,21 @@ def _look_again(
     if not cited:
         print_plain(console, "the notes cite no image: sending all images")
     look = frozenset(cited or every)
-    return followups.ask(services, job_id, question, look, instead_of=notes.id)
+    return followups.ask(services, job_id, question, look, notes.id, budget)
 
 
 def _finished(
-    settings: Settings, database: Database, submitted: Submitted, console: Console, quiet: bool
+    settings: Settings,
+    database: Database,
+    submitted: Submitted,
+    console: Console,
+    quiet: bool,
+    yes: bool,
 ) -> JobRow:
     job = _row(database, submitted.job_id)
     if job.status.ended:
         return job
-    say_ahead(settings, database, job, console, quiet)
-    ran = serve(settings, job.id, console, quiet)
+    ran = _serve(settings, database, job, console, quiet, yes)
     if ran.interrupted or ran.job.status not in ANSWERED_JOBS:
         Showing(console, settings, as_json=False).finish(ran)
     return ran.job
@@ -144,34 +195,27 @@ def _show(
     console: Console,
     as_json: bool,
     quiet: bool,
+    yes: bool,
 ) -> None:
     job = _row(database, submitted.job_id)
     showing = Showing(console, settings, as_json)
     if job.status.ended:
         showing.settled(job)
-    say_ahead(settings, database, job, console, quiet)
-    showing.finish(serve(settings, job.id, console, quiet, showing))
+    showing.finish(_serve(settings, database, job, console, quiet, yes, showing))
 
 
-def say_ahead(
-    settings: Settings, database: Database, job: JobRow, console: Console, quiet: bool
-) -> None:
-    """Print the expected cost of a planned job, before anything is sent."""
-    if quiet:
-        return
-    with database.read() as connection:
-        nodes = inspect.open_nodes(connection, job.id)
-        past = inspect.past_calls(connection, job.model, settings.endpoint)
-        context = context_in(settings, connection, job)
-    price = settings.price_of(job.model)
-    forecast = ahead(nodes, context, habit_of(past), price)
-    images = f" over {pluralize(forecast.images, 'image')}" if forecast.images else ""
-    charged = " (not charged: sandbox)" if settings.uses_sandbox else ""
-    print_plain(
-        console,
-        f"job {job.id}: at most {pluralize(forecast.requests, 'request')}{images},"
-        f" about {forecast.tokens:,} tokens, {forecast.cost:.4f} {forecast.currency}{charged}",
-    )
+def _serve(
+    settings: Settings,
+    database: Database,
+    job: JobRow,
+    console: Console,
+    quiet: bool,
+    yes: bool,
+    on_end: OnEnd = nothing,
+) -> Ran:
+    if settings.endpoint == SANDBOX and not quiet:  # elsewhere, serving begins with the price
+        say_price(settings, database, job, console, quiet)
+    return serve(settings, job.id, console, quiet, on_end, yes=yes)
 
 
 def _row(database: Database, job_id: str) -> JobRow:

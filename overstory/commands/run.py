@@ -19,6 +19,7 @@ from overstory.options import (
     question_options,
     quiet_option,
     settings_at,
+    yes_option,
 )
 from workers.loading import loaded
 
@@ -41,11 +42,13 @@ from workers.loading import loaded
 @click.option(
     "--report", type=click.Path(path_type=Path), help="Also write an HTML report to this file."
 )
+@yes_option
 @json_option
 @quiet_option
 @home_option
 def run(
     inputs: tuple[str, ...],
+    yes: bool,
     as_json: bool,
     quiet: bool,
     home: Path | None,
@@ -56,7 +59,9 @@ def run(
 
     Takes files, folders, globs and URLs. --ask is about all images together, --each about every
     image by itself; give one or both. The answer goes to stdout, progress to stderr. The same
-    command again continues the same job and pays only for what is missing.
+    command again continues the same job and pays only for what is missing. The expected cost is
+    shown first; above OVERSTORY_CONFIRM_ABOVE and without a budget, the command asks before it
+    spends anything.
     """
     console = Console(stderr=True)
     settings = settings_at(home)
@@ -65,4 +70,4 @@ def run(
     spec = spec_of(inputs, options)
     fork_server = split(settings)  # it forks: no thread or connection may exist yet
     asking = loaded("overstory.commands.asking")
-    asking.ask_and_show(settings, spec, console, quiet, as_json, report, fork_server)
+    asking.ask_and_show(settings, spec, console, quiet, as_json, report, fork_server, yes)

@@ -20,12 +20,14 @@ from core.settings import Settings
 from overstory.commands.specs import spec_of
 from overstory.local.job_runner import run
 from overstory.options import (
+    budget_option,
     detail_option,
     home_option,
     label_option,
     model_option,
     quiet_option,
     settings_at,
+    yes_option,
 )
 from overstory.output.result import INTERRUPTED
 from overstory.output.summary import Showing
@@ -41,6 +43,8 @@ from overstory.output.terminal import print_plain
 @detail_option
 @model_option
 @label_option
+@budget_option
+@yes_option
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each answer.")
 @quiet_option
 @home_option
@@ -48,6 +52,7 @@ def watch_folder(
     folder: Path,
     ask: str,
     every: float,
+    yes: bool,
     as_json: bool,
     quiet: bool,
     home: Path | None,
@@ -56,7 +61,8 @@ def watch_folder(
     """Ask about a folder, again whenever its images change.
 
     Only the leaves that changed and the summaries above them are asked again. A change counts when
-    two checks in a row find the same files, so that a half-copied file is not used. Ctrl-C ends.
+    two checks in a row find the same files, so that a half-copied file is not used. Each change is
+    a job with a price and, with --budget, a limit of its own. Ctrl-C ends.
     """
     settings = settings_at(home)
     spec = spec_of([str(folder)], {"ask": ask, **options})
@@ -65,15 +71,17 @@ def watch_folder(
     try:
         while True:
             seen = settled_folder(settings, folder, seen, every, _say_once(console, quiet))
-            answer(settings, spec, console, as_json, quiet)
+            answer(settings, spec, console, as_json, quiet, yes)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 
 
-def answer(settings: Settings, spec: JobSpec, console: Console, as_json: bool, quiet: bool) -> None:
+def answer(
+    settings: Settings, spec: JobSpec, console: Console, as_json: bool, quiet: bool, yes: bool
+) -> None:
     """Run the job once and print its answer. Exits if it was interrupted."""
     showing = Showing(console, settings, as_json)
-    ran = run(settings, spec, console, quiet, showing)
+    ran = run(settings, spec, console, quiet, showing, yes=yes)
     if ran.interrupted:
         showing.finish(ran)
     showing(ran.job)

@@ -16,6 +16,7 @@ from core.settings import SANDBOX, Settings
 from core.stages import PREPROCESS
 from core.states import ANSWERED_JOBS, JobStatus
 from models import repair, state
+from models.engine import Database
 from models.reads import pipeline
 from models.reads.pipeline import JobRow
 from models.state import Moved
@@ -23,6 +24,7 @@ from overstory.local.forks import ForkServer, begin, may_trace
 from overstory.local.hindrances import Hindered, Hindrances
 from overstory.local.home import prepare_command
 from overstory.local.preflight import check_broker, check_endpoint, warn_of_sandbox
+from overstory.local.price import agree, holds_new_jobs
 from overstory.local.signals import Interrupts, ends_cleanly
 from overstory.local.stack import LocalStack
 from overstory.local.wait import watch
@@ -38,6 +40,7 @@ from tasks.submit import Submitted
 from tasks.upkeep.reconciler import Reconciler
 from tasks.upkeep.webhooks import notifier_of
 from workers.app import make_app
+from workers.endpoints import database_url
 from workers.services import build_services
 
 END_GRACE_SECONDS = 5.0
@@ -55,8 +58,10 @@ def run(
     quiet: bool,
     on_end: OnEnd = nothing,
     fork_server: ForkServer | None = None,
+    yes: bool = False,
 ) -> Ran:
-    """Run ``spec`` to its end. Raises WrongUsage for bad input, ServiceAway for a missing part."""
+    """Run ``spec`` to its end. ``yes``: whatever it costs. Raises WrongUsage for bad input,
+    ServiceAway for a missing part."""
     proxy_for(settings.base_url)  # a wrong one is refused before anything is started
     check_broker(settings, console)
     with ends_cleanly(console) as ending, contextlib.ExitStack() as cleanup:
@@ -68,12 +73,13 @@ def run(
             stack.begin()  # while the job is planned
         prepare_command(settings)
         services = planning_services(settings)
+        services.holds_new_jobs = holds_new_jobs(settings)
         submitted = submitting.submit(services, spec, natural=True)
         _print_ignored(console, submitted, quiet)
         job = job_row(services, submitted.job_id)
         if job.status in ANSWERED_JOBS:
             return Ran(job, interrupted=False)
-        return serve(settings, submitted.job_id, console, quiet, on_end, stack)
+        return serve(settings, submitted.job_id, console, quiet, on_end, stack, yes)
 
 
 def serve(
@@ -83,8 +89,10 @@ def serve(
     quiet: bool,
     on_end: OnEnd = nothing,
     stack: LocalStack | None = None,
+    yes: bool = False,
 ) -> Ran:
-    """Start what is needed and wait for a job until it ends or a signal interrupts.
+    """Say what a job will cost, start what is needed, and wait until it ends or a signal
+    interrupts. ``yes``: a person has agreed to any price. Raises click's Abort if one does not.
 
     ``on_end`` is called with the ended job before anything is cleaned up or stopped, so that the
     answer is shown at once. ``stack``: an embedded stack that was already begun for the job.
@@ -94,6 +102,8 @@ def serve(
         check_broker(settings, console)
     if settings.endpoint == SANDBOX:
         warn_of_sandbox(console)
+    else:
+        agree(settings, Database(database_url(settings)), job_id, console, quiet, yes)
     interrupts = Interrupts()
     with interrupts.caught():
         job = _serve(settings, job_id, console, quiet, interrupts, on_end, stack)

@@ -57,6 +57,8 @@ class Services:
     draw: Callable[[], float] = random.random
     traces: Traces = field(default_factory=NoTraces)
     written: Reservations = field(default_factory=Reservations)
+    holds_new_jobs: str | None = None
+    """The reason for which jobs begin paused: a command first says what they will cost."""
     tidying: threading.Lock = field(default_factory=threading.Lock)
     """Held while files of ended jobs are deleted."""
 

@@ -110,3 +110,22 @@ def test_a_budget_needs_a_price_which_a_custom_price_list_can_give(
     used = result["usage"]
     tokens = used["prompt_tokens"] + used["completion_tokens"]
     assert used["cost"] == pytest.approx(9e-6 * tokens, abs=1e-6)
+
+
+def test_much_is_spent_only_with_yes_and_the_price_is_said_first(
+    person: Person, endpoint: Endpoint, make_images
+) -> None:
+    photos = make_images(6)
+    person.settings["OVERSTORY_CONFIRM_ABOVE"] = "0.0001"
+    refused = person.run(photos)
+    assert refused.status == 2
+    assert "6 images" in refused.err
+    assert "add --yes" in refused.err
+    assert (endpoint.stats()["calls"], endpoint.stats()["uploads"]) == (0, 0)
+    job = re.findall(r"^job (\w+): about 0\.\d{4} USD", refused.err, re.MULTILINE)[0]
+    ran = person.run(photos, "--yes", "--json")
+    assert (ran.status, ran.result["job"]) == (0, job)
+    asked = person.say("ask", job, "And which is darkest?")
+    assert (asked.status, endpoint.stats()["paid"]) == (2, 1)
+    asked = person.say("ask", job, "And which is darkest?", "--budget", "0.5", "--json")
+    assert parsed(asked)["budget"] == 0.5
