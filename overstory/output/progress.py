@@ -87,17 +87,26 @@ class Rate:
 
 def figures(counts: Counts, rate: Rate) -> str:
     """``12.3 images/s · 4 requests · 21,034 tokens · 0.0087 USD · about 40 s left``; empty before
-    the first image."""
+    the first image, and without a rate while nothing moves."""
     if not counts.images:
         return ""
     used = counts.used
-    parts = [f"{rate.per_second():.1f} images/s", pluralize(used.requests, "request")]
+    speed = per_time(rate.per_second())
+    parts = [*([speed] if speed else []), pluralize(used.requests, "request")]
     parts.append(f"{used.prompt_tokens + used.completion_tokens:,} tokens")
     parts.append(f"{used.cost:.4f} {used.currency}")
     eta = rate.eta_seconds(counts.left)
     if counts.left and eta is not None:
         parts.append(f"about {duration(eta)} left")
     return " · ".join(parts)
+
+
+def per_time(images_per_second: float) -> str:
+    """``12.3 images/s``, ``4.5 images/min``, ``2.0 images/h``; empty if nothing moves."""
+    for seconds, unit in ((1, "s"), (60, "min"), (3600, "h")):
+        if images_per_second * seconds >= 1:
+            return f"{images_per_second * seconds:.1f} images/{unit}"
+    return ""
 
 
 def plain_line(counts: Counts, rate: Rate, note: str = "") -> str:

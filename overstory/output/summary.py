@@ -9,7 +9,6 @@ from typing import NoReturn
 
 from rich.console import Console
 
-from core.account.budget import is_spent
 from core.settings import SANDBOX, Settings
 from core.states import ImageStatus, JobStatus
 from models.engine import Database
@@ -98,7 +97,7 @@ def print_summary(console: Console, database: Database, job: JobRow) -> None:
     tokens = used.prompt_tokens + used.completion_tokens
     tree = f"tree of {pluralize(shape.leaves, 'leaf', 'leaves')}, {pluralize(shape.nodes, 'node')}"
     charged = " (not charged: sandbox)" if job.endpoint == SANDBOX else ""
-    left = job.submitted - sum(counts.values()) if is_spent(job.status, job.reason) else 0
+    left = 0 if job.status.ended else job.submitted - sum(counts.values())
     parts += [f"{left:,} not looked at yet"] if left else []
     parts[-1] += ";" if shape.nodes == 1 else f"; {tree};"
     print_plain(console, f"\njob {job.id} {job.status}: {', '.join(parts)}")

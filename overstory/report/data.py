@@ -54,6 +54,7 @@ def report_data(
         "turns": [_turn(turn, bills[turn.id]) for turn in turns if turn],
         "cited": markdown.runs(_cited(job, shape, job_result)),
         "coverage": job_result["coverage"],
+        "included_as": "in the answer" if job.answer else "looked at",
         "seen": job_result["seen"],
         "usage": job_result["usage"],
         "tree": job_result["tree"],

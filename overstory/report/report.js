@@ -53,7 +53,7 @@
   const tokens = (value) => (value >= 1e6 ? `${(value / 1e6).toFixed(2)} M` : value >= 1e4 ? `${(value / 1e3).toFixed(0)} k` : value.toLocaleString("en"));
   const span = (first, last) => (first === last ? `image ${first}` : `images ${first} to ${last}`);
   const WORDS = {
-    included: "in the answer", failed: "failed", duplicate: "duplicate", skipped: "skipped",
+    included: data.included_as, failed: "failed", duplicate: "duplicate", skipped: "skipped",
     pending: "waiting", prepared: "prepared", uploaded: "uploaded",
   };
   const OPEN = ["pending", "prepared", "uploaded"];
@@ -324,10 +324,10 @@
     const { included, submitted } = coverage;
     const shape = data.tree.nodes === 1 ? "one request" : `${count(data.tree.leaves, "leaf", "leaves")}, ${count(data.tree.depth, "level")}`;
     const cells = [
-      ["Images", submitted.toLocaleString("en"), included === submitted ? "all in the answer" : `${included.toLocaleString("en")} in the answer`],
+      ["Images", submitted.toLocaleString("en"), included === submitted ? `all ${data.included_as}` : `${included.toLocaleString("en")} ${data.included_as}`],
       ["Requests", usage.requests.toLocaleString("en"), shape],
       ["Tokens", tokens(usage.prompt_tokens + usage.completion_tokens), `${tokens(usage.completion_tokens)} of them written`],
-      [job.ended ? "Took" : "So far", seconds(job.seconds), job.seconds > 0 ? `${rate(included / job.seconds)} images a second` : ""],
+      [job.ended ? "Took" : "So far", seconds(job.seconds), job.seconds > 0 && included > 0 ? `${rate(included / job.seconds)} images a second` : ""],
       ["Cost", money(usage.cost), job.sandbox ? "not charged: sandbox" : job.model],
     ];
     byId("facts").append(...cells.map(([term, value, small]) => h("div", {}, h("dt", {}, term), h("dd", {}, value, h("small", {}, small)))));
@@ -362,7 +362,7 @@
     return [...totals].filter(([, number]) => number > 0);
   };
 
-  const LONG = { included: "in the answer", duplicate: "duplicates of another", waiting: "not finished yet", skipped: "skipped", failed: "failed" };
+  const LONG = { included: data.included_as, duplicate: "duplicates of another", waiting: "not finished yet", skipped: "skipped", failed: "failed" };
   const covered = () => {
     const parts = totals();
     const summary = parts.map(([name, number]) => `${number.toLocaleString("en")} ${LONG[name]}`).join(", ");
@@ -373,7 +373,7 @@
       h("span", { class: `dot s-${name}` }), h("b", {}, number.toLocaleString("en")), h("span", {}, LONG[name])))));
     rove(byId("coverage-legend"));
     proofs();
-    listed("failures", data.images.filter((image) => image.status === "failed"), (number) => `${count(number, "image is", "images are")} not in the answer`, (image) => image.error ?? image.code ?? "no reason recorded");
+    listed("failures", data.images.filter((image) => image.status === "failed"), (number) => `${count(number, "image is", "images are")} not ${data.included_as}`, (image) => image.error ?? image.code ?? "no reason recorded");
     listed("failures remarked", data.images.filter((image) => image.remarks && image.status !== "failed"), (number) => `${count(number, "image has", "images have")} a remark`, (image) => image.remarks);
   };
   const proofs = () => {
@@ -383,8 +383,8 @@
     const ways = [[answers, "an answer"], [lines, "a line"], [sent, null]].filter(([number]) => number > 0);
     const way = ([number, what], one = number === 1) => (what ? `${one ? "is" : "are"} proven by ${what} of ${one ? "its" : "their"} own` : `${one ? "was" : "were"} only sent`);
     const words = ways.length > 1
-      ? `Of the ${count(total, "image")} in the answer, ${ways.map((part) => `${part[0].toLocaleString("en")} ${way(part)}`).join(", ")}.`
-      : `${total === 1 ? "The image" : `Each of the ${count(total, "image")}`} in the answer ${way(ways[0], true)}.`;
+      ? `Of the ${count(total, "image")} ${data.included_as}, ${ways.map((part) => `${part[0].toLocaleString("en")} ${way(part)}`).join(", ")}.`
+      : `${total === 1 ? "The image" : `Each of the ${count(total, "image")}`} ${data.included_as} ${way(ways[0], true)}.`;
     const why = job.bare ? " The job takes the answer as it comes." : ` Nothing shows that the model saw ${sent === 1 ? "that image" : "those images"}.`;
     const without = data.images.filter(unproven).length;
     const link = without ? [" ", go(`Show ${count(without, "image")} without a line`, () => { choose("unseen"); byId("images").scrollIntoView(); })] : [];
@@ -494,7 +494,7 @@
       ["Tokens written", usage.completion_tokens.toLocaleString("en")],
       [job.sandbox ? "What the model would have cost" : "Cost", money(usage.cost)],
     ];
-    if (usage.cost && coverage.included) rows.push(["For each image in the answer", money(usage.cost / coverage.included)]);
+    if (usage.cost && coverage.included) rows.push([`For each image ${data.included_as}`, money(usage.cost / coverage.included)]);
     byId("bill").append(h("table", { class: "bill" }, h("tbody", {}, rows.map(([term, value]) => h("tr", {}, h("th", { scope: "row" }, term), h("td", { class: "num" }, value))))));
   };
 
@@ -547,7 +547,7 @@
     byId("chips").querySelectorAll("button").forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.name === chosen)));
   };
   const choose = (name) => { chosen = name; show(); };
-  const CHIPS = { included: "in the answer", unseen: "without a line" };
+  const CHIPS = { included: data.included_as, unseen: "without a line" };
   const gallery = () => {
     const names = ["all", ...(cited.size ? ["cited"] : []), ...totals().map(([name]) => name), ...(data.images.some(unproven) ? ["unseen"] : [])];
     byId("chips").append(...names.map((name) => h("button", { type: "button", class: "chip", "data-name": name, "aria-pressed": "false", onclick: () => choose(name) },

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 from sqlalchemy import update
 
+from clients.blobs import open_blobs
 from core.errors import RefusalCode, RequestPart
+from core.settings import load
+from core.states import JobStatus
 from models import endpoint_limits, state
 from models.engine import Database
 from models.reads import pipeline
@@ -17,6 +21,7 @@ from models.state import Moved
 from models.tables import EndpointLimit, Image
 from overstory.output.learned import settled_limits
 from overstory.output.summary import print_summary
+from overstory.report.data import report_data
 from tests.support import jobs
 
 EACH = "each by a line of its own"
@@ -47,6 +52,49 @@ def test_a_summary_warns_of_images_that_were_only_sent(database: Database) -> No
     assert f"4 included ({ways});" in first
     shows = "nothing shows that the model saw it"
     assert warning == f"1 image was only sent: {shows} ('overstory images {job} --unseen')"
+
+
+@pytest.mark.parametrize("reason", [None, "on request", "no balance", "budget: 0.4 of 0.50 USD"])
+def test_a_job_that_has_not_ended_says_how_many_images_are_left(
+    database: Database, reason: str | None
+) -> None:
+    job = jobs.submit(database, [2, 3], duplicates=1)
+    if reason is not None:
+        with database.write() as connection:
+            assert state.job_moved(connection, job, JobStatus.PAUSED, reason)
+    assert "6 images submitted, 1 duplicate, 5 not looked at yet;" in summary(database, job)[0]
+
+
+def test_a_job_that_has_ended_has_nothing_left(database: Database) -> None:
+    assert "not looked at" not in summary(database, answered(database, 2))[0]
+    job = jobs.submit(database, [2])
+    with database.write() as connection:
+        assert state.job_cancelled(connection, job, state.Moved())
+    assert "2 skipped" in summary(database, job)[0]
+    assert "not looked at" not in summary(database, job)[0]
+
+
+def test_a_report_without_an_answer_calls_no_image_part_of_it(
+    database: Database, tmp_path: Path
+) -> None:
+    blobs = open_blobs(None, tmp_path)
+    limits = load(home=tmp_path).image_limits
+    job = jobs.submit(database, [2, 2])
+    moved = jobs.upload_all(database, job)
+    after = jobs.finish_node(database, moved.leaves[0])
+    assert after.ended == []
+
+    def value() -> dict[str, Any]:
+        with database.read() as connection:
+            row = pipeline.job(connection, job)
+        assert row is not None
+        return report_data(database, row, blobs, limits, 0.0)
+
+    running = value()
+    assert (running["answer"], running["coverage"]["included"]) == (None, 2)
+    assert running["included_as"] == "looked at"
+    jobs.finish_all(database, jobs.Moved(leaves=moved.leaves[1:]))
+    assert value()["included_as"] == "in the answer"
 
 
 def test_a_bare_job_is_not_warned_of_what_it_asked_for(database: Database) -> None:
