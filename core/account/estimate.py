@@ -19,6 +19,7 @@ from core.account.habit import (
     habit_of,
     margin,
 )
+from core.account.pace import NOTHING_TO_DO, Ready
 from core.catalog.models import Price, cost
 from core.catalog.tiers import AccountLimits
 from core.catalog.tokens import LOW_TOKENS, Detail, image_tokens
@@ -111,8 +112,10 @@ def estimate(
     habit: Habit,
     price: Price,
     limits: AccountLimits,
+    ready: Ready = NOTHING_TO_DO,
 ) -> Estimate:
-    """Estimate a job. ``leaves``: per leaf that has images, the prompt tokens of each image."""
+    """Estimate a job. ``leaves``: per leaf that has images, the prompt tokens of each image.
+    ``ready``: how long preparing and uploading these images takes."""
     plan = plan_tree(len(leaves), ask.fan_in(len(leaves))) if leaves else []
     asked = [node for node in plan if node.level == 0 or ask.asks_above_leaves]
     calls = [_call(ask, node, leaves, plan, habit) for node in asked]
@@ -121,7 +124,8 @@ def estimate(
     most = sum(call.written_most for call in calls)
     levels = max((node.level for node in plan), default=0)
     above = levels if ask.asks_above_leaves else 0  # composing in code takes almost no time
-    seconds, binds = time_at(limits, len(leaves), len(calls), above, prompt + written, habit)
+    asking, binds = time_at(limits, len(leaves), len(calls), above, prompt + written, habit)
+    seconds, binds = _with_images(ready, len(leaves), above, asking, binds, habit)
     next_calls = _next_calls(calls, habit, price)
     return Estimate(
         requests=len(calls),
@@ -138,6 +142,19 @@ def estimate(
         calls=next_calls,
         budget=enough(0.0, next_calls),
     )
+
+
+def _with_images(
+    ready: Ready, leaves: int, above: int, asking: float, binds: str, habit: Habit
+) -> tuple[float, str]:
+    """Seconds of a job whose calls take ``asking`` seconds, and what decides. A leaf is asked when
+    its images are there, while others are still prepared; so either the calls decide, or the images
+    and the last calls above them."""
+    by_calls = ready.start + ready.seconds / max(leaves, 1) + asking
+    by_images = ready.start + ready.seconds + (1 + above) * habit.call_seconds
+    if by_images <= by_calls:
+        return by_calls, binds
+    return by_images, "prepare" if ready.prepare >= ready.upload else "upload"
 
 
 def _next_calls(calls: Sequence[Tokens], habit: Habit, price: Price) -> tuple[NextCall, ...]:

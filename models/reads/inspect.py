@@ -14,9 +14,11 @@ from sqlalchemy import ColumnElement, Connection, Integer, and_, case, cast, fun
 
 from core.account.estimate import OpenNode
 from core.account.habit import ENOUGH, PastCall
+from core.account.pace import PastRun, Work
 from core.catalog.tokens import LOW_TOKENS
 from core.errors import RefusalCode
 from core.states import (
+    ANSWERED_JOBS,
     SETTLED_NODES,
     UNSETTLED_IMAGES,
     CallStatus,
@@ -42,7 +44,8 @@ ONLY_SENT = and_(
 
 @dataclass(frozen=True, slots=True)
 class JobLine:
-    """A job for a list. ``seconds``: its duration, so far if it has not ended."""
+    """A job for a list. ``seconds``: from its submission to its end, to its last pause if it is
+    paused, or until now."""
 
     id: str
     status: JobStatus
@@ -158,11 +161,24 @@ def jobs(
     ids = [row.id for row in rows]
     counts = _image_counts(connection, ids)
     spent = _spent(connection, ids)
-    at = connection.execute(select(now())).scalar_one()
-    return [_job_line(row, counts.get(row.id, {}), spent.get(row.id), at) for row in rows]
+    return [
+        _job_line(row, counts.get(row.id, {}), spent.get(row.id), _until(connection, row))
+        for row in rows
+    ]
 
 
-def _job_line(row: Any, counts: dict[str, int], spent: Any, at: float) -> JobLine:
+def _until(connection: Connection, job: Any) -> float:
+    """When a job ended or was paused; now, if it runs."""
+    if job.status == JobStatus.PAUSED:  # its newest events, so few are read
+        paused = and_(Event.job_id == job.id, Event.name == f"job.{JobStatus.PAUSED}")
+        newest = select(Event.at).where(paused).order_by(Event.id.desc()).limit(1)
+        at = connection.execute(newest).scalar()
+        if at is not None:
+            return float(at)
+    return float(job.finished_at or connection.execute(select(now())).scalar_one())
+
+
+def _job_line(row: Any, counts: dict[str, int], spent: Any, until: float) -> JobLine:
     return record(
         JobLine,
         row,
@@ -172,7 +188,7 @@ def _job_line(row: Any, counts: dict[str, int], spent: Any, at: float) -> JobLin
         requests=spent.requests if spent else 0,
         cost=float(spent.cost) if spent else 0.0,
         currency=spent.currency if spent else "USD",
-        seconds=max((row.finished_at or at) - row.created_at, 0.0),
+        seconds=max(until - row.created_at, 0.0),
     )
 
 
@@ -206,8 +222,8 @@ def job_line(connection: Connection, job_id: str) -> JobLine:
     """An existing job, for a list."""
     row = connection.execute(select(Job).where(Job.id == job_id)).one()
     counts = _image_counts(connection, [job_id])
-    at = connection.execute(select(now())).scalar_one()
-    return _job_line(row, counts.get(job_id, {}), _spent(connection, [job_id]).get(job_id), at)
+    spent = _spent(connection, [job_id]).get(job_id)
+    return _job_line(row, counts.get(job_id, {}), spent, _until(connection, row))
 
 
 def job_ids(connection: Connection, start: str, limit: int = 20) -> list[tuple[str, str]]:
@@ -361,13 +377,64 @@ def _past_calls(connection: Connection, which: ColumnElement[bool], last: int) -
     return [PastCall(NodeKind(r.kind), r.images, r.completion_tokens, r.seconds) for r in rows]
 
 
+def past_runs(connection: Connection, endpoint: str, last: int = 5) -> list[PastRun]:
+    """The ``last`` jobs at an endpoint that prepared images without a pause, to estimate how long
+    the next ones take."""
+    begun = (
+        select(Event.job_id)
+        .where(Event.name == f"job.{JobStatus.RUNNING}")
+        .group_by(Event.job_id)
+        .having(func.count() == 1)
+    )
+    recent = connection.execute(
+        select(Job.id, func.coalesce(_resumed_at(), Job.created_at).label("began"))
+        .where(Job.endpoint == endpoint, Job.status.in_(ANSWERED_JOBS), Job.id.in_(begun))
+        .order_by(Job.created_at.desc())
+        .limit(4 * last)
+    ).all()
+    runs = (_past_run(connection, job.id, job.began) for job in recent)
+    return [run for run in runs if run is not None][:last]
+
+
+def _resumed_at() -> ColumnElement[float]:
+    return (
+        select(Event.at)
+        .where(Event.job_id == Job.id, Event.name == f"job.{JobStatus.RUNNING}")
+        .limit(1)
+        .scalar_subquery()
+    )
+
+
+def _past_run(connection: Connection, job_id: str, began: float) -> PastRun | None:
+    of_job = (Event.job_id == job_id, Image.id == Event.image_id)
+    prepared = connection.execute(
+        select(
+            func.count(case((Image.page.is_(None), 1))).label("files"),
+            func.coalesce(func.sum(case((Image.page.is_(None), Image.bytes))), 0).label("bytes"),
+            func.count(Image.page).label("pages"),
+            func.min(Event.at).label("first"),
+            func.max(Event.at).label("last"),
+        ).where(*of_job, Event.name == "image.prepared", Image.bytes.is_not(None))
+    ).one()
+    if prepared.first is None:
+        return None
+    uploaded = connection.execute(
+        select(func.count(), func.max(Event.at)).where(
+            Event.job_id == job_id, Event.name == "image.uploaded"
+        )
+    ).one()
+    work = Work(prepared.files, int(prepared.bytes), prepared.pages)
+    first, last = prepared.first - began, prepared.last - began
+    return PastRun(work, first, last, uploaded[0], (uploaded[1] or began) - began)
+
+
 def open_nodes(connection: Connection, job_id: str, typical: float | None = None) -> list[OpenNode]:
     """The nodes that a planned job still has to ask. ``typical``: tokens of an image that is not
     prepared yet; None: as of those that are."""
     rows = connection.execute(
         select(Node.id, Node.parent_id, Node.kind, Node.status, Node.text, Node.images)
         .where(Node.job_id == job_id, Node.status != NodeStatus.SPLIT)
-        .order_by(Node.level)
+        .order_by(Node.level, Node.first_position)
     ).all()
     shown = _shown(connection, job_id, typical)
     images: dict[int, int] = {}

@@ -23,6 +23,7 @@ from core.account import estimate as core_estimate
 from core.account.budget import plain, reached
 from core.account.estimate import Estimate
 from core.account.habit import PastCall, habit_of
+from core.account.pace import Pace, Work, pace_of, ready_in
 from core.catalog.tokens import Detail
 from core.images.sizing import ImageLimits
 from core.jobs import JobSpec
@@ -48,7 +49,12 @@ BINDS = {
     "concurrency": "calls in flight",
     "rpm": "requests a minute",
     "tpm": "tokens a minute",
+    "prepare": "preparing images (CPU)",
+    "upload": "uploads",
 }
+
+
+NO_WORK = Work(0, 0, 0)
 
 
 @dataclass(slots=True)
@@ -60,11 +66,20 @@ class Measured:
     duplicates: int
     urls: int = 0
     leaves: list[list[int]] = field(default_factory=list)
+    work: Work = NO_WORK  # images to prepare, without those that the provider fetches
     unusable: list[tuple[str, str]] = field(default_factory=list)
 
     @property
     def images(self) -> int:
         return sum(map(len, self.leaves))
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """Past calls and past jobs that an estimate is from; 0: it is a guess."""
+
+    calls: int
+    runs: int
 
 
 @click.command()
@@ -87,17 +102,20 @@ def estimate(inputs: tuple[str, ...], as_json: bool, home: Path | None, **option
     prepare_command(settings)
     measured, request = measure(settings, spec)
     past = _past(settings, request.model)
+    pace = _pace(settings)
     forecast = core_estimate.estimate(
         request,
         measured.leaves,
         habit_of(past),
         settings.price_of(request.model),
         settings.limits,
+        ready_in(measured.work, pace),
     )
+    basis = Basis(len(past), pace.runs)
     if as_json:
-        click.echo(json.dumps(_value(settings, spec, measured, request, forecast, len(past))))
+        click.echo(json.dumps(_value(settings, spec, measured, request, forecast, basis)))
     else:
-        _print(Console(), settings, spec, measured, request, forecast, len(past))
+        _print(Console(), settings, spec, measured, request, forecast, basis)
 
 
 def measure(settings: Settings, spec: JobSpec) -> tuple[Measured, RequestContext]:
@@ -122,7 +140,15 @@ def measure(settings: Settings, spec: JobSpec) -> tuple[Measured, RequestContext
         else:
             measured.leaves[leaf].append(tokens)
     measured.leaves = [leaf for leaf in measured.leaves if leaf]
+    measured.work = _work([sources[index] for index in distinct], spec.fetch)
     return measured, request
+
+
+def _work(images: Sequence[Source], fetch: bool) -> Work:
+    """What is to be prepared here: URLs only with ``fetch``, and of unknown size."""
+    ours = [image for image in images if fetch or not location.is_url(image.location)]
+    files = [image for image in ours if image.page is None]
+    return Work(len(files), sum(image.bytes or 0 for image in files), len(ours) - len(files))
 
 
 def _tokens(source: Source, decoder: Decoder, limits: ImageLimits, detail: Detail) -> int | str:
@@ -152,6 +178,13 @@ def _past(settings: Settings, model: str) -> Sequence[PastCall]:
         return inspect.past_calls(connection, model, settings.endpoint)
 
 
+def _pace(settings: Settings) -> Pace:
+    cores = settings.cpu_workers or os.cpu_count() or 1
+    with Database(database_url(settings)).read() as connection:
+        runs = inspect.past_runs(connection, settings.endpoint)
+    return pace_of(runs, cores, settings.upload_threads)
+
+
 def _prices_as_of(settings: Settings, model: str) -> str | None:
     dated_price = settings.find_price(model)
     return dated_price[1] if dated_price else None
@@ -168,7 +201,7 @@ def _value(
     measured: Measured,
     request: RequestContext,
     forecast: Estimate,
-    past: int,
+    basis: Basis,
 ) -> dict[str, Any]:
     return {
         "images": measured.submitted,
@@ -188,7 +221,8 @@ def _value(
         "prices_as_of": _prices_as_of(settings, request.model),
         "seconds": round(forecast.seconds, 1),
         "binds": forecast.binds,
-        "past_calls": past,
+        "past_calls": basis.calls,
+        "past_runs": basis.runs,
         "model": request.model,
         "detail": request.detail,
         "limits": asdict(settings.limits),
@@ -213,7 +247,7 @@ def _print(
     measured: Measured,
     request: RequestContext,
     forecast: Estimate,
-    past: int,
+    basis: Basis,
 ) -> None:
     limits = settings.limits
     images = [f"{measured.images:,} usable"]
@@ -223,7 +257,6 @@ def _print(
         images.append(f"{len(measured.unusable):,} unusable")
     leaves = pluralize(forecast.leaves, "leaf", "leaves")
     shape = f" ({leaves}, depth {forecast.depth})" if forecast.nodes > 1 else ""
-    basis = f"from {pluralize(past, 'past call')}" if past else "a guess without past calls"
     charged = ", not charged: sandbox" if settings.uses_sandbox else ""
     as_of = _prices_as_of(settings, request.model)
     prices = f", prices of {as_of}" if as_of else ", no price known: set OVERSTORY_PRICES"
@@ -231,15 +264,15 @@ def _print(
         ("images", f"{measured.submitted:,}: {', '.join(images)}"),
         ("requests", f"{forecast.requests:,}{shape}"),
         ("prompt", f"{forecast.prompt_tokens:,} tokens at {request.detail} detail"),
-        ("written", f"{forecast.completion_tokens:,} tokens ({basis})"),
+        ("written", f"{forecast.completion_tokens:,} tokens ({_source(basis.calls, 'past call')})"),
         ("cost", f"{forecast.cost:.4f} {forecast.currency} ({request.model}{prices}{charged})"),
         ("", f"{forecast.cost_most:.4f} at most, if every reply has the maximum length"),
         (
             "time",
             (
-                f"about {duration(forecast.seconds)}, held by {BINDS[forecast.binds]}"
-                f" ({limits.concurrency:,} in flight, {limits.rpm:,} requests and"
-                f" {limits.tpm:,} tokens a minute)"
+                f"about {duration(forecast.seconds)} ({_source(basis.runs, 'past job')}), held by"
+                f" {BINDS[forecast.binds]} ({limits.concurrency:,} in flight, {limits.rpm:,}"
+                f" requests and {limits.tpm:,} tokens a minute)"
             ),
         ),
     ]
@@ -255,6 +288,10 @@ def _print(
         print_plain(console, f"  {name}: {why}")
     if len(measured.unusable) > UNUSABLE_SHOWN:
         console.print(f"  and {len(measured.unusable) - UNUSABLE_SHOWN:,} more")
+
+
+def _source(count: int, unit: str) -> str:
+    return f"from {pluralize(count, unit)}" if count else f"a guess without {unit}s"
 
 
 def _budget_rows(spec: JobSpec, measured: Measured, forecast: Estimate) -> list[tuple[str, str]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import insert, select, update
 
+from core.account.pace import Work
 from core.errors import RefusalCode
 from core.reply import Reply, Usage
 from core.states import CallStatus, ImageStatus, JobStatus, NodeKind, NodeStatus
@@ -13,7 +14,7 @@ from models.engine import Database
 from models.ledger import NewCall
 from models.reads import inspect, pipeline
 from models.state import Moved
-from models.tables import Node
+from models.tables import Event, Image, Job, Node
 from tests.support import jobs
 
 
@@ -183,3 +184,66 @@ def test_the_reason_of_waiting_uploads_is_shown(database: Database) -> None:
         token = jobs.hold(connection, jobs.Image, image.id)
         state.images_postponed(connection, [image.id], token, 2.0, "the file store is full", False)
         assert pipeline.upload_waits_for(connection, job) == "the file store is full"
+
+
+@pytest.mark.parametrize(
+    ("moves", "took"),
+    [
+        ([], 100.0),
+        ([JobStatus.PAUSED], 10.0),
+        ([JobStatus.PAUSED, JobStatus.RUNNING], 100.0),
+        ([JobStatus.PAUSED, JobStatus.FAILED], 10.0),
+    ],
+)
+def test_the_time_of_a_job_stops_when_it_ends_or_is_paused(database, moves, took):
+    job = jobs.submit(database)
+    with database.write() as connection:
+        for to in moves:
+            assert state.job_moved(connection, job, to, "on request")
+        earlier = {"created_at": Job.created_at - 100.0, "finished_at": Job.finished_at - 90.0}
+        connection.execute(update(Job).values(**earlier))
+        connection.execute(update(Event).values(at=Event.at - 90.0))
+    with database.read() as connection:
+        [line] = inspect.jobs(connection)
+        assert line.seconds == pytest.approx(took, abs=3.0)
+        assert inspect.job_line(connection, job).seconds == pytest.approx(took, abs=3.0)
+
+
+def test_images_that_are_not_prepared_count_as_those_that_are(database):
+    job = jobs.submit(database, [2, 2])
+    with database.write() as connection:
+        first = jobs.rows(connection, Image, job)[0]
+        connection.execute(update(Image).where(Image.id == first.id).values(tokens=1_000))
+        assert [node.image_tokens for node in inspect.open_nodes(connection, job)] == [
+            *(2_000, 2_000, 0)
+        ]
+        assert [node.image_tokens for node in inspect.open_nodes(connection, job, 10.0)] == [
+            *(1_010, 20, 0)
+        ]
+
+
+def test_past_runs_are_the_jobs_that_prepared_images_without_a_pause(database):
+    job, paused, running = (jobs.submit(database, [2, 1]) for _ in range(3))
+    for each in (job, paused, running):
+        moved = jobs.upload_all(database, each)
+        if each is not running:
+            jobs.finish_all(database, moved)
+    jobs.finish_all(database, jobs.upload_all(database, jobs.submit(database, [1])))
+    with database.write() as connection:
+        connection.execute(update(Image).values(bytes=1_000, page=None))
+        connection.execute(update(Image).where(Image.position == 3).values(page=1))
+        begun = Event.name == "job.running"
+        began = connection.execute(select(Event.at).where(Event.job_id == job, begun)).scalar_one()
+        for name, at in (("image.prepared", 3.0), ("image.uploaded", 5.0)):
+            of_job = (Event.job_id == job, Event.name == name)
+            connection.execute(update(Event).where(*of_job).values(at=began + at))
+        twice = {"at": began, "job_id": paused, "name": "job.running"}
+        connection.execute(insert(Event).values(**twice))
+    with database.read() as connection:
+        runs = inspect.past_runs(connection, "e")
+        assert inspect.past_runs(connection, "elsewhere") == []
+    assert len(runs) == 2
+    [run] = [run for run in runs if run.work.images == 3]
+    assert run.work == Work(2, 2_000, 1)
+    assert (run.first_prepared, run.prepared) == pytest.approx((3.0, 3.0))
+    assert (run.uploaded, run.last_uploaded) == (3, pytest.approx(5.0))

@@ -1,0 +1,81 @@
+"""How long preparing and uploading takes, by past jobs."""
+
+from __future__ import annotations
+
+import pytest
+
+from core.account.estimate import Habit, estimate
+from core.account.pace import (
+    NOTHING_TO_DO,
+    START_SECONDS,
+    UPLOAD_SECONDS,
+    PastRun,
+    Ready,
+    Work,
+    pace_of,
+    ready_in,
+)
+from core.answers.spec import AnswerSpec
+from core.catalog.models import Price
+from core.catalog.tiers import AccountLimits
+from core.requests.request import RequestContext
+from core.tree.capacity import capacity_of
+
+EACH = AnswerSpec(None, "What is it?", None, "text")
+FILES = Work(1_000, 1_000_000_000, 0)
+
+
+def run(work: Work = FILES, prepared: float = 52.0, uploaded: float = 52.0) -> PastRun:
+    return PastRun(work, 2.0, prepared, work.images, uploaded)
+
+
+def test_without_a_past_more_cores_and_threads_are_faster():
+    slow, fast = pace_of([], 1, 1), pace_of([], 4, 16)
+    assert slow.runs == 0
+    assert slow.start == START_SECONDS
+    assert (slow.prepare, slow.upload) == (1.0, UPLOAD_SECONDS)
+    assert (fast.prepare, fast.upload) == (slow.prepare / 4, slow.upload / 16)
+
+
+def test_the_same_work_takes_the_time_that_it_took():
+    ready = ready_in(FILES, pace_of([run()], 2, 16))
+    assert (ready.start, ready.prepare) == pytest.approx((2.0, 50.0))
+    half = ready_in(Work(500, 500_000_000, 0), pace_of([run(), run()], 2, 16))
+    assert half.prepare == pytest.approx(25.0)
+
+
+def test_larger_files_and_pages_take_longer():
+    pace = pace_of([run()], 2, 16)
+    small, large = Work(1_000, 100_000_000, 0), Work(1_000, 4_000_000_000, 0)
+    assert ready_in(small, pace).prepare < 25.0 < 100.0 < ready_in(large, pace).prepare
+    assert ready_in(Work(0, 0, 1_000), pace).prepare > 100.0
+
+
+def test_uploads_that_waited_for_the_preparation_are_not_slow():
+    assert pace_of([run(uploaded=53.0)], 2, 16).upload <= UPLOAD_SECONDS / 16
+    assert pace_of([run(uploaded=102.0)], 2, 16).upload == pytest.approx(0.1)
+    both = pace_of([run(uploaded=53.0), run(uploaded=102.0)], 2, 16)
+    assert both.upload == pytest.approx(0.1)
+
+
+def test_nothing_to_prepare_takes_no_time():
+    assert ready_in(Work(0, 0, 0), pace_of([run()], 2, 16)) == NOTHING_TO_DO
+
+
+@pytest.mark.parametrize(
+    ("ready", "seconds", "binds"),
+    [
+        (NOTHING_TO_DO, 20.0, "concurrency"),
+        (Ready(2.0, 50.0, 10.0), 2.0 + 50.0 + 10.0, "prepare"),
+        (Ready(2.0, 10.0, 50.0), 2.0 + 50.0 + 10.0, "upload"),
+        (Ready(2.0, 1.0, 0.5), 2.0 + 0.1 + 20.0, "concurrency"),
+    ],
+)
+def test_images_or_calls_decide_how_long_a_job_takes(ready, seconds, binds):
+    """Ten leaves in two rounds of five calls, whose notes are put together by code."""
+    leaves = [[171] * 6] * 10
+    capacity = capacity_of("m", "stepfun", "?")
+    ask = RequestContext("?", "m", "e", "low", capacity, answer_spec=EACH)
+    price, limits = Price("USD", 0.2, 0.04, 1.15), AccountLimits(5, 100, 500_000)
+    made = estimate(ask, leaves, Habit(call_seconds=10.0), price, limits, ready)
+    assert (made.seconds, made.binds) == (pytest.approx(seconds), binds)
