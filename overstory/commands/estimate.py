@@ -102,7 +102,7 @@ def estimate(inputs: tuple[str, ...], as_json: bool, home: Path | None, **option
     prepare_command(settings)
     measured, request = measure(settings, spec)
     past = _past(settings, request.model)
-    pace = _pace(settings)
+    pace = _pace(settings, measured.work)
     forecast = core_estimate.estimate(
         request,
         measured.leaves,
@@ -178,11 +178,11 @@ def _past(settings: Settings, model: str) -> Sequence[PastCall]:
         return inspect.past_calls(connection, model, settings.endpoint)
 
 
-def _pace(settings: Settings) -> Pace:
+def _pace(settings: Settings, work: Work) -> Pace:
     cores = settings.cpu_workers or os.cpu_count() or 1
     with Database(database_url(settings)).read() as connection:
         runs = inspect.past_runs(connection, settings.endpoint)
-    return pace_of(runs, cores, settings.upload_threads)
+    return pace_of(runs, work, cores, settings.upload_threads)
 
 
 def _prices_as_of(settings: Settings, model: str) -> str | None:

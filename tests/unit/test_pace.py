@@ -30,7 +30,7 @@ def run(work: Work = FILES, prepared: float = 52.0, uploaded: float = 52.0) -> P
 
 
 def test_without_a_past_more_cores_and_threads_are_faster():
-    slow, fast = pace_of([], 1, 1), pace_of([], 4, 16)
+    slow, fast = pace_of([], FILES, 1, 1), pace_of([], FILES, 4, 16)
     assert slow.runs == 0
     assert slow.start == START_SECONDS
     assert (slow.prepare, slow.upload) == (1.0, UPLOAD_SECONDS)
@@ -38,28 +38,36 @@ def test_without_a_past_more_cores_and_threads_are_faster():
 
 
 def test_the_same_work_takes_the_time_that_it_took():
-    ready = ready_in(FILES, pace_of([run()], 2, 16))
+    ready = ready_in(FILES, pace_of([run()], FILES, 2, 16))
     assert (ready.start, ready.prepare) == pytest.approx((2.0, 50.0))
-    half = ready_in(Work(500, 500_000_000, 0), pace_of([run(), run()], 2, 16))
+    half = ready_in(Work(500, 500_000_000, 0), pace_of([run(), run()], FILES, 2, 16))
     assert half.prepare == pytest.approx(25.0)
 
 
 def test_larger_files_and_pages_take_longer():
-    pace = pace_of([run()], 2, 16)
+    pace = pace_of([run()], FILES, 2, 16)
     small, large = Work(1_000, 100_000_000, 0), Work(1_000, 4_000_000_000, 0)
     assert ready_in(small, pace).prepare < 25.0 < 100.0 < ready_in(large, pace).prepare
     assert ready_in(Work(0, 0, 1_000), pace).prepare > 100.0
 
 
+def test_past_jobs_with_images_of_about_the_same_size_tell_the_pace():
+    small = Work(1_000, 10_000_000, 0)
+    past = [run(), run(small, prepared=12.0)]
+    assert ready_in(FILES, pace_of(past, FILES, 2, 16)).prepare == pytest.approx(50.0)
+    assert ready_in(small, pace_of(past, small, 2, 16)).prepare == pytest.approx(10.0)
+    assert pace_of([run()], small, 2, 16).runs == 1  # better than a guess
+
+
 def test_uploads_that_waited_for_the_preparation_are_not_slow():
-    assert pace_of([run(uploaded=53.0)], 2, 16).upload <= UPLOAD_SECONDS / 16
-    assert pace_of([run(uploaded=102.0)], 2, 16).upload == pytest.approx(0.1)
-    both = pace_of([run(uploaded=53.0), run(uploaded=102.0)], 2, 16)
+    assert pace_of([run(uploaded=53.0)], FILES, 2, 16).upload <= UPLOAD_SECONDS / 16
+    assert pace_of([run(uploaded=102.0)], FILES, 2, 16).upload == pytest.approx(0.1)
+    both = pace_of([run(uploaded=53.0), run(uploaded=102.0)], FILES, 2, 16)
     assert both.upload == pytest.approx(0.1)
 
 
 def test_nothing_to_prepare_takes_no_time():
-    assert ready_in(Work(0, 0, 0), pace_of([run()], 2, 16)) == NOTHING_TO_DO
+    assert ready_in(Work(0, 0, 0), pace_of([run()], FILES, 2, 16)) == NOTHING_TO_DO
 
 
 @pytest.mark.parametrize(
