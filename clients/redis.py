@@ -33,18 +33,20 @@ class RedisServer:
     ) -> None:
         self.url = url
         self.name = name
-        self._client = redis.Redis(connection_pool=_pool(parse(url), timeout_seconds, retries))
+        address = parse(url)
+        self._speaks_tls = address.tls is not None
+        self._client = redis.Redis(connection_pool=_pool(address, timeout_seconds, retries))
 
     def script(self, text: str) -> RedisScript:
         """A Lua script, run by its hash and loaded again if the server has dropped it."""
-        return RedisScript(self._client, text, self.name)
+        return RedisScript(self._client, text, self._error)
 
     def ping(self) -> None:
         """Raises ServiceAway if the server does not answer."""
         try:
             self._client.ping()
         except redis.RedisError as error:
-            raise unavailable(error, self.name) from error
+            raise self._error(error) from error
 
     def write(self, key: str) -> None:
         """Write ``key`` for a second. Raises ServiceAway if the server refuses to store anything:
@@ -52,7 +54,7 @@ class RedisServer:
         try:
             self._client.set(key, 1, px=1_000)
         except redis.RedisError as error:
-            raise unavailable(error, self.name) from error
+            raise self._error(error) from error
 
     def try_out(self, commands: Sequence[Sequence[str | int]], patterns: Sequence[str]) -> None:
         """Run ``commands`` in one transaction, subscribe to ``patterns``, run a script. Raises
@@ -70,7 +72,7 @@ class RedisServer:
                 for _ in patterns:
                     subscriber.parse_response()
         except redis.RedisError as error:
-            raise unavailable(error, self.name) from error
+            raise self._error(error) from error
 
     def unblock(self, name: str) -> None:
         """Make blocking commands on connections called ``name`` return now, without a result. A pop
@@ -80,7 +82,7 @@ class RedisServer:
                 if client["name"] == name and "b" in client["flags"]:
                     self._client.client_unblock(int(client["id"]))
         except redis.RedisError as error:
-            raise unavailable(error, self.name) from error
+            raise self._error(error) from error
 
     def shut_down(self) -> None:
         """Ask the server to sync its log and exit now; it handles a signal up to 0.1 s later.
@@ -88,7 +90,13 @@ class RedisServer:
         try:
             self._client.shutdown()
         except redis.RedisError as error:
-            raise unavailable(error, self.name) from error
+            raise self._error(error) from error
+
+    def _error(self, error: redis.RedisError) -> ServiceAway:
+        ours = unavailable(error, self.name)
+        if self._speaks_tls and isinstance(error, redis.TimeoutError):
+            return ServiceAway(f"{ours}; a server without TLS needs redis:// instead of rediss://")
+        return ours
 
     def close(self) -> None:
         """Close all connections. The next command opens new ones."""
@@ -103,16 +111,18 @@ class RedisScript:
     script must be idempotent.
     """
 
-    def __init__(self, client: redis.Redis, text: str, name: str) -> None:
+    def __init__(
+        self, client: redis.Redis, text: str, error: Callable[[redis.RedisError], ServiceAway]
+    ) -> None:
         self._run = client.register_script(text)
-        self._name = name
+        self._error = error
 
     def __call__(self, keys: Sequence[str], args: Sequence[str | int]) -> Any:
         """The script's reply: int, str or a list of them. Raises ServiceAway."""
         try:
             return self._run(keys=list(keys), args=list(args))
         except redis.RedisError as error:
-            raise unavailable(error, self._name) from error
+            raise self._error(error) from error
 
 
 class PoppingClient(redis.Redis):

@@ -35,6 +35,7 @@ VERIFICATION = {
 }
 """Spellings of ssl_cert_reqs: those of redis-py and those of Celery."""
 TLS_OPTIONS = ("ssl_cert_reqs", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_check_hostname")
+TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 SENTINEL_OPTIONS = ("master_name", "sentinel_username", "sentinel_password", "ssl")
 OWN_OPTIONS = (
     *("socket_timeout", "socket_connect_timeout", "socket_keepalive", "health_check_interval"),

