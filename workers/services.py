@@ -54,7 +54,7 @@ def build_services(settings: Settings, app: Celery) -> Services:
         leases=LeaseKeeper(database, limiter, settings.lease_seconds, settings.slot_seconds),
         account=account,
         send=_sender(app),
-        queued=_queue_length(app),
+        queued=queue_length(app),
         collect=_collector(settings),
         traces=open_traces(settings),
     )
@@ -110,7 +110,7 @@ def _collector(settings: Settings) -> Callable[[], int]:
     return collect
 
 
-def _queue_length(app: Celery) -> Any:
+def queue_length(app: Celery) -> Any:
     def queued(stage: str) -> int:
         with app.pool.acquire(block=True) as connection:  # from the pool that messages use
             unavailable = (*AWAY, *connection.connection_errors)

@@ -7,6 +7,7 @@ import time
 from benchmarks.gauntlet.rows import row
 from tests.support.faults.crash_points import Weather
 from tests.support.faults.scene import Plan, Scene
+from tests.support.faults.servers import SentinelBroker
 
 DISPATCH_SECONDS = 10.0
 BACK_SECONDS = 10.0
@@ -92,3 +93,25 @@ def limiter_flushed(stage: Scene) -> None:
             break
     stage.finish(90)
     stage.judge(limit_factor=2)
+
+
+@row(
+    "sentinel",
+    "the primary is killed under load; its sentinels promote the replica",
+    Plan(latency_seconds=1.0, sentinels=True),
+)
+def failed_over(stage: Scene) -> None:
+    assert isinstance(stage.broker, SentinelBroker), "the plan asks for sentinels"
+    stage.submit(stage.bench.scaled(800, 300))
+    stage.until_calls(8)
+    stage.fault()
+    begun = time.monotonic()
+    stage.broker.kill_primary()
+    promoted, before = time.monotonic(), stage.done()
+    stage.until_done(before + 1, BACK_AFTER_LONG_SECONDS)
+    stage.figures.notes["promoted_after_s"] = round(promoted - begun, 1)
+    stage.figures.notes["back_after_s"] = round(time.monotonic() - promoted, 1)
+    stage.finish(120)
+    stage.judge(limit_factor=2)
+    stage.figures.notes["exits"] = stage.fleet.deaths
+    stage.figures.expect(stage.fleet.deaths == 0, f"{stage.fleet.deaths} processes ended")

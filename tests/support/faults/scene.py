@@ -25,7 +25,15 @@ from tests.support.faults.crash_points import Fault, Weather, environment, happe
 from tests.support.faults.fleet import Child, Fleet
 from tests.support.faults.judge import Figures
 from tests.support.faults.photos import make_photos
-from tests.support.faults.servers import Broker, Postgres, SqliteStore, Store, migrate, until
+from tests.support.faults.servers import (
+    Broker,
+    Postgres,
+    SentinelBroker,
+    SqliteStore,
+    Store,
+    migrate,
+    until,
+)
 from workers.app import make_app
 from workers.services import build_services
 
@@ -52,6 +60,7 @@ class Plan:
     settings: dict[str, Any] = field(default_factory=dict)
     faults: Sequence[Fault] = ()
     weather: Weather = CALM
+    sentinels: bool = False  # the broker has a replica and sentinels
 
 
 @dataclass(frozen=True)
@@ -241,7 +250,7 @@ def scene(bench: Bench, plan: Plan, row: str, title: str) -> Iterator[Scene]:
     folder.mkdir()
     with contextlib.ExitStack() as stack:
         figures = Figures(row, title)
-        broker = Broker(folder / "broker")
+        broker = (SentinelBroker if plan.sentinels else Broker)(folder / "broker")
         broker.start()
         stack.callback(broker.kill)
         endpoint = stack.enter_context(_endpoint(plan, folder))

