@@ -154,7 +154,7 @@ class Client:
                 queue=SUBMIT.name,
             )
         except (OperationalError, OSError, *REDIS_ERRORS) as error:
-            raise unavailable(error, "the broker") from error
+            raise ServiceAway(str(unavailable(error, "the broker"))) from error
         for _ in self._polls(seconds):
             job = self._job_of(key)
             if job is not None:
@@ -305,7 +305,7 @@ class Client:
         try:
             refused = result.state == "FAILURE"
         except (*REDIS_ERRORS, *result.backend.connection_errors) as error:
-            raise unavailable(error, "the broker") from error
+            raise ServiceAway(str(unavailable(error, "the broker"))) from error
         if refused:
             raise WrongUsage(str(result.result))
 

@@ -20,6 +20,7 @@ from models.engine import Database
 from models.reads import inspect, pipeline
 from models.reads.pipeline import JobRow, Progress
 from overstory.job_argument import find_job, job_argument
+from overstory.local.hindrances import WorkerSearch, consumed_queues, nobody_works
 from overstory.local.job_runner import planning_services
 from overstory.options import home_option
 from overstory.output.held_by import account_state, held_by, held_by_store
@@ -31,6 +32,7 @@ from overstory.output.tables import shortened
 from overstory.output.terminal import print_plain, safe_line
 from overstory.output.tree_levels import draw_levels
 from tasks.runtime.services import Services
+from workers.app import make_app
 
 REFRESH_SECONDS = 1.0
 STALLED_SECONDS = 30.0
@@ -71,28 +73,34 @@ def watch(job: str, once: bool, home: Path | None) -> None:
     console = Console(stderr=True)
     observer = Observer(settings, database, row.id)
     if once:
-        _show_once(console, observer.view())
+        nobody = nobody_works(settings) if row.status == JobStatus.RUNNING else ""
+        _show_once(console, observer.view(), nobody)
         return
+    search = WorkerSearch(lambda: consumed_queues(make_app(settings)))
     with Bars(console, timed=False) if console.is_terminal else Lines(console) as display:
-        ended = _follow(observer, display)
+        ended = _follow(observer, display, search)
     Showing(console, settings, as_json=False).finish(Ran(ended.job, interrupted=False))
 
 
-def _show_once(console: Console, view: View) -> None:
+def _show_once(console: Console, view: View, nobody: str) -> None:
     if console.is_terminal:
         bars = Bars(console, timed=False)
-        console.print(bars.draw(view.counts, held_back_by(view), above_bars(view)))
+        console.print(bars.draw(view.counts, nobody or held_back_by(view), above_bars(view)))
     else:
-        print_plain(console, one_line(view))
+        print_plain(console, one_line(view, nobody))
 
 
-def _follow(observer: Observer, display: Display) -> View:
+def _follow(observer: Observer, display: Display, search: WorkerSearch) -> View:
     """Refresh the display until the job has ended."""
     pause = threading.Event()
     stall = StallNotice()
     while True:
         view = observer.view()
-        display.show(view.counts, stall.note(view, time.monotonic()), above_bars(view))
+        note = stall.note(view, time.monotonic())
+        if view.job.status == JobStatus.RUNNING and view.state is not None:
+            moving = (view.counts.done, view.progress.used.requests)
+            note = search.note(moving, time.monotonic()) or note
+        display.show(view.counts, note, above_bars(view))
         display.report(view.limits)
         if view.job.status.ended:
             return view
@@ -187,7 +195,7 @@ def above_bars(view: View) -> RenderableType:
     return Group(head, Text(), draw_levels(view.levels), Text())
 
 
-def one_line(view: View) -> str:
-    """The view as one line, for a pipe."""
-    line = plain_line(view.counts, Rate(), held_back_by(view))
+def one_line(view: View, nobody: str = "") -> str:
+    """The view as one line, for a pipe. ``nobody``: why no worker works on it."""
+    line = plain_line(view.counts, Rate(), nobody or held_back_by(view))
     return f"job {view.job.id} {view.job.status}: {line}"

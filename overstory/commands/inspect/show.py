@@ -13,7 +13,7 @@ from rich.text import Text
 
 from core.account.budget import plain
 from core.settings import SANDBOX
-from core.states import ImageStatus
+from core.states import ImageStatus, JobStatus
 from models.reads import inspect
 from models.reads.inspect import JobLine
 from models.reads.pipeline import JobRow
@@ -26,6 +26,7 @@ from overstory.output.progress import duration
 from overstory.output.result import result
 from overstory.output.tables import clock, coloured, print_json, stdout_console
 from overstory.output.terminal import for_stdout, safe
+from workers.loading import loaded
 
 
 @click.command()
@@ -34,7 +35,7 @@ from overstory.output.terminal import for_stdout, safe
 @home_option
 def show(job: str, as_json: bool, home: Path | None) -> None:
     """Show one job: its answer, coverage, tree and cost."""
-    _, database, row = find_job(job, home)
+    settings, database, row = find_job(job, home)
     outcome = result(database, row)
     with database.read() as connection:
         line = inspect.job_line(connection, row.id)
@@ -42,7 +43,10 @@ def show(job: str, as_json: bool, home: Path | None) -> None:
         print_json({**outcome, "ask": row.ask, "label": line.label, "seconds": line.seconds})
         return
     console = stdout_console()
-    _print_facts(console, row, line, outcome)
+    nobody = ""
+    if row.status == JobStatus.RUNNING:
+        nobody = loaded("overstory.local.hindrances").nobody_works(settings)
+    _print_facts(console, row, line, outcome, nobody)
     if row.answer:
         console.print()
         sys.stdout.write(for_stdout(row.answer) + "\n")
@@ -52,7 +56,9 @@ def show(job: str, as_json: bool, home: Path | None) -> None:
     console.print(f"\n[dim]{hint}[/]", soft_wrap=True, highlight=False)
 
 
-def _print_facts(console: Console, row: JobRow, line: JobLine, outcome: dict[str, Any]) -> None:
+def _print_facts(
+    console: Console, row: JobRow, line: JobLine, outcome: dict[str, Any], nobody: str
+) -> None:
     usage, tree = outcome["usage"], outcome["tree"]
     coverage = [
         proof.included(outcome["seen"]) if name == ImageStatus.INCLUDED else f"{count:,} {name}"
@@ -67,6 +73,7 @@ def _print_facts(console: Console, row: JobRow, line: JobLine, outcome: dict[str
     rows: list[tuple[str, Any]] = [
         ("job", row.id),
         ("status", coloured(row.status)),
+        ("", Text(nobody, "yellow")),
         ("question", Text(safe(row.ask))),
         ("label", Text(safe(line.label or ""))),
         ("reason", Text(safe(row.reason or ""))),
