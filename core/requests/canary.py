@@ -28,6 +28,8 @@ _WORDS = """
 WORDS = tuple(_WORDS.split())
 SIDE = 256
 """Pixels on each side of the picture."""
+LARGE_SIDE = 1_024
+"""The same for the large picture of ``overstory doctor --probe``."""
 BYTES = 4_000
 """More than such a picture has in base64."""
 TWO_FROM = 20

@@ -14,7 +14,7 @@ from enum import StrEnum
 from core.catalog.tokens import LOW_TOKENS, Detail, image_tokens
 from core.job_options import JobOptions
 from core.reply import Reply
-from core.requests.canary import SIDE, WORDS
+from core.requests.canary import LARGE_SIDE, SIDE, WORDS
 from core.requests.leaf import Leaf
 from core.requests.leaves import leaf_of
 from core.requests.request import Body, prompt_text, prompt_tokens, request_context
@@ -24,8 +24,6 @@ from core.tree.capacity import LearnedLimits, RequestCapacity, capacity_of
 SEVERAL = 12
 """Pictures of the probe with several, if a request may show so many: real caps are often 1, 5, 8
 or 10 (docs/limits.md)."""
-LARGE_SIDE = 1_024
-"""Pixels on each side of the large picture."""
 QUESTION = "Which word is written on it?"
 IDLE_SENTENCE = "This sentence says nothing about any image and asks for nothing. "
 BYTES_PER_TOKEN = 4

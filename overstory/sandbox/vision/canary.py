@@ -10,8 +10,7 @@ from functools import cache
 from hashlib import sha256
 from threading import Lock
 
-from core.requests.canary import SIDE, WORDS
-from core.requests.probe import LARGE_SIDE
+from core.requests.canary import LARGE_SIDE, SIDE, WORDS
 from overstory.sandbox.vision.describe import Description
 
 _GREYS = frozenset({"black", "white", "grey"})
