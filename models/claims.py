@@ -30,7 +30,7 @@ from core.stages import STAGES, Stage
 from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
 from models.engine import now
 from models.records import columns_of, record
-from models.state import hold_job
+from models.state import FREE, hold_job
 from models.tables import File, Image, Job, Node
 
 
@@ -201,6 +201,15 @@ def claim_node(connection: Connection, node: NodeWork, lease: Lease, tokens: int
         )
     ).rowcount
     return bool(claimed)
+
+
+def give_back(connection: Connection, node_id: int, token: str) -> None:
+    """Make a node that was claimed under ``token`` ready again. The attempt does not count."""
+    connection.execute(
+        update(Node)
+        .where(Node.id == node_id, Node.lease_token == token, Node.status == NodeStatus.RUNNING)
+        .values(status=NodeStatus.READY, attempts=Node.attempts - 1, **FREE)
+    )
 
 
 def served(connection: Connection, job_id: str | None, tokens: int) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import dataclass
 from typing import assert_never
 
 import structlog
@@ -128,7 +128,10 @@ def replay(
     services: Services, stage: CallStage, node: NodeWork, request: AnyRequest
 ) -> AnyCall | None:
     """The call that is due, by what the ledger says was asked before. None: nothing to ask."""
-    result = request.replay(node, partial(_paid, services, node))
+    with _PaidReplies(services, node) as paid:
+        result = request.replay(node, paid)
+    if paid.is_taken:
+        return None
     if result is None:
         give_up(services, stage, node, RefusalCode.POISON, "no attempt got a usable reply")
     elif isinstance(result, Disbelieved):
@@ -142,9 +145,40 @@ def replay(
     return None
 
 
-def _paid(services: Services, node: NodeWork, key: str) -> Reply | None:
-    with services.database.read() as connection:
-        return ledger.answered(connection, key, _only_job(node))
+@dataclass(slots=True)
+class _PaidReplies:
+    """The paid replies to a node's requests, by their keys.
+
+    The node is claimed before the first reply is reviewed. If the review ends the process, as an
+    earlier review of the same reply may have done, the lease expires and the attempt counts.
+    """
+
+    services: Services
+    node: NodeWork
+    lease: Lease | None = None
+    is_taken: bool = False
+    """Another worker has the node: what is replayed then is not used."""
+
+    def __call__(self, key: str) -> Reply | None:
+        if self.is_taken:
+            return None
+        with self.services.database.read() as connection:
+            reply = ledger.answered(connection, key, _only_job(self.node))
+        if reply is None or self.lease is not None:
+            return reply
+        self.lease = self.services.new_lease()
+        with self.services.database.write() as connection:
+            self.is_taken = not claims.claim_node(connection, self.node, self.lease, 0)
+        return None if self.is_taken else reply
+
+    def __enter__(self) -> _PaidReplies:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """The process has survived the reviews."""
+        if self.lease is not None and not self.is_taken:
+            with self.services.database.write() as connection:
+                claims.give_back(connection, self.node.id, self.lease.token)
 
 
 def take(services: Services, call: AnyCall, waited: Mapping[str, float]) -> Admission | Wait | None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import subprocess
+import sys
 from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
@@ -17,7 +20,7 @@ from models.reads import pipeline
 from tasks import image_slices, infer, preprocess, upload
 from tasks.calls.run import run
 from tasks.upkeep.reconciler import Reconciler
-from tests.support.account import Account
+from tests.support.account import Account, on_one_database, prepare_and_upload
 from tests.support.waiting import eventually
 
 SIGNS = r'{"1": "a boat \ud83d", "2": "c", "3": "\u0000 d"}'
@@ -114,3 +117,75 @@ def test_a_reply_without_usage_is_billed_by_an_estimate(open_account, make_image
     assert usage.prompt_tokens <= call.prompt_tokens <= 1.3 * usage.prompt_tokens
     assert usage.completion_tokens / 2 <= call.completion_tokens <= 3 * usage.completion_tokens
     assert call.cost > 0
+
+
+KILLED = """
+import os
+from core.requests.notes_leaf import NotesLeaf
+from core.settings import load
+from tasks import infer
+from tasks.calls.run import run
+from tests.support.account import make_services
+
+NotesLeaf.review = lambda *_: os._exit(9)
+run(make_services(load()), infer.STAGE)
+"""
+"""A worker that a reply kills, as one does that takes all the memory."""
+
+
+def in_a_worker_that_the_reply_kills(account: Account) -> None:
+    """Let a process of its own ask for the leaf or replay its reply; then its lease expires."""
+    settings = account.services.settings
+    given = {
+        "API_KEY": settings.api_key.get_secret_value(),
+        "BASE_URL": settings.base_url,
+        "DATABASE_URL": settings.database_url,
+        "LIMITER_URL": settings.limiter_url,
+        "HOME": str(settings.home),
+        "IMAGES_PER_REQUEST": "6",
+    }
+    named = {f"OVERSTORY_{name}": value for name, value in given.items()}
+    done = subprocess.run([sys.executable, "-c", KILLED], env=os.environ | named, timeout=60)
+    assert done.returncode == 9
+    with account.services.database.write() as connection:
+        connection.execute(text("UPDATE nodes SET lease_until = 0, due_at = 0"))
+        connection.execute(text("UPDATE images SET lease_until = 0"))
+    Reconciler(account.services).tick()
+
+
+@on_one_database
+def test_a_reply_that_kills_its_worker_costs_an_attempt_each_time_it_is_replayed(
+    open_account, make_images
+):
+    account = open_account(start=False, call_attempts_max=3)
+    job = account.submit(make_images(2))
+    prepare_and_upload(account, job)
+    for attempts in (1, 2):  # asked, then from the ledger
+        in_a_worker_that_the_reply_kills(account)
+        assert (account.attempts(), account.job(job).status) == (attempts, JobStatus.RUNNING)
+    in_a_worker_that_the_reply_kills(account)
+    assert account.job(job).status == JobStatus.FAILED
+    assert account.statuses(job) == {"failed": 2}
+    assert account.sandbox.stats()["paid"] == 1
+
+
+@on_one_database
+def test_a_replay_that_goes_well_costs_no_attempt(open_account, make_images, monkeypatch):
+    """A reply that leads to a second one is replayed before that one is asked for."""
+    account = open_account(start=False)
+    replies = iter(["", "[1] red\n[2] blue\n===\nRed [1] and blue [2]."])
+    real = account.services.provider.chat
+
+    def chat(body: dict[str, Any], **more: Any) -> Reply:
+        return replace(real(body, **more), text=next(replies))
+
+    monkeypatch.setattr(account.services.provider, "chat", chat)
+    job = account.submit(make_images(2))
+    prepare_and_upload(account, job)
+    run(account.services, infer.STAGE)
+    with account.services.database.write() as connection:
+        connection.execute(text("UPDATE nodes SET due_at = 0"))
+    before = account.attempts()
+    run(account.services, infer.STAGE)
+    assert account.job(job).status == JobStatus.COMPLETED
+    assert account.attempts() == before + 1
