@@ -14,9 +14,9 @@ from core.errors import RequestForm
 STATUSES = frozenset({200, 400, 404, 415, 422, 500, 501})
 
 _NO = (
-    r"(?:not (?:be )?(?:supported?|permitted|allowed|available|enabled)|n[o']t support|unsupported"
-    r"|unavailable|unknown|unrecognized|unexpected|deprecated|invalid|extra (?:inputs|fields)"
-    r"|extra_forbidden)"
+    r"(?:n(?:ot (?:be )?(?:supported?|permitted|allowed|available|enabled)|[o']t support)"
+    r"|un(?:supported|available|known|recognized|expected)|deprecated|invalid"
+    r"|extra(?: inputs| fields|_forbidden))"
 )
 """How servers say that they do not take something."""
 
@@ -55,9 +55,9 @@ FORM_TEXTS = (
          "DeepSeek: api-docs.deepseek.com"),
     _row(F.REPLY_TOKENS, r"max_tokens: \d{1,9} > NUMBER",
          "Anthropic through proxies: BerriAI/litellm"),
-    _row(F.NO_TEMPERATURE, r"temperature.{0,40}NO|NO.{0,40}\btemperature\b",
+    _row(F.NO_TEMPERATURE, r"temperature.{0,30}NO|NO.{0,30}\btemperature\b",
          "OpenAI: \"'temperature' does not support 0 with this model\"; Anthropic: deprecated"),
-    _row(F.NO_TEMPERATURE, r"temperature.{0,40}(?:only|must be|has to be|strictly positive)",
+    _row(F.NO_TEMPERATURE, r"temperature.{0,30}(?:only|must be|has to be|strictly positive)",
          "Kimi: 'only 1 is allowed'; text-generation-inference: 'strictly positive'"),
     _row(F.NO_SYSTEM, r"system role (?:is )?NO|role.{0,20}(?:NO|does not support) '?system",
          "Gemma's template: sgl-project/sglang 892; OpenAI o1: tailcallhq/forgecode 1177"),
@@ -66,23 +66,23 @@ FORM_TEXTS = (
          "StepFun's form of it; Mistral's templates"),
     _row(F.NO_SYSTEM, r"conversation roles must alternate",
          "Mistral's and Llava's templates: EricLBuehler/mistral.rs 45"),
-    _row(F.NO_JSON_SCHEMA, r"json_schema\W{0,3}.{0,60}NO|NO.{0,60}json_schema|invalid schema for"
+    _row(F.NO_JSON_SCHEMA, r"json_schema\W{0,3}.{0,30}NO|NO.{0,30}json_schema|invalid schema for"
          r" response_format|structured outputs? (?:is|are) NO",
          "OpenAI (gpt-4-turbo), Groq, StepFun"),
     _row(F.NO_JSON_SCHEMA, r"this response_format type is NO", "DeepSeek"),
-    _row(F.NO_RESPONSE_FORMAT, r"response_format\W{0,3}.{0,60}(?:NO|must be)|NO.{0,60}"
-         r"response_format|json_object\W{0,3}.{0,40}NO|json mode is NO",
+    _row(F.NO_RESPONSE_FORMAT, r"response_format\W{0,3}.{0,30}(?:NO|must be)|NO.{0,30}"
+         r"response_format|json_object\W{0,3}.{0,30}NO|json mode is NO",
          "LM Studio: lmstudio-ai/lmstudio-bug-tracker 307; Gemma at Gemini's endpoint"),
-    _row(F.NO_REASONING_EFFORT, r"reasoning_effort.{0,60}NO|NO.{0,60}reasoning_effort"
+    _row(F.NO_REASONING_EFFORT, r"reasoning_effort.{0,30}NO|NO.{0,30}reasoning_effort"
          r"|does not support thinking",
          "OpenAI (gpt-4o), Ollama: ollama/ollama, server/routes.go"),
     _row(F.INLINE, r"must be a base64|only base64|base64[- ]encoded images? (?:is|are) (?:required|"
          r"supported)|image urls? (?:is|are) NO|remote images? (?:is|are) NO",
          "LM Studio: \"'url' field must be a base64 encoded image\"; Bedrock proxies"),
-    _row(F.INLINE, r"(?:invalid|unsupported) (?:image )?url|url scheme.{0,40}NO|invalid image input"
+    _row(F.INLINE, r"(?:invalid|unsupported) (?:image )?url|url scheme.{0,30}NO|invalid image input"
          r"|cannot (?:fetch|access) (?:the )?(?:image|url)",
          "Kimi: 'unsupported image url'; Ollama: 'invalid image input'"),
-    _row(F.JPEG, r"webp.{0,60}NO|NO.{0,80}webp|(?:unsupported|invalid) image (?:format|type)"
+    _row(F.JPEG, r"webp.{0,12}NO|NO.{0,30}webp|(?:unsupported|invalid) image (?:format|type)"
          r"|only (?:jpe?g|png).{0,20}(?:jpe?g|png)",
          "LM Studio, llama.cpp (stb_image reads no WebP), vLLM without libwebp"),
     _row(F.NO_DETAIL, r"image_url\W{1,9}detail|invalid detail|\bdetail\b\W{1,3}(?:is )?NO"

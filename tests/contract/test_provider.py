@@ -597,6 +597,13 @@ def test_a_retry_after_header_is_kept(headers: dict[str, str], seconds: float | 
     assert error.retry_after == seconds
 
 
+def test_a_limit_on_calls_at_once_is_not_waited_for_by_the_clock() -> None:
+    text = "Rate limit exceeded. Limit type: max_parallel_requests. Current limit: 3, Remaining: 0"
+    error = failure(Answer(429, envelope(text), {"Retry-After": "60"}), chat)
+    assert isinstance(error, SlowDown)
+    assert (error.kind, error.limit, error.retry_after) == (LimitKind.CONCURRENCY, 3, None)
+
+
 def test_a_retry_after_date_is_read_against_the_replys_own_clock() -> None:
     later = "Fri, 31 Dec 2100 00:00:00 GMT"
     error = failure(Answer(429, envelope("wait"), {"Retry-After": later}), chat)
