@@ -287,8 +287,10 @@ class Schemas:
             )
             return "refused"
         text = spec.schema_text
-        check(text is not None and all_storable(text), "a schema that cannot be stored is taken")
-        return judged(text or "", case)
+        if text is None:
+            return "no schema"
+        check(all_storable(text), "a schema that cannot be stored is taken")
+        return judged(text, case)
 
 
 def judged(schema: str, case: Case) -> str:

@@ -23,6 +23,9 @@ TOKENS_MAX = 100_000_000
 """Tokens of one call; a larger number is a mistake, and counts as not reported."""
 REFUSAL = "refusal"
 """Our finish reason of a reply whose message has a refusal instead of a text (OpenAI)."""
+TEXT_MAX = 2_000_000
+"""Characters of one reply; what is longer is cut, as if it were for its tokens. A model writes about
+four characters a token. To judge a text of 32 MB would stop a worker's threads for a minute."""
 BYTES_MAX, SECONDS_MAX = 10**12, 10**11
 """Of a file in the provider's store: its size, and when it was stored."""
 
@@ -71,12 +74,14 @@ def read_usage(usage: object) -> Usage:
 
 def _reply(body: Mapping[str, Any], choice: Mapping[str, Any], trace: str | None) -> Reply:
     message = _object(choice.get("message"))
-    content = _text(message.get("content"))
-    apart = _reasoning(message)
+    said = _text(message.get("content"))
+    content, apart = said[:TEXT_MAX], _reasoning(message)[:TEXT_MAX]
     thoughts, text = split_thoughts(content)
     reasoning = "\n\n".join(part for part in (apart, thoughts) if part)
     instead = "" if content.strip() else _instead(message)
     finish = str(choice.get("finish_reason") or ("stop" if content or apart else ""))
+    if len(said) > TEXT_MAX:
+        finish = "length"
     if instead and message.get("refusal"):
         finish = REFUSAL
     if not content.strip() and finish == "stop" and not instead:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from clients.provider.replies import read_reply, read_usage
+from clients.provider.replies import TEXT_MAX, read_reply, read_usage
 from core.errors import ReplyUnusable
 from core.reply import Reply, Usage
 from core.requests.empty_reply import why_empty
@@ -209,3 +209,14 @@ def test_a_sentence_says_where_the_tokens_of_an_empty_reply_went(
     reply: Reply, expected: str
 ) -> None:
     assert expected in why_empty(reply, 500)
+
+
+@pytest.mark.parametrize("finish", ["stop", "length", None])
+def test_a_text_longer_than_any_model_writes_is_cut_like_one_without_tokens_left(
+    finish: str | None,
+) -> None:
+    text = "[1] a barn\n" * (TEXT_MAX // 5)
+    message = {"content": [{"text": text}, {"text": "end"}], "reasoning": "x" * (TEXT_MAX + 1)}
+    got = read_reply({"choices": [{"message": message, "finish_reason": finish}]}, None)
+    assert (got.text, got.finish_reason) == (text[:TEXT_MAX], "length")
+    assert len(got.reasoning) == TEXT_MAX
