@@ -24,7 +24,7 @@ TOKENS_MAX = 100_000_000
 REFUSAL = "refusal"
 """Our finish reason of a reply whose message has a refusal instead of a text (OpenAI)."""
 TEXT_MAX = 2_000_000
-"""Characters of one reply; what is longer is cut, as if it were for its tokens. A model writes about
+"""Characters of one reply; a longer one is cut, as if it had no tokens left. A model writes about
 four characters a token. To judge a text of 32 MB would stop a worker's threads for a minute."""
 BYTES_MAX, SECONDS_MAX = 10**12, 10**11
 """Of a file in the provider's store: its size, and when it was stored."""

@@ -10,6 +10,7 @@ import time
 import pytest
 from sqlalchemy import select, text
 
+from clients.images.decoder import GRACE_SECONDS
 from core.errors import RefusalCode, WrongUsage
 from core.jobs import JobSpec
 from core.states import JobStatus
@@ -23,6 +24,8 @@ from tests.support import bombs, shell, waiting
 from tests.support.account import on_one_database
 
 SECONDS = 1.5
+OWN_SECONDS = 30.0
+"""For the other job alone, on a busy machine. Before, it waited for ever."""
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +52,26 @@ def test_a_hostile_document_in_each_leaf_costs_nothing_but_itself(
     assert {image["error_code"] for image in failed} == {RefusalCode.TOO_SLOW}
     assert all("OVERSTORY_DECODE_SECONDS" in image["error"] for image in failed)
     assert sum(image["status"] == "included" for image in images) == 6
+
+
+@on_one_database
+def test_two_hostile_documents_delay_another_job_by_their_own_limit_and_no_more(
+    open_account, make_images, tmp_path
+):
+    """One thread prepares the images of all jobs, and it meets both documents first."""
+    hostile = tmp_path / "hostile"
+    hostile.mkdir()
+    for number in range(2):
+        (hostile / f"{number}.pdf").write_bytes(bombs.nested_forms(depth=12 + number))
+    account = open_account(decode_seconds=SECONDS)
+    first = account.submit(hostile)
+    waiting.eventually(lambda: leased(account, first))
+    began = time.monotonic()
+    (innocent,) = account.ended(account.submit(make_images(3)))
+    waited = time.monotonic() - began
+    assert innocent.status == JobStatus.COMPLETED
+    assert waited < 2 * (SECONDS + GRACE_SECONDS) + OWN_SECONDS
+    assert account.ended(first)[0].status == JobStatus.FAILED
 
 
 def leased(account, job):
