@@ -225,7 +225,9 @@ def _reopen_node(
         connection.execute(
             update(Image)
             .where(Image.node_id == node_id, Image.status == ImageStatus.INCLUDED)
-            .values(status=ImageStatus.UPLOADED, answer=None, updated_at=now())
+            .values(
+                status=ImageStatus.UPLOADED, answer=None, seen=None, note=None, updated_at=now()
+            )
         )
         pending = connection.execute(
             select(func.count()).where(Image.node_id == node_id, Image.status.in_(UNSETTLED_IMAGES))

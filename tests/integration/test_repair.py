@@ -197,6 +197,26 @@ def test_the_failed_images_of_an_ended_job_are_tried_again(database, bad):
     assert ended.answer
 
 
+def test_an_image_that_is_shown_again_keeps_no_proof_of_the_reply_before(database):
+    job = jobs.submit(database, [2, 1], fan_in=2)
+    with database.write() as connection:
+        first = jobs.rows(connection, Image, job)[0]
+        jobs.fail_image(connection, first.id, RefusalCode.CORRUPT, "bad", Moved())
+    jobs.finish_all(database, jobs.upload_all(database, job))
+    jobs.prove(database, job, "line", 2, 3)
+    reopen(database, job)
+    images = {image.position: image for image in jobs.look(database, Image, job)}
+    assert {n: image.status for n, image in images.items()} == {
+        1: ImageStatus.PENDING,
+        2: ImageStatus.UPLOADED,  # in the leaf of the failed one
+        3: ImageStatus.INCLUDED,
+    }
+    assert [(images[n].seen, images[n].note) for n in (2, 3)] == [
+        (None, None),
+        ("line", "a red barn [3]"),
+    ]
+
+
 def test_a_job_cancelled_before_its_root_call_makes_it_when_reopened(database):
     job = jobs.submit(database, [1, 1])
     for leaf in jobs.upload_all(database, job).leaves:
