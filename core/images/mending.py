@@ -130,10 +130,10 @@ def missing_rows(missing: int, height: int, colour: str) -> str:
     Raises ImageRefused if they are too many.
     """
     if missing > MISSING_MAX * height:
-        raise _cut(f"and {100 * missing / height:.0f} % of the picture are missing")
+        raise _cut(f"and {100 * missing / height:.0f} % of the picture is missing")
     if not missing:
         return ""
-    return f"the file ends early: {missing} of its {height} rows are missing and {colour}"
+    return f"the file ends early: {missing} of {height} rows missing, shown {colour}"
 
 
 def _cut(what: str) -> ImageRefused:

@@ -295,8 +295,8 @@ def _careless(to: Path) -> list[Good]:
     }
     early = "the file ends early: "
     told = {
-        "without-20-bytes.png": (png[:-32], early + "1 of its 700 rows are missing"),
-        "without-200-bytes.jpg": (jpeg[:-200], early + "11 of its 700 rows are missing"),
+        "without-20-bytes.png": (png[:-32], early + "1 of 700 rows missing"),
+        "without-200-bytes.jpg": (jpeg[:-200], early + "11 of 700 rows missing"),
         "without-its-end-progressive.jpg": (progressive[:-2], early + "some of its finest"),
         "without-2-bytes.webp": (webp[:-2], "the file lacks its last bytes (2)"),
     }
