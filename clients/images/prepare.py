@@ -461,8 +461,8 @@ def _buffer(data: bytes) -> BufferedReader:
 
 
 def _refusal(error: Exception, job: _Job) -> ImageRefused:
-    if job.kind == "tiff" and (kind := _unread_tiff(error, job)):
-        advice = "save it as JPEG, PNG or a TIFF of 8 or 16-bit integers"
+    if kind := _unread(error, job):
+        advice = "save it as an ordinary JPEG or PNG"
         return ImageRefused(RefusalCode.UNSUPPORTED, f"{kind}, which is not read: {advice}")
     message = " ".join(str(error).split())[:200] or type(error).__name__
     if _is_truncated(message, job):
@@ -471,9 +471,13 @@ def _refusal(error: Exception, job: _Job) -> ImageRefused:
     return ImageRefused(RefusalCode.CORRUPT, f"the {job.kind} data cannot be decoded ({message})")
 
 
-def _unread_tiff(error: Exception, job: _Job) -> str:
-    """The kind of a TIFF that the decoder does not know; empty if it knows it."""
+def _unread(error: Exception, job: _Job) -> str:
+    """The kind of a TIFF or JPEG that the decoder does not know; empty if it knows it."""
     with suppress(OSError, ValueError):
+        if job.kind == "jpeg":
+            return headers.jpeg_kind(job.file)
+        if job.kind != "tiff":
+            return ""
         pages = tiff.directories(job.file)
         page = pages[min(job.page or 1, len(pages)) - 1] if pages else None
         if page is not None and (

@@ -171,6 +171,24 @@ def jpeg_frame(file: BinaryIO, start: int) -> tuple[int, int] | None:
     return None
 
 
+def jpeg_kind(file: BinaryIO) -> str:
+    """What is unusual about a JPEG whose frame no common decoder reads; empty if nothing is."""
+    at = 2
+    for _ in range(MAX_SEGMENTS_BEFORE_A_FRAME):
+        file.seek(at)
+        mark, marker, size, depth = struct.unpack(">BBHB", file.read(5).ljust(5, b"\0"))
+        if mark != 0xFF or marker == 0xDA or size < 2:
+            return ""
+        if marker in (0xC3, 0xC7, 0xCB, 0xCF):
+            return "a lossless JPEG"
+        if marker in (0xC5, 0xC6, 0xCD, 0xCE):
+            return "a hierarchical JPEG"
+        if marker in (0xC0, 0xC1, 0xC2, 0xC9, 0xCA):
+            return f"a JPEG of {depth} bits a colour" if depth != 8 else ""
+        at += 2 + size
+    return ""
+
+
 def jpeg_end(data: bytes) -> int | None:
     """Where the first JPEG in ``data`` ends; None if it has no end."""
     at = 2

@@ -477,7 +477,7 @@ def _unread(to: Path) -> list[Bad]:
     """Kinds that people have and that are not read."""
     rgb, lum = scene(), gray()
     strip = {256: WIDTH, 257: HEIGHT, 258: (8, 8, 8), 262: 2, 273: rgb.tobytes(), 277: 3}
-    tiffs = {
+    unread = {
         "floats.tif": tiff_with(np.float32(rgb), 3),
         "double.tif": tiff_with(np.float64(lum), 3),
         "two-bands.tif": tiff_with(rgb[..., :2]),
@@ -486,11 +486,15 @@ def _unread(to: Path) -> list[Bad]:
         "lerc.tif": raws.tiff([{**strip, 259: 34887}]),
         "webp.tif": raws.tiff([{**strip, 259: 50001}]),
     }
+    jpeg = jpeg_of(rgb)
+    at = jpeg.index(b"\xff\xc0") + 1
+    unread["12-bit.jpg"] = jpeg[: at + 3] + b"\x0c" + jpeg[at + 4 :]
+    unread["lossless.jpg"] = jpeg[:at] + b"\xc3" + jpeg[at + 1 :]
     others = {"video.mp4": b"\0\0\0\x18ftypmp42" + bytes(99), "layers.psd": b"8BPS\0\1" + bytes(99)}
-    for name, data in (tiffs | others | {"zeros.jpg": bytes(5_000)}).items():
+    for name, data in (unread | others | {"zeros.jpg": bytes(5_000)}).items():
         (to / name).write_bytes(data)
     return [
-        *(Bad(name, RefusalCode.UNSUPPORTED) for name in tiffs),
+        *(Bad(name, RefusalCode.UNSUPPORTED) for name in unread),
         *(Bad(name, RefusalCode.NOT_AN_IMAGE) for name in others),
         Bad("zeros.jpg", RefusalCode.NOT_DOWNLOADED),
     ]
