@@ -169,7 +169,7 @@ class _Child:
         ours, theirs = socket.socketpair()
         environment = {name: os.environ[name] for name in KEPT if name in os.environ}
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
-        command = [sys.executable, "-m", "clients.images.decoder_child"]
+        command = [sys.executable, "-P", "-m", "clients.images.decoder_child"]
         with theirs:
             self._process = subprocess.Popen(
                 [*command, str(theirs.fileno()), str(limits.memory_bytes)],

@@ -79,7 +79,7 @@ def up(flower_port: int | None, no_flower: bool, detach: bool, home: Path | None
 
 
 def _up_detached(settings: Settings, no_flower: bool, flower_port: int | None) -> None:
-    command = [sys.executable, "-m", "overstory", "up", "--home", str(settings.home)]
+    command = [sys.executable, "-P", "-m", "overstory", "up", "--home", str(settings.home)]
     command += ["--no-flower"] if no_flower else []
     command += [] if flower_port is None else ["--flower-port", str(flower_port)]
     try:

@@ -137,7 +137,7 @@ def begin(settings: Settings) -> ForkServer | None:
     if not _is_wanted(settings):
         return None
     process = subprocess.Popen(
-        [sys.executable, "-m", "workers.forkserver"],
+        [sys.executable, "-P", "-m", "workers.forkserver"],
         start_new_session=True,  # Ctrl-C is for the command
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -178,12 +178,12 @@ class Supervisor:
 
     def _start_helpers(self, port: int | None) -> str | None:
         environment = {**os.environ, **worker_environment(self.settings)}
-        command = [sys.executable, "-m", "overstory", "reconciler"]
+        command = [sys.executable, "-P", "-m", "overstory", "reconciler"]
         self._add(Part("reconciler", command, environment))
         if port is None:
             return None
         configuration = Path(workers.__file__).with_name("flower.py")
-        command = [sys.executable, "-m", "celery", "-A", "workers.app", "flower"]
+        command = [sys.executable, "-P", "-m", "workers", "flower"]
         command += [f"--conf={configuration}", "--address=127.0.0.1", f"--port={port}"]
         self._add(Part("flower", command, environment))
         return f"http://127.0.0.1:{port}"

@@ -97,7 +97,7 @@ class Launcher:
 
     def _start_alone(self, worker: Worker, number: int) -> Process:
         command = [
-            *(sys.executable, "-m", "celery", "-A", "workers.app", "worker"),
+            *(sys.executable, "-P", "-m", "workers", "worker"),
             *("-Q", worker.queues, "-P", worker.pool, "-c", str(worker.concurrency)),
             *("-n", f"{self.name(worker, number)}@%h", "--without-gossip", "--without-mingle"),
             *("-l", self.settings.log_level),

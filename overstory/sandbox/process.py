@@ -65,7 +65,7 @@ class SandboxProcess:
 
     def begin(self, options: list[str], environment: Mapping[str, str]) -> RunningProcess:
         """A new process of ``overstory sandbox`` with these command-line options."""
-        command = [sys.executable, "-m", "overstory.sandbox", *options]
+        command = [sys.executable, "-P", "-m", "overstory.sandbox", *options]
         return subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
 
     @property

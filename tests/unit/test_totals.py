@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from pathlib import Path
@@ -78,3 +79,55 @@ def test_an_invalid_schema_gives_one_sentence(
     (tmp_path / "list.json").write_text("[]")
     with pytest.raises(WrongUsage, match=words):
         load_schema(given)
+
+
+PERSONS = {
+    "tasks.py": "import models\nReceipt = models.Receipt\n",
+    "models.py": f"from shapes import Money\n{MODEL}    paid: Money\n",
+    "shapes.py": "from pydantic import BaseModel\n\nclass Money(BaseModel):\n    euros: float\n",
+    "core/__init__.py": "",
+    "core/receipts.py": "from .parts import Receipt\n",
+    "core/parts.py": MODEL,
+    "queue.py": "from models import Receipt\n",
+    "broken.py": "1 / 0\n",
+    "script.py": "import sys\nsys.exit(3)\n",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A person's folder, with names that our packages and the standard library have too."""
+    for name, text in PERSONS.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("module", ["tasks", "models", "core.receipts", "core.parts"])
+def test_a_model_beside_names_of_ours_is_loaded_and_ours_stay(module: str, folder: Path) -> None:
+    path, loaded = list(sys.path), dict(sys.modules)
+    properties = load_schema(f"{module}:Receipt")["properties"]
+    assert properties["image"]["x-image"] is True
+    assert sys.path == path
+    assert {name: sys.modules[name] for name in loaded} == loaded
+    assert not [m for m in sys.modules.values() if str(folder) in str(getattr(m, "__file__", ""))]
+    assert importlib.import_module("models.claims").__file__ != str(folder / "models.py")
+    assert importlib.import_module("tasks.upkeep.prune").__file__
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("broken:Receipt", "ZeroDivisionError"),
+        ("script:Receipt", "SystemExit"),
+        ("models:Invoice", "Invoice"),
+        ("tasks.submit:Receipt", "not a package"),
+    ],
+)
+def test_a_module_that_fails_is_one_sentence(given: str, words: str, folder: Path) -> None:
+    path, loaded = list(sys.path), dict(sys.modules)
+    with pytest.raises(WrongUsage, match=words):
+        load_schema(given)
+    assert sys.path == path
+    assert {name: sys.modules[name] for name in loaded} == loaded

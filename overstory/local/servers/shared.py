@@ -209,7 +209,7 @@ def _sandbox_command(home: Path, stack: Stack, settings: Settings) -> list[str]:
     port = urlsplit(stack.sandbox_url).port if stack.sandbox_url else None
     limits = settings.limits
     return [
-        *(sys.executable, "-m", "overstory.sandbox", "--ledger", _sandbox_ledger(home)),
+        *(sys.executable, "-P", "-m", "overstory.sandbox", "--ledger", _sandbox_ledger(home)),
         *("--port", str(port or 0), "--concurrency", str(limits.concurrency)),
         *("--rpm", str(limits.rpm), "--tpm", str(limits.tpm)),
     ]
