@@ -14,6 +14,8 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip $(if $(MAKE_TERMOUT),,-qq) --disable-pip-version-check --no-input
 PHOTOS := examples/photos
 ASK    := What is in these photos, and which stand out?
+# Without a key the sandbox answers `make run`, off a terminal too, and says so.
+SANDBOX := $(if $(OVERSTORY_API_KEY)$(STEPFUN_API_KEY)$(OVERSTORY_BASE_URL),,--sandbox)
 UV     := uv==0.13.9
 
 # The first interpreter that is new enough; a shim that cannot start one does not count.
@@ -28,7 +30,7 @@ help: ## this list
 
 .PHONY: run
 run: $(VENV)/.stamp-run | $(PHOTOS) ## the main job on examples/photos (132 photographs, made on first use)
-	@$(BIN)/overstory run $(PHOTOS) --ask "$(ASK)" $(ARGS)
+	@$(BIN)/overstory run $(PHOTOS) --ask "$(ASK)" $(SANDBOX) $(ARGS)
 
 # Made aside and moved: an interrupted first run leaves no half a folder behind.
 $(PHOTOS): | $(VENV)/.stamp-run

@@ -54,6 +54,7 @@ class Settings(BaseSettings):
         None, validation_alias=AliasChoices("OVERSTORY_API_KEY", "STEPFUN_API_KEY")
     )
     base_url: str = DEFAULT_BASE_URL  # the provider's endpoint
+    sandbox: bool = False  # the local stand-in answers, even if a key is set
     model: str = "step-3.7-flash"  # name of the model, as the provider spells it
     provider: ProviderName = "stepfun"  # openai: images inline, no file store
     endpoint_name: str | None = None  # name of the endpoint in request keys; None: its base URL
@@ -305,7 +306,7 @@ def load(**overrides: object) -> Settings:
     Raises WrongUsage, which names each wrong variable.
     """
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]
+        settings = Settings(**overrides)  # type: ignore[arg-type]
     except SettingsError as error:
         raise WrongUsage(f"wrong setting: {error}") from None
     except ValidationError as error:
@@ -314,6 +315,13 @@ def load(**overrides: object) -> Settings:
             for e in error.errors()
         ]
         raise WrongUsage("wrong setting: " + "; ".join(lines)) from None
+    return _without_key(settings) if settings.sandbox else settings
+
+
+def _without_key(settings: Settings) -> Settings:
+    """The settings of a person who wants the sandbox. A worker has the sandbox's own URL."""
+    known = settings.base_url if settings.endpoint_name == SANDBOX else DEFAULT_BASE_URL
+    return settings.model_copy(update={"api_key": None, "base_url": known})
 
 
 def _variable(location: tuple[int | str, ...]) -> str:

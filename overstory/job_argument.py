@@ -36,12 +36,14 @@ def named_jobs(home: Path | None, start: str) -> list[tuple[str, str]]:
     return jobs
 
 
-def find_job(job: str, home: Path | None) -> tuple[Settings, Database, JobRow]:
+def find_job(
+    job: str, home: Path | None, sandbox: bool = False
+) -> tuple[Settings, Database, JobRow]:
     """The job whose id is or starts with ``job``, or the newest one for ``last``. Raises WrongUsage
     unless exactly one matches."""
     if not is_storable(job):
         raise WrongUsage(f"JOB {job!r}: {UNSTORABLE}")
-    settings = settings_at(home)
+    settings = settings_at(home, sandbox)
     prepare_command(settings)
     database = Database(database_url(settings))
     with database.read() as connection:

@@ -71,6 +71,11 @@ json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print the result as JSON on stdout."
 )
 quiet_option = click.option("--quiet", "-q", is_flag=True, help="Show no progress on stderr.")
+sandbox_option = click.option(
+    "--sandbox",
+    is_flag=True,
+    help="Let the local stand-in answer, from colours and sizes alone, even if a key is set.",
+)
 home_option = click.option(
     "--home", type=click.Path(path_type=Path), help="State folder. Default: OVERSTORY_HOME."
 )
@@ -96,10 +101,10 @@ def status_option(statuses: type[Any]) -> Decorator:
     )
 
 
-def settings_at(home: Path | None) -> Settings:
-    """The settings, with ``--home`` in place of OVERSTORY_HOME if it was given. The state folder is
-    made private before anything is read from it. Raises WrongUsage, NotOurs."""
-    settings = load(**({"home": home} if home else {}))
+def settings_at(home: Path | None, sandbox: bool = False) -> Settings:
+    """The settings, with ``--home`` in place of OVERSTORY_HOME and ``--sandbox`` if given. The
+    state folder is made private before anything is read from it. Raises WrongUsage, NotOurs."""
+    settings = load(**({"home": home} if home else {}), **({"sandbox": True} if sandbox else {}))
     with contextlib.suppress(PermissionError):  # a command that needs the folder says so
         make_private(settings.home)
     return settings

@@ -19,8 +19,15 @@ from models.reads.pipeline import JobRow
 from models.state import Moved
 from overstory.job_argument import find_job, job_argument
 from overstory.local.job_runner import serve
+from overstory.local.preflight import check_sandbox_is_wanted
 from overstory.local.price import holds_new_jobs
-from overstory.options import home_option, json_option, quiet_option, yes_option
+from overstory.options import (
+    home_option,
+    json_option,
+    quiet_option,
+    sandbox_option,
+    yes_option,
+)
 from overstory.output.plural import pluralize
 from overstory.output.summary import Showing
 from tasks.calls.budget import check_budget
@@ -60,16 +67,24 @@ def pause(job: str, home: Path | None) -> None:
     type=click.FloatRange(0, min_open=True),
     help="New limit for the job's total cost, in the account's currency.",
 )
+@sandbox_option
 @home_option
 def resume(
-    job: str, yes: bool, as_json: bool, quiet: bool, budget: float | None, home: Path | None
+    job: str,
+    yes: bool,
+    as_json: bool,
+    quiet: bool,
+    budget: float | None,
+    sandbox: bool,
+    home: Path | None,
 ) -> None:
     """Continue a paused or interrupted job and wait for its end."""
-    settings, database, row = find_job(job, home)
+    settings, database, row = find_job(job, home, sandbox)
     if row.status == JobStatus.COMPLETED:
         raise WrongUsage(f"job {row.id} is completed: there is nothing to resume")
     if row.status.ended:
         raise WrongUsage(f"job {row.id} has ended ({row.status}): use 'overstory retry {row.id}'")
+    check_sandbox_is_wanted(settings)
     check_budget(settings, row.model, budget)
     if budget is not None:
         with database.write() as connection:
@@ -82,16 +97,20 @@ def resume(
 @yes_option
 @json_option
 @quiet_option
+@sandbox_option
 @home_option
-def retry(job: str, yes: bool, as_json: bool, quiet: bool, home: Path | None) -> None:
+def retry(
+    job: str, yes: bool, as_json: bool, quiet: bool, sandbox: bool, home: Path | None
+) -> None:
     """Try a job's failed and skipped images again.
 
     The summaries above these images are written again too.
     """
-    settings, database, row = find_job(job, home)
+    settings, database, row = find_job(job, home, sandbox)
     if row.status == JobStatus.COMPLETED:
         click.echo(f"job {row.id} is completed: nothing failed")
         return
+    check_sandbox_is_wanted(settings)
     if row.status.ended:
         with database.write() as connection:
             reopened = repair.reopen(connection, row.id, Moved())

@@ -17,12 +17,14 @@ from models.reads import lineage, pipeline
 from models.reads.pipeline import JobRow
 from overstory.job_argument import find_job, job_argument
 from overstory.local.job_runner import OnEnd, nothing, planning_services, serve
+from overstory.local.preflight import check_sandbox_is_wanted
 from overstory.local.price import holds_new_jobs, say_price
 from overstory.options import (
     budget_option,
     home_option,
     json_option,
     quiet_option,
+    sandbox_option,
     yes_option,
 )
 from overstory.output.result import Ran
@@ -41,6 +43,7 @@ from tasks.submit import Submitted
 @yes_option
 @json_option
 @quiet_option
+@sandbox_option
 @home_option
 def ask(
     job: str,
@@ -50,6 +53,7 @@ def ask(
     yes: bool,
     as_json: bool,
     quiet: bool,
+    sandbox: bool,
     home: Path | None,
 ) -> None:
     """Ask a further question about a job's images.
@@ -60,7 +64,8 @@ def ask(
     jobs; without one, the budget of JOB counts. Answers are stored: the same question again costs
     nothing.
     """
-    settings, database, row = find_job(job, home)
+    settings, database, row = find_job(job, home, sandbox)
+    check_sandbox_is_wanted(settings)
     services = _services(settings)
     console = Console(stderr=True)
     turn = followups.ask(services, row.id, question, budget=budget)
@@ -77,6 +82,7 @@ def ask(
 @yes_option
 @json_option
 @quiet_option
+@sandbox_option
 @home_option
 def add(
     job: str,
@@ -85,6 +91,7 @@ def add(
     yes: bool,
     as_json: bool,
     quiet: bool,
+    sandbox: bool,
     home: Path | None,
 ) -> None:
     """Add images to a job's set, as a new job.
@@ -92,7 +99,8 @@ def add(
     Only the leaves with new images and the summaries above them are asked again. The earlier job
     stays as it is. The next 'add' extends the newest job, whichever of them is named.
     """
-    settings, database, row = find_job(job, home)
+    settings, database, row = find_job(job, home, sandbox)
+    check_sandbox_is_wanted(settings)
     console = Console(stderr=True)
     submitted = followups.add(_services(settings), row.id, list(inputs), budget)
     _show(settings, database, submitted, console, as_json, quiet, yes)
@@ -105,6 +113,7 @@ def add(
 @yes_option
 @json_option
 @quiet_option
+@sandbox_option
 @home_option
 def remove(
     job: str,
@@ -113,6 +122,7 @@ def remove(
     yes: bool,
     as_json: bool,
     quiet: bool,
+    sandbox: bool,
     home: Path | None,
 ) -> None:
     """Remove images from a job's set, as a new job.
@@ -121,7 +131,8 @@ def remove(
     the summaries above them, are asked again. If a newer job continues this one, the command names
     it and does nothing, because its positions may differ.
     """
-    settings, database, row = find_job(job, home)
+    settings, database, row = find_job(job, home, sandbox)
+    check_sandbox_is_wanted(settings)
     console = Console(stderr=True)
     left_out = set(_numbers(positions))
     submitted = followups.remove(_services(settings), row.id, left_out, budget)

@@ -18,6 +18,7 @@ from overstory.options import (
     label_option,
     question_options,
     quiet_option,
+    sandbox_option,
     settings_at,
     yes_option,
 )
@@ -45,12 +46,14 @@ from workers.loading import loaded
 @yes_option
 @json_option
 @quiet_option
+@sandbox_option
 @home_option
 def run(
     inputs: tuple[str, ...],
     yes: bool,
     as_json: bool,
     quiet: bool,
+    sandbox: bool,
     home: Path | None,
     report: Path | None,
     **options: Any,
@@ -64,7 +67,7 @@ def run(
     spends anything.
     """
     console = Console(stderr=True)
-    settings = settings_at(home)
+    settings = settings_at(home, sandbox)
     if options["fresh"]:
         options["key"] = f"fresh-{secrets.token_hex(8)}"
     spec = spec_of(inputs, options)

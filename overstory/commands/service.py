@@ -22,11 +22,11 @@ from models.engine import Database
 from overstory.local.database import bring_up_to_date
 from overstory.local.health import HEALTHY_SECONDS, beat_file
 from overstory.local.home import prepare_home
-from overstory.local.preflight import START_IT
+from overstory.local.preflight import START_IT, check_sandbox_is_wanted
 from overstory.local.servers import processes
 from overstory.local.stack import is_service, served_by
 from overstory.local.supervisor import FLOWER_PORT, Supervisor, end_left
-from overstory.options import home_option, settings_at
+from overstory.options import home_option, sandbox_option, settings_at
 from tasks.upkeep.reconciler import TICK_SECONDS, Reconciler
 from tasks.upkeep.webhooks import notifier_of
 from workers.app import make_app
@@ -57,15 +57,19 @@ SILENT_SECONDS = 30.0
 )
 @click.option("--no-flower", is_flag=True, help="Run without the Flower dashboard.")
 @click.option("--detach", "-d", is_flag=True, help="Return when it is up; 'down' stops it.")
+@sandbox_option
 @home_option
-def up(flower_port: int | None, no_flower: bool, detach: bool, home: Path | None) -> None:
+def up(
+    flower_port: int | None, no_flower: bool, detach: bool, sandbox: bool, home: Path | None
+) -> None:
     """Run the whole service on this machine, without Docker.
 
     Starts broker, workers, reconciler and Flower, and restarts each when it dies. Each writes a
     log in the state folder. 'overstory run' with the same state folder uses this service.
     """
-    settings = _settings(home)
+    settings = _settings(home, sandbox)
     database_url(settings)  # a home whose database we do not run any more is refused here
+    check_sandbox_is_wanted(settings)
     if detach:
         _up_detached(settings, no_flower, flower_port)
         return
@@ -81,6 +85,7 @@ def up(flower_port: int | None, no_flower: bool, detach: bool, home: Path | None
 def _up_detached(settings: Settings, no_flower: bool, flower_port: int | None) -> None:
     command = [sys.executable, "-P", "-m", "overstory", "up", "--home", str(settings.home)]
     command += ["--no-flower"] if no_flower else []
+    command += ["--sandbox"] if settings.uses_sandbox else []  # a person has seen that it answers
     command += [] if flower_port is None else ["--flower-port", str(flower_port)]
     try:
         trouble = passing_trouble(settings)
@@ -231,7 +236,7 @@ def _beats(beat: Path) -> bool:
         return False
 
 
-def _settings(home: Path | None) -> Settings:
-    settings = settings_at(home)
+def _settings(home: Path | None, sandbox: bool = False) -> Settings:
+    settings = settings_at(home, sandbox)
     prepare_home(settings.home)
     return settings

@@ -19,6 +19,7 @@ from core.jobs import JobSpec
 from core.settings import Settings
 from overstory.commands.specs import spec_of
 from overstory.local.job_runner import run
+from overstory.local.preflight import check_sandbox_is_wanted
 from overstory.options import (
     budget_option,
     detail_option,
@@ -26,6 +27,7 @@ from overstory.options import (
     label_option,
     model_option,
     quiet_option,
+    sandbox_option,
     settings_at,
     yes_option,
 )
@@ -47,6 +49,7 @@ from overstory.output.terminal import print_plain
 @yes_option
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each answer.")
 @quiet_option
+@sandbox_option
 @home_option
 def watch_folder(
     folder: Path,
@@ -55,6 +58,7 @@ def watch_folder(
     yes: bool,
     as_json: bool,
     quiet: bool,
+    sandbox: bool,
     home: Path | None,
     **options: Any,
 ) -> None:
@@ -64,7 +68,8 @@ def watch_folder(
     two checks in a row find the same files, so that a half-copied file is not used. Each change is
     a job with a price and, with --budget, a limit of its own. Ctrl-C ends.
     """
-    settings = settings_at(home)
+    settings = settings_at(home, sandbox)
+    check_sandbox_is_wanted(settings)
     spec = spec_of([str(folder)], {"ask": ask, **options})
     console = Console(stderr=True)
     seen: list[Source] = []

@@ -23,7 +23,12 @@ from models.state import Moved
 from overstory.local.forks import ForkServer, begin, may_trace
 from overstory.local.hindrances import Hindered, Hindrances
 from overstory.local.home import prepare_command
-from overstory.local.preflight import check_broker, check_endpoint, warn_of_sandbox
+from overstory.local.preflight import (
+    check_broker,
+    check_endpoint,
+    check_sandbox_is_wanted,
+    warn_of_sandbox,
+)
 from overstory.local.price import agree, holds_new_jobs
 from overstory.local.signals import Interrupts, ends_cleanly
 from overstory.local.stack import LocalStack
@@ -62,6 +67,7 @@ def run(
 ) -> Ran:
     """Run ``spec`` to its end. ``yes``: whatever it costs. Raises WrongUsage for bad input,
     ServiceAway for a missing part."""
+    check_sandbox_is_wanted(settings)
     proxy_for(settings.base_url)  # a wrong one is refused before anything is started
     check_broker(settings, console)
     with ends_cleanly(console) as ending, contextlib.ExitStack() as cleanup:
@@ -97,11 +103,12 @@ def serve(
     ``on_end`` is called with the ended job before anything is cleaned up or stopped, so that the
     answer is shown at once. ``stack``: an embedded stack that was already begun for the job.
     """
+    check_sandbox_is_wanted(settings)
     proxy_for(settings.base_url)
     if stack is None:
         check_broker(settings, console)
     if settings.endpoint == SANDBOX:
-        warn_of_sandbox(console)
+        warn_of_sandbox(console, settings.sandbox)
     else:
         agree(settings, Database(database_url(settings)), job_id, console, quiet, yes)
     interrupts = Interrupts()

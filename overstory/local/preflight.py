@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import structlog
 from rich.console import Console
 from rich.panel import Panel
@@ -52,10 +54,22 @@ def check_broker(settings: Settings, console: Console) -> None:
         raise ServiceAway(f"{error}: {START_IT}") from None
 
 
-def warn_of_sandbox(console: Console) -> None:
+def check_sandbox_is_wanted(settings: Settings) -> None:
+    """Raises WrongUsage if only the sandbox could answer, nobody asked for it, and there is no
+    terminal on which a person would see that it answers."""
+    if settings.uses_sandbox and not settings.sandbox and not sys.stderr.isatty():
+        raise WrongUsage(
+            "no API key is set: set OVERSTORY_API_KEY, or OVERSTORY_BASE_URL to an endpoint that"
+            " needs none. To let the local stand-in answer, which sees only colours and sizes, give"
+            " --sandbox or set OVERSTORY_SANDBOX=true"
+        )
+
+
+def warn_of_sandbox(console: Console, asked_for: bool = False) -> None:
     """Warn that no vision model is called."""
+    why = "The sandbox was asked for" if asked_for else "No API key is set"
     notice = (
-        "No API key is set, so no vision model is called: a local stand-in answers from the pixels"
+        f"{why}, so no vision model is called: a local stand-in answers from the pixels"
         " (sizes, colours, brightness). Set OVERSTORY_API_KEY for real answers. Nothing is charged;"
         " costs shown are what the model would have cost."
     )

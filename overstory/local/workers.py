@@ -58,6 +58,8 @@ def worker_environment(settings: Settings) -> Mapping[str, str]:
         # libraries start a thread per core for arithmetic that we do not use
         "OMP_NUM_THREADS": "1",
     }
+    if settings.sandbox:
+        environment["OVERSTORY_SANDBOX"] = "true"
     if settings.endpoint_name:
         environment["OVERSTORY_ENDPOINT_NAME"] = settings.endpoint_name
     return environment

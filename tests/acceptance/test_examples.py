@@ -33,7 +33,7 @@ def service_home() -> Iterator[Path]:
     """The state folder of a running service."""
     folder = Path(tempfile.mkdtemp(prefix="overstory-up-"))
     given = {"OVERSTORY_HOME": str(folder), "OVERSTORY_WEBHOOK_SECRET": SECRET}
-    given |= {"OVERSTORY_WEBHOOK_HOSTS": "127.0.0.1"}
+    given |= {"OVERSTORY_WEBHOOK_HOSTS": "127.0.0.1", "OVERSTORY_SANDBOX": "true"}
     given |= {"OVERSTORY_INPUT_ROOTS": tempfile.gettempdir()}  # where the tests' images are
     environment = {k: v for k, v in os.environ.items() if "OVERSTORY_" not in k} | given
     words = [sys.executable, "-m", "overstory"]

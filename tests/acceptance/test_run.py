@@ -107,6 +107,14 @@ def test_without_a_key_the_sandbox_answers_and_the_output_says_so(stranger: Pers
     assert stranger.processes() == []
 
 
+def test_the_sandbox_that_is_asked_for_answers_although_a_key_is_set(stranger: Person, make_images):
+    stranger.settings["OVERSTORY_API_KEY"] = "sk-of-a-real-account"
+    ran = stranger.run(make_images(3), "--json", "--sandbox")
+    assert ran.status == 0, ran.err
+    assert ran.result["sandbox"] is True
+    assert "The sandbox was asked for" in ran.err
+
+
 def test_an_endpoint_without_a_file_store_gets_the_images_inline(
     person: Person, endpoint: Endpoint, make_images
 ):

@@ -24,6 +24,11 @@ from workers.endpoints import broker_url, read_stack
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
 
 
+@pytest.fixture(autouse=True)
+def _wants_the_sandbox(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OVERSTORY_SANDBOX", "true")
+
+
 def overstory(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "overstory", *words], capture_output=True, text=True

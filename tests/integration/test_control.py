@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import pytest
 
+from core.errors import WrongUsage
+from core.settings import load
 from models.engine import Database
 from overstory.job_argument import named_jobs
 from overstory.job_names import complete_job
+from overstory.local.preflight import check_sandbox_is_wanted
 from tests.support import jobs, shell
 
 
@@ -42,3 +46,42 @@ def test_the_shell_completes_jobs(own: Database, home: Path) -> None:
     assert [name for name, _ in named_jobs(None, "")] == [newest, first]
     (home / "overstory.db").write_text("no database")
     assert [item.value for item in complete_job(context, parameter, "")] == ["last"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", ".", "--ask", "What?"),
+        ("ask", "last", "What?"),
+        ("add", "last", "."),
+        ("remove", "last", "1"),
+        ("watch-folder", ".", "--ask", "What?"),
+        ("resume", "last"),
+        ("retry", "last"),
+        ("up",),
+        ("up", "--detach"),
+    ],
+)
+def test_off_a_terminal_the_sandbox_must_be_asked_for(
+    own: Database, words: tuple[str, ...]
+) -> None:
+    jobs.submit(own)
+    said = shell.say(*words)
+    assert (said.returncode, said.stdout) == (2, "")
+    [line] = said.stderr.splitlines()
+    assert "set OVERSTORY_API_KEY" in line
+    assert "--sandbox" in line
+
+
+def test_on_a_terminal_or_when_asked_for_the_sandbox_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with pytest.raises(WrongUsage):
+        check_sandbox_is_wanted(load())
+    check_sandbox_is_wanted(load(api_key="a key"))
+    check_sandbox_is_wanted(load(base_url="http://127.0.0.1:8080/v1"))
+    wanted = load(sandbox=True, api_key="a key", base_url="http://127.0.0.1:8080/v1")
+    assert wanted.uses_sandbox
+    check_sandbox_is_wanted(wanted)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    check_sandbox_is_wanted(load())

@@ -53,7 +53,11 @@ class Person:
 
     @property
     def environment(self) -> dict[str, str]:
-        return os.environ | self.settings
+        """Without a key it asks for the sandbox, because there is no terminal."""
+        keyless = not {"OVERSTORY_API_KEY", "STEPFUN_API_KEY"} & {*os.environ, *self.settings}
+        wanted = keyless and "OVERSTORY_BASE_URL" not in os.environ | self.settings
+        asked = {"OVERSTORY_SANDBOX": "true"} if wanted else {}
+        return os.environ | asked | self.settings
 
     def start(self, *words: object, ask: str = ASK) -> subprocess.Popen[str]:
         """Start the command as a terminal does: as leader of its own process group."""

@@ -18,6 +18,7 @@ OURS = [name for name, s in SERVICES.items() if s.raw["image"].startswith("overs
 LASTING = [name for name in SERVICES if name != "migrate"]
 NOT_HANDED_ON = {
     "accelerator",  # needs packages that are not in the image
+    "sandbox",  # a service of its own, with the profile sandbox
     "limit_window_seconds",  # only for benchmarks
     # set by the file itself: processes, threads, ports, and the matching grace periods
     *("cpu_workers", "infer_processes", "upload_threads", "metrics_host", "metrics_port"),
