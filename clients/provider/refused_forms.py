@@ -79,8 +79,7 @@ FORM_TEXTS = (
     _row(F.INLINE, r"must be a base64|only base64|base64[- ]encoded images? (?:is|are) (?:required|"
          r"supported)|image urls? (?:is|are) NO|remote images? (?:is|are) NO",
          "LM Studio: \"'url' field must be a base64 encoded image\"; Bedrock proxies"),
-    _row(F.INLINE, r"(?:invalid|unsupported) (?:image )?url|url scheme.{0,30}NO|invalid image input"
-         r"|cannot (?:fetch|access) (?:the )?(?:image|url)",
+    _row(F.INLINE, r"unsupported image url|url scheme.{0,30}NO|invalid image input",
          "Kimi: 'unsupported image url'; Ollama: 'invalid image input'"),
     _row(F.JPEG, r"webp.{0,12}NO|NO.{0,30}webp|(?:unsupported|invalid) image (?:format|type)"
          r"|only (?:jpe?g|png).{0,20}(?:jpe?g|png)",

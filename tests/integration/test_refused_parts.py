@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from sqlalchemy import text
 from core.errors import RequestForm
 from core.states import JobStatus
 from models import endpoint_limits
+from tasks import preprocess
 from tests.support import shell
 from tests.support.account import Account, on_one_database
 
@@ -110,6 +112,26 @@ def test_webp_is_prepared_anew_as_jpeg(open_account, tmp_path):
     with account.services.database.read() as connection:
         mimes = connection.execute(text("SELECT DISTINCT mime FROM images")).scalars().all()
     assert "image/webp" not in mimes
+
+
+@on_one_database
+def test_a_url_that_the_endpoint_does_not_fetch_is_fetched_here(
+    open_account, make_images, monkeypatch
+):
+    photo = make_images(1) / "0000.jpg"
+
+    def fetched(url: str, into: Path, rules: object) -> Path:
+        into.write_bytes(photo.read_bytes())
+        return into
+
+    monkeypatch.setattr(preprocess, "fetch", fetched)
+    account = open_account(provider="openai")
+    account.sandbox.configure(refuses=["url"])
+    job = account.submit("https://images.example.com/a.jpg")
+    [row] = account.ended(job)
+    assert (row.status, account.statuses(job)) == (JobStatus.COMPLETED, {"included": 1})
+    assert learned(account) == {"inline"}
+    assert refusals(account) == 1
 
 
 @on_one_database
