@@ -235,10 +235,10 @@ def stop_if_same(services: Services, admission: Admission, message: str, enough:
     same = sum(_VARIES.sub("", error) == _VARIES.sub("", message) for error in errors)
     if same < enough:
         return False
-    reason = (
-        f"{same} calls were answered the same, and none otherwise: {message}; check OVERSTORY_MODEL"
-        " and OVERSTORY_BASE_URL, and the server's own log"
-    )
+    says_what_to_do = "OVERSTORY_" in message
+    reason = f"{same} calls were answered the same, and none otherwise: {message}"
+    if not says_what_to_do:
+        reason += "; check OVERSTORY_MODEL, OVERSTORY_BASE_URL and the server's own log"
     stop_job(services, admission, reason)
     return True
 
