@@ -18,6 +18,8 @@ UPLOAD_SECONDS = 0.1
 """To upload an image; as many go at once as the upload worker has threads."""
 WAITED = 1.25
 """Uploads that take this much longer than the preparation are slower than it."""
+ALIKE = 1.5
+"""Images are about as large as others if they typically take at most so many times as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,9 @@ class Work:
         return self.core_seconds / max(self.images, 1)
 
     def is_like(self, other: Work) -> bool:
-        """Whether its images take between half and twice the time of those of ``other``."""
-        return 0.5 <= self.image_seconds / max(other.image_seconds, IMAGE_SECONDS) <= 2.0
+        """Whether its images are about as large as those of ``other``."""
+        ratio = self.image_seconds / max(other.image_seconds, IMAGE_SECONDS)
+        return 1 / ALIKE <= ratio <= ALIKE
 
 
 @dataclass(frozen=True, slots=True)
