@@ -37,6 +37,7 @@ class JobOptions:
     canary: bool = False  # prove by pictures of our own that all images of a request were seen
     history: tuple[Exchange, ...] | None = None  # of a further question; None: a first question
     look: tuple[int, ...] = ()  # positions whose leaves a further question shows again
+    inputs: str | None = None  # hash of the inputs as they were named, if the job was given a key
 
     @property
     def is_follow_up(self) -> bool:
@@ -77,6 +78,8 @@ class JobOptions:
         if self.history is not None:
             values["history"] = [{"ask": e.ask, "answer": e.answer} for e in self.history]
             values["look"] = list(self.look)
+        if self.inputs is not None:
+            values["inputs"] = self.inputs
         return values
 
     def _own_prompts(self) -> dict[str, Any]:

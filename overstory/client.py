@@ -120,8 +120,8 @@ class Client:
             each (str): The question about every single image. Default: None.
             schema (dict or pydantic model): JSON Schema of the answers (docs/shape.md). Default:
                 None, free text.
-            key (str): Name of the job, 1 to 255 characters: the same key returns the same job.
-                Default: a random one.
+            key (str): Name of the job, 1 to 255 characters: the same key returns the same job, and
+                is refused with another question or other images. Default: a random one.
             seconds (float): How long to wait for a worker to plan the job. Default: 60.
             **options: Further fields of a submission:
                 label (str), detail ("low" or "high"), model (str), weight (float, default 1:
@@ -141,6 +141,7 @@ class Client:
             >>> client.submit(["/inputs/receipts"], ask="What was bought?", key="receipts-2026-11")
             '3f2a9c0d51e7'
         """
+        given_key = key is not None
         key = key or f"client-{secrets.token_hex(12)}"
         fields = {"ask": ask, "each": each, "schema": schema and schema_of(schema)}
         fields = {name: value for name, value in fields.items() if value is not None}
@@ -156,10 +157,11 @@ class Client:
         except (OperationalError, OSError, *REDIS_ERRORS) as error:
             raise ServiceAway(str(unavailable(error, "the broker"))) from error
         for _ in self._polls(seconds):
-            job = self._job_of(key)
+            job = self._result_of(sent.id)
+            if job is None and not given_key:  # a job with a given key may be an earlier one
+                job = self._job_of(key)
             if job is not None:
                 return job
-            self._raise_if_refused(sent.id)
         raise ServiceAway(f"no worker took the job (key {key}) within {seconds:g} s")
 
     def status(self, job: str) -> Status:
@@ -300,14 +302,16 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _raise_if_refused(self, task: str) -> None:
+    def _result_of(self, task: str) -> str | None:
+        """The job's id; None until a worker has planned it. Raises WrongUsage if it was refused."""
         result = self._results.AsyncResult(task)
         try:
-            refused = result.state == "FAILURE"
+            state, value = result.state, result.result
         except (*REDIS_ERRORS, *result.backend.connection_errors) as error:
             raise ServiceAway(str(unavailable(error, "the broker"))) from error
-        if refused:
-            raise WrongUsage(str(result.result))
+        if state == "FAILURE":
+            raise WrongUsage(str(value))
+        return str(value) if state == "SUCCESS" else None
 
     def _row(self, job: str) -> JobRow:
         with self._database.read() as connection:

@@ -114,6 +114,7 @@ def ask(
         each_only=False,
         schema=None,
         canary=False,
+        inputs=None,
         budget=_budget(services, base.job, budget),
     )
     job = _like(base.job, options)
@@ -209,7 +210,7 @@ def _changed(
     identities = [identity_of(source) for source in sources]
     if identities == [identity_of(source) for source in base.sources]:
         return Submitted(base.job.id, created=False)
-    budgeted = replace(base.job.options, budget=_budget(services, base.job, budget))
+    budgeted = replace(base.job.options, budget=_budget(services, base.job, budget), inputs=None)
     job = _like(base.job, budgeted)
     key = content_key(["set", base.job.family or base.job.key, identities])
     job = replace(job, key=key)

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import structlog
 from celery import shared_task
@@ -39,6 +40,7 @@ from tasks.job_layout import JobLayout, Keep, lay_out
 from tasks.runtime.base import StageTask
 from tasks.runtime.services import Services
 from tasks.runtime.tracing import Value
+from tasks.same_key import check_same, inputs_key
 
 log = structlog.get_logger()
 
@@ -85,7 +87,8 @@ def submit(
     by_message: bool = False,
     limit: TimeLimit = NO_LIMIT,
 ) -> Submitted:
-    """Plan and write the job of ``spec``; a job with the same key is returned as it is.
+    """Plan and write the job of ``spec``; a job with the same key is returned as it is, and
+    WrongUsage raised if it has another question or other images.
 
     ``natural``: a spec without a key gets one, made of its question and of the files' names, sizes
     and times, so that the same command is the same job. ``by_message``: local files must be in
@@ -95,16 +98,18 @@ def submit(
     budget = spec.budget or services.settings.budget
     check_budget(services.settings, spec.model or services.settings.model, budget)
     began_ns = time.time_ns()
-    known = _known(services, spec.key)
-    if known is not None:
-        return _again(services, known, spec)
-    if spec.webhook and services.settings.webhook_secret is None:
-        raise WrongUsage("webhook: the service has no OVERSTORY_WEBHOOK_SECRET to sign it with")
     settings = services.settings
     rules = settings.submitted_inputs if by_message else settings.own_inputs
-    expansion = expand(
-        spec.images, settings.image_limits, services.decoder, rules, check=limit.check
+    expand_inputs = partial(
+        expand, spec.images, settings.image_limits, services.decoder, rules, check=limit.check
     )
+    known = _known(services, spec.key)
+    if known is not None:
+        ignored = check_same(services, known, spec, expand_inputs)
+        return _again(services, known, spec, ignored)
+    if spec.webhook and services.settings.webhook_secret is None:
+        raise WrongUsage("webhook: the service has no OVERSTORY_WEBHOOK_SECRET to sign it with")
+    expansion = expand_inputs()
     limit.check()
     left_out = tuple(expansion.ignored), tuple(expansion.passed_over)
     key = spec.key or (_natural_key(services, spec, expansion.sources) if natural else None)
@@ -119,6 +124,8 @@ def submit(
     counts: dict[str, Value] = {"overstory.images": len(expansion.sources)}
     services.traces.span(stages.SUBMIT.task, submitted.job_id, began_ns, counts, root=True)
     if not submitted.created:
+        if spec.key is not None:  # another submission with the key was written meanwhile
+            check_same(services, submitted.job_id, spec, lambda: expansion)
         return _again(services, submitted.job_id, spec, *left_out)
     return replace(submitted, ignored=left_out[0], passed_over=left_out[1])
 
@@ -237,7 +244,11 @@ def _new_job(services: Services, spec: JobSpec, key: str) -> NewJob:
         detail=_detail(services, spec),
         weight=spec.weight,
         family=content_key([*_asked(services, spec), prompts.version()]),
-        options=replace(spec.options, budget=spec.budget or services.settings.budget),
+        options=replace(
+            spec.options,
+            budget=spec.budget or services.settings.budget,
+            inputs=None if spec.key is None else inputs_key(spec.images),
+        ),
     )
 
 

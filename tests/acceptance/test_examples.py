@@ -73,6 +73,9 @@ def test_a_client_runs_a_job_to_its_end(
     assert result["coverage"]["included"] == 3
     assert result["answer"]
     assert client.submit([folder], "What?", key="client") == job
+    with pytest.raises(WrongUsage, match="differs in ask"):
+        client.submit([folder], "Where?", key="client")
+    assert client.submit([folder], "Where?") != job
 
 
 def test_a_workers_refusal_reaches_the_caller(client: overstory.Client, tmp_path: Path) -> None:
