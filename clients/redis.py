@@ -19,6 +19,8 @@ CONNECTIONS_MAX = 16
 """A command takes 50 microseconds, so 16 connections serve hundreds of threads of a process."""
 
 
+SENTINEL_SECONDS = 0.5
+"""The least time for one sentinel. They are asked one after the other."""
 REDIS_ERRORS = (redis.RedisError,)
 """What a command of kombu may raise beside its own errors and OSError."""
 POP = "BRPOP"
@@ -165,7 +167,9 @@ def _pool(
     if address.master_name is not None:
         guide = {"username": address.sentinel_username, "password": address.sentinel_password}
         encrypted = address.tls is not None
-        guided = {**place, **guide, "ssl": encrypted}
+        share = max(timeout_seconds / len(address.hosts), SENTINEL_SECONDS)
+        waits = {"socket_timeout": share, "socket_connect_timeout": share}
+        guided = {**place, **waits, **guide, "ssl": encrypted}
         sentinels = Sentinel(address.hosts, sentinel_kwargs=guided)  # type: ignore[no-untyped-call]
         pool = partial(_SentinelPool, address.master_name, sentinels, ssl=encrypted, **place)
     elif address.path is not None:

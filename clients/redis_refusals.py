@@ -124,6 +124,14 @@ REFUSALS: tuple[tuple[str, Refusal], ...] = (
         Refusal("is starting or busy", "wait; the work goes on by itself then", passes=True),
     ),
     (
+        r"No master found for '[^']*' : ",
+        Refusal(
+            "has no primary that its sentinels name, or they do not answer",
+            "check the sentinels, and their addresses, sentinel_password and master_name in the URL",
+            passes=True,
+        ),
+    ),
+    (
         r"MasterNotFoundError|No master found",
         Refusal(
             "has no primary of that name, as its sentinels say",

@@ -26,6 +26,7 @@ log = structlog.get_logger()
 
 CHECK_SECONDS = 2.0
 AGAIN_SECONDS = 1.0
+PROBE_SECONDS = 1.0
 PROBE_MS = 1_000
 BROKER, LIMITER = "the broker at OVERSTORY_BROKER_URL", "the limiter at OVERSTORY_LIMITER_URL"
 EMBEDDED = "the embedded Valkey"
@@ -101,22 +102,27 @@ def await_broker(settings: Settings, pause: Callable[[float], object] = time.sle
 
 
 class BrokerProbe:
-    """Tells again and again whether a broker takes a message; for a display."""
+    """Tells again and again whether broker and limiter take what is written; for a display."""
 
     def __init__(self, settings: Settings) -> None:
         name = EMBEDDED if settings.broker_url is None else BROKER
-        self._server = RedisServer(broker_address(settings).url(), 1.0, 0, name)
+        self._servers = [RedisServer(broker_address(settings).url(), PROBE_SECONDS, 0, name)]
+        if settings.limiter_url:  # else it is on the same server
+            address = limiter_address(settings)
+            self._servers.append(RedisServer(address.url(), PROBE_SECONDS, 0, LIMITER))
 
     def trouble(self) -> str:
-        """Why it takes none now, and what helps; empty if it does."""
-        try:
-            self._server.write(_probe_key())
-        except ServiceAway as error:
-            return str(error)
+        """Why one of them takes nothing now, and what helps; empty if both do."""
+        for server in self._servers:
+            try:
+                server.write(f"overstory:limiter:{_probe_key()}")
+            except ServiceAway as error:
+                return str(error)
         return ""
 
     def close(self) -> None:
-        self._server.close()
+        for server in self._servers:
+            server.close()
 
 
 def _try(

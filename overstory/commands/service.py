@@ -106,7 +106,9 @@ def _up_detached(settings: Settings, no_flower: bool, flower_port: int | None) -
         if process.poll() is not None or time.monotonic() > deadline:
             lines = log_file.read_bytes()[begin:].decode("utf-8", "replace").strip().splitlines()
             _end(process)
+            trouble = passing_trouble(settings)
             said = lines[-1].removeprefix("overstory: ") if lines else f"see {log_file}"
+            said = said if trouble is None else str(trouble)
             raise ServiceAway(f"the service did not start: {said}")
         time.sleep(0.05)
     stack = read_stack(settings.home)

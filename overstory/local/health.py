@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import platform
 import socket
 import time
 from collections.abc import Sequence
@@ -74,4 +73,4 @@ class Health:
 
 def worker_name(name: str) -> str:
     """The name under which a worker of this machine answers."""
-    return f"{name}@{platform.node()}"
+    return f"{name}@{socket.gethostname()}"

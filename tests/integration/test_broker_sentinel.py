@@ -12,6 +12,7 @@ from core.catalog.tiers import tier
 from core.errors import ServiceRefuses
 from core.settings import load
 from tests.support.faults.servers import MASTER, SentinelBroker
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 from workers.app import make_app
 from workers.broker_health import check
@@ -34,6 +35,8 @@ def test_every_link_follows_the_primary(broker: SentinelBroker) -> None:
         check(load(broker_url=broker.url.replace(MASTER, "another")))
     with pytest.raises(ServiceRefuses, match="is not a sentinel"):
         check(load(broker_url=f"sentinel://127.0.0.1:{broker.port}/0?master_name={MASTER}"))
+    with pytest.raises(ServiceRefuses, match="or they do not answer"):
+        check(load(broker_url=f"sentinel://127.0.0.1:{free_port()}/0?master_name={MASTER}"))
     app = make_app(settings)
     limiter = RedisLimiter(limiter_url(settings), "account", tier("V0"))
     app.send_task("overstory.infer")
