@@ -127,7 +127,7 @@ REFUSALS: tuple[tuple[str, Refusal], ...] = (
         r"No master found for '[^']*' : ",
         Refusal(
             "has no primary that its sentinels name, or they do not answer",
-            "check the sentinels, and their addresses, sentinel_password and master_name in the URL",
+            "check the sentinels, their addresses, sentinel_password and master_name in the URL",
             passes=True,
         ),
     ),

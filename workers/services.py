@@ -13,7 +13,7 @@ from clients.blobs import open_blobs
 from clients.images.decoder import Decoder
 from clients.limiter.limiter import RedisLimiter, account_id
 from clients.queued_messages import collect_submissions
-from clients.redis import REDIS_ERRORS, RedisServer
+from clients.redis import REDIS_ERRORS, RedisServer, unavailable
 from clients.spool import Spool
 from core.errors import KeyRefused, ServiceAway, WrongUsage
 from core.settings import Settings
@@ -90,7 +90,7 @@ def _sender(app: Celery) -> Send:
             app.send_task(f"overstory.{stage}", kwargs=shown, retry=False, ignore_result=True)
         except AWAY as error:
             # the row is committed: the reconciler sends a new message when the broker answers
-            log.warning("send.lost", stage=stage, error=str(error))
+            log.warning("send.lost", stage=stage, error=_sentence(error))
 
     return send
 
@@ -120,9 +120,13 @@ def queue_length(app: Celery) -> Any:
             except connection.channel_errors as error:
                 if not isinstance(error, unavailable):
                     return 0  # no such list: nothing was queued, or it was wiped
-                log.warning("queue.away", stage=stage, error=str(error))
+                log.warning("queue.away", stage=stage, error=_sentence(error))
             except unavailable as error:
-                log.warning("queue.away", stage=stage, error=str(error))
+                log.warning("queue.away", stage=stage, error=_sentence(error))
         return 1_000_000  # looks full, so that nothing is sent now
 
     return queued
+
+
+def _sentence(error: BaseException) -> str:
+    return str(unavailable(error, "the broker"))
