@@ -45,7 +45,10 @@ MENDERS: Final[Mapping[str, Mender]] = {
     "jpeg": mending.jpeg,
     "webp": mending.webp,
 }
-HEADER_MENDERS: Final[Mapping[str, Mender]] = {"png": partial(mending.png, is_shown=False)}
+HEADER_MENDERS: Final[Mapping[str, Mender]] = {
+    "png": partial(mending.png, is_shown=False),
+    "webp": mending.webp,
+}
 """For a file whose header alone is read: no pixel is unpacked."""
 MENDED_BYTES = 200_000_000
 """The largest file that is copied into memory to mend it."""
