@@ -12,6 +12,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 # On a terminal pip shows its progress.
 PIP    := $(BIN)/python -m pip $(if $(MAKE_TERMOUT),,-qq) --disable-pip-version-check --no-input
+TEN    := examples/ten_photos
 PHOTOS := examples/photos
 ASK    := What is in these photos, and which stand out?
 # Without a key the sandbox answers `make run`, off a terminal too, and says so.
@@ -29,7 +30,11 @@ help: ## this list
 	@grep -hE '^[a-z%-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 .PHONY: run
-run: $(VENV)/.stamp-run | $(PHOTOS) ## the main job on examples/photos (132 photographs, made on first use)
+run: $(VENV)/.stamp-run ## a first answer, about ten photographs
+	@$(BIN)/overstory run $(TEN) --ask "$(ASK)" $(SANDBOX) $(ARGS)
+
+.PHONY: run-tree
+run-tree: $(VENV)/.stamp-run | $(PHOTOS) ## the same about 132 pictures (made on first use): a summary tree
 	@$(BIN)/overstory run $(PHOTOS) --ask "$(ASK)" $(SANDBOX) $(ARGS)
 
 # Made aside and moved: an interrupted first run leaves no half a folder behind.
