@@ -17,6 +17,7 @@ from typing import Any
 from core.answers.json_schema import MERGE, Schema, is_image, kind_of, resolved, without
 from core.answers.schema_budget import Visits
 from core.errors import WrongUsage
+from core.text.printable import shortened
 
 NUMBERS = ("integer", "number")
 FITS: dict[str, tuple[str, ...]] = {
@@ -87,8 +88,9 @@ def _rule(root: Schema, schema: Any, path: str, depth: int, visits: Visits) -> R
     known, nullable = resolved(root, schema, visits)
     merge = known.get(MERGE) or _default(known, path)
     kind = kind_of(known)
-    if merge not in FITS and merge != "object":
-        raise WrongUsage(f"schema: {path}: unknown {MERGE} {merge!r}; known: {', '.join(FITS)}")
+    if not isinstance(merge, str) or (merge not in FITS and merge != "object"):
+        given = shortened(repr(merge), 100)
+        raise WrongUsage(f"schema: {path}: unknown {MERGE} {given}; known: {', '.join(FITS)}")
     if FITS.get(merge) and kind not in FITS[merge]:
         raise WrongUsage(f"schema: {path}: {MERGE} {merge!r} does not fit the type {kind or 'any'}")
     if merge != "object":

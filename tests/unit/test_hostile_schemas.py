@@ -276,3 +276,11 @@ def test_a_stored_schema_with_a_pattern_that_is_now_refused_fits_no_value() -> N
     schema = json.dumps(an(a={**TEXT, "pattern": "(?=a)"}))
     assert parts_of(schema, folds=False).known_value({"a": "a"}, POSITIONS, 1) is None
     assert "look-around is not supported" in faults(schema, {"a": "a"})[0]
+
+
+@pytest.mark.parametrize("merge", [["add"], {"add": 1}, 7, True, "x" * 50_000, ["x"] * 5_000])
+def test_a_merge_rule_that_is_none_is_refused(merge: Any) -> None:
+    schema = an(a={**TEXT, "x-merge": merge}, b={"type": "integer"})
+    with pytest.raises(WrongUsage, match=r"schema: a: unknown x-merge .*; known: add") as refused:
+        submitted(schema, ask="?")
+    assert len(str(refused.value)) < 1_000
