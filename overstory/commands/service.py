@@ -20,7 +20,7 @@ from core.errors import DatabaseUnusable, ServiceAway, ServiceRefuses
 from core.settings import Settings
 from models.engine import Database
 from overstory.local.database import bring_up_to_date
-from overstory.local.health import HEALTHY_SECONDS, beat_file
+from overstory.local.health import HEALTHY_SECONDS, beat_file, is_healthy
 from overstory.local.home import prepare_home
 from overstory.local.preflight import START_IT, check_sandbox_is_wanted
 from overstory.local.servers import processes
@@ -102,7 +102,7 @@ def _up_detached(settings: Settings, no_flower: bool, flower_port: int | None) -
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
         )
     deadline = time.monotonic() + UP_SECONDS
-    while served_by(settings.home) != process.pid:
+    while not is_healthy(settings.home, process.pid):
         if process.poll() is not None or time.monotonic() > deadline:
             lines = log_file.read_bytes()[begin:].decode("utf-8", "replace").strip().splitlines()
             _end(process)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from clients import private_files
 from clients.redis import REDIS_ERRORS
 
 HEALTHY_SECONDS = 90.0
@@ -21,6 +22,19 @@ PING_SECONDS = 1.0
 def beat_file(home: Path) -> Path:
     """The file that the reconciler of this machine touches after each round."""
     return home / "run" / f"reconciler-{socket.gethostname()}.beat"
+
+
+def healthy_file(home: Path) -> Path:
+    """The file with the process id of the service whose parts have all answered."""
+    return home / "run" / "service.healthy"
+
+
+def is_healthy(home: Path, pid: int) -> bool:
+    """Whether the service with ``pid`` has come up."""
+    try:
+        return private_files.read(healthy_file(home)) == str(pid)
+    except OSError:
+        return False
 
 
 @dataclass(slots=True)

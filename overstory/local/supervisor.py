@@ -31,7 +31,7 @@ from core.errors import ServiceAway, WrongUsage
 from core.settings import Settings
 from overstory.local.database import bring_up_to_date, check_writable
 from overstory.local.forks import Process
-from overstory.local.health import HEALTHY_SECONDS, Health, worker_name
+from overstory.local.health import HEALTHY_SECONDS, Health, healthy_file, worker_name
 from overstory.local.home import prepare_home
 from overstory.local.servers.shared import end_unused
 from overstory.local.stack import LocalStack
@@ -133,11 +133,12 @@ class Supervisor:
             cleanup.callback(self._stop_rest, stack)
             stack.start_workers()
             flower_url = self._start_helpers(port)
+            stack.become_service(flower_url)  # first: 'down' stops it while it waits, too
+            cleanup.callback(stack.resign_service)
             self._await_health(stack, port)
             if self.stopping.is_set():
                 return
-            stack.become_service(flower_url)
-            cleanup.callback(stack.resign_service)
+            private_files.write(healthy_file(self.settings.home), str(os.getpid()))
             log.info("service.up", flower=flower_url, database=database_url(self.settings))
             self._watch(stack)
             log.info("service.stopping")

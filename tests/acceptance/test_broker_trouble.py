@@ -18,7 +18,7 @@ from overstory.local.stack import served_by
 from tests.support.command import Person, parsed
 from tests.support.ports import free_port
 from tests.support.tls_proxy import AUTHORITY, encrypted
-from tests.support.waiting import lives
+from tests.support.waiting import eventually, lives
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
 
@@ -149,3 +149,13 @@ def test_a_service_over_tls_works_and_its_certificate_is_verified(
         assert "every queue is consumed" in doctor.out
         assert f"ok       broker     {place}" in doctor.out
         person.say("down", "--now")
+
+
+def test_a_service_that_waits_for_its_broker_is_stopped_by_down(person: Person, port: int) -> None:
+    person.settings["OVERSTORY_BROKER_URL"] = f"redis://127.0.0.1:{port}/0"
+    with redis.Redis(port=port) as admin:
+        admin.config_set("maxmemory", 1)
+        starting = person.begin("up", "--no-flower")
+        eventually(lambda: served_by(person.home) == starting.pid)
+        assert person.say("down", "--now").out == "down\n"
+    assert person.wait(starting).status == 0
