@@ -150,8 +150,8 @@ class Commands(click.Group):
 
 
 def _completes_second_word() -> bool:
-    """Whether the shell asks for the word after the command, which is no option. bash and zsh
-    number the word; with fish, the command itself is loaded."""
+    """Whether the shell asks for the word after the command, and not for an option. bash and
+    zsh number the word; with fish, the command itself is loaded."""
     begun = os.environ.get("COMP_WORDS", "").split()[2:3]
     return os.environ.get("COMP_CWORD") == "2" and not "".join(begun).startswith("-")
 

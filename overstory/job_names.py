@@ -12,7 +12,7 @@ from models.reads.newest import newest_jobs
 from workers.loading import loaded
 
 LAST = "last"
-"""The name of the newest job, wherever a JOB is taken. Ids are hexadecimal, so it is none."""
+"""The name of the newest job, wherever a JOB is taken. It is not an id: those are hexadecimal."""
 HELP_SHOWN = 60
 
 

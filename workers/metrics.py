@@ -43,6 +43,7 @@ from prometheus_client.registry import Collector
 from core.account.wait_histogram import BUCKETS, WaitHistogram
 from core.errors import ServiceAway
 from core.stages import STAGES
+from core.states import JobStatus
 from models import claims
 from models.reads import inspect, views
 from tasks.runtime.services import Services
@@ -82,8 +83,8 @@ class ServiceCollector(Collector):
             seen = inspect.seen_lately(connection, SEEN_SECONDS)
             due = claims.waiting_work(connection, self._services.account, DUE_MAX)
         gauge = GaugeMetricFamily("overstory_jobs", "jobs", labels=["status"])
-        for status, count in jobs.items():
-            gauge.add_metric([status], count)
+        for status in JobStatus:  # also those of no job: a panel shows 0, not a gap
+            gauge.add_metric([status.value], jobs.get(status.value, 0))
         yield gauge
         backlog = GaugeMetricFamily("overstory_due", "due and not claimed", labels=["stage"])
         for stage in STAGES:

@@ -7,8 +7,11 @@ OTEL_* settings of the SDK apply: headers, timeouts, sampling, OTEL_SERVICE_NAME
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
+import threading
+from collections.abc import Sequence
 from contextvars import ContextVar
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -19,13 +22,17 @@ from core.settings import Settings
 from tasks.runtime.tracing import NoTraces, Traces, Value
 
 if TYPE_CHECKING:
-    from opentelemetry.sdk.trace.export import SpanExporter
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
     from opentelemetry.trace import NonRecordingSpan
 
 log = structlog.get_logger()
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 SDK = "opentelemetry.exporter.otlp.proto.http"
+DEAD_SECONDS, SLOW_SECONDS = 0.5, 5.0
+"""How long the end of a process waits for its last spans: at a collector that has not answered, and
+at one that has."""
 
 
 def open_traces(settings: Settings) -> Traces:
@@ -75,9 +82,14 @@ class OpenTelemetry:
 
         name = os.environ.get("OTEL_SERVICE_NAME", "overstory")
         resource = Resource.create({SERVICE_NAME: name})
-        self._provider = TracerProvider(resource=resource, id_generator=Ids())
-        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+        self._provider = TracerProvider(
+            resource=resource, id_generator=Ids(), shutdown_on_exit=False
+        )
+        self._answers = False
+        self._provider.add_span_processor(BatchSpanProcessor(self._watched(exporter)))
         self._tracer = self._provider.get_tracer("overstory")
+        self._closed = False
+        atexit.register(self.close)  # for processes that end without closing their services
 
     def span(
         self,
@@ -109,7 +121,29 @@ class OpenTelemetry:
         span.end()
 
     def close(self) -> None:
-        self._provider.shutdown()
+        """Send the last spans. A collector that has not answered holds the exit for no longer than
+        DEAD_SECONDS: the thread that still tries ends with the process."""
+        atexit.unregister(self.close)
+        if self._closed:
+            return
+        self._closed = True
+        sending = threading.Thread(target=self._provider.shutdown, name="spans", daemon=True)
+        sending.start()
+        sending.join(SLOW_SECONDS if self._answers else DEAD_SECONDS)
+
+    def _watched(self, exporter: SpanExporter) -> SpanExporter:
+        """``exporter``, noting whether the collector answered last."""
+        from opentelemetry.sdk.trace.export import SpanExportResult
+
+        export = exporter.export
+
+        def noting(spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            result = export(spans)
+            self._answers = result is SpanExportResult.SUCCESS
+            return result
+
+        exporter.export = noting  # type: ignore[method-assign]
+        return exporter
 
 
 _root_of: ContextVar[str | None] = ContextVar("root_of", default=None)
