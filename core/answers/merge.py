@@ -252,7 +252,9 @@ def record_schema(rule: Rule, strict: bool, visits: Visits | None = None) -> Sch
     visits = visits or Visits()
     visits.place(rule.schema)
     if rule.merge != "object":
-        return without(rule.schema, *_OF_THE_SET.get(rule.merge, ()))
+        kept = without(rule.schema, *_OF_THE_SET.get(rule.merge, ()))
+        is_object = kind_of(kept) == "object" and "type" not in kept
+        return {**kept, "type": "object"} if is_object else kept
     parts = {
         name: or_null(record_schema(inner, strict, visits))
         for name, inner in (rule.properties or {}).items()

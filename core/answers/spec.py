@@ -206,7 +206,10 @@ def closed(properties: dict[str, Schema], defs: dict[str, Schema]) -> Schema:
 def totals_of(spec: AnswerSpec, records: Sequence[Any]) -> dict[str, Any]:
     """What code computes from the records, for a model that writes about them."""
     rule = spec.parts.rule
-    return {} if rule is None else {"images": len(records), **computed(rule, records)}
+    if rule is None:
+        return {}
+    known = computed(rule, records)  # None where a rule of the whole object finds no record
+    return {"images": len(records), **(known or {})}
 
 
 def whole_of(spec: AnswerSpec, records: Sequence[Any], texts: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from core.answers.json_schema import PROPERTIES_MAX, Schema, fill_positions, validator
-from core.answers.spec import faults, parts_of
+from core.answers.spec import AnswerSpec, faults, parts_of, totals_of
 from core.answers.validation import DEPTH_MAX, FAULTS_MAX, STEPS_MAX, Steps
 from core.errors import WrongUsage
 from core.jobs import parse_spec
@@ -284,3 +284,13 @@ def test_a_merge_rule_that_is_none_is_refused(merge: Any) -> None:
     with pytest.raises(WrongUsage, match=r"schema: a: unknown x-merge .*; known: add") as refused:
         submitted(schema, ask="?")
     assert len(str(refused.value)) < 1_000
+
+
+@pytest.mark.parametrize("merge", ["first", "last", "most_common"])
+def test_an_object_without_its_type_that_is_merged_as_a_whole_stays_an_object(merge: str) -> None:
+    schema = json.dumps({"properties": {"a": {"type": "integer"}}, "x-merge": merge})
+    asked = AnswerSpec("?", None, schema)
+    values = [asked.parts.known_value(value, POSITIONS, 1) for value in (7, "[2]", {"a": 7})]
+    assert values == [None, None, {"a": 7}]
+    assert totals_of(asked, [{"a": 7}]) == {"images": 1, "a": 7}
+    assert totals_of(asked, []) == {"images": 0}
