@@ -354,7 +354,7 @@ def test_workers_are_separate_processes_that_celery_can_inspect(
     endpoint.process.configure(hold=True)
     process = person.start(make_images(2), "--json")
     eventually(endpoint.in_flight)
-    assert process.pid not in {p.pid for p in person.processes(of="workers")}
+    assert process.pid not in {p.pid for p in person.processes(of="-m workers")}
     active = eventually(lambda: active_tasks(person))
     assert {name.split("-")[0] for name in active} == {"preprocess", "upload", "infer"}
     tasks = [task for tasks in active.values() for task in tasks]
