@@ -56,7 +56,7 @@ HELP = {
         "add": "Add images to a job's set, as a new job.",
         "remove": "Remove images from a job's set, as a new job.",
         "watch-folder": "Ask about a folder, again whenever its images change.",
-        "estimate": "Estimate the requests, tokens, cost and time of a job.",
+        "estimate": "Estimate the requests, tokens, cost, budget and time of a job.",
         "prompts": "Print the prompt texts, or write them to files for editing.",
     },
     "Look": {
@@ -84,7 +84,7 @@ HELP = {
     },
     "Care": {
         "doctor": "Check settings, services, endpoint and API key.",
-        "account": "Show the account's usage, its limits and its balance.",
+        "account": "Show the account's usage, limits, balance and spending.",
         "files": "List and clean up the provider's file store.",
         "prune": "Delete old jobs from the database.",
         "completion": "Print the completion script for a shell.",

@@ -36,7 +36,7 @@ DAY = 86_400.0
 @json_option
 @home_option
 def account(as_json: bool, home: Path | None) -> None:
-    """Show the account's usage, its limits, its balance, and its spending today and this month.
+    """Show the account's usage, limits, balance and spending.
 
     "allowed now" falls below "configured" after replies with status 429 (too many requests). Limits
     of one request that the endpoint's refusals have shown follow; 'doctor --forget' forgets them.

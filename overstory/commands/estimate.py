@@ -89,7 +89,7 @@ class Basis:
 @json_option
 @home_option
 def estimate(inputs: tuple[str, ...], as_json: bool, home: Path | None, **options: Any) -> None:
-    """Estimate the requests, tokens, cost and time of a job, and the budget that it needs.
+    """Estimate the requests, tokens, cost, budget and time of a job.
 
     Sends nothing. Prompt tokens follow from the image sizes in the file headers. Completion tokens
     are estimated from past calls of the model, or guessed if there are none. Requests that are
