@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -57,7 +58,7 @@ def test_the_next_file_is_read_ahead_while_one_is_prepared(
 ) -> None:
     order = _in_order(monkeypatch, from_disk=set())
     names = ["a.jpg", "b.jpg", "https://a.example/c.jpg", "d.jpg"]
-    preprocess.work(None, [_image(n, name, tmp_path) for n, name in enumerate(names, 1)])  # type: ignore[arg-type]
+    preprocess.work(MagicMock(), [_image(n, name, tmp_path) for n, name in enumerate(names, 1)])
     assert order == [
         *("ahead a.jpg", "ahead b.jpg", "prepare a.jpg", "prepare b.jpg"),
         *("ahead d.jpg", f"prepare {names[2]}", "prepare d.jpg"),
@@ -70,7 +71,7 @@ def test_a_file_read_from_disk_leaves_the_page_cache_when_prepared(
     """Not a file that was cached before, and a document only after its last page."""
     order = _in_order(monkeypatch, from_disk={"a.jpg", "c.pdf"})
     names = ["a.jpg", "b.jpg", "c.pdf", "c.pdf"]
-    preprocess.work(None, [_image(n, name, tmp_path) for n, name in enumerate(names, 1)])  # type: ignore[arg-type]
+    preprocess.work(MagicMock(), [_image(n, name, tmp_path) for n, name in enumerate(names, 1)])
     assert [each for each in order if not each.startswith("ahead")] == [
         *("prepare a.jpg", "let go a.jpg", "prepare b.jpg"),
         *("prepare c.pdf", "prepare c.pdf", "let go c.pdf"),
@@ -127,6 +128,7 @@ def _in_order(monkeypatch: pytest.MonkeyPatch, from_disk: set[str]) -> list[str]
 
     monkeypatch.setattr(local_files, "read_ahead", ahead)
     monkeypatch.setattr(local_files, "let_go", lambda path: order.append(f"let go {path.name}"))
+    monkeypatch.setattr(preprocess, "forms_of", lambda connection, job_id: frozenset())
     monkeypatch.setattr(
         preprocess, "attempt", lambda services, image, work: order.append(f"prepare {image.name}")
     )

@@ -20,6 +20,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
+from clients import local_files
 from clients.images.prepare import Prepared, measure, page_count, prepare
 from core.errors import ImageRefused, RefusalCode
 from core.images.sizing import ImageLimits
@@ -197,12 +198,17 @@ def test_the_caller_sets_the_limits(tmp_path: Path) -> None:
     assert code_of(path, ImageLimits(max_aspect_ratio=1.2)) is RefusalCode.ABSURD_ASPECT
 
 
+def measured(path: Path) -> tuple[int, int]:
+    with local_files.opened(path, LIMITS.max_file_bytes) as (file, size):
+        return measure(file, size, LIMITS, None)
+
+
 def test_a_banner_of_five_metres_is_drawn_small(tmp_path: Path) -> None:
     path = tmp_path / "banner.pdf"
     path.write_bytes(corpus.pdf_of("/MediaBox [0 0 14173 5669]"))  # 5 x 2 m
     out = low(path)
     assert (out.width, out.height) == (728, 291)
-    assert measure(path, LIMITS) == (out.source_width, out.source_height) == (39_369, 15_747)
+    assert measured(path) == (out.source_width, out.source_height) == (39_369, 15_747)
     path.write_bytes(corpus.pdf_of("/MediaBox [0 0 14173 20]"))
     assert code_of(path) is RefusalCode.ABSURD_ASPECT
 
@@ -293,7 +299,7 @@ def test_the_bytes_of_compressed_metadata_take_no_memory(tmp_path: Path) -> None
     text = b"Comment\0\0" + zlib.compress(bytes(200_000_000), 9)
     path.write_bytes(data[:33] + corpus.png_chunk(b"zTXt", text) + data[33:])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    assert measure(path, LIMITS) == (low(path).width, low(path).height) == SIZE
+    assert measured(path) == (low(path).width, low(path).height) == SIZE
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < 150
 
 
