@@ -15,14 +15,17 @@ from clients.images.pillow import word_picture
 from core.account.budget import spent_on
 from core.errors import (
     AccountPaused,
+    FormRefused,
     KeyRefused,
     OverstoryError,
     ProviderDown,
+    RequestForm,
     RequestPart,
     SlowDown,
     TooMuch,
 )
 from core.reply import Reply, Usage
+from core.requests.forms import cure_of, formed
 from core.requests.probe import Probe, ProbeKind, is_cut, probes
 from core.requests.request import Inline
 from models import endpoint_limits
@@ -94,8 +97,11 @@ def announcement(context: Context, calls: Sequence[Probe]) -> str:
 def findings(context: Context, calls: Sequence[Probe]) -> Iterator[tuple[str, Finding]]:
     """Ask each of ``calls``; what it shows, by its name."""
     before: dict[ProbeKind, Asked] = {}
-    for probe in calls:
-        asked = Asked(probe, _answer(context, probe))
+    forms = calls[0].leaf.context.forms
+    for call in calls:
+        probe = call if forms == call.leaf.context.forms else _planned_anew(context, call)
+        asked = _ask(context, probe)
+        forms = asked.probe.leaf.context.forms
         yield _name(probe), _finding(context, asked, before)
         if isinstance(asked.answer, FATAL):
             return
@@ -109,13 +115,35 @@ def _name(probe: Probe) -> str:
     return f"{len(probe.words)} images" if is_several else str(probe.kind)
 
 
+def _ask(context: Context, probe: Probe) -> Asked:
+    """Ask ``probe``, again in another form for each part of it that the endpoint refuses."""
+    for _ in RequestForm:
+        answer = _answer(context, probe)
+        if not isinstance(answer, FormRefused) or not _learn_form(context, probe, answer):
+            break
+        probe = _planned_anew(context, probe)
+    return Asked(probe, answer)
+
+
+def _planned_anew(context: Context, probe: Probe) -> Probe:
+    """The same call by what is known of the endpoint now."""
+    return next(other for other in planned(context) if other.kind is probe.kind)
+
+
 def _answer(context: Context, probe: Probe) -> Answer:
     pictures = [word_picture(word, probe.side) for word in probe.words]
     inline = {
         name: Inline("image/png", len(data), partial(bytes, data))
         for name, data in zip(probe.names, pictures, strict=True)
     }
-    call = SingleCall(probe.body, inline, probe.prompt_tokens_most, probe.completion_tokens)
+    shared, body = probe.leaf.context, probe.body
+    call = SingleCall(
+        formed(body, shared.forms, shared.reply_tokens),
+        inline,
+        probe.prompt_tokens_most,
+        probe.completion_tokens,
+        int(body["max_tokens"]),
+    )
     is_limited = context.settings.broker_url is not None or context.stack is not None
     try:
         return ask(context.services, call, TIMEOUT_SECONDS, is_limited)
@@ -252,8 +280,21 @@ def _tokens(context: Context, says: str, probe: Probe, measured: float | None) -
     )
 
 
+def _learn_form(context: Context, probe: Probe, error: FormRefused) -> bool:
+    """Keep the form that avoids a refusal; False if none does."""
+    form = cure_of(error.form, probe.body, probe.leaf.context.forms)
+    if form is None or form in (RequestForm.INLINE, RequestForm.JPEG):  # as our pictures are sent
+        return False
+    _learn(context, form, error.most or 0, error.message, named=True)
+    return True
+
+
 def _learn(
-    context: Context, part: RequestPart, most: int, message: str, named: bool = False
+    context: Context,
+    part: RequestPart | RequestForm,
+    most: int,
+    message: str,
+    named: bool = False,
 ) -> None:
     settings = context.reached
     with context.services.database.write() as connection:

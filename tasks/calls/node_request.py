@@ -168,10 +168,12 @@ class PlannedCall(Generic[A]):
     def sends(self, form: RequestForm) -> bool:
         return self.request.sends(form, self.attempt)
 
-    def sendable(self, services: Services) -> Sendable:
-        """Its body as the endpoint takes it, which is another than the one that ``key`` hashes."""
+    def sendable(self, services: Services, max_tokens: int) -> Sendable:
+        """Its body as the endpoint takes it, which is another than the one that ``key`` hashes.
+        ``max_tokens``: what its reply may have, at most its own."""
         context = self.request.shared()
-        sendable = self.request.sendable(services, self.body, self.attempt)
+        body = self.body | {"max_tokens": max_tokens}
+        sendable = self.request.sendable(services, body, self.attempt)
         return replace(sendable, body=formed(sendable.body, context.forms, context.reply_tokens))
 
 

@@ -71,10 +71,9 @@ def send(services: Services, stage: CallStage, admission: Admission) -> str:
     """Send the paid call and record its result."""
     lease, node, call = admission.lease, admission.node, admission.call
     try:
-        sendable = call.sendable(services)
+        sendable = call.sendable(services, admission.max_tokens)
         sent_at = time.monotonic()
-        body = sendable.body | {"max_tokens": admission.max_tokens}
-        reply = services.provider.chat(body, inline=sendable.inline)
+        reply = services.provider.chat(sendable.body, inline=sendable.inline)
         reply = with_usage(reply, call.prompt_tokens, admission.max_tokens)
     except SlowDown as error:
         end(services.limiter.slow_down, lease.token, error)

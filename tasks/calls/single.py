@@ -38,13 +38,14 @@ WAIT_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class SingleCall:
-    """``prompt_tokens``: at most; ``completion_tokens``: about. ``inline``: the images of ``body``
-    by their URLs there."""
+    """``prompt_tokens``: at most; ``completion_tokens``: about; ``max_tokens``: what the reply may
+    have. ``inline``: the images of ``body`` by their URLs there."""
 
     body: Body
     inline: Mapping[str, Inline]
     prompt_tokens: int
     completion_tokens: int
+    max_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def ask(
                 _end_failed(services, lease, error)
             _close(services, call_id, error)
             raise
-        reply = with_usage(reply, call.prompt_tokens, int(call.body["max_tokens"]))
+        reply = with_usage(reply, call.prompt_tokens, call.max_tokens)
         seconds, usage = time.monotonic() - sent_at, reply.usage
         money = spent_on(services.settings.price_of(services.settings.model), usage)
         with services.database.write() as connection:
@@ -99,7 +100,7 @@ def _wait_for_room(services: Services, lease: Lease, tokens: int) -> None:
 def _open(services: Services, call: SingleCall, lease: Lease) -> int:
     settings = services.settings
     price = settings.price_of(settings.model)
-    most = most_cost(price, call.prompt_tokens, int(call.body["max_tokens"]))
+    most = most_cost(price, call.prompt_tokens, call.max_tokens)
     new = NewCall(
         # a key of its own each time, so that a former reply never answers
         key=key_of(settings.endpoint, {**call.body, "once": secrets.token_hex(8)}),

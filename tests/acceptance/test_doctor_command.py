@@ -77,7 +77,16 @@ def test_a_probe_shows_what_the_model_sees_and_the_next_run_plans_with_it(
     assert checks["12 images"]["level"] == "warning"
     assert "shows the model 1 of 12 pictures" in checks["12 images"]["says"]
     assert "at most 1 image in one request" in doctor(**reached).stdout
-    sandbox.configure(sees_first=None, blind=True, invents=True)
+    sandbox.configure(sees_first=None, refuses=["max_tokens", "temperature"])
+    reached |= {"OVERSTORY_HOME": str(home / "another")}
+    assert "0 warnings, 0 failed" in doctor("--probe", **reached).stdout
+    learned = doctor(**reached).stdout
+    assert "max_tokens is sent as max_completion_tokens" in learned
+    assert "temperature is left out" in learned
+    with sqlite3.connect(home / "another" / "overstory.db") as database:
+        statuses = [row[0] for row in database.execute("SELECT status FROM calls ORDER BY id")]
+    assert statuses == ["refused", "refused", *["settled"] * 4]
+    sandbox.configure(refuses=[], blind=True, invents=True)
     blind = doctor("--probe", **reached)
     assert blind.returncode == 1
     assert "does not read the word" in blind.stdout
