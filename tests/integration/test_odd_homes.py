@@ -56,7 +56,7 @@ def test_broker_and_limiter_are_in_the_home(name: str, tmp_path: Path) -> None:
         assert (settings.home / "broker" / "appendonlydir").is_dir()
         with Celery(broker=broker_url(settings)).connection_for_write() as connection:
             connection.ensure_connection(max_retries=1, timeout=3)
-        assert limiter_url(settings).endswith("?db=1")
+        assert limiter_url(settings).endswith("?virtual_host=1")
     finally:
         stack.stop()
 

@@ -145,10 +145,10 @@ def test_files_that_a_cloud_service_keeps_are_counted_and_told(tmp_path: Path) -
     put(tmp_path, "4.png.nextcloud", "album/5.png.owncloud", data=b" ")
     put(tmp_path, ".notes.txt.icloud", ".hidden.icloud", data=b"bplist00")
     expected = ["1.jpg", "2.jpg", "4.png", "album/3.HEIC", "album/5.png"]
-    found = expand([str(tmp_path)], LIMITS)
+    found = expand([str(tmp_path)], LIMITS, DECODER)
     assert sorted(source.name for source in found.sources) == expected
     assert names(tmp_path / "*.jpg") == ["1.jpg", "2.jpg"]
-    (named,) = expand([str(tmp_path / "2.jpg")], LIMITS).sources
+    (named,) = expand([str(tmp_path / "2.jpg")], LIMITS, DECODER).sources
     assert named.name == "2.jpg"
     for source in (named, *(source for source in found.sources if source.name != "1.jpg")):
         assert code_of(source) is RefusalCode.NOT_DOWNLOADED

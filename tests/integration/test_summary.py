@@ -11,7 +11,9 @@ from rich.console import Console
 from sqlalchemy import update
 
 from clients.blobs import open_blobs
+from clients.images.decoder import Decoder
 from core.errors import RefusalCode, RequestPart
+from core.images.sizing import DecoderLimits
 from core.settings import load
 from core.states import JobStatus
 from models import endpoint_limits, state
@@ -88,7 +90,7 @@ def test_a_report_without_an_answer_calls_no_image_part_of_it(
         with database.read() as connection:
             row = pipeline.job(connection, job)
         assert row is not None
-        return report_data(database, row, blobs, limits, 0.0)
+        return report_data(database, row, blobs, limits, Decoder(DecoderLimits()), 0.0)
 
     running = value()
     assert (running["answer"], running["coverage"]["included"]) == (None, 2)
