@@ -18,8 +18,9 @@ from core.errors import ServiceAway, WrongUsage
 from core.redis_address import RedisAddress, parse
 from core.settings import Settings
 
-NOWHERE = "redis://127.0.0.1:6379/0"
-"""Celery's default broker: used if there is neither a setting nor a stack."""
+NOWHERE = "redis://127.0.0.1:1/0"
+"""Used if there is neither a setting nor a stack: nobody listens there. At the usual port another
+program may have its Redis, and nothing of ours belongs into it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,11 @@ def encrypted(port: int) -> Iterator[int]:
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         behind, before = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(_pump(reader, before), _pump(behind, writer))
+        try:
+            await asyncio.gather(_pump(reader, before), _pump(behind, writer))
+        finally:
+            before.transport.abort()
+            writer.transport.abort()
 
     starting = asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
     server = loop.run_until_complete(starting)
@@ -36,6 +40,8 @@ def encrypted(port: int) -> Iterator[int]:
         asyncio.run_coroutine_threadsafe(_cancel(), loop).result(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
+        for _ in range(3):  # what was aborted is closed in the next rounds
+            loop.run_until_complete(asyncio.sleep(0))
         loop.close()
 
 
