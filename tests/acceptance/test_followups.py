@@ -142,6 +142,8 @@ def test_a_questions_price_uses_the_custom_price_list(person: Person, make_image
     job = done(person.run(make_images(2), "--json"))["job"]
     dear = {"as_of": "2026-11-20", "models": {"step-3.7-flash": {"prompt": 9e3, "completion": 9e3}}}
     person.settings["OVERSTORY_PRICES"] = json.dumps(dear)
-    said = person.say("ask", job, SECOND).err
-    (told,) = [line for line in said.splitlines() if "at most 1 request" in line]
-    assert float(told.split()[-2]) > 1.0
+    refused = person.say("ask", job, SECOND)
+    assert refused.status == 2
+    (told,) = [line for line in refused.err.splitlines() if "1 request over 2 images" in line]
+    assert float(told.partition(": about ")[2].split()[0]) > 5.0
+    assert "--yes" in refused.err

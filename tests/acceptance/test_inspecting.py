@@ -450,10 +450,15 @@ def test_tables_show_the_jobs(
 
 
 @pytest.mark.parametrize("command", ["show", "tree", "images", "calls", "watch", "report"])
-def test_an_unknown_job_gives_one_sentence(stranger: Person, command: str):
-    ran = stranger.say(command, "zz")
+def test_an_unknown_job_gives_one_sentence(
+    reader: Person, answered: dict[str, Any], stranger: Person, command: str
+):
+    ran = reader.say(command, "zz")
     assert (ran.status, ran.out) == (2, "")
     assert ran.err.strip() == "overstory: there is no job 'zz': 'overstory jobs' lists them"
+    ran = stranger.say(command, "zz")
+    assert (ran.status, ran.out) == (2, "")
+    assert ran.err.strip() == "overstory: there is no job yet: 'overstory run' starts one"
 
 
 def test_an_empty_state_folder_shows_how_to_start(stranger: Person):
