@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -27,6 +28,10 @@ from workers.endpoints import database_url
 
 FAILED_SHOWN = 10
 REMARKS_SHOWN = 5
+
+
+_NUMBER = re.compile(r"\d++(?:[.,]\d++)*+")
+"""What differs between remarks of one kind: sizes and counts."""
 
 
 class Showing:
@@ -122,15 +127,15 @@ def print_summary(console: Console, database: Database, job: JobRow) -> None:
 
 
 def remarks(job: JobRow, images: Sequence[ImageRow]) -> Iterator[str]:
-    """A line for each remark about images that did not fail; those with equal remarks share it."""
+    """A line for each kind of remark about images that did not fail, with the first one's text."""
     alike: defaultdict[str, list[ImageRow]] = defaultdict(list)
     for image in images:
         if image.remarks and image.status != ImageStatus.FAILED:
-            alike[image.remarks].append(image)
-    for remark, among in list(alike.items())[:REMARKS_SHOWN]:
+            alike[_NUMBER.sub("", image.remarks)].append(image)
+    for among in list(alike.values())[:REMARKS_SHOWN]:
         first = f"[{among[0].position}] {among[0].name}"
         others = pluralize(len(among) - 1, "other")
-        yield f"  {first}{f' and {others}' if among[1:] else ''}: {remark}"
+        yield f"  {first}{f' and {others}' if among[1:] else ''}: {among[0].remarks}"
     if left := sum(map(len, list(alike.values())[REMARKS_SHOWN:])):
         yield f"  and {pluralize(left, 'image')} with other remarks ('overstory images {job.id}')"
 

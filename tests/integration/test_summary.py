@@ -107,7 +107,8 @@ def test_a_bare_job_is_not_warned_of_what_it_asked_for(database: Database) -> No
 
 def test_each_remark_is_told_once_for_all_images_that_share_one(database: Database) -> None:
     job = jobs.submit(database, [6])
-    told = {1: "first of 12 frames", 2: "padded", 3: None, 4: "padded", 5: "padded", 6: "lost"}
+    told = {1: "first of 12 frames", 2: "padded from 9 x 9", 3: None, 4: "padded from 10 x 9.5"}
+    told |= {5: "padded from 9 x 9", 6: "lost"}
     with database.write() as connection:
         for row in jobs.rows(connection, Image, job):
             token = jobs.hold(connection, Image, row.id)
@@ -121,7 +122,7 @@ def test_each_remark_is_told_once_for_all_images_that_share_one(database: Databa
     assert {image.position: image.remarks for image in images} == told
     assert summary(database, job)[-3:] == [
         f"  [1] {names[1]}: first of 12 frames",
-        f"  [2] {names[2]} and 2 others: padded",
+        f"  [2] {names[2]} and 2 others: padded from 9 x 9",
         f"  [6] {names[6]}: no",
     ]
 
