@@ -14,6 +14,7 @@ from clients.sources.location import Source
 from core.errors import WrongUsage
 from core.jobs import JobSpec
 from core.text.hashing import content_key
+from core.text.printable import quotable
 from models.reads import lineage, pipeline
 from models.reads.lineage import SourceRow
 from models.reads.pipeline import JobRow
@@ -112,9 +113,9 @@ def _is_resized(before: int | None, now: int | None) -> bool:
 
 
 def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMES_SHOWN]) + (", ..." if len(names) > NAMES_SHOWN else "")
+    shown = [quotable(name, TEXT_SHOWN) for name in names[:NAMES_SHOWN]]
+    return ", ".join(shown) + (", ..." if len(names) > NAMES_SHOWN else "")
 
 
 def _short(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= TEXT_SHOWN else f"{text[:TEXT_SHOWN]}..."
+    return quotable(json.dumps(value, ensure_ascii=False), TEXT_SHOWN)

@@ -20,6 +20,13 @@ def printable(text: str, keep: str = "") -> str:
     return "".join(_escaped(c) if _is_control(c) and c not in keep else c for c in text)
 
 
+def quotable(text: str, most: int) -> str:
+    """The first ``most`` characters of ``text``, those that are not seen as escapes: to quote it in
+    a message."""
+    cut = shortened(text, most)
+    return "".join(c if c.isprintable() else _escaped(c) for c in cut)
+
+
 def shortened(text: str, most: int) -> str:
     """``text``, cut off after ``most`` characters with a sign that says so."""
     return text if len(text) <= most else f"{text[:most]}..."

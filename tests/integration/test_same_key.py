@@ -103,3 +103,14 @@ def test_inputs_that_are_gone_do_not_matter_if_they_are_named_as_before(
         assert options.pop("inputs")
         connection.execute(update(Job).values(options=type(account.job(job).options)(**options)))
     assert submit(account, tmp_path / "elsewhere") == job
+
+
+def test_a_refusal_is_short_and_printable_whatever_was_submitted(account, make_images) -> None:
+    submit(account, make_images(1), "https://h.example/" + "x" * 8_000)
+    with pytest.raises(WrongUsage) as caught:
+        submit(account, "https://h.example/\u202e" + "y" * 8_000, ask="Who\u2028\ufeff\x9b2J?")
+    said = str(caught.value)
+    assert said.isprintable()
+    assert len(said) < 1_000
+    assert "1 added" in said
+    assert "ask (" in said
