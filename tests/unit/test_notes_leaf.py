@@ -928,7 +928,8 @@ def test_attempts_end_and_account_for_every_image_once(
 
 
 def test_a_citation_over_two_parts_of_a_reply_is_not_taken_as_it_is() -> None:
-    """``[3`` ends a line about image 2, and ``]`` begins the text below: [3] is no image here."""
+    """The line about image 2 ends with ``[3``, and the text below begins with ``]``. Joined, they
+    would cite an image 3, which was not shown."""
     asked = leaf(3)
     text = f"[1] {thing(1)}\n[2] {thing(2)}\n[3\n\n] {thing(3)}"
     first = again(asked, asked.first(), text)

@@ -40,7 +40,7 @@ class StoredFile:
     description: Description | None
 
     def card(self, status: str | None) -> dict[str, object]:
-        """The File object. It has no ``status`` if that is None, like some real replies."""
+        """The File object. Without a status it has no such field, as in some real replies."""
         card: dict[str, object] = {
             "id": self.id,
             "object": "file",
