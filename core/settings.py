@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import urllib.parse
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,8 +18,8 @@ import platformdirs
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
-from core.catalog.models import Price, ProviderName, Structured, price_of
-from core.catalog.prices import PriceList, find_price, parse_prices
+from core.catalog.models import Price, ProviderName, Structured, model_profile, price_of
+from core.catalog.prices import KnownPrice, PriceList, find_price, parse_prices
 from core.catalog.tiers import AccountLimits, tier
 from core.catalog.tokens import Detail
 from core.errors import WrongUsage
@@ -66,8 +67,9 @@ class Settings(BaseSettings):
     images_per_request: int | None = Field(None, ge=1)  # at most; None: from the model's profile
     context_tokens: int | None = Field(None, ge=4096)  # context size; None: from the profile
     detail: Detail = "low"  # resolution of sent images
-    # Price list as JSON, or the path of a JSON file: core/catalog/prices.py. None: built-in prices.
+    # Price list as JSON, or the path of a JSON file (docs/money.md). None: the known prices.
     prices: Annotated[PriceList | None, NoDecode] = None
+    prices_days: int = Field(180, ge=1)  # estimate and doctor name prices that are older
     structured: Structured | None = None  # how to request JSON; None: the best the model supports
 
     # The account
@@ -271,14 +273,20 @@ class Settings(BaseSettings):
         blobs = (urllib.parse.unquote(parts.path),) if parts.scheme == "file" else ()
         return (str(self.home), *blobs)
 
-    def find_price(self, model: str) -> tuple[Price, str] | None:
-        """The price of ``model`` at this endpoint and the date of the price; None if unknown."""
-        return find_price(model, self.base_url, self.prices)
+    def find_price(self, model: str) -> KnownPrice | None:
+        """The price of ``model`` at this endpoint today, and where it is from; None if unknown."""
+        prompt_tokens = self.context_tokens or model_profile(model).context_tokens
+        now = datetime.now(UTC)  # some prices begin or end on a day
+        return find_price(model, self.base_url, self.prices, prompt_tokens, now)
+
+    def price_is_old(self, known: KnownPrice) -> bool:
+        """Whether nobody has looked at a price for ``prices_days``."""
+        return (datetime.now(UTC).date() - known.as_of).days > self.prices_days
 
     def price_of(self, model: str) -> Price:
         """The price of ``model`` at this endpoint; zeros if unknown."""
         known = self.find_price(model)
-        return known[0] if known else price_of(model, self.base_url)
+        return known.price if known else price_of(model, self.base_url)
 
     @property
     def endpoint(self) -> str:

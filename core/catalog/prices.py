@@ -1,4 +1,6 @@
-"""The user's own price list with its date: it overrides core.catalog.models.
+"""What a model costs: the person's own price list, else StepFun's, else what a package lists.
+
+The person's own list, with its date:
 
     {"as_of": "2026-11-20", "currency": "USD",
      "models": {"step-3.7-flash": {"prompt": 0.2, "cached": 0.04, "completion": 1.15}}}
@@ -9,10 +11,13 @@ Prices are per million tokens. Without ``cached``, cached input costs the ``prom
 from __future__ import annotations
 
 import datetime
+import urllib.parse
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from core.catalog.listed_prices import listed_price, newest_price
 from core.catalog.models import PRICES_AS_OF, Price, currency_of, model_profile, price_of
 from core.errors import WrongUsage
 
@@ -50,13 +55,39 @@ def parse_prices(text: str) -> PriceList:
         raise WrongUsage(f"{'; '.join(lines)}; for example {EXAMPLE}") from None
 
 
-def find_price(model: str, base_url: str, own: PriceList | None) -> tuple[Price, str] | None:
-    """The price of ``model`` at an endpoint and its date; None if unknown."""
+@dataclass(frozen=True, slots=True)
+class KnownPrice:
+    """A price and where it is from. ``as_of``: the day on which it was known to hold; ``source``:
+    how it is named to people."""
+
+    price: Price
+    as_of: datetime.date
+    source: str
+
+
+def find_price(
+    model: str, base_url: str, own: PriceList | None, prompt_tokens: int, now: datetime.datetime
+) -> KnownPrice | None:
+    """The price of ``model`` at an endpoint for prompts of up to ``prompt_tokens``; None if
+    unknown."""
     listed = own.models.get(model) if own else None
     if own is not None and listed is not None:
         cached = listed.prompt if listed.cached is None else listed.cached
         currency = own.currency or currency_of(base_url)
-        return Price(currency, listed.prompt, cached, listed.completion), str(own.as_of)
+        price = Price(currency, listed.prompt, cached, listed.completion)
+        return KnownPrice(price, own.as_of, f"of {own.as_of}")
+    public = None
+    if not _is_stepfun(base_url):  # another provider of the same model sets its own price
+        public = listed_price(model, base_url, prompt_tokens, now)
+    if public is not None:
+        price = Price("USD", public.prompt, public.cached, public.completion)
+        return KnownPrice(price, newest_price(now.date()), f"by {public.source}")
     if not model_profile(model).prices:
         return None
-    return price_of(model, base_url), PRICES_AS_OF
+    as_of = datetime.date.fromisoformat(PRICES_AS_OF)
+    return KnownPrice(price_of(model, base_url), as_of, f"of {PRICES_AS_OF}")
+
+
+def _is_stepfun(base_url: str) -> bool:
+    host = urllib.parse.urlsplit(base_url).hostname or ""
+    return host.endswith((".stepfun.ai", ".stepfun.com"))

@@ -185,9 +185,14 @@ def _pace(settings: Settings, work: Work) -> Pace:
     return pace_of(runs, work, cores, settings.upload_threads)
 
 
-def _prices_as_of(settings: Settings, model: str) -> str | None:
-    dated_price = settings.find_price(model)
-    return dated_price[1] if dated_price else None
+def _prices(settings: Settings, model: str) -> str:
+    """Where the price is from, for people."""
+    known = settings.find_price(model)
+    if known is None:
+        return "no price known: set OVERSTORY_PRICES"
+    if settings.price_is_old(known):
+        return f"prices {known.source}, which are old: compare them, set OVERSTORY_PRICES"
+    return f"prices {known.source}"
 
 
 def _reached(forecast: Estimate, budget: float) -> int:
@@ -203,6 +208,7 @@ def _value(
     forecast: Estimate,
     basis: Basis,
 ) -> dict[str, Any]:
+    known = settings.find_price(request.model)
     return {
         "images": measured.submitted,
         "usable": measured.images,
@@ -218,7 +224,8 @@ def _value(
         "budget_enough": forecast.budget,
         "budget": None if spec.budget is None else _budget(forecast, spec.budget),
         "currency": forecast.currency,
-        "prices_as_of": _prices_as_of(settings, request.model),
+        "prices_as_of": None if known is None else str(known.as_of),
+        "prices_source": None if known is None else known.source,
         "seconds": round(forecast.seconds, 1),
         "binds": forecast.binds,
         "past_calls": basis.calls,
@@ -258,14 +265,13 @@ def _print(
     leaves = pluralize(forecast.leaves, "leaf", "leaves")
     shape = f" ({leaves}, depth {forecast.depth})" if forecast.nodes > 1 else ""
     charged = ", not charged: sandbox" if settings.uses_sandbox else ""
-    as_of = _prices_as_of(settings, request.model)
-    prices = f", prices of {as_of}" if as_of else ", no price known: set OVERSTORY_PRICES"
+    prices = _prices(settings, request.model)
     rows = [
         ("images", f"{measured.submitted:,}: {', '.join(images)}"),
         ("requests", f"{forecast.requests:,}{shape}"),
         ("prompt", f"{forecast.prompt_tokens:,} tokens at {request.detail} detail"),
         ("written", f"{forecast.completion_tokens:,} tokens ({_source(basis.calls, 'past call')})"),
-        ("cost", f"{forecast.cost:.4f} {forecast.currency} ({request.model}{prices}{charged})"),
+        ("cost", f"{forecast.cost:.4f} {forecast.currency} ({request.model}, {prices}{charged})"),
         ("", f"{forecast.cost_most:.4f} at most, if every reply has the maximum length"),
         (
             "time",
@@ -276,7 +282,7 @@ def _print(
             ),
         ),
     ]
-    if as_of:
+    if settings.find_price(request.model) is not None:
         rows[6:6] = _budget_rows(spec, measured, forecast)
     if measured.urls:
         rows.insert(1, ("", f"{pluralize(measured.urls, 'URL')}, counted as images of full size"))

@@ -39,6 +39,7 @@ CHECKS = (
     Check("endpoint", endpoint.endpoint),
     Check("key", endpoint.key),
     Check("model", endpoint.model),
+    Check("prices", endpoint.prices),
     Check("learned", endpoint.learned_limits),
     Check("usage", endpoint.usage),
     Check("files", endpoint.files),

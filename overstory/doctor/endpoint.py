@@ -35,6 +35,7 @@ BASE_URL = "correct OVERSTORY_BASE_URL: the part before /chat/completions, which
 NO_KEY = "set OVERSTORY_API_KEY for real answers"
 LOOPBACK = re.compile(r"localhost|127\.[\d.]+|::1")
 TOP_UP = "top it up: paused work then continues by itself"
+OLD_PRICES = "compare them with the provider's page, and set OVERSTORY_PRICES or update Overstory"
 NAMES_SHOWN = 8
 
 
@@ -179,6 +180,27 @@ def model_finding(settings: Settings, listed: Collection[str]) -> Finding:
         f" {UNKNOWN_MODEL.context_tokens:,} tokens of context are assumed",
         "set OVERSTORY_IMAGES_PER_REQUEST and OVERSTORY_CONTEXT_TOKENS; it must accept images",
     )
+
+
+def prices(context: Context) -> Finding | None:
+    """What the model costs, where that is known from, and whether it is old."""
+    if not context.has_endpoint:
+        return None
+    settings = context.reached
+    known = settings.find_price(settings.model)
+    if known is None:
+        return warning(
+            f"no price of {settings.model} is known: sums say 0.00 and a budget is refused",
+            "set OVERSTORY_PRICES, or ignore this if nobody bills you",
+        )
+    price = known.price
+    says = (
+        f"{price.prompt:g} {price.currency} a million tokens read, {price.cached:g} from the cache,"
+        f" {price.completion:g} written ({known.source})"
+    )
+    if settings.price_is_old(known):
+        return warning(f"{says}: older than {settings.prices_days} days", OLD_PRICES)
+    return ok(says)
 
 
 def learned_limits(context: Context) -> Finding | None:

@@ -89,7 +89,7 @@ def announcement(context: Context, calls: Sequence[Probe]) -> str:
     known = settings.find_price(settings.model)
     money = "at a price that is not known"
     if known is not None:
-        price = known[0]
+        price = known.price
         money = f"{sum(spent_on(price, usage) for usage in usages):.4f} {price.currency}"
     return f"{pluralize(len(calls), 'call')} to {settings.model}, about {tokens:,} tokens, {money}"
 

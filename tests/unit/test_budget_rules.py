@@ -145,11 +145,10 @@ def test_a_price_list_is_read_inline_or_from_a_file(tmp_path):
     file.write_text(json.dumps(OWN))
     for given in (json.dumps(OWN), str(file)):
         settings = load(prices=given)
-        assert settings.find_price("mine") == (Price("USD", 1.0, 1.0, 2.0), "2026-11-20")
-        assert settings.find_price("step-3.7-flash") == (
-            Price("USD", 0.20, 0.04, 1.15),
-            PRICES_AS_OF,
-        )
+        mine, built_in = settings.find_price("mine"), settings.find_price("step-3.7-flash")
+        assert (mine.price, str(mine.as_of)) == (Price("USD", 1.0, 1.0, 2.0), "2026-11-20")
+        assert built_in.price == Price("USD", 0.20, 0.04, 1.15)
+        assert str(built_in.as_of) == PRICES_AS_OF
         assert settings.find_price("other") is None
         assert settings.price_of("other") == Price("USD", 0.0, 0.0, 0.0)
 
