@@ -35,6 +35,7 @@ class JobOptions:
     each_only: bool = False  # the set as a whole is not asked about
     bare: bool = False  # take replies as they are: images count as seen because they were sent
     canary: bool = False  # prove by pictures of our own that all images of a request were seen
+    pack: int | None = None  # images a request at most; None: as many as the model takes
     history: tuple[Exchange, ...] | None = None  # of a further question; None: a first question
     look: tuple[int, ...] = ()  # positions whose leaves a further question shows again
     inputs: str | None = None  # hash of the inputs as they were named, if the job was given a key
@@ -51,8 +52,9 @@ class JobOptions:
 
     @property
     def asked(self) -> dict[str, Any]:
-        """What is part of the question, as keys hash it: answer form and prompt texts."""
-        return {**self._answer_form(), **self._own_prompts()}
+        """What is part of the question, as keys hash it: answer form, prompt texts and pack. The
+        answers of one pack do not stand for another: how far they can be trusted differs."""
+        return {**self._answer_form(), **self._own_prompts(), **self._packed()}
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> JobOptions:
@@ -74,6 +76,7 @@ class JobOptions:
             "budget": self.budget,
             **self._own_prompts(),
             **self._answer_form(),
+            **self._packed(),
         }
         if self.history is not None:
             values["history"] = [{"ask": e.ask, "answer": e.answer} for e in self.history]
@@ -84,6 +87,9 @@ class JobOptions:
 
     def _own_prompts(self) -> dict[str, Any]:
         return {"prompts": dict(self.prompts)} if self.prompts else {}
+
+    def _packed(self) -> dict[str, Any]:
+        return {} if self.pack is None else {"pack": self.pack}
 
     def _answer_form(self) -> dict[str, Any]:
         values: dict[str, Any] = {"each": self.each, "schema": self.schema}

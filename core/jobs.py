@@ -33,6 +33,7 @@ INPUT_CHARACTERS_MAX = LOCATION_BYTES_MAX
 ERRORS_SHOWN = 5
 ERROR_CHARACTERS = 400
 NOTHING_ASKED = "ask: nothing is asked: give ask (of the set), each (of every image), or both"
+PACK_WITHOUT_PLACE = "pack: a canary takes a place of each request: give 2 or more, or no canary"
 BARE_WITH = "bare: it takes a plain answer as it is: leave out each, schema and canary, or bare"
 
 
@@ -60,6 +61,7 @@ class JobSpec(BaseModel):
     prompts: dict[str, str] | None = None  # own prompt texts, by name
     bare: bool = False  # take replies as they are; coverage counts what was sent
     canary: bool = False  # add pictures of our own that prove that the model sees
+    pack: Annotated[int, Field(ge=1)] | None = None  # images a request at most
     webhook: Hook | None = None  # gets a signed POST when the job ends
     weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
 
@@ -96,6 +98,8 @@ class JobSpec(BaseModel):
             raise WrongUsage(NOTHING_ASKED)
         if self.bare and (self.each is not None or self.schema_ is not None or self.canary):
             raise WrongUsage(BARE_WITH)
+        if self.pack == 1 and self.canary:
+            raise WrongUsage(PACK_WITHOUT_PLACE)
         if self.schema_ is not None:
             check(self.schema_)
             check_parts(self.schema_text, folds=self.each is None)
@@ -127,6 +131,7 @@ class JobSpec(BaseModel):
             each_only=self.ask is None,
             bare=self.bare,
             canary=self.canary,
+            pack=self.pack,
         )
 
 

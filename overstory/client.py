@@ -124,10 +124,11 @@ class Client:
                 is refused with another question or other images. Default: a random one.
             seconds (float): How long to wait for a worker to plan the job. Default: 60.
             **options: Further fields of a submission:
-                label (str), detail ("low" or "high"), model (str), weight (float, default 1:
-                share of the account against other jobs), budget (float: most it may cost, in the
-                currency of the prices), min_coverage (float, 0 to 1), fail_fast, fresh, fetch,
-                keep_files, bare, canary (bool, default False), prompts (dict), webhook (URL).
+                label (str), detail ("low" or "high"), model (str), pack (int: images a request at
+                most), weight (float, default 1: share of the account against other jobs), budget
+                (float: most it may cost, in the currency of the prices), min_coverage (float, 0 to
+                1), fail_fast, fresh, fetch, keep_files, bare, canary (bool, default False),
+                prompts (dict), webhook (URL).
 
         Returns:
             The job's id.

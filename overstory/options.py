@@ -29,6 +29,12 @@ detail_option = click.option(
     " OVERSTORY_DETAIL.",
 )
 model_option = click.option("--model", help="Model to ask. Default: OVERSTORY_MODEL.")
+pack_option = click.option(
+    "--pack",
+    type=click.IntRange(1),
+    help="Images a request, at most. Fewer are often read better and cost more ('estimate' compares"
+    " packs). Default: as many as the model takes.",
+)
 prompts_option = click.option(
     "--prompts",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -84,7 +90,7 @@ home_option = click.option(
 def question_options(command: Any) -> Any:
     """The options that describe what to ask, for ``run`` and ``estimate``."""
     asked = (ask_option, each_option, schema_option)
-    sent = (detail_option, model_option, prompts_option)
+    sent = (detail_option, model_option, pack_option, prompts_option)
     for option in reversed((*asked, *sent, bare_option, canary_option)):
         command = option(command)
     return command

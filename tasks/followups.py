@@ -18,6 +18,7 @@ from core.job_options import Exchange, JobOptions
 from core.states import ANSWERED_JOBS
 from core.text.hashing import content_key
 from core.text.sanitize import UNSTORABLE, is_storable
+from core.tree.capacity import check_pack
 from models.new_job import NewJob
 from models.reads import lineage, pipeline
 from models.reads.lineage import Earlier
@@ -79,6 +80,7 @@ def ask(
     look: frozenset[int] = frozenset(),
     instead_of: str | None = None,
     budget: float | None = None,
+    pack: int | None = None,
 ) -> Submitted:
     """A further question about the images of ``job_id``.
 
@@ -86,6 +88,7 @@ def ask(
     notes are read, and the leaves over ``look`` (positions) show their images again. The last
     question is not asked twice; an answer for which images were shown again also counts as its
     answer from the notes. ``instead_of``: a turn that this one replaces. ``budget``: of the turn.
+    ``pack``: images a request at most, where the turn shows images; None: as its job has it.
     """
     question = question.strip()
     if not question:
@@ -97,7 +100,9 @@ def ask(
         turns = [pipeline.job(connection, turn) for turn in lineage.turns(connection, base.job.id)]
     earlier = [turn for turn in turns if turn is not None and turn.id != instead_of]
     shown = sorted(look)
-    if earlier and earlier[-1].ask == question and shown in ([], looked_at(earlier[-1])):
+    check_pack(base.job.model, services.settings.images_per_request, pack)
+    pack = pack or base.job.options.pack
+    if earlier and _is_same(earlier[-1], question, shown, pack):
         return _as_it_is(services, earlier[-1].id, budget)
     waiting = [turn.id for turn in earlier if not turn.status.ended]
     if waiting:
@@ -114,15 +119,22 @@ def ask(
         each_only=False,
         schema=None,
         canary=False,
+        pack=pack,
         inputs=None,
         budget=_budget(services, base.job, budget),
     )
     job = _like(base.job, options)
     exchanges = [asdict(exchange) for exchange in history]
-    key = content_key(["turn", base.job.id, question, shown, exchanges])
+    other_pack = [pack] if pack != base.job.options.pack else []
+    key = content_key(["turn", base.job.id, question, shown, exchanges, *other_pack])
     job = replace(job, ask=question, key=key, family=None, follows=base.job.id)
     keep = Keep(branches=False, look=look)
     return _continued(services, job, base.sources, base.earlier, keep, budget)
+
+
+def _is_same(turn: JobRow, question: str, shown: list[int], pack: int | None) -> bool:
+    """Whether ``turn`` has asked this, and has shown these images again in such requests."""
+    return turn.ask == question and turn.options.pack == pack and shown in ([], looked_at(turn))
 
 
 def _continued(

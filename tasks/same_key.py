@@ -70,6 +70,7 @@ def other_question(job: JobRow, spec: JobSpec) -> list[str]:
         "prompts": dict(options.prompts),
         "bare": options.bare,
         "canary": options.canary,
+        "pack": options.pack,
         "detail": job.detail,
         "model": job.model,
     }
@@ -80,6 +81,7 @@ def other_question(job: JobRow, spec: JobSpec) -> list[str]:
         "prompts": spec.prompts or {},
         "bare": spec.bare,
         "canary": spec.canary,
+        "pack": spec.pack,
         "detail": spec.detail or job.detail,
         "model": spec.model or job.model,
     }

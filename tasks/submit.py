@@ -29,6 +29,7 @@ from core.outcomes import backoff_seconds
 from core.slice_size import WAKE_UPS
 from core.states import ImageStatus
 from core.text.hashing import content_key
+from core.tree.capacity import check_pack
 from models import deliveries, new_job, state
 from models.new_job import NewJob
 from models.reads import lineage, pipeline
@@ -95,10 +96,11 @@ def submit(
     OVERSTORY_INPUT_ROOTS; a person's own command may name whatever that person can read.
     ``limit``: how long its inputs may take.
     """
-    budget = spec.budget or services.settings.budget
-    check_budget(services.settings, spec.model or services.settings.model, budget)
     began_ns = time.time_ns()
     settings = services.settings
+    model = spec.model or settings.model
+    check_budget(settings, model, spec.budget or settings.budget)
+    check_pack(model, settings.images_per_request, spec.pack)
     rules = settings.submitted_inputs if by_message else settings.own_inputs
     expand_inputs = partial(
         expand, spec.images, settings.image_limits, services.decoder, rules, check=limit.check

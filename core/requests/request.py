@@ -139,6 +139,7 @@ def request_context(
         NOTE_TOKENS_PER_IMAGE if spec is None else tokens_an_image(spec),
         learned,
         settings.reasoning_tokens,
+        options.pack,
     )
     canaries = canary.count(capacity.leaf.items) if options.canary else 0
     if canaries:

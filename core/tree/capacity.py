@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from core.catalog.models import PROVIDERS, model_profile
 from core.catalog.tokens import HIGH_TOKENS_MAX, LOW_TOKENS, Detail, text_tokens_estimate
-from core.errors import RequestForm
+from core.errors import RequestForm, WrongUsage
 from core.tree.packing import Budget
 
 NOTE_TOKENS_BASE = 256
@@ -90,13 +90,16 @@ def capacity_of(
     tokens_an_image: int = NOTE_TOKENS_PER_IMAGE,
     learned: LearnedLimits = NOTHING_LEARNED,
     reasoning_tokens: int | None = None,
+    pack: int | None = None,
 ) -> RequestCapacity:
     """Budgets by the limits of ``model``: images, bytes, context and output. ``reasoning_tokens``:
-    room for reasoning in each reply, None: REASONING_ALLOWANCE."""
+    room for reasoning in each reply, None: REASONING_ALLOWANCE. ``pack``: images a request at most
+    that the job wants, None: as many as fit."""
     reasoning = REASONING_ALLOWANCE if reasoning_tokens is None else reasoning_tokens
     profile = model_profile(model)
     context = _least(context_tokens or profile.context_tokens, learned.tokens)
-    items = _least(images_per_request or profile.images_per_request, learned.images)
+    items = _least(images_most(model, images_per_request), learned.images)
+    items = _least(items, pack)
     # an image that is missing from the JSON costs another call
     if tokens_an_image != NOTE_TOKENS_PER_IMAGE:
         items = min(items, _answers_max(context, tokens_an_image, reasoning))
@@ -109,8 +112,23 @@ def capacity_of(
     return RequestCapacity(leaf, fan_in, room, context, tokens_an_image, learned.probing, reasoning)
 
 
-def _least(limit: int, learned: int | None) -> int:
-    return limit if learned is None else min(limit, learned)
+def images_most(model: str, images_per_request: int | None) -> int:
+    """The most images that a request to ``model`` may show: as set, else by the model's facts."""
+    return images_per_request or model_profile(model).images_per_request
+
+
+def check_pack(model: str, images_per_request: int | None, pack: int | None) -> None:
+    """Raises WrongUsage for a job that wants more images a request than ``model`` takes."""
+    most = images_most(model, images_per_request)
+    if pack is not None and pack > most:
+        raise WrongUsage(
+            f"pack: {pack:,} images a request, and {model} takes {most:,} at most: give a pack from"
+            f" 1 to {most:,}, or set OVERSTORY_IMAGES_PER_REQUEST if the endpoint takes more"
+        )
+
+
+def _least(limit: int, other: int | None) -> int:
+    return limit if other is None else min(limit, other)
 
 
 def expected_bytes(source_bytes: int | None, detail: Detail) -> int:

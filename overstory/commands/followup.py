@@ -23,6 +23,7 @@ from overstory.options import (
     budget_option,
     home_option,
     json_option,
+    pack_option,
     quiet_option,
     sandbox_option,
     yes_option,
@@ -39,6 +40,7 @@ from tasks.submit import Submitted
 @job_argument
 @click.argument("question")
 @click.option("--look", is_flag=True, help="Send the leaves of the cited images again.")
+@pack_option
 @budget_option
 @yes_option
 @json_option
@@ -49,6 +51,7 @@ def ask(
     job: str,
     question: str,
     look: bool,
+    pack: int | None,
     budget: float | None,
     yes: bool,
     as_json: bool,
@@ -68,10 +71,10 @@ def ask(
     check_sandbox_is_wanted(settings)
     services = _services(settings)
     console = Console(stderr=True)
-    turn = followups.ask(services, row.id, question, budget=budget)
+    turn = followups.ask(services, row.id, question, budget=budget, pack=pack)
     if look and not _looks(database, turn, followups.base_of(services, row.id)):
         notes = _finished(settings, database, turn, console, quiet, yes)
-        turn = _look_again(services, row.id, question, notes, console, budget)
+        turn = _look_again(services, row.id, question, notes, console, budget, pack)
     _show(settings, database, turn, console, as_json, quiet, yes)
 
 
@@ -171,6 +174,7 @@ def _look_again(
     notes: JobRow,
     console: Console,
     budget: float | None,
+    pack: int | None,
 ) -> Submitted:
     """A turn with the images that the answer from the notes cites; all images if it cites none."""
     with services.database.read() as connection:
@@ -179,7 +183,7 @@ def _look_again(
     if not cited:
         print_plain(console, "the notes cite no image: sending all images")
     look = frozenset(cited or every)
-    return followups.ask(services, job_id, question, look, notes.id, budget)
+    return followups.ask(services, job_id, question, look, notes.id, budget, pack)
 
 
 def _finished(

@@ -26,6 +26,7 @@ from overstory.options import (
     home_option,
     label_option,
     model_option,
+    pack_option,
     quiet_option,
     sandbox_option,
     settings_at,
@@ -44,6 +45,7 @@ from overstory.output.terminal import print_plain
 )
 @detail_option
 @model_option
+@pack_option
 @label_option
 @budget_option
 @yes_option

@@ -67,6 +67,7 @@ def result(database: Database, job: JobRow) -> dict[str, Any]:
         "follows": job.follows,
         "budget": job.options.budget,
         "model": job.model,
+        "pack": job.options.pack,
         "endpoint": job.endpoint,
         "sandbox": job.endpoint == SANDBOX,
     }

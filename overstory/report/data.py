@@ -78,6 +78,7 @@ def _job(job: JobRow, line: JobLine, job_result: Value) -> Value:
         "endpoint": job.endpoint,
         "sandbox": job_result["sandbox"],
         "detail": job.detail,
+        "pack": job.options.pack,
         "bare": job.options.bare,
         "created": job.created_at,
         "seconds": line.seconds,

@@ -333,7 +333,7 @@
     byId("facts").append(...cells.map(([term, value, small]) => h("div", {}, h("dt", {}, term), h("dd", {}, value, h("small", {}, small)))));
     if (job.sandbox) byId("facts").after(h("p", { class: "banner" }, "No vision model was used. The local sandbox answered from sizes, colours and brightness."));
     const writtenAt = new Date(data.written_at * 1000).toLocaleString("en-GB", { dateStyle: "long", timeStyle: "short" });
-    byId("foot").textContent = `${job.model} at ${job.endpoint}, ${job.detail} detail. Report written ${writtenAt}. This file is self-contained: it loads nothing and sends nothing.`;
+    byId("foot").textContent = `${job.model} at ${job.endpoint}, ${job.detail} detail${job.pack ? `, at most ${job.pack} ${job.pack === 1 ? "image" : "images"} a request` : ""}. Report written ${writtenAt}. This file is self-contained: it loads nothing and sends nothing.`;
   };
   const rate = (value) => (value >= 10 ? value.toFixed(0) : value >= 0.1 ? value.toFixed(1) : value.toFixed(3));
 

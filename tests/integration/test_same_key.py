@@ -60,6 +60,7 @@ def test_what_does_not_change_the_answer_may_differ(account, make_images, fields
         ({"model": "step-5-preview"}, 'model ("step-3.7-flash", not "step-5-preview")'),
         ({"prompts": {"nudge_form": "JSON."}}, 'prompts ({}, not {"nudge_form": "JSON."})'),
         ({"canary": True}, "canary (false, not true)"),
+        ({"pack": 1}, "pack (null, not 1)"),
     ],
 )
 def test_another_question_under_the_same_key_is_refused(

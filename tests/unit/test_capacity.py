@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from core.catalog.models import MODELS
+from core.errors import WrongUsage
 from core.tree.capacity import (
+    LearnedLimits,
     base64_bytes,
     capacity_of,
+    check_pack,
     expected_bytes,
     expected_tokens,
     note_tokens,
@@ -60,6 +63,22 @@ def test_the_fan_in_follows_from_the_context(model, fan_in):
 def test_settings_take_precedence_over_the_profile(given, items, context):
     shape = capacity_of("step-3.7-flash", "stepfun", "?", **given)
     assert (shape.leaf.items, shape.context_tokens) == (items, context)
+
+
+@pytest.mark.parametrize(
+    ("pack", "learned", "items"), [(None, None, 60), (5, None, 5), (5, 3, 3), (60, 20, 20)]
+)
+def test_a_pack_is_a_bound_beside_the_model_and_what_was_learned(pack, learned, items):
+    limits = LearnedLimits(images=learned)
+    shape = capacity_of("step-3.7-flash", "stepfun", "?", learned=limits, pack=pack)
+    assert shape.leaf.items == items
+
+
+@pytest.mark.parametrize(("most", "pack"), [(None, 61), (10, 11)])
+def test_a_pack_above_the_cap_is_refused_and_the_cap_is_named(most, pack):
+    with pytest.raises(WrongUsage, match=f"takes {pack - 1} at most: give a pack from 1 to"):
+        check_pack("step-3.7-flash", most, pack)
+    check_pack("step-3.7-flash", most, pack - 1)
 
 
 def test_a_question_reduces_the_room_and_the_longest_one_leaves_some():

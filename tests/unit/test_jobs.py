@@ -31,6 +31,7 @@ GOOD = {"images": ["a.jpg"], "ask": "What is there?"}
         ({"detail": "huge"}, "detail"),
         ({"weight": 0}, "weight"),
         ({"weight": 1001}, "weight"),
+        ({"pack": 0}, "pack"),
         ({"label": "l" * 256}, "label"),
         ({"aks": "?"}, "aks"),
     ],
@@ -126,6 +127,15 @@ def test_bare_and_canary_are_part_of_the_question_where_they_are_set():
         options = parse_spec(GOOD | {name: True}).options
         assert options.asked == {**plain.asked, name: True}
         assert JobOptions.from_json(options.to_json()) == options
+
+
+def test_a_pack_is_part_of_the_question_where_it_is_given():
+    plain, packed = (parse_spec(GOOD | more).options for more in ({}, {"pack": 5}))
+    assert packed.asked == {**plain.asked, "pack": 5}
+    assert "pack" not in plain.to_json()  # the JSON of existing rows stays
+    assert JobOptions.from_json(packed.to_json()) == packed
+    with pytest.raises(WrongUsage, match="a canary takes a place"):
+        parse_spec(GOOD | {"pack": 1, "canary": True})
 
 
 @pytest.mark.parametrize("with_", [{"each": "?"}, {"schema": {"type": "object"}}, {"canary": True}])

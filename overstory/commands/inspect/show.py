@@ -70,6 +70,8 @@ def _print_facts(
     cached = f", {usage['cached_tokens']:,} from the cache" if usage["cached_tokens"] else ""
     charged = " (not charged: sandbox)" if row.endpoint == SANDBOX else ""
     limit = f" of at most {plain(outcome['budget'])}" if outcome["budget"] else ""
+    pack = row.options.pack
+    packed = f", at most {pluralize(pack, 'image')} a request" if pack else ""
     rows: list[tuple[str, Any]] = [
         ("job", row.id),
         ("status", coloured(row.status)),
@@ -82,7 +84,7 @@ def _print_facts(
         ("requests", f"{usage['requests']:,} sent; {pluralize(tokens, 'token')}{cached}"),
         ("cost", f"{usage['cost']:.4f} {usage['currency']}{limit}{charged}"),
         ("began", f"{clock(line.created_at)}, took {duration(line.seconds)}"),
-        ("model", f"{row.model} at {row.endpoint}, {row.detail} detail"),
+        ("model", f"{row.model} at {row.endpoint}, {row.detail} detail{packed}"),
     ]
     grid = Table.grid(padding=(0, 2))
     for term, value in rows:
