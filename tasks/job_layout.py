@@ -142,8 +142,13 @@ def place(
     """Every source in its leaf, or as a duplicate of another; and the number of leaves. Leaves are
     planned over distinct images, by their expected bytes and tokens."""
     distinct = Distinct.of(sources)
-    sizes = pack([_expected(sources[i], detail) for i in distinct.indices], capacity.leaf)
+    sizes = leaf_sizes(distinct, capacity, detail)
     return distinct.placed(sizes), len(sizes)
+
+
+def leaf_sizes(distinct: Distinct, capacity: RequestCapacity, detail: Detail) -> list[int]:
+    """How many images each leaf of a fresh plan shows."""
+    return pack([_expected(distinct.sources[i], detail) for i in distinct.indices], capacity.leaf)
 
 
 def _continued(

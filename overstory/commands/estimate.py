@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -24,13 +24,17 @@ from core.account.budget import plain, reached
 from core.account.estimate import Estimate
 from core.account.habit import PastCall, habit_of
 from core.account.pace import Pace, Work, pace_of, ready_in
+from core.account.packs import packs_beside
 from core.catalog.tokens import Detail
 from core.images.sizing import ImageLimits
 from core.jobs import JobSpec
 from core.requests.request import RequestContext, request_context
 from core.settings import Settings
+from core.tree.capacity import check_pack
+from core.tree.packing import runs
 from models.engine import Database
 from models.reads import inspect
+from overstory.commands.packs import BINDS, Packed, print_packs, values
 from overstory.commands.specs import spec_of
 from overstory.local.home import prepare_command
 from overstory.local.price import image_tokens
@@ -39,39 +43,43 @@ from overstory.output.plural import pluralize
 from overstory.output.progress import duration
 from overstory.output.terminal import print_plain
 from tasks.calls.budget import check_budget
-from tasks.job_layout import learned_limits, place
+from tasks.job_layout import Distinct, leaf_sizes, learned_limits
 from workers.endpoints import database_url
 
 THREADS = min(8, 2 * (os.cpu_count() or 1))
 """Several threads, because a disk serves several readers at once; each has a decoding process."""
 UNUSABLE_SHOWN = 10
-BINDS = {
-    "concurrency": "calls in flight",
-    "rpm": "requests a minute",
-    "tpm": "tokens a minute",
-    "prepare": "preparing images (CPU)",
-    "upload": "uploads",
-}
-
-
 NO_WORK = Work(0, 0, 0)
 
 
 @dataclass(slots=True)
 class Measured:
-    """The image set, as far as file headers tell. ``leaves``: for each leaf, the prompt tokens of
-    its usable images."""
+    """The image set, as far as file headers tell. ``tokens``: the prompt tokens of each distinct
+    image, None for one that is unusable."""
 
-    submitted: int
-    duplicates: int
+    distinct: Distinct
     urls: int = 0
-    leaves: list[list[int]] = field(default_factory=list)
+    tokens: list[int | None] = field(default_factory=list)
     work: Work = NO_WORK  # images to prepare, without those that the provider fetches
     unusable: list[tuple[str, str]] = field(default_factory=list)
 
     @property
+    def submitted(self) -> int:
+        return len(self.distinct.sources)
+
+    @property
+    def duplicates(self) -> int:
+        return len(self.distinct.first_of)
+
+    @property
     def images(self) -> int:
-        return sum(map(len, self.leaves))
+        return len(self.tokens) - len(self.unusable)
+
+    def leaves(self, request: RequestContext) -> list[list[int]]:
+        """The prompt tokens of the usable images of each leaf, in a plan with ``request``."""
+        sizes = leaf_sizes(self.distinct, request.capacity, request.detail)
+        usable = ([n for n in leaf if n is not None] for leaf in runs(self.tokens, sizes))
+        return [leaf for leaf in usable if leaf]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,54 +102,79 @@ def estimate(inputs: tuple[str, ...], as_json: bool, home: Path | None, **option
     Sends nothing. Prompt tokens follow from the image sizes in the file headers. Completion tokens
     are estimated from past calls of the model, or guessed if there are none. Requests that are
     paid already are counted too. With --budget, it says whether that budget would pause the job,
-    and after how many images.
+    and after how many images. Below it stand two or three packs (images a request at most) beside
+    each other: fewer images a request are often read better and cost more.
     """
     settings = settings_at(home)
     spec = spec_of(inputs, options)
-    check_budget(settings, spec.model or settings.model, spec.budget)
+    model = spec.model or settings.model
+    check_budget(settings, model, spec.budget)
+    check_pack(model, settings.images_per_request, spec.pack)
     prepare_command(settings)
-    measured, request = measure(settings, spec)
+    request = _request(settings, spec)
+    measured = measure(settings, spec, request.detail)
     past = _past(settings, request.model)
     pace = _pace(settings, measured.work)
-    forecast = core_estimate.estimate(
-        request,
-        measured.leaves,
-        habit_of(past),
-        settings.price_of(request.model),
-        settings.limits,
-        ready_in(measured.work, pace),
-    )
+
+    def forecast_of(request: RequestContext) -> Estimate:
+        return core_estimate.estimate(
+            request,
+            measured.leaves(request),
+            habit_of(past),
+            settings.price_of(request.model),
+            settings.limits,
+            ready_in(measured.work, pace),
+        )
+
+    forecast = forecast_of(request)
+    packs = _packs(settings, spec, measured, forecast, forecast_of)
     basis = Basis(len(past), pace.runs)
     if as_json:
-        click.echo(json.dumps(_value(settings, spec, measured, request, forecast, basis)))
+        value = _value(settings, spec, measured, request, forecast, basis)
+        click.echo(json.dumps(value | {"pack": spec.pack, "packs": values(packs)}))
     else:
-        _print(Console(), settings, spec, measured, request, forecast, basis)
+        console = Console()
+        _print(console, settings, spec, measured, request, forecast, basis)
+        print_packs(console, packs)
 
 
-def measure(settings: Settings, spec: JobSpec) -> tuple[Measured, RequestContext]:
+def _packs(
+    settings: Settings,
+    spec: JobSpec,
+    measured: Measured,
+    forecast: Estimate,
+    forecast_of: Callable[[RequestContext], Estimate],
+) -> list[Packed]:
+    """The job with other packs beside its own, from the same reading of the headers."""
+    whole = _request(settings, spec.model_copy(update={"pack": None}))
+    room = whole.capacity.leaf.items + whole.canaries
+    most = min(room, len(measured.tokens) + whole.canaries)
+    rows = []
+    for pack in packs_beside(most, spec.pack, least=2 if spec.canary else 1):
+        chosen = pack == (spec.pack or most)
+        other = forecast
+        if not chosen:
+            other = forecast_of(_request(settings, spec.model_copy(update={"pack": pack})))
+        rows.append(Packed(pack, other, chosen))
+    return rows
+
+
+def measure(settings: Settings, spec: JobSpec, detail: Detail) -> Measured:
     """Expand the inputs and read every header. Raises WrongUsage as ``overstory run`` does."""
-    request = _request(settings, spec)
     limits = settings.image_limits
     decoder = Decoder(settings.decoder_limits)
     sources = expand(spec.images, limits, decoder, settings.own_inputs).sources
-    placed, leaves = place(sources, request.capacity, request.detail)
-    distinct = [index for index, image in enumerate(placed) if image.leaf is not None]
-    measured = Measured(len(sources), len(sources) - len(distinct))
-    measured.leaves = [[] for _ in range(leaves)]
+    measured = Measured(Distinct.of(sources))
+    distinct = measured.distinct.indices
     with ThreadPoolExecutor(THREADS) as pool:
-        results = pool.map(
-            lambda index: _tokens(sources[index], decoder, limits, request.detail), distinct
-        )
+        results = pool.map(lambda index: _tokens(sources[index], decoder, limits, detail), distinct)
     for index, tokens in zip(distinct, results, strict=True):
-        leaf = placed[index].leaf
         measured.urls += location.is_url(sources[index].location)
-        if isinstance(tokens, str) or leaf is None:
-            measured.unusable.append((sources[index].name, str(tokens)))
-        else:
-            measured.leaves[leaf].append(tokens)
-    measured.leaves = [leaf for leaf in measured.leaves if leaf]
+        if isinstance(tokens, str):
+            measured.unusable.append((sources[index].name, tokens))
+        measured.tokens.append(None if isinstance(tokens, str) else tokens)
     measured.work = _work([sources[index] for index in distinct], spec.fetch)
-    return measured, request
+    return measured
 
 
 def _work(images: Sequence[Source], fetch: bool) -> Work:

@@ -545,6 +545,14 @@ def test_prompt_tokens_are_estimated_from_headers_and_output_from_past_calls(
     assert [each["name"] for each in guess["unusable"]] == ["text.jpg"]
     assert guess["prompt_tokens"] == pytest.approx(bill["prompt_tokens"], rel=0.05)
     assert guess["cost"] == pytest.approx(bill["cost"], rel=0.2)
+    whole, quarter, alone = guess["packs"]
+    assert {name: guess[name] for name in whole} | {"pack": 60} == whole
+    assert [row["pack"] for row in guess["packs"]] == [60, 15, 1]
+    packed = parsed(person.say("estimate", photos, *words, "--pack", 15))
+    assert packed["packs"][1] == {name: packed[name] for name in quarter}
+    assert packed["requests"] == quarter["requests"]
+    assert alone["requests"] > 130
+    assert whole["cost"] < quarter["cost"] < alone["cost"]
     again = parsed(person.say("estimate", photos, *words))
     assert again["past_calls"] == bill["requests"]
     assert again["cost"] == pytest.approx(bill["cost"], rel=0.05)
@@ -562,6 +570,7 @@ def test_an_estimate_is_a_sentence_and_sends_nothing(
         "USD",
         "held by",
         "text.jpg: ",
+        "2 images a request at most would take",
     ):
         assert words in ran.out
     assert endpoint.stats()["calls"] == endpoint.stats()["uploads"] == 0
