@@ -95,7 +95,11 @@ def test_help_and_completion_load_little(
 
 @pytest.mark.parametrize(
     ("words", "meant"),
-    [(["shwo"], "'show'"), (["reprot", "x"], "'report'"), (["run", "x", "--asks", "y"], "'--ask'")],
+    [
+        (["shwo"], "'show'"),
+        (["reprot", "x"], "'report'"),
+        (["run", "x", "--budgte", "1"], "'--budget'"),
+    ],
 )
 def test_a_misspelled_word_is_guessed(words: list[str], meant: str) -> None:
     done = CliRunner().invoke(cli, words)
