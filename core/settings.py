@@ -18,8 +18,8 @@ import platformdirs
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
-from core.catalog.models import Price, ProviderName, Structured, model_profile, price_of
-from core.catalog.prices import KnownPrice, PriceList, find_price, parse_prices
+from core.catalog.models import KnownPrice, Price, ProviderName, Structured, model_profile, price_of
+from core.catalog.prices import PriceList, find_price, parse_prices
 from core.catalog.tiers import AccountLimits, tier
 from core.catalog.tokens import Detail
 from core.errors import WrongUsage

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ipaddress
 import urllib.parse
-from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
 from importlib import metadata
 from typing import TYPE_CHECKING
+
+from core.catalog.models import KnownPrice, Price
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, TieredPrices
@@ -21,19 +22,7 @@ if TYPE_CHECKING:
 PACKAGE = "genai-prices"
 
 
-@dataclass(frozen=True, slots=True)
-class ListedPrice:
-    """US dollars per million tokens. ``source``: the package and its version."""
-
-    prompt: float
-    cached: float
-    completion: float
-    source: str
-
-
-def listed_price(
-    model: str, base_url: str, prompt_tokens: int, now: datetime
-) -> ListedPrice | None:
+def listed_price(model: str, base_url: str, prompt_tokens: int, now: datetime) -> KnownPrice | None:
     """The price of ``model`` at ``base_url`` on the day of ``now``; None if it is not listed.
 
     Some prices rise with the tokens of a request's prompt: of those up to ``prompt_tokens`` the
@@ -48,7 +37,8 @@ def listed_price(
     if prompt is None or completion is None:  # priced by images or minutes, say
         return None
     cached = _money(getattr(prices, "cache_read_mtok", None), prompt_tokens)
-    return ListedPrice(prompt, prompt if cached is None else cached, completion, _source())
+    price = Price("USD", prompt, prompt if cached is None else cached, completion)
+    return KnownPrice(price, newest_price(now.date()), f"by {_package()}")
 
 
 def newest_price(today: date) -> date:
@@ -80,7 +70,7 @@ def _find(model: str, base_url: str) -> ModelInfo | None:
 
 
 @lru_cache(maxsize=1)
-def _source() -> str:
+def _package() -> str:
     return f"{PACKAGE} {metadata.version(PACKAGE)}"
 
 

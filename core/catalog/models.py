@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Literal
 
 Family = Literal["step-1o", "step-1v"]
@@ -18,6 +19,16 @@ class Price:
     prompt: float
     cached: float
     completion: float
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPrice:
+    """A price and where it is from. ``as_of``: the day on which it was known to hold; ``source``:
+    how it is named to people."""
+
+    price: Price
+    as_of: date
+    source: str
 
 
 @dataclass(frozen=True, slots=True)

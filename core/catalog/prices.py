@@ -1,4 +1,5 @@
-"""What a model costs: the person's own price list, else StepFun's, else what a package lists.
+"""What a model costs: by the person's own list, else by the package of public prices for providers
+other than StepFun, else by StepFun's list.
 
 The person's own list, with its date:
 
@@ -12,13 +13,19 @@ from __future__ import annotations
 
 import datetime
 import urllib.parse
-from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
-from core.catalog.listed_prices import listed_price, newest_price
-from core.catalog.models import PRICES_AS_OF, Price, currency_of, model_profile, price_of
+from core.catalog.listed_prices import listed_price
+from core.catalog.models import (
+    PRICES_AS_OF,
+    KnownPrice,
+    Price,
+    currency_of,
+    model_profile,
+    price_of,
+)
 from core.errors import WrongUsage
 
 Money = Annotated[float, Field(ge=0, le=1e9)]
@@ -55,16 +62,6 @@ def parse_prices(text: str) -> PriceList:
         raise WrongUsage(f"{'; '.join(lines)}; for example {EXAMPLE}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class KnownPrice:
-    """A price and where it is from. ``as_of``: the day on which it was known to hold; ``source``:
-    how it is named to people."""
-
-    price: Price
-    as_of: datetime.date
-    source: str
-
-
 def find_price(
     model: str, base_url: str, own: PriceList | None, prompt_tokens: int, now: datetime.datetime
 ) -> KnownPrice | None:
@@ -76,12 +73,10 @@ def find_price(
         currency = own.currency or currency_of(base_url)
         price = Price(currency, listed.prompt, cached, listed.completion)
         return KnownPrice(price, own.as_of, f"of {own.as_of}")
-    public = None
     if not _is_stepfun(base_url):  # another provider of the same model sets its own price
         public = listed_price(model, base_url, prompt_tokens, now)
-    if public is not None:
-        price = Price("USD", public.prompt, public.cached, public.completion)
-        return KnownPrice(price, newest_price(now.date()), f"by {public.source}")
+        if public is not None:
+            return public
     if not model_profile(model).prices:
         return None
     as_of = datetime.date.fromisoformat(PRICES_AS_OF)
