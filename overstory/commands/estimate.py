@@ -30,7 +30,7 @@ from core.images.sizing import ImageLimits
 from core.jobs import JobSpec
 from core.requests.request import RequestContext, request_context
 from core.settings import Settings
-from core.tree.capacity import check_pack
+from core.tree.capacity import LearnedLimits, check_pack
 from core.tree.packing import runs
 from models.engine import Database
 from models.reads import inspect
@@ -111,7 +111,8 @@ def estimate(inputs: tuple[str, ...], as_json: bool, home: Path | None, **option
     check_budget(settings, model, spec.budget)
     check_pack(model, settings.images_per_request, spec.pack)
     prepare_command(settings)
-    request = _request(settings, spec)
+    learned = _learned(settings, spec, model)
+    request = _request(settings, spec, learned)
     measured = measure(settings, spec, request.detail)
     past = _past(settings, request.model)
     pace = _pace(settings, measured.work)
@@ -127,7 +128,7 @@ def estimate(inputs: tuple[str, ...], as_json: bool, home: Path | None, **option
         )
 
     forecast = forecast_of(request)
-    packs = _packs(settings, spec, measured, forecast, forecast_of)
+    packs = _packs(settings, spec, learned, measured, forecast, forecast_of)
     basis = Basis(len(past), pace.runs)
     if as_json:
         value = _value(settings, spec, measured, request, forecast, basis)
@@ -141,12 +142,13 @@ def estimate(inputs: tuple[str, ...], as_json: bool, home: Path | None, **option
 def _packs(
     settings: Settings,
     spec: JobSpec,
+    learned: LearnedLimits,
     measured: Measured,
     forecast: Estimate,
     forecast_of: Callable[[RequestContext], Estimate],
 ) -> list[Packed]:
     """The job with other packs beside its own, from the same reading of the headers."""
-    whole = _request(settings, spec.model_copy(update={"pack": None}))
+    whole = _request(settings, spec.model_copy(update={"pack": None}), learned)
     room = whole.capacity.leaf.items + whole.canaries
     most = min(room, len(measured.tokens) + whole.canaries)
     rows = []
@@ -154,7 +156,8 @@ def _packs(
         chosen = pack == (spec.pack or most)
         other = forecast
         if not chosen:
-            other = forecast_of(_request(settings, spec.model_copy(update={"pack": pack})))
+            spec_of_pack = spec.model_copy(update={"pack": pack})
+            other = forecast_of(_request(settings, spec_of_pack, learned))
         rows.append(Packed(pack, other, chosen))
     return rows
 
@@ -189,19 +192,21 @@ def _tokens(source: Source, decoder: Decoder, limits: ImageLimits, detail: Detai
     return image_tokens(source.location, source.root, source.page, decoder, limits, detail)
 
 
-def _request(settings: Settings, spec: JobSpec) -> RequestContext:
-    model = spec.model or settings.model
+def _learned(settings: Settings, spec: JobSpec, model: str) -> LearnedLimits:
+    database = Database(database_url(settings))
+    return learned_limits(database, settings.endpoint, model, spec.canary)
+
+
+def _request(settings: Settings, spec: JobSpec, learned: LearnedLimits) -> RequestContext:
     return request_context(
         settings,
         question=spec.question,
-        model=model,
+        model=spec.model or settings.model,
         provider=settings.provider,
         endpoint=settings.endpoint,
         detail=spec.detail or settings.detail,
         options=spec.options,
-        learned=learned_limits(
-            Database(database_url(settings)), settings.endpoint, model, spec.canary
-        ),
+        learned=learned,
     )
 
 
