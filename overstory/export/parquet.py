@@ -1,4 +1,4 @@
-"""Rows as Parquet: typed columns, GROUP_ROWS rows to a group. Only this module imports pyarrow."""
+"""Rows as Parquet: typed columns, GROUP_ROWS rows to a group."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from core.errors import WrongUsage
 from overstory.export.rows import Export
+from overstory.parquet import pyarrow_modules
 
 GROUP_ROWS = 10_000
 
 
 def write_parquet(export: Export, file: IO[bytes] | Path) -> None:
     """Write ``export`` to ``file``. Raises WrongUsage if pyarrow is not installed."""
-    pa, parquet = _pyarrow()
+    pa, parquet = pyarrow_modules()
     types = {
         "integer": pa.int64(),
         "number": pa.float64(),
@@ -42,14 +42,3 @@ def _typed(cell: Any, kind: str) -> Any:
     if kind == "number":
         return float(cell)
     return cell if kind == "boolean" else str(cell)
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise WrongUsage(
-            "Parquet needs the package pyarrow: pip install 'overstory[parquet]'"
-        ) from None
-    return pyarrow, parquet
