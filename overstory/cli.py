@@ -26,6 +26,7 @@ COMMANDS = {
     "watch": "overstory.commands.watch:watch",
     "report": "overstory.report.command:report",
     "export": "overstory.export.command:export",
+    "check": "overstory.commands.check:check",
     "jobs": "overstory.commands.inspect.jobs:jobs",
     "show": "overstory.commands.inspect.show:show",
     "tree": "overstory.commands.inspect.tree:tree",
@@ -68,6 +69,7 @@ HELP = {
         "tree": "Show a job's summary tree, with text and cost of each node.",
         "calls": "List a job's requests, with cost and error of each.",
         "export": "Export a job's images, one row for each.",
+        "check": "Compare a job's answers with what you know of its images.",
     },
     "Steer": {
         "pause": "Pause a job.",
@@ -94,7 +96,7 @@ HELP = {
 command for them takes a second; a test holds them equal."""
 TAKES_JOB_FIRST = {
     *("ask", "add", "remove", "watch", "report", "export", "show", "tree", "images", "calls"),
-    *("retry", "cancel", "pause", "resume"),
+    *("retry", "cancel", "pause", "resume", "check"),
 }
 """Commands whose first argument is a JOB."""
 

@@ -27,8 +27,8 @@ RULES = (
     "yesno",
 )
 """What ``--rule`` takes, with examples of tolerances."""
-KINDS = {"integer": NUMBER, NUMBER: NUMBER, "boolean": "yesno", "array": SET}
-"""The rule for a JSON type; text is compared folded."""
+KINDS = {"integer": NUMBER, NUMBER: NUMBER, "boolean": "yesno", "array": SET, "date": "date"}
+"""The rule for a JSON type, or for the format of a text; other text is compared folded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,11 @@ class Rule:
             first, second = readings.members(answer), readings.members(truth)
             return len(first & second) / len(first | second) if first | second else 1.0
         return None
+
+    @property
+    def figure_name(self) -> str:
+        """What ``figure`` gives: ``error`` of a number, ``overlap`` of a set."""
+        return "error" if self.kind == NUMBER else "overlap"
 
     def _read(self, value: Any) -> Any:
         if self.kind == NUMBER:

@@ -1,0 +1,155 @@
+"""A job's answers compared with a truth file."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from core.answers.json_schema import kind_of
+from core.answers.totals import fields
+from core.errors import WrongUsage
+from core.truth.comparison import ANSWER
+from core.truth.rules import rules_of
+from core.truth.score import Case, Confusion, FieldScore, Score, Wrong, score
+from core.truth.truth import Not, Truth, Value
+from models.engine import Database
+from models.reads.export import ImageExport, pages
+from models.reads.inspect import WAITING_IMAGES
+from models.reads.pipeline import JobRow
+from overstory.output.answers import Shape, shape_of_job
+
+SEED = 1
+"""The bootstrap draws the same samples each time, so that the same check prints the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """``labelled``: images in the truth file; ``matched``: those that the job has; ``waiting``:
+    matched images that the job has not come to, which are not judged. ``left_out``: fields of the
+    truth that the answers do not have."""
+
+    job: str
+    score: Score
+    labelled: int
+    matched: int
+    waiting: int
+    unmatched: tuple[str, ...]
+    ambiguous: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+def check_job(database: Database, job: JobRow, truth: Truth, given_rules: Sequence[str]) -> Check:
+    """Compare. Raises WrongUsage for a job without an answer for each image, for a rule that does
+    not exist, and where no image or no field is in both."""
+    kinds = kinds_of(job)
+    known = tuple(field for field in truth.fields if _is_asked(field, kinds))
+    if not known:
+        raise WrongUsage(
+            f"the truth has none of the fields that job {job.id} answers: {', '.join(kinds)}."
+            f" Its columns: {', '.join(truth.fields)}"
+        )
+    judged = Truth({n: _only(row, known) for n, row in truth.rows.items()}, known)
+    rules = rules_of(given_rules, judged, {field: kind for field, kind in kinds.items() if kind})
+    images = [image for page in pages(database, job.id, with_notes=False) for image in page]
+    matched = judged.matched([image.name if image.page else image.location for image in images])
+    if not matched.index:
+        raise WrongUsage(_nothing_matched(job, images, truth))
+    ready, waiting = _cases(images, matched.index, judged)
+    return Check(
+        job=job.id,
+        score=score(ready, rules, random.Random(SEED)),  # noqa: S311 -- statistics
+        labelled=len(truth.rows),
+        matched=len(matched.index),
+        waiting=waiting,
+        unmatched=matched.unmatched,
+        ambiguous=matched.ambiguous,
+        left_out=tuple(field for field in truth.fields if field not in known),
+    )
+
+
+def kinds_of(job: JobRow) -> dict[str, str | None]:
+    """The fields of the answer about an image, by dotted name, with their JSON type if it has one.
+    Raises WrongUsage if the job did not ask about each image."""
+    shape = shape_of_job(job)
+    if shape is None or shape.each is None:
+        raise WrongUsage(
+            f"job {job.id} has one answer about the whole set, and no answer about each image to"
+            " check. Ask about each image: overstory run PATHS --each TEXT [--schema FILE]"
+        )
+    return {ANSWER: None} if shape.schema is None else _kinds_of_schema(shape)
+
+
+def _kinds_of_schema(shape: Shape) -> dict[str, str | None]:
+    return {
+        ".".join(path): "date" if part.get("format") == "date" else kind_of(part)
+        for path, part in fields(shape.schema or {}).items()
+    }
+
+
+def _is_asked(field: str, kinds: Mapping[str, Any]) -> bool:
+    """Whether the answers may have ``field``: by its name, or inside a map of free keys."""
+    return any(field == known or field.startswith(f"{known}.") for known in kinds)
+
+
+def _only(row: Mapping[str, Value], known: Sequence[str]) -> dict[str, Value]:
+    return {field: value for field, value in row.items() if field in known}
+
+
+def _cases(
+    images: Sequence[ImageExport], index: Mapping[str, int], truth: Truth
+) -> tuple[list[Case], int]:
+    """Cases in the order of the images, and how many wait. A duplicate has its original's
+    answer."""
+    by_position = {image.position: image for image in images}
+    cases = []
+    for label, place in sorted(index.items(), key=lambda pair: pair[1]):
+        image = images[place]
+        source = by_position.get(image.duplicate_of or 0, image)
+        if source.status not in WAITING_IMAGES:
+            cases.append(Case(image.position, image.name, truth.rows[label], source.answer))
+    return cases, len(index) - len(cases)
+
+
+def _nothing_matched(job: JobRow, images: Sequence[ImageExport], truth: Truth) -> str:
+    ours = images[0].location if images else "none"
+    return (
+        f"no labelled image is in job {job.id}: the truth names {next(iter(truth.rows))!r}, the job"
+        f" {ours!r}. Write paths, ends of paths or file names; --name-column names their column"
+    )
+
+
+def json_of(check: Check) -> dict[str, Any]:
+    """The value that ``check --json`` prints."""
+    return {
+        "job": check.job,
+        "labelled": check.labelled,
+        "matched": check.matched,
+        "waiting": check.waiting,
+        "unmatched": list(check.unmatched),
+        "ambiguous": list(check.ambiguous),
+        "left_out": list(check.left_out),
+        "fields": {name: _field(field) for name, field in check.score.fields.items()},
+        "confusions": [_row(confusion) for confusion in check.score.confusions],
+        "wrong": [_row(wrong) for wrong in check.score.wrong],
+    }
+
+
+def _field(field: FieldScore) -> dict[str, Any]:
+    values = {
+        "right": field.right,
+        "of": field.of,
+        "unanswered": field.unanswered,
+        "low": field.low,
+        "high": field.high,
+        "rule": str(field.rule),
+    }
+    if field.figure is None:
+        return values
+    return values | {field.rule.figure_name: asdict(field.figure)}
+
+
+def _row(row: Wrong | Confusion) -> dict[str, Any]:
+    truth = {"not": row.truth.value} if isinstance(row.truth, Not) else row.truth
+    return asdict(row) | {"truth": truth}
