@@ -27,6 +27,7 @@ COMMANDS = {
     "report": "overstory.report.command:report",
     "export": "overstory.export.command:export",
     "check": "overstory.commands.check:check",
+    "review": "overstory.commands.review:review",
     "jobs": "overstory.commands.inspect.jobs:jobs",
     "show": "overstory.commands.inspect.show:show",
     "tree": "overstory.commands.inspect.tree:tree",
@@ -70,6 +71,7 @@ HELP = {
         "calls": "List a job's requests, with cost and error of each.",
         "export": "Export a job's images, one row for each.",
         "check": "Compare a job's answers with what you know of its images.",
+        "review": "Write a page on which a person judges a sample of a job's answers.",
     },
     "Steer": {
         "pause": "Pause a job.",
@@ -96,7 +98,7 @@ HELP = {
 command for them takes a second; a test holds them equal."""
 TAKES_JOB_FIRST = {
     *("ask", "add", "remove", "watch", "report", "export", "show", "tree", "images", "calls"),
-    *("retry", "cancel", "pause", "resume", "check"),
+    *("retry", "cancel", "pause", "resume", "check", "review"),
 }
 """Commands whose first argument is a JOB."""
 

@@ -20,14 +20,23 @@ _PLACE = re.compile(r"@@(\w+)@@")
 
 def page(data: dict[str, Any]) -> str:
     """The HTML file for ``data`` (see report_data)."""
-    style, script = _text("report.css"), _text("report.js")
+    return _filled("page.html", _text("report.css"), _text("report.js"), data)
+
+
+def review_page(data: dict[str, Any]) -> str:
+    """The HTML file for ``data`` (see review_data), in the look of the report."""
+    style = _text("report.css") + _text("review.css")
+    return _filled("review.html", style, _text("review.js"), data)
+
+
+def _filled(template: str, style: str, script: str, data: dict[str, Any]) -> str:
     parts = {
         "POLICY": _policy(style, script),
         "STYLE": style,
         "SCRIPT": script,
         "DATA": island(data),
     }
-    return _PLACE.sub(lambda place: parts[place[1]], _text("page.html"))
+    return _PLACE.sub(lambda place: parts[place[1]], _text(template))
 
 
 def island(data: dict[str, Any]) -> str:

@@ -55,15 +55,20 @@ class Pictures:
 
 
 def pictures(
-    images: Sequence[ImageLine], blobs: Blobs, limits: ImageLimits, decoder: Decoder
+    images: Sequence[ImageLine],
+    blobs: Blobs,
+    limits: ImageLimits,
+    decoder: Decoder,
+    size: PictureSize | None = None,
 ) -> Pictures:
-    """A picture of each image whose content is available; duplicates share one."""
+    """A picture of each image whose content is available; duplicates share one. Without ``size``,
+    their number decides."""
     first_of: dict[str, ImageLine] = {}
     for image in images:
         if image.sha256 and image.prepared_bytes:
             first_of.setdefault(image.sha256, image)
     chosen = list(first_of.values())[:PICTURES_MAX]
-    size = size_for(len(chosen))
+    size = size or size_for(len(chosen))
     with ThreadPoolExecutor(THREADS) as pool:
         jpegs = list(pool.map(lambda image: _picture(image, blobs, limits, decoder, size), chosen))
     encoded: list[str] = []

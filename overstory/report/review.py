@@ -1,0 +1,63 @@
+"""What a review page shows: a sample of a job's images, each with its answer by field."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from clients.blobs import open_blobs
+from clients.images.decoder import Decoder
+from core.answers.totals import value_at
+from core.errors import WrongUsage
+from core.settings import Settings
+from core.states import ImageStatus
+from core.truth.comparison import ANSWER
+from models.engine import Database
+from models.reads import inspect
+from models.reads.export import pages
+from models.reads.pipeline import JobRow
+from overstory.checking import kinds_of
+from overstory.output.answers import shape_of_job
+from overstory.report.pictures import PictureSize, pictures
+
+LARGE = PictureSize(1024, 74)
+"""About 100 KB a picture."""
+
+
+def review_data(
+    settings: Settings, database: Database, job: JobRow, count: int, seed: int
+) -> dict[str, Any]:
+    """At most ``count`` answered images of ``job``, drawn by ``seed``, as one JSON value. Raises
+    WrongUsage for a job without an answer about each image, or with no answer yet."""
+    kinds_of(job)  # refuses a job that asked about the set alone
+    shape = shape_of_job(job)
+    rows = [row for page in pages(database, job.id, with_notes=False) for row in page]
+    answered = [r for r in rows if r.status is ImageStatus.INCLUDED and r.answer is not None]
+    if shape is None or not answered:
+        raise WrongUsage(f"job {job.id} has no answer to review yet: 'overstory watch' shows why")
+    chosen = random.Random(seed).sample(answered, min(count, len(answered)))  # noqa: S311
+    positions = {row.position for row in chosen}
+    with database.read() as connection:
+        lines = [line for line in inspect.images(connection, job.id) if line.position in positions]
+    blobs = open_blobs(settings.blob_url, settings.home)
+    decoder = Decoder(settings.decoder_limits)
+    shown = pictures(lines, blobs, settings.image_limits, decoder, LARGE)
+    return {
+        "job": job.id,
+        "each": shape.each,
+        "seed": seed,
+        "answered": len(answered),
+        "items": [
+            {
+                "n": row.position,
+                "name": row.name,
+                "file": row.name if row.page else row.location,
+                "picture": shown.index_of.get(row.position),
+                "answers": [
+                    [".".join(path) or ANSWER, value_at(row.answer, path)] for path in shape.columns
+                ],
+            }
+            for row in chosen
+        ],
+        "pictures": shown.encoded,
+    }
