@@ -1,4 +1,4 @@
-"""Reading a truth file: CSV, JSON Lines or Parquet with a column that names the image."""
+"""A truth file as an option, and its reading: CSV, JSON Lines or Parquet that names images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import click
+
 from core.errors import WrongUsage
+from core.truth.rules import RULES
 from core.truth.truth import Not, Truth, Value
 from overstory.parquet import rows_of
 
@@ -17,8 +20,34 @@ NAME_COLUMNS = ("file", "name", "image", "path", "filename")
 """Columns that may name the image, the first that is there."""
 UNSURE = "not"
 """``{"not": X}`` in JSON Lines: the answer X is wrong, and the right one is not known."""
+truth_option = click.option(
+    "--truth",
+    "truth_file",
+    type=click.Path(path_type=Path),
+    help="What you know: CSV, JSON Lines or Parquet with a column for the file name and one for"
+    " each field. An empty cell is not compared.",
+)
+rules_option = click.option(
+    "--rule",
+    "rules",
+    multiple=True,
+    metavar="FIELD=RULE",
+    help=f"How a field is compared: {', '.join(RULES)}. May be given several times. Default: by the"
+    " schema, else by the values.",
+)
+name_column_option = click.option(
+    "--name-column",
+    help="Column of the file name. Default: file, name, image, path or filename.",
+)
 Rows = Iterator[tuple[int, dict[str, Any]]]
 """Rows with the number of their line, or of their row in Parquet."""
+
+
+def truth_options(command: Any) -> Any:
+    """The truth file and how it is read. The command says whether it needs one."""
+    for option in (name_column_option, rules_option, truth_option):
+        command = option(command)
+    return command
 
 
 def read_truth(path: Path, name_column: str | None = None) -> Truth:

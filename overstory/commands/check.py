@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from core.truth.rules import RULES
+from core.errors import WrongUsage
 from core.truth.score import Confusion, FieldScore
 from overstory.checking import Check, check_job, json_of
 from overstory.job_argument import find_job, job_argument
@@ -18,7 +18,8 @@ from overstory.options import home_option, json_option
 from overstory.output.plural import pluralize
 from overstory.output.tables import print_json, shortened, stdout_console, table
 from overstory.output.terminal import print_plain, safe_line
-from overstory.truth_file import read_truth
+from overstory.report.command import check_writable, say_written, write_report
+from overstory.truth_file import read_truth, truth_options
 
 SHOWN = 10
 """Confusions in the table; ``--json`` gives all."""
@@ -28,33 +29,20 @@ CELL = 32
 
 @click.command()
 @job_argument
+@truth_options
 @click.option(
-    "--truth",
-    "truth_file",
-    required=True,
+    "--report",
     type=click.Path(path_type=Path),
-    help="What you know: CSV, JSON Lines or Parquet with a column for the file name and one for"
-    " each field. An empty cell is not compared.",
-)
-@click.option(
-    "--rule",
-    "rules",
-    multiple=True,
-    metavar="FIELD=RULE",
-    help=f"How a field is compared: {', '.join(RULES)}. May be given several times. Default: by the"
-    " schema, else by the values.",
-)
-@click.option(
-    "--name-column",
-    help="Column of the file name. Default: file, name, image, path or filename.",
+    help="Also write the HTML report, with the picture, answer and truth of each mistake.",
 )
 @json_option
 @home_option
 def check(
     job: str,
-    truth_file: Path,
+    truth_file: Path | None,
     rules: tuple[str, ...],
     name_column: str | None,
+    report: Path | None,
     as_json: bool,
     home: Path | None,
 ) -> None:
@@ -63,9 +51,19 @@ def check(
     For each field it prints how many answers are right, with the 95 % interval of the share, and
     the most frequent mistakes. The job needs an answer about each image ('run --each').
     """
+    if truth_file is None:
+        raise WrongUsage(
+            "what is true? Name a file: --truth FILE. Without one, judge a sample of the answers:"
+            f" overstory review {job}"
+        )
     truth = read_truth(truth_file, name_column)
-    _, database, row = find_job(job, home)
+    if report is not None:
+        check_writable(report)
+    settings, database, row = find_job(job, home)
     checked = check_job(database, row, truth, rules)
+    if report is not None:
+        write_report(settings, database, row, report, checked)
+        say_written(Console(stderr=True), report)
     if as_json:
         print_json(json_of(checked))
         return
@@ -74,6 +72,8 @@ def check(
     _print_confusions(console, checked.score.confusions)
     for line in _remarks(checked):
         print_plain(console, line)
+    if checked.score.wrong and report is None:
+        print_plain(console, "--report FILE shows the picture, answer and truth of each mistake")
 
 
 def _print_fields(console: Console, checked: Check) -> None:

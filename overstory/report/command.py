@@ -16,11 +16,14 @@ from core.errors import WrongUsage
 from core.settings import Settings
 from models.engine import Database
 from models.reads.pipeline import JobRow
+from overstory.checking import Check, check_job
 from overstory.job_argument import find_job, job_argument
 from overstory.options import home_option
 from overstory.output.terminal import safe
+from overstory.report.accuracy import accuracy
 from overstory.report.data import report_data
 from overstory.report.page import page
+from overstory.truth_file import read_truth, truth_options
 
 
 @click.command()
@@ -32,17 +35,31 @@ from overstory.report.page import page
     help="The file to write (default: overstory-JOB.html in this folder).",
 )
 @click.option("--open", "open_it", is_flag=True, help="Open it in the browser.")
+@truth_options
 @home_option
-def report(job: str, out: Path | None, open_it: bool, home: Path | None) -> None:
+def report(
+    job: str,
+    out: Path | None,
+    open_it: bool,
+    truth_file: Path | None,
+    rules: tuple[str, ...],
+    name_column: str | None,
+    home: Path | None,
+) -> None:
     """Write one HTML file that shows the answer and every image behind it.
 
     The file is self-contained: it can be sent, kept and read offline. For a job that still runs
-    it shows what is there so far.
+    it shows what is there so far. With a truth file it also shows how many answers are right, and
+    each mistake with its picture.
     """
+    truth = truth_file and read_truth(truth_file, name_column)
+    if truth is None and (rules or name_column):
+        raise WrongUsage("--rule and --name-column are about a truth file: name it by --truth")
     settings, database, row = find_job(job, home)
     path = out or Path(f"overstory-{row.id}.html")
     check_writable(path)
-    write_report(settings, database, row, path)
+    checked = check_job(database, row, truth, rules) if truth else None
+    write_report(settings, database, row, path, checked)
     say_written(Console(stderr=True), path)
     if open_it:
         click.launch(str(path))
@@ -73,11 +90,15 @@ def check_writable(path: Path, what: str = "report") -> None:
         ) from None
 
 
-def write_report(settings: Settings, database: Database, job: JobRow, path: Path) -> None:
-    """Write the report on ``job`` to ``path``, as a whole: it replaces the old file at the end."""
+def write_report(
+    settings: Settings, database: Database, job: JobRow, path: Path, checked: Check | None = None
+) -> None:
+    """Write the report on ``job`` to ``path``, as a whole: it replaces the old file at the end.
+    With ``checked`` it shows how the answers compare with a truth file."""
     blobs = open_blobs(settings.blob_url, settings.home)
     decoder = Decoder(settings.decoder_limits)
     data = report_data(database, job, blobs, settings.image_limits, decoder, time.time())
+    data["accuracy"] = accuracy(checked) if checked else None
     text = page(data)
     try:
         with for_the_person(path) as file:

@@ -58,6 +58,26 @@ def test_what_a_person_judges_is_what_check_reads(
     assert [row.get("width") for row in rows][:2] == ["7", None]
     assert set(rows[1]["colour"]) == {"not"}
 
-    checked = person.say("check", "last", "--truth", saved, "--json").result
+    page_of_mistakes = tmp_path / "report.html"
+    checked = person.say(
+        "check", "last", "--truth", saved, "--json", "--report", page_of_mistakes
+    ).result
     counts = {name: (f["right"], f["of"]) for name, f in checked["fields"].items()}
     assert counts == {"colour": (2, 3), "width": (1, 2)}
+
+    with (
+        Browser(find_chromium() or "") as browser,
+        browser.page(page_of_mistakes.as_uri()) as page,
+    ):
+        assert page.js(_texts("#accuracy tbody tr > :nth-child(2)")) == ["2 of 3", "1 of 2"]
+        assert set(page.js(_texts("#mistakes .is"))) == {"Truth7", "Truthsomething else"}
+        assert page.js("document.querySelectorAll('#mistakes img').length") == 2
+        page.js("void document.querySelector('#accuracy-chips [data-field=width]').click()")
+        assert page.js(_texts("#mistakes .is")) == ["Truth7"]
+        page.js("void document.querySelector('#mistakes button').click()")
+        assert page.js("document.getElementById('viewer').open")
+        assert page.complaints() == []
+
+
+def _texts(selector: str) -> str:
+    return f"[...document.querySelectorAll({json.dumps(selector)})].map((one) => one.textContent)"
