@@ -1,7 +1,8 @@
-"""The reference of all settings: one frozen object, built once from the environment.
+"""The reference of all settings: one frozen object, built once from the environment and the
+configuration file.
 
-Each field is read from ``OVERSTORY_<NAME>``. Seconds, bytes and KiB are in the names. The names in
-the README's table are a contract.
+Each field is read from ``OVERSTORY_<NAME>``, else from the file (core/config_file.py). Seconds,
+bytes and KiB are in the names. The names in the README's table are a contract.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import urllib.parse
+from collections.abc import Collection
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,12 +18,19 @@ from typing import Annotated, Literal
 
 import platformdirs
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 from core.catalog.models import KnownPrice, Price, ProviderName, Structured, model_profile, price_of
 from core.catalog.prices import PriceList, find_price, parse_prices
 from core.catalog.tiers import AccountLimits, tier
 from core.catalog.tokens import Detail
+from core.config_file import ConfigFile, config_path, read_config, variables_of
 from core.errors import WrongUsage
 from core.images.inputs import SKIP_FOLDERS, InputRules
 from core.images.sizing import Accelerator, DecoderLimits, ImageLimits
@@ -48,6 +57,18 @@ class Settings(BaseSettings):
         extra="ignore",
         populate_by_name=True,
     )
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """An argument wins. The file leaves out what our variables set, and wins over others."""
+        return init_settings, ConfigFile(settings_cls), env_settings
 
     # The provider
     # The provider's key. Without one and with the default base URL, the sandbox answers.
@@ -309,9 +330,10 @@ class Settings(BaseSettings):
 
 
 def load(**overrides: object) -> Settings:
-    """Settings from the environment; ``overrides`` (by field name) take precedence.
+    """Settings from the environment and the configuration file; ``overrides`` (by field name) take
+    precedence.
 
-    Raises WrongUsage, which names each wrong variable.
+    Raises WrongUsage, which names each wrong variable, or name in the file.
     """
     try:
         settings = Settings(**overrides)  # type: ignore[arg-type]
@@ -319,7 +341,7 @@ def load(**overrides: object) -> Settings:
         raise WrongUsage(f"wrong setting: {error}") from None
     except ValidationError as error:
         lines = [
-            f"{_variable(e['loc'])}: {e['msg'].removeprefix('Value error, ')}"
+            f"{_named(e['loc'], overrides)}: {e['msg'].removeprefix('Value error, ')}"
             for e in error.errors()
         ]
         raise WrongUsage("wrong setting: " + "; ".join(lines)) from None
@@ -332,6 +354,21 @@ def _without_key(settings: Settings) -> Settings:
     return settings.model_copy(update={"api_key": None, "base_url": known})
 
 
-def _variable(location: tuple[int | str, ...]) -> str:
+def _named(location: tuple[int | str, ...], overrides: Collection[str]) -> str:
+    """Where a wrong value is: its variable, or its name in the configuration file."""
     name = str(location[0]) if location else "settings"
-    return name if name.startswith(("OVERSTORY_", "STEPFUN_")) else f"OVERSTORY_{name.upper()}"
+    if name.startswith(("OVERSTORY_", "STEPFUN_")):
+        return name
+    if name not in overrides and source_of(name) == str(config_path()):
+        return f"{name} in {config_path()}"
+    return f"OVERSTORY_{name.upper()}"
+
+
+def source_of(name: str) -> str | None:
+    """Where a setting's value is from: the variable, the configuration file, or None: the default.
+    An option of the command may replace it."""
+    present = {variable.upper(): variable for variable, value in os.environ.items() if value}
+    variable, *others = variables_of(Settings, name)
+    if variable not in present and name in read_config(Settings):
+        return str(config_path())
+    return next((present[v] for v in (variable, *others) if v in present), None)

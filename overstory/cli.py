@@ -45,6 +45,7 @@ COMMANDS = {
     "migrate": "overstory.commands.service:migrate",
     "reconciler": "overstory.commands.service:reconciler",
     "sandbox": "overstory.sandbox.command:sandbox",
+    "init": "overstory.setup.command:init",
     "doctor": "overstory.doctor:doctor",
     "completion": "overstory.commands.completion:completion",
 }
@@ -87,6 +88,7 @@ HELP = {
         "sandbox": "Serve a strict local stand-in for StepFun's API.",
     },
     "Care": {
+        "init": "Choose provider, key and model, check them, and write them down.",
         "doctor": "Check settings, services, endpoint and API key.",
         "account": "Show the account's usage, limits, balance and spending.",
         "files": "List and clean up the provider's file store.",

@@ -73,6 +73,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.delenv(name)
     folder = tmp_path / "my home"
     monkeypatch.setenv("OVERSTORY_HOME", str(folder))
+    monkeypatch.setenv("OVERSTORY_CONFIG", str(tmp_path / "config.toml"))
     return folder
 
 

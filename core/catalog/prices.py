@@ -73,7 +73,7 @@ def find_price(
         currency = own.currency or currency_of(base_url)
         price = Price(currency, listed.prompt, cached, listed.completion)
         return KnownPrice(price, own.as_of, f"of {own.as_of}")
-    if not _is_stepfun(base_url):  # another provider of the same model sets its own price
+    if not is_stepfun(base_url):  # another provider of the same model sets its own price
         public = listed_price(model, base_url, prompt_tokens, now)
         if public is not None:
             return public
@@ -83,6 +83,6 @@ def find_price(
     return KnownPrice(price_of(model, base_url), as_of, f"of {PRICES_AS_OF}")
 
 
-def _is_stepfun(base_url: str) -> bool:
+def is_stepfun(base_url: str) -> bool:
     host = urllib.parse.urlsplit(base_url).hostname or ""
     return host.endswith((".stepfun.ai", ".stepfun.com"))

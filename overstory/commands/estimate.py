@@ -37,6 +37,7 @@ from models.reads import inspect
 from overstory.commands.packs import BINDS, Packed, print_packs, values
 from overstory.commands.specs import spec_of
 from overstory.local.home import prepare_command
+from overstory.local.preflight import with_served_model
 from overstory.local.price import image_tokens
 from overstory.options import budget_option, home_option, json_option, question_options, settings_at
 from overstory.output.plural import pluralize
@@ -99,7 +100,7 @@ class Basis:
 def estimate(inputs: tuple[str, ...], as_json: bool, home: Path | None, **options: Any) -> None:
     """Estimate the requests, tokens, cost, budget and time of a job.
 
-    Sends nothing. Prompt tokens follow from the image sizes in the file headers. Completion tokens
+    Sends no image. Prompt tokens follow from the image sizes in the file headers. Completion tokens
     are estimated from past calls of the model, or guessed if there are none. Requests that are
     paid already are counted too. With --budget, it says whether that budget would pause the job,
     and after how many images. Below it stand two or three packs (images a request at most) beside
@@ -107,6 +108,8 @@ def estimate(inputs: tuple[str, ...], as_json: bool, home: Path | None, **option
     """
     settings = settings_at(home)
     spec = spec_of(inputs, options)
+    if spec.model is None:
+        settings = with_served_model(settings, Console(stderr=True))
     model = spec.model or settings.model
     check_budget(settings, model, spec.budget)
     check_pack(model, settings.images_per_request, spec.pack)

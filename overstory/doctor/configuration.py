@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from difflib import get_close_matches
+from pathlib import Path
 
-from pydantic import AliasChoices, SecretStr
+from pydantic import SecretStr
 
+from clients.private_files import OTHERS
+from core.config_file import VARIABLE, config_path, variables_of
 from core.errors import WrongUsage
-from core.settings import Settings
+from core.settings import Settings, source_of
 from overstory.doctor.context import Context
 from overstory.doctor.finding import Finding, failed, ok, warning
 from overstory.local.urls import masked
@@ -22,6 +26,7 @@ INTERNAL = frozenset(
     {
         *("OVERSTORY_PARENT_PID", "OVERSTORY_SANDBOX_PARENT_PID"),  # set for our processes
         *("OVERSTORY_VERSION", "OVERSTORY_INPUTS"),  # read by docker-compose.yml
+        VARIABLE,
     }
 )
 """Variables with our prefix that are not settings."""
@@ -43,7 +48,7 @@ class Setting:
 
 
 def check(context: Context) -> Finding:
-    """Every value is valid and every name is known."""
+    """Every value is valid, every name is known, and the file is for its owner alone."""
     unknown = tuple(unknown_names(context.environ))
     if context.wrong is not None:
         do = "correct or unset it; the other checks need valid settings"
@@ -54,6 +59,10 @@ def check(context: Context) -> Finding:
             f"ignored: {pluralize(len(unknown), 'unknown variable')}",
             "correct or unset: " + "; ".join(unknown),
             *details,
+        )
+    if is_open(path := config_path()):
+        return warning(
+            f"others can read {path}, which may hold a key", f"chmod 600 {path}", *details
         )
     total = len(Settings.model_fields)
     return ok(f"{len(details)} of {total} are set, all values are valid", *details)
@@ -83,33 +92,30 @@ def webhooks(context: Context) -> Finding | None:
     return ok("OVERSTORY_WEBHOOK_SECRET is valid")
 
 
+def is_open(path: Path) -> bool:
+    """Whether another user may read the configuration file."""
+    try:
+        return bool(stat.S_IMODE(path.stat().st_mode) & OTHERS)
+    except OSError:
+        return False
+
+
 def settings_of(context: Context) -> Iterator[Setting]:
     """Every setting with its value (secrets hidden) and its source."""
-    present = {name.upper(): name for name in context.environ}
     for name in Settings.model_fields:
-        variables = variables_of(name)
-        source = next((present[v] for v in variables if v in present), "default")
-        if name in context.options:
-            source = f"--{name}"
-        yield Setting(variables[0], _shown(getattr(context.settings, name)), source)
+        source = f"--{name}" if name in context.options else source_of(name) or "default"
+        variable = variables_of(Settings, name)[0]
+        yield Setting(variable, _shown(getattr(context.settings, name)), source)
 
 
 def unknown_names(environ: Iterable[str]) -> Iterator[str]:
     """``OVERSTORY_TEIR (did you mean OVERSTORY_TIER?)`` for every unknown name."""
-    known = [variable for name in Settings.model_fields for variable in variables_of(name)]
+    known = [v for name in Settings.model_fields for v in variables_of(Settings, name)]
     for name in sorted(environ):
         if not name.upper().startswith(OURS) or name.upper() in {*known, *INTERNAL}:
             continue
         near = get_close_matches(name.upper(), known, n=1, cutoff=SIMILAR)
         yield f"{name} (did you mean {near[0]}?)" if near else name
-
-
-def variables_of(name: str) -> tuple[str, ...]:
-    """The environment variables of a field; the first that is set counts."""
-    alias = Settings.model_fields[name].validation_alias
-    if isinstance(alias, AliasChoices):
-        return tuple(str(choice) for choice in alias.choices)
-    return (f"{OURS}{name.upper()}",)
 
 
 def _shown(value: object) -> str:

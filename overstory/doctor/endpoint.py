@@ -158,6 +158,8 @@ def model(context: Context) -> Finding | None:
 def model_finding(settings: Settings, listed: Collection[str]) -> Finding:
     """The configured model, at an endpoint that lists the models ``listed``."""
     name = settings.model
+    if len(listed) == 1 and name not in listed and "model" not in settings.model_fields_set:
+        return ok(f"none is named, so {next(iter(listed))} answers, the only one of the endpoint")
     if listed and name not in listed:
         near = get_close_matches(name, listed, n=NAMES_SHOWN, cutoff=0.5)
         some = near or sorted(listed)[:NAMES_SHOWN]

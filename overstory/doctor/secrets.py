@@ -20,8 +20,11 @@ def secrets_of(environ: Mapping[str, str], settings: Settings | None) -> tuple[s
     if settings is not None and settings.api_key is not None:
         secrets.add(settings.api_key.get_secret_value().strip())
     texts = [value for name, value in environ.items() if name.upper().startswith("OVERSTORY_")]
-    if settings is not None:
-        texts.append(settings.database_url or "")
+    if settings is not None:  # they may be from the configuration file
+        if settings.webhook_secret is not None:
+            secrets |= set(settings.webhook_secret.get_secret_value().split())
+        urls = (settings.database_url, settings.broker_url, settings.limiter_url)
+        texts += [url or "" for url in urls]
     for value in texts:
         hidden = set(secrets_in(value))
         secrets |= {*hidden, *map(unquote, hidden)}

@@ -25,6 +25,13 @@ HEAD = """# Settings
 Environment variables. An empty one is not set. `overstory doctor` shows the value and source of
 each, but no keys. `make settings` writes this page from `core/settings.py`.
 
+What no variable sets may stand in a configuration file, which `overstory init` writes: on Linux
+`~/.config/overstory/config.toml`, on macOS `~/Library/Application Support/overstory/config.toml`;
+`OVERSTORY_CONFIG` names another. It is TOML, one setting a line, without `OVERSTORY_` and in small
+letters: `base_url = "http://localhost:8000/v1"`. A list may be a TOML list. A key in the file wins
+over `STEPFUN_API_KEY`, which other programs read too. Commands and workers read the file anew at
+each start.
+
 `OVERSTORY_HOME` (on Linux `~/.local/share/overstory`) holds all state: `overstory.db` (jobs,
 answers, ledger), `blobs/` (prepared images), `logs/` (one file for each process), `broker/` and
 `run/` (embedded Valkey), and `spool/` (paid replies that the database could not take yet). Back up

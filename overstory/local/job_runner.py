@@ -28,6 +28,7 @@ from overstory.local.preflight import (
     check_endpoint,
     check_sandbox_is_wanted,
     warn_of_sandbox,
+    with_served_model,
 )
 from overstory.local.price import agree, holds_new_jobs
 from overstory.local.signals import Interrupts, ends_cleanly
@@ -78,6 +79,8 @@ def run(
             cleanup.callback(ending.set)
             stack.begin()  # while the job is planned
         prepare_command(settings)
+        if spec.model is None:
+            settings = with_served_model(settings, console)
         services = planning_services(settings)
         services.holds_new_jobs = holds_new_jobs(settings)
         submitted = submitting.submit(services, spec, natural=True)

@@ -8,8 +8,10 @@ import structlog
 from rich.console import Console
 from rich.panel import Panel
 
+from clients.provider.client import Provider
 from clients.provider.reach import is_reached, takes_connections
 from clients.proxies import proxy_for
+from core.catalog.prices import is_stepfun
 from core.errors import (
     KeyRefused,
     OverstoryError,
@@ -18,11 +20,11 @@ from core.errors import (
     ServiceRefuses,
     WrongUsage,
 )
-from core.settings import Settings
+from core.settings import SANDBOX, Settings
 from models import state
 from models.state import Moved
 from overstory.local.urls import masked
-from overstory.output.terminal import print_plain
+from overstory.output.terminal import print_plain, safe_line
 from tasks.runtime.services import Services
 from workers.broker_health import check as check_servers
 from workers.broker_health import check_limiter
@@ -30,6 +32,7 @@ from workers.broker_health import check_limiter
 log = structlog.get_logger()
 
 START_IT = "start it, or unset the variable to run with an embedded one"
+MODELS_SHOWN = 12
 CHECK_SECONDS = 5.0
 """For the endpoint's answer to a check."""
 
@@ -77,6 +80,38 @@ def warn_of_sandbox(console: Console, asked_for: bool = False) -> None:
         console.print(Panel(notice, title="SANDBOX", border_style="yellow", width=90))
     else:
         console.print(f"SANDBOX: {notice}", soft_wrap=True, highlight=False)
+
+
+def with_served_model(settings: Settings, console: Console) -> Settings:
+    """The settings with the only model of an endpoint that serves one, if none is named: so a
+    person's own server needs its URL alone.
+
+    Asks no endpoint that a name or a default answers for. Raises WrongUsage if there are several
+    models, none of which is the default.
+    """
+    named = "model" in settings.model_fields_set
+    if named or settings.endpoint == SANDBOX or is_stepfun(settings.base_url):
+        return settings
+    provider = Provider(settings, max_connections=1)
+    try:
+        listed = provider.models(CHECK_SECONDS)
+    except OverstoryError as error:  # the first call says so, and the job can go on later
+        log.info("preflight", error=str(error))
+        return settings
+    finally:
+        provider.close()
+    if not listed or settings.model in listed:
+        return settings
+    url = masked(settings.base_url)
+    if len(listed) == 1:
+        print_plain(console, safe_line(f"model: {listed[0]}, the only one at {url}"))
+        return settings.model_copy(update={"model": listed[0]})
+    more = ", ..." if len(listed) > MODELS_SHOWN else ""
+    some = ", ".join(sorted(listed)[:MODELS_SHOWN]) + more
+    raise WrongUsage(
+        f"which model? {url} serves {len(listed)}: {some}. Give --model, set OVERSTORY_MODEL, or"
+        " write it down by 'overstory init'"
+    )
 
 
 def check_endpoint(services: Services, job_id: str) -> None:

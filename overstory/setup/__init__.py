@@ -1,0 +1,1 @@
+"""``overstory init``: from nothing to a configuration file that works."""
