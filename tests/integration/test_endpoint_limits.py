@@ -16,7 +16,6 @@ from tests.support.fake_endpoint import Answer, FakeEndpoint, Received
 
 TEXTS = {
     "vLLM": "At most {most} image(s) may be provided in one prompt.",
-    "Azure": "Exceeded maximum number of images ({most}) allowed in the request.",
     "StepFun": "images_too_many: the request has too many images",
 }
 
@@ -38,7 +37,7 @@ class Capped(FakeEndpoint):
             with self._counting:
                 self.refused += 1
             return Answer(400, {"error": {"message": self.text.format(most=self.most)}})
-        notes = "".join(f"[{n}] a square. " for n in range(1, shown + 1)) or "Squares [1-180]."
+        notes = "".join(f"[{n}] a square. " for n in range(1, shown + 1)) or "Squares [1-60]."
         choice = {"index": 0, "message": {"content": notes}, "finish_reason": "stop"}
         usage = {"prompt_tokens": 100 + 171 * shown, "completion_tokens": 10}
         return Answer(body={"choices": [choice], "usage": usage})
@@ -64,7 +63,7 @@ def test_a_cap_on_images_is_found_by_few_refusals_and_by_none_the_next_time(
         assert (job.status, account.statuses(first)) == ("completed", {"included": 180})
         assert 0 < endpoint.refused <= 8
         refused = endpoint.refused
-        second = account.submit(make_images(180), ask="Anything else?")
+        second = account.submit(make_images(60, "fewer"), ask="Anything else?")
         (job,) = account.ended(second)
         assert (job.status, endpoint.refused) == ("completed", refused)
         account.stop()
@@ -75,6 +74,7 @@ def test_a_cap_on_images_is_found_by_few_refusals_and_by_none_the_next_time(
     [
         (400, "At most 1 image(s) may be provided in one request.", ("images", 1)),
         (400, "Too many images in request. Max is 10.", ("images", 10)),
+        (400, "Exceeded maximum number of images (20) allowed in the request.", ("images", 20)),
         (500, "too many images in the message, max allowed is 16", ("images", 16)),
         (400, "too many images and documents: 120 + 0 > 100", ("images", 100)),
         (400, "request contains 54 images, exceeding the maximum of 50 allowed per request",
