@@ -15,7 +15,8 @@ from overstory.sandbox.command import sandbox
 from overstory.sandbox.process import SandboxProcess
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload([__name__])
+# The command loads its server only when it serves: without the second name each fork would load it.
+_FORKS.set_forkserver_preload([__name__, "overstory.sandbox.api.server"])
 
 
 class ForkedSandbox(SandboxProcess):
