@@ -79,6 +79,8 @@ def _be_fork_server(orders: int, answers: int, provider: bool) -> NoReturn:
     command's."""
     try:
         os.setsid()  # Ctrl-C is for the command
+        for number in (signal.SIGTERM, signal.SIGINT):  # so are its handlers
+            signal.signal(number, signal.SIG_DFL)
         null = os.open(os.devnull, os.O_WRONLY)
         for source, target in ((orders, ORDERS), (answers, ANSWERS), (null, ERRORS)):
             os.dup2(source, target)

@@ -113,14 +113,15 @@ class ForkServer:
         self._calling.dismiss()
 
 
-def split(settings: Settings) -> ForkServer | None:
+def split(settings: Settings, service: bool = False) -> ForkServer | None:
     """Fork two servers from this process, which must have no connection and no other thread yet.
 
     The code that both need is loaded once, before; each then loads the rest of its own.
+    ``service``: this process is the service, which always has workers of its own.
     """
     if threading.active_count() > 1:
-        return begin(settings)  # a lock held by another thread would stay locked in the fork
-    if not _is_wanted(settings):
+        return begin(settings, service)  # a lock of another thread would stay locked in the fork
+    if not _is_wanted(settings, service):
         return None
     loaded(*forkserver.SHARED)
     return ForkServer(_forked(provider=False), _forked(provider=True))
@@ -132,9 +133,9 @@ def _forked(provider: bool) -> ForkServerProcess:
     return ForkServerProcess(pid, os.fdopen(orders, "wb"), os.fdopen(answers, "rb"), wait)
 
 
-def begin(settings: Settings) -> ForkServer | None:
+def begin(settings: Settings, service: bool = False) -> ForkServer | None:
     """Start one fork server as a new process."""
-    if not _is_wanted(settings):
+    if not _is_wanted(settings, service):
         return None
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "workers.forkserver"],
@@ -149,13 +150,15 @@ def begin(settings: Settings) -> ForkServer | None:
     return ForkServer(server, server)
 
 
-def _is_wanted(settings: Settings) -> bool:
+def _is_wanted(settings: Settings, service: bool) -> bool:
     """Whether this command starts its own workers, on Linux. A macOS process cannot fork safely
     after it has loaded system frameworks, and macOS has no pidfds."""
-    if settings.broker_url is not None or not hasattr(os, "pidfd_open"):
-        return False
-    if may_trace(settings):
+    if not hasattr(os, "pidfd_open") or may_trace(settings):
         return False  # a fork ends at once and would not send its last spans
+    if service:
+        return True
+    if settings.broker_url is not None:
+        return False  # the workers of that broker do the work
     stack = read_stack(settings.home)
     return stack is None or stack.service_pid is None  # else the service's workers do the work
 

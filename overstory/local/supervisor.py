@@ -30,7 +30,7 @@ from clients.proxies import proxy_for
 from core.errors import ServiceAway, WrongUsage
 from core.settings import Settings
 from overstory.local.database import bring_up_to_date, check_writable
-from overstory.local.forks import Process
+from overstory.local.forks import Process, split
 from overstory.local.health import HEALTHY_SECONDS, Health, healthy_file, worker_name
 from overstory.local.home import prepare_home
 from overstory.local.servers.shared import end_unused
@@ -122,12 +122,15 @@ class Supervisor:
             port = self.flower_port
             if port is not None:  # fail before anything is started
                 port = flower_port(port, self.any_port)
+            fork_server = split(self.settings, service=True)  # before there is any connection
+            if fork_server is not None:
+                cleanup.callback(fork_server.dismiss)
             if (trouble := passing_trouble(self.settings)) is not None:
                 log.warning("service.waits", error=str(trouble))
             proxy_for(self.settings.base_url)  # a wrong one is refused before anything is started
             bring_up_to_date(self.settings)
             check_writable(self.settings)
-            stack = LocalStack(self.settings, name=SERVICE)
+            stack = LocalStack(self.settings, SERVICE, fork_server)
             self.settings = stack.start()
             cleanup.callback(stack.stop)
             cleanup.callback(self._stop_rest, stack)

@@ -109,7 +109,7 @@ def test_a_full_broker_is_waited_out_and_ends_no_worker(
     assert person.say("up", "--detach", "--no-flower").status == 0
     pid = served_by(person.home)
     assert pid is not None
-    family = psutil.Process(pid).children()
+    family = psutil.Process(pid).children(recursive=True)
     with redis.Redis(port=port) as admin:
         running = person.start(str(make_images(130)))
         assert running.stderr is not None

@@ -60,7 +60,9 @@ def up(
 
 
 def child(service: psutil.Process, word: str) -> psutil.Process:
-    return next(p for p in service.children() if word in " ".join(p.cmdline()))
+    """A part of the service: one it started, or a fork, which has a name of its own."""
+    named = ((p, f"{p.name()} {' '.join(p.cmdline())}") for p in service.children(recursive=True))
+    return next(process for process, name in named if word in name)
 
 
 def umask_of(process: psutil.Process) -> str:
@@ -97,6 +99,9 @@ def test_a_service_starts_works_and_ends(
     family = {up, *up.children(recursive=True), psutil.Process(stack.broker_pid)}
     assert {umask_of(process) for process in family} == {"0077"}
     assert [path for path in home.rglob("*") if path.lstat().st_mode & 0o077] == []
+
+    # its workers are forks of servers that have loaded the code once
+    assert child(up, "infer-service").ppid() in {started.pid for started in up.children()}
 
     # a run uses the service's workers and starts none
     folder = str(make_images(3))

@@ -96,6 +96,12 @@ def test_no_fork_server_is_started_if_another_process_runs_the_workers(
     assert made(load(broker_url="redis://127.0.0.1:1/0")) is None
 
 
+def test_a_service_forks_its_workers_whoever_runs_the_broker() -> None:
+    made = forks.begin(load(broker_url="redis://127.0.0.1:1/0"), service=True)
+    assert made is not None
+    made.dismiss()
+
+
 def test_a_dismissed_fork_server_is_not_killed_again(
     fork_server: ForkServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
