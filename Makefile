@@ -45,20 +45,25 @@ $(PHOTOS): | $(VENV)/.stamp-run
 
 # --- checks -------------------------------------------------------------------------------------
 
-RINGS := unit contract integration migration acceptance
+RINGS := integration acceptance unit contract migration
 # The unit ring takes the benchmarks' own checks along: they are no tests of the product.
 FOLDERS = tests/$1 $(if $(filter unit,$1),benchmarks/checks)
 # Acceptance runs real worker processes, which mostly wait for each other: three files at a time on two
 # cores. Each file stays in one process, because its tests share a stack.
 SPREAD = $(if $(filter acceptance,$1),-n 3 --dist loadfile,-n 2 --dist worksteal)
 
-# A ring that fails does not keep the next from running. 5: ARGS selected no test of a ring.
+# Tests of acceptance and integration mostly wait, so these two share the cores, and what acceptance
+# says follows at the end. A ring that fails keeps no other from running. 5: ARGS selected no test.
+# set -m: else Ctrl-C would not reach what runs beside.
+RUN = $(BIN)/pytest -q $(call SPREAD,$1) $(call FOLDERS,$1) $(ARGS)
 .PHONY: test
 test: $(VENV)/.stamp-dev ## every test: all rings, whatever failed; the last line names the rings that did
-	@trap 'exit 130' INT; failed=; \
-	$(foreach ring,$(RINGS),echo "test: $(ring)"; \
-	  $(BIN)/pytest -q $(call SPREAD,$(ring)) $(call FOLDERS,$(ring)) $(ARGS) \
-	    || test $$? = 5 || failed="$$failed $(ring)";) \
+	@failed=; said=$$(mktemp); set -m; $(call RUN,acceptance) >$$said 2>&1 & beside=$$!; set +m; \
+	trap 'kill -INT $$beside; wait $$beside; cat $$said; rm $$said; exit 130' INT TERM; \
+	$(foreach ring,$(filter-out acceptance,$(RINGS)),echo "test: $(ring)"; \
+	  $(call RUN,$(ring)) || test $$? = 5 || failed="$$failed $(ring)";) \
+	wait $$beside || test $$? = 5 || failed="$$failed acceptance"; \
+	echo "test: acceptance"; cat $$said; rm $$said; \
 	test -z "$$failed" || { echo "test: failed:$$failed" >&2; exit 1; }; \
 	echo "test: all rings passed"
 
