@@ -8,6 +8,9 @@ SHELL := bash
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
+# The tests start a thousand processes: each would compile the code again.
+unexport PYTHONDONTWRITEBYTECODE
+
 VENV   := .venv
 BIN    := $(VENV)/bin
 # On a terminal pip shows its progress.
