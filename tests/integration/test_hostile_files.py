@@ -34,6 +34,7 @@ def slow_to_count():
     return bombs.counted_for_long(2_000)
 
 
+@on_one_database
 def test_a_hostile_document_in_each_leaf_costs_nothing_but_itself(
     open_account, make_images, tmp_path
 ):

@@ -58,6 +58,7 @@ class Unforeseen(Exception):
     """A failure that no reply should be able to cause."""
 
 
+@on_one_database
 def test_a_job_whose_replies_cannot_be_judged_ends_and_does_not_block_others(
     open_account, make_images, monkeypatch
 ):

@@ -211,6 +211,7 @@ def overstory(*words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_the_command_reports_what_it_deleted(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -50,21 +50,21 @@ def refusals(account: Account) -> int:
 
 @on_one_database
 def test_each_refused_part_is_learned_once_and_costs_no_image(open_account, make_images):
-    account = open_account(images_per_request=3)
+    account = open_account(images_per_request=2)
     for refused, forms in PARTS:
         account.sandbox.configure(refuses=sorted(refused))
         before = refusals(account)
         shape: dict[str, Any] = {"ask": "How many?", "schema": RECORD}
-        first = account.submit(make_images(24), fresh=True, **shape)
+        first = account.submit(make_images(16), fresh=True, **shape)
         [row] = account.ended(first)
         assert (row.status, account.statuses(first)) == (
             JobStatus.COMPLETED,
-            {"included": 24},
+            {"included": 16},
         ), refused
         assert learned(account) == forms
         assert refusals(account) - before <= IN_FLIGHT + len(forms), refused
         before = refusals(account)
-        [row] = account.ended(account.submit(make_images(24), fresh=True, **shape))
+        [row] = account.ended(account.submit(make_images(6, "few"), fresh=True, **shape))
         assert (row.status, refusals(account)) == (JobStatus.COMPLETED, before), refused
         assert account.attempts() == 1  # the one that was answered
         forget(account)
