@@ -520,9 +520,8 @@ def once_prepared(person: Person, job: str) -> Ran | None:
 # --- the price beforehand
 
 
-@pytest.mark.parametrize("detail", ["low", "high"])
 def test_prompt_tokens_are_estimated_from_headers_and_output_from_past_calls(
-    person: Person, endpoint: Endpoint, tmp_path: Path, detail: str
+    person: Person, endpoint: Endpoint, tmp_path: Path
 ):
     endpoint.process.configure(tier="V4")  # so that the test never waits for the TPM window
     person.settings["OVERSTORY_TIER"] = "V4"
@@ -534,10 +533,10 @@ def test_prompt_tokens_are_estimated_from_headers_and_output_from_past_calls(
         Image.new("RGB", size, colour).save(photos / f"{n:03}.jpg", quality=60)
     (photos / "twin.jpg").write_bytes((photos / "000.jpg").read_bytes())
     (photos / "text.jpg").write_text("this is a text")
-    words = ["--ask", "Which colours are there?", "--detail", detail, "--json"]
+    words = ["--ask", "Which colours are there?", "--json"]
     guess = parsed(person.say("estimate", photos, *words))
     assert endpoint.stats()["calls"] == endpoint.stats()["uploads"] == 0
-    ran = person.run(photos, "--detail", detail, "--json", ask="Which colours are there?")
+    ran = person.run(photos, "--json", ask="Which colours are there?")
     bill = ran.result["usage"]
     assert guess["requests"] == bill["requests"]
     assert guess["tree"] == ran.result["tree"]

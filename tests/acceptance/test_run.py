@@ -154,13 +154,13 @@ def test_an_endpoint_that_takes_few_images_in_a_request_answers_the_whole_set(
     person: Person, endpoint: Endpoint, make_images, most, message
 ):
     endpoint.process.configure(max_images=most, too_many_images_message=message)
-    photos = make_images(180)
+    photos = make_images(90)
     result = check(person.run(photos, "--json"))
-    assert (result["status"], result["coverage"]["included"]) == ("completed", 180)
+    assert (result["status"], result["coverage"]["included"]) == ("completed", 90)
     refused = endpoint.stats()["replies"]["400"]
     assert 1 <= refused <= 8
     result = check(person.run(photos, "--json", ask="Which are the darkest?"))
-    assert result["coverage"]["included"] == 180
+    assert result["coverage"]["included"] == 90
     assert endpoint.stats()["replies"]["400"] == refused
     assert f"takes at most {most} images" in person.say("account").out or most == 12
 
