@@ -77,6 +77,7 @@ def ask(url: str | urllib.request.Request) -> int:
         return int(reply.status)
 
 
+@pytest.mark.parametrize("empty_url", ["sqlite"], indirect=True)
 def test_a_service_starts_works_and_ends(
     up: psutil.Process, home: Path, make_images: Callable[..., Path]
 ) -> None:
