@@ -59,6 +59,7 @@ class Stack:
         self.values |= {f"OVERSTORY_{name}".upper(): str(most) for name, most in LIMITS.items()}
         self.services = compose.services(self.values)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.logged: dict[str, int] = {}  # bytes of each log before its process started
 
     # --- what a container's network and volumes do
 
@@ -91,6 +92,7 @@ class Stack:
         program = shutil.which(command[0], path=self.environment(name)["PATH"])
         assert program, f"{name}: no program {command[0]}"
         with (self.folder / f"{name}.log").open("ab") as log:
+            self.logged[name] = log.tell()
             self.processes[name] = subprocess.Popen(
                 [program, *command[1:]],
                 env=self.environment(name),
@@ -113,11 +115,17 @@ class Stack:
         assert self.processes[name].poll() is None, f"{name} ended: {self.log(name)}"
         test = self.services[kind_of(name)].health
         assert test, f"{name} has no health check"
+        if kind_of(name) in WORKERS and not self._is_ready(name):
+            return False  # asking takes a second of CPU, and five if there is no answer
         words = self.words(name, test)
         done = subprocess.run(
             words, env=self.environment(name), cwd=compose.ROOT, capture_output=True
         )
         return done.returncode == 0
+
+    def _is_ready(self, name: str) -> bool:
+        """Whether the worker has logged that it takes tasks, since it was started."""
+        return b" ready." in (self.folder / f"{name}.log").read_bytes()[self.logged[name] :]
 
     def stop(self, name: str, meanwhile: Callable[[], None] = lambda: None) -> int:
         """SIGTERM, as Compose stops a container; the exit status."""
