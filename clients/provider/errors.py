@@ -148,11 +148,11 @@ _FILE_ID = re.compile(r"stepfile://([\w-]+)|\b(file-(?=[\w-]{0,40}[A-Z0-9])\w[\w
 
 def error_of(error: ErrorResponse, where: str, model: str) -> OverstoryError:
     """Our error for one error response. The first match wins."""
-    if error.status == 451 or _MODERATION.search(error.kind):
+    meaning = meaning_of(error.kind, error.message) if error.structured else None
+    if error.status == 451 or _MODERATION.search(error.kind) or meaning is Meaning.BLOCKED:
         return RequestRefused(error.status, error.kind, error.message + where, True)
     if error.path == "/files" and _is_store_full(error):
         return FileStoreFull(f"the provider's file store is full: {error.message}{where}")
-    meaning = meaning_of(error.kind, error.message) if error.structured else None
     if error.status == 402 or error.kind in _UNPAID or meaning is Meaning.UNPAID:
         return AccountPaused(f"the provider wants payment: {error.message}{where}")
     if error.status in (401, 403) or meaning is Meaning.KEY:

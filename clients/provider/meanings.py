@@ -18,6 +18,7 @@ class Meaning(StrEnum):
     UNPAID = "unpaid"  # no money is left, or a budget at the proxy is spent
     NO_SUCH_MODEL = "model"  # the endpoint does not know the model
     NO_IMAGES = "no_images"  # the model or the server takes no images at all
+    BLOCKED = "blocked"  # the provider's moderation refused what was sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +36,30 @@ def _row(meaning: Meaning, pattern: str, source: str) -> ErrorText:
 
 KEY, UNPAID = Meaning.KEY, Meaning.UNPAID
 NO_SUCH_MODEL, NO_IMAGES = Meaning.NO_SUCH_MODEL, Meaning.NO_IMAGES
+BLOCKED = Meaning.BLOCKED
 
 ERROR_TEXTS = (
     _row(UNPAID, r"budget_exceeded|budget has been exceeded|exceeded ?budget|over budget",
          "LiteLLM: BerriAI/litellm 14144, 20615"),
     _row(UNPAID, r"crossed budget|exceeded budget for", "LiteLLM's router: BerriAI/litellm 14144"),
-    _row(UNPAID, r"insufficient (?:credits|balance|funds)|credit balance is too low",
-         "OpenRouter, DeepSeek, Anthropic: their pages on errors"),
+    _row(UNPAID, r"insufficient[ _](?:account )?(?:credits|balance|funds)"
+         r"|credit balance is too low",
+         "OpenRouter, DeepSeek, Anthropic: their pages on errors; z.ai with 429: vercel/ai 9290"),
+    _row(UNPAID, r"\bbalance is insufficient",
+         "SiliconFlow with 403: FoundationAgents/OpenManus 438"),
+    _row(UNPAID, r"\barrearage\b|account is in good standing|overdue account",
+         "Alibaba with 400 and 403: hsliuping/TradingAgents-CN 170, RooCodeInc/Roo-Code 12309"),
+    _row(UNPAID, r"\baccount .{0,99}is suspended",
+         "Moonshot with 429: anomalyco/opencode 24462; Fireworks with 412: amd/gaia 3766"),
+    _row(UNPAID, r"余额不足|已欠费",
+         "Zhipu with 429: continuedev/continue 11823, langgenius/dify 5850"),
+    _row(BLOCKED, r"rejected (?:as a result of|by) our safety system"
+         r"|not allowed by our safety system|moderation_blocked",
+         "OpenAI: RanFeng/clipsketch-ai 6, MobileLLM/ChainStream 43"),
+    _row(BLOCKED, r"content management policy|ResponsibleAIPolicyViolation",
+         "Azure: compl-ai/compl-ai 20"),
+    _row(BLOCKED, r"data_?inspection_?failed|may contain inappropriate content",
+         "Alibaba: QwenLM/Qwen-VL 290, QwenLM/qwen-code 3145"),
     _row(KEY, r"api[ _]key not valid|API_KEY_INVALID|api key expired",
          "Gemini's OpenAI endpoint: ai.google.dev/gemini-api/docs/troubleshooting"),
     _row(KEY, r"(?:incorrect|invalid|malformed|missing) (?:x-)?api[ _-]key|invalid_api_key",

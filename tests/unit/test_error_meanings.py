@@ -13,6 +13,7 @@ from core.errors import (
     KeyRefused,
     LimitKind,
     ProviderDown,
+    RequestRefused,
     SlowDown,
     TooMuch,
 )
@@ -24,6 +25,30 @@ TEXTS = [
     (Meaning.UNPAID, "LiteLLM User: engineer-1, exceeded budget for model=m"),
     (Meaning.UNPAID, "Your credit balance is too low to access the Anthropic API."),
     (Meaning.UNPAID, "Insufficient Balance"),
+    (Meaning.UNPAID, "Insufficient balance or no resource package. Please recharge."),
+    (Meaning.UNPAID, "INSUFFICIENT_BALANCE Insufficient account balance"),
+    (
+        Meaning.UNPAID,
+        "The selected model requires paid balance. Your paid balance is insufficient.",
+    ),
+    (Meaning.UNPAID, "Access denied, please make sure your account is in good standing."),
+    (Meaning.UNPAID, "Access denied due to overdue account"),
+    (Meaning.UNPAID, "Your account org-1 <ak-2> is suspended due to insufficient balance"),
+    (Meaning.UNPAID, "Account x is suspended, possibly due to reaching the spending limit"),
+    (Meaning.UNPAID, "余额不足或无可用资源包,请充值。"),
+    (Meaning.UNPAID, "您的账户已欠费，请充值后重试。"),
+    (Meaning.BLOCKED, "Your request was rejected as a result of our safety system."),
+    (
+        Meaning.BLOCKED,
+        "Your input image may contain content that is not allowed by our safety system.",
+    ),
+    (Meaning.BLOCKED, "The response was filtered due to Azure OpenAI's content management policy."),
+    (
+        Meaning.BLOCKED,
+        "<400> InternalError.Algo.DataInspectionFailed: Input image data may contain",
+    ),
+    (Meaning.BLOCKED, "Input data may contain inappropriate content."),
+    (None, "InvalidParameter.DataInspection The media format is not supported or incorrect"),
     (Meaning.KEY, "API key not valid. Please pass a valid API key."),
     (Meaning.KEY, "API key expired. Please renew the API key."),
     (Meaning.KEY, "Incorrect API key provided: sk-1. You can find your API key at ..."),
@@ -57,6 +82,7 @@ RAISED = {
     Meaning.KEY: KeyRefused,
     Meaning.NO_SUCH_MODEL: EndpointRefused,
     Meaning.NO_IMAGES: EndpointRefused,
+    Meaning.BLOCKED: RequestRefused,
 }
 
 
@@ -79,7 +105,20 @@ def test_a_known_text_means_the_same_with_any_status(status: int, meaning: Meani
     text = next(text for known, text in TEXTS if known == meaning)
     raised = error_of(error(status, text), "", "m")
     assert type(raised) is RAISED[meaning]
-    assert not getattr(raised, "of_content", False)
+    assert getattr(raised, "of_content", False) is (meaning is Meaning.BLOCKED)
+
+
+@pytest.mark.parametrize(
+    ("status", "text"),
+    [
+        (403, "Your paid balance is insufficient. Please top up and try again."),
+        (412, "Account x is suspended, possibly due to failure to pay past invoices"),
+        (429, "余额不足或无可用资源包,请充值。"),
+    ],
+)
+def test_an_account_without_money_is_paused_and_not_refused(status: int, text: str) -> None:
+    """With these statuses it looked like a wrong key, a refused image or a limit by the minute."""
+    assert isinstance(error_of(error(status, text), "", "m"), AccountPaused)
 
 
 def test_a_budget_at_a_proxy_is_no_limit_by_the_minute() -> None:
