@@ -38,6 +38,8 @@ class JobOptions:
     pack: int | None = None  # images a request at most; None: as many as the model takes
     history: tuple[Exchange, ...] | None = None  # of a further question; None: a first question
     look: tuple[int, ...] = ()  # positions whose leaves a further question shows again
+    second_look: float | None = None  # the share of images that may be looked at twice
+    second_model: str | None = None  # the model that looks again; None: the job's own
     inputs: str | None = None  # hash of the inputs as they were named, if the job was given a key
 
     @property
@@ -52,9 +54,15 @@ class JobOptions:
 
     @property
     def asked(self) -> dict[str, Any]:
-        """What is part of the question, as keys hash it: answer form, prompt texts and pack. The
-        answers of one pack do not stand for another: how far they can be trusted differs."""
-        return {**self._answer_form(), **self._own_prompts(), **self._packed()}
+        """What is part of the question, as keys hash it: answer form, prompt texts, pack and the
+        second look. The answers of one pack do not stand for another: how far they can be trusted
+        differs."""
+        return {
+            **self._answer_form(),
+            **self._own_prompts(),
+            **self._packed(),
+            **self._second(),
+        }
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> JobOptions:
@@ -77,6 +85,7 @@ class JobOptions:
             **self._own_prompts(),
             **self._answer_form(),
             **self._packed(),
+            **self._second(),
         }
         if self.history is not None:
             values["history"] = [{"ask": e.ask, "answer": e.answer} for e in self.history]
@@ -90,6 +99,10 @@ class JobOptions:
 
     def _packed(self) -> dict[str, Any]:
         return {} if self.pack is None else {"pack": self.pack}
+
+    def _second(self) -> dict[str, Any]:
+        values = {"second_look": self.second_look, "second_model": self.second_model}
+        return {name: value for name, value in values.items() if value is not None}
 
     def _answer_form(self) -> dict[str, Any]:
         values: dict[str, Any] = {"each": self.each, "schema": self.schema}

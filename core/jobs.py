@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Annotated, Any, Self
 
 from pydantic import (
@@ -18,7 +19,7 @@ from pydantic import (
 
 from core.answers.json_schema import check
 from core.answers.spec import check_parts
-from core.catalog.tokens import Detail
+from core.catalog.tokens import JobDetail
 from core.errors import WrongUsage
 from core.images.inputs import LOCATION_BYTES_MAX
 from core.job_options import JobOptions
@@ -34,6 +35,16 @@ ERRORS_SHOWN = 5
 ERROR_CHARACTERS = 400
 NOTHING_ASKED = "ask: nothing is asked: give ask (of the set), each (of every image), or both"
 PACK_WITHOUT_PLACE = "pack: a canary takes a place of each request: give 2 or more, or no canary"
+SECOND_LOOK = 0.2
+"""The share of a job's images that is looked at twice at most, where none is given."""
+SECOND_LOOK_ALONE = (
+    "second_look: nothing would be looked at twice: give detail auto or second_model, or leave it"
+    " out"
+)
+BARE_ONCE = (
+    "bare: it takes a plain answer as it is, so no image can be marked as unclear: leave out"
+    " detail auto and second_model, or bare"
+)
 BARE_WITH = "bare: it takes a plain answer as it is: leave out each, schema and canary, or bare"
 
 
@@ -50,8 +61,10 @@ class JobSpec(BaseModel):
     schema_: dict[str, Any] | None = Field(None, alias="schema")  # JSON Schema of the answers
     key: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
     label: Annotated[str, StringConstraints(max_length=255)] | None = None
-    detail: Detail | None = None
+    detail: JobDetail | None = None
     model: Annotated[str, StringConstraints(max_length=255)] | None = None
+    second_model: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
+    second_look: Annotated[float, Field(gt=0, le=1)] | None = None  # share looked at twice, at most
     fetch: bool = False  # download URLs here, instead of letting the provider do it
     fresh: bool = False  # do not take paid replies of other jobs
     keep_files: bool = False  # leave the files at the provider after the job
@@ -105,6 +118,17 @@ class JobSpec(BaseModel):
             check_parts(self.schema_text, folds=self.each is None)
         return self
 
+    def looking_twice(self, detail: JobDetail) -> JobOptions:
+        """The options of a job that is asked at ``detail``, with the share that may be looked at
+        twice. Raises WrongUsage if the job cannot look twice as it is asked to."""
+        if detail != "auto" and self.second_model is None:
+            if self.second_look is not None:
+                raise WrongUsage(SECOND_LOOK_ALONE)
+            return self.options
+        if self.bare:
+            raise WrongUsage(BARE_ONCE)
+        return replace(self.options, second_look=self.second_look or SECOND_LOOK)
+
     @property
     def question(self) -> str:
         """What the job is called by: its question about the set, else the one about each image."""
@@ -132,6 +156,7 @@ class JobSpec(BaseModel):
             bare=self.bare,
             canary=self.canary,
             pack=self.pack,
+            second_model=self.second_model,
         )
 
 

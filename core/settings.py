@@ -29,7 +29,7 @@ from pydantic_settings import (
 from core.catalog.models import KnownPrice, Price, ProviderName, Structured, model_profile, price_of
 from core.catalog.prices import PriceList, find_price, parse_prices
 from core.catalog.tiers import AccountLimits, tier
-from core.catalog.tokens import Detail
+from core.catalog.tokens import JobDetail
 from core.config_file import ConfigFile, config_path, read_config, variables_of
 from core.errors import WrongUsage
 from core.images.inputs import SKIP_FOLDERS, InputRules
@@ -87,7 +87,7 @@ class Settings(BaseSettings):
     reasoning_tokens: int | None = Field(None, ge=0)
     images_per_request: int | None = Field(None, ge=1)  # at most; None: from the model's profile
     context_tokens: int | None = Field(None, ge=4096)  # context size; None: from the profile
-    detail: Detail = "low"  # resolution of sent images
+    detail: JobDetail = "low"  # resolution of sent images; auto: high at a second look
     # Price list as JSON, or the path of a JSON file (docs/money.md). None: the known prices.
     prices: Annotated[PriceList | None, NoDecode] = None
     prices_days: int = Field(180, ge=1)  # estimate and doctor name prices that are older

@@ -90,15 +90,22 @@ IMAGE_MOVES: dict[ImageStatus, frozenset[ImageStatus]] = {
     ImageStatus.UPLOADED: frozenset(
         {ImageStatus.INCLUDED, ImageStatus.FAILED, ImageStatus.SKIPPED, ImageStatus.PREPARED}
     ),
-    ImageStatus.INCLUDED: frozenset({ImageStatus.FAILED, ImageStatus.UPLOADED}),  # called again
+    ImageStatus.INCLUDED: frozenset(
+        {ImageStatus.FAILED, ImageStatus.UPLOADED, ImageStatus.PENDING}  # called or looked at again
+    ),
     ImageStatus.FAILED: frozenset({ImageStatus.PENDING}),  # overstory retry
     ImageStatus.DUPLICATE: frozenset(),
     ImageStatus.SKIPPED: frozenset({ImageStatus.PENDING}),  # overstory retry of a cancelled job
 }
 NODE_MOVES: dict[NodeStatus, frozenset[NodeStatus]] = {
-    NodeStatus.WAITING: frozenset({NodeStatus.READY, NodeStatus.FAILED, NodeStatus.CANCELLED}),
+    NodeStatus.WAITING: frozenset(  # done: a second look that failed keeps what the first one saw
+        {NodeStatus.READY, NodeStatus.FAILED, NodeStatus.CANCELLED, NodeStatus.DONE}
+    ),
     NodeStatus.READY: frozenset(
-        {NodeStatus.RUNNING, NodeStatus.WAITING, NodeStatus.FAILED, NodeStatus.CANCELLED}
+        {
+            *(NodeStatus.RUNNING, NodeStatus.WAITING, NodeStatus.FAILED),
+            *(NodeStatus.CANCELLED, NodeStatus.DONE),
+        }
     ),
     NodeStatus.RUNNING: frozenset(NodeStatus) - {NodeStatus.RUNNING},
     NodeStatus.DONE: frozenset({NodeStatus.WAITING}),  # a child below is done again

@@ -94,7 +94,7 @@ CREATE TABLE nodes (
 	lease_token VARCHAR(32), 
 	lease_until DOUBLE DEFAULT 0 NOT NULL, 
 	started_at DOUBLE, 
-	finished_at DOUBLE, 
+	finished_at DOUBLE, look INTEGER DEFAULT 1 NOT NULL, 
 	CONSTRAINT pk_nodes PRIMARY KEY (id), 
 	CONSTRAINT ck_nodes_kind_known CHECK (kind IN ('leaf', 'branch')), 
 	CONSTRAINT ck_nodes_status_known CHECK (status IN ('waiting', 'ready', 'running', 'done', 'failed', 'split', 'cancelled')), 
@@ -176,7 +176,7 @@ CREATE TABLE images (
 	due_at DOUBLE DEFAULT 0 NOT NULL, 
 	lease_token VARCHAR(32), 
 	lease_until DOUBLE DEFAULT 0 NOT NULL, 
-	updated_at DOUBLE NOT NULL, answer JSON, changed_ns BIGINT, seen VARCHAR(8), note TEXT, 
+	updated_at DOUBLE NOT NULL, answer JSON, changed_ns BIGINT, seen VARCHAR(8), note TEXT, look INTEGER DEFAULT 1 NOT NULL, unclear JSON, 
 	CONSTRAINT pk_images PRIMARY KEY (id), 
 	CONSTRAINT ck_images_status_known CHECK (status IN ('pending', 'prepared', 'uploaded', 'included', 'failed', 'duplicate', 'skipped')), 
 	CONSTRAINT fk_images_job_id FOREIGN KEY(job_id) REFERENCES jobs (id) ON DELETE CASCADE, 
@@ -257,4 +257,4 @@ CREATE TABLE "endpoint_limits" (
 	CONSTRAINT ck_endpoint_limits_part_known CHECK (part IN ('images', 'tokens', 'bytes', 'proven', 'completion_tokens', 'no_max_tokens', 'reply_tokens', 'no_temperature', 'no_reasoning', 'no_system', 'no_json_schema', 'no_json_mode', 'inline', 'jpeg', 'no_detail'))
 );
 
-INSERT INTO alembic_version VALUES ('0017')
+INSERT INTO alembic_version VALUES ('0018')

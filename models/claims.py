@@ -8,7 +8,7 @@ served one, so it neither waits behind a backlog nor displaces others.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import (
     BindParameter,
@@ -25,6 +25,7 @@ from sqlalchemy import (
     update,
 )
 
+from core.catalog.tokens import detail_at
 from core.job_options import JobOptions
 from core.stages import STAGES, Stage
 from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
@@ -49,6 +50,7 @@ class ImageWork:
     mime: str | None
     prepared_bytes: int | None
     attempts: int
+    look: int
     detail: str
     options: JobOptions
 
@@ -66,6 +68,7 @@ class NodeWork:
     last_position: int
     tokens: int
     attempts: int
+    look: int
     ask: str
     model: str
     provider: str
@@ -153,7 +156,10 @@ def claim_images(
     held = {"token": lease.token, "seconds": lease.seconds}
     rows = connection.execute(_TAKE, {"these": ids, **held, **free}).all()
     connection.execute(_SERVED, {"of_job": job.id, "more": len(rows)})
-    work = [record(ImageWork, row, detail=job.detail, options=job.options) for row in rows]
+    work = [
+        record(ImageWork, row, detail=detail_at(job.detail, row.look), options=job.options)
+        for row in rows
+    ]
     return sorted(work, key=lambda image: image.position)
 
 
@@ -180,7 +186,14 @@ def next_node(
         )
         .limit(1)
     ).first()
-    return None if row is None else record(NodeWork, row)
+    return None if row is None else _at_its_look(record(NodeWork, row))
+
+
+def _at_its_look(node: NodeWork) -> NodeWork:
+    """``node`` with the detail and the model of its look."""
+    again = node.options.second_model if node.look > 1 else None
+    detail = detail_at(node.detail, node.look)
+    return replace(node, detail=detail, model=again or node.model)
 
 
 def claim_node(connection: Connection, node: NodeWork, lease: Lease, tokens: int) -> bool:

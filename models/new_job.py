@@ -115,7 +115,9 @@ def _first_status(job: NewJob) -> JobStatus:
 
 def _known_values(known: KnownImage | None) -> dict[str, Any]:
     """Columns from an earlier job, with the same names for every row of an executemany."""
-    return {name: getattr(known, name, None) for name in _KNOWN}
+    return {"look": 1} | {
+        name: getattr(known, name) if known else None for name in _KNOWN if known or name != "look"
+    }
 
 
 _KNOWN = [f.name for f in fields(KnownImage) if f.name not in ("position", "status")]

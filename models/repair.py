@@ -224,10 +224,20 @@ def _reopen_node(
     if kind == NodeKind.LEAF:
         connection.execute(
             update(Image)
-            .where(Image.node_id == node_id, Image.status == ImageStatus.INCLUDED)
+            .where(Image.node_id == node_id, Image.status == ImageStatus.INCLUDED, Image.look == 1)
             .values(
-                status=ImageStatus.UPLOADED, answer=None, seen=None, note=None, updated_at=now()
+                status=ImageStatus.UPLOADED,
+                answer=None,
+                seen=None,
+                note=None,
+                unclear=None,
+                updated_at=now(),
             )
+        )
+        connection.execute(  # their first answers stay, and they may not be prepared at high yet
+            update(Image)
+            .where(Image.node_id == node_id, Image.status == ImageStatus.INCLUDED, Image.look > 1)
+            .values(status=ImageStatus.PENDING, attempts=0, due_at=0.0, updated_at=now(), **FREE)
         )
         pending = connection.execute(
             select(func.count()).where(Image.node_id == node_id, Image.status.in_(UNSETTLED_IMAGES))

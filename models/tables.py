@@ -195,6 +195,8 @@ class Image(Base):
     answer = _optional(JsonOrNull)  # if the job asks each image
     seen = _optional(String(8))  # of an included image: what shows that the model saw it
     note = _optional(Text)  # the line that the model wrote about it
+    look = _column(Integer, server_default=sql("1"))  # 2: looked at twice, or about to be
+    unclear = _optional(JsonOrNull)  # fields that the model could not tell; []: the whole image
     attempts = _column(Integer, server_default=sql("0"))
     due_at = _column(Seconds, server_default=sql("0"))
     lease_token = _optional(String(32))
@@ -249,6 +251,7 @@ class Node(Base):
     last_position = _column(Integer)
     status = _column(String(16))
     pending = _column(Integer)  # number of images or children it still waits for
+    look = _column(Integer, server_default=sql("1"))  # 2: a leaf that looks at its images again
     key = _optional(String(64))
     text = _optional(Text)
     images = _column(Integer, server_default=sql("0"))  # included below

@@ -24,9 +24,9 @@ schema_option = click.option(
 )
 detail_option = click.option(
     "--detail",
-    type=click.Choice(["low", "high"]),
-    help="Resolution at which the model sees each image; high costs more tokens. Default:"
-    " OVERSTORY_DETAIL.",
+    type=click.Choice(["low", "high", "auto"]),
+    help="Resolution at which the model sees each image; high costs more tokens; auto is low, and"
+    " high for images that are looked at twice. Default: OVERSTORY_DETAIL.",
 )
 model_option = click.option("--model", help="Model to ask. Default: OVERSTORY_MODEL.")
 pack_option = click.option(
@@ -34,6 +34,16 @@ pack_option = click.option(
     type=click.IntRange(1),
     help="Images a request, at most. Fewer are often read better and cost more ('estimate' compares"
     " packs). Default: as many as the model takes.",
+)
+second_model_option = click.option(
+    "--second-model",
+    help="Model that looks again at the images which the first one could not tell.",
+)
+second_look_option = click.option(
+    "--second-look",
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Share of the images that may be looked at twice. Default: 0.2, with --detail auto or"
+    " --second-model.",
 )
 prompts_option = click.option(
     "--prompts",
@@ -90,8 +100,9 @@ home_option = click.option(
 def question_options(command: Any) -> Any:
     """The options that describe what to ask, for ``run`` and ``estimate``."""
     asked = (ask_option, each_option, schema_option)
-    sent = (detail_option, model_option, pack_option, prompts_option)
-    for option in reversed((*asked, *sent, bare_option, canary_option)):
+    sent = (detail_option, model_option, second_model_option, second_look_option)
+    how = (pack_option, prompts_option, bare_option, canary_option)
+    for option in reversed((*asked, *sent, *how)):
         command = option(command)
     return command
 

@@ -20,7 +20,7 @@ import structlog
 from core.errors import DatabaseRefused, ImageRefused, RefusalCode, ServiceAway
 from core.outcomes import Back, Done, Outcome, Postpone, Reject, Retry, Stop, backoff_seconds
 from core.slice_size import SliceSize, looked_at, share
-from core.stages import AGGREGATE, INFER, UPLOAD, Stage
+from core.stages import AGGREGATE, INFER, PREPROCESS, UPLOAD, Stage
 from core.states import ImageStatus
 from core.text.sanitize import storable
 from models import claims, state
@@ -202,6 +202,8 @@ def record(
 def announce(services: Services, job_id: str, moved: Moved) -> None:
     """Send messages for what became ready. Call it after the commit: a message must not arrive
     before its row."""
+    if moved.pending:
+        services.send(PREPROCESS.name, job=job_id, ready=moved.pending)
     if moved.prepared:
         services.send(UPLOAD.name, job=job_id, ready=moved.prepared)
     for node in moved.leaves:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from clients.sources import duplicates
 from clients.sources.location import Source
-from core.catalog.tokens import Detail
+from core.catalog.tokens import Detail, detail_at
 from core.errors import RefusalCode
 from core.requests.request import RequestContext, request_context
 from core.states import ImageStatus
@@ -111,7 +111,7 @@ def lay_out(
 ) -> JobLayout:
     """Every source at its place, in the tree of ``earlier`` as far as it fits. Without an earlier
     job, images in ``prepared`` begin as prepared."""
-    detail: Detail = "high" if job.detail == "high" else "low"
+    detail = detail_at(job.detail)
     context = request_context(
         services.settings,
         question=job.ask,
@@ -232,6 +232,8 @@ def _again(known: KnownImage, stored: Collection[str]) -> KnownImage | None:
 
 def _as_prepared(known: KnownImage, stored: Collection[str]) -> KnownImage | None:
     """An image whose prepared bytes are ``stored``; None if they are not."""
+    if known.look > 1:  # its bytes may be at the detail of a second look
+        return None
     if not known.sha256 or (known.prepared_bytes and known.sha256 not in stored):
         return None
     return replace(
@@ -242,6 +244,7 @@ def _as_prepared(known: KnownImage, stored: Collection[str]) -> KnownImage | Non
         answer=None,
         seen=None,
         note=None,
+        unclear=None,
     )
 
 

@@ -23,7 +23,7 @@ from clients.sources import location
 from clients.sources.download import FetchRules, fetch
 from clients.sources.location import is_url
 from core import stages
-from core.catalog.tokens import Detail, image_tokens
+from core.catalog.tokens import Detail, detail_at, image_tokens
 from core.errors import RequestForm, ServiceAway
 from core.outcomes import Done, Outcome
 from core.settings import Settings
@@ -67,7 +67,7 @@ def prepared_image(
     services: Services, image: ImageWork, forms: Collection[RequestForm] = ()
 ) -> Outcome[PreparedImage]:
     """``forms``: how the job's endpoint takes requests. One that fetches no URL gets the bytes."""
-    detail: Detail = "high" if image.detail == "high" else "low"
+    detail = detail_at(image.detail)
     fetches = not image.options.fetch and RequestForm.INLINE not in forms
     if is_url(image.location) and fetches:
         return Done(passed_through(image.location, detail))

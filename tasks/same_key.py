@@ -72,6 +72,8 @@ def other_question(job: JobRow, spec: JobSpec) -> list[str]:
         "canary": options.canary,
         "pack": options.pack,
         "detail": job.detail,
+        "second_model": options.second_model,
+        "second_look": options.second_look,
         "model": job.model,
     }
     here = {
@@ -83,6 +85,8 @@ def other_question(job: JobRow, spec: JobSpec) -> list[str]:
         "canary": spec.canary,
         "pack": spec.pack,
         "detail": spec.detail or job.detail,
+        "second_model": spec.second_model,
+        "second_look": spec.second_look or options.second_look,
         "model": spec.model or job.model,
     }
     return [

@@ -22,7 +22,7 @@ from celery.exceptions import Ignore
 from clients.sources.expand import expand
 from clients.sources.location import Source
 from core import prompts, stages
-from core.catalog.tokens import Detail
+from core.catalog.tokens import JobDetail
 from core.errors import ServiceAway, WrongUsage
 from core.jobs import JobSpec, parse_spec
 from core.outcomes import backoff_seconds
@@ -99,7 +99,9 @@ def submit(
     began_ns = time.time_ns()
     settings = services.settings
     model = spec.model or settings.model
-    check_budget(settings, model, spec.budget or settings.budget)
+    spec.looking_twice(_detail(services, spec))  # refuses what cannot be
+    for asked in (model, spec.second_model or model):
+        check_budget(settings, asked, spec.budget or settings.budget)
     check_pack(model, settings.images_per_request, spec.pack)
     rules = settings.submitted_inputs if by_message else settings.own_inputs
     expand_inputs = partial(
@@ -234,6 +236,8 @@ def rebudget(services: Services, job_id: str, budget: float) -> None:
 
 
 def _new_job(services: Services, spec: JobSpec, key: str) -> NewJob:
+    options = spec.looking_twice(_detail(services, spec))
+    texts = prompts.version(options.second_look is not None)
     return NewJob(
         id=secrets.token_hex(6),
         key=key,
@@ -245,16 +249,16 @@ def _new_job(services: Services, spec: JobSpec, key: str) -> NewJob:
         account=services.account,
         detail=_detail(services, spec),
         weight=spec.weight,
-        family=content_key([*_asked(services, spec), prompts.version()]),
+        family=content_key([*_asked(services, spec), texts]),
         options=replace(
-            spec.options,
+            options,
             budget=spec.budget or services.settings.budget,
             inputs=None if spec.key is None else inputs_key(spec.images),
         ),
     )
 
 
-def _detail(services: Services, spec: JobSpec) -> Detail:
+def _detail(services: Services, spec: JobSpec) -> JobDetail:
     return spec.detail or services.settings.detail
 
 
@@ -271,7 +275,7 @@ def _asked(services: Services, spec: JobSpec) -> list[object]:
         services.settings.endpoint,
         _detail(services, spec),
         spec.fetch,
-        *([asked] if (asked := spec.options.asked) else []),
+        *([asked] if (asked := spec.looking_twice(_detail(services, spec)).asked) else []),
     ]
 
 

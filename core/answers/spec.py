@@ -13,6 +13,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
 
 from core.answers.json_schema import (
@@ -175,12 +176,16 @@ def answer_spec_of(ask: str, options: JobOptions, structured: Structured) -> Ans
 
 
 def reply_schema(
-    spec: AnswerSpec, count: int, with_text: bool, words: Collection[int] = ()
+    spec: AnswerSpec,
+    count: int,
+    with_text: bool,
+    words: Collection[int] = (),
+    beside: Mapping[str, Schema] = MappingProxyType({}),
 ) -> Schema:
     """The JSON Schema of a reply about ``count`` images: one required key for each.
 
     ``with_text``: and one for the text about all of them. ``words``: numbers of images that show
-    nothing but a word, which is their value.
+    nothing but a word, which is their value. ``beside``: further properties of the reply.
     """
     properties: dict[str, Schema] = {
         str(number): TEXT if number in words else {"$ref": f"#/$defs/{ANSWER}"}
@@ -189,7 +194,7 @@ def reply_schema(
     about_all = spec.whole_schema() if with_text else None
     if about_all is not None:
         properties[WHOLE] = about_all
-    return closed(properties, spec.parts.defs)
+    return closed({**properties, **beside}, spec.parts.defs)
 
 
 def closed(properties: dict[str, Schema], defs: dict[str, Schema]) -> Schema:

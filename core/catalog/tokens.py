@@ -5,11 +5,19 @@ from __future__ import annotations
 from typing import Literal
 
 Detail = Literal["low", "high"]
+JobDetail = Literal["low", "high", "auto"]
+"""``auto``: low, and high where an image is looked at twice."""
 
 LOW_TOKENS = 171
 """Low detail and small images: 169 tokens plus start and end (fact sheet 3.4)."""
 HIGH_TOKENS_MAX = 3164
 """Squares of 3024 x 3024 and larger (fact sheet 3.4)."""
+
+
+def detail_at(asked: str, look: int = 1) -> Detail:
+    """The detail at which a job of the detail ``asked`` shows images at their first or second
+    ``look``."""
+    return "high" if asked == "high" or (asked == "auto" and look > 1) else "low"
 
 
 def image_tokens(width: int, height: int, detail: Detail) -> int:

@@ -19,12 +19,15 @@ from typing import Any, Literal
 
 from core.catalog.tokens import Detail
 
-TEXTS = (
+FIRST_TEXTS = (
     *("system", "label", "direct", "lines", "followup", "leaf", "branch", "root", "canary"),
     *("nudge_citation", "nudge_length", "nudge_line"),
     *("each", "record", "also_answer", "also_words", "schema", "words", "totals"),
     *("nudge_missing", "nudge_form", "nudge_figure"),
 )
+SECOND_TEXTS = ("unclear", "unclear_line")
+"""Texts of jobs that look twice alone: a change of them changes no other job's version."""
+TEXTS = (*FIRST_TEXTS, *SECOND_TEXTS)
 Nudge = Literal["citation", "length", "line", "missing", "form", "figure"]
 Message = dict[str, Any]
 Own = Mapping[str, str]
@@ -43,9 +46,10 @@ def text(name: str) -> str:
 
 
 @cache
-def version() -> str:
-    """Short hash of all texts: notes from other texts are not reused."""
-    joined = "\0".join(f"{name}\0{text(name)}" for name in TEXTS)
+def version(looks_twice: bool = False) -> str:
+    """Short hash of all texts of a job: notes from other texts are not reused."""
+    names = TEXTS if looks_twice else FIRST_TEXTS
+    joined = "\0".join(f"{name}\0{text(name)}" for name in names)
     return hashlib.sha256(joined.encode()).hexdigest()[:12]
 
 
@@ -58,18 +62,20 @@ def look(
     *,
     with_lines: bool = False,
     words: Sequence[int] = (),
+    marks: bool = False,
     own: Own = OURS,
 ) -> list[Message]:
     """Messages that show ``urls`` and ask the user's question (``is_root``), or notes for it.
 
     ``with_lines``: the question is answered below a line for each image. ``words``: the numbers of
-    canaries.
+    canaries. ``marks``: the line of an unclear image is to have a mark.
     """
     name = "direct" if is_root else "leaf"
     parts = [
         fill(name, own, these=numbered(len(urls)), question=inside(question)),
         canaries(words, own),
         text_of("lines", own) if with_lines else "",
+        text_of("unclear_line", own) if marks else "",
     ]
     return show(urls, detail, "\n\n".join(part for part in parts if part), nudges, own)
 

@@ -19,6 +19,7 @@ from core.prompts import (
     numbered,
     show,
     tell,
+    text_of,
 )
 
 _FRAME = re.compile(OPENING + r"(?:schema|totals)\b)", re.IGNORECASE)
@@ -55,6 +56,10 @@ def each_instruction(
 
 def also_answer(question: str, own: Own = OURS) -> str:
     return fill("also_answer", own, question=framed(question))
+
+
+def unclear(own: Own = OURS) -> str:
+    return text_of("unclear", own)
 
 
 def also_words(names: Sequence[str], own: Own = OURS) -> str:

@@ -31,6 +31,7 @@ from core.requests.review import (
     NotSeen,
     Rejected,
 )
+from core.requests.second_look import Unclear
 from core.states import Seen
 from core.text.json_replies import line_of
 from core.text.notes import says_nothing
@@ -50,7 +51,8 @@ class LeafAttempt:
     ``kept``: answers or lines of earlier replies. ``copied``: lines that were not kept, because
     another image had the same; said again of the same image alone or elsewhere, one counts.
     ``rest``: text of earlier replies about no single image; ``text``: of one about all images,
-    which a later one is to replace. ``over_answers``: it shows no image and asks for a text over
+    which a later one is to replace. ``unclear``: the kept ones
+    that their reply could not tell. ``over_answers``: it shows no image and asks for a text over
     the answers or lines.
     """
 
@@ -63,6 +65,7 @@ class LeafAttempt:
     refused: int = 0
     rest: str = ""
     text: str | None = None
+    unclear: Mapping[int, Unclear] = field(default_factory=dict)
     over_answers: Attempt | None = None
 
 
@@ -76,6 +79,7 @@ class Reading:
     refused: int = 0
     copied: Mapping[int, str] = field(default_factory=dict)
     rest: str = ""
+    unclear: Mapping[int, Unclear] = field(default_factory=dict)
     words: Mapping[int, str] = field(default_factory=dict)  # what it says of canaries, by place
 
 
@@ -183,6 +187,7 @@ class Leaf(ABC):
             kept=dict(sorted({**attempt.kept, **reading.values}.items())),
             refused=attempt.refused + reading.refused,
             copied={**attempt.copied, **reading.copied},
+            unclear={**attempt.unclear, **reading.unclear},
             rest="\n\n".join(part for part in (attempt.rest, reading.rest) if part),
             text=attempt.text if reading.text is None or is_broken else reading.text,
         )
@@ -253,6 +258,8 @@ class Leaf(ABC):
         has_text = done.text is not None and (not is_cut or self.takes_as_is)
         if has_text or not self.wants_text:
             return self._accepted(done, done.text)
+        if self.is_root and done.unclear:  # it is answered after the second look
+            return Accepted(self.notes(done), done.refused, self._images(done))
         reason = "the text about all images is asked for"
         return AskAgain(reason, replace(done, over_answers=FIRST))
 
@@ -274,11 +281,15 @@ class Leaf(ABC):
     def _images(self, done: LeafAttempt) -> LeafImages:
         """All images of the leaf: what was not answered for has failed."""
         missing = [p for number, p in self.positions.items() if number not in done.kept]
-        return replace(self._proven(done), unseen=dict.fromkeys(missing, self.unanswered))
+        proven = self._proven(done)
+        unclear = {**proven.unclear, **dict.fromkeys(missing, ())} if self.context.marks else {}
+        return replace(proven, unseen=dict.fromkeys(missing, self.unanswered), unclear=unclear)
 
     def _proven(self, done: LeafAttempt) -> LeafImages:
         """The images that are answered for; they were only sent where a canary finds no room."""
         images = self.seen(done)
+        unclear = {self.positions[number]: fields for number, fields in done.unclear.items()}
+        images = replace(images, unclear=unclear)
         if self.context.unprovable:
             images = replace(images, seen=seen_as(Seen.SENT, images.seen))
         return images

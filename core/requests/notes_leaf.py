@@ -15,6 +15,7 @@ from core.reply import Reply
 from core.requests.leaf import Leaf, LeafAttempt, Reading, seen_as
 from core.requests.request import Attempt, Body, images_body, notes_body
 from core.requests.review import ATTEMPTS_MAX, Accepted, LeafImages, Rejected, review
+from core.requests.second_look import unmarked
 from core.states import Seen
 from core.text import citations
 from core.text.notes import copies, has_separator, read_notes, says_nothing, split_answer
@@ -70,12 +71,15 @@ class NotesLeaf(Leaf):
         if not found.lines and len(pictures) == 1:
             lines, rest = {1: reply.text.strip()}, ""  # it is all about the one image
         words = {canary.place: lines.pop(canary.place, "") for canary in self.canaries(attempt)}
+        marked = {n: unmarked(line) for n, line in lines.items()} if self.context.marks else {}
+        lines = {n: marked[n][0] if n in marked else line for n, line in lines.items()}
+        answer = unmarked(answer)[0] if marked and self._is_alone else answer
         translated = _Translated(placed, pictures, self.positions)
         copied = {} if self.takes_as_is else copies(lines)
         values = {
             placed[n]: kept
             for n, line in lines.items()
-            if not says_nothing(line, alone=len(attempt.shown) == 1)
+            if not says_nothing(line, alone=len(attempt.shown) == 1 or line == "?")
             and copied.get(n) in (None, attempt.copied.get(placed[n]))
             and (kept := translated.line(line))
         }
@@ -89,6 +93,7 @@ class NotesLeaf(Leaf):
             refused=citations.check(reply.text, pictures).refused,
             copied={placed[n]: form for n, form in copied.items()},
             rest=translated.line(rest),
+            unclear={placed[n]: () for n in marked if marked[n][1] and placed.get(n) in values},
             words=words,
         )
 
@@ -111,8 +116,10 @@ class NotesLeaf(Leaf):
         notes = {position: note for position, note in notes.items() if note}
         seen = {position: Seen.LINE if position in notes else Seen.SENT for position in lines}
         if self._is_alone:
-            seen, notes = seen_as(Seen.ANSWER, lines), {}
-        return LeafImages(seen, notes=notes)
+            seen = seen_as(Seen.ANSWER, lines)
+            notes = notes if attempt.unclear else {}  # what a second look is compared with
+        rest = citations.check(attempt.rest, set(lines)).text if attempt.unclear else ""
+        return LeafImages(seen, notes=notes, rest=rest)
 
     def _may_nudge(self, attempt: LeafAttempt, reading: Reading) -> bool:
         is_last = attempt.turn + 1 >= ATTEMPTS_MAX

@@ -57,6 +57,7 @@ class RequestContext:
     canaries: int = 0  # in each request that shows images
     unprovable: bool = False  # canaries are wanted, and a request has no room for one
     forms: frozenset[RequestForm] = frozenset()  # how the endpoint takes a request
+    marks: bool = False  # replies mark what they could not tell: it is looked at twice
     reply_tokens: int | None = None  # the most that the endpoint lets a reply have
 
     @property
@@ -159,6 +160,7 @@ def request_context(
         unprovable=options.canary and not canaries,
         forms=learned.forms,
         reply_tokens=learned.reply_tokens,
+        marks=options.second_look is not None and not options.is_follow_up,
     )
 
 
@@ -214,6 +216,7 @@ def images_body(
             attempt.nudges,
             with_lines=with_lines,
             words=words,
+            marks=context.marks,
             own=own,
         )
     return make_body(

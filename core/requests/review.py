@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from core.errors import RefusalCode
 from core.reply import Reply
 from core.requests.request import Attempt
+from core.requests.second_look import Unclear
 from core.states import Seen
 from core.text import citations
 
@@ -34,13 +35,17 @@ class Accepted:
 @dataclass(frozen=True, slots=True)
 class LeafImages:
     """What a leaf's replies say about its images, by position. ``seen``: those that are included.
-    ``unseen``: those that fail, and why. ``apart``: those that are shown again, in these groups."""
+    ``unseen``: those that fail, and why. ``apart``: those that are shown again, in these groups.
+    ``unclear``: those that a second look may tell better, and which fields of them;
+    ``rest``: notes about no single image, where there are unclear ones."""
 
     seen: Mapping[int, Seen]
     answers: Mapping[int, Any] = field(default_factory=dict)  # where each image was asked
     notes: Mapping[int, str] = field(default_factory=dict)  # the line of each
     unseen: Mapping[int, tuple[RefusalCode, str]] = field(default_factory=dict)
     apart: tuple[tuple[int, ...], ...] = ()
+    unclear: Mapping[int, Unclear] = field(default_factory=dict)
+    rest: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from core.answers.validation import Steps
 from core.errors import RefusalCode
 from core.prompts import Nudge, shaped
 from core.reply import Reply
-from core.requests import set_summary
+from core.requests import second_look, set_summary
 from core.requests.leaf import Leaf, LeafAttempt, Reading, lines_of, seen_as
 from core.requests.request import Attempt, Body, make_body, notes_body
 from core.requests.review import Accepted, LeafImages, Rejected, review
@@ -46,14 +46,15 @@ class ValueLeaf(Leaf):
         context, spec = self.context, self.spec
         with_text = self.asks_text(attempt)
         words = [canary.place for canary in self.canaries(attempt)]
-        schema = reply_schema(spec, len(urls), with_text, words)
+        beside = {second_look.KEY: second_look.SCHEMA} if context.marks else {}
+        schema = reply_schema(spec, len(urls), with_text, words, beside)
         instruction = shaped.each_instruction(
             len(urls),
             spec.question,
             records=spec.folds,
             objects=spec.schema is not None,
             words=words,
-            also=self._also() if with_text else "",
+            also=self._besides(with_text),
             schema=None if spec.structured == "json_schema" else schema,
             own=context.prompts,
         )
@@ -77,11 +78,12 @@ class ValueLeaf(Leaf):
             refused += _false_citations(given, positions)
         words = {c.place: line_of(answers.get(str(c.place), "")) for c in self.canaries(attempt)}
         kept = {**attempt.kept, **values}
+        unclear = self._unclear(answers, placed, values)
         if not self.asks_text(attempt) or len(kept) < len(self.positions):
-            return Reading(values, refused=refused, words=words)
+            return Reading(values, refused=refused, words=words, unclear=unclear)
         checked = self._checked(answers.get(WHOLE), kept, positions)
         text = None if checked.reason else json.dumps(checked.value)
-        return Reading(values, text, refused, words=words)
+        return Reading(values, text, refused, words=words, unclear=unclear)
 
     def body_over_answers(self, attempt: LeafAttempt, inner: Attempt) -> Body:
         lines = [self.lines(attempt)]
@@ -114,6 +116,22 @@ class ValueLeaf(Leaf):
     def seen(self, attempt: LeafAttempt) -> LeafImages:
         answers = self.by_position(attempt)
         return LeafImages(seen_as(Seen.ANSWER, answers), answers=answers)
+
+    def _besides(self, with_text: bool) -> str:
+        """What is asked for beside the values: a text about all images, and what is unclear."""
+        unclear = shaped.unclear(self.context.prompts) if self.context.marks else ""
+        parts = (self._also() if with_text else "", unclear)
+        return "\n\n".join(part for part in parts if part)
+
+    def _unclear(
+        self, answers: Mapping[str, Any], placed: Mapping[int, int], values: Mapping[int, Any]
+    ) -> dict[int, second_look.Unclear]:
+        """Which of the images with a value are unclear, by their number in the leaf."""
+        if not self.context.marks:
+            return {}
+        known = {n: values[number] for n, number in placed.items() if number in values}
+        told = second_look.unclear_in(answers.get(second_look.KEY), known)
+        return {placed[n]: fields for n, fields in told.items()}
 
     def _also(self) -> str:
         if not self.spec.folds:

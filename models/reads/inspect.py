@@ -87,6 +87,8 @@ class ImageLine:
     attempts: int
     node_id: int | None
     seen: str | None  # of an included image: a value of Seen
+    look: int  # 2: it was looked at twice
+    unclear: list[str] | None  # fields that the model could not tell; []: the whole image
     note: str | None  # the line that the model wrote about it
 
 

@@ -43,6 +43,8 @@ class KnownImage:
     answer: Any
     seen: str | None
     note: str | None
+    look: int = 1
+    unclear: list[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,10 @@ def _named(names: Collection[str]) -> ColumnElement[bool]:
     return and_(name_key(Image.name).in_(keys), Image.name.in_(names))
 
 
+_REUSABLE = (Image.look == 1, Image.sha256.is_not(None), Image.changed_ns.is_not(None))
+"""Prepared images that another job can take; those of a second look may be at another detail."""
+
+
 def newest_alike(
     connection: Connection, family: str, images: Collection[tuple[str, str]]
 ) -> str | None:
@@ -108,12 +114,12 @@ def prepared(
     count, because the content behind a URL may have changed."""
     job_id = connection.execute(
         _sharing(images)
-        .where(Job.detail == detail, Image.sha256.is_not(None), Image.changed_ns.is_not(None))
+        .where(Job.detail == detail, *_REUSABLE)
         .order_by(Job.status.in_(ANSWERED_JOBS).desc(), Job.created_at.desc())
     ).scalar()
     if job_id is None:
         return {}
-    query = _images_of(job_id).where(Image.sha256.is_not(None), Image.changed_ns.is_not(None))
+    query = _images_of(job_id).where(*_REUSABLE)
     if len(images) <= NAMES_MAX:
         query = query.where(_named({name for name, _ in images}))
     known, _ = _by_identity(connection.execute(query))

@@ -73,6 +73,8 @@ class ImageRow:
     seen: str | None = None  # of an included image: a value of Seen
     note: str | None = None  # the line that the model wrote about it
     remarks: str | None = None  # what was noticed while it was prepared
+    look: int = 1  # 2: it was looked at twice
+    unclear: list[str] | None = None  # fields that the model could not tell; []: the whole image
 
 
 @dataclass(frozen=True, slots=True)

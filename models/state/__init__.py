@@ -33,6 +33,7 @@ from models.state.nodes import (
     node_reclaimed,
     node_waits_again,
 )
+from models.state.second_look import chosen_again, look_again, looked_again
 from models.state.splits import split_branch, split_leaf
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Moved",
     "PreparedImage",
     "adopt",
+    "chosen_again",
     "close_open_work",
     "coverage",
     "finish",
@@ -56,6 +58,8 @@ __all__ = [
     "job_failed",
     "job_moved",
     "leaf_parted",
+    "look_again",
+    "looked_again",
     "node_done",
     "node_failed",
     "node_postponed",

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import Connection, and_, bindparam, func, select, true, update
+from sqlalchemy import Connection, and_, bindparam, exists, func, select, true, update
 
 from core.errors import RefusalCode
 from core.states import ENDED_JOBS, UNSETTLED_IMAGES, ImageStatus, NodeKind, NodeStatus
 from models.engine import now
+from models.state.first_answers import LOOKED_AT_BEFORE, keep_first, leaf_values
 from models.state.jobs import coverage, finish, job_failed
 from models.state.moves import MAY_FAIL, Moved, fail_images, hold_job, move_node, node_row
 from models.tables import Image, Job, Node
@@ -36,18 +37,20 @@ def images_failed(
     held_by = Image.lease_token == token if token is not None else true()
     # locked, because a late worker may be recording them
     locking = (
-        select(Image.id, Image.status, Image.node_id)
+        select(Image.id, Image.status, Image.node_id, LOOKED_AT_BEFORE.label("has_first"))
         .where(Image.id.in_(failures), Image.status.in_(MAY_FAIL), held_by)
         .order_by(Image.id)
         .with_for_update()
     )
     locked = connection.execute(locking).all()
     by_reason: defaultdict[tuple[RefusalCode, str], list[int]] = defaultdict(list)
-    for row in locked:
+    failed = [row for row in locked if not row.has_first]
+    keep_first(connection, Image.id.in_([row.id for row in locked if row.has_first]))
+    for row in failed:
         by_reason[failures[row.id]].append(row.id)
     for (code, reason), ids in by_reason.items():
         fail_images(connection, Image.id.in_(ids), code, reason)
-    if locked:  # before leaves are locked: slices that hold images wait for leaves
+    if failed:  # before leaves are locked: slices that hold images wait for leaves
         _end_if_hopeless(connection, job_id, moved)
     _lock_leaves(connection, [*failures, *beside])
     missing = Counter(
@@ -98,6 +101,8 @@ def node_failed(
     """Any open state -> failed. The uploaded and included images below it fail too."""
     node = node_row(connection, node_id)
     hold_job(connection, node.job_id)
+    if node.look > 1 and _has_first(connection, node_id):
+        return _first_kept(connection, node_id, node.job_id, code, reason, moved, token)
     if not move_node(
         connection,
         node_id,
@@ -108,15 +113,47 @@ def node_failed(
         finished_at=now(),
     ):
         return False
+    own = Image.node_id == node_id  # between its positions may stand images of other leaves
+    between = Image.position.between(node.first_position, node.last_position)
     below = and_(
         Image.job_id == node.job_id,
-        Image.position.between(node.first_position, node.last_position),
+        own if node.kind == NodeKind.LEAF else between,
         Image.status.in_([ImageStatus.UPLOADED, ImageStatus.INCLUDED]),
     )
     locked = select(Image.id).where(below).order_by(Image.id).with_for_update()
     if connection.execute(locked).all():  # by condition, not by ids: there may be thousands
         fail_images(connection, below, code, reason)
         _end_if_hopeless(connection, node.job_id, moved)
+    child_settled(connection, node_id, moved)
+    return True
+
+
+def _has_first(connection: Connection, node_id: int) -> bool:
+    first = exists().where(Image.node_id == node_id, LOOKED_AT_BEFORE)
+    return bool(connection.execute(select(first)).scalar())
+
+
+def _first_kept(
+    connection: Connection,
+    node_id: int,
+    job_id: str,
+    code: RefusalCode,
+    reason: str,
+    moved: Moved,
+    token: str | None,
+) -> bool:
+    """Any open state -> done, for a second look that failed: its images stand as the first look
+    saw them, and those that it had no answer for fail."""
+    if not move_node(connection, node_id, NodeStatus.DONE, token, error=reason, finished_at=now()):
+        return False
+    looked_at = and_(Image.node_id == node_id, Image.status.in_(MAY_FAIL))
+    keep_first(connection, looked_at)
+    without = and_(looked_at, Image.seen.is_(None))
+    if connection.execute(select(exists().where(without))).scalar():
+        fail_images(connection, without, code, reason)
+        _end_if_hopeless(connection, job_id, moved)
+    values = leaf_values(connection, node_id)
+    connection.execute(update(Node).where(Node.id == node_id).values(**values))
     child_settled(connection, node_id, moved)
     return True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sqlalchemy import Connection, exists, func, not_, select, update
+from sqlalchemy import Connection, and_, exists, func, not_, select, update
 
 from core.account.budget import is_spent
 from core.states import (
@@ -17,9 +17,11 @@ from core.states import (
     outcome_of_job,
 )
 from models.engine import now
+from models.state.first_answers import keep_first
 from models.state.moves import FREE, Moved, event, hold_job
 from models.tables import Image, Job, Node
 
+UPLOADED = ImageStatus.UPLOADED
 LEFT_OUT_SHOWN = 10
 
 
@@ -131,11 +133,13 @@ def close_open_work(connection: Connection, job_id: str) -> None:
         select(Image.id)
         .where(
             Image.job_id == job_id,
-            Image.status.in_([*UNSETTLED_IMAGES, ImageStatus.UPLOADED]),
+            Image.status.in_([*UNSETTLED_IMAGES, UPLOADED]),
         )
         .order_by(Image.id)  # the order in which slices lock images
         .with_for_update()
     )
+    of_job = and_(Image.job_id == job_id, Image.status.in_([*UNSETTLED_IMAGES, UPLOADED]))
+    keep_first(connection, of_job)
     connection.execute(
         update(Image)
         .where(Image.id.in_(unsettled.scalar_subquery()))

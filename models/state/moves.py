@@ -24,6 +24,7 @@ class Moved:
     """What a transaction made ready or ended: messages to send after the commit."""
 
     prepared: int = 0
+    pending: int = 0
     leaves: list[int] = field(default_factory=list)
     branches: list[int] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
@@ -31,6 +32,7 @@ class Moved:
     def add(self, other: Moved) -> None:
         """What another transaction moved, too."""
         self.prepared += other.prepared
+        self.pending += other.pending
         self.leaves += other.leaves
         self.branches += other.branches
         self.ended += other.ended
@@ -59,6 +61,7 @@ class NodeRow:
     parent_id: int | None
     kind: str
     level: int
+    look: int
     first_position: int
     last_position: int
 

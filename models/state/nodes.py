@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, case, func, literal, select, update
+from sqlalchemy import Connection, case, func, literal, null, select, update
 
 from core.errors import RefusalCode
 from core.requests.review import LeafImages
@@ -50,8 +50,8 @@ def node_done(
     ):
         return False
     if images is not None:
-        _include(connection, node_id, images)
-        _fail_unseen(connection, node_id, node.job_id, unseen, moved)
+        include(connection, node_id, images)
+        fail_unseen(connection, node_id, node.job_id, unseen, moved)
     child_settled(connection, node_id, moved)
     return True
 
@@ -83,7 +83,7 @@ def leaf_parted(
             .where(Node.id == done)
             .values(text=text, refused_citations=refused, images=len(seen), finished_at=now())
         )
-        _include(connection, done, images)
+        include(connection, done, images)
         event(connection, node_row(connection, done).job_id, "node.done", node_id=done)
     return True
 
@@ -123,20 +123,26 @@ def node_waits_again(
     return True
 
 
-def _include(connection: Connection, node_id: int, images: LeafImages) -> None:
+def include(connection: Connection, node_id: int, images: LeafImages) -> None:
     """Include a leaf's images with what was said about them, in one statement."""
-    values: dict[str, Any] = {"status": ImageStatus.INCLUDED, "updated_at": now()}
+    values: dict[str, Any] = {
+        "status": ImageStatus.INCLUDED,
+        "updated_at": now(),
+        "unclear": None,
+    }
     for column, given in (
         (Image.answer, images.answers),
         (Image.note, images.notes),
         (Image.seen, images.seen),
+        (Image.unclear, {p: list(fields) for p, fields in images.unclear.items()}),
     ):
         kinds = set(given.values()) if column is Image.seen else ()
         if len(kinds) == 1:
             values[column.name] = next(iter(kinds))
         elif given:
             cases = {position: literal(value, column.type) for position, value in given.items()}
-            values[column.name] = case(cases, value=Image.position)
+            other = null() if column is Image.unclear else None
+            values[column.name] = case(cases, value=Image.position, else_=other)
     rows = connection.execute(
         update(Image)
         .where(
@@ -152,7 +158,7 @@ def _include(connection: Connection, node_id: int, images: LeafImages) -> None:
         image_events(connection, image_ids, ImageStatus.INCLUDED)
 
 
-def _fail_unseen(
+def fail_unseen(
     connection: Connection,
     node_id: int,
     job_id: str,

@@ -29,8 +29,11 @@ def part_leaf(
     groups: Sequence[Sequence[int]],
     done: Sequence[int],
     moved: Moved,
+    status: NodeStatus = NodeStatus.READY,
+    look: int = 1,
 ) -> int | None:
     """The same, and one more leaf over the images ``done`` if there are any, which is done.
+    ``status``: of the other leaves; ``look``: theirs, if it is later than that of the leaf.
 
     Returns its id, 0 where there is none, and None if the lease was lost.
     """
@@ -46,14 +49,15 @@ def part_leaf(
         return None
     parent_id = node_id if is_root else node.parent_id
     for group in groups:
-        child = _insert_leaf(connection, node.job_id, parent_id, node_id, group, NodeStatus.READY)
-        moved.ready(child, NodeKind.LEAF)
+        child = _insert_leaf(connection, node, parent_id, node_id, group, status, look)
+        if status == NodeStatus.READY:
+            moved.ready(child, NodeKind.LEAF)
     if not is_root:
         pending = Node.pending + len(groups) - 1
         connection.execute(update(Node).where(Node.id == parent_id).values(pending=pending))
     if not done:
         return 0
-    return _insert_leaf(connection, node.job_id, parent_id, node_id, done, NodeStatus.DONE)
+    return _insert_leaf(connection, node, parent_id, node_id, done, NodeStatus.DONE)
 
 
 def split_branch(
@@ -80,18 +84,19 @@ def split_branch(
 
 def _insert_leaf(
     connection: Connection,
-    job_id: str,
+    leaf: NodeRow,
     parent_id: int | None,
     split_from: int,
     image_ids: Sequence[int],
     status: NodeStatus,
+    look: int = 1,
 ) -> int:
     first, last = connection.execute(
         select(func.min(Image.position), func.max(Image.position)).where(Image.id.in_(image_ids))
     ).one()
     node_id = _insert_node(
         connection,
-        job_id,
+        leaf.job_id,
         parent_id,
         split_from,
         NodeKind.LEAF,
@@ -99,6 +104,7 @@ def _insert_leaf(
         int(first or 0),
         int(last or 0),
         status,
+        max(leaf.look, look),
     )
     connection.execute(update(Image).where(Image.id.in_(image_ids)).values(node_id=node_id))
     return node_id
@@ -134,6 +140,7 @@ def _insert_node(
     first: int,
     last: int,
     status: NodeStatus = NodeStatus.READY,
+    look: int = 1,
 ) -> int:
     return connection.execute(
         insert(Node)
@@ -146,6 +153,7 @@ def _insert_node(
             first_position=first,
             last_position=last,
             status=status,
+            look=look,
             pending=0,
         )
         .returning(Node.id)

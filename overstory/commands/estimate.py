@@ -25,7 +25,7 @@ from core.account.estimate import Estimate
 from core.account.habit import PastCall, habit_of
 from core.account.pace import Pace, Work, pace_of, ready_in
 from core.account.packs import packs_beside
-from core.catalog.tokens import Detail
+from core.catalog.tokens import Detail, detail_at
 from core.images.sizing import ImageLimits
 from core.jobs import JobSpec
 from core.requests.request import RequestContext, request_context
@@ -35,6 +35,7 @@ from core.tree.packing import runs
 from models.engine import Database
 from models.reads import inspect
 from overstory.commands.packs import BINDS, Packed, print_packs, values
+from overstory.commands.second_look import SecondLook, second_look
 from overstory.commands.specs import spec_of
 from overstory.local.home import prepare_command
 from overstory.local.preflight import with_served_model
@@ -133,12 +134,15 @@ def estimate(inputs: tuple[str, ...], as_json: bool, home: Path | None, **option
     forecast = forecast_of(request)
     packs = _packs(settings, spec, learned, measured, forecast, forecast_of)
     basis = Basis(len(past), pace.runs)
+    sizes = [len(leaf) for leaf in measured.leaves(request)]
+    again = second_look(settings, spec, request, sizes, habit_of(past))
     if as_json:
         value = _value(settings, spec, measured, request, forecast, basis)
-        click.echo(json.dumps(value | {"pack": spec.pack, "packs": values(packs)}))
+        value |= {"pack": spec.pack, "packs": values(packs), "second_look": again and again.value}
+        click.echo(json.dumps(value))
     else:
         console = Console()
-        _print(console, settings, spec, measured, request, forecast, basis)
+        _print(console, settings, spec, measured, request, forecast, basis, again)
         print_packs(console, packs)
 
 
@@ -207,8 +211,8 @@ def _request(settings: Settings, spec: JobSpec, learned: LearnedLimits) -> Reque
         model=spec.model or settings.model,
         provider=settings.provider,
         endpoint=settings.endpoint,
-        detail=spec.detail or settings.detail,
-        options=spec.options,
+        detail=detail_at(spec.detail or settings.detail),
+        options=spec.looking_twice(spec.detail or settings.detail),
         learned=learned,
     )
 
@@ -296,6 +300,7 @@ def _print(
     request: RequestContext,
     forecast: Estimate,
     basis: Basis,
+    again: SecondLook | None,
 ) -> None:
     limits = settings.limits
     images = [f"{measured.images:,} usable"]
@@ -325,6 +330,8 @@ def _print(
     ]
     if settings.find_price(request.model) is not None:
         rows[6:6] = _budget_rows(spec, measured, forecast)
+    if again is not None:
+        rows.insert(6, again.row)
     if measured.urls:
         rows.insert(1, ("", f"{pluralize(measured.urls, 'URL')}, counted as images of full size"))
     grid = Table.grid(padding=(0, 2))

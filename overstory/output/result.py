@@ -11,6 +11,7 @@ from models.engine import Database
 from models.reads import pipeline
 from models.reads.pipeline import JobRow
 from models.state import coverage
+from overstory.output import looks
 from overstory.output.answers import shape_of_job, shaped
 
 EXIT_STATUS = {
@@ -39,6 +40,7 @@ def result(database: Database, job: JobRow) -> dict[str, Any]:
         "reason": job.reason,
         "coverage": {"submitted": job.submitted, **counts},
         "seen": seen,
+        "looks": looks.counts(images),
         **shaped(job, images),
         "images": [
             {
@@ -51,6 +53,8 @@ def result(database: Database, job: JobRow) -> dict[str, Any]:
                 "seen": image.seen,
                 "note": image.note,
                 "remarks": image.remarks,
+                "look": image.look,
+                "unclear": image.unclear,
                 **({"answer": shape.ordered(image.answer, image.position)} if shape else {}),
             }
             for image in images

@@ -16,7 +16,7 @@ from models.engine import Database
 from models.reads import pipeline
 from models.reads.pipeline import ImageRow, JobRow
 from models.state import coverage
-from overstory.output import proof
+from overstory.output import looks, proof
 from overstory.output.answer_table import answer_text, print_table
 from overstory.output.answers import shape_of_job, shaped
 from overstory.output.cited import print_cited
@@ -113,6 +113,8 @@ def print_summary(console: Console, database: Database, job: JobRow) -> None:
     )
     if not job.options.bare and (warning := proof.warning(seen, job.id)):
         print_plain(console, warning)
+    if twice := looks.sentence(job.options, looks.counts(images), job.submitted):
+        print_plain(console, safe_line(twice))
     print_findings(console, database, job)
     if wrong := shaped(job, images).get("data_error"):
         print_plain(console, f"the object does not fit the schema: {wrong}")

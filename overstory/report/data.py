@@ -17,6 +17,7 @@ from models.engine import Database
 from models.reads import inspect, lineage, pipeline
 from models.reads.inspect import ImageLine, JobLine, NodeLine
 from models.reads.pipeline import JobRow, Used
+from overstory.output import looks
 from overstory.output.answers import Shape, shape_of_job
 from overstory.output.result import result
 from overstory.report import markdown, shaped, timeline
@@ -171,6 +172,7 @@ def _images(
             "code": image.error_code,
             "same": image.duplicate_of,
             "remarks": image.remarks,
+            "look": looks.mark(image) or None,
             "size": [image.width, image.height] if image.width else None,
             "tokens": image.tokens,
         }

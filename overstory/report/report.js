@@ -295,6 +295,7 @@
     if (image.seen) rows.push(["Seen", BY[image.seen]]);
     if (image.same) rows.push(["Same as", go(`image ${image.same}`, () => view([image.same], 0))]);
     if (image.size) rows.push(["Sent as", `${image.size[0]} × ${image.size[1]} px, ${count(image.tokens ?? 0, "token")}`]);
+    if (image.look) rows.push(["Look", image.look]);
     if (image.remarks) rows.push(["Remarks", image.remarks]);
     if (node) rows.push(["In one request with", go(span(node.first, node.last), () => { viewer.close(); reveal(node.id); })]);
     return h("dl", {}, rows.flatMap(([term, value]) => [h("dt", {}, term), h("dd", {}, value)]));
@@ -414,6 +415,7 @@
     rove(byId("coverage-legend"));
     proofs();
     listed("failures", data.images.filter((image) => image.status === "failed"), (number) => `${count(number, "image is", "images are")} not ${data.included_as}`, (image) => image.error ?? image.code ?? "no reason recorded");
+    listed("failures remarked", data.images.filter((image) => image.look), (number) => `${count(number, "image was", "images were")} unclear or looked at twice`, (image) => image.look);
     listed("failures remarked", data.images.filter((image) => image.remarks && image.status !== "failed"), (number) => `${count(number, "image has", "images have")} a remark`, (image) => image.remarks);
   };
   const proofs = () => {

@@ -112,6 +112,10 @@ class SandboxConfig(BaseModel):
 
     # the reply (fact sheet 2.2, 8)
     reasoning_tokens: int = Field(32, ge=0)
+    # a dim or dark image with no side above this cannot be told, if a request asks to mark such;
+    # models in sharp_models can tell all
+    unsure_below_px: int = Field(729, ge=0)
+    sharp_models: frozenset[str] = frozenset({"step-5-preview"})
     # what stands around the content, which goes to the place of {content}: a server that leaves the
     # reasoning in the text sends "<think>So it is [7].</think>{content}"
     content_form: str = "{content}"

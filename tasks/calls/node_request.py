@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, Protocol, TypeVar
 
+from core.catalog.tokens import detail_at
 from core.errors import RequestForm
 from core.reply import Reply
 from core.requests.forms import formed
@@ -265,7 +266,7 @@ def context_in(
         model=job.model,
         provider=job.provider,
         endpoint=job.endpoint,
-        detail="high" if job.detail == "high" else "low",
+        detail=detail_at(job.detail),
         options=job.options,
         learned=endpoint_limits.learned(connection, job.endpoint, job.model, job.options.canary),
     )
@@ -281,6 +282,12 @@ def record(
     images, text, refused = accepted.images, accepted.text, accepted.refused
     if images is None:
         return state.node_done(connection, node.id, token, text, refused, moved)
+    if node.look > 1:
+        return state.looked_again(connection, node.id, token, refused, images, moved)
+    if images.unclear and not images.apart:
+        chosen = state.chosen_again(connection, node.id, images)
+        if chosen:
+            return state.look_again(connection, node.id, token, refused, images, chosen, moved)
     if images.apart:
         return state.leaf_parted(connection, node.id, token, text, refused, images, moved)
     if images.seen:

@@ -15,6 +15,7 @@ from models.reads import inspect
 from models.reads.inspect import ImageLine
 from overstory.job_argument import find_job, job_argument
 from overstory.options import home_option, json_option, status_option
+from overstory.output import looks
 from overstory.output.proof import ONLY_SENT
 from overstory.output.tables import coloured, print_json, stdout_console, table
 from overstory.output.terminal import safe
@@ -85,4 +86,5 @@ def _seen(image: ImageLine) -> Text:
 def _reason(image: ImageLine) -> str:
     if image.duplicate_of:
         return f"same as {image.duplicate_of}"
-    return safe(image.error or image.remarks or "")
+    parts = (looks.mark(image), image.error or image.remarks or "")
+    return safe("; ".join(part for part in parts if part))

@@ -19,7 +19,7 @@ from models.reads.inspect import JobLine
 from models.reads.pipeline import JobRow
 from overstory.job_argument import find_job, job_argument
 from overstory.options import home_option, json_option
-from overstory.output import proof
+from overstory.output import looks, proof
 from overstory.output.cited import print_cited
 from overstory.output.plural import pluralize
 from overstory.output.progress import duration
@@ -84,6 +84,7 @@ def _print_facts(
         ("requests", f"{usage['requests']:,} sent; {pluralize(tokens, 'token')}{cached}"),
         ("cost", f"{usage['cost']:.4f} {usage['currency']}{limit}{charged}"),
         ("began", f"{clock(line.created_at)}, took {duration(line.seconds)}"),
+        ("looks", safe(looks.sentence(row.options, outcome["looks"], row.submitted))),
         ("model", f"{row.model} at {row.endpoint}, {row.detail} detail{packed}"),
     ]
     grid = Table.grid(padding=(0, 2))

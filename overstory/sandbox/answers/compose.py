@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 from overstory.sandbox.account.prompt_cache import BYTES_PER_TOKEN
-from overstory.sandbox.answers import words
+from overstory.sandbox.answers import unsure, words
 from overstory.sandbox.answers.citations import notes_of
 from overstory.sandbox.answers.json_schema import asks_json, wanted_schema
 from overstory.sandbox.answers.json_value import fill
@@ -33,6 +34,13 @@ def compose(
     """
     instruction = request.instruction
     observed = _observed(request.user_texts, pictures, seen, config)
+    if pictures and unsure.is_asked(instruction):
+        name = request.model.name
+        observed = replace(
+            observed,
+            known=unsure.marked(observed.known, name, config),
+            one_by_one=unsure.marked(observed.one_by_one, name, config),
+        )
     room = budget_tokens * BYTES_PER_TOKEN if config.summary_cites == "fit" else None
     refuses_lines = config.no_lines_above is not None and len(pictures) > config.no_lines_above
     if request.response_format or asks_json(instruction):
@@ -87,5 +95,7 @@ def _as_json(
     if isinstance(value, dict) and any(key.isdecimal() for key in value):
         silent = {str(number) for number in observed.silent}
         value = {key: part for key, part in value.items() if key not in silent}
+        if unsure.KEY in value:
+            value[unsure.KEY] = unsure.unclear_entries(value, observed.one_by_one)
         value = {"answer": _sentence(observed)} if refuses_lines else value
     return reply_text(value, known, config)

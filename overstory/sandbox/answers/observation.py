@@ -23,6 +23,7 @@ class Observation:
     ``numbers`` are width and height (px), brightness (0..255) and the share of the main colour
     (0..1). An image read from a note has no numbers. ``says``: a text that is everything about
     the image: the word of a canary, or "no comment".
+    ``unsure``: it is shown too small for the model.
     """
 
     marker: int
@@ -30,6 +31,7 @@ class Observation:
     words: tuple[str, ...]
     numbers: tuple[tuple[str, float], ...] = ()
     says: str | None = None
+    unsure: bool = False
 
     @property
     def colour(self) -> str | None:

@@ -1,0 +1,154 @@
+"""The second look of a leaf's unclear images: they wait for it, and what it says is recorded.
+
+The first look's answer stays in the row. It is replaced only by a look that could tell more, so a
+second look that fails, is refused or is cancelled makes no image worse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from sqlalchemy import Connection, and_, func, select, update
+
+from core.requests.review import LeafImages
+from core.requests.second_look import is_better, looks_left
+from core.states import ImageStatus, NodeStatus
+from models.engine import now
+from models.state.fanin import child_settled
+from models.state.first_answers import keep_first, leaf_values
+from models.state.moves import FREE, Moved, event, hold_job, image_events, move_node, node_row
+from models.state.nodes import fail_unseen, include
+from models.state.splits import part_leaf
+from models.tables import Image, Job, Node
+
+
+def chosen_again(connection: Connection, node_id: int, images: LeafImages) -> list[int]:
+    """Ids of the leaf's unclear images that may be looked at twice, in order. The job is locked
+    until the end of the transaction, so the bound is exact."""
+    job_id = node_row(connection, node_id).job_id
+    hold_job(connection, job_id)
+    job = connection.execute(select(Job.options, Job.submitted).where(Job.id == job_id)).one()
+    taken = select(func.count()).where(Image.job_id == job_id, Image.look > 1)
+    left = looks_left(
+        job.options.second_look or 0, job.submitted, connection.execute(taken).scalar_one()
+    )
+    unclear = (
+        select(Image.id)
+        .where(
+            Image.node_id == node_id,
+            Image.status == ImageStatus.UPLOADED,
+            Image.position.in_(list(images.unclear)),
+        )
+        .order_by(Image.position)
+        .limit(left)
+    )
+    return list(connection.execute(unclear).scalars()) if left else []
+
+
+def look_again(
+    connection: Connection,
+    node_id: int,
+    token: str,
+    refused: int,
+    images: LeafImages,
+    chosen: Sequence[int],
+    moved: Moved,
+) -> bool:
+    """Replace a leaf by one that is done, over all other images, and one that waits until the
+    ``chosen`` ones are prepared again. Returns False if the lease was lost."""
+    job_id = node_row(connection, node_id).job_id
+    others = connection.execute(
+        select(Image.id).where(
+            Image.node_id == node_id,
+            Image.status == ImageStatus.UPLOADED,
+            Image.id.not_in(chosen),
+        )
+    )
+    before = NodeStatus.WAITING
+    done = part_leaf(
+        connection, node_id, token, [chosen], others.scalars().all(), moved, before, look=2
+    )
+    if done is None:
+        return False
+    of_chosen = select(Image.node_id).where(Image.id == chosen[0])
+    again = connection.execute(of_chosen).scalar_one()
+    assert again is not None, "part_leaf gave it a leaf"
+    include(connection, again, images)
+    connection.execute(
+        update(Image)
+        .where(Image.id.in_(chosen))
+        .values(
+            status=ImageStatus.PENDING, look=2, attempts=0, due_at=0.0, updated_at=now(), **FREE
+        )
+    )
+    image_events(connection, chosen, ImageStatus.PENDING)
+    connection.execute(update(Node).where(Node.id == again).values(pending=len(chosen)))
+    moved.pending += len(chosen)
+    if done:
+        _finish_part(connection, done, job_id, refused, images, moved)
+    return True
+
+
+def looked_again(
+    connection: Connection,
+    node_id: int,
+    token: str,
+    refused: int,
+    images: LeafImages,
+    moved: Moved,
+) -> bool:
+    """Record a second look. An image of which it told no more keeps what the first look said. What
+    the reply left out is shown in leaves of its own. Returns False if the lease was lost."""
+    job_id = node_row(connection, node_id).job_id
+    hold_job(connection, job_id)
+    rows = connection.execute(
+        select(Image.id, Image.position, Image.seen, Image.unclear).where(
+            Image.node_id == node_id, Image.status == ImageStatus.UPLOADED
+        )
+    ).all()
+    ids = {row.position: row.id for row in rows}
+    groups = [[ids[p] for p in group if p in ids] for group in images.apart]
+    groups = [group for group in groups if group]
+    better = {
+        row.position: images.seen[row.position]
+        for row in rows
+        if row.position in images.seen
+        and (row.seen is None or is_better(row.unclear, images.unclear.get(row.position)))
+    }
+    images = replace(images, seen=better)
+    if not groups:
+        if not move_node(connection, node_id, NodeStatus.DONE, token):
+            return False
+        _finish_part(connection, node_id, job_id, refused, images, moved, is_part=False)
+        child_settled(connection, node_id, moved)
+        return True
+    later = {image for group in groups for image in group}
+    now_done = [image for image in ids.values() if image not in later]
+    done = part_leaf(connection, node_id, token, groups, now_done, moved)
+    if done:
+        _finish_part(connection, done, job_id, refused, images, moved)
+    return done is not None
+
+
+def _finish_part(
+    connection: Connection,
+    node_id: int,
+    job_id: str,
+    refused: int,
+    images: LeafImages,
+    moved: Moved,
+    is_part: bool = True,
+) -> None:
+    """Record a done leaf's images and, from them, its text."""
+    include(connection, node_id, images)
+    keep_first(connection, and_(Image.node_id == node_id, Image.status == ImageStatus.UPLOADED))
+    fail_unseen(connection, node_id, job_id, images.unseen, moved)
+    values = leaf_values(connection, node_id, images.rest)
+    connection.execute(
+        update(Node)
+        .where(Node.id == node_id)
+        .values(refused_citations=refused, finished_at=now(), error=None, error_code=None, **values)
+    )
+    if is_part:
+        event(connection, job_id, "node.done", node_id=node_id)
