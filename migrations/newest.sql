@@ -241,8 +241,6 @@ CREATE VIEW v_jobs AS SELECT j.id AS "job", j.key AS "key", j.label AS "label", 
 
 CREATE VIEW v_usage_daily AS SELECT date(c.started_at, 'unixepoch') AS "day", c.account AS "account", c.model AS "model", c.currency AS "currency", sum(CASE WHEN (c.status NOT IN ('started', 'failed') OR c.status = 'failed' AND c.http_status IS NOT NULL) THEN 1 ELSE 0 END) AS "requests", sum(CASE WHEN c.status = 'settled' THEN 1 ELSE 0 END) AS "settled", sum(CASE WHEN c.status = 'refused' THEN 1 ELSE 0 END) AS "refused", sum(CASE WHEN c.status IN ('failed', 'unknown') THEN 1 ELSE 0 END) AS "failed", sum(CASE WHEN c.status = 'settled' THEN c.images ELSE 0 END) AS "images", sum(c.prompt_tokens) AS "prompt_tokens", sum(c.cached_tokens) AS "cached_tokens", sum(c.completion_tokens) AS "completion_tokens", sum(c.cost) AS "cost" FROM calls c GROUP BY date(c.started_at, 'unixepoch'), c.account, c.model, c.currency;
 
-CREATE VIEW v_images AS SELECT i.id AS "image", i.job_id AS "job", j.label AS "label", i.position AS "position", i.name AS "name", i.location AS "location", i.page AS "page", i.status AS "status", i.error_code AS "error_code", i.error AS "error", i.duplicate_of AS "duplicate_of", i.node_id AS "node", i.source_sha256 AS "source_sha256", i.sha256 AS "sha256", i.mime AS "mime", i.width AS "width", i.height AS "height", i.bytes AS "bytes", i.prepared_bytes AS "prepared_bytes", i.tokens AS "tokens", i.remarks AS "remarks", strftime('%Y-%m-%d %H:%M:%f', i.updated_at, 'unixepoch') AS "updated_at", CASE WHEN i.status = 'included' THEN coalesce(i.seen, 'sent') END AS "seen", i.note AS "note" FROM images i JOIN jobs j ON j.id = i.job_id;
-
 CREATE TABLE "endpoint_limits" (
 	endpoint VARCHAR(255) NOT NULL, 
 	model VARCHAR(128) NOT NULL, 
@@ -257,4 +255,6 @@ CREATE TABLE "endpoint_limits" (
 	CONSTRAINT ck_endpoint_limits_part_known CHECK (part IN ('images', 'tokens', 'bytes', 'proven', 'completion_tokens', 'no_max_tokens', 'reply_tokens', 'no_temperature', 'no_reasoning', 'no_system', 'no_json_schema', 'no_json_mode', 'inline', 'jpeg', 'no_detail'))
 );
 
-INSERT INTO alembic_version VALUES ('0018')
+CREATE VIEW v_images AS SELECT i.id AS "image", i.job_id AS "job", j.label AS "label", i.position AS "position", i.name AS "name", i.location AS "location", i.page AS "page", i.status AS "status", i.error_code AS "error_code", i.error AS "error", i.duplicate_of AS "duplicate_of", i.node_id AS "node", i.source_sha256 AS "source_sha256", i.sha256 AS "sha256", i.mime AS "mime", i.width AS "width", i.height AS "height", i.bytes AS "bytes", i.prepared_bytes AS "prepared_bytes", i.tokens AS "tokens", i.remarks AS "remarks", strftime('%Y-%m-%d %H:%M:%f', i.updated_at, 'unixepoch') AS "updated_at", CASE WHEN i.status = 'included' THEN coalesce(i.seen, 'sent') END AS "seen", i.note AS "note", i.look AS "look", CAST(i.unclear AS TEXT) AS "unclear" FROM images i JOIN jobs j ON j.id = i.job_id;
+
+INSERT INTO alembic_version VALUES ('0019')

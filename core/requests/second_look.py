@@ -67,4 +67,4 @@ def is_better(first: Collection[str] | None, second: Collection[str] | None) -> 
 def looks_left(share: float, images: int, taken: int) -> int:
     """How many images of a job may still be looked at twice. ``share``: of all its ``images``, one
     at least; ``taken``: those that were chosen already."""
-    return max(max(1, int(share * images)) - taken, 0)
+    return max(max(1, int(share * images + 1e-9)) - taken, 0)  # 0.29 * 100 is 28.999...

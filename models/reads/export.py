@@ -32,6 +32,8 @@ class ImageExport:
     error: str | None
     answer: Any
     seen: str | None
+    look: int
+    unclear: list[str] | None
     note: str | None
     notes: str
 

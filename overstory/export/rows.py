@@ -17,9 +17,9 @@ from overstory.report.notes import notes_of, without_number
 
 BASE = (
     *("position", "name", "location", "page", "status", "duplicate_of", "error_code", "error"),
-    "seen",
+    *("seen", "look", "unclear"),
 )
-INTEGERS = ("position", "page", "duplicate_of")
+INTEGERS = ("position", "page", "duplicate_of", "look")
 Row = dict[str, Any]
 
 
@@ -56,9 +56,8 @@ class Export:
         return [self._cell(column, row) for column in self.columns]
 
     def _cell(self, column: Column, row: Row) -> Any:
-        if not column.name.startswith("answer"):
-            return row[column.name]
-        value = value_at(row["answer"], column.path)
+        is_answer = column.name.startswith("answer")
+        value = value_at(row["answer"], column.path) if is_answer else row[column.name]
         return json.dumps(value, ensure_ascii=False) if isinstance(value, Mapping | list) else value
 
     def _note(self, image: ImageExport) -> str | None:

@@ -182,6 +182,17 @@ def test_answers_have_the_columns_of_proof_too(database: Database) -> None:
     assert (row["seen"], row["note"], row["answer"]) == ("sent", "", "red")
 
 
+def test_a_row_says_what_a_second_look_could_not_tell(database: Database) -> None:
+    export = written(database, ["red", "blue"], each="?")
+    with database.write() as connection:
+        values = {"look": 2, "unclear": ["total"]}
+        connection.execute(update(Image).where(Image.position == 2).values(**values))
+    rows = list(csv.DictReader(io.StringIO(text_of(export, "csv"), newline="")))
+    assert [(row["look"], row["unclear"]) for row in rows] == [("1", ""), ("2", '["total"]')]
+    (_, last) = text_of(export, "jsonl").splitlines()
+    assert json.loads(last)["unclear"] == ["total"]
+
+
 def test_paging_skips_nothing(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "PAGE_ROWS", 3)
     made = written(database, ["x"] * 10, each="?")

@@ -34,7 +34,7 @@ VALUES = {
 AT = 1_790_000_000.25  # 2026-09-21 14:13:20.25 UTC
 CALL = {"job_id": "job-1", "account": "a", "model": "m", "images": 2, "currency": "USD"}
 CALL |= {"reserved_tokens": 1, "lease_token": "t", "lease_until": 0.0, "started_at": AT}
-EMPTY_IS_RIGHT = ("status IN ('running', 'paused')",)
+EMPTY_IS_RIGHT = ("status IN ('running', 'paused')", "look = 2")
 
 
 @dataclass(frozen=True)
@@ -172,6 +172,16 @@ def test_an_image_shows_its_line_and_its_proof(told: Database) -> None:
     recipe = next(recipe for recipe in QUERIES if "AS proven" in recipe.sql)
     (row,) = ask(told, recipe.sql)
     assert (row["job"], row["included"], float(row["proven"])) == ("job-1", 2, 0.5)
+
+
+def test_an_image_shows_its_looks(told: Database) -> None:
+    with told.write() as connection:
+        for position, unclear in ((1, ["total"]), (2, [])):
+            values = {"look": 2, "unclear": unclear}
+            connection.execute(update(Image).where(Image.position == position).values(**values))
+    recipe = next(recipe for recipe in QUERIES if "look = 2" in recipe.sql)
+    found = ask(told, recipe.sql)
+    assert [(row["position"], row["unclear"]) for row in found] == [(1, '["total"]'), (2, "[]")]
 
 
 def test_python_reads_the_same_views(told: Database) -> None:

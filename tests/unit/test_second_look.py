@@ -118,6 +118,7 @@ def test_a_look_is_kept_if_it_could_tell_more(first: Any, second: Any, better: b
 
 def test_the_share_bounds_the_looks() -> None:
     assert [looks_left(0.2, images, 0) for images in (1, 4, 10, 60)] == [1, 1, 2, 12]
+    assert looks_left(0.29, 100, 0) == 29
     assert looks_left(0.2, 60, 12) == looks_left(0.2, 60, 13) == 0
 
 
