@@ -51,9 +51,8 @@ class LeafAttempt:
     ``kept``: answers or lines of earlier replies. ``copied``: lines that were not kept, because
     another image had the same; said again of the same image alone or elsewhere, one counts.
     ``rest``: text of earlier replies about no single image; ``text``: of one about all images,
-    which a later one is to replace. ``unclear``: the kept ones
-    that their reply could not tell. ``over_answers``: it shows no image and asks for a text over
-    the answers or lines.
+    which a later one is to replace. ``unclear``: the kept ones that their reply could not tell.
+    ``over_answers``: it shows no image and asks for a text over the answers or lines.
     """
 
     shown: tuple[int, ...]
@@ -72,7 +71,8 @@ class LeafAttempt:
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What one reply says. ``values``: of the images that it answers for, as they are kept;
-    ``text``: about all images, None if it has none that can be kept."""
+    ``text``: about all images, None if it has none that can be kept; ``unfit``: the images for
+    which it has a value that cannot be kept."""
 
     values: Mapping[int, Any]
     text: str | None = None
@@ -80,6 +80,7 @@ class Reading:
     copied: Mapping[int, str] = field(default_factory=dict)
     rest: str = ""
     unclear: Mapping[int, Unclear] = field(default_factory=dict)
+    unfit: frozenset[int] = frozenset()
     words: Mapping[int, str] = field(default_factory=dict)  # what it says of canaries, by place
 
 
@@ -196,8 +197,16 @@ class Leaf(ABC):
             return AskAgain("citation", _nudged(again, "citation"))
         missing = tuple(number for number in attempt.shown if number not in done.kept)
         if missing:
-            return self._after_gaps(done, missing, len(reading.copied), is_cut)
+            return self._after_gaps(done, missing, reading, is_cut)
         return self._after_all(done, is_cut)
+
+    def _unfit(self, done: LeafAttempt, missing: Sequence[int], reading: Reading) -> list[int]:
+        """What is ``missing`` because its value does not fit, if a second look may tell it: then it
+        is not asked for in the same way again. Something must be kept, so that the leaf becomes
+        smaller."""
+        if not self.context.marks or self.context.is_second or not done.kept:
+            return []
+        return [number for number in missing if number in reading.unfit]
 
     def _may_nudge(self, attempt: LeafAttempt, reading: Reading) -> bool:
         """Whether to spend an attempt on false citations."""
@@ -216,10 +225,14 @@ class Leaf(ABC):
         return self._left_over(attempt, missing, 1)
 
     def _after_gaps(
-        self, done: LeafAttempt, missing: tuple[int, ...], copied: int, is_cut: bool
+        self, done: LeafAttempt, missing: tuple[int, ...], reading: Reading, is_cut: bool
     ) -> Accepted | AskAgain[LeafAttempt]:
-        """Some images are not answered for: they are shown again, or apart. ``copied``: how many of
-        them have a copy of another line, which shows that the model can answer for so many."""
+        """Some images are not answered for: they are shown again, or apart. Copies of other lines
+        show that the model can answer for so many."""
+        unfit = [] if is_cut else self._unfit(done, missing, reading)
+        if len(unfit) == len(missing):
+            return self._apart(done, [missing], unfit)
+        copied = len(reading.copied)
         shown = len(done.shown)
         got = shown - len(missing)
         may_repeat = done.turn + 1 < ATTEMPTS_MAX and (got > 0 or done.turn == 0 or shown == 1)
@@ -233,21 +246,34 @@ class Leaf(ABC):
                 nudges=(*done.nudges, self.nudge),
             )
             return AskAgain(reason, again)
-        return self._left_over(done, missing, got or shown // NONE_OF)
+        return self._left_over(done, missing, got or shown // NONE_OF, unfit)
 
     def _left_over(
-        self, done: LeafAttempt, missing: tuple[int, ...], most: int
+        self,
+        done: LeafAttempt,
+        missing: tuple[int, ...],
+        most: int,
+        unfit: Sequence[int] = (),
     ) -> Accepted | AskAgain[LeafAttempt]:
         """No further attempt is made here: what is missing is shown in leaves of at most ``most``
-        images, or fails if it was shown alone."""
+        images, or fails if it was shown alone. ``unfit``: what a second look may tell instead."""
         if len(done.shown) == 1:
             if done.kept:
                 return self._after_all(done, is_cut=False)
             return self._accepted(done, None)
-        positions = tuple(self.positions[number] for number in missing)
         most = max(1, min(most, len(done.shown) - 1))
-        apart = tuple(map(tuple, groups(positions, most)))
-        return Accepted(self.notes(done), done.refused, replace(self._proven(done), apart=apart))
+        return self._apart(done, groups(missing, most), unfit)
+
+    def _apart(
+        self, done: LeafAttempt, leaves: Sequence[Sequence[int]], unclear: Sequence[int]
+    ) -> Accepted:
+        """What is kept is recorded, and ``leaves`` show the other images. ``unclear``: those of
+        them that a second look may tell instead."""
+        apart = tuple(tuple(self.positions[number] for number in leaf) for leaf in leaves)
+        images = self._proven(done)
+        marked = {**images.unclear, **{self.positions[number]: () for number in unclear}}
+        images = replace(images, apart=apart, unclear=marked)
+        return Accepted(self.notes(done), done.refused, images)
 
     def _after_all(self, done: LeafAttempt, is_cut: bool) -> Accepted | AskAgain[LeafAttempt]:
         """All images are answered for, or were shown alone in vain: accepted, but for a text about

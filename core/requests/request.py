@@ -58,6 +58,7 @@ class RequestContext:
     unprovable: bool = False  # canaries are wanted, and a request has no room for one
     forms: frozenset[RequestForm] = frozenset()  # how the endpoint takes a request
     marks: bool = False  # replies mark what they could not tell: it is looked at twice
+    is_second: bool = False  # it shows images for the second time
     reply_tokens: int | None = None  # the most that the endpoint lets a reply have
 
     @property

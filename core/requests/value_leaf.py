@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 from core.answers.spec import (
@@ -78,12 +78,19 @@ class ValueLeaf(Leaf):
             refused += _false_citations(given, positions)
         words = {c.place: line_of(answers.get(str(c.place), "")) for c in self.canaries(attempt)}
         kept = {**attempt.kept, **values}
-        unclear = self._unclear(answers, placed, values)
+        given_for = {number for n, number in placed.items() if answers.get(str(n)) is not None}
+        reading = Reading(
+            values,
+            refused=refused,
+            unclear=self._unclear(answers, placed, values),
+            unfit=frozenset(given_for - values.keys()),
+            words=words,
+        )
         if not self.asks_text(attempt) or len(kept) < len(self.positions):
-            return Reading(values, refused=refused, words=words, unclear=unclear)
+            return reading
         checked = self._checked(answers.get(WHOLE), kept, positions)
         text = None if checked.reason else json.dumps(checked.value)
-        return Reading(values, text, refused, words=words, unclear=unclear)
+        return replace(reading, text=text)
 
     def body_over_answers(self, attempt: LeafAttempt, inner: Attempt) -> Body:
         lines = [self.lines(attempt)]

@@ -6,8 +6,9 @@ second look that fails, is refused or is cancelled makes no image worse.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from sqlalchemy import Connection, and_, func, select, update
 
@@ -55,20 +56,15 @@ def look_again(
     chosen: Sequence[int],
     moved: Moved,
 ) -> bool:
-    """Replace a leaf by one that is done, over all other images, and one that waits until the
-    ``chosen`` ones are prepared again. Returns False if the lease was lost."""
+    """Replace a leaf by one that is done, over the images that are clear, one that waits until the
+    ``chosen`` ones are prepared again, and one for each group of the others in ``images.apart``.
+    Returns False if the lease was lost."""
     job_id = node_row(connection, node_id).job_id
-    others = connection.execute(
-        select(Image.id).where(
-            Image.node_id == node_id,
-            Image.status == ImageStatus.UPLOADED,
-            Image.id.not_in(chosen),
-        )
-    )
-    before = NodeStatus.WAITING
-    done = part_leaf(
-        connection, node_id, token, [chosen], others.scalars().all(), moved, before, look=2
-    )
+    ids = _open_images(connection, node_id)
+    groups = _groups(ids, images, without=chosen)
+    later = {*chosen, *chain.from_iterable(groups)}
+    others = [image for image in ids.values() if image not in later]
+    done = part_leaf(connection, node_id, token, groups, others, moved, chosen)
     if done is None:
         return False
     of_chosen = select(Image.node_id).where(Image.id == chosen[0])
@@ -108,8 +104,7 @@ def looked_again(
         )
     ).all()
     ids = {row.position: row.id for row in rows}
-    groups = [[ids[p] for p in group if p in ids] for group in images.apart]
-    groups = [group for group in groups if group]
+    groups = _groups(ids, images)
     better = {
         row.position: images.seen[row.position]
         for row in rows
@@ -123,12 +118,29 @@ def looked_again(
         _finish_part(connection, node_id, job_id, refused, images, moved, is_part=False)
         child_settled(connection, node_id, moved)
         return True
-    later = {image for group in groups for image in group}
+    later = set(chain.from_iterable(groups))
     now_done = [image for image in ids.values() if image not in later]
     done = part_leaf(connection, node_id, token, groups, now_done, moved)
     if done:
         _finish_part(connection, done, job_id, refused, images, moved)
     return done is not None
+
+
+def _open_images(connection: Connection, node_id: int) -> dict[int, int]:
+    """Ids of the images that a leaf shows, by position."""
+    shown = select(Image.id, Image.position).where(
+        Image.node_id == node_id, Image.status == ImageStatus.UPLOADED
+    )
+    return {row.position: row.id for row in connection.execute(shown)}
+
+
+def _groups(
+    ids: Mapping[int, int], images: LeafImages, without: Collection[int] = ()
+) -> list[list[int]]:
+    """Ids of the images that are shown again in leaves of their own, as ``images.apart`` says."""
+    groups = [[ids[p] for p in group if p in ids] for group in images.apart]
+    groups = [[image for image in group if image not in without] for group in groups]
+    return [group for group in groups if group]
 
 
 def _finish_part(

@@ -29,18 +29,18 @@ def part_leaf(
     groups: Sequence[Sequence[int]],
     done: Sequence[int],
     moved: Moved,
-    status: NodeStatus = NodeStatus.READY,
-    look: int = 1,
+    again: Sequence[int] = (),
 ) -> int | None:
-    """The same, and one more leaf over the images ``done`` if there are any, which is done.
-    ``status``: of the other leaves; ``look``: theirs, if it is later than that of the leaf.
+    """The same, and one more leaf over the images ``done`` if there are any, which is done, and one
+    over those of ``again``, which waits to look at them for the second time.
 
-    Returns its id, 0 where there is none, and None if the lease was lost.
+    Returns the id of the done one, 0 where there is none, and None if the lease was lost.
     """
     node = node_row(connection, node_id)
     is_root = node.parent_id is None
+    open_leaves = len(groups) + bool(again)
     values = (
-        {"kind": NodeKind.BRANCH, "level": 1, "pending": len(groups), "attempts": 0, "error": None}
+        {"kind": NodeKind.BRANCH, "level": 1, "pending": open_leaves, "attempts": 0, "error": None}
         if is_root
         else {}
     )
@@ -49,11 +49,12 @@ def part_leaf(
         return None
     parent_id = node_id if is_root else node.parent_id
     for group in groups:
-        child = _insert_leaf(connection, node, parent_id, node_id, group, status, look)
-        if status == NodeStatus.READY:
-            moved.ready(child, NodeKind.LEAF)
+        child = _insert_leaf(connection, node, parent_id, node_id, group, NodeStatus.READY)
+        moved.ready(child, NodeKind.LEAF)
+    if again:
+        _insert_leaf(connection, node, parent_id, node_id, again, NodeStatus.WAITING, look=2)
     if not is_root:
-        pending = Node.pending + len(groups) - 1
+        pending = Node.pending + open_leaves - 1
         connection.execute(update(Node).where(Node.id == parent_id).values(pending=pending))
     if not done:
         return 0

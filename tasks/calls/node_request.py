@@ -253,7 +253,8 @@ class Admission:
 def context_of(services: Services, connection: Connection, node: NodeWork) -> RequestContext:
     """What is the same in all requests of a node's job, as long as nothing more is learned about
     its endpoint."""
-    return context_in(services.settings, connection, node)
+    context = context_in(services.settings, connection, node)
+    return replace(context, is_second=node.look > 1)
 
 
 def context_in(
@@ -284,7 +285,7 @@ def record(
         return state.node_done(connection, node.id, token, text, refused, moved)
     if node.look > 1:
         return state.looked_again(connection, node.id, token, refused, images, moved)
-    if images.unclear and not images.apart:
+    if images.unclear:
         chosen = state.chosen_again(connection, node.id, images)
         if chosen:
             return state.look_again(connection, node.id, token, refused, images, chosen, moved)

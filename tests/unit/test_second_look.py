@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -76,14 +77,46 @@ def test_values_name_the_fields_that_are_unclear() -> None:
     assert KEY in schema["required"]
 
 
-def test_an_image_without_a_valid_value_is_unclear() -> None:
+GOOD, BAD = {"shop": "tea", "total": 1}, {"shop": "tea", "total": "?"}
+
+
+def test_a_value_that_does_not_fit_is_not_asked_for_in_the_same_way_again() -> None:
     asked = leaf(each="Total?", schema=TOTAL)
-    good, bad = {"shop": "tea", "total": 1}, {"shop": "tea", "total": "?"}
-    attempt = again(asked, asked.first(), {"1": good, "2": good, "3": bad, KEY: []})
-    attempt = again(asked, attempt, {"1": bad, KEY: []})
-    images = images_of(accepted(asked, attempt, {"1": bad, KEY: []}))
+    images = images_of(accepted(asked, asked.first(), {"1": GOOD, "2": GOOD, "3": BAD, KEY: []}))
     assert images.seen == {41: Seen.ANSWER, 42: Seen.ANSWER}
-    assert images.unclear == {57: ()}
+    assert (images.unclear, images.apart) == ({57: ()}, ((57,),))
+
+
+@pytest.mark.parametrize(
+    ("detail", "is_second"), [("low", False), ("auto", True)], ids=["one look", "second look"]
+)
+def test_a_value_that_does_not_fit_is_asked_for_again_where_no_look_is_ahead(
+    detail: str, is_second: bool
+) -> None:
+    asked = leaf(detail=detail, each="Total?", schema=TOTAL)
+    asked = replace(asked, context=replace(asked.context, is_second=is_second))
+    attempt = again(asked, asked.first(), {"1": GOOD, "2": GOOD, "3": BAD})
+    assert attempt.shown == (3,)
+
+
+def test_an_image_that_the_reply_leaves_out_is_shown_again_first() -> None:
+    asked = leaf(each="Total?", schema=TOTAL)
+    attempt = again(asked, asked.first(), {"1": GOOD, "2": GOOD, KEY: []})
+    assert attempt.shown == (3,)
+    images = images_of(accepted(asked, attempt, {"1": BAD, KEY: []}))
+    assert (images.unclear, images.apart) == ({57: ()}, ((57,),))
+
+
+def test_of_a_leaf_that_is_divided_only_what_had_a_value_is_unclear() -> None:
+    asked = leaf(each="Total?", schema=TOTAL)
+    images = images_of(accepted(asked, asked.first(), {"1": GOOD, "2": BAD, KEY: []}))
+    assert (images.unclear, images.apart) == ({42: ()}, ((42,), (57,)))
+
+
+def test_a_leaf_without_any_valid_value_is_asked_again() -> None:
+    asked = leaf(each="Total?", schema=TOTAL)
+    attempt = again(asked, asked.first(), {"1": BAD, "2": BAD, "3": BAD})
+    assert attempt.shown == (1, 2, 3)  # nothing is kept: the leaf would become no smaller
 
 
 def test_a_root_with_unclear_images_does_not_ask_for_the_answer_yet() -> None:

@@ -11,11 +11,15 @@ import pytest
 from PIL import Image as Picture
 from sqlalchemy import text
 
-from models import state
+from core.requests.review import Accepted, LeafImages
+from core.states import NodeKind, Seen
+from models import claims, state
+from models.claims import Lease
 from models.reads import pipeline
 from models.reads.pipeline import ImageRow
 from models.state import Moved
 from tasks import infer
+from tasks.calls.node_request import record
 from tasks.calls.run import run
 from tests.support.account import Account, prepare_and_upload
 
@@ -149,3 +153,30 @@ def test_files_that_vanish_before_the_second_look_leave_the_first_answer(
     assert ended.status == "completed", ended.reason
     assert account.statuses(job) == {"included": 8}
     assert [image.unclear for image in rows(account, job)] == [None, []] * 4
+
+
+def test_of_a_leaf_that_is_divided_the_unclear_images_are_looked_at_twice_too(
+    open_account: Callable[..., Account], pictures: Path
+) -> None:
+    account = open_account(start=False, images_per_request=60)
+    job = account.submit(pictures, ask=None, each="Colour?", detail="auto", second_look=0.25)
+    prepare_and_upload(account, job)
+    seen = {1: "red", 2: "grey", 3: "blue"}
+    images = LeafImages(
+        dict.fromkeys(seen, Seen.ANSWER),
+        answers=seen,
+        apart=((4, 5), (6, 7, 8)),
+        unclear={2: (), 4: (), 6: ()},  # 4 and 6 had a value that does not fit
+    )
+    database, lease, moved = account.services.database, Lease("token", 60.0), Moved()
+    with database.write() as connection:
+        node = claims.next_node(connection, account.services.account, NodeKind.LEAF)
+        assert node is not None
+        assert claims.claim_node(connection, node, lease, 100)
+        assert record(connection, node, lease.token, Accepted("", 0, images), moved)
+    assert (moved.pending, len(moved.leaves)) == (2, 2)
+    account.start()
+    (ended,) = account.ended(job)
+    assert ended.status == "completed", ended.reason
+    assert [image.look for image in rows(account, job)] == [1, 2, 1, 2, 1, 1, 1, 1]
+    assert [image.position for image in rows(account, job) if image.unclear is not None] == [6, 8]
