@@ -19,6 +19,7 @@ from core.account.reservations import note_tokens
 from core.answers.spec import AnswerSpec, whole_of
 from core.catalog.tokens import text_tokens_estimate
 from core.reply import Reply
+from core.requests.leaf import in_order
 from core.requests.request import FIRST, Attempt, Body, RequestContext, notes_body
 from core.requests.review import (
     ATTEMPTS_ALONE,
@@ -188,7 +189,7 @@ def _composed(
 ) -> str:
     """The text of a branch that needs no model: the leaves' answers, or the merged object."""
     if spec is None or not spec.folds or node.parent_id is not None:
-        return "\n".join(note.text for note in notes)
+        return in_order([note.text for note in notes])
     first, last = node.first_position, node.last_position
     records = pipeline.answers(connection, node.job_id, first, last)
     return json.dumps(whole_of(spec, [value for _, value in records], None), ensure_ascii=False)

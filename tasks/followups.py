@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, replace
 
 from clients.sources.expand import expand
 from clients.sources.location import Source
+from core.catalog.tokens import detail_at
 from core.errors import WrongUsage
 from core.job_options import Exchange, JobOptions
 from core.states import ANSWERED_JOBS
@@ -119,11 +120,13 @@ def ask(
         each_only=False,
         schema=None,
         canary=False,
+        second_look=None,
+        second_model=None,
         pack=pack,
         inputs=None,
         budget=_budget(services, base.job, budget),
     )
-    job = _like(base.job, options)
+    job = replace(_like(base.job, options), detail=detail_at(base.job.detail))
     exchanges = [asdict(exchange) for exchange in history]
     other_pack = [pack] if pack != base.job.options.pack else []
     key = content_key(["turn", base.job.id, question, shown, exchanges, *other_pack])
@@ -159,7 +162,7 @@ def _as_it_is(services: Services, job_id: str, budget: float | None) -> Submitte
 def _budget(services: Services, base: JobRow, given: float | None) -> float | None:
     """The budget of a job that continues ``base``: as given, else as its base has it."""
     budget = given or base.options.budget or services.settings.budget
-    check_budget(services.settings, base.model, budget)
+    check_budget(services.settings, budget, base.model, base.options.second_model)
     return budget
 
 

@@ -100,8 +100,7 @@ def submit(
     settings = services.settings
     model = spec.model or settings.model
     spec.looking_twice(_detail(services, spec))  # refuses what cannot be
-    for asked in (model, spec.second_model or model):
-        check_budget(settings, asked, spec.budget or settings.budget)
+    check_budget(settings, spec.budget or settings.budget, model, spec.second_model)
     check_pack(model, settings.images_per_request, spec.pack)
     rules = settings.submitted_inputs if by_message else settings.own_inputs
     expand_inputs = partial(

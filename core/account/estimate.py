@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.account.budget import NextCall, enough, most_cost
 from core.account.habit import (
@@ -68,24 +68,44 @@ class Estimate:
 @dataclass(frozen=True, slots=True)
 class OpenNode:
     """A node that is not called yet. ``image_tokens``: of a leaf's images. ``note_bytes``: of the
-    existing notes below a branch; ``open_below``: images below it without notes yet."""
+    existing notes below a branch; ``open_below``: images below it without notes yet. ``look``: 2
+    for a leaf that looks at its images again."""
 
     kind: NodeKind
     images: int
     image_tokens: int
     note_bytes: int
     open_below: int
+    look: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """What is left of a job: requests, images in them, and their tokens and money in total."""
+    """What is left of a job: requests, images in them, and their tokens and money in total.
+    ``cost_most``: if every reply takes all of its max_tokens."""
 
     requests: int
     images: int
-    tokens: int
+    prompt_tokens: int
+    completion_tokens: int
     cost: float
+    cost_most: float
     currency: str
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt_tokens + self.completion_tokens
+
+    def and_again(self, other: Ahead) -> Ahead:
+        """These and ``other`` requests, which look again at some of the same images."""
+        return replace(
+            self,
+            requests=self.requests + other.requests,
+            prompt_tokens=self.prompt_tokens + other.prompt_tokens,
+            completion_tokens=self.completion_tokens + other.completion_tokens,
+            cost=self.cost + other.cost,
+            cost_most=self.cost_most + other.cost_most,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +205,16 @@ def ahead(nodes: Sequence[OpenNode], ask: RequestContext, habit: Habit, price: P
     calls = [_open_call(ask, node, habit) for node in asked]
     prompt = sum(call.prompt for call in calls)
     written = round(sum(call.written for call in calls))
-    money = cost(price, prompt, 0, written)
-    images = sum(node.images for node in asked if node.kind == NodeKind.LEAF)
-    return Ahead(len(calls), images, prompt + written, money, price.currency)
+    most = sum(call.written_most for call in calls)
+    return Ahead(
+        requests=len(calls),
+        images=sum(node.images for node in asked if node.kind == NodeKind.LEAF),
+        prompt_tokens=prompt,
+        completion_tokens=written,
+        cost=cost(price, prompt, 0, written),
+        cost_most=cost(price, prompt, 0, most),
+        currency=price.currency,
+    )
 
 
 def calls_ahead(

@@ -12,6 +12,7 @@ Every attempt follows from the replies before it, so replaying the ledger finds 
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,7 @@ ATTEMPTS_MAX_PER_LEAF = ATTEMPTS_ALONE + ATTEMPTS_MAX
 """Attempts that show images, and after them attempts over the answers or lines."""
 NONE_OF = 8
 """Of images of which none is answered for, one part in so many is shown together next."""
+_NEXT_ANSWER = re.compile(r"\n(?=\[[0-9]{1,9}\] )")
 NO_WORD = "the model did not read the word on a picture of ours, so it does not see all images"
 
 
@@ -342,6 +344,18 @@ class Leaf(ABC):
 def lines_of(answers: Sequence[tuple[int, Any]]) -> str:
     """``[17] answer``, one line for each image."""
     return "\n".join(f"[{position}] {line_of(value)}" for position, value in answers)
+
+
+def in_order(texts: Sequence[str]) -> str:
+    """Lines of several leaves together, by position: a leaf that looks at images again, or for the
+    second time, has some from between those of another."""
+    answers = _NEXT_ANSWER.split("\n".join(text for text in texts if text))
+    return "\n".join(sorted(answers, key=_position))
+
+
+def _position(answer: str) -> int:
+    number = answer[1:].partition("]")[0]
+    return int(number) if number.isdecimal() else 0
 
 
 def seen_as(how: Seen, positions: Sequence[int] | Mapping[int, Any]) -> dict[int, Seen]:

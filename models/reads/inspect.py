@@ -434,7 +434,7 @@ def open_nodes(connection: Connection, job_id: str, typical: float | None = None
     """The nodes that a planned job still has to ask. ``typical``: tokens of an image that is not
     prepared yet; None: as of those that are."""
     rows = connection.execute(
-        select(Node.id, Node.parent_id, Node.kind, Node.status, Node.text, Node.images)
+        select(Node.id, Node.parent_id, Node.kind, Node.status, Node.text, Node.images, Node.look)
         .where(Node.job_id == job_id, Node.status != NodeStatus.SPLIT)
         .order_by(Node.level, Node.first_position)
     ).all()
@@ -456,9 +456,15 @@ def open_nodes(connection: Connection, job_id: str, typical: float | None = None
             pending[row.parent_id] += images[row.id]
             unanswered.append((row, images[row.id], tokens))
     return [
-        OpenNode(NodeKind(row.kind), count, tokens, notes[row.id], pending[row.id])
+        OpenNode(NodeKind(row.kind), count, tokens, notes[row.id], pending[row.id], row.look)
         for row, count, tokens in unanswered
     ]
+
+
+def looked_twice(connection: Connection, job_id: str) -> int:
+    """How many images of a job were looked at twice, or are about to be."""
+    twice = select(func.count()).where(Image.job_id == job_id, Image.look > 1)
+    return int(connection.execute(twice).scalar_one())
 
 
 def _shown(

@@ -85,7 +85,7 @@ def resume(
     if row.status.ended:
         raise WrongUsage(f"job {row.id} has ended ({row.status}): use 'overstory retry {row.id}'")
     check_sandbox_is_wanted(settings)
-    check_budget(settings, row.model, budget)
+    check_budget(settings, budget, row.model, row.options.second_model)
     if budget is not None:
         with database.write() as connection:
             state.job_budgeted(connection, row.id, budget)

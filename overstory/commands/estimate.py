@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,14 @@ from core.catalog.tokens import Detail, detail_at
 from core.images.sizing import ImageLimits
 from core.jobs import JobSpec
 from core.requests.request import RequestContext, request_context
+from core.requests.second_look import looks_left
 from core.settings import Settings
 from core.tree.capacity import LearnedLimits, check_pack
 from core.tree.packing import runs
 from models.engine import Database
 from models.reads import inspect
 from overstory.commands.packs import BINDS, Packed, print_packs, values
-from overstory.commands.second_look import SecondLook, second_look
+from overstory.commands.second_look import SecondLook, looked_twice
 from overstory.commands.specs import spec_of
 from overstory.local.home import prepare_command
 from overstory.local.preflight import with_served_model
@@ -57,11 +59,12 @@ NO_WORK = Work(0, 0, 0)
 @dataclass(slots=True)
 class Measured:
     """The image set, as far as file headers tell. ``tokens``: the prompt tokens of each distinct
-    image, None for one that is unusable."""
+    image, None for one that is unusable; ``again``: those of the usable ones at a second look."""
 
     distinct: Distinct
     urls: int = 0
     tokens: list[int | None] = field(default_factory=list)
+    again: list[int] = field(default_factory=list)
     work: Work = NO_WORK  # images to prepare, without those that the provider fetches
     unusable: list[tuple[str, str]] = field(default_factory=list)
 
@@ -76,6 +79,11 @@ class Measured:
     @property
     def images(self) -> int:
         return len(self.tokens) - len(self.unusable)
+
+    def twice(self, share: float | None) -> list[int]:
+        """The tokens of the images that may be looked at twice: the dearest ones."""
+        most = 0 if share is None else looks_left(share, self.submitted, 0)
+        return sorted(self.again, reverse=True)[:most]
 
     def leaves(self, request: RequestContext) -> list[list[int]]:
         """The prompt tokens of the usable images of each leaf, in a plan with ``request``."""
@@ -112,30 +120,36 @@ def estimate(inputs: tuple[str, ...], as_json: bool, home: Path | None, **option
     if spec.model is None:
         settings = with_served_model(settings, Console(stderr=True))
     model = spec.model or settings.model
-    check_budget(settings, model, spec.budget)
+    check_budget(settings, spec.budget, model, spec.second_model)
     check_pack(model, settings.images_per_request, spec.pack)
     prepare_command(settings)
     learned = _learned(settings, spec, model)
     request = _request(settings, spec, learned)
     measured = measure(settings, spec, request.detail)
-    past = _past(settings, request.model)
+    past = cache(partial(_past, settings))
     pace = _pace(settings, measured.work)
+    share = spec.looking_twice(spec.detail or settings.detail).second_look
+    twice = measured.twice(share)
 
-    def forecast_of(request: RequestContext) -> Estimate:
-        return core_estimate.estimate(
+    def forecast_of(spec: JobSpec) -> tuple[Estimate, SecondLook | None]:
+        request = _request(settings, spec, learned)
+        leaves = measured.leaves(request)
+        forecast = core_estimate.estimate(
             request,
-            measured.leaves(request),
-            habit_of(past),
+            leaves,
+            habit_of(past(request.model)),
             settings.price_of(request.model),
             settings.limits,
             ready_in(measured.work, pace),
         )
+        again = _request(settings, spec, learned, look=2)
+        return looked_twice(
+            settings, forecast, request, again, [len(leaf) for leaf in leaves], twice, past
+        )
 
-    forecast = forecast_of(request)
-    packs = _packs(settings, spec, learned, measured, forecast, forecast_of)
-    basis = Basis(len(past), pace.runs)
-    sizes = [len(leaf) for leaf in measured.leaves(request)]
-    again = second_look(settings, spec, request, sizes, habit_of(past))
+    forecast, again = forecast_of(spec)
+    packs = _packs(settings, spec, learned, measured, forecast, lambda spec: forecast_of(spec)[0])
+    basis = Basis(len(past(model)), pace.runs)
     if as_json:
         value = _value(settings, spec, measured, request, forecast, basis)
         value |= {"pack": spec.pack, "packs": values(packs), "second_look": again and again.value}
@@ -152,7 +166,7 @@ def _packs(
     learned: LearnedLimits,
     measured: Measured,
     forecast: Estimate,
-    forecast_of: Callable[[RequestContext], Estimate],
+    forecast_of: Callable[[JobSpec], Estimate],
 ) -> list[Packed]:
     """The job with other packs beside its own, from the same reading of the headers."""
     whole = _request(settings, spec.model_copy(update={"pack": None}), learned)
@@ -163,8 +177,7 @@ def _packs(
         chosen = pack == (spec.pack or most)
         other = forecast
         if not chosen:
-            spec_of_pack = spec.model_copy(update={"pack": pack})
-            other = forecast_of(_request(settings, spec_of_pack, learned))
+            other = forecast_of(spec.model_copy(update={"pack": pack}))
         rows.append(Packed(pack, other, chosen))
     return rows
 
@@ -176,13 +189,19 @@ def measure(settings: Settings, spec: JobSpec, detail: Detail) -> Measured:
     sources = expand(spec.images, limits, decoder, settings.own_inputs).sources
     measured = Measured(Distinct.of(sources))
     distinct = measured.distinct.indices
+    details = (detail, detail_at(spec.detail or settings.detail, look=2))
     with ThreadPoolExecutor(THREADS) as pool:
-        results = pool.map(lambda index: _tokens(sources[index], decoder, limits, detail), distinct)
+        results = pool.map(
+            lambda index: _tokens(sources[index], decoder, limits, *details), distinct
+        )
     for index, tokens in zip(distinct, results, strict=True):
         measured.urls += location.is_url(sources[index].location)
         if isinstance(tokens, str):
             measured.unusable.append((sources[index].name, tokens))
-        measured.tokens.append(None if isinstance(tokens, str) else tokens)
+            measured.tokens.append(None)
+            continue
+        measured.tokens.append(tokens[0])
+        measured.again.append(tokens[1])
     measured.work = _work([sources[index] for index in distinct], spec.fetch)
     return measured
 
@@ -194,9 +213,11 @@ def _work(images: Sequence[Source], fetch: bool) -> Work:
     return Work(len(files), sum(image.bytes or 0 for image in files), len(ours) - len(files))
 
 
-def _tokens(source: Source, decoder: Decoder, limits: ImageLimits, detail: Detail) -> int | str:
-    """Prompt tokens of one image, or why it will fail."""
-    return image_tokens(source.location, source.root, source.page, decoder, limits, detail)
+def _tokens(
+    source: Source, decoder: Decoder, limits: ImageLimits, *details: Detail
+) -> tuple[int, ...] | str:
+    """Prompt tokens of one image at each of ``details``, or why it will fail."""
+    return image_tokens(source.location, source.root, source.page, decoder, limits, *details)
 
 
 def _learned(settings: Settings, spec: JobSpec, model: str) -> LearnedLimits:
@@ -204,14 +225,17 @@ def _learned(settings: Settings, spec: JobSpec, model: str) -> LearnedLimits:
     return learned_limits(database, settings.endpoint, model, spec.canary)
 
 
-def _request(settings: Settings, spec: JobSpec, learned: LearnedLimits) -> RequestContext:
+def _request(
+    settings: Settings, spec: JobSpec, learned: LearnedLimits, look: int = 1
+) -> RequestContext:
+    first = spec.model or settings.model
     return request_context(
         settings,
         question=spec.question,
-        model=spec.model or settings.model,
+        model=first if look == 1 else spec.second_model or first,
         provider=settings.provider,
         endpoint=settings.endpoint,
-        detail=detail_at(spec.detail or settings.detail),
+        detail=detail_at(spec.detail or settings.detail, look),
         options=spec.looking_twice(spec.detail or settings.detail),
         learned=learned,
     )
@@ -276,7 +300,7 @@ def _value(
         "past_calls": basis.calls,
         "past_runs": basis.runs,
         "model": request.model,
-        "detail": request.detail,
+        "detail": spec.detail or settings.detail,
         "limits": asdict(settings.limits),
         "sandbox": settings.uses_sandbox,
     }
@@ -312,10 +336,11 @@ def _print(
     shape = f" ({leaves}, depth {forecast.depth})" if forecast.nodes > 1 else ""
     charged = ", not charged: sandbox" if settings.uses_sandbox else ""
     prices = _prices(settings, request.model)
+    detail = spec.detail or settings.detail
     rows = [
         ("images", f"{measured.submitted:,}: {', '.join(images)}"),
         ("requests", f"{forecast.requests:,}{shape}"),
-        ("prompt", f"{forecast.prompt_tokens:,} tokens at {request.detail} detail"),
+        ("prompt", f"{forecast.prompt_tokens:,} tokens at {detail} detail"),
         ("written", f"{forecast.completion_tokens:,} tokens ({_source(basis.calls, 'past call')})"),
         ("cost", f"{forecast.cost:.4f} {forecast.currency} ({request.model}, {prices}{charged})"),
         ("", f"{forecast.cost_most:.4f} at most, if every reply has the maximum length"),

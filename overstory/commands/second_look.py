@@ -1,64 +1,82 @@
-"""What a second look costs at most, for ``estimate``."""
+"""What a second look takes at most, for ``estimate``."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from core.account import estimate as core_estimate
-from core.account.habit import Habit
-from core.catalog.tokens import detail_at
-from core.jobs import JobSpec
+from core.account.estimate import Ahead, Estimate, ahead, calls_ahead, time_at
+from core.account.habit import PastCall, habit_of
+from core.account.second_look import looks_ahead, with_looks
+from core.catalog.tokens import Detail
 from core.requests.request import RequestContext
-from core.requests.second_look import looks_left
 from core.settings import Settings
-from core.tree.capacity import expected_tokens
 from overstory.output.plural import pluralize
+
+Past = Callable[[str], Sequence[PastCall]]
 
 
 @dataclass(frozen=True, slots=True)
 class SecondLook:
-    """At most so many images are asked again, of ``model`` at ``detail``, for ``cost``."""
+    """At most so many images are asked again, of ``model`` at ``detail``; ``more`` is what that
+    takes, with the request for the answer where the first look would have given it."""
 
     images: int
-    requests: int
     model: str
-    detail: str
-    cost: float
-    currency: str
+    detail: Detail
+    more: Ahead
+    is_priced: bool
 
     @property
     def row(self) -> tuple[str, str]:
         images = pluralize(self.images, "image")
         again = f"at most {images} again at {self.detail} detail by {self.model}"
-        return "second look", f"{again}: {self.cost:.4f} {self.currency} more"
+        if not self.is_priced:
+            return "second look", f"{again}; its price is not known: set OVERSTORY_PRICES"
+        return "second look", f"{again}: {self.more.cost:.4f} {self.more.currency} of it"
 
     @property
     def value(self) -> dict[str, Any]:
-        return asdict(self) | {"cost": round(self.cost, 6)}
+        return {
+            "images": self.images,
+            "requests": self.more.requests,
+            "model": self.model,
+            "detail": self.detail,
+            "cost": round(self.more.cost, 6),
+            "currency": self.more.currency,
+        }
 
 
-def second_look(
-    settings: Settings, spec: JobSpec, request: RequestContext, leaves: list[int], habit: Habit
-) -> SecondLook | None:
-    """The bound on what looking twice costs; None for a job that looks once. ``leaves``: images in
-    each leaf. Every leaf may have a request of its own for the images that it leaves unclear, and
-    each image may be as large as ``detail`` lets it be."""
-    asked = spec.detail or settings.detail
-    share = spec.looking_twice(asked).second_look
-    if share is None or not leaves:
-        return None
-    detail = detail_at(asked, look=2)
-    again = replace(request, model=spec.second_model or request.model, detail=detail)
-    left = looks_left(share, sum(leaves), 0)
-    sizes = _spread(left, leaves)
-    tokens = [[expected_tokens(detail)] * size for size in sizes]
-    price = settings.price_of(again.model)
-    bound = core_estimate.estimate(again, tokens, habit, price, settings.limits)
-    return SecondLook(left, bound.requests, again.model, detail, bound.cost, bound.currency)
-
-
-def _spread(images: int, leaves: list[int]) -> list[int]:
-    """``images`` over as many requests as possible: that is the dearest way."""
-    count = min(images, len(leaves))
-    return [images // count + (number < images % count) for number in range(count)]
+def looked_twice(
+    settings: Settings,
+    forecast: Estimate,
+    first: RequestContext,
+    again: RequestContext,
+    leaves: Sequence[int],
+    tokens: Sequence[int],
+    past: Past,
+) -> tuple[Estimate, SecondLook | None]:
+    """``forecast`` with all that a second look may take, and that alone. ``leaves``: images in each
+    leaf; ``tokens``: those of each image that may be looked at twice, the dearest ones."""
+    if not tokens or not leaves:
+        return forecast, None
+    each, room = sum(tokens) / len(tokens), again.capacity.leaf.items
+    is_alone = len(leaves) == 1 and first.asks_above_leaves
+    looks = looks_ahead(len(tokens), leaves, each, room, is_alone)
+    parts = ((looks.looks, again), (looks.root, first))
+    more = [
+        ahead(nodes, ask, habit_of(past(ask.model)), settings.price_of(ask.model))
+        for nodes, ask in parts
+    ]
+    calls = [
+        call
+        for nodes, ask in parts
+        for call in calls_ahead(nodes, ask, past(ask.model), settings.price_of(ask.model))
+    ]
+    both = more[0].and_again(more[1])
+    habit = habit_of(past(again.model))
+    seconds, _ = time_at(settings.limits, len(looks.looks), both.requests, 0, both.tokens, habit)
+    counted = with_looks(forecast, both, calls, seconds)
+    is_priced = settings.find_price(again.model) is not None
+    return counted, SecondLook(looks.images, again.model, again.detail, both, is_priced)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import reduce
 
 import click
 from rich.console import Console
@@ -18,7 +19,7 @@ from clients.sources.location import place_of
 from core.account.budget import plain
 from core.account.estimate import Ahead, ahead, tokens_of_size
 from core.account.habit import habit_of
-from core.catalog.tokens import LOW_TOKENS, Detail
+from core.catalog.tokens import LOW_TOKENS, Detail, detail_at
 from core.errors import ImageRefused, WrongUsage
 from core.images.sizing import ImageLimits
 from core.settings import SANDBOX, Settings
@@ -27,11 +28,12 @@ from core.tree.capacity import expected_tokens
 from models import repair, state
 from models.engine import Connection, Database
 from models.reads import inspect, pipeline
+from models.reads.inspect import ImageLine
 from models.reads.pipeline import JobRow
 from models.state import Moved
 from overstory.output.plural import pluralize
 from overstory.output.terminal import print_plain
-from tasks.calls.node_request import context_in
+from tasks.calls.ahead import at_second_look, parts_ahead
 
 NOT_AGREED = "nobody has agreed to its price yet"
 """The reason of a new job until its command has said what it will cost."""
@@ -93,24 +95,40 @@ def _held(settings: Settings, database: Database, job_id: str) -> JobRow:
 def say_price(
     settings: Settings, database: Database, job: JobRow, console: Console, quiet: bool
 ) -> Ahead:
-    """Print what the open calls of a job will probably cost. Returns the figures."""
+    """Print what the open calls of a job will probably cost, with all that a second look may take.
+    Returns the figures."""
     with database.read() as connection:
         typical = _typical_tokens(connection, settings, job)
-        nodes = inspect.open_nodes(connection, job.id, typical)
-        past = inspect.past_calls(connection, job.model, settings.endpoint)
-        context = context_in(settings, connection, job)
-    price = settings.find_price(job.model)
-    forecast = ahead(nodes, context, habit_of(past), settings.price_of(job.model))
+        parts = parts_ahead(settings, connection, job, *typical)
+        past = {
+            part.model: inspect.past_calls(connection, part.model, settings.endpoint)
+            for part in parts
+        }
+    forecasts = [
+        ahead(part.nodes, part.context, habit_of(past[part.model]), part.price) for part in parts
+    ]
+    forecast = reduce(Ahead.and_again, forecasts)
     if not quiet:
-        print_plain(console, _line(settings, job, forecast, price is not None, bool(past)))
+        again = sum(part.images for part in forecasts[1:])
+        unknown = [p.model for p in parts if p.nodes and settings.find_price(p.model) is None]
+        has_past = all(past[part.model] for part in parts if part.nodes)
+        print_plain(console, _line(settings, job, forecast, again, unknown, has_past))
     return forecast
 
 
-def _line(settings: Settings, job: JobRow, forecast: Ahead, is_priced: bool, has_past: bool) -> str:
+def _line(
+    settings: Settings,
+    job: JobRow,
+    forecast: Ahead,
+    again: int,
+    unknown: Sequence[str],
+    has_past: bool,
+) -> str:
     images = f" over {pluralize(forecast.images, 'image')}" if forecast.images else ""
+    images += f", at most {again:,} of them twice" if again else ""
     work = f"{pluralize(forecast.requests, 'request')}{images}, {forecast.tokens:,} tokens"
-    if not is_priced:
-        return f"job {job.id}: {work}; the price of {job.model} is not known: set OVERSTORY_PRICES"
+    if unknown:
+        return f"job {job.id}: {work}; the price of {unknown[0]} is not known: set OVERSTORY_PRICES"
     charged = ", not charged: sandbox" if settings.endpoint == SANDBOX else ""
     guess = "" if has_past else ", a guess without past calls"
     budget = job.options.budget
@@ -121,23 +139,32 @@ def _line(settings: Settings, job: JobRow, forecast: Ahead, is_priced: bool, has
     )
 
 
-def _typical_tokens(connection: Connection, settings: Settings, job: JobRow) -> float:
-    """The average tokens of a job's images that are not prepared yet."""
-    if job.detail != "high":
+def _typical_tokens(
+    connection: Connection, settings: Settings, job: JobRow
+) -> tuple[float, float | None]:
+    """The average tokens of a job's images that are not prepared yet, and of all its images at a
+    second look."""
+    first, again = detail_at(job.detail), at_second_look(job).detail
+    images = inspect.images(connection, job.id) if "high" in (first, again) else []
+    unknown = [image for image in images if image.tokens is None]
+    before = _average(settings, unknown, first)
+    if job.options.second_look is None:
+        return before, None
+    return before, _average(settings, images, detail_at(again))
+
+
+def _average(settings: Settings, images: Sequence[ImageLine], detail: Detail) -> float:
+    """The average tokens of ``images`` at ``detail``, by the headers of some of them."""
+    if detail != "high":
         return LOW_TOKENS
-    unknown = [image for image in inspect.images(connection, job.id) if image.tokens is None]
-    sample = unknown[:: -(-len(unknown) // SAMPLE)] if unknown else []
+    sample = images[:: -(-len(images) // SAMPLE)] if images else []
     decoder, limits = Decoder(settings.decoder_limits), settings.image_limits
     found = (
-        image_tokens(image.location, image.root, image.page, decoder, limits, "high")
+        image_tokens(image.location, image.root, image.page, decoder, limits, detail)
         for image in sample
     )
-    counts = [tokens for tokens in found if isinstance(tokens, int)]
-    return _average(counts) or expected_tokens("high")
-
-
-def _average(counts: Sequence[int]) -> float:
-    return sum(counts) / len(counts) if counts else 0.0
+    counts = [tokens[0] for tokens in found if isinstance(tokens, tuple)]
+    return sum(counts) / len(counts) if counts else expected_tokens(detail)
 
 
 def image_tokens(
@@ -146,15 +173,15 @@ def image_tokens(
     page: int | None,
     decoder: Decoder,
     limits: ImageLimits,
-    detail: Detail,
-) -> int | str:
-    """Prompt tokens of one image by its header, or why it will fail. A URL is taken for an image of
-    full size."""
+    *details: Detail,
+) -> tuple[int, ...] | str:
+    """Prompt tokens of one image by its header at each of ``details``, or why it will fail. A URL
+    is taken for an image of full size."""
     if location.is_url(where):
-        return expected_tokens(detail)
+        return tuple(map(expected_tokens, details))
     try:
         with local_files.opened(place_of(where, root), limits.max_file_bytes) as (file, bytes_):
             size = decoder.measure(file, bytes_, limits, page)
     except ImageRefused as refusal:
         return refusal.reason
-    return tokens_of_size(*size, detail)
+    return tuple(tokens_of_size(*size, detail) for detail in details)

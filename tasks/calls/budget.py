@@ -35,14 +35,16 @@ from models import ledger, repair, state
 from models.claims import Lease, NodeWork
 from models.engine import Connection
 from models.ledger import NewCall
-from models.reads import inspect
-from tasks.calls.node_request import AnyCall, context_of
+from models.reads import inspect, pipeline
+from tasks.calls.ahead import parts_ahead
+from tasks.calls.node_request import AnyCall
 from tasks.runtime.services import Services
 
 
-def check_budget(settings: Settings, model: str, budget: float | None) -> None:
-    """Raises WrongUsage for a budget if no price of ``model`` is known."""
-    if budget is not None and settings.find_price(model) is None:
+def check_budget(settings: Settings, budget: float | None, *models: str | None) -> None:
+    """Raises WrongUsage for a budget if no price of one of the ``models`` is known."""
+    unknown = (model for model in models if model and settings.find_price(model) is None)
+    if budget is not None and (model := next(unknown, None)) is not None:
         raise WrongUsage(
             f"budget: no price of {model} is known, so nothing could be counted: set"
             f" OVERSTORY_PRICES to a JSON file or JSON with its price per million tokens, such as"
@@ -181,10 +183,16 @@ def _cost(settings: Settings, call: AnyCall, max_tokens: int) -> float:
 
 
 def _rest(services: Services, connection: Connection, node: NodeWork) -> Sequence[NextCall]:
-    """The calls of a node's job that are not paid yet."""
-    return calls_ahead(
-        inspect.open_nodes(connection, node.job_id),
-        context_of(services, connection, node),
-        inspect.replies_like(connection, node.job_id, node.model, node.endpoint),
-        services.settings.price_of(node.model),
-    )
+    """The calls of a node's job that are not paid yet; of a second look, those that it may take."""
+    job = pipeline.job(connection, node.job_id)
+    assert job is not None, "a node has a job"
+    return [
+        call
+        for part in parts_ahead(services.settings, connection, job)
+        for call in calls_ahead(
+            part.nodes,
+            part.context,
+            inspect.replies_like(connection, job.id, part.model, job.endpoint),
+            part.price,
+        )
+    ]

@@ -10,7 +10,7 @@ import pytest
 from core.catalog.tokens import detail_at
 from core.errors import WrongUsage
 from core.jobs import JobSpec
-from core.requests.leaf import Leaf
+from core.requests.leaf import Leaf, in_order
 from core.requests.leaves import leaf_of
 from core.requests.request import request_context
 from core.requests.second_look import KEY, is_better, looks_left, unclear_in, unmarked
@@ -147,6 +147,11 @@ def test_a_list_that_names_no_image_marks_none(value: Any) -> None:
 )
 def test_a_look_is_kept_if_it_could_tell_more(first: Any, second: Any, better: bool) -> None:
     assert is_better(first, second) == better
+
+
+def test_answers_of_both_looks_stand_in_order() -> None:
+    texts = ["[1] red\n[3] a\nb\n[11] c", "[2] blue\n[10] d", ""]
+    assert in_order(texts) == "[1] red\n[2] blue\n[3] a\nb\n[10] d\n[11] c"
 
 
 def test_the_share_bounds_the_looks() -> None:
