@@ -176,7 +176,7 @@ CREATE TABLE images (
 	due_at DOUBLE DEFAULT 0 NOT NULL, 
 	lease_token VARCHAR(32), 
 	lease_until DOUBLE DEFAULT 0 NOT NULL, 
-	updated_at DOUBLE NOT NULL, answer JSON, changed_ns BIGINT, seen VARCHAR(8), note TEXT, look INTEGER DEFAULT 1 NOT NULL, unclear JSON, 
+	updated_at DOUBLE NOT NULL, answer JSON, changed_ns BIGINT, seen VARCHAR(8), note TEXT, look INTEGER DEFAULT 1 NOT NULL, unclear JSON, first_sha256 VARCHAR(64), 
 	CONSTRAINT pk_images PRIMARY KEY (id), 
 	CONSTRAINT ck_images_status_known CHECK (status IN ('pending', 'prepared', 'uploaded', 'included', 'failed', 'duplicate', 'skipped')), 
 	CONSTRAINT fk_images_job_id FOREIGN KEY(job_id) REFERENCES jobs (id) ON DELETE CASCADE, 

@@ -12,7 +12,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Label, and_, delete, exists, func, select, true
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Label,
+    Select,
+    and_,
+    delete,
+    exists,
+    func,
+    select,
+    true,
+    union,
+)
 
 from core.states import ENDED_JOBS, CallStatus, DeliveryStatus
 from models.engine import now
@@ -58,13 +70,17 @@ def old_jobs(
 
 
 def only_here(connection: Connection, job_id: str) -> list[str]:
-    """Prepared contents (sha256) of a job that no image of another job refers to."""
+    """Prepared contents (sha256) of a job that no image of another job refers to, those of a first
+    look included."""
     other = Image.__table__.alias().c
-    elsewhere = exists().where(other.sha256 == Image.sha256, other.job_id != job_id)
-    contents = select(Image.sha256).where(
-        Image.job_id == job_id, Image.sha256.is_not(None), Image.prepared_bytes > 0, ~elsewhere
-    )
-    return [str(sha) for sha in connection.execute(contents.distinct()).scalars()]
+
+    def contents(column: ColumnElement[str | None]) -> Select[str | None]:
+        elsewhere = exists().where(other.sha256 == column, other.job_id != job_id)
+        own = (Image.job_id == job_id, column.is_not(None), Image.prepared_bytes > 0)
+        return select(column).where(*own, ~elsewhere)
+
+    both = union(contents(Image.sha256), contents(Image.first_sha256))
+    return [str(sha) for sha in connection.execute(both).scalars()]
 
 
 def forget_history(connection: Connection, job_id: str, before: float) -> int:

@@ -197,6 +197,7 @@ class Image(Base):
     note = _optional(Text)  # the line that the model wrote about it
     look = _column(Integer, server_default=sql("1"))  # 2: looked at twice, or about to be
     unclear = _optional(JsonOrNull)  # fields that the model could not tell; []: the whole image
+    first_sha256 = _optional(String(64))  # of the prepared bytes of the first of two looks
     attempts = _column(Integer, server_default=sql("0"))
     due_at = _column(Seconds, server_default=sql("0"))
     lease_token = _optional(String(32))

@@ -2,6 +2,7 @@
 
 images.look is 2 where an image is looked at twice, and so is nodes.look of a leaf that looks again.
 images.unclear names the fields that the model could not tell; an empty list is the whole image.
+images.first_sha256 names the bytes of the first look, so that prune finds them.
 
 Policy: one step a migration; additive while workers run (new columns are nullable or have a
 server default; drops wait for the release after the last reader); see migrations/README.md.
@@ -29,11 +30,13 @@ JSON = sa.JSON(none_as_null=True).with_variant(
 def upgrade() -> None:
     op.add_column("images", _look())
     op.add_column("images", sa.Column("unclear", JSON, nullable=True))
+    op.add_column("images", sa.Column("first_sha256", sa.String(64), nullable=True))
     op.add_column("nodes", _look())
 
 
 def downgrade() -> None:
     op.drop_column("nodes", "look")
+    op.drop_column("images", "first_sha256")
     op.drop_column("images", "unclear")
     op.drop_column("images", "look")
 

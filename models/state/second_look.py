@@ -12,11 +12,12 @@ from itertools import chain
 
 from sqlalchemy import Connection, and_, func, select, update
 
+from core.catalog.tokens import detail_at
 from core.requests.review import LeafImages
 from core.requests.second_look import is_better, looks_left
 from core.states import ImageStatus, NodeStatus
 from models.engine import now
-from models.state.fanin import child_settled
+from models.state.fanin import child_settled, open_leaf
 from models.state.first_answers import keep_first, leaf_values
 from models.state.moves import FREE, Moved, event, hold_job, image_events, move_node, node_row
 from models.state.nodes import fail_unseen, include
@@ -71,19 +72,31 @@ def look_again(
     again = connection.execute(of_chosen).scalar_one()
     assert again is not None, "part_leaf gave it a leaf"
     include(connection, again, images)
-    connection.execute(
-        update(Image)
-        .where(Image.id.in_(chosen))
-        .values(
-            status=ImageStatus.PENDING, look=2, attempts=0, due_at=0.0, updated_at=now(), **FREE
-        )
-    )
-    image_events(connection, chosen, ImageStatus.PENDING)
-    connection.execute(update(Node).where(Node.id == again).values(pending=len(chosen)))
-    moved.pending += len(chosen)
+    _open_again(connection, job_id, again, chosen, moved)
     if done:
         _finish_part(connection, done, job_id, refused, images, moved)
     return True
+
+
+def _open_again(
+    connection: Connection, job_id: str, leaf: int, chosen: Sequence[int], moved: Moved
+) -> None:
+    """Open the leaf of a second look. If it is at another detail, its images are prepared first."""
+    detail = connection.execute(select(Job.detail).where(Job.id == job_id)).scalar_one()
+    prepared_again = detail_at(detail, look=2) != detail_at(detail)
+    status = ImageStatus.PENDING if prepared_again else ImageStatus.UPLOADED
+    values = {"status": status, "look": 2, "attempts": 0, "due_at": 0.0, "updated_at": now()}
+    connection.execute(
+        update(Image)
+        .where(Image.id.in_(chosen))
+        .values(first_sha256=Image.sha256, **values, **FREE)
+    )
+    image_events(connection, chosen, status)
+    if prepared_again:
+        connection.execute(update(Node).where(Node.id == leaf).values(pending=len(chosen)))
+        moved.pending += len(chosen)
+    else:
+        open_leaf(connection, leaf, moved)
 
 
 def looked_again(

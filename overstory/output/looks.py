@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -25,7 +26,7 @@ def counts(images: Sequence[Looked]) -> dict[str, int]:
     return {
         "twice": len(twice),
         "unclear": sum(image.unclear is not None for image in twice),
-        "left": sum(image.unclear is not None for image in images) - _still(twice),
+        "left": sum(image.unclear is not None and image.look == 1 for image in images),
     }
 
 
@@ -40,7 +41,7 @@ def sentence(options: JobOptions, of: Mapping[str, int], images: int) -> str:
     if of["unclear"]:
         text += f", and {of['unclear']:,} stayed unclear"
     if of["left"]:
-        share = min(1.0, (of["twice"] + of["left"]) / images + 0.005)
+        share = math.ceil(100 * (of["twice"] + of["left"]) / images - 1e-9) / 100
         more = f"{of['left']:,} more {'was' if of['left'] == 1 else 'were'} unclear"
         text += f"; {more}: --second-look {share:.2f} would look at all of them"
     return text
@@ -52,7 +53,3 @@ def mark(image: Looked) -> str:
     if image.unclear is not None:
         parts.append(f"unclear: {', '.join(image.unclear)}" if image.unclear else "unclear")
     return ", ".join(parts)
-
-
-def _still(twice: Sequence[Looked]) -> int:
-    return sum(image.unclear is not None for image in twice)

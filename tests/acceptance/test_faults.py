@@ -59,6 +59,22 @@ def test_killed_calling_workers_lose_nothing_but_the_calls_in_flight(opened: Ope
         assert_holds(stage)
 
 
+def test_workers_killed_between_two_looks_lose_nothing_and_pay_for_nothing_twice(
+    opened: Open,
+) -> None:
+    with opened(Plan()) as stage:  # every picture is dim, so all are unclear to the first model
+        stage.submit(48, second_model="step-5-preview", second_look=0.5)
+        for _ in range(3):
+            stage.until_calls(2)
+            stage.kill(stage.random.choice(stage.fleet.named("infer")))
+            if stage.pace(stage.random.uniform(1.0, 2.0)):
+                break
+        assert_holds(stage)
+        database = stage.services.database
+        assert judge.count(database, "images", "look = 2 AND unclear IS NULL") == 24
+        assert judge.count(database, "images", "look = 1 AND unclear IS NOT NULL") == 24
+
+
 def test_a_message_that_is_delivered_five_times_is_done_once(opened: Open) -> None:
     with opened(Plan(weather=Weather(copies=5))) as stage:
         stage.submit(100)

@@ -177,6 +177,19 @@ def test_unreferenced_blobs_are_deleted(services: Services, database: Database) 
     assert [path.exists() for path in paths] == [False, True, True]
 
 
+def test_the_bytes_of_a_first_look_are_deleted_too(services: Services, database: Database) -> None:
+    first, again, shared = "1" * 64, "2" * 64, "3" * 64
+    job = ended(database, shas=(again, again))
+    ended(database, ago=DAY, shas=(shared,))
+    with database.write() as connection:
+        for row, sha in zip(jobs.rows(connection, Image, job), (first, shared), strict=False):
+            values = {"look": 2, "first_sha256": sha}
+            connection.execute(update(Image).where(Image.id == row.id).values(**values))
+    paths = [put(services, sha) for sha in (first, again, shared)]
+    assert prune(services, before(database)).blobs == 2
+    assert [path.exists() for path in paths] == [False, False, True]
+
+
 def test_history_is_deleted_in_batches(
     services: Services, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
