@@ -124,11 +124,13 @@ class Client:
                 is refused with another question or other images. Default: a random one.
             seconds (float): How long to wait for a worker to plan the job. Default: 60.
             **options: Further fields of a submission:
-                label (str), detail ("low" or "high"), model (str), pack (int: images a request at
-                most), weight (float, default 1: share of the account against other jobs), budget
-                (float: most it may cost, in the currency of the prices), min_coverage (float, 0 to
-                1), fail_fast, fresh, fetch, keep_files, bare, canary (bool, default False),
-                prompts (dict), webhook (URL).
+                label (str), detail ("low", "high" or "auto"), model (str), second_model (str: asked
+                again about unclear images), second_look (float, above 0 to 1: share of the images
+                looked at twice, at most), pack (int: images a request at most), weight (float,
+                default 1: share of the account against other jobs), budget (float: most it may
+                cost, in the currency of the prices), min_coverage (float, 0 to 1), fail_fast,
+                fresh, fetch, keep_files, bare, canary (bool, default False), prompts (dict),
+                webhook (URL).
 
         Returns:
             The job's id.

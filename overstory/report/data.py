@@ -57,6 +57,7 @@ def report_data(
         "coverage": job_result["coverage"],
         "included_as": "in the answer" if job.answer else "looked at",
         "seen": job_result["seen"],
+        "looks": looks.sentence(job.options, job_result["looks"], job.submitted),
         "usage": job_result["usage"],
         "tree": job_result["tree"],
         "lanes": [asdict(lane) for lane in timeline.lanes(moments, job.created_at, line.seconds)],
