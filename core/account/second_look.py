@@ -15,7 +15,8 @@ from core.tree.packing import balanced
 @dataclass(frozen=True, slots=True)
 class LooksAhead:
     """``looks``: leaves that a second look may show. ``root``: the branch that answers after them
-    where one request shows the whole set: its reply is no answer if an image is unclear."""
+    where one request shows the whole set, because that request gives only notes if an image is
+    unclear."""
 
     looks: tuple[OpenNode, ...] = ()
     root: tuple[OpenNode, ...] = ()

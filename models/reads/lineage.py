@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, Select, Text, and_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
+from core.requests.leaf import in_order
 from core.states import ANSWERED_JOBS, ImageStatus, NodeKind, NodeStatus
 from core.tree.replan import OldNode
 from models.records import columns_of, record
@@ -151,6 +152,9 @@ def earlier(connection: Connection, job_id: str) -> Earlier | None:
             Node.text,
             Node.images,
             Node.refused_citations,
+            Node.look,
+            Node.first_position,
+            Node.last_position,
         )
         .where(Node.job_id == job_id, Node.status != NodeStatus.SPLIT)
         .order_by(Node.first_position, Node.level)
@@ -164,7 +168,44 @@ def earlier(connection: Connection, job_id: str) -> Earlier | None:
         for node in nodes
         if node.status == NodeStatus.DONE and node.text
     }
+    nodes = _looks_joined(nodes, images, held, texts)
     return Earlier(job_id, _tree(tops[0], nodes, held, texts), texts, images)
+
+
+def _looks_joined(
+    nodes: Sequence[Any],
+    images: Mapping[Identity, KnownImage],
+    held: dict[int, list[Identity]],
+    texts: dict[int, KeptNode],
+) -> list[Any]:
+    """``nodes`` with a leaf that looked again as a part of the one that it was taken from: images
+    of one stand between those of the other, and leaves of a plan follow each other. ``held`` and
+    ``texts`` are joined likewise."""
+    joined: list[Any] = []
+    before: dict[int | None, Any] = {}  # the last leaf below each parent
+    reach: dict[int | None, int] = {}
+    for node in nodes:
+        parent = node.parent_id
+        leaf: Any = before.get(parent)
+        overlaps = leaf is not None and node.first_position < reach[parent]
+        if node.kind != NodeKind.LEAF or not overlaps or max(node.look, leaf.look) == 1:
+            joined.append(node)
+            if node.kind == NodeKind.LEAF:
+                before[parent], reach[parent] = node, node.last_position
+            continue
+        reach[parent] = max(reach[parent], node.last_position)
+        both = [*held.get(leaf.id, ()), *held.pop(node.id, ())]
+        held[leaf.id] = sorted(both, key=lambda identity: images[identity].position)
+        first, second = texts.pop(leaf.id, None), texts.pop(node.id, None)
+        if first is not None and second is not None:
+            texts[leaf.id] = _joined(first, second)
+    return joined
+
+
+def _joined(first: KeptNode, second: KeptNode) -> KeptNode:
+    text = in_order([first.text, second.text])
+    refused = first.refused_citations + second.refused_citations
+    return KeptNode(text, first.images + second.images, refused)
 
 
 def _images_of(job_id: str) -> Select[*tuple[Any, ...]]:

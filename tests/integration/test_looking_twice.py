@@ -180,3 +180,17 @@ def test_of_a_leaf_that_is_divided_the_unclear_images_are_looked_at_twice_too(
     assert ended.status == "completed", ended.reason
     assert [image.look for image in rows(account, job)] == [1, 2, 1, 2, 1, 1, 1, 1]
     assert [image.position for image in rows(account, job) if image.unclear is not None] == [6, 8]
+
+
+def test_a_job_that_grows_asks_only_the_leaf_that_changed(
+    open_account: Callable[..., Account], pictures: Path
+) -> None:
+    account = open_account(images_per_request=4)
+    asked: dict[str, Any] = {"ask": None, "each": "Colour?", "detail": "auto", "second_look": 1.0}
+    account.ended(account.submit(pictures, **asked))
+    Picture.new("RGB", (1400, 1400), (255, 230, 200)).save(pictures / "9.png")
+    grown = account.submit(pictures, **asked)
+    (ended,) = account.ended(grown)
+    assert ended.status == "completed", ended.reason
+    assert [image.look for image in rows(account, grown)] == [1, 2] * 4 + [1]
+    assert models_called(account, grown) == {("step-3.7-flash", 1)}
