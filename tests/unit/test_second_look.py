@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from core.account.second_look import looks_ahead
 from core.catalog.tokens import detail_at
 from core.errors import WrongUsage
 from core.jobs import JobSpec
@@ -158,6 +159,20 @@ def test_the_share_bounds_the_looks() -> None:
     assert [looks_left(0.2, images, 0) for images in (1, 4, 10, 60)] == [1, 1, 2, 12]
     assert looks_left(0.29, 100, 0) == 29
     assert looks_left(0.2, 60, 12) == looks_left(0.2, 60, 13) == 0
+
+
+@pytest.mark.parametrize(
+    ("leaves", "room", "sizes"),
+    [([60], 60, [12]), ([20, 20, 20], 60, [4, 4, 4]), ([60], 5, [4, 4, 4]), ([5], 60, [5])],
+)
+def test_a_bound_counts_the_dearest_way_to_look_again(
+    leaves: list[int], room: int, sizes: list[int]
+) -> None:
+    ahead = looks_ahead(12, leaves, 504.0, room, is_alone=len(leaves) == 1)
+    assert [(node.images, node.image_tokens) for node in ahead.looks] == [
+        (size, size * 504) for size in sizes
+    ]
+    assert [node.open_below for node in ahead.root] == (leaves if len(leaves) == 1 else [])
 
 
 @pytest.mark.parametrize(
