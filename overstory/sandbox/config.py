@@ -146,6 +146,10 @@ class SandboxConfig(BaseModel):
     keeps_tokens: int | None = Field(None, ge=0)
     invents: bool = False  # unseen images get an invented line or value, canaries a wrong word
 
+    # the chance that the last of 60 labelled images is taken for another one of its request. It is
+    # less for fewer images, and 0 for one that is alone (answers/tired.py)
+    tires: Share = 0.0
+
     # how it describes images one by one: in lines, and under the keys of a JSON reply. Every n-th
     # image of a request (n, 2n, ...); 0: none. If several apply, the first of these is done
     skips_every: int = Field(0, ge=0)  # no line and no key

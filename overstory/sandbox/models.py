@@ -19,6 +19,7 @@ class Model:
     reasons: bool
     efforts: tuple[str, ...] = ()
     json_schema: bool = False  # takes a response_format json_schema (list on the JSON page)
+    tires: float = 0.0  # as ``SandboxConfig.tires``
 
     def card(self) -> dict[str, object]:
         """The object of ``GET /v1/models``: the documented fields and those seen live."""
@@ -47,6 +48,8 @@ MODELS = {
         Model("step-3.5-flash-2603", 256_000, False, True, ("low", "high"), True),
     )
 }
+TIRED = Model("sandbox-tires", 256_000, vision=True, reasons=False, tires=0.5)
+"""A model of no provider: it gets worse with company. It is served, but in no list of models."""
 RETIRED = frozenset({"step-1v-8k", "step-1v-32k", "step-1o-vision-32k", "step-3"})
 RETIRED_PREFIXES = ("step-1-", "step-2-")
 RETIRED_ON = "2026-07-08"
@@ -60,6 +63,8 @@ def find_model(name: str, unknown_status: int, also: str | None = None) -> Model
     """
     if name in MODELS:
         return MODELS[name]
+    if name == TIRED.name:
+        return TIRED
     if name == also:
         return Model(name, 256_000, vision=True, reasons=False)
     raise _unknown(name, unknown_status)

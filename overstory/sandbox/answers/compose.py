@@ -33,7 +33,7 @@ def compose(
     ``budget_tokens`` is what is left for content; only a summary of notes tries to fit it.
     """
     instruction = request.instruction
-    observed = _observed(request.user_texts, pictures, seen, config)
+    observed = _observed(request, pictures, seen, config)
     if pictures and unsure.is_asked(instruction):
         name = request.model.name
         observed = replace(
@@ -55,12 +55,12 @@ def compose(
 
 
 def _observed(
-    texts: list[str], pictures: Sequence[Picture], seen: int, config: SandboxConfig
+    request: ChatRequest, pictures: Sequence[Picture], seen: int, config: SandboxConfig
 ) -> Observed:
+    texts = request.user_texts
     if not pictures:
         return observed_in_notes(notes_of(texts), config)
-    descriptions = [picture.description for picture in pictures]
-    return observed_in_pictures("\n".join(texts), descriptions, seen, config)
+    return observed_in_pictures("\n".join(texts), pictures, seen, request.model.tires, config)
 
 
 def _about_pictures(observed: Observed, instruction: str) -> str:

@@ -13,8 +13,9 @@ from overstory.sandbox.answers.observation import (
     from_pictures,
     only,
 )
+from overstory.sandbox.answers.tired import mistaken
 from overstory.sandbox.config import SandboxConfig
-from overstory.sandbox.vision.describe import Description
+from overstory.sandbox.vision.decode import Picture
 
 NO_COMMENT = "no comment"
 
@@ -41,10 +42,13 @@ def observed_in_notes(notes: str, config: SandboxConfig) -> Observed:
 
 
 def observed_in_pictures(
-    text: str, descriptions: Sequence[Description], seen: int, config: SandboxConfig
+    text: str, pictures: Sequence[Picture], seen: int, tires: float, config: SandboxConfig
 ) -> Observed:
-    """The model sees the first ``seen`` pictures; ``text`` is the request's."""
-    images = from_pictures(text, descriptions)
+    """The model sees the first ``seen`` pictures; ``text`` is the request's. ``tires``: as the
+    config's, of this model."""
+    images = from_pictures(text, [picture.description for picture in pictures])
+    contents = [picture.sha for picture in pictures]
+    images = mistaken(images, contents, text, max(tires, config.tires), config.seed)
     views = [_view(position, image, seen, config) for position, image in enumerate(images, 1)]
     known = tuple(view for view in views if view is not None and view.says is None)
     written = [_written(position, views, config) for position in range(1, len(views) + 1)]
