@@ -22,6 +22,7 @@ COMMANDS = {
     "remove": "overstory.commands.followup:remove",
     "watch-folder": "overstory.commands.watch_folder:watch_folder",
     "estimate": "overstory.commands.estimate:estimate",
+    "tune": "overstory.commands.tune:tune",
     "prompts": "overstory.commands.prompts:prompts",
     "watch": "overstory.commands.watch:watch",
     "report": "overstory.report.command:report",
@@ -60,6 +61,7 @@ HELP = {
         "remove": "Remove images from a job's set, as a new job.",
         "watch-folder": "Ask about a folder, again whenever its images change.",
         "estimate": "Estimate the requests, tokens, cost, budget and time of a job.",
+        "tune": "Find the cheapest setting that is not worse than the best, on labelled images.",
         "prompts": "Print the prompt texts, or write them to files for editing.",
     },
     "Look": {

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -16,88 +14,35 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from clients.images.decoder import Decoder
-from clients.sources import location
-from clients.sources.expand import expand
-from clients.sources.location import Source
-from core.account import estimate as core_estimate
 from core.account.budget import plain, reached
 from core.account.estimate import Estimate
-from core.account.habit import PastCall, habit_of
-from core.account.pace import Pace, Work, pace_of, ready_in
 from core.account.packs import packs_beside
-from core.catalog.tokens import Detail, detail_at
-from core.images.sizing import ImageLimits
 from core.jobs import JobSpec
-from core.requests.request import RequestContext, request_context
-from core.requests.second_look import looks_left
+from core.requests.request import RequestContext
 from core.settings import Settings
 from core.tree.capacity import LearnedLimits, check_pack
-from core.tree.packing import runs
-from models.engine import Database
-from models.reads import inspect
 from overstory.commands.packs import BINDS, Packed, print_packs, values
 from overstory.commands.second_look import SecondLook, looked_twice
 from overstory.commands.specs import spec_of
+from overstory.forecasting import (
+    Basis,
+    Measured,
+    basis_of,
+    context_of,
+    forecast_of,
+    learned_of,
+    measure,
+    past_of,
+)
 from overstory.local.home import prepare_command
 from overstory.local.preflight import with_served_model
-from overstory.local.price import image_tokens
 from overstory.options import budget_option, home_option, json_option, question_options, settings_at
 from overstory.output.plural import pluralize
 from overstory.output.progress import duration
 from overstory.output.terminal import print_plain
 from tasks.calls.budget import check_budget
-from tasks.job_layout import Distinct, leaf_sizes, learned_limits
-from workers.endpoints import database_url
 
-THREADS = min(8, 2 * (os.cpu_count() or 1))
-"""Several threads, because a disk serves several readers at once; each has a decoding process."""
 UNUSABLE_SHOWN = 10
-NO_WORK = Work(0, 0, 0)
-
-
-@dataclass(slots=True)
-class Measured:
-    """The image set, as far as file headers tell. ``tokens``: the prompt tokens of each distinct
-    image, None for one that is unusable; ``again``: those of the usable ones at a second look."""
-
-    distinct: Distinct
-    urls: int = 0
-    tokens: list[int | None] = field(default_factory=list)
-    again: list[int] = field(default_factory=list)
-    work: Work = NO_WORK  # images to prepare, without those that the provider fetches
-    unusable: list[tuple[str, str]] = field(default_factory=list)
-
-    @property
-    def submitted(self) -> int:
-        return len(self.distinct.sources)
-
-    @property
-    def duplicates(self) -> int:
-        return len(self.distinct.first_of)
-
-    @property
-    def images(self) -> int:
-        return len(self.tokens) - len(self.unusable)
-
-    def twice(self, share: float | None) -> list[int]:
-        """The tokens of the images that may be looked at twice: the dearest ones."""
-        most = 0 if share is None else looks_left(share, self.submitted, 0)
-        return sorted(self.again, reverse=True)[:most]
-
-    def leaves(self, request: RequestContext) -> list[list[int]]:
-        """The prompt tokens of the usable images of each leaf, in a plan with ``request``."""
-        sizes = leaf_sizes(self.distinct, request.capacity, request.detail)
-        usable = ([n for n in leaf if n is not None] for leaf in runs(self.tokens, sizes))
-        return [leaf for leaf in usable if leaf]
-
-
-@dataclass(frozen=True, slots=True)
-class Basis:
-    """Past calls and past jobs that an estimate is from; 0: it is a guess."""
-
-    calls: int
-    runs: int
 
 
 @click.command()
@@ -123,33 +68,23 @@ def estimate(inputs: tuple[str, ...], as_json: bool, home: Path | None, **option
     check_budget(settings, spec.budget, model, spec.second_model)
     check_pack(model, settings.images_per_request, spec.pack)
     prepare_command(settings)
-    learned = _learned(settings, spec, model)
-    request = _request(settings, spec, learned)
+    learned = learned_of(settings, spec)
+    request = context_of(settings, spec, learned)
     measured = measure(settings, spec, request.detail)
-    past = cache(partial(_past, settings))
-    pace = _pace(settings, measured.work)
+    basis = basis_of(settings, request.model, measured.work)
+    past = cache(partial(past_of, settings))
     share = spec.looking_twice(spec.detail or settings.detail).second_look
     twice = measured.twice(share)
 
-    def forecast_of(spec: JobSpec) -> tuple[Estimate, SecondLook | None]:
-        request = _request(settings, spec, learned)
-        leaves = measured.leaves(request)
-        forecast = core_estimate.estimate(
-            request,
-            leaves,
-            habit_of(past(request.model)),
-            settings.price_of(request.model),
-            settings.limits,
-            ready_in(measured.work, pace),
-        )
-        again = _request(settings, spec, learned, look=2)
-        return looked_twice(
-            settings, forecast, request, again, [len(leaf) for leaf in leaves], twice, past
-        )
+    def looking(spec: JobSpec) -> tuple[Estimate, SecondLook | None]:
+        """What the job of ``spec`` will take, with its second look."""
+        first, again = (context_of(settings, spec, learned, look) for look in (1, 2))
+        once = forecast_of(settings, first, measured, basis)
+        leaves = [len(leaf) for leaf in measured.leaves(first)]
+        return looked_twice(settings, once, first, again, leaves, twice, past)
 
-    forecast, again = forecast_of(spec)
-    packs = _packs(settings, spec, learned, measured, forecast, lambda spec: forecast_of(spec)[0])
-    basis = Basis(len(past(model)), pace.runs)
+    forecast, again = looking(spec)
+    packs = _packs(settings, spec, learned, measured, forecast, lambda spec: looking(spec)[0])
     if as_json:
         value = _value(settings, spec, measured, request, forecast, basis)
         value |= {"pack": spec.pack, "packs": values(packs), "second_look": again and again.value}
@@ -169,7 +104,7 @@ def _packs(
     forecast_of: Callable[[JobSpec], Estimate],
 ) -> list[Packed]:
     """The job with other packs beside its own, from the same reading of the headers."""
-    whole = _request(settings, spec.model_copy(update={"pack": None}), learned)
+    whole = context_of(settings, spec.model_copy(update={"pack": None}), learned)
     room = whole.capacity.leaf.items + whole.canaries
     most = min(room, len(measured.tokens) + whole.canaries)
     rows = []
@@ -180,78 +115,6 @@ def _packs(
             other = forecast_of(spec.model_copy(update={"pack": pack}))
         rows.append(Packed(pack, other, chosen))
     return rows
-
-
-def measure(settings: Settings, spec: JobSpec, detail: Detail) -> Measured:
-    """Expand the inputs and read every header. Raises WrongUsage as ``overstory run`` does."""
-    limits = settings.image_limits
-    decoder = Decoder(settings.decoder_limits)
-    sources = expand(spec.images, limits, decoder, settings.own_inputs).sources
-    measured = Measured(Distinct.of(sources))
-    distinct = measured.distinct.indices
-    details = (detail, detail_at(spec.detail or settings.detail, look=2))
-    with ThreadPoolExecutor(THREADS) as pool:
-        results = pool.map(
-            lambda index: _tokens(sources[index], decoder, limits, *details), distinct
-        )
-    for index, tokens in zip(distinct, results, strict=True):
-        measured.urls += location.is_url(sources[index].location)
-        if isinstance(tokens, str):
-            measured.unusable.append((sources[index].name, tokens))
-            measured.tokens.append(None)
-            continue
-        measured.tokens.append(tokens[0])
-        measured.again.append(tokens[1])
-    measured.work = _work([sources[index] for index in distinct], spec.fetch)
-    return measured
-
-
-def _work(images: Sequence[Source], fetch: bool) -> Work:
-    """What is to be prepared here: URLs only with ``fetch``, and of unknown size."""
-    ours = [image for image in images if fetch or not location.is_url(image.location)]
-    files = [image for image in ours if image.page is None]
-    return Work(len(files), sum(image.bytes or 0 for image in files), len(ours) - len(files))
-
-
-def _tokens(
-    source: Source, decoder: Decoder, limits: ImageLimits, *details: Detail
-) -> tuple[int, ...] | str:
-    """Prompt tokens of one image at each of ``details``, or why it will fail."""
-    return image_tokens(source.location, source.root, source.page, decoder, limits, *details)
-
-
-def _learned(settings: Settings, spec: JobSpec, model: str) -> LearnedLimits:
-    database = Database(database_url(settings))
-    return learned_limits(database, settings.endpoint, model, spec.canary)
-
-
-def _request(
-    settings: Settings, spec: JobSpec, learned: LearnedLimits, look: int = 1
-) -> RequestContext:
-    first = spec.model or settings.model
-    return request_context(
-        settings,
-        question=spec.question,
-        model=first if look == 1 else spec.second_model or first,
-        provider=settings.provider,
-        endpoint=settings.endpoint,
-        detail=detail_at(spec.detail or settings.detail, look),
-        options=spec.looking_twice(spec.detail or settings.detail),
-        learned=learned,
-    )
-
-
-def _past(settings: Settings, model: str) -> Sequence[PastCall]:
-    database = Database(database_url(settings))
-    with database.read() as connection:
-        return inspect.past_calls(connection, model, settings.endpoint)
-
-
-def _pace(settings: Settings, work: Work) -> Pace:
-    cores = settings.cpu_workers or os.cpu_count() or 1
-    with Database(database_url(settings)).read() as connection:
-        runs = inspect.past_runs(connection, settings.endpoint)
-    return pace_of(runs, work, cores, settings.upload_threads)
 
 
 def _prices(settings: Settings, model: str) -> str:
@@ -297,8 +160,8 @@ def _value(
         "prices_source": None if known is None else known.source,
         "seconds": round(forecast.seconds, 1),
         "binds": forecast.binds,
-        "past_calls": basis.calls,
-        "past_runs": basis.runs,
+        "past_calls": len(basis.past),
+        "past_runs": basis.pace.runs,
         "model": request.model,
         "detail": spec.detail or settings.detail,
         "limits": asdict(settings.limits),
@@ -341,13 +204,16 @@ def _print(
         ("images", f"{measured.submitted:,}: {', '.join(images)}"),
         ("requests", f"{forecast.requests:,}{shape}"),
         ("prompt", f"{forecast.prompt_tokens:,} tokens at {detail} detail"),
-        ("written", f"{forecast.completion_tokens:,} tokens ({_source(basis.calls, 'past call')})"),
+        (
+            "written",
+            f"{forecast.completion_tokens:,} tokens ({_source(len(basis.past), 'past call')})",
+        ),
         ("cost", f"{forecast.cost:.4f} {forecast.currency} ({request.model}, {prices}{charged})"),
         ("", f"{forecast.cost_most:.4f} at most, if every reply has the maximum length"),
         (
             "time",
             (
-                f"about {duration(forecast.seconds)} ({_source(basis.runs, 'past job')}), held by"
+                f"about {duration(forecast.seconds)} ({_source(basis.pace.runs, 'past job')}), held by"
                 f" {BINDS[forecast.binds]} ({limits.concurrency:,} in flight, {limits.rpm:,}"
                 f" requests and {limits.tpm:,} tokens a minute)"
             ),

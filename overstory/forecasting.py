@@ -1,0 +1,188 @@
+"""What a job will cost and take, by the headers of its images, before it is planned.
+
+The headers are read once: settings that differ in pack, model or question share a reading.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from clients.images.decoder import Decoder
+from clients.sources import location
+from clients.sources.expand import expand
+from clients.sources.location import Source
+from core.account import estimate as core_estimate
+from core.account.estimate import Estimate
+from core.account.habit import PastCall, habit_of
+from core.account.pace import Pace, Work, pace_of, ready_in
+from core.catalog.tokens import Detail, detail_at
+from core.images.sizing import ImageLimits
+from core.jobs import JobSpec
+from core.requests.request import RequestContext, request_context
+from core.requests.second_look import looks_left
+from core.settings import Settings
+from core.tree.capacity import LearnedLimits
+from core.tree.packing import runs
+from models.engine import Database
+from models.reads import inspect
+from overstory.local.price import image_tokens
+from tasks.job_layout import Distinct, leaf_sizes, learned_limits
+from workers.endpoints import database_url
+
+THREADS = min(8, 2 * (os.cpu_count() or 1))
+"""Several threads, because a disk serves several readers at once; each has a decoding process."""
+NO_WORK = Work(0, 0, 0)
+
+
+@dataclass(slots=True)
+class Measured:
+    """The image set, as far as file headers tell. ``tokens``: the prompt tokens of each distinct
+    image, None for one that is unusable; ``again``: those of the usable ones at a second look."""
+
+    distinct: Distinct
+    urls: int = 0
+    tokens: list[int | None] = field(default_factory=list)
+    again: list[int] = field(default_factory=list)
+    work: Work = NO_WORK  # images to prepare, without those that the provider fetches
+    unusable: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def submitted(self) -> int:
+        return len(self.distinct.sources)
+
+    @property
+    def duplicates(self) -> int:
+        return len(self.distinct.first_of)
+
+    @property
+    def images(self) -> int:
+        return len(self.tokens) - len(self.unusable)
+
+    def twice(self, share: float | None) -> list[int]:
+        """The tokens of the images that may be looked at twice: the dearest ones."""
+        most = 0 if share is None else looks_left(share, self.submitted, 0)
+        return sorted(self.again, reverse=True)[:most]
+
+    def leaves(self, request: RequestContext) -> list[list[int]]:
+        """The prompt tokens of the usable images of each leaf, in a plan with ``request``."""
+        sizes = leaf_sizes(self.distinct, request.capacity, request.detail)
+        usable = ([n for n in leaf if n is not None] for leaf in runs(self.tokens, sizes))
+        return [leaf for leaf in usable if leaf]
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """What an estimate is from: past calls of the model, and past jobs. Without, it is a guess."""
+
+    past: Sequence[PastCall]
+    pace: Pace
+
+
+def measure(settings: Settings, spec: JobSpec, detail: Detail) -> Measured:
+    """Expand the inputs and read every header. Raises WrongUsage as ``overstory run`` does."""
+    limits = settings.image_limits
+    decoder = Decoder(settings.decoder_limits)
+    sources = expand(spec.images, limits, decoder, settings.own_inputs).sources
+    measured = Measured(Distinct.of(sources))
+    distinct = measured.distinct.indices
+    details = (detail, detail_at(spec.detail or settings.detail, look=2))
+    with ThreadPoolExecutor(THREADS) as pool:
+        results = pool.map(
+            lambda index: _tokens(sources[index], decoder, limits, *details), distinct
+        )
+    for index, tokens in zip(distinct, results, strict=True):
+        measured.urls += location.is_url(sources[index].location)
+        if isinstance(tokens, str):
+            measured.unusable.append((sources[index].name, tokens))
+            measured.tokens.append(None)
+            continue
+        measured.tokens.append(tokens[0])
+        measured.again.append(tokens[1])
+    measured.work = _work([sources[index] for index in distinct], spec.fetch)
+    return measured
+
+
+def _work(images: Sequence[Source], fetch: bool) -> Work:
+    """What is to be prepared here: URLs only with ``fetch``, and of unknown size."""
+    ours = [image for image in images if fetch or not location.is_url(image.location)]
+    files = [image for image in ours if image.page is None]
+    return Work(len(files), sum(image.bytes or 0 for image in files), len(ours) - len(files))
+
+
+def _tokens(
+    source: Source, decoder: Decoder, limits: ImageLimits, *details: Detail
+) -> tuple[int, ...] | str:
+    """Prompt tokens of one image at each of ``details``, or why it will fail."""
+    return image_tokens(source.location, source.root, source.page, decoder, limits, *details)
+
+
+def learned_of(settings: Settings, spec: JobSpec) -> LearnedLimits:
+    """What the endpoint has refused of the job's model so far."""
+    database = Database(database_url(settings))
+    model = spec.model or settings.model
+    return learned_limits(database, settings.endpoint, model, spec.canary)
+
+
+def context_of(
+    settings: Settings, spec: JobSpec, learned: LearnedLimits, look: int = 1
+) -> RequestContext:
+    """What is the same in all requests of the job, or of its second look."""
+    first = spec.model or settings.model
+    detail = spec.detail or settings.detail
+    return request_context(
+        settings,
+        question=spec.question,
+        model=first if look == 1 else spec.second_model or first,
+        provider=settings.provider,
+        endpoint=settings.endpoint,
+        detail=detail_at(detail, look),
+        options=spec.looking_twice(detail),
+        learned=learned,
+    )
+
+
+def basis_of(settings: Settings, model: str, work: Work) -> Basis:
+    """The past calls of ``model``, and how fast images were prepared in past jobs."""
+    cores = settings.cpu_workers or os.cpu_count() or 1
+    with Database(database_url(settings)).read() as connection:
+        past = inspect.past_calls(connection, model, settings.endpoint)
+        done = inspect.past_runs(connection, settings.endpoint)
+    return Basis(past, pace_of(done, work, cores, settings.upload_threads))
+
+
+def past_of(settings: Settings, model: str) -> Sequence[PastCall]:
+    """The past calls of ``model`` at this endpoint."""
+    with Database(database_url(settings)).read() as connection:
+        return inspect.past_calls(connection, model, settings.endpoint)
+
+
+def forecast_of(
+    settings: Settings, request: RequestContext, measured: Measured, basis: Basis
+) -> Estimate:
+    """What a job with ``request`` over the measured images will cost and take."""
+    return core_estimate.estimate(
+        request,
+        measured.leaves(request),
+        habit_of(basis.past),
+        settings.price_of(request.model),
+        settings.limits,
+        ready_in(measured.work, basis.pace),
+    )
+
+
+def forecasts_of(settings: Settings, specs: Sequence[JobSpec]) -> list[Estimate]:
+    """Of jobs over the same images, in whatever order: the headers are read once for a detail.
+    Raises WrongUsage as ``overstory run`` does."""
+    read: dict[Detail, Measured] = {}
+    forecasts = []
+    for spec in specs:
+        request = context_of(settings, spec, learned_of(settings, spec))
+        if request.detail not in read:
+            read[request.detail] = measure(settings, spec, request.detail)
+        measured = read[request.detail]
+        basis = basis_of(settings, request.model, measured.work)
+        forecasts.append(forecast_of(settings, request, measured, basis))
+    return forecasts
