@@ -45,6 +45,12 @@ second_look_option = click.option(
     help="Share of the images that may be looked at twice. Default: 0.2, with --detail auto or"
     " --second-model.",
 )
+profile_option = click.option(
+    "--profile",
+    metavar="NAME",
+    help="Take pack, detail and model from this profile, where they are not given here; 'overstory"
+    " tune' writes profiles.",
+)
 prompts_option = click.option(
     "--prompts",
     type=click.Path(path_type=Path, exists=True, file_okay=False),
@@ -101,7 +107,7 @@ def question_options(command: Any) -> Any:
     """The options that describe what to ask, for ``run`` and ``estimate``."""
     asked = (ask_option, each_option, schema_option)
     sent = (detail_option, model_option, second_model_option, second_look_option)
-    how = (pack_option, prompts_option, bare_option, canary_option)
+    how = (pack_option, profile_option, prompts_option, bare_option, canary_option)
     for option in reversed((*asked, *sent, *how)):
         command = option(command)
     return command

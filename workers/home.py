@@ -20,7 +20,7 @@ SCANNED = ("run", "blobs", "spool", "broker")
 """Folders in which no link may be: what is written there is not always opened by us."""
 DATABASE = "overstory.db"
 DATABASE_FILES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}-journal")
-NAMES = {*CREATED, *SCANNED, *DATABASE_FILES, EARLIER_DATABASE, "postgres"}
+NAMES = {*CREATED, *SCANNED, *DATABASE_FILES, EARLIER_DATABASE, "postgres", "profiles"}
 """What we make in a home."""
 
 

@@ -40,6 +40,7 @@ from overstory.options import budget_option, home_option, json_option, question_
 from overstory.output.plural import pluralize
 from overstory.output.progress import duration
 from overstory.output.terminal import print_plain
+from overstory.profiles import filled
 from tasks.calls.budget import check_budget
 
 UNUSABLE_SHOWN = 10
@@ -61,7 +62,7 @@ def estimate(inputs: tuple[str, ...], as_json: bool, home: Path | None, **option
     each other: fewer images a request are often read better and cost more.
     """
     settings = settings_at(home)
-    spec = spec_of(inputs, options)
+    spec = spec_of(inputs, filled(settings.home, options))
     if spec.model is None:
         settings = with_served_model(settings, Console(stderr=True))
     model = spec.model or settings.model
@@ -213,8 +214,8 @@ def _print(
         (
             "time",
             (
-                f"about {duration(forecast.seconds)} ({_source(basis.pace.runs, 'past job')}), held by"
-                f" {BINDS[forecast.binds]} ({limits.concurrency:,} in flight, {limits.rpm:,}"
+                f"about {duration(forecast.seconds)} ({_source(basis.pace.runs, 'past job')}),"
+                f" held by {BINDS[forecast.binds]} ({limits.concurrency:,} in flight, {limits.rpm:,}"
                 f" requests and {limits.tpm:,} tokens a minute)"
             ),
         ),

@@ -22,6 +22,7 @@ from overstory.options import (
     settings_at,
     yes_option,
 )
+from overstory.profiles import filled
 from workers.loading import loaded
 
 
@@ -70,7 +71,7 @@ def run(
     settings = settings_at(home, sandbox)
     if options["fresh"]:
         options["key"] = f"fresh-{secrets.token_hex(8)}"
-    spec = spec_of(inputs, options)
+    spec = spec_of(inputs, filled(settings.home, options))
     fork_server = split(settings)  # it forks: no thread or connection may exist yet
     asking = loaded("overstory.commands.asking")
     asking.ask_and_show(settings, spec, console, quiet, as_json, report, fork_server, yes)

@@ -27,6 +27,7 @@ from overstory.options import (
     label_option,
     model_option,
     pack_option,
+    profile_option,
     quiet_option,
     sandbox_option,
     settings_at,
@@ -35,6 +36,7 @@ from overstory.options import (
 from overstory.output.result import INTERRUPTED
 from overstory.output.summary import Showing
 from overstory.output.terminal import print_plain
+from overstory.profiles import filled
 
 
 @click.command("watch-folder")
@@ -46,6 +48,7 @@ from overstory.output.terminal import print_plain
 @detail_option
 @model_option
 @pack_option
+@profile_option
 @label_option
 @budget_option
 @yes_option
@@ -72,7 +75,7 @@ def watch_folder(
     """
     settings = settings_at(home, sandbox)
     check_sandbox_is_wanted(settings)
-    spec = spec_of([str(folder)], {"ask": ask, **options})
+    spec = spec_of([str(folder)], filled(settings.home, {"ask": ask, **options}))
     console = Console(stderr=True)
     seen: list[Source] = []
     try:
