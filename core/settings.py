@@ -37,6 +37,7 @@ from core.images.sizing import Accelerator, DecoderLimits, ImageLimits
 from core.redis_address import has_cut_password, parse
 
 DEFAULT_BASE_URL = "https://api.stepfun.ai/v1"
+DEFAULT_MODEL = "step-3.7-flash"
 SANDBOX = "sandbox"
 """Name of the sandbox where endpoints are named."""
 EXAMPLE_PASSWORD = re.compile(r":change-me(?:-(valkey|postgres|flower))?(?=[@,]|$)")
@@ -77,7 +78,7 @@ class Settings(BaseSettings):
     )
     base_url: str = DEFAULT_BASE_URL  # the provider's endpoint
     sandbox: bool = False  # the local stand-in answers, even if a key is set
-    model: str = "step-3.7-flash"  # name of the model, as the provider spells it
+    model: str = DEFAULT_MODEL  # name of the model, as the provider spells it
     provider: ProviderName = "stepfun"  # openai: images inline, no file store
     endpoint_name: str | None = None  # name of the endpoint in request keys; None: its base URL
     connect_timeout_seconds: float = 10.0  # to open a connection to the provider
@@ -295,10 +296,14 @@ class Settings(BaseSettings):
         return (str(self.home), *blobs)
 
     def find_price(self, model: str) -> KnownPrice | None:
-        """The price of ``model`` at this endpoint today, and where it is from; None if unknown."""
+        """The price of ``model`` at this endpoint today, and where it is from; None if unknown.
+        The sandbox's own models have the price of the default model, which nobody pays."""
         prompt_tokens = self.context_tokens or model_profile(model).context_tokens
         now = datetime.now(UTC)  # some prices begin or end on a day
-        return find_price(model, self.base_url, self.prices, prompt_tokens, now)
+        known = find_price(model, self.base_url, self.prices, prompt_tokens, now)
+        if known is None and self.endpoint == SANDBOX and model != DEFAULT_MODEL:
+            return self.find_price(DEFAULT_MODEL)
+        return known
 
     def price_is_old(self, known: KnownPrice) -> bool:
         """Whether nobody has looked at a price for ``prices_days``."""

@@ -11,14 +11,14 @@ from core.answers.json_schema import kind_of
 from core.answers.totals import fields
 from core.errors import WrongUsage
 from core.truth.comparison import ANSWER
-from core.truth.rules import rules_of
+from core.truth.rules import Rule, rules_of
 from core.truth.score import Case, Confusion, FieldScore, Score, Wrong, score
 from core.truth.truth import Not, Truth, Value
 from models.engine import Database
 from models.reads.export import ImageExport, pages
 from models.reads.inspect import WAITING_IMAGES
 from models.reads.pipeline import JobRow
-from overstory.output.answers import Shape, shape_of_job
+from overstory.output.answers import shape_of_job
 
 SEED = 1
 """The bootstrap draws the same samples each time, so that the same check prints the same."""
@@ -43,15 +43,7 @@ class Check:
 def check_job(database: Database, job: JobRow, truth: Truth, given_rules: Sequence[str]) -> Check:
     """Compare. Raises WrongUsage for a job without an answer for each image, for a rule that does
     not exist, and where no image or no field is in both."""
-    kinds = kinds_of(job)
-    known = tuple(field for field in truth.fields if _is_asked(field, kinds))
-    if not known:
-        raise WrongUsage(
-            f"the truth has none of the fields that job {job.id} answers: {', '.join(kinds)}."
-            f" Its columns: {', '.join(truth.fields)}"
-        )
-    judged = Truth({n: _only(row, known) for n, row in truth.rows.items()}, known)
-    rules = rules_of(given_rules, judged, {field: kind for field, kind in kinds.items() if kind})
+    judged, rules = judged_by(kinds_of(job), truth, given_rules, f"job {job.id} answers")
     images = [image for page in pages(database, job.id, with_notes=False) for image in page]
     matched = judged.matched([image.name if image.page else image.location for image in images])
     if not matched.index:
@@ -65,8 +57,23 @@ def check_job(database: Database, job: JobRow, truth: Truth, given_rules: Sequen
         waiting=waiting,
         unmatched=matched.unmatched,
         ambiguous=matched.ambiguous,
-        left_out=tuple(field for field in truth.fields if field not in known),
+        left_out=tuple(field for field in truth.fields if field not in judged.fields),
     )
+
+
+def judged_by(
+    kinds: Mapping[str, str | None], truth: Truth, given_rules: Sequence[str], where: str
+) -> tuple[Truth, dict[str, Rule]]:
+    """The fields of ``truth`` that are among ``kinds``, and the rule of each. ``where``: whose
+    fields ``kinds`` are, for the error. Raises WrongUsage if no field is in both."""
+    known = tuple(field for field in truth.fields if _is_asked(field, kinds))
+    if not known:
+        raise WrongUsage(
+            f"the truth has none of the fields that {where}: {', '.join(kinds)}."
+            f" Its columns: {', '.join(truth.fields)}"
+        )
+    judged = Truth({n: _only(row, known) for n, row in truth.rows.items()}, known)
+    return judged, rules_of(given_rules, judged, {f: kind for f, kind in kinds.items() if kind})
 
 
 def kinds_of(job: JobRow) -> dict[str, str | None]:
@@ -78,13 +85,16 @@ def kinds_of(job: JobRow) -> dict[str, str | None]:
             f"job {job.id} has one answer about the whole set, and no answer about each image to"
             " check. Ask about each image: overstory run PATHS --each TEXT [--schema FILE]"
         )
-    return {ANSWER: None} if shape.schema is None else _kinds_of_schema(shape)
+    return kinds_in(shape.schema)
 
 
-def _kinds_of_schema(shape: Shape) -> dict[str, str | None]:
+def kinds_in(schema: dict[str, Any] | None) -> dict[str, str | None]:
+    """The same of answers with ``schema``, or of plain text without one."""
+    if schema is None:
+        return {ANSWER: None}
     return {
         ".".join(path): "date" if part.get("format") == "date" else kind_of(part)
-        for path, part in fields(shape.schema or {}).items()
+        for path, part in fields(schema).items()
     }
 
 
@@ -130,13 +140,14 @@ def json_of(check: Check) -> dict[str, Any]:
         "unmatched": list(check.unmatched),
         "ambiguous": list(check.ambiguous),
         "left_out": list(check.left_out),
-        "fields": {name: _field(field) for name, field in check.score.fields.items()},
+        "fields": {name: json_of_field(field) for name, field in check.score.fields.items()},
         "confusions": [_row(confusion) for confusion in check.score.confusions],
         "wrong": [_row(wrong) for wrong in check.score.wrong],
     }
 
 
-def _field(field: FieldScore) -> dict[str, Any]:
+def json_of_field(field: FieldScore) -> dict[str, Any]:
+    """The value of one field in ``--json``."""
     values = {
         "right": field.right,
         "of": field.of,

@@ -17,13 +17,14 @@ from core.jobs import JobSpec
 from core.settings import Settings
 from core.truth.choice import Choice, Tried, choose
 from core.truth.comparison import Verdict, compare
-from core.truth.intervals import wilson
 from core.truth.rules import Rule
+from core.truth.score import Case, Score, score
 from core.truth.truth import Truth
 from models.engine import Database
 from models.reads import inspect, pipeline
 from models.reads.export import pages
 from models.reads.pipeline import JobRow
+from overstory.checking import json_of_field
 
 PER = 1000
 """Images that cost and time are given for."""
@@ -38,18 +39,21 @@ class Setting:
     model: str
 
     def __str__(self) -> str:
-        return f"pack {self.pack}, {self.detail}, {self.model}"
+        return f"pack {self.pack}, {self.detail} detail, {self.model}"
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A setting that was asked. ``verdicts``: of each image, in the order of the sample. Tokens are
-    of all images of the sample; ``cost`` and ``seconds`` are for 1,000 images at this account's
-    limits. ``paid``: what this job has cost by now, in the account's currency."""
+    """A setting that was asked. ``shares``: of each image, in the order of the sample, the share
+    (0..1) of its labelled fields that are right. Tokens are of all images of the sample. ``cost``
+    and ``seconds`` are for 1,000 images at this account's limits; the cost is 0 if no price is
+    known. ``paid``: what this job has cost by now, in the account's currency."""
 
     setting: Setting
     job: str
-    verdicts: tuple[Mapping[str, Verdict], ...]
+    score: Score
+    shares: tuple[float, ...]
+    unanswered: int
     prompt_tokens: int
     completion_tokens: int
     cost: float
@@ -57,28 +61,17 @@ class Measured:
     paid: float
 
     @property
-    def unanswered(self) -> int:
-        """Images without an answer to any labelled field."""
-        return sum(set(one.values()) == {Verdict.UNANSWERED} for one in self.verdicts)
+    def images(self) -> int:
+        return len(self.shares)
 
     @property
-    def tried(self) -> Tried:
-        shares = [
-            sum(verdict == Verdict.RIGHT for verdict in one.values()) / len(one)
-            for one in self.verdicts
-        ]
-        return Tried(tuple(shares), self.cost, self.seconds)
+    def tokens(self) -> float:
+        """Of an image, on average."""
+        return (self.prompt_tokens + self.completion_tokens) / self.images
 
-    def fields(self) -> dict[str, dict[str, float]]:
-        """By field: how many are right of how many, and the 95 % interval of the share."""
-        names = dict.fromkeys(name for one in self.verdicts for name in one)
-        result = {}
-        for name in names:
-            known = [one[name] for one in self.verdicts if name in one]
-            right = sum(verdict == Verdict.RIGHT for verdict in known)
-            low, high = wilson(right, len(known))
-            result[name] = {"right": right, "of": len(known), "low": low, "high": high}
-        return result
+    @property
+    def mean(self) -> float:
+        return sum(self.shares) / len(self.shares)
 
 
 def settings_of(
@@ -93,7 +86,8 @@ def settings_of(
 
 def spec_for(base: JobSpec, setting: Setting, images: Sequence[str], seed: int) -> JobSpec:
     """The job that asks ``images`` under ``setting``. Their order is drawn for each setting, so
-    that position and neighbours decide nothing, and is the same again the next time."""
+    that position and neighbours decide nothing, and is the same again the next time. It takes no
+    reply of another job, because that may be one with other neighbours."""
     order = list(images)
     random.Random(f"{seed}:{setting}").shuffle(order)  # noqa: S311 - a draw, no secret
     changes = {
@@ -102,6 +96,7 @@ def spec_for(base: JobSpec, setting: Setting, images: Sequence[str], seed: int) 
         "detail": setting.detail,
         "model": setting.model,
         "label": f"tune {setting}",
+        "fresh": True,
     }
     return base.model_copy(update=changes)
 
@@ -120,25 +115,32 @@ def measure(
         used = pipeline.used(connection, job.id)
         past = inspect.past_calls(connection, job.model, settings.endpoint)
     answers = _answers(database, job)
-    verdicts = tuple(
-        compare(truth.rows[name], answers.get(place), rules) for name, place in places.items()
-    )
-    count = len(places)
-    price = settings.price_of(job.model)
-    paid = cost(price, used.prompt_tokens, 0, used.completion_tokens)
+    cases = [
+        Case(number, name, truth.rows[name], answers.get(place))
+        for number, (name, place) in enumerate(places.items(), 1)
+    ]
     requests = ceil(PER / setting.pack)
-    tokens = round((used.prompt_tokens + used.completion_tokens) * PER / count)
-    seconds, _ = time_at(settings.limits, requests, requests, 0, tokens, habit_of(past))
+    tokens = round((used.prompt_tokens + used.completion_tokens) * PER / len(cases))
+    habit = habit_of([call for call in past if call.images == setting.pack] or past)
+    paid = cost(settings.price_of(job.model), used.prompt_tokens, 0, used.completion_tokens)
     return Measured(
-        setting,
-        job.id,
-        verdicts,
-        used.prompt_tokens,
-        used.completion_tokens,
-        paid * PER / count,
-        seconds,
-        used.cost,
+        setting=setting,
+        job=job.id,
+        score=score(cases, rules, random.Random(setting.pack)),  # noqa: S311 - statistics
+        shares=tuple(_share(case, rules) for case in cases),
+        unanswered=sum(case.answer is None for case in cases),
+        prompt_tokens=used.prompt_tokens,
+        completion_tokens=used.completion_tokens,
+        cost=paid * PER / len(cases),
+        seconds=time_at(settings.limits, requests, requests, 0, tokens, habit)[0],
+        paid=used.cost,
     )
+
+
+def _share(case: Case, rules: Mapping[str, Rule]) -> float:
+    """A field of which only a wrong answer is known may not be judged, and does not count."""
+    verdicts = list(compare(case.truth, case.answer, rules).values())
+    return verdicts.count(Verdict.RIGHT) / max(len(verdicts), 1)
 
 
 def _answers(database: Database, job: JobRow) -> dict[str, Any]:
@@ -151,25 +153,64 @@ def _answers(database: Database, job: JobRow) -> dict[str, Any]:
 
 
 def chosen(measured: Sequence[Measured], seed: int) -> Choice:
-    """The cheapest setting that is not worse than the best. Raises WrongUsage if none was asked."""
+    """The cheapest setting that is not worse than the best; where a price is not known, the one
+    with the fewest tokens. Raises WrongUsage if none was asked."""
     if not measured:
         raise WrongUsage("no setting was asked, so none can be chosen: give a larger --budget")
-    tried = [one.tried for one in measured]
+    priced = all(one.cost for one in measured)
+    tried = [Tried(one.shares, one.cost if priced else one.tokens, one.seconds) for one in measured]
     return choose(tried, random.Random(seed))  # noqa: S311 - statistics, no secret
 
 
 def reason_for(choice: Choice, measured: Sequence[Measured]) -> str:
     """One sentence: why this setting, with the interval of what it may lose."""
     one, best = measured[choice.chosen], measured[choice.best]
-    images = len(one.verdicts)
+    images = one.images
     if len(measured) == 1:
         return f"it is the only setting that was asked, with {images} images"
     if choice.chosen == choice.best:
-        return f"it has the best answers, and every cheaper setting is worse, with {images} images"
+        if any(result.worse for result in choice.against):
+            return (
+                "it has the best answers, and every cheaper setting is worse beyond chance (paired"
+                f" test over the same {images} images)"
+            )
+        return f"it is the cheapest, and no other has better answers, with {images} images"
     result = choice.against[choice.chosen]
     low, high = round(100 * result.low), round(100 * result.high)
     return (
-        f"the cheapest that is not shown to be worse than the best ({best.setting}):"
-        f" between {max(0, -low)} points worse and {max(0, high)} better, with {images} images;"
-        f" label {4 * images} for half of that"
+        f"it is the cheapest that is not shown to be worse than the best, {best.setting} (paired"
+        f" test over the same {images} images): it is between {max(0, -low)} points worse and"
+        f" {max(0, high)} better; {4 * images} labelled images would halve that range"
     )
+
+
+def json_of(
+    measured: Sequence[Measured], skipped: Mapping[Setting, str], choice: Choice
+) -> dict[str, Any]:
+    """The value that ``tune --json`` prints. ``cost`` and ``seconds`` are for 1,000 images."""
+    return {
+        "settings": [
+            _named(one.setting)
+            | {
+                "job": one.job,
+                "images": one.images,
+                "unanswered": one.unanswered,
+                "fields": {name: json_of_field(field) for name, field in one.score.fields.items()},
+                "prompt_tokens": one.prompt_tokens,
+                "completion_tokens": one.completion_tokens,
+                "cost": round(one.cost, 6),
+                "seconds": round(one.seconds, 1),
+                "paid": round(one.paid, 6),
+                "worse": result.worse,
+                "difference": {"low": result.low, "high": result.high},
+            }
+            for one, result in zip(measured, choice.against, strict=True)
+        ],
+        "not_asked": [_named(setting) | {"reason": why} for setting, why in skipped.items()],
+        "chosen": _named(measured[choice.chosen].setting)
+        | {"reason": reason_for(choice, measured)},
+    }
+
+
+def _named(setting: Setting) -> dict[str, Any]:
+    return {"pack": setting.pack, "detail": setting.detail, "model": setting.model}

@@ -133,6 +133,16 @@ def submit(
     return replace(submitted, ignored=left_out[0], passed_over=left_out[1])
 
 
+def same_job(services: Services, spec: JobSpec) -> str | None:
+    """The id of the job that ``submit`` with ``natural`` would return as it is; None if it would
+    plan a new one. Raises WrongUsage for inputs that cannot be used."""
+    settings = services.settings
+    if spec.key is not None:
+        return _known(services, spec.key)
+    found = expand(spec.images, settings.image_limits, services.decoder, settings.own_inputs)
+    return _known(services, _natural_key(services, spec, found.sources))
+
+
 def continue_job(
     services: Services, job: NewJob, sources: Sequence[Source], earlier: Earlier, keep: Keep
 ) -> Submitted:

@@ -168,25 +168,10 @@ def _serve(
     if stack is None and settings.broker_url is None:
         stack = LocalStack(settings, fork_server=begin(settings))
     with contextlib.ExitStack() as cleanup:
-        if stack is not None:
-            cleanup.callback(stack.stop)
-            settings = stack.start()
-        services = build_services(settings, make_app(settings))
-        cleanup.callback(services.close)
+        services = open_stack(settings, stack, cleanup)
         take_up(services, job_id)  # its messages wait for the workers
-        if stack is not None:
-            cleanup.callback(lambda: _stop_workers(stack, services, job_id, console))
-            stack.start_workers()
-            thread = threading.Thread(target=Reconciler(services).run, name="reconciler")
-            thread.start()
-            cleanup.callback(thread.join)
-            if (notifier := notifier_of(services)) is not None:
-                cleanup.callback(notifier.start().join, END_GRACE_SECONDS)
-        cleanup.callback(services.stopping.set)
-        check_endpoint(services, job_id)
-        with hindered(settings, display(console, quiet), stack) as shown:
-            watch(services, job_id, shown, interrupts.first, stack)
-        job = job_row(services, job_id)
+        start_working(services, stack, [job_id], console, cleanup)
+        job = follow(services, job_id, console, quiet, interrupts, stack)
         if is_spent(job.status, job.reason):
             on_end(job)
         if job.status.ended:
@@ -195,6 +180,53 @@ def _serve(
                 send_webhooks(services)
                 tidy_up(services, interrupts.first)
         return job
+
+
+def open_stack(
+    settings: Settings, stack: LocalStack | None, cleanup: contextlib.ExitStack
+) -> Services:
+    """Start the shared parts of ``stack``, if there is one, and connect to them."""
+    if stack is not None:
+        cleanup.callback(stack.stop)
+        settings = stack.start()
+    services = build_services(settings, make_app(settings))
+    cleanup.callback(services.close)
+    return services
+
+
+def start_working(
+    services: Services,
+    stack: LocalStack | None,
+    jobs: Sequence[str],
+    console: Console,
+    cleanup: contextlib.ExitStack,
+) -> None:
+    """Start the workers of ``stack`` and what belongs to them. ``jobs``: those whose calls in
+    flight are finished when ``cleanup`` stops the workers."""
+    if stack is not None:
+        cleanup.callback(lambda: _stop_workers(stack, services, jobs, console))
+        stack.start_workers()
+        thread = threading.Thread(target=Reconciler(services).run, name="reconciler")
+        thread.start()
+        cleanup.callback(thread.join)
+        if (notifier := notifier_of(services)) is not None:
+            cleanup.callback(notifier.start().join, END_GRACE_SECONDS)
+    cleanup.callback(services.stopping.set)
+
+
+def follow(
+    services: Services,
+    job_id: str,
+    console: Console,
+    quiet: bool,
+    interrupts: Interrupts,
+    stack: LocalStack | None,
+) -> JobRow:
+    """Show the job's progress until it ends or a signal interrupts; returns it as it is then."""
+    check_endpoint(services, job_id)
+    with hindered(services.settings, display(console, quiet), stack) as shown:
+        watch(services, job_id, shown, interrupts.first, stack)
+    return job_row(services, job_id)
 
 
 def hindered(settings: Settings, shown: Display, stack: LocalStack | None) -> Display:
@@ -240,9 +272,11 @@ def take_up(services: Services, job_id: str) -> None:
     announce(services, job_id, moved)
 
 
-def _stop_workers(stack: LocalStack, services: Services, job_id: str, console: Console) -> None:
+def _stop_workers(
+    stack: LocalStack, services: Services, jobs: Sequence[str], console: Console
+) -> None:
     with services.database.read() as connection:
-        calls = pipeline.calls_in_flight(connection, job_id)
+        calls = any(pipeline.calls_in_flight(connection, job_id) for job_id in jobs)
         idle = not pipeline.anyone_prepares(connection) and not may_trace(services.settings)
     grace = services.settings.soft_shutdown_seconds if calls else END_GRACE_SECONDS
     if calls:
