@@ -38,6 +38,8 @@ from core.redis_address import has_cut_password, parse
 
 DEFAULT_BASE_URL = "https://api.stepfun.ai/v1"
 DEFAULT_MODEL = "step-3.7-flash"
+SANDBOX_MODELS = "sandbox-"
+"""Names of models that the sandbox alone serves begin so."""
 SANDBOX = "sandbox"
 """Name of the sandbox where endpoints are named."""
 EXAMPLE_PASSWORD = re.compile(r":change-me(?:-(valkey|postgres|flower))?(?=[@,]|$)")
@@ -297,11 +299,11 @@ class Settings(BaseSettings):
 
     def find_price(self, model: str) -> KnownPrice | None:
         """The price of ``model`` at this endpoint today, and where it is from; None if unknown.
-        The sandbox's own models have the price of the default model, which nobody pays."""
+        A model of the sandbox alone has the price of the default model, which nobody pays."""
         prompt_tokens = self.context_tokens or model_profile(model).context_tokens
         now = datetime.now(UTC)  # some prices begin or end on a day
         known = find_price(model, self.base_url, self.prices, prompt_tokens, now)
-        if known is None and self.endpoint == SANDBOX and model != DEFAULT_MODEL:
+        if known is None and self.endpoint == SANDBOX and model.startswith(SANDBOX_MODELS):
             return self.find_price(DEFAULT_MODEL)
         return known
 

@@ -40,7 +40,7 @@ class Profile(BaseModel):
 
 
 def profile_path(home: Path, name: str) -> Path:
-    """Where the profile ``name`` is. Raises WrongUsage for a name that is none."""
+    """Where the profile ``name`` is. Raises WrongUsage for an invalid name."""
     if "/" in name or name.endswith(SUFFIX):
         return Path(name).expanduser()
     if not _NAME.fullmatch(name):

@@ -33,7 +33,7 @@ def stratified(
 
 
 def _edges(values: Sequence[Value]) -> tuple[float, ...] | None:
-    """The upper edges of the first three quarters; None if the values are no numbers."""
+    """The upper edges of the first three quarters; None unless all values are numbers."""
     read = [None if isinstance(value, Not) else number(value) for value in values]
     known = sorted(float(value) for value in read if value is not None)
     if len(known) < len(read) or len(set(known)) <= QUARTERS:

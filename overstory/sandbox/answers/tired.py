@@ -15,7 +15,7 @@ FULL = 60
 """Images in a request that tires the model as much as its setting says."""
 UNLABELLED = 2.0
 """How much more often an image is mistaken where images have no numbers between them."""
-_LABEL = re.compile(r"(?m)^\s*(?:Image\s+(\d+)|\[(\d+)\])\s*:")
+_LABEL = re.compile(r"(?m)^[ \t]*(?:Image +(\d+)|\[(\d+)\]) ?:")
 
 
 def chance_of_error(tires: float, position: int, images: int, labelled: bool) -> float:
