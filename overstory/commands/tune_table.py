@@ -21,6 +21,8 @@ from overstory.tuning import PER, Measured, Setting, reason_for
 
 SHARE_WIDTH = 13
 """Of ``100% (94-100)``; longer names of fields are shortened to it."""
+LISTED = 3
+"""Settings that were not asked for one reason; more are counted, and --json lists them."""
 FIELDS_BESIDE = 2
 """With more fields the table shows their mean, and a second table shows each of them."""
 
@@ -42,8 +44,10 @@ def print_tuned(
         console.print(_fields(measured[choice.chosen], measured[choice.best]))
     for line in _legend(measured):
         console.print(Text(line, "dim"), soft_wrap=True)
-    for setting, why in skipped.items():
-        print_plain(console, f"not asked: {setting}: {why}")
+    for why in dict.fromkeys(skipped.values()):
+        left = [setting for setting, reason in skipped.items() if reason == why]
+        which = f"{len(left)} settings" if len(left) > LISTED else "; ".join(map(str, left))
+        print_plain(console, f"not asked ({safe_line(why)}): {which}")
     one = measured[choice.chosen]
     console.print()
     print_plain(console, f"{one.setting}: {reason_for(choice, measured)}.")
