@@ -1,7 +1,7 @@
 """Profiles: settings under a name, which ``overstory tune`` writes and ``--profile NAME`` takes.
 
-A profile is a small TOML file with the options ``pack``, ``detail`` and ``model``. It is in the
-state folder, as ``profiles/NAME.toml``; a name with a slash or ``.toml`` at its end is a path.
+A profile is a small TOML file with the options of ``Profile``. It is in the state folder, as
+``profiles/NAME.toml``; a name with a slash or ``.toml`` at its end is a path.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
 from clients import private_files
-from core.catalog.tokens import Detail
+from core.catalog.tokens import JobDetail
 from core.errors import WrongUsage
 
 FOLDER, SUFFIX = "profiles", ".toml"
 SHOWN = 10
+ModelName = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 _NAME = re.compile(r"\w[\w.-]{0,63}")
 
 
@@ -30,8 +31,10 @@ class Profile(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     pack: Annotated[int, Field(ge=1, strict=True)] | None = None
-    detail: Detail | None = None
-    model: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
+    detail: JobDetail | None = None
+    model: ModelName | None = None
+    second_model: ModelName | None = None
+    second_look: Annotated[float, Field(gt=0, le=1)] | None = None
 
     @property
     def options(self) -> dict[str, Any]:

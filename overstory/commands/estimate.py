@@ -215,8 +215,8 @@ def _print(
             "time",
             (
                 f"about {duration(forecast.seconds)} ({_source(basis.pace.runs, 'past job')}),"
-                f" held by {BINDS[forecast.binds]} ({limits.concurrency:,} in flight, {limits.rpm:,}"
-                f" requests and {limits.tpm:,} tokens a minute)"
+                f" held by {BINDS[forecast.binds]} ({limits.concurrency:,} in flight,"
+                f" {limits.rpm:,} requests and {limits.tpm:,} tokens a minute)"
             ),
         ),
     ]

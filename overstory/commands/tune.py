@@ -21,7 +21,7 @@ from core.jobs import JobSpec
 from core.settings import SANDBOX, Settings
 from core.states import ANSWERED_JOBS
 from core.tree.capacity import check_pack, images_most
-from core.truth.rules import RULES, Rule
+from core.truth.rules import Rule
 from core.truth.sample import stratified
 from core.truth.truth import Not, Truth
 from overstory.checking import judged_by, kinds_in
@@ -47,7 +47,7 @@ from overstory.output.tables import print_json, stdout_console
 from overstory.output.terminal import print_plain
 from overstory.profile_of_tuning import default_name, write_chosen
 from overstory.profiles import profile_path
-from overstory.truth_file import read_truth
+from overstory.truth_file import read_truth, truth_options
 from overstory.tuning import Measured, Setting, chosen, json_of, measure, settings_of, spec_for
 
 FEW = 30
@@ -82,14 +82,7 @@ def _details(context: click.Context, parameter: click.Parameter, text: str) -> l
 @click.argument("inputs", nargs=-1, required=True, metavar="PATH...")
 @each_option
 @schema_option
-@click.option(
-    "--truth",
-    "truth_file",
-    required=True,
-    type=click.Path(path_type=Path),
-    help="What you know: CSV, JSON Lines or Parquet with a column for the file name and one for"
-    " each field.",
-)
+@truth_options
 @click.option(
     "--packs",
     callback=_numbers,
@@ -114,17 +107,6 @@ def _details(context: click.Context, parameter: click.Parameter, text: str) -> l
     help="Cost limit of all settings together, in the account's currency.",
 )
 @click.option(
-    "--rule",
-    "rules",
-    multiple=True,
-    metavar="FIELD=RULE",
-    help=f"How a field is compared: {', '.join(RULES)}. May be given several times.",
-)
-@click.option(
-    "--name-column",
-    help="Column of the file name. Default: file, name, image, path or filename.",
-)
-@click.option(
     "--profile",
     metavar="NAME",
     help="Name of the profile that is written. Default: the folder's.",
@@ -136,7 +118,7 @@ def _details(context: click.Context, parameter: click.Parameter, text: str) -> l
 @home_option
 def tune(
     inputs: tuple[str, ...],
-    truth_file: Path,
+    truth_file: Path | None,
     packs: list[int] | None,
     details: list[Any],
     models: list[str],
@@ -161,6 +143,8 @@ def tune(
     """
     if not options["each"]:
         raise click.UsageError("no question: give --each, because answers are compared by image")
+    if truth_file is None:
+        raise click.UsageError("what is true? Name a file: --truth FILE")
     console = Console(stderr=True)
     settings = settings_at(home, sandbox)
     check_sandbox_is_wanted(settings)

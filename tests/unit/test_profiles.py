@@ -44,7 +44,7 @@ def test_options_on_the_command_line_win(tmp_path: Path) -> None:
     [
         ("pack = 0\n", "pack: Input should be greater than or equal to 1"),
         ("pack = true\n", "pack: Input should be a valid integer"),
-        ('detail = "medium"\n', "detail: Input should be 'low' or 'high'"),
+        ('detail = "medium"\n', "detail: Input should be 'low', 'high' or 'auto'"),
         ("budget = 3\n", "budget: Extra inputs are not permitted. A profile has pack, detail"),
         ("pack =\n", "cannot be read"),
     ],
