@@ -119,6 +119,10 @@ bench: $(VENV)/.stamp-dev ## jobs of 60 to 6,000 images beside their lower bound
 bench-preprocess: $(VENV)/.stamp-bench ## image preparation beside plain Pillow and pyvips
 	@$(BIN)/python -m benchmarks.preprocess $(ARGS)
 
+.PHONY: bench-truth
+bench-truth: $(VENV)/.stamp-eyes ## what preparation costs in truth, read by real OCR: at most 15 minutes; ARGS=--quick: 2
+	@$(BIN)/python -m benchmarks.truth $(ARGS)
+
 .PHONY: bench-limits
 bench-limits: $(VENV)/.stamp-dev ## the account end to end under kills, then the limiter alone: at most 25 minutes
 	@$(BIN)/python -m benchmarks.limits $(ARGS)
@@ -158,6 +162,11 @@ $(VENV)/.stamp-bench: requirements/bench.txt $(VENV)/.stamp-dev
 	@$(PIP) install --require-hashes -r requirements/bench.txt
 	@touch $@
 
+$(VENV)/.stamp-eyes: requirements/eyes.txt $(VENV)/.stamp-dev
+	@echo "installing requirements/eyes.txt"
+	@$(PIP) install --require-hashes -r requirements/eyes.txt
+	@touch $@
+
 $(VENV)/.stamp-docs: requirements/docs.txt $(VENV)/.stamp-dev
 	@echo "installing requirements/docs.txt"
 	@$(PIP) install --require-hashes -r requirements/docs.txt
@@ -174,6 +183,7 @@ lock: $(VENV)/.stamp-venv ## solve the locks again; LOCK_ARGS=--upgrade moves ev
 	@$(LOCK) pyproject.toml requirements/build.in --group dev -c requirements/run.txt -o requirements/dev.txt
 	@$(LOCK) pyproject.toml requirements/build.in --extra traces -c requirements/run.txt -o requirements/traces.txt
 	@$(LOCK) --group bench -c requirements/dev.txt -o requirements/bench.txt
+	@$(LOCK) --group eyes -c requirements/dev.txt -o requirements/eyes.txt
 	@$(LOCK) --group docs -c requirements/dev.txt -o requirements/docs.txt
 	@! grep -nE '://|^--|^ *-[if] |^/' requirements/*.txt || { echo "a lock names a place" >&2; exit 1; }
 
