@@ -14,6 +14,8 @@ SURE = 0.8
 """A field from a row of less confidence is marked as unclear."""
 TOTAL_WORDS = ("total", "gesamt", "summe", "somme", "συνολο", "合计", "总计", "合計", "總計")
 NUMBER_WORDS = ("no.", "nr.", "number", "receipt", "αρ.", "单号", "單號", "番号", "編號", "编号")
+LOOK_ALIKES = str.maketrans("αβεζηικμνορτυχ", "abezhikmnoptyx")
+"""Greek letters whose capitals look like Latin ones: no eye can tell A from Α."""
 AMOUNT = re.compile(r"(?<![\d.,])(\d{1,3}(?:[ ,.]\d{3})+|\d+)\s?[.,]\s?(\d{2})(?![\d.,]?\d)")
 YEAR_FIRST = re.compile(r"(20\d\d)\s?[-./年]\s?(\d{1,2})\s?[-./月]\s?(\d{1,2})(?!\d)")
 DAY_FIRST = re.compile(r"(?<!\d)(\d{1,2})\s?[-./]\s?(\d{1,2})\s?[-./]\s?(20\d\d)")
@@ -33,9 +35,10 @@ class Found:
 
 
 def folded(text: str) -> str:
-    """``text`` in small letters, without accents and spaces, in compatibility form."""
+    """``text`` in small letters, without accents and spaces; look-alike letters are one."""
     plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
-    return "".join(c for c in plain if not unicodedata.combining(c) and not c.isspace())
+    kept = (c for c in plain if not unicodedata.combining(c) and not c.isspace())
+    return "".join(kept).translate(LOOK_ALIKES)
 
 
 def amounts(text: str) -> list[float]:
@@ -109,4 +112,4 @@ def unclear(fields: dict[str, Found | None]) -> list[str]:
 
 def _has(row: Row, words: Sequence[str]) -> bool:
     line = folded(row.text)
-    return any(word in line for word in words)
+    return any(folded(word) in line for word in words)

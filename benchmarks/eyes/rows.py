@@ -11,6 +11,8 @@ SAME_ROW = 0.6
 """Centres nearer than this share of a word's height are in one row."""
 WIDE = 3.0
 """Words this many times as wide as high tell how far the page is turned."""
+STEP, STEPS = 0.002, 7
+"""Angles tried on each side of the rough one, in radians."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +38,32 @@ class Row:
 
 
 def rows_of(words: Sequence[Word]) -> list[Row]:
-    """The rows of a page that may be turned a little: boxes are set upright first."""
-    turned = _angle(words)
-    across, down = math.cos(turned), math.sin(turned)
-    placed = sorted((w.y * across - w.x * down, w.x * across + w.y * down, w) for w in words)
-    rows: list[list[tuple[float, float, Word]]] = []
-    for item in placed:
-        if rows and item[0] - rows[-1][-1][0] < SAME_ROW * min(
-            item[2].height, rows[-1][-1][2].height
-        ):
-            rows[-1].append(item)
+    """The rows of a page that may be turned a little.
+
+    Boxes tell its angle only roughly, so angles near theirs are tried: the right one gives the
+    fewest rows, and of those the flattest.
+    """
+    if not words:
+        return []
+    rough = _angle(words)
+    tried = [_at_angle(words, rough + step * STEP) for step in range(-STEPS, STEPS + 1)]
+    return [_row(row) for row in min(tried, key=lambda rows: (len(rows[0]), rows[1]))[0]]
+
+
+def _at_angle(words: Sequence[Word], angle: float) -> tuple[list[list[Word]], float]:
+    """The rows if the page is turned by ``angle``, and how far their words are from their row."""
+    across, down = math.cos(angle), math.sin(angle)
+    placed = sorted(((w.y * across - w.x * down, w) for w in words), key=lambda item: item[0])
+    rows: list[list[Word]] = []
+    spread, last = 0.0, -math.inf
+    for y, word in placed:
+        if rows and y - last < SAME_ROW * min(word.height, rows[-1][-1].height):
+            rows[-1].append(word)
+            spread += y - last
         else:
-            rows.append([item])
-    return [_row([word for _, _, word in sorted(row, key=lambda i: i[1])]) for row in rows]
+            rows.append([word])
+        last = y
+    return [sorted(row, key=lambda word: word.x) for row in rows], spread
 
 
 def _row(words: Sequence[Word]) -> Row:

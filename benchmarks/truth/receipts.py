@@ -153,7 +153,7 @@ def _facts(rng: random.Random, script: Script) -> dict[str, Any]:
 def _photographed(n: int, rng: random.Random, script: Script, truth: dict[str, Any]) -> _Drawn:
     """A strip of paper on a table: turned, crumpled, unevenly lit, with sensor noise."""
     letters = rng.randint(24, 28) if n % 4 == 3 else rng.randint(36, 46)
-    paper = _paper(rng, script, truth, letters, (18 * letters, 0))
+    paper = _paper(rng, script, truth, letters, 15 * letters)
     table = Image.new("RGB", (WIDTH, HEIGHT), (96, 72, 54))
     table.paste(paper, ((WIDTH - paper.width) // 2, max(40, (HEIGHT - paper.height) // 2)))
     noise = np.random.default_rng(rng.getrandbits(32))
@@ -171,7 +171,7 @@ def _scanned(n: int, rng: random.Random, script: Script, truth: dict[str, Any]) 
     points = (6, 8, 10, 12)[n % 4]
     letters = round(points * POINT)
     page = Image.new("RGB", A4, "white")
-    page.paste(_paper(rng, script, truth, letters, (1800, 0)), (300, 300))
+    page.paste(_paper(rng, script, truth, letters, 40 * letters), (300, 300))
     noise = np.random.default_rng(rng.getrandbits(32))
     blurred = cv2.GaussianBlur(np.asarray(page), (0, 0), 1.0)
     pixels = (blurred + noise.normal(0, 3, blurred.shape)).clip(0, 255)
@@ -179,11 +179,11 @@ def _scanned(n: int, rng: random.Random, script: Script, truth: dict[str, Any]) 
 
 
 def _paper(
-    rng: random.Random, script: Script, truth: dict[str, Any], letters: int, size: tuple[int, int]
+    rng: random.Random, script: Script, truth: dict[str, Any], letters: int, width: int
 ) -> Image.Image:
     """The printed strip: shop, date, number, goods with prices, total."""
     face = _font(rng.choice(script.fonts), letters)
-    width, step, margin = size[0], round(1.6 * letters), 2 * letters
+    step, margin = round(1.6 * letters), 2 * letters
     goods = [(rng.choice(script.goods), f"{p / 100:,.2f}") for p in truth["_prices"]]
     total = (script.total, f"{truth['total']:,.2f}")
     rows = [(truth["_printed"], ""), (script.number, truth["number"]), ("", ""), *goods, total]
@@ -216,7 +216,9 @@ def _crumpled(pixels: Array, noise: np.random.Generator) -> Array:
     height, width = pixels.shape[:2]
     across, down = np.meshgrid(np.arange(width), np.arange(height))
     shift = [12 * _smooth(noise, (height, width), 6) for _ in range(2)]
-    moved = [(axis + field).astype(np.float32) for axis, field in zip((across, down), shift)]
+    moved = [
+        (axis + field).astype(np.float32) for axis, field in zip((across, down), shift, strict=True)
+    ]
     return np.asarray(cv2.remap(pixels, *moved, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT))
 
 
