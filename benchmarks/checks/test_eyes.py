@@ -70,7 +70,7 @@ def _request(count: int, **more: object) -> dict[str, object]:
 
 def _schema(*names: str, also: tuple[str, ...] = ()) -> dict[str, object]:
     one = {"type": "object", "properties": dict.fromkeys(names, {})}
-    keys = {"1": {"$ref": "#/$defs/answer"}} | dict.fromkeys(also, {"type": "array"})
+    keys = {"1": {"$ref": "#/$defs/answer"}} | {key: {"type": "array"} for key in also}
     schema = {"type": "object", "properties": keys, "$defs": {"answer": one}}
     return {"type": "json_schema", "json_schema": {"name": "answers", "schema": schema}}
 

@@ -1,0 +1,88 @@
+"""What each way of preparing an image leaves to be read."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.eyes import fields
+from benchmarks.eyes.reading import Reader
+from benchmarks.truth.receipts import Receipt
+from clients.images.prepare import prepare
+from core.catalog.tokens import Detail
+from core.images.sizing import ImageLimits
+
+FIELDS = ("shop", "date", "number", "total")
+QUALITY = 80
+ORIGINAL, CAREFUL, CAREFUL_JPEG = "original bytes", "careful resize", "careful, quality 80"
+PILLOW, VIPS = "sent (Pillow)", "sent (libvips)"
+PATHS = (CAREFUL, CAREFUL_JPEG, PILLOW, VIPS)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """Which fields of which images were read right by one path."""
+
+    path: str
+    detail: str
+    right: dict[tuple[str, str], bool]
+
+    @property
+    def share(self) -> float:
+        return sum(self.right.values()) / len(self.right)
+
+
+def sent(path: Path, detail: Detail, name: str) -> bytes:
+    """The bytes that the path ``name`` makes of the file; for ORIGINAL the file's own."""
+    if name == ORIGINAL:
+        return path.read_bytes()
+    ours = prepare(
+        path,
+        detail=detail,
+        limits=ImageLimits(),
+        accelerator="vips" if name == VIPS else "none",
+    )
+    if name in (PILLOW, VIPS):
+        return ours.data
+    return careful(path, (ours.width, ours.height), name == CAREFUL_JPEG)
+
+
+def careful(path: Path, size: tuple[int, int], lossy: bool) -> bytes:
+    """A full decode and one LANCZOS pass in floats; as PNG, or as JPEG of the quality we send."""
+    with Image.open(path) as image:
+        bands = [Image.fromarray(np.asarray(b, np.float32)) for b in image.convert("RGB").split()]
+    small = [np.asarray(b.resize(size, Image.Resampling.LANCZOS)) for b in bands]
+    pixels = Image.fromarray(np.stack(small, -1).round().clip(0, 255).astype(np.uint8))
+    out = io.BytesIO()
+    pixels.save(out, "JPEG" if lossy else "PNG", quality=QUALITY)
+    return out.getvalue()
+
+
+def score(made: Sequence[Receipt], reader: Reader, name: str, detail: Detail) -> Score:
+    right: dict[tuple[str, str], bool] = {}
+    for one in made:
+        found = fields.read(reader.rows(sent(one.path, detail, name)), FIELDS)
+        values = {field: given.value if given else None for field, given in found.items()}
+        right |= {(one.path.name, field): ok for field, ok in judged(values, one.truth).items()}
+    return Score(name, "" if name == ORIGINAL else detail, right)
+
+
+def judged(values: dict[str, Any], truth: dict[str, Any]) -> dict[str, bool]:
+    """Field -> whether it is right. Shops are compared without case, accents and spaces, and
+    letters that look alike are equal."""
+    shop = values.get("shop")
+    named = isinstance(shop, str) and fields.folded(shop) == fields.folded(truth["shop"])
+    others = {field: values.get(field) == truth[field] for field in FIELDS[1:]}
+    return {"shop": named, **others}
+
+
+def lost(reference: Score, other: Score) -> tuple[int, int]:
+    """Fields that only the reference read right, and fields that only the other did."""
+    pairs = [(right, other.right[key]) for key, right in reference.right.items()]
+    return pairs.count((True, False)), pairs.count((False, True))
