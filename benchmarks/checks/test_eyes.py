@@ -69,7 +69,7 @@ def _request(count: int, **more: object) -> dict[str, object]:
 
 
 def _schema(*names: str, also: tuple[str, ...] = ()) -> dict[str, object]:
-    one = {"type": "object", "properties": dict.fromkeys(names, {})}
+    one = {"type": "object", "properties": {name: {} for name in names}}
     keys = {"1": {"$ref": "#/$defs/answer"}} | {key: {"type": "array"} for key in also}
     schema = {"type": "object", "properties": keys, "$defs": {"answer": one}}
     return {"type": "json_schema", "json_schema": {"name": "answers", "schema": schema}}
