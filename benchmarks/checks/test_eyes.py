@@ -32,6 +32,17 @@ def test_the_words_of_a_turned_page_come_back_as_its_rows(degrees: float) -> Non
     ]
 
 
+def test_tall_boxes_of_small_print_do_not_run_into_one_row() -> None:
+    words = [
+        Word(text, 0.9, x, y, 60, 20, 0.012)
+        for y in range(0, 160, 16)
+        for x, text in ((40, f"item {y}"), (340, f"price {y}"))
+    ]
+    assert [row.text for row in rows_of(words)] == [
+        f"item {y} price {y}" for y in range(0, 160, 16)
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [("TOTAL 1,234.50", [1234.5]), ("Summe 12,00 EUR", [12.0]), ("1.234,50", [1234.5]),
@@ -42,10 +53,10 @@ def test_amounts_are_read_with_point_and_comma(text: str, expected: list[float])
 
 
 def test_a_receipt_is_read_field_by_field() -> None:
-    found = fields.read(ROWS, ["shop", "date", "number", "total", "colour"])
+    found = fields.read(ROWS, ["shop", "date", "number", "total", "prices", "colour"])
     assert {name: one and one.value for name, one in found.items()} == {
         "shop": "Café Soleil", "date": "2026-01-26", "number": "5552459", "total": 1167.83,
-        "colour": None,
+        "prices": [1.2], "colour": None,
     }  # fmt: skip
     assert fields.unclear(found) == ["colour"]
 

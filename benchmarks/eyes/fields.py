@@ -12,8 +12,9 @@ from benchmarks.eyes.rows import Row
 
 SURE = 0.8
 """A field from a row of less confidence is marked as unclear."""
-TOTAL_WORDS = ("total", "gesamt", "summe", "somme", "συνολο", "合计", "总计", "合計", "總計")
-NUMBER_WORDS = ("no.", "nr.", "number", "receipt", "αρ.", "单号", "單號", "番号", "編號", "编号")
+TOTAL = re.compile(r"total|gesamt|summe|somme|.yno.o|合[计計]|[总總]计|總計")
+"""Words in folded rows. Recognition is unsure of two of the letters of the Greek word."""
+NUMBER = re.compile(r"no\.|nr\.|number|receipt|ap\.|[单單][号號]|[番编編][号號]")
 LOOK_ALIKES = str.maketrans("αβεζηικμνορτυχ", "abezhikmnoptyx")
 """Greek letters whose capitals look like Latin ones: no eye can tell A from Α."""
 AMOUNT = re.compile(r"(?<![\d.,])(\d{1,3}(?:[ ,.]\d{3})+|\d+)\s?[.,]\s?(\d{2})(?![\d.,]?\d)")
@@ -51,9 +52,21 @@ def amounts(text: str) -> list[float]:
 def total(rows: Sequence[Row]) -> Found | None:
     """The last amount on the last row that has a word for total and an amount."""
     for row in reversed(rows):
-        if _has(row, TOTAL_WORDS) and (given := amounts(row.text)):
+        if TOTAL.search(folded(row.text)) and (given := amounts(row.text)):
             return Found(given[-1], row.confidence)
     return None
+
+
+def prices(rows: Sequence[Row]) -> Found | None:
+    """The last amount of each row that has no word for total."""
+    found = [
+        (given[-1], row.confidence)
+        for row in rows
+        if (given := amounts(row.text)) and not TOTAL.search(folded(row.text))
+    ]
+    if not found:
+        return None
+    return Found([price for price, _ in found], min(confidence for _, confidence in found))
 
 
 def date(rows: Sequence[Row]) -> Found | None:
@@ -74,7 +87,7 @@ def date(rows: Sequence[Row]) -> Found | None:
 def number(rows: Sequence[Row]) -> Found | None:
     """The last run of four digits or more on the first row that has a word for number."""
     for row in rows:
-        if _has(row, NUMBER_WORDS) and (runs := DIGITS.findall(row.text)):
+        if NUMBER.search(folded(row.text)) and (runs := DIGITS.findall(row.text)):
             return Found(runs[-1], row.confidence)
     return None
 
@@ -96,6 +109,7 @@ FIELDS: dict[str, Callable[[Sequence[Row]], Found | None]] = {
     "date": date,
     "number": number,
     "total": total,
+    "prices": prices,
     "text": text,
 }
 
@@ -108,8 +122,3 @@ def read(rows: Sequence[Row], names: Sequence[str]) -> dict[str, Found | None]:
 def unclear(fields: dict[str, Found | None]) -> list[str]:
     """The names of fields that were not found, or were read without confidence."""
     return [name for name, found in fields.items() if found is None or not found.clear]
-
-
-def _has(row: Row, words: Sequence[str]) -> bool:
-    line = folded(row.text)
-    return any(folded(word) in line for word in words)

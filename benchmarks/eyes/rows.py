@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 SAME_ROW = 0.6
 """Centres nearer than this share of a word's height are in one row."""
+BESIDE = 0.35
+"""Words whose centres are further apart than this share of their widths together do not overlap,
+even if their boxes are somewhat too wide."""
 WIDE = 3.0
 """Words this many times as wide as high tell how far the page is turned."""
 STEP, STEPS = 0.002, 7
@@ -57,13 +60,23 @@ def _at_angle(words: Sequence[Word], angle: float) -> tuple[list[list[Word]], fl
     rows: list[list[Word]] = []
     spread, last = 0.0, -math.inf
     for y, word in placed:
-        if rows and y - last < SAME_ROW * min(word.height, rows[-1][-1].height):
+        if rows and _fits(word, y - last, rows[-1], (across, down)):
             rows[-1].append(word)
             spread += y - last
         else:
             rows.append([word])
         last = y
     return [sorted(row, key=lambda word: word.x) for row in rows], spread
+
+
+def _fits(word: Word, below: float, row: Sequence[Word], turn: tuple[float, float]) -> bool:
+    """Whether the next ``word`` is in ``row``: near enough, and beside all words of it."""
+    beside = all(
+        abs((word.x - other.x) * turn[0] + (word.y - other.y) * turn[1])
+        > BESIDE * (word.width + other.width)
+        for other in row
+    )
+    return beside and below < SAME_ROW * min(word.height, row[-1].height)
 
 
 def _row(words: Sequence[Word]) -> Row:

@@ -16,14 +16,15 @@ from typing import Any
 
 from benchmarks.eyes.reading import Reader
 from benchmarks.eyes.server import MODEL, server
-from benchmarks.truth.paths import FIELDS, judged
+from benchmarks.truth.paths import judged
 from benchmarks.truth.receipts import Receipt
 
-EACH = "What is printed on this receipt: shop, date (YYYY-MM-DD), number and total?"
+EACH = "What is printed on this receipt: shop, date (YYYY-MM-DD), number, total, and each price?"
 ASK = "What is the sum of all totals?"
 OWN = ("OVERSTORY_", "STEPFUN_", "OPENAI_")
 SECONDS = 1_800.0
 NAMED = {"shop": "string", "date": "string", "number": "string", "total": "number"}
+PRICES = {"type": ["array", "null"], "items": {"type": "number"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +97,9 @@ def run(
 def _schema(whole: bool) -> dict[str, Any]:
     if whole:
         return {"type": "object", "properties": {"total": {"type": ["number", "null"]}}}
-    properties = {name: {"type": [kind, "null"]} for name, kind in NAMED.items()}
-    return {"type": "object", "properties": properties, "required": list(NAMED)}
+    properties: dict[str, Any] = {name: {"type": [kind, "null"]} for name, kind in NAMED.items()}
+    properties["prices"] = PRICES
+    return {"type": "object", "properties": properties, "required": list(properties)}
 
 
 def _result(result: dict[str, Any], made: Sequence[Receipt]) -> Run:
@@ -108,7 +110,7 @@ def _result(result: dict[str, Any], made: Sequence[Receipt]) -> Run:
     ]
     return Run(
         right=sum(sum(verdict.values()) for verdict in verdicts),
-        of=len(made) * len(FIELDS),
+        of=sum(len(verdict) for verdict in verdicts),
         unanswered=answers.count(None),
         requests=result["usage"]["requests"],
         tokens=result["usage"]["prompt_tokens"],

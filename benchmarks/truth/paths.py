@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from clients.images.prepare import prepare
 from core.catalog.tokens import Detail
 from core.images.sizing import ImageLimits
 
-FIELDS = ("shop", "date", "number", "total")
+FIELDS = ("shop", "date", "number", "total", "prices")
 QUALITY = 80
 ORIGINAL, CAREFUL, CAREFUL_JPEG = "original bytes", "careful resize", "careful, quality 80"
 PILLOW, VIPS = "sent (Pillow)", "sent (libvips)"
@@ -74,15 +75,16 @@ def score(made: Sequence[Receipt], reader: Reader, name: str, detail: Detail) ->
 
 
 def judged(values: dict[str, Any], truth: dict[str, Any]) -> dict[str, bool]:
-    """Field -> whether it is right. Shops are compared without case, accents and spaces, and
-    letters that look alike are equal."""
+    """Field -> whether it is right; each price that is printed is a field.
+
+    Shops are compared without case, accents and spaces, and letters that look alike are equal.
+    """
     shop = values.get("shop")
     named = isinstance(shop, str) and fields.folded(shop) == fields.folded(truth["shop"])
-    others = {field: values.get(field) == truth[field] for field in FIELDS[1:]}
-    return {"shop": named, **others}
-
-
-def lost(reference: Score, other: Score) -> tuple[int, int]:
-    """Fields that only the reference read right, and fields that only the other did."""
-    pairs = [(right, other.right[key]) for key, right in reference.right.items()]
-    return pairs.count((True, False)), pairs.count((False, True))
+    others = {field: values.get(field) == truth[field] for field in ("date", "number", "total")}
+    unseen = Counter(values.get("prices") or ())
+    prices = {}
+    for place, price in enumerate(truth["prices"]):
+        prices[f"price {place}"] = unseen[price] > 0
+        unseen[price] -= 1
+    return {"shop": named, **others, **prices}

@@ -17,11 +17,13 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 Array = np.ndarray[Any, np.dtype[Any]]
-WIDTH, HEIGHT = 1500, 2000
+HEIGHTS = (1600, 2000, 2800)
+"""Of photographs, 3 by 4: for 728 pixels a JPEG decoder halves them, which leaves a resize by 1.1,
+1.4 or 1.9."""
 A4 = (2480, 3508)
 """A page at 300 dots an inch: 12 points are 50 pixels."""
 POINT = 300 / 72
-FORMATS = ("jpeg", "png", "webp")
+FORMATS = ("jpeg", "jpeg", "png", "webp")
 
 FONTS = {
     "Noto Sans": ("fontpkg_noto_sans", "files/NotoSans[wdth,wght].ttf"),
@@ -57,7 +59,7 @@ SCRIPTS = (
     Script(
         "Greek",
         ("Noto Sans",),
-        ("ΦΟΥΡΝΟΣ ΑΘΗΝΑ", "ΚΑΦΕ ΔΕΛΤΑ", "ΒΙΒΛΙΑ ΣΙΓΜΑ"),
+        ("ΚΑΦΕ ΑΘΗΝΑ", "ΚΑΦΕ ΚΡΗΤΗ", "ΖΑΧΑΡΗ ΝΙΚΗ"),
         ("ΨΩΜΙ", "ΚΑΦΕΣ", "ΓΑΛΑ", "ΤΥΡΙ", "ΡΥΖΙ"),
         "ΑΡ.",
         "ΣΥΝΟΛΟ",
@@ -95,7 +97,7 @@ SCRIPTS = (
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A made picture and its facts. ``letters``: size of its print in pixels of the file."""
+    """A made picture and its facts, by field. ``letters``: size of its print in pixels."""
 
     path: Path
     kind: str
@@ -126,9 +128,9 @@ _Draw = Callable[[int, random.Random, Script, dict[str, Any]], _Drawn]
 
 def _made(stem: Path, n: int, rng: random.Random, draw: _Draw) -> Receipt:
     script = SCRIPTS[n % len(SCRIPTS)]
-    truth, kind = _facts(rng, script), FORMATS[n // 2 % len(FORMATS)]
+    kind, (truth, printed) = rng.choice(FORMATS), _facts(rng, script)
     path = stem.with_suffix(f".{kind}")
-    picture, what, letters = draw(n, rng, script, truth)
+    picture, what, letters = draw(n, rng, script, truth | {"printed": printed})
     if not path.exists():
         aside = path.with_suffix(".part")
         options: dict[str, Any] = {"compress_level": 1} if kind == "png" else {"quality": 92}
@@ -137,25 +139,28 @@ def _made(stem: Path, n: int, rng: random.Random, draw: _Draw) -> Receipt:
     return Receipt(path, what, script.name, letters, truth)
 
 
-def _facts(rng: random.Random, script: Script) -> dict[str, Any]:
+def _facts(rng: random.Random, script: Script) -> tuple[dict[str, Any], str]:
+    """Field -> value, and the date as it is printed."""
     prices = [rng.randint(99, 9_999) for _ in range(rng.randint(4, 8))]
     day = {"year": rng.randint(2021, 2026), "month": rng.randint(1, 12), "day": rng.randint(1, 28)}
-    return {
+    facts = {
         "shop": rng.choice(script.shops),
         "date": "{year}-{month:02}-{day:02}".format(**day),
         "number": str(rng.randint(10_000, 9_999_999)),
         "total": sum(prices) / 100,
-        "_prices": prices,
-        "_printed": script.date.format(**day),
+        "prices": [price / 100 for price in prices],
     }
+    return facts, script.date.format(**day)
 
 
 def _photographed(n: int, rng: random.Random, script: Script, truth: dict[str, Any]) -> _Drawn:
     """A strip of paper on a table: turned, crumpled, unevenly lit, with sensor noise."""
-    letters = rng.randint(24, 28) if n % 4 == 3 else rng.randint(36, 46)
+    height = rng.choice(HEIGHTS)
+    width, small = height * 3 // 4, n % 4 == 3
+    letters = round(height * (rng.uniform(0.012, 0.014) if small else rng.uniform(0.018, 0.023)))
     paper = _paper(rng, script, truth, letters, 15 * letters)
-    table = Image.new("RGB", (WIDTH, HEIGHT), (96, 72, 54))
-    table.paste(paper, ((WIDTH - paper.width) // 2, max(40, (HEIGHT - paper.height) // 2)))
+    table = Image.new("RGB", (width, height), (96, 72, 54))
+    table.paste(paper, ((width - paper.width) // 2, max(40, (height - paper.height) // 2)))
     noise = np.random.default_rng(rng.getrandbits(32))
     pixels = np.asarray(table)
     pixels = _turned(pixels, rng.uniform(-4, 4))
@@ -163,7 +168,7 @@ def _photographed(n: int, rng: random.Random, script: Script, truth: dict[str, A
         pixels = _crumpled(pixels, noise)
     lit = pixels * (0.82 + 0.18 * _smooth(noise, pixels.shape[:2], 5)[..., None])
     pixels = (lit + noise.normal(0, rng.uniform(2, 9), pixels.shape)).clip(0, 255)
-    kind = "small print" if n % 4 == 3 else "crumpled" if n % 3 == 0 else "plain"
+    kind = "small print" if small else "crumpled" if n % 3 == 0 else "plain"
     return Image.fromarray(pixels.astype(np.uint8)), kind, letters
 
 
@@ -184,9 +189,9 @@ def _paper(
     """The printed strip: shop, date, number, goods with prices, total."""
     face = _font(rng.choice(script.fonts), letters)
     step, margin = round(1.6 * letters), 2 * letters
-    goods = [(rng.choice(script.goods), f"{p / 100:,.2f}") for p in truth["_prices"]]
+    goods = [(rng.choice(script.goods), f"{price:,.2f}") for price in truth["prices"]]
     total = (script.total, f"{truth['total']:,.2f}")
-    rows = [(truth["_printed"], ""), (script.number, truth["number"]), ("", ""), *goods, total]
+    rows = [(truth["printed"], ""), (script.number, truth["number"]), ("", ""), *goods, total]
     paper = Image.new("RGB", (width, 2 * margin + (len(rows) + 2) * step), (250, 249, 245))
     draw = ImageDraw.Draw(paper)
     ink = (rng.randint(20, 70),) * 3
@@ -212,10 +217,10 @@ def _turned(pixels: Array, degrees: float) -> Array:
 
 
 def _crumpled(pixels: Array, noise: np.random.Generator) -> Array:
-    """Each pixel moved by a smooth field of at most some 12 pixels."""
+    """Each pixel moved by a smooth field of at most some 0.6 % of the height."""
     height, width = pixels.shape[:2]
     across, down = np.meshgrid(np.arange(width), np.arange(height))
-    shift = [12 * _smooth(noise, (height, width), 6) for _ in range(2)]
+    shift = [height * 0.006 * _smooth(noise, (height, width), 6) for _ in range(2)]
     moved = [
         (axis + field).astype(np.float32) for axis, field in zip((across, down), shift, strict=True)
     ]

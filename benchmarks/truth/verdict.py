@@ -1,0 +1,63 @@
+"""Whether a preparation path loses truth against another: more than a point, and beyond chance.
+
+Both paths were read on the same images. An image that cannot be read loses several fields at once,
+so images are compared, not fields: chance would be underestimated otherwise.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import comb
+
+POINT = 0.01
+CHANCE = 0.05
+"""How often all tests of a run together may find a loss where there is none."""
+
+Right = Mapping[tuple[str, str], bool]
+"""(image, field) -> whether it was read right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """``gap``: share of fields lost, less what was gained. ``lost``, ``gained``: fields.
+    ``chance``: how often equal paths would differ by so many images or more."""
+
+    gap: float
+    lost: int
+    gained: int
+    chance: float
+
+    def verdict(self, tests: int = 1) -> str:
+        """``met`` within a point; ``MISSED`` if it loses more, beyond chance, as one of ``tests``;
+        else ``open``: more pictures would tell."""
+        if self.gap <= POINT:
+            return "met"
+        return "MISSED" if self.chance <= CHANCE / tests else "open"
+
+
+def compared(reference: Right, other: Right) -> Compared:
+    """``other`` against ``reference``, over the same fields. Raises KeyError if they differ."""
+    gaps: Counter[str] = Counter()
+    lost = gained = 0
+    for (image, field), right in reference.items():
+        gap = right - other[image, field]
+        gaps[image] += gap
+        lost += gap > 0
+        gained += gap < 0
+    worse = sum(gap > 0 for gap in gaps.values())
+    better = sum(gap < 0 for gap in gaps.values())
+    return Compared((lost - gained) / len(reference), lost, gained, mcnemar(better, worse))
+
+
+def mcnemar(fewer: int, more: int) -> float:
+    """The one-sided mid-p of McNemar's exact test of ``more`` against ``fewer`` discordant pairs.
+
+    M. W. Fagerland, S. Lydersen and P. Laake, "The McNemar test for binary matched-pairs data:
+    mid-p and asymptotic are better than exact conditional", BMC Medical Research Methodology 13
+    (2013).
+    """
+    count = fewer + more
+    ways = 2 * sum(comb(count, k) for k in range(more + 1, count + 1)) + comb(count, more)
+    return float(ways / 2 ** (count + 1))
