@@ -14,15 +14,17 @@ the result.
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.eyes import fields
 from benchmarks.eyes.reading import Reader
 from benchmarks.truth import command
-from benchmarks.truth.paths import CAREFUL, ORIGINAL, PATHS, PILLOW, VIPS, Score, score
+from benchmarks.truth.paths import CAREFUL, ORIGINAL, PATHS, PILLOW, VIPS, Score, score, sent
 from benchmarks.truth.receipts import Receipt, pages, receipts
 from benchmarks.truth.verdict import Compared, compared
 from core.catalog.tokens import Detail
@@ -32,7 +34,8 @@ OUT = Path("benchmarks/out")
 PICTURES = OUT / "truth-1"
 """A new number for pictures that are made in another way."""
 DETAILS: tuple[Detail, ...] = ("low", "high")
-MOST_IMAGES, TREE_PACK = 3, 6
+MOST_IMAGES, TREE_PACK, TREE_CONTEXT = 2, 4, 5_120
+"""The tree: more images than an endpoint takes, and a context for few notes, so many levels."""
 
 
 def main() -> int:
@@ -140,27 +143,40 @@ def through_the_command(made: Sequence[Receipt], reader: Reader, packs: Sequence
 
 
 def _tree(made: Sequence[Receipt], reader: Reader) -> bool:
-    """One object about all images, through refusals and halves: is the sum exact?"""
-    read = [reader_total(one, reader) for one in made]
-    expected = round(sum(total for total in read if total is not None), 2)
+    """Through refusals, halves and levels: is a sum exact, does each total reach the root?"""
+    read = [read_total(one, reader) for one in made]
+    known = {n: total for n, total in enumerate(read, start=1) if total is not None}
+    expected = round(sum(known.values()), 2)
     with (
         tempfile.TemporaryDirectory() as folder,
         command.eyes(reader, most_images=MOST_IMAGES) as url,
     ):
-        ran = command.run(made, url, Path(folder), pack=TREE_PACK, detail="low", whole=True)
-    exact = f"{expected:g}" in ran.answer.replace(",", "")
-    print(
-        f"one object, {ran.depth} levels, requests above {MOST_IMAGES} images refused: {ran.answer}"
+        added, told = (
+            command.run(
+                made, url, Path(folder), pack=TREE_PACK, detail="low", way=way, context=TREE_CONTEXT
+            )
+            for way in command.IN_TREES
+        )
+    exact = f"{expected:g}" in added.answer
+    reached = sum(
+        re.search(rf"^\[{n}\].*\b{re.escape(f'total {total}')}\b", told.answer, re.M) is not None
+        for n, total in known.items()
     )
-    print(f"{'met    ' if exact else 'MISSED '} the sum of what the eyes read is {expected:g}")
-    return exact
+    print(f"\nmore than {MOST_IMAGES} images refused, a context of {TREE_CONTEXT:,} tokens:")
+    print(f"{_met(exact)}one object, {added.depth} levels: {added.answer}, and read: {expected:g}")
+    print(
+        f"{_met(reached == len(known))}in words, {told.depth} levels: {reached} of {len(known)}"
+        " totals that were read stand at the root"
+    )
+    return exact and reached == len(known)
 
 
-def reader_total(one: Receipt, reader: Reader) -> float | None:
+def _met(held: bool) -> str:
+    return "met     " if held else "MISSED  "
+
+
+def read_total(one: Receipt, reader: Reader) -> float | None:
     """The total that the eyes read from what is sent at low detail."""
-    from benchmarks.eyes import fields
-    from benchmarks.truth.paths import sent
-
     found = fields.total(reader.rows(sent(one.path, "low", PILLOW)))
     return None if found is None else float(found.value)
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks.eyes.reading import Reader
 from benchmarks.eyes.server import MODEL, server
@@ -20,7 +20,11 @@ from benchmarks.truth.paths import judged
 from benchmarks.truth.receipts import Receipt
 
 EACH = "What is printed on this receipt: shop, date (YYYY-MM-DD), number, total, and each price?"
-ASK = "What is the sum of all totals?"
+SUM = "What is the sum of all totals?"
+WORDS = "Which shop, date, number and total is printed on each receipt?"
+Way = Literal["each", "sum", "words"]
+"""A schema for each image, one object about all, or words about all."""
+IN_TREES: tuple[Way, ...] = ("sum", "words")
 OWN = ("OVERSTORY_", "STEPFUN_", "OPENAI_")
 SECONDS = 1_800.0
 NAMED = {"shop": "string", "date": "string", "number": "string", "total": "number"}
@@ -62,18 +66,16 @@ def run(
     pack: int,
     detail: str,
     accelerator: str = "none",
-    whole: bool = False,
+    way: Way = "each",
+    context: int | None = None,
 ) -> Run:
-    """Ask about each image with a schema, or (``whole``) for one object about all of them.
+    """Ask about the images and judge what each was answered. ``context``: the model's tokens.
 
     Raises RuntimeError if the command prints no result.
     """
     home = Path(tempfile.mkdtemp(prefix="home-", dir=folder))
-    schema = home / "schema.json"
-    schema.write_text(json.dumps(_schema(whole)), encoding="utf-8")
-    asked = ["--ask", ASK] if whole else ["--each", EACH]
-    argv = [sys.executable, "-m", "overstory", "run", *(str(one.path) for one in made), *asked]
-    argv += ["--schema", str(schema), "--detail", detail, "--json", "--quiet", "--yes"]
+    argv = [sys.executable, "-m", "overstory", "run", *(str(one.path) for one in made)]
+    argv += [*_asked(way, home), "--detail", detail, "--json", "--quiet", "--yes"]
     clean = {k: v for k, v in os.environ.items() if not k.startswith(OWN)}
     settings = {
         "OVERSTORY_HOME": str(home),
@@ -86,6 +88,8 @@ def run(
         "OVERSTORY_RPM": "10000",
         "OVERSTORY_TPM": "100000000",
     }
+    if context is not None:
+        settings["OVERSTORY_CONTEXT_TOKENS"] = str(context)
     ended = subprocess.run(
         argv, env=clean | settings, capture_output=True, text=True, timeout=SECONDS, check=False
     )
@@ -94,8 +98,16 @@ def run(
     return _result(json.loads(ended.stdout), made)
 
 
-def _schema(whole: bool) -> dict[str, Any]:
-    if whole:
+def _asked(way: Way, home: Path) -> list[str]:
+    if way == "words":
+        return ["--ask", WORDS]
+    schema = home / "schema.json"
+    schema.write_text(json.dumps(_schema(way)), encoding="utf-8")
+    return [*(["--ask", SUM] if way == "sum" else ["--each", EACH]), "--schema", str(schema)]
+
+
+def _schema(way: Way) -> dict[str, Any]:
+    if way == "sum":
         return {"type": "object", "properties": {"total": {"type": ["number", "null"]}}}
     properties: dict[str, Any] = {name: {"type": [kind, "null"]} for name, kind in NAMED.items()}
     properties["prices"] = PRICES

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -109,7 +110,7 @@ class Receipt:
 def receipts(folder: Path, count: int, seed: int = 22) -> list[Receipt]:
     """``count`` photographs of receipts, of which a quarter has small print."""
     return [
-        _made(folder / f"receipt-{n:03}", n, random.Random(f"{seed}/{n}"), _photographed)
+        _made(folder / f"receipt-{n:03}", n, random.Random(f"{seed}/{n}"), _photograph)
         for n in range(count)
     ]
 
@@ -117,26 +118,34 @@ def receipts(folder: Path, count: int, seed: int = 22) -> list[Receipt]:
 def pages(folder: Path, count: int, seed: int = 22) -> list[Receipt]:
     """``count`` scans of A4 pages at 6, 8, 10 and 12 points."""
     return [
-        _made(folder / f"page-{n:03}", n, random.Random(f"{seed}/page/{n}"), _scanned)
+        _made(folder / f"page-{n:03}", n, random.Random(f"{seed}/page/{n}"), _scan)
         for n in range(count)
     ]
 
 
-_Drawn = tuple[Image.Image, str, int]
-_Draw = Callable[[int, random.Random, Script, dict[str, Any]], _Drawn]
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is drawn, and how: ``draw`` puts printed facts of a script on a picture."""
+
+    kind: str
+    letters: int
+    draw: Callable[[random.Random, Script, dict[str, Any]], Image.Image]
 
 
-def _made(stem: Path, n: int, rng: random.Random, draw: _Draw) -> Receipt:
+def _made(
+    stem: Path, n: int, rng: random.Random, plan: Callable[[int, random.Random], _Plan]
+) -> Receipt:
     script = SCRIPTS[n % len(SCRIPTS)]
     kind, (truth, printed) = rng.choice(FORMATS), _facts(rng, script)
     path = stem.with_suffix(f".{kind}")
-    picture, what, letters = draw(n, rng, script, truth | {"printed": printed})
+    planned = plan(n, rng)
     if not path.exists():
+        picture = planned.draw(rng, script, truth | {"printed": printed})
         aside = path.with_suffix(".part")
         options: dict[str, Any] = {"compress_level": 1} if kind == "png" else {"quality": 92}
         picture.save(aside, kind.upper(), **options)
         aside.replace(path)
-    return Receipt(path, what, script.name, letters, truth)
+    return Receipt(path, planned.kind, script.name, planned.letters, truth)
 
 
 def _facts(rng: random.Random, script: Script) -> tuple[dict[str, Any], str]:
@@ -153,34 +162,50 @@ def _facts(rng: random.Random, script: Script) -> tuple[dict[str, Any], str]:
     return facts, script.date.format(**day)
 
 
-def _photographed(n: int, rng: random.Random, script: Script, truth: dict[str, Any]) -> _Drawn:
-    """A strip of paper on a table: turned, crumpled, unevenly lit, with sensor noise."""
-    height = rng.choice(HEIGHTS)
-    width, small = height * 3 // 4, n % 4 == 3
+def _photograph(n: int, rng: random.Random) -> _Plan:
+    height, small, crumpled = rng.choice(HEIGHTS), n % 4 == 3, n % 3 == 0
     letters = round(height * (rng.uniform(0.012, 0.014) if small else rng.uniform(0.018, 0.023)))
+    kind = "small print" if small else "crumpled" if crumpled else "plain"
+    return _Plan(kind, letters, partial(_photographed, height, letters, crumpled))
+
+
+def _photographed(
+    height: int,
+    letters: int,
+    crumpled: bool,
+    rng: random.Random,
+    script: Script,
+    truth: dict[str, Any],
+) -> Image.Image:
+    """A strip of paper on a table: turned, crumpled, unevenly lit, with sensor noise."""
+    width = height * 3 // 4
     paper = _paper(rng, script, truth, letters, 15 * letters)
     table = Image.new("RGB", (width, height), (96, 72, 54))
     table.paste(paper, ((width - paper.width) // 2, max(40, (height - paper.height) // 2)))
     noise = np.random.default_rng(rng.getrandbits(32))
-    pixels = np.asarray(table)
-    pixels = _turned(pixels, rng.uniform(-4, 4))
-    if n % 3 == 0:
+    pixels = _turned(np.asarray(table), rng.uniform(-4, 4))
+    if crumpled:
         pixels = _crumpled(pixels, noise)
     lit = pixels * (0.82 + 0.18 * _smooth(noise, pixels.shape[:2], 5)[..., None])
     pixels = (lit + noise.normal(0, rng.uniform(2, 9), pixels.shape)).clip(0, 255)
-    kind = "small print" if small else "crumpled" if n % 3 == 0 else "plain"
-    return Image.fromarray(pixels.astype(np.uint8)), kind, letters
+    return Image.fromarray(pixels.astype(np.uint8))
 
 
-def _scanned(n: int, rng: random.Random, script: Script, truth: dict[str, Any]) -> _Drawn:
+def _scan(n: int, rng: random.Random) -> _Plan:
     points = (6, 8, 10, 12)[n % 4]
     letters = round(points * POINT)
+    return _Plan(f"A4, {points} points", letters, partial(_scanned, letters))
+
+
+def _scanned(
+    letters: int, rng: random.Random, script: Script, truth: dict[str, Any]
+) -> Image.Image:
     page = Image.new("RGB", A4, "white")
     page.paste(_paper(rng, script, truth, letters, 40 * letters), (300, 300))
     noise = np.random.default_rng(rng.getrandbits(32))
     blurred = cv2.GaussianBlur(np.asarray(page), (0, 0), 1.0)
     pixels = (blurred + noise.normal(0, 3, blurred.shape)).clip(0, 255)
-    return Image.fromarray(pixels.astype(np.uint8)), f"A4, {points} points", letters
+    return Image.fromarray(pixels.astype(np.uint8))
 
 
 def _paper(
