@@ -158,7 +158,7 @@ def test_a_chunk_behind_the_pixels_is_left_to_pillow(tmp_path: Path) -> None:
 FORKED = """
 import os, sys
 from pathlib import Path
-from clients import vips
+from clients.images import vips
 from clients.images.prepare import prepare
 from core.images.sizing import ImageLimits
 
