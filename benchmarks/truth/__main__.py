@@ -1,6 +1,6 @@
 """What preparation costs in truth, read by real recognition: make bench-truth.
 
-    python -m benchmarks.truth [--quick] [--receipts 40] [--pages 8] [--threads 2]
+    python -m benchmarks.truth [--quick] [--receipts 32] [--pages 8] [--threads 2]
 
 First the eyes read the same made pictures from their original bytes, from a careful resize of the
 size that is sent, and from what each preparation path sends. Then the real command asks about them
@@ -24,7 +24,7 @@ from pathlib import Path
 from benchmarks.eyes import fields
 from benchmarks.eyes.reading import Reader
 from benchmarks.truth import command
-from benchmarks.truth.paths import CAREFUL, ORIGINAL, PATHS, PILLOW, VIPS, Score, score, sent
+from benchmarks.truth.paths import CAREFUL, ORIGINAL, PATHS, PILLOW, VIPS, Score, Scores, sent
 from benchmarks.truth.receipts import Receipt, pages, receipts
 from benchmarks.truth.verdict import Compared, compared
 from core.catalog.tokens import Detail
@@ -40,20 +40,20 @@ MOST_IMAGES, TREE_PACK, TREE_CONTEXT = 2, 4, 5_120
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="8 receipts and 2 pages")
+    parser.add_argument("--quick", action="store_true", help="4 receipts and 2 pages, in one pack")
     parser.add_argument("--receipts", type=int)
     parser.add_argument("--pages", type=int)
     parser.add_argument("--threads", type=int, default=2, help="of recognition")
     parser.add_argument("--paths-only", action="store_true", help="do not run the command")
     args = parser.parse_args()
     PICTURES.mkdir(parents=True, exist_ok=True)
-    made = receipts(PICTURES, args.receipts or (8 if args.quick else 40))
+    made = receipts(PICTURES, args.receipts or (4 if args.quick else 32))
     made += pages(PICTURES, args.pages or (2 if args.quick else 8))
     print(f"{len(made)} pictures: {_kinds(made)}", flush=True)
-    reader = Reader(OUT / "eyes", args.threads)
-    held = preparation(made, reader)
+    scores = Scores(made, Reader(OUT / "eyes", args.threads))
+    held = preparation(scores)
     if not args.paths_only:
-        held = through_the_command(made, reader, (1, 60) if args.quick else (1, 15, 60)) and held
+        held = through_the_command(scores, (60,) if args.quick else (1, 15, 60)) and held
     print("These eyes read each image alone: no figure here says how a model tires over many.")
     return 0 if held else 1
 
@@ -64,26 +64,26 @@ def _kinds(made: Sequence[Receipt]) -> str:
     return f"{', '.join(f'{n} {kind}' for kind, n in counted.items())}; {scripts}"
 
 
-def preparation(made: Sequence[Receipt], reader: Reader) -> bool:
+def preparation(scores: Scores) -> bool:
     """Print a row for each path and size. Whether none of ours loses more than a point."""
     print(
         f"\n{'fields read right from':22}{'detail':>8}{'right':>12}{'share':>9}{'95 %':>16}"
         f"{'lost':>8}{'chance':>9}"
     )
-    _show(score(made, reader, ORIGINAL, "low"), None)
+    _show(scores.of(ORIGINAL, "low"), None)
     ours: list[tuple[Score, Compared]] = []
     for detail in DETAILS:
-        reference = score(made, reader, CAREFUL, detail)
+        reference = scores.of(CAREFUL, detail)
         _show(reference, None)
         for name in PATHS[1:]:
-            read = score(made, reader, name, detail)
+            read = scores.of(name, detail)
             against = compared(reference.right, read.right)
             _show(read, against)
             if name in (PILLOW, VIPS):
                 ours.append((read, against))
     print("lost: fields that only the careful resize left readable, and + the other way round;")
     print("chance: how often equal paths would differ by so many images or more.")
-    _show_kinds(made, reader)
+    _show_kinds(scores)
     return _verdicts(ours)
 
 
@@ -95,7 +95,7 @@ def _verdicts(ours: Sequence[tuple[Score, Compared]]) -> bool:
         verdict = against.verdict(len(ours))
         held = held and verdict != "MISSED"
         more = "; more pictures would tell whether that is chance" if verdict == "open" else ""
-        print(f"{verdict:8}{read.path} at {read.detail}: {-against.gap:+.1%}{more}")
+        print(f"{verdict:8}{read.path} at {read.detail}: {0 - against.gap:+.1%}{more}")
     return held
 
 
@@ -110,50 +110,68 @@ def _show(read: Score, against: Compared | None) -> None:
     print(row, flush=True)
 
 
-def _show_kinds(made: Sequence[Receipt], reader: Reader) -> None:
+def _show_kinds(scores: Scores) -> None:
     """Where detail matters: fields right of each kind of picture, from the original, low, high."""
     ways: list[tuple[str, Detail]] = [(ORIGINAL, "low"), (PILLOW, "low"), (PILLOW, "high")]
-    read = [score(made, reader, name, detail).right for name, detail in ways]
+    read = [scores.of(name, detail).right for name, detail in ways]
     print(f"\n{'by kind':22}{'original':>10}{'low':>8}{'high':>8}{'of':>6}")
-    for label in dict.fromkeys(k for one in made for k in (one.kind, one.script)):
-        names = {one.path.name for one in made if label in (one.kind, one.script)}
+    for label in dict.fromkeys(k for one in scores.made for k in (one.kind, one.script)):
+        names = {one.path.name for one in scores.made if label in (one.kind, one.script)}
         right = [sum(ok for (name, _), ok in r.items() if name in names) for r in read]
         of = sum(name in names for name, _ in read[0])
         print(f"{label:22}{right[0]:>10}{right[1]:>8}{right[2]:>8}{of:>6}")
 
 
-def through_the_command(made: Sequence[Receipt], reader: Reader, packs: Sequence[int]) -> bool:
+def through_the_command(scores: Scores, packs: Sequence[int]) -> bool:
     """Print a row for each run. Whether pack and tree lose nothing that the eyes read."""
     head = f"\n{'overstory run':32}{'requests':>9}{'right':>12}{'unanswered':>12}{'tokens':>9}"
     print(head, flush=True)
     held = True
-    with tempfile.TemporaryDirectory() as folder, command.eyes(reader) as url:
+    with tempfile.TemporaryDirectory() as folder, command.eyes(scores.reader) as url:
         place = Path(folder)
         for detail in DETAILS:
-            for name, accelerator in ((PILLOW, "none"), (VIPS, "vips")):
-                alone = sum(score(made, reader, name, detail).right.values())
-                for pack in packs if accelerator == "none" else packs[-1:]:
-                    ran = command.run(
-                        made, url, place, pack=pack, detail=detail, accelerator=accelerator
-                    )
-                    label = f"pack {pack}, {detail}, {name[6:-1]}"
-                    held = held and ran.right == alone
-                    print(_row(label, ran) + ("" if ran.right == alone else f"  alone: {alone}"))
-    return _tree(made, reader) and held
+            for pack in packs:
+                held = _run(scores, url, place, pack, detail, PILLOW)[1] and held
+        if len(packs) > 1:
+            held = _run(scores, url, place, packs[-1], "low", VIPS)[1] and held
+    return _tree(scores) and held
 
 
-def _tree(made: Sequence[Receipt], reader: Reader) -> bool:
+def _run(
+    scores: Scores,
+    url: str,
+    folder: Path,
+    pack: int,
+    detail: Detail,
+    name: str,
+) -> tuple[command.Run, bool]:
+    """Run the command, print its row, and say whether it has all that the eyes read alone."""
+    alone = sum(scores.of(name, detail).right.values())
+    accelerator = "vips" if name == VIPS else "none"
+    ran = command.run(scores.made, url, folder, pack=pack, detail=detail, accelerator=accelerator)
+    row = _row(f"pack {pack}, {detail}, {name[6:-1]}", ran)
+    print(row + ("" if ran.right == alone else f"  alone: {alone}"), flush=True)
+    return ran, ran.right == alone
+
+
+def _tree(scores: Scores) -> bool:
     """Through refusals, halves and levels: is a sum exact, does each total reach the root?"""
-    read = [read_total(one, reader) for one in made]
+    read = [read_total(one, scores.reader) for one in scores.made]
     known = {n: total for n, total in enumerate(read, start=1) if total is not None}
     expected = round(sum(known.values()), 2)
     with (
         tempfile.TemporaryDirectory() as folder,
-        command.eyes(reader, most_images=MOST_IMAGES) as url,
+        command.eyes(scores.reader, most_images=MOST_IMAGES) as url,
     ):
         added, told = (
             command.run(
-                made, url, Path(folder), pack=TREE_PACK, detail="low", way=way, context=TREE_CONTEXT
+                scores.made,
+                url,
+                Path(folder),
+                pack=TREE_PACK,
+                detail="low",
+                way=way,
+                context=TREE_CONTEXT,
             )
             for way in command.IN_TREES
         )

@@ -65,13 +65,26 @@ def careful(path: Path, size: tuple[int, int], lossy: bool) -> bytes:
     return out.getvalue()
 
 
-def score(made: Sequence[Receipt], reader: Reader, name: str, detail: Detail) -> Score:
-    right: dict[tuple[str, str], bool] = {}
-    for one in made:
-        found = fields.read(reader.rows(sent(one.path, detail, name)), FIELDS)
-        values = {field: given.value if given else None for field, given in found.items()}
-        right |= {(one.path.name, field): ok for field, ok in judged(values, one.truth).items()}
-    return Score(name, "" if name == ORIGINAL else detail, right)
+class Scores:
+    """What the eyes read right of ``made``, by path and detail. Each is prepared and read once."""
+
+    def __init__(self, made: Sequence[Receipt], reader: Reader) -> None:
+        self.made, self.reader = made, reader
+        self._known: dict[tuple[str, Detail], Score] = {}
+
+    def of(self, name: str, detail: Detail) -> Score:
+        if (name, detail) not in self._known:
+            self._known[name, detail] = self._read(name, detail)
+        return self._known[name, detail]
+
+    def _read(self, name: str, detail: Detail) -> Score:
+        right: dict[tuple[str, str], bool] = {}
+        for one in self.made:
+            found = fields.read(self.reader.rows(sent(one.path, detail, name)), FIELDS)
+            values = {field: given.value if given else None for field, given in found.items()}
+            verdicts = judged(values, one.truth)
+            right |= {(one.path.name, field): ok for field, ok in verdicts.items()}
+        return Score(name, "" if name == ORIGINAL else detail, right)
 
 
 def judged(values: dict[str, Any], truth: dict[str, Any]) -> dict[str, bool]:
