@@ -14,6 +14,7 @@ the result.
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import sys
 import tempfile
@@ -175,13 +176,15 @@ def _tree(scores: Scores) -> bool:
             )
             for way in command.IN_TREES
         )
-    exact = f"{expected:g}" in added.answer
+    exact = json.loads(added.answer) == {"total": expected}
     reached = sum(
         re.search(rf"^\[{n}\].*\b{re.escape(f'total {total}')}\b", told.answer, re.M) is not None
         for n, total in known.items()
     )
     print(f"\nmore than {MOST_IMAGES} images refused, a context of {TREE_CONTEXT:,} tokens:")
-    print(f"{_met(exact)}one object, {added.depth} levels: {added.answer}, and read: {expected:g}")
+    print(
+        f"{_met(exact)}one object, {added.depth} levels: {added.answer}, and read: {expected:.2f}"
+    )
     print(
         f"{_met(reached == len(known))}in words, {told.depth} levels: {reached} of {len(known)}"
         " totals that were read stand at the root"
