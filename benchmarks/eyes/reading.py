@@ -34,11 +34,11 @@ class Reader:
         self._threads = threads
 
     def rows(self, data: bytes) -> list[Row]:
-        """The rows of text in the image ``data``. Raises OSError if it is no image."""
+        """The rows of text in an image of these bytes. Raises OSError if they are of none."""
         return rows_of(self.words(data))
 
     def words(self, data: bytes) -> list[Word]:
-        """The words in the image ``data``. Raises OSError if it is no image."""
+        """The words in an image of these bytes. Raises OSError if they are of none."""
         kept = self._folder / f"{hashlib.sha256(data).hexdigest()}.json"
         if kept.exists():
             return [Word(*values) for values in json.loads(kept.read_text("utf-8"))]
