@@ -27,7 +27,7 @@ from benchmarks.eyes.reading import Reader
 from benchmarks.truth import command
 from benchmarks.truth.paths import CAREFUL, ORIGINAL, PATHS, PILLOW, VIPS, Score, Scores, sent
 from benchmarks.truth.receipts import Receipt, pages, receipts
-from benchmarks.truth.verdict import Compared, compared
+from benchmarks.truth.verdict import POINT, Compared, compared
 from core.catalog.tokens import Detail
 from core.truth.intervals import wilson
 
@@ -35,6 +35,7 @@ OUT = Path("benchmarks/out")
 PICTURES = OUT / "truth-1"
 """A new number for pictures that are made in another way."""
 DETAILS: tuple[Detail, ...] = ("low", "high")
+HALF = 0.5
 MOST_IMAGES, TREE_PACK, TREE_CONTEXT = 2, 4, 5_120
 """The tree: more images than an endpoint takes, and a context for few notes, so many levels."""
 
@@ -128,13 +129,17 @@ def through_the_command(scores: Scores, packs: Sequence[int]) -> bool:
     head = f"\n{'overstory run':32}{'requests':>9}{'right':>12}{'unanswered':>12}{'tokens':>9}"
     print(head, flush=True)
     held = True
+    ran: dict[Detail, command.Run] = {}
     with tempfile.TemporaryDirectory() as folder, command.eyes(scores.reader) as url:
         place = Path(folder)
         for detail in DETAILS:
             for pack in packs:
-                held = _run(scores, url, place, pack, detail, PILLOW)[1] and held
+                ran[detail], whole = _run(scores, url, place, pack, detail, PILLOW)
+                held = held and whole
         if len(packs) > 1:
             held = _run(scores, url, place, packs[-1], "low", VIPS)[1] and held
+        auto = command.run(scores.made, url, place, pack=packs[-1], detail="auto")
+    held = _looked_twice(len(scores.made), auto, ran["high"]) and held
     return _tree(scores) and held
 
 
@@ -153,6 +158,19 @@ def _run(
     row = _row(f"pack {pack}, {detail}, {name[6:-1]}", ran)
     print(row + ("" if ran.right == alone else f"  alone: {alone}"), flush=True)
     return ran, ran.right == alone
+
+
+def _looked_twice(images: int, auto: command.Run, high: command.Run) -> bool:
+    """Print what a second look costs and gains. Whether it is worth it: within a point of high
+    detail for all, at half its tokens or less."""
+    print(_row("the same, auto", auto))
+    loss, cost = (high.right - auto.right) / high.of, auto.tokens / high.tokens
+    held = loss <= POINT and cost <= HALF
+    print(
+        f"{_met(held)}--detail auto: {auto.twice} of {images} images looked at twice;"
+        f" {0 - loss:+.1%} against all at high detail, at {cost:.0%} of their tokens"
+    )
+    return held
 
 
 def _tree(scores: Scores) -> bool:

@@ -33,7 +33,8 @@ PRICES = {"type": ["array", "null"], "items": {"type": "number"}}
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a run of the command answered. ``tokens``: prompt tokens that the eyes charged."""
+    """What a run of the command answered. ``tokens``: prompt tokens that the eyes charged.
+    ``twice``: images that were looked at twice."""
 
     right: int
     of: int
@@ -41,6 +42,7 @@ class Run:
     requests: int
     tokens: int
     depth: int
+    twice: int
     answer: str
 
 
@@ -127,5 +129,6 @@ def _result(result: dict[str, Any], made: Sequence[Receipt]) -> Run:
         requests=result["usage"]["requests"],
         tokens=result["usage"]["prompt_tokens"],
         depth=result["tree"]["depth"],
+        twice=result["looks"]["twice"],
         answer=str(result["answer"]),
     )
