@@ -270,10 +270,12 @@ def look_images(connection: Connection, node_id: int) -> list[LookImage]:
 
 def reported_usage(connection: Connection, node_id: int) -> list[tuple[int, int]]:
     """(images, prompt tokens) of the replies that reported usage to a leaf and to those that it was
-    split from, which showed its images and others."""
-    above = select(Node.id, Node.split_from).where(Node.id == node_id).cte("above", recursive=True)
+    split from, which showed its images and others. Not to a first look: the images of a second look
+    are larger, or another model counts them."""
+    columns = (Node.id, Node.split_from, Node.look)
+    above = select(*columns).where(Node.id == node_id).cte("above", recursive=True)
     above = above.union_all(
-        select(Node.id, Node.split_from).join(above, Node.id == above.c.split_from)
+        select(*columns).join(above, (Node.id == above.c.split_from) & (Node.look == above.c.look))
     )
     rows = connection.execute(
         select(Call.images, func.max(Call.prompt_tokens))
