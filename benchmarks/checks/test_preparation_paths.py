@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-
 from benchmarks.truth.paths import judged
-from benchmarks.truth.verdict import compared, mcnemar
+from benchmarks.truth.verdict import compared
 
 IMAGES, FIELDS = 40, 5
 
@@ -16,21 +14,6 @@ def _read(unread: set[tuple[int, int]]) -> dict[tuple[str, str], bool]:
 
 
 ALL = _read(set())
-
-
-@pytest.mark.parametrize(
-    ("fewer", "more", "chance"),
-    [
-        (0, 0, 0.5),
-        (0, 1, 0.25),
-        (2, 2, 0.5),
-        (0, 10, 0.5**11),
-        (10, 0, 1 - 0.5**11),
-        (1, 5, 0.0625),
-    ],
-)
-def test_mcnemar_halves_the_tie(fewer: int, more: int, chance: float) -> None:
-    assert mcnemar(fewer, more) == pytest.approx(chance)
 
 
 def test_a_loss_of_many_images_is_beyond_chance() -> None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import comb
+
+from core.truth.choice import mcnemar
 
 POINT = 0.01
 CHANCE = 0.05
@@ -49,15 +50,3 @@ def compared(reference: Right, other: Right) -> Compared:
     worse = sum(gap > 0 for gap in gaps.values())
     better = sum(gap < 0 for gap in gaps.values())
     return Compared((lost - gained) / len(reference), lost, gained, mcnemar(better, worse))
-
-
-def mcnemar(fewer: int, more: int) -> float:
-    """The one-sided mid-p of McNemar's exact test of ``more`` against ``fewer`` discordant pairs.
-
-    M. W. Fagerland, S. Lydersen and P. Laake, "The McNemar test for binary matched-pairs data:
-    mid-p and asymptotic are better than exact conditional", BMC Medical Research Methodology 13
-    (2013).
-    """
-    count = fewer + more
-    ways = 2 * sum(comb(count, k) for k in range(more + 1, count + 1)) + comb(count, more)
-    return float(ways / 2 ** (count + 1))

@@ -95,6 +95,21 @@ def test_a_second_model_looks_at_the_unclear_images_alone(
     assert all(image.unclear is None for image in rows(account, job))
 
 
+def test_a_model_whose_tokens_nobody_knows_is_asked_once_a_look(
+    open_account: Callable[..., Account], pictures: Path
+) -> None:
+    """Few large images take more tokens than many small ones did, which is no sign of blindness."""
+    account = open_account(images_per_request=60)
+    account.sandbox.configure(also_serves="my-vl")
+    job = account.submit(pictures, model="my-vl", detail="auto", second_look=1.0)
+    (ended,) = account.ended(job)
+    assert ended.status == "completed", ended.reason
+    query = "SELECT images FROM calls WHERE job_id = :job AND images > 0 ORDER BY id"
+    with account.services.database.read() as connection:
+        asked = connection.execute(text(query), {"job": job}).scalars().all()
+    assert asked == [8, 4]
+
+
 def test_a_second_look_that_is_refused_leaves_the_first_answer(
     open_account: Callable[..., Account], pictures: Path
 ) -> None:
