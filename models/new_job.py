@@ -160,6 +160,7 @@ def _insert_job_row(connection: Connection, job: NewJob, submitted: int) -> bool
             served_images=images * job.weight,
             served_tokens=tokens * job.weight,
             created_at=now(),
+            idle_since=now() if job.reason else None,
         )
         .on_conflict_do_nothing(index_elements=["key"])
         .returning(Job.id)

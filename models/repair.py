@@ -168,7 +168,7 @@ def reopen(connection: Connection, job_id: str, moved: Moved) -> int:
     """
     if not state.job_moved(connection, job_id, JobStatus.RUNNING):
         return 0
-    connection.execute(update(Job).where(Job.id == job_id).values(answer=None, finished_at=None))
+    connection.execute(update(Job).where(Job.id == job_id).values(answer=None))
     again = (
         connection.execute(
             update(Image)

@@ -151,6 +151,9 @@ class Job(Base):
     answer = _optional(Text)
     created_at = _column(Seconds)
     finished_at = _optional(Seconds)
+    idle_since = _optional(Seconds)  # since when it is paused or ended; NULL while it runs
+    # its pauses before, and the time from an end to a retry: no time that it took
+    idle_seconds = _column(Seconds, server_default=sql("0"))
 
     __table_args__ = (
         _one_of("status", JobStatus),

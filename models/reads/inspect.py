@@ -44,8 +44,8 @@ ONLY_SENT = and_(
 
 @dataclass(frozen=True, slots=True)
 class JobLine:
-    """A job for a list. ``seconds``: from its submission to its end, to its last pause if it is
-    paused, or until now."""
+    """A job for a list. ``seconds``: from its submission until it ended or was paused, or until
+    now, without earlier pauses. ``idle``: seconds of those."""
 
     id: str
     status: JobStatus
@@ -61,6 +61,7 @@ class JobLine:
     created_at: float
     finished_at: float | None
     seconds: float
+    idle: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,13 +172,8 @@ def jobs(
 
 def _until(connection: Connection, job: Any) -> float:
     """When a job ended or was paused; now, if it runs."""
-    if job.status == JobStatus.PAUSED:  # its newest events, so few are read
-        paused = and_(Event.job_id == job.id, Event.name == f"job.{JobStatus.PAUSED}")
-        newest = select(Event.at).where(paused).order_by(Event.id.desc()).limit(1)
-        at = connection.execute(newest).scalar()
-        if at is not None:
-            return float(at)
-    return float(job.finished_at or connection.execute(select(now())).scalar_one())
+    stopped = job.idle_since or job.finished_at
+    return float(stopped or connection.execute(select(now())).scalar_one())
 
 
 def _job_line(row: Any, counts: dict[str, int], spent: Any, until: float) -> JobLine:
@@ -190,7 +186,8 @@ def _job_line(row: Any, counts: dict[str, int], spent: Any, until: float) -> Job
         requests=spent.requests if spent else 0,
         cost=float(spent.cost) if spent else 0.0,
         currency=spent.currency if spent else "USD",
-        seconds=max(until - row.created_at, 0.0),
+        seconds=max(until - row.created_at - row.idle_seconds, 0.0),
+        idle=row.idle_seconds,
     )
 
 

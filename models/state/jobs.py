@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import Connection, and_, exists, func, not_, select, update
 
@@ -28,9 +29,16 @@ LEFT_OUT_SHOWN = 10
 def job_moved(
     connection: Connection, job_id: str, to: JobStatus, reason: str | None = None
 ) -> bool:
-    """Move a job if its state allows it. A job that ends gets its coverage and time."""
+    """Move a job if its state allows it. A job that ends gets its coverage and time. The time in
+    which it is paused or ended is counted apart."""
     allowed = [state for state, targets in JOB_MOVES.items() if to in targets]
-    values = {"finished_at": now(), **coverage(connection, job_id)} if to.ended else {}
+    values: dict[str, Any] = {"idle_since": func.coalesce(Job.idle_since, now())}
+    if to.ended:
+        values |= {"finished_at": now(), **coverage(connection, job_id)}
+    elif to is JobStatus.RUNNING:
+        idle = func.coalesce(now() - Job.idle_since, 0.0)
+        values = {"finished_at": None, "idle_since": None}
+        values |= {"idle_seconds": Job.idle_seconds + idle}
     moved = connection.execute(
         update(Job)
         .where(Job.id == job_id, Job.status.in_(allowed))

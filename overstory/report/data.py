@@ -45,6 +45,7 @@ def report_data(
         moments = inspect.moments(connection, job.id)
         turns = [pipeline.job(connection, turn) for turn in lineage.turns(connection, job.id)]
         bills = {turn.id: pipeline.used(connection, turn.id) for turn in turns if turn}
+    span = line.seconds + line.idle
     thumbnails = pictures(images, blobs, limits, decoder)
     shape = shape_of_job(job)
     notes = _notes(images, nodes) | _answers_as_notes(shape, job_result["images"])
@@ -60,7 +61,8 @@ def report_data(
         "looks": looks.sentence(job.options, job_result["looks"], job.submitted),
         "usage": job_result["usage"],
         "tree": job_result["tree"],
-        "lanes": [asdict(lane) for lane in timeline.lanes(moments, job.created_at, line.seconds)],
+        "span": span,
+        "lanes": [asdict(lane) for lane in timeline.lanes(moments, job.created_at, span)],
         "nodes": [_node(node, shape) for node in nodes],
         "images": _images(images, notes, thumbnails),
         "pictures": thumbnails.encoded,

@@ -529,7 +529,7 @@
       h("span", { class: "when" }, `${total.toLocaleString("en")} ${total === 1 ? unit.slice(0, -1) : unit}, ${when}`));
   };
   const course = () => {
-    if (data.lanes.length) byId("lanes").append(...data.lanes.map(lane), h("div", { class: "axis", "aria-hidden": "true" }, h("span", {}, "start"), h("span", {}, seconds(job.seconds))));
+    if (data.lanes.length) byId("lanes").append(...data.lanes.map(lane), h("div", { class: "axis", "aria-hidden": "true" }, h("span", {}, "start"), h("span", {}, seconds(data.span))));
     const rows = [
       ["Requests", usage.requests.toLocaleString("en")],
       ["Prompt tokens", usage.prompt_tokens.toLocaleString("en")],

@@ -190,19 +190,24 @@ def test_the_reason_of_waiting_uploads_is_shown(database: Database) -> None:
     ("moves", "took"),
     [
         ([], 100.0),
-        ([JobStatus.PAUSED], 10.0),
-        ([JobStatus.PAUSED, JobStatus.RUNNING], 100.0),
-        ([JobStatus.PAUSED, JobStatus.FAILED], 10.0),
+        ([JobStatus.PAUSED], 100.0),
+        ([JobStatus.PAUSED, JobStatus.RUNNING], 200.0),
+        ([JobStatus.PAUSED, JobStatus.RUNNING, JobStatus.PAUSED], 200.0),
+        ([JobStatus.PAUSED, JobStatus.FAILED], 100.0),  # cancelled while it was paused
+        ([JobStatus.PARTIAL], 100.0),
+        ([JobStatus.PARTIAL, JobStatus.RUNNING], 200.0),  # retried long after its end
+        ([JobStatus.PARTIAL, JobStatus.RUNNING, JobStatus.COMPLETED], 200.0),
     ],
 )
-def test_the_time_of_a_job_stops_when_it_ends_or_is_paused(database, moves, took):
+def test_the_time_of_a_job_is_that_in_which_it_was_not_paused_or_ended(database, moves, took):
+    """A job moves every 100 s."""
     job = jobs.submit(database)
     with database.write() as connection:
-        for to in moves:
-            assert state.job_moved(connection, job, to, "on request")
-        earlier = {"created_at": Job.created_at - 100.0, "finished_at": Job.finished_at - 90.0}
-        connection.execute(update(Job).values(**earlier))
-        connection.execute(update(Event).values(at=Event.at - 90.0))
+        for to in [None, *moves]:
+            if to:
+                assert state.job_moved(connection, job, to, "on request")
+            times = (Job.created_at, Job.finished_at, Job.idle_since)
+            connection.execute(update(Job).values({time: time - 100.0 for time in times}))
     with database.read() as connection:
         [line] = inspect.jobs(connection)
         assert line.seconds == pytest.approx(took, abs=3.0)
