@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.truth.paths import judged
-from benchmarks.truth.verdict import compared
+from benchmarks.truth.verdict import compared, judged
 
 IMAGES, FIELDS = 40, 5
 

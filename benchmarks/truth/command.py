@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 from benchmarks.eyes.reading import Reader
 from benchmarks.eyes.server import MODEL, server
-from benchmarks.truth.paths import judged
 from benchmarks.truth.receipts import Receipt
+from benchmarks.truth.verdict import judged
 
 EACH = "What is printed on this receipt: shop, date (YYYY-MM-DD), number, total, and each price?"
 SUM = "What is the sum of all totals?"

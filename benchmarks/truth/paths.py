@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -15,6 +13,7 @@ from PIL import Image
 from benchmarks.eyes import fields
 from benchmarks.eyes.reading import Reader
 from benchmarks.truth.receipts import Receipt
+from benchmarks.truth.verdict import judged
 from clients.images.prepare import prepare
 from core.catalog.tokens import Detail
 from core.images.sizing import ImageLimits
@@ -85,19 +84,3 @@ class Scores:
             verdicts = judged(values, one.truth)
             right |= {(one.path.name, field): ok for field, ok in verdicts.items()}
         return Score(name, "" if name == ORIGINAL else detail, right)
-
-
-def judged(values: dict[str, Any], truth: dict[str, Any]) -> dict[str, bool]:
-    """Field -> whether it is right; each price that is printed is a field.
-
-    Shops are compared without case, accents and spaces, and letters that look alike are equal.
-    """
-    shop = values.get("shop")
-    named = isinstance(shop, str) and fields.folded(shop) == fields.folded(truth["shop"])
-    others = {field: values.get(field) == truth[field] for field in ("date", "number", "total")}
-    unseen = Counter(values.get("prices") or ())
-    prices = {}
-    for place, price in enumerate(truth["prices"]):
-        prices[f"price {place}"] = unseen[price] > 0
-        unseen[price] -= 1
-    return {"shop": named, **others, **prices}

@@ -1,4 +1,5 @@
-"""Whether a preparation path loses truth against another: more than a point, and beyond chance.
+"""Which fields are right, and whether a preparation path loses truth against another: more than a
+point, and beyond chance.
 
 Both paths were read on the same images. An image that cannot be read loses several fields at once,
 so images are compared, not fields: chance would be underestimated otherwise.
@@ -9,7 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from benchmarks.eyes import fields
 from core.truth.choice import mcnemar
 
 POINT = 0.01
@@ -50,3 +53,19 @@ def compared(reference: Right, other: Right) -> Compared:
     worse = sum(gap > 0 for gap in gaps.values())
     better = sum(gap < 0 for gap in gaps.values())
     return Compared((lost - gained) / len(reference), lost, gained, mcnemar(better, worse))
+
+
+def judged(values: dict[str, Any], truth: dict[str, Any]) -> dict[str, bool]:
+    """Field -> whether it is right; each price that is printed is a field.
+
+    Shops are compared without case, accents and spaces, and letters that look alike are equal.
+    """
+    shop = values.get("shop")
+    named = isinstance(shop, str) and fields.folded(shop) == fields.folded(truth["shop"])
+    others = {field: values.get(field) == truth[field] for field in ("date", "number", "total")}
+    unseen = Counter(values.get("prices") or ())
+    prices = {}
+    for place, price in enumerate(truth["prices"]):
+        prices[f"price {place}"] = unseen[price] > 0
+        unseen[price] -= 1
+    return {"shop": named, **others, **prices}

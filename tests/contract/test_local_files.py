@@ -149,6 +149,7 @@ def _image(number: int, name: str, folder: Path) -> ImageWork:
         mime=None,
         prepared_bytes=None,
         attempts=1,
+        look=1,
         detail="low",
         options=JobOptions(),
     )
