@@ -120,10 +120,11 @@ class Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in COMMANDS:
             return None
-        if context.resilient_parsing and name in TAKES_JOB_FIRST and _completes_second_word():
-            argument = loaded("overstory.job_names").job_argument
-            stand_in: click.Command = click.command(name)(argument(lambda job: None))
-            return stand_in
+        if context.resilient_parsing:  # the shell completes a word
+            known: click.Command = loaded("overstory.completion_table").stand_in(
+                name, name in TAKES_JOB_FIRST
+            )
+            return known
         module, _, attribute = COMMANDS[name].partition(":")
         command: click.Command = getattr(loaded(module), attribute)
         return command
@@ -155,13 +156,6 @@ class Commands(click.Group):
             with formatter.section(group):
                 rows = [(name.ljust(width), sentence) for name, sentence in names.items()]
                 formatter.write_dl(rows)
-
-
-def _completes_second_word() -> bool:
-    """Whether the shell asks for the word after the command, and not for an option. bash and
-    zsh number the word; with fish, the command itself is loaded."""
-    begun = os.environ.get("COMP_WORDS", "").split()[2:3]
-    return os.environ.get("COMP_CWORD") == "2" and not "".join(begun).startswith("-")
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

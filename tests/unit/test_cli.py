@@ -75,6 +75,8 @@ def test_the_commands_that_take_a_job_first_are_known(name: str) -> None:
         ([], "overstory --v", "plain,--version"),
         ([], "overstory show ", "plain,last"),
         ([], "overstory report l", "plain,last"),
+        ([], "overstory tune --t", "plain,--truth"),
+        ([], "overstory export --format m", "plain,markdown"),
     ],
 )
 def test_help_and_completion_load_little(
