@@ -45,7 +45,7 @@ ONLY_SENT = and_(
 @dataclass(frozen=True, slots=True)
 class JobLine:
     """A job for a list. ``seconds``: from its submission until it ended or was paused, or until
-    now, without earlier pauses. ``idle``: seconds of those."""
+    now, without earlier pauses. ``idle_seconds``: those."""
 
     id: str
     status: JobStatus
@@ -61,7 +61,7 @@ class JobLine:
     created_at: float
     finished_at: float | None
     seconds: float
-    idle: float
+    idle_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,6 @@ def _job_line(row: Any, counts: dict[str, int], spent: Any, until: float) -> Job
         cost=float(spent.cost) if spent else 0.0,
         currency=spent.currency if spent else "USD",
         seconds=max(until - row.created_at - row.idle_seconds, 0.0),
-        idle=row.idle_seconds,
     )
 
 

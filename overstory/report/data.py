@@ -45,7 +45,7 @@ def report_data(
         moments = inspect.moments(connection, job.id)
         turns = [pipeline.job(connection, turn) for turn in lineage.turns(connection, job.id)]
         bills = {turn.id: pipeline.used(connection, turn.id) for turn in turns if turn}
-    span = line.seconds + line.idle
+    span = line.seconds + line.idle_seconds
     thumbnails = pictures(images, blobs, limits, decoder)
     shape = shape_of_job(job)
     notes = _notes(images, nodes) | _answers_as_notes(shape, job_result["images"])

@@ -17,7 +17,7 @@ ASK = "Which of these need repair, and how soon?"
 JOB = JobLine(
     id="2f357c4b6ba3", status=JobStatus.COMPLETED, label=None, ask=ASK, model="m", submitted=600,
     included=598, failed=2, requests=11, cost=0.0412, currency="USD", created_at=1.8e9,
-    finished_at=1.8e9, seconds=40.0,
+    finished_at=1.8e9, seconds=40.0, idle_seconds=0.0,
 )  # fmt: skip
 JOBS = [JOB, replace(JOB, id="50aa38dd61b3", status=JobStatus.RUNNING, label="trip", failed=0)]
 
