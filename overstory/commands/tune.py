@@ -30,7 +30,7 @@ from overstory.commands.tune_table import print_tuned
 from overstory.forecasting import forecasts_of
 from overstory.local.home import prepare_command
 from overstory.local.job_series import JobSeries, job_series
-from overstory.local.preflight import check_sandbox_is_wanted
+from overstory.local.preflight import check_sandbox_is_wanted, with_served_model
 from overstory.options import (
     each_option,
     home_option,
@@ -151,6 +151,8 @@ def tune(
     name = profile or default_name(inputs[0])
     profile_path(settings.home, name)  # a wrong name is refused before anything is paid
     base = spec_of(inputs, options)
+    if not models:
+        settings = with_served_model(settings, console)
     truth, judged = judged_by(
         kinds_in(base.schema_), read_truth(truth_file, name_column), rules, "the schema has"
     )

@@ -8,7 +8,6 @@ import structlog
 from rich.console import Console
 from rich.panel import Panel
 
-from clients.provider.client import Provider
 from clients.provider.reach import is_reached, takes_connections
 from clients.proxies import proxy_for
 from core.catalog.prices import is_stepfun
@@ -28,6 +27,7 @@ from overstory.output.terminal import print_plain, safe_line
 from tasks.runtime.services import Services
 from workers.broker_health import check as check_servers
 from workers.broker_health import check_limiter
+from workers.loading import loaded
 
 log = structlog.get_logger()
 
@@ -92,7 +92,7 @@ def with_served_model(settings: Settings, console: Console) -> Settings:
     named = "model" in settings.model_fields_set
     if named or settings.endpoint == SANDBOX or is_stepfun(settings.base_url):
         return settings
-    provider = Provider(settings, max_connections=1)
+    provider = loaded("clients.provider.client").Provider(settings, max_connections=1)  # slow
     try:
         listed = provider.models(CHECK_SECONDS)
     except OverstoryError as error:  # the first call says so, and the job can go on later

@@ -119,3 +119,10 @@ def test_the_next_step_names_the_home_of_the_command_line(tmp_path: Path) -> Non
     assert next_step(load(), "3f2a") == "overstory report 3f2a --open"
     elsewhere = next_step(load(home=tmp_path / "a home"), "3f2a")
     assert elsewhere == f"overstory report 3f2a --open --home '{tmp_path / 'a home'}'"
+
+
+@pytest.mark.parametrize("name", ["commands.asking", "commands.estimate", "commands.tune"])
+def test_a_command_that_asks_starts_without_the_sdk(name: str) -> None:
+    """It takes half a second to load, and the workers alone need it."""
+    script = f"import sys, overstory.{name}; sys.exit('openai' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 0
