@@ -366,16 +366,21 @@ def _named(location: tuple[int | str, ...], overrides: Collection[str]) -> str:
     name = str(location[0]) if location else "settings"
     if name.startswith(("OVERSTORY_", "STEPFUN_")):
         return name
-    if name not in overrides and source_of(name) == str(config_path()):
+    if name not in overrides and sources().get(name) == str(config_path()):
         return f"{name} in {config_path()}"
     return f"OVERSTORY_{name.upper()}"
 
 
-def source_of(name: str) -> str | None:
-    """Where a setting's value is from: the variable, the configuration file, or None: the default.
-    An option of the command may replace it."""
+def sources() -> dict[str, str]:
+    """Where the value of each setting is from: its variable, or the configuration file. A default
+    has none. An option of the command may replace a value."""
     present = {variable.upper(): variable for variable, value in os.environ.items() if value}
-    variable, *others = variables_of(Settings, name)
-    if variable not in present and name in read_config(Settings):
-        return str(config_path())
-    return next((present[v] for v in (variable, *others) if v in present), None)
+    path, written = str(config_path()), read_config(Settings)
+    found = {}
+    for name in Settings.model_fields:
+        variable, *others = variables_of(Settings, name)
+        if variable not in present and name in written:
+            found[name] = path
+        elif given := next((present[v] for v in (variable, *others) if v in present), None):
+            found[name] = given
+    return found

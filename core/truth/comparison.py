@@ -18,7 +18,7 @@ class Verdict(StrEnum):
     RIGHT = "right"
     WRONG = "wrong"
     UNANSWERED = "unanswered"
-    """There is no answer for the image, or none for the field. It does not count as right."""
+    """The image has no answer, or its answer has not this field. That does not count as right."""
 
 
 def answered(answer: Any, field: str) -> Any:

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from clients.private_files import OTHERS
 from core.config_file import VARIABLE, config_path, variables_of
 from core.errors import WrongUsage
-from core.settings import Settings, source_of
+from core.settings import Settings, sources
 from overstory.doctor.context import Context
 from overstory.doctor.finding import Finding, failed, ok, warning
 from overstory.local.urls import masked
@@ -102,10 +102,10 @@ def is_open(path: Path) -> bool:
 
 def settings_of(context: Context) -> Iterator[Setting]:
     """Every setting with its value (secrets hidden) and its source."""
+    given = sources() | {name: f"--{name}" for name in context.options}
     for name in Settings.model_fields:
-        source = f"--{name}" if name in context.options else source_of(name) or "default"
         variable = variables_of(Settings, name)[0]
-        yield Setting(variable, _shown(getattr(context.settings, name)), source)
+        yield Setting(variable, _shown(getattr(context.settings, name)), given.get(name, "default"))
 
 
 def unknown_names(environ: Iterable[str]) -> Iterator[str]:

@@ -14,7 +14,7 @@ from clients import private_files
 from core.catalog.tiers import tier
 from core.config_file import config_path
 from core.errors import OverstoryError, WrongUsage
-from core.settings import load, source_of
+from core.settings import load, sources
 from overstory.doctor import endpoint as checks
 from overstory.doctor.command import show
 from overstory.doctor.context import Context
@@ -183,9 +183,9 @@ class Dialogue:
                 return name
 
     def warn_of_environment(self, values: Mapping[str, str | None]) -> None:
-        path = str(config_path())
+        path, found = str(config_path()), sources()
         for name in values:
-            if (source := source_of(name)) not in (None, path):
+            if (source := found.get(name, path)) != path:
                 self.say(f"{source} in the environment wins over the file")
 
 

@@ -116,7 +116,7 @@ class Stack:
         test = self.services[kind_of(name)].health
         assert test, f"{name} has no health check"
         if kind_of(name) in WORKERS and not self._is_ready(name):
-            return False  # asking takes a second of CPU, and five if there is no answer
+            return False  # a question costs a second of CPU, or five seconds without an answer
         words = self.words(name, test)
         done = subprocess.run(
             words, env=self.environment(name), cwd=compose.ROOT, capture_output=True

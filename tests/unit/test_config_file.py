@@ -9,7 +9,7 @@ import pytest
 
 from core.config_file import config_path
 from core.errors import WrongUsage
-from core.settings import load, source_of
+from core.settings import load, sources
 from overstory.setup.config_text import changed
 
 
@@ -34,8 +34,8 @@ def test_the_environment_wins_over_the_file_and_that_over_the_default(
     settings = load(rpm=7)
     assert (settings.model, settings.tier, settings.rpm) == ("of the environment", "V2", 7)
     assert settings.skip_folders == ("a", "b c")
-    sources = [source_of(name) for name in ("model", "tier", "detail")]
-    assert sources == ["OVERSTORY_MODEL", str(path), None]
+    found = [sources().get(name) for name in ("model", "tier", "detail")]
+    assert found == ["OVERSTORY_MODEL", str(path), None]
 
 
 def test_a_key_of_the_file_goes_before_the_one_that_other_programs_read(
@@ -43,12 +43,12 @@ def test_a_key_of_the_file_goes_before_the_one_that_other_programs_read(
 ) -> None:
     path = write('api_key = "of the file"\nbase_url = "https://api.openai.com/v1"\n')
     monkeypatch.setenv("STEPFUN_API_KEY", "for StepFun alone")
-    assert (key_of(), source_of("api_key")) == ("of the file", str(path))
+    assert (key_of(), sources().get("api_key")) == ("of the file", str(path))
     monkeypatch.setenv("OVERSTORY_API_KEY", "ours")
-    assert (key_of(), source_of("api_key")) == ("ours", "OVERSTORY_API_KEY")
+    assert (key_of(), sources().get("api_key")) == ("ours", "OVERSTORY_API_KEY")
     path.unlink()
     monkeypatch.delenv("OVERSTORY_API_KEY")
-    assert (key_of(), source_of("api_key")) == ("for StepFun alone", "STEPFUN_API_KEY")
+    assert (key_of(), sources().get("api_key")) == ("for StepFun alone", "STEPFUN_API_KEY")
 
 
 @pytest.mark.parametrize(
