@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, and_, exists, func, not_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, not_, select, update
 
 from core.account.budget import is_spent
 from core.states import (
@@ -92,19 +92,15 @@ def pause_running(connection: Connection, account: str, reason: str) -> int:
     return sum(job_moved(connection, job_id, JobStatus.PAUSED, reason) for job_id in ids)
 
 
-def is_paused(connection: Connection, account: str, reason: str) -> bool:
-    """Whether any job of the account is paused for ``reason``."""
-    held = exists().where(
-        Job.account == account, Job.status == JobStatus.PAUSED, Job.reason == reason
-    )
-    return bool(connection.execute(select(held)).scalar())
+def is_paused(connection: Connection, account: str, start: str) -> bool:
+    """Whether any job of the account is paused for a reason that begins with ``start``."""
+    return bool(connection.execute(select(exists().where(*_paused(account, start)))).scalar())
 
 
-def resume_paused(connection: Connection, account: str, reason: str) -> int:
-    """Resume all jobs of an account that are paused for ``reason``. Returns their number."""
-    paused = select(Job.id).where(
-        Job.status == JobStatus.PAUSED, Job.reason == reason, Job.account == account
-    )
+def resume_paused(connection: Connection, account: str, start: str) -> int:
+    """Resume all jobs of an account that are paused for a reason that begins with ``start``.
+    Returns their number."""
+    paused = select(Job.id).where(*_paused(account, start))
     ids = connection.execute(paused.order_by(Job.id)).scalars().all()
     return sum(job_moved(connection, job_id, JobStatus.RUNNING) for job_id in ids)
 
@@ -115,12 +111,18 @@ def paused_otherwise(
     """Jobs of the account that are paused for a reason that begins with ``start``, and with none of
     ``current``."""
     paused = select(Job.id).where(
-        Job.status == JobStatus.PAUSED,
-        Job.account == account,
-        Job.reason.startswith(start, autoescape=True),
+        *_paused(account, start),
         *(not_(Job.reason.startswith(reason, autoescape=True)) for reason in current),
     )
     return list(connection.execute(paused.order_by(Job.id)).scalars())
+
+
+def _paused(account: str, start: str) -> tuple[ColumnElement[bool], ...]:
+    return (
+        Job.account == account,
+        Job.status == JobStatus.PAUSED,
+        Job.reason.startswith(start, autoescape=True),
+    )
 
 
 def close_open_work(connection: Connection, job_id: str) -> None:

@@ -11,6 +11,7 @@ import structlog
 from core.account.budget import is_spent
 from core.errors import DatabaseUnusable, ServiceAway
 from core.states import JobStatus
+from core.text.printable import shortened
 from models.engine import Connection
 from models.reads import pipeline
 from overstory.local.stack import LocalStack
@@ -27,7 +28,8 @@ longer while the answer is far."""
 FAR_IMAGES = 300
 """The answer is far while more images than this are in unanswered leaves."""
 COUNT_SECONDS = 1.0
-TROUBLE_SHOWN = 120
+NOTE_SHOWN = 200
+"""Characters of what an endpoint says beside the progress."""
 
 
 def watch(
@@ -82,7 +84,7 @@ def check(services: Services, job_id: str, shown: Display, counting: bool) -> Vi
             note = paused or _trouble(connection, job_id) or held_by(account_state(services))
             note = note or held_by_store(pipeline.upload_waits_for(connection, job_id))
             counts = counts_of(standing, leaf_images)
-            shown.show(counts, note)
+            shown.show(counts, shortened(note, NOTE_SHOWN))
             job = pipeline.job(connection, job_id)
             shown.report(settled_limits(connection, job) if job is not None else ())
             unanswered = counts.total[2] - counts.done[2]
@@ -93,4 +95,4 @@ def check(services: Services, job_id: str, shown: Display, counting: bool) -> Vi
 def _trouble(connection: Connection, job_id: str) -> str:
     """A short note about what is tried again."""
     trouble = pipeline.trouble(connection, job_id)
-    return f"tried again: {trouble[:TROUBLE_SHOWN]}" if trouble else ""
+    return f"tried again: {trouble}" if trouble else ""

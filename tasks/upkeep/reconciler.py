@@ -21,7 +21,7 @@ from core.slice_size import WAKE_UPS
 from models import claims, ledger, repair, state
 from models.engine import Connection
 from models.state import Moved
-from tasks.account import NO_BALANCE, probe_account
+from tasks.account import NO_BALANCE, Probed, probe_account
 from tasks.calls.budget import resume_jobs
 from tasks.file_store import TIDY_AT_ONCE, tidy
 from tasks.image_slices import announce
@@ -33,6 +33,9 @@ log = structlog.get_logger()
 TICK_SECONDS = 1.0
 PROBE_SECONDS = 5.0
 """How often the balance of an empty account is read."""
+TRY_SECONDS_MAX = 300.0
+"""Longest time between two tries of an account whose calls are refused for want of money though no
+empty balance is reported. The second comes PROBE_SECONDS after the first, each after twice that."""
 RECOUNT_SECONDS = 30.0
 """How often the countdowns are checked against the rows they count."""
 TIDY_SECONDS = 10.0
@@ -50,6 +53,8 @@ class Reconciler:
     ahead: float | None = None  # database clock minus our clock, at the last check
     idle_since: float | None = None
     next_probe: float = 0.0
+    next_try: float = 0.0  # of an account that may have money
+    try_seconds: float = PROBE_SECONDS
     next_recount: float = 0.0
     next_tidy: float = 0.0
     tidying: Future[None] | None = None
@@ -178,10 +183,26 @@ class Reconciler:
         self.next_probe = self.clock() + PROBE_SECONDS
         with self.services.database.read() as connection:
             held = state.is_paused(connection, self.services.account, NO_BALANCE)
-        if held or self.services.limiter.paused() == NO_BALANCE:
-            probe_account(self.services)
+        stopped = self.services.limiter.paused() == NO_BALANCE
+        if held or stopped:
+            # where jobs wait and calls do not, or the other way round, a person has resumed one
+            self._try_account(at_once=held != stopped)
+        else:
+            self._try_soon()
         if resumed := resume_jobs(self.services):
             log.info("account.budget_renewed", jobs=resumed)
+
+    def _try_account(self, at_once: bool) -> None:
+        is_time = at_once or self.clock() >= self.next_try
+        match probe_account(self.services, is_time):
+            case Probed.EMPTY:
+                self._try_soon()
+            case Probed.TRIED:
+                self.next_try = self.clock() + self.try_seconds
+                self.try_seconds = min(2 * self.try_seconds, TRY_SECONDS_MAX)
+
+    def _try_soon(self) -> None:
+        self.next_try, self.try_seconds = self.clock(), PROBE_SECONDS
 
     def _tidy_files(self) -> None:
         """Delete what ended jobs left at the provider, in another thread: deletions may hang for

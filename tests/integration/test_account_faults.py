@@ -312,7 +312,7 @@ def test_an_empty_balance_pauses_the_job_and_a_probe_resumes_it(open_account, ma
     eventually(lambda: account.sandbox.stats()["in_flight"] == 2)
     account.sandbox.configure(no_balance=True, hold=False)
     eventually(lambda: account.job(job).status == JobStatus.PAUSED)
-    assert account.job(job).reason == "no balance"
+    assert (account.job(job).reason or "").startswith("no balance: the provider wants payment")
     assert account.services.limiter.paused() == "no balance"
     assert account.statuses(job)["failed"] == 0
     account.sandbox.configure(no_balance=False)

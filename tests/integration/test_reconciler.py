@@ -6,17 +6,22 @@ import json
 import shutil
 import threading
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 
 import pytest
 
+from clients.provider.client import Provider
 from clients.spool import Spooled
-from core.states import CallStatus, NodeStatus
-from models import ledger, provider_files, repair
+from core.errors import AccountPaused
+from core.states import CallStatus, JobStatus, NodeStatus
+from models import ledger, provider_files, repair, state
 from models.engine import Database
 from models.tables import Call, Node
 from overstory.local.job_runner import tidy_up
-from tasks.upkeep.reconciler import Reconciler
+from tasks.account import NO_BALANCE, pause_account
+from tasks.upkeep.reconciler import PROBE_SECONDS, Reconciler
 from tests.support import jobs
+from tests.support.account import on_one_database
 from tests.support.calls import answered, open_call, reply
 
 LEASE = 20.0
@@ -213,3 +218,66 @@ def test_a_run_ends_after_the_deletions_that_its_reconciler_has_begun(
     with database.read() as connection:
         assert not provider_files.any_undeleted(connection, services.account)
         assert provider_files.counts(connection, services.account) == (0, 0)
+
+
+@on_one_database
+@pytest.mark.parametrize("reported", [None, 3.5], ids=["no balance is told", "it is positive"])
+def test_an_account_that_is_refused_again_and_again_is_tried_less_and_less(
+    open_account, database, clocks, monkeypatch, reported
+):
+    services = open_account(start=False).services
+    monkeypatch.setattr(Provider, "balance", lambda self: reported)
+    job = jobs.submit(database, [1])
+    with database.write() as connection:
+        state.adopt(connection, job, services.account)
+    reconciler = Reconciler(services, clock=lambda: clocks.ours)
+    pause_account(services, AccountPaused("crossed budget"))
+    tries = []
+    for _ in range(400):
+        reconciler.tick()
+        if services.limiter.paused() is None:
+            tries.append(clocks.ours)
+            pause_account(services, AccountPaused("crossed budget"))
+        clocks.move(PROBE_SECONDS)
+    gaps = [round(after - before) for before, after in pairwise(tries)]
+    assert gaps == [5, 10, 20, 40, 80, 160, 300, 300, 300, 300, 300]
+
+
+@on_one_database
+def test_an_account_whose_empty_balance_was_read_is_tried_when_it_is_positive(
+    open_account, database, clocks, monkeypatch
+):
+    services = open_account(start=False).services
+    balance = [0.0]
+    monkeypatch.setattr(Provider, "balance", lambda self: balance[0])
+    reconciler = Reconciler(services, clock=lambda: clocks.ours)
+    for _ in range(3):  # nobody waits for what an earlier pause had reached
+        balance[0] = 0.0
+        pause_account(services, AccountPaused("402"))
+        for _ in range(60):
+            reconciler.tick()
+            clocks.move(1.0)
+        assert services.limiter.paused() == NO_BALANCE
+        balance[0] = 1.0
+        for _ in range(6):
+            reconciler.tick()
+            clocks.move(1.0)
+        assert services.limiter.paused() is None
+
+
+@on_one_database
+def test_a_job_that_a_person_resumes_is_tried_at_once(open_account, database, clocks, monkeypatch):
+    services = open_account(start=False).services
+    monkeypatch.setattr(Provider, "balance", lambda self: None)
+    job = jobs.submit(database, [1])
+    with database.write() as connection:
+        state.adopt(connection, job, services.account)
+    reconciler = Reconciler(services, clock=lambda: clocks.ours, next_try=clocks.ours + 300.0)
+    pause_account(services, AccountPaused("402"))
+    reconciler.tick()
+    assert services.limiter.paused() == NO_BALANCE
+    with database.write() as connection:
+        state.job_moved(connection, job, JobStatus.RUNNING)
+    clocks.move(6.0)
+    reconciler.tick()
+    assert services.limiter.paused() is None
