@@ -39,6 +39,7 @@ from overstory.output.progress import Display, display
 from overstory.output.result import Ran
 from overstory.output.terminal import print_plain
 from tasks import submit as submitting
+from tasks.account import NO_BALANCE
 from tasks.file_store import tidy
 from tasks.image_slices import announce
 from tasks.runtime.services import Services
@@ -262,12 +263,14 @@ def take_up(services: Services, job_id: str) -> None:
     moved = Moved()
     with services.database.write() as connection:
         state.adopt(connection, job_id, services.account)
-        status = pipeline.job_status(connection, job_id)
+        status, reason = pipeline.job_standing(connection, job_id) or (None, None)
         if status == JobStatus.PAUSED:
             state.job_moved(connection, job_id, JobStatus.RUNNING)
         elif status in (JobStatus.FAILED, JobStatus.CANCELLED):
             repair.reopen(connection, job_id, moved)
         images = pipeline.unsettled(connection, job_id)
+    if (reason or "").startswith(NO_BALANCE):
+        services.limiter.resume()  # a person says that there is money again
     submitting.start(services, job_id, images)
     announce(services, job_id, moved)
 

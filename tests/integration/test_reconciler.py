@@ -14,10 +14,10 @@ from clients.provider.client import Provider
 from clients.spool import Spooled
 from core.errors import AccountPaused
 from core.states import CallStatus, JobStatus, NodeStatus
-from models import ledger, provider_files, repair, state
+from models import ledger, provider_files, repair
 from models.engine import Database
 from models.tables import Call, Node
-from overstory.local.job_runner import tidy_up
+from overstory.local.job_runner import take_up, tidy_up
 from tasks.account import NO_BALANCE, pause_account
 from tasks.upkeep.reconciler import PROBE_SECONDS, Reconciler
 from tests.support import jobs
@@ -227,9 +227,7 @@ def test_an_account_that_is_refused_again_and_again_is_tried_less_and_less(
 ):
     services = open_account(start=False).services
     monkeypatch.setattr(Provider, "balance", lambda self: reported)
-    job = jobs.submit(database, [1])
-    with database.write() as connection:
-        state.adopt(connection, job, services.account)
+    jobs.submit(database, [1], account=services.account)
     reconciler = Reconciler(services, clock=lambda: clocks.ours)
     pause_account(services, AccountPaused("crossed budget"))
     tries = []
@@ -269,15 +267,13 @@ def test_an_account_whose_empty_balance_was_read_is_tried_when_it_is_positive(
 def test_a_job_that_a_person_resumes_is_tried_at_once(open_account, database, clocks, monkeypatch):
     services = open_account(start=False).services
     monkeypatch.setattr(Provider, "balance", lambda self: None)
-    job = jobs.submit(database, [1])
-    with database.write() as connection:
-        state.adopt(connection, job, services.account)
+    resumed, other = (jobs.submit(database, [1], account=services.account) for _ in range(2))
     reconciler = Reconciler(services, clock=lambda: clocks.ours, next_try=clocks.ours + 300.0)
     pause_account(services, AccountPaused("402"))
     reconciler.tick()
     assert services.limiter.paused() == NO_BALANCE
-    with database.write() as connection:
-        state.job_moved(connection, job, JobStatus.RUNNING)
-    clocks.move(6.0)
+    take_up(services, resumed)
+    clocks.move(PROBE_SECONDS)
     reconciler.tick()
     assert services.limiter.paused() is None
+    assert jobs.the_job(database, other).status == JobStatus.RUNNING
