@@ -124,6 +124,10 @@ bench-preprocess: $(VENV)/.stamp-bench ## image preparation beside plain Pillow 
 bench-truth: $(VENV)/.stamp-eyes ## what preparation costs in truth, read by real OCR: at most 15 minutes; ARGS=--quick: 2
 	@$(BIN)/python -m benchmarks.truth $(ARGS)
 
+.PHONY: bench-litellm
+bench-litellm: $(VENV)/.stamp-dev build/litellm/.stamp ## LiteLLM's real proxy in front: its limits, budgets and timeouts, 10 minutes
+	@$(BIN)/python -m benchmarks.proxy --litellm build/litellm/bin/litellm $(ARGS)
+
 .PHONY: bench-limits
 bench-limits: $(VENV)/.stamp-dev ## the account end to end under kills, then the limiter alone: at most 25 minutes
 	@$(BIN)/python -m benchmarks.limits $(ARGS)
@@ -168,6 +172,13 @@ $(VENV)/.stamp-eyes: requirements/eyes.txt $(VENV)/.stamp-dev
 	@$(PIP) install --require-hashes -r requirements/eyes.txt
 	@touch $@
 
+# LiteLLM asks for other versions of what we use, so it has an environment of its own (0.8 GB).
+build/litellm/.stamp: requirements/litellm.txt
+	@echo "installing requirements/litellm.txt into build/litellm"
+	@$(PYTHON) -m venv build/litellm
+	@build/litellm/bin/python -m pip install $(if $(MAKE_TERMOUT),,-qq) --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
 $(VENV)/.stamp-docs: requirements/docs.txt $(VENV)/.stamp-dev
 	@echo "installing requirements/docs.txt"
 	@$(PIP) install --require-hashes -r requirements/docs.txt
@@ -185,6 +196,7 @@ lock: $(VENV)/.stamp-venv ## solve the locks again; LOCK_ARGS=--upgrade moves ev
 	@$(LOCK) pyproject.toml requirements/build.in --extra traces -c requirements/run.txt -o requirements/traces.txt
 	@$(LOCK) --group bench -c requirements/dev.txt -o requirements/bench.txt
 	@$(LOCK) --group eyes -c requirements/dev.txt -o requirements/eyes.txt
+	@$(LOCK) --group litellm -o requirements/litellm.txt
 	@$(LOCK) --group docs -c requirements/dev.txt -o requirements/docs.txt
 	@! grep -nE '://|^--|^ *-[if] |^/' requirements/*.txt || { echo "a lock names a place" >&2; exit 1; }
 

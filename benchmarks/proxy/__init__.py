@@ -1,0 +1,1 @@
+"""LiteLLM's real proxy between the command and an endpoint."""
