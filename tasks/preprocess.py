@@ -144,7 +144,7 @@ def local_file(settings: Settings, image: ImageWork) -> Iterator[AnyPlace]:
         max_redirects=settings.fetch_max_redirects,
     )
     with tempfile.TemporaryDirectory(prefix="overstory-") as folder:
-        yield fetch(image.location, into=Path(folder) / "source", rules=rules)
+        yield fetch(image.location, into=Path(folder), rules=rules)
 
 
 def record(

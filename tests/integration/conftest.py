@@ -9,9 +9,10 @@ import migrations
 from core.settings import load
 from models.engine import Database
 from tests.support.account import open_account
+from tests.support.web_server import server
 from workers.endpoints import database_url
 
-__all__ = ["open_account", "own"]
+__all__ = ["open_account", "own", "server"]
 
 
 @pytest.fixture

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 from sqlalchemy import text
 
+from clients import guarded_http
 from core.errors import RequestForm
 from core.states import JobStatus
 from models import endpoint_limits
-from tasks import preprocess
 from tests.support import shell
 from tests.support.account import Account, on_one_database
+from tests.support.web_server import gives
 
 IN_FLIGHT = 5
 """Calls at once at V0: so many may be on their way when the first refusal arrives."""
@@ -116,18 +116,13 @@ def test_webp_is_prepared_anew_as_jpeg(open_account, tmp_path):
 
 @on_one_database
 def test_a_url_that_the_endpoint_does_not_fetch_is_fetched_here(
-    open_account, make_images, monkeypatch
+    open_account, make_images, server, monkeypatch
 ):
-    photo = make_images(1) / "0000.jpg"
-
-    def fetched(url: str, into: Path, rules: object) -> Path:
-        into.write_bytes(photo.read_bytes())
-        return into
-
-    monkeypatch.setattr(preprocess, "fetch", fetched)
+    monkeypatch.setattr(guarded_http, "check_address", lambda *_: None)
+    server.answers["/a.jpg"] = gives((make_images(1) / "0000.jpg").read_bytes())
     account = open_account(provider="openai")
     account.sandbox.configure(refuses=["url"])
-    job = account.submit("https://images.example.com/a.jpg")
+    job = account.submit(server.url("/a.jpg"))
     [row] = account.ended(job)
     assert (row.status, account.statuses(job)) == (JobStatus.COMPLETED, {"included": 1})
     assert learned(account) == {"inline"}
