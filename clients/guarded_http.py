@@ -54,7 +54,11 @@ class Deadline:
 
     def __init__(self, seconds: float, clock: Clock = time.monotonic) -> None:
         self._clock = clock
-        self._until = clock() + seconds
+        self.restart(seconds)
+
+    def restart(self, seconds: float) -> None:
+        """Set the deadline to ``seconds`` from now."""
+        self._until = self._clock() + seconds
 
     def left(self) -> float:
         """Seconds until the deadline. Raises TimeoutError once it has passed."""

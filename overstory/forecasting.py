@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from clients.images.decoder import Decoder
 from clients.sources import location
+from clients.sources.documents import Documents
 from clients.sources.expand import expand
 from clients.sources.location import Source
 from core.account import estimate as core_estimate
@@ -86,6 +87,7 @@ def measure(settings: Settings, spec: JobSpec, detail: Detail) -> Measured:
     limits = settings.image_limits
     decoder = Decoder(settings.decoder_limits)
     sources = expand(spec.images, limits, decoder, settings.own_inputs).sources
+    sources = Documents.of(settings, decoder).with_pages(sources)
     measured = Measured(Distinct.of(sources))
     distinct = measured.distinct.indices
     details = (detail, detail_at(spec.detail or settings.detail, look=2))
@@ -106,8 +108,12 @@ def measure(settings: Settings, spec: JobSpec, detail: Detail) -> Measured:
 
 
 def _work(images: Sequence[Source], fetch: bool) -> Work:
-    """What is to be prepared here: URLs only with ``fetch``, and of unknown size."""
-    ours = [image for image in images if fetch or not location.is_url(image.location)]
+    """What is to be prepared here: URLs of images only with ``fetch``, and of unknown size."""
+    ours = [
+        image
+        for image in images
+        if fetch or image.page is not None or not location.is_url(image.location)
+    ]
     files = [image for image in ours if image.page is None]
     return Work(len(files), sum(image.bytes or 0 for image in files), len(ours) - len(files))
 

@@ -11,8 +11,9 @@ import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 
+from clients.sources.documents import Documents
 from clients.sources.expand import expand
-from clients.sources.location import Source
+from clients.sources.location import Source, is_url
 from core.catalog.tokens import detail_at
 from core.errors import WrongUsage
 from core.job_options import Exchange, JobOptions
@@ -47,7 +48,10 @@ def add(
     base = _newest(services, job_id)
     settings = services.settings
     expansion = expand(inputs, settings.image_limits, services.decoder, settings.own_inputs)
-    added = {(source.location, source.page): source for source in expansion.sources}
+    known = {source.location for source in base.sources if is_url(source.location)}
+    new = [source for source in expansion.sources if source.location not in known]
+    new = Documents.of(settings, services.decoder).with_pages(new)
+    added = {(source.location, source.page): source for source in new}
     kept = [added.pop((source.location, source.page), source) for source in base.sources]
     submitted = _changed(services, base, [*kept, *added.values()], budget)
     return replace(

@@ -20,13 +20,13 @@ from celery import shared_task
 from clients import local_files
 from clients.local_files import AnyPlace
 from clients.sources import location
-from clients.sources.download import FetchRules, fetch
+from clients.sources.documents import Documents, fetch_rules, names_document
+from clients.sources.download import fetch
 from clients.sources.location import is_url
 from core import stages
 from core.catalog.tokens import Detail, detail_at, image_tokens
 from core.errors import RequestForm, ServiceAway
 from core.outcomes import Done, Outcome
-from core.settings import Settings
 from core.tree.capacity import expected_tokens
 from models import state
 from models.claims import ImageWork
@@ -68,12 +68,11 @@ def prepared_image(
 ) -> Outcome[PreparedImage]:
     """``forms``: how the job's endpoint takes requests. One that fetches no URL gets the bytes."""
     detail = detail_at(image.detail)
-    fetches = not image.options.fetch and RequestForm.INLINE not in forms
-    if is_url(image.location) and fetches:
+    if is_url(image.location) and _is_fetched_there(image, forms):
         return Done(passed_through(image.location, detail))
     limits = services.settings.image_limits
     with (
-        local_file(services.settings, image) as place,
+        local_file(services, image) as place,
         local_files.opened(place, limits.max_file_bytes) as (file, size),
     ):
         prepared = services.decoder.prepare(
@@ -101,8 +100,15 @@ def prepared_image(
     )
 
 
+def _is_fetched_there(image: ImageWork, forms: Collection[RequestForm]) -> bool:
+    """Whether the provider fetches the image's URL. It draws no pages of documents."""
+    is_document = image.page is not None or names_document(image.location)
+    return not (image.options.fetch or RequestForm.INLINE in forms or is_document)
+
+
 def remarks_of(image: ImageWork, remarks: Sequence[str]) -> list[str]:
-    """A document behind a URL is not fetched when the job is planned, so its pages are unknown."""
+    """If the pages of a document behind a URL were not counted when the job was planned, only its
+    first page is in the job."""
     told = list(remarks)
     if is_url(image.location) and any(FIRST_PAGE.match(remark) for remark in remarks):
         told.append("to ask about all pages, download the document and give the file")
@@ -132,19 +138,17 @@ def passed_through(url: str, detail: Detail) -> PreparedImage:
 
 
 @contextlib.contextmanager
-def local_file(settings: Settings, image: ImageWork) -> Iterator[AnyPlace]:
-    """The image's file. A downloaded file is deleted after the block."""
+def local_file(services: Services, image: ImageWork) -> Iterator[AnyPlace]:
+    """The image's file. A downloaded image is deleted after the block; a document is kept for its
+    other pages."""
+    settings = services.settings
     if not is_url(image.location):
         yield location.place_of(image.location, image.root, settings.private_folders)
-        return
-    rules = FetchRules(
-        allow_hosts=settings.fetch_allow_hosts,
-        timeout_seconds=settings.fetch_timeout_seconds,
-        max_bytes=settings.max_file_bytes,
-        max_redirects=settings.fetch_max_redirects,
-    )
-    with tempfile.TemporaryDirectory(prefix="overstory-") as folder:
-        yield fetch(image.location, into=Path(folder), rules=rules)
+    elif image.page is not None:
+        yield Documents.of(settings, services.decoder).copy(image.location)
+    else:
+        with tempfile.TemporaryDirectory(prefix="overstory-") as folder:
+            yield fetch(image.location, into=Path(folder), rules=fetch_rules(settings))
 
 
 def record(

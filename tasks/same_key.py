@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 
 from clients.sources.expand import Expansion
-from clients.sources.location import Source
+from clients.sources.location import Source, is_url
 from core.errors import WrongUsage
 from core.jobs import JobSpec
 from core.text.hashing import content_key
@@ -98,8 +98,8 @@ def other_question(job: JobRow, spec: JobSpec) -> list[str]:
 
 def other_images(before: Sequence[SourceRow], now: Sequence[Source]) -> list[str]:
     """What a set of images has that the job's set has not, and the other way round."""
-    there = {(image.location, image.page): image for image in before}
-    here = {(image.location, image.page): image for image in now}
+    there = {_place(image): image for image in before}
+    here = {_place(image): image for image in now}
     groups = {
         "added": [here[place].name for place in here if place not in there],
         "removed": [there[place].name for place in there if place not in here],
@@ -111,6 +111,12 @@ def other_images(before: Sequence[SourceRow], now: Sequence[Source]) -> list[str
     }
     counts = [f"{len(names):,} {what} ({_few(names)})" for what, names in groups.items() if names]
     return [f"images: {', '.join(counts)}"] if counts else []
+
+
+def _place(image: SourceRow | Source) -> tuple[str, int | None]:
+    """Where an image is. A URL is the same whatever pages are behind it: it is not fetched again to
+    know that."""
+    return image.location, None if is_url(image.location) else image.page
 
 
 def _is_resized(before: int | None, now: int | None) -> bool:

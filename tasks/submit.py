@@ -19,6 +19,7 @@ import structlog
 from celery import shared_task
 from celery.exceptions import Ignore
 
+from clients.sources.documents import Documents, documents_among
 from clients.sources.expand import expand
 from clients.sources.location import Source
 from core import prompts, stages
@@ -87,6 +88,7 @@ def submit(
     natural: bool = False,
     by_message: bool = False,
     limit: TimeLimit = NO_LIMIT,
+    tell: Callable[[int], None] = lambda urls: None,
 ) -> Submitted:
     """Plan and write the job of ``spec``; a job with the same key is returned as it is, and
     WrongUsage raised if it has another question or other images.
@@ -94,7 +96,8 @@ def submit(
     ``natural``: a spec without a key gets one, made of its question and of the files' names, sizes
     and times, so that the same command is the same job. ``by_message``: local files must be in
     OVERSTORY_INPUT_ROOTS; a person's own command may name whatever that person can read.
-    ``limit``: how long its inputs may take.
+    ``limit``: how long its inputs may take. ``tell`` is called with the number of URLs before they
+    are looked into for documents.
     """
     began_ns = time.time_ns()
     settings = services.settings
@@ -119,12 +122,16 @@ def submit(
     known = _known(services, key)
     if known is not None:
         return _again(services, known, spec, *left_out)
+    documents = Documents.of(settings, services.decoder)
+    if urls := documents_among(expansion.sources):
+        tell(len(urls))
+    sources = documents.with_pages(expansion.sources, limit.check, limit.seconds / 2)
     job = _new_job(services, spec, key or secrets.token_hex(16))
-    earlier = None if spec.fresh else precedent(services, job, expansion.sources)
+    earlier = None if spec.fresh else precedent(services, job, sources)
     from_sources = spec.fresh or earlier is not None
-    prepared = {} if from_sources else _prepared(services, job, expansion.sources)
-    submitted = _write(services, job, expansion.sources, earlier, Keep(), spec.webhook, prepared)
-    counts: dict[str, Value] = {"overstory.images": len(expansion.sources)}
+    prepared = {} if from_sources else _prepared(services, job, sources)
+    submitted = _write(services, job, sources, earlier, Keep(), spec.webhook, prepared)
+    counts: dict[str, Value] = {"overstory.images": len(sources)}
     services.traces.span(stages.SUBMIT.task, submitted.job_id, began_ns, counts, root=True)
     if not submitted.created:
         if spec.key is not None:  # another submission with the key was written meanwhile

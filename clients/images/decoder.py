@@ -29,7 +29,7 @@ from clients.images.frames import Ended, encoded, received
 from clients.images.prepare import Prepared
 from core.catalog.tokens import Detail
 from core.errors import ImageRefused, RefusalCode
-from core.images.formats import SNIFF_BYTES, sniff
+from core.images.formats import PAGED, SNIFF_BYTES, sniff
 from core.images.sizing import Accelerator, DecoderLimits, ImageLimits
 from core.text.printable import one_line
 
@@ -88,7 +88,7 @@ class Decoder:
     def pages(self, file: BufferedReader, size: int, limits: ImageLimits) -> int:
         """Like clients.images.prepare.pages_of: only documents need a process for it."""
         kind = sniff(file.peek(SNIFF_BYTES)[:SNIFF_BYTES])
-        if kind not in ("pdf", "tiff"):
+        if kind not in PAGED:
             return 1
         header, _ = self._ask(file, size, {"wants": "pages"}, limits, wanted)
         pages = header.get("pages")

@@ -1,4 +1,4 @@
-"""Downloads an image by URL, through ``clients.guarded_http``."""
+"""Downloads an image or a document by URL, through ``clients.guarded_http``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import http.client
 import os
 import time
 import urllib.parse
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -15,10 +16,15 @@ from clients import guarded_http
 from clients.guarded_http import Clock, Deadline, Resolver, system_resolver
 from clients.proxies import direct
 from core.errors import ImageRefused, RefusalCode
-from core.images.formats import SNIFF_BYTES, known_as, sniff
+from core.images.formats import PAGED, SNIFF_BYTES, known_as, sniff
 from core.text.printable import one_line
 
 CHUNK = 1 << 16
+FIRST_SECONDS = 10.0
+"""How long the first bytes of what may be a document may take."""
+DOCUMENTS = ("pdf", "tiff")
+FIRST_SECONDS = 10.0
+"""How long the first bytes of what may be a document may take."""
 REDIRECTS = (301, 302, 303, 307, 308)
 HEADERS = {"Accept": "image/*, application/pdf;q=0.9, */*;q=0.1", "Accept-Encoding": "identity"}
 
@@ -50,10 +56,53 @@ def fetch(
     Raises ImageRefused: URL_REFUSED (scheme, host, address), URL_FAILED, TOO_LARGE_FILE,
     NOT_AN_IMAGE.
     """
-    file = into / hashlib.sha256(url.encode(errors="replace")).hexdigest()
+    deadline = Deadline(rules.timeout_seconds, clock)
+    return _fetched(url, into, rules, resolve, deadline, _check_image)
+
+
+def fetch_document(
+    url: str,
+    *,
+    into: Path,
+    rules: FetchRules,
+    resolve: Resolver = system_resolver,
+    clock: Clock = time.monotonic,
+) -> Path | None:
+    """Like ``fetch``, if the first bytes are those of a document. If not, None: nothing more is
+    read. A server that sends nothing is left after FIRST_SECONDS. Raises ImageRefused."""
+    deadline = Deadline(min(FIRST_SECONDS, rules.timeout_seconds), clock)
+
+    def accept(head: bytes) -> None:
+        if sniff(head) not in PAGED:
+            raise _NoDocument
+        deadline.restart(rules.timeout_seconds)
+
     try:
-        return _follow(url, file, rules, resolve, Deadline(rules.timeout_seconds, clock))
-    except ImageRefused:
+        return _fetched(url, into, rules, resolve, deadline, accept)
+    except _NoDocument:
+        return None
+
+
+def file_name(url: str) -> str:
+    """The name of the file that a URL is downloaded to."""
+    return hashlib.sha256(url.encode(errors="replace")).hexdigest()
+
+
+class _NoDocument(Exception):
+    """The first bytes are not those of a document."""
+
+
+Accept = Callable[[bytes], None]
+"""Raises something if the first bytes are not those of what is wanted."""
+
+
+def _fetched(
+    url: str, into: Path, rules: FetchRules, resolve: Resolver, deadline: Deadline, accept: Accept
+) -> Path:
+    file = into / file_name(url)
+    try:
+        return _follow(url, file, rules, resolve, deadline, accept)
+    except (ImageRefused, _NoDocument):
         raise
     except TimeoutError:
         raise _failed(f"it took longer than {rules.timeout_seconds:g} s{direct()}") from None
@@ -62,7 +111,9 @@ def fetch(
         raise _failed(f"{reason}{direct()}") from None
 
 
-def _follow(url: str, file: Path, rules: FetchRules, resolve: Resolver, deadline: Deadline) -> Path:
+def _follow(
+    url: str, file: Path, rules: FetchRules, resolve: Resolver, deadline: Deadline, accept: Accept
+) -> Path:
     """Follow redirects and check each address."""
     for _ in range(rules.max_redirects + 1):
         target = guarded_http.parse(url, rules.allow_hosts)
@@ -70,28 +121,34 @@ def _follow(url: str, file: Path, rules: FetchRules, resolve: Resolver, deadline
             "GET", target, HEADERS, deadline, resolve=resolve, may_be_private=rules.allow_private
         ) as response:
             if response.status not in REDIRECTS:
-                return _save(response, file, rules)
+                return _save(response, file, rules, accept)
             url = urllib.parse.urljoin(url, response.getheader("Location") or "")
     raise _failed(f"it redirects more than {rules.max_redirects} times")
 
 
-def _save(response: http.client.HTTPResponse, file: Path, rules: FetchRules) -> Path:
+def _save(
+    response: http.client.HTTPResponse, file: Path, rules: FetchRules, accept: Accept
+) -> Path:
     if response.status != HTTPStatus.OK:
         raise _failed(f"the server answered {response.status} {response.reason}")
     if response.length is not None and response.length > rules.max_bytes:
         raise _too_large(rules)
     head = response.read(SNIFF_BYTES)
-    if sniff(head) is None:
-        what = known_as(head)
-        reason = f"the URL leads to {what}" if what else "the content of the URL"
-        reason += ", not to an image" if what else " is not an image format we read"
-        raise ImageRefused(RefusalCode.NOT_AN_IMAGE, reason)
+    accept(head)
     partial = file.with_name(f"{file.name}.{os.urandom(4).hex()}")
     try:
         _stream(response, head, partial, rules)
         return partial.replace(file)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _check_image(head: bytes) -> None:
+    if sniff(head) is None:
+        what = known_as(head)
+        reason = f"the URL leads to {what}" if what else "the content of the URL"
+        reason += ", not to an image" if what else " is not an image format we read"
+        raise ImageRefused(RefusalCode.NOT_AN_IMAGE, reason)
 
 
 def _stream(

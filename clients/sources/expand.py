@@ -24,13 +24,12 @@ from clients.sources.names import url_name, with_distinct_names
 from clients.sources.patterns import Pattern, split
 from clients.sources.walk import Found, Kind, Patience, cannot_read, walk
 from core.errors import ImageRefused, InputRefused, WrongUsage
-from core.images.formats import IMAGE_ENDINGS, SNIFF_BYTES, sniff, stands_for
+from core.images.formats import IMAGE_ENDINGS, PAGED, SNIFF_BYTES, sniff, stands_for
 from core.images.inputs import LOCATION_BYTES_MAX, InputRules
 from core.images.sizing import ImageLimits
 from core.text.printable import printable, printable_name, shortened
 from core.text.sanitize import UNSTORABLE, is_storable
 
-PAGED = ("pdf", "tiff")
 SHOWN_CHARACTERS = 400
 """Of a path or URL in a message."""
 ROOTS = "OVERSTORY_INPUT_ROOTS"
@@ -57,8 +56,8 @@ def expand(
     check: Callable[[], None] = lambda: None,
 ) -> Expansion:
     """All images of the inputs, in input order; files of a folder in natural order. ``decoder``
-    counts the pages of documents. ``check`` is called before each input and each document: what it
-    raises ends the search.
+    counts the pages of documents; a URL is one image until ``documents`` has counted its pages.
+    ``check`` is called before each input and each document: what it raises ends the search.
 
     Raises WrongUsage that names the input that is missing, unreachable, empty or without images;
     InputRefused for one that ``rules`` forbid, or that is too much for ``patience``.

@@ -10,6 +10,9 @@ IMAGE_ENDINGS = frozenset(
     | {".erf", ".x3f", ".mrw", ".gpr"}
 )
 """A file in a folder with such an ending (lower case) is taken as an image, whatever its bytes."""
+PAGED = ("pdf", "tiff")
+"""Formats of documents: a file of theirs may have several pages."""
+DOCUMENT_ENDINGS = frozenset({".pdf", ".tif", ".tiff"})
 PLACEHOLDERS = (".icloud", ".nextcloud", ".owncloud")
 """Endings of small files that stand for files which are kept by a cloud service alone."""
 SNIFF_BYTES = 1024

@@ -84,7 +84,12 @@ def run(
             settings = with_served_model(settings, console)
         services = planning_services(settings)
         services.holds_new_jobs = holds_new_jobs(settings)
-        submitted = submitting.submit(services, spec, natural=True)
+
+        def tell(urls: int) -> None:
+            if not quiet:
+                print_plain(console, f"looking for documents behind {pluralize(urls, 'URL')}")
+
+        submitted = submitting.submit(services, spec, natural=True, tell=tell)
         _print_ignored(console, submitted, quiet)
         job = job_row(services, submitted.job_id)
         if job.status in ANSWERED_JOBS:
