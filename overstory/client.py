@@ -220,8 +220,8 @@ class Client:
             job (str): The job's id.
 
         Returns:
-            The object that ``overstory run --json`` prints: ``answer``, ``coverage``, ``images``,
-            ``usage`` and more.
+            The object that ``overstory run --json`` prints, without ``waits``: ``answer``,
+            ``coverage``, ``images``, ``usage`` and more.
 
         Raises:
             WrongUsage: There is no such job.

@@ -41,9 +41,12 @@ NO_WORK = Work(0, 0, 0)
 @dataclass(slots=True)
 class Measured:
     """The image set, as far as file headers tell. ``tokens``: the prompt tokens of each distinct
-    image, None for one that is unusable; ``again``: those of the usable ones at a second look."""
+    image, None for one that is unusable; ``again``: those of the usable ones at a second look.
+    ``ignored`` and ``passed_over``: entries of folders that are not in the set."""
 
     distinct: Distinct
+    ignored: Sequence[str] = ()
+    passed_over: Sequence[str] = ()
     urls: int = 0
     tokens: list[int | None] = field(default_factory=list)
     again: list[int] = field(default_factory=list)
@@ -86,9 +89,9 @@ def measure(settings: Settings, spec: JobSpec, detail: Detail) -> Measured:
     """Expand the inputs and read every header. Raises WrongUsage as ``overstory run`` does."""
     limits = settings.image_limits
     decoder = Decoder(settings.decoder_limits)
-    sources = expand(spec.images, limits, decoder, settings.own_inputs).sources
-    sources = Documents.of(settings, decoder).with_pages(sources)
-    measured = Measured(Distinct.of(sources))
+    found = expand(spec.images, limits, decoder, settings.own_inputs)
+    sources = Documents.of(settings, decoder).with_pages(found.sources)
+    measured = Measured(Distinct.of(sources), found.ignored, found.passed_over)
     distinct = measured.distinct.indices
     details = (detail, detail_at(spec.detail or settings.detail, look=2))
     with ThreadPoolExecutor(THREADS) as pool:

@@ -37,6 +37,7 @@ from overstory.forecasting import (
 from overstory.local.home import prepare_command
 from overstory.local.preflight import with_served_model
 from overstory.options import budget_option, home_option, json_option, question_options, settings_at
+from overstory.output.left_out import print_left_out
 from overstory.output.plural import pluralize
 from overstory.output.progress import duration
 from overstory.output.terminal import print_plain
@@ -91,6 +92,7 @@ def estimate(inputs: tuple[str, ...], as_json: bool, home: Path | None, **option
         value |= {"pack": spec.pack, "packs": values(packs), "second_look": again and again.value}
         click.echo(json.dumps(value))
     else:
+        print_left_out(Console(stderr=True), measured.ignored, measured.passed_over)
         console = Console()
         _print(console, settings, spec, measured, request, forecast, basis, again)
         print_packs(console, packs)
@@ -147,6 +149,8 @@ def _value(
         "usable": measured.images,
         "duplicate": measured.duplicates,
         "unusable": [{"name": name, "error": why} for name, why in measured.unusable],
+        "ignored": len(measured.ignored),
+        "passed_over": len(measured.passed_over),
         "urls": measured.urls,
         "requests": forecast.requests,
         "tree": {"depth": forecast.depth, "nodes": forecast.nodes, "leaves": forecast.leaves},

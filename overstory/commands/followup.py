@@ -28,6 +28,7 @@ from overstory.options import (
     sandbox_option,
     yes_option,
 )
+from overstory.output.left_out import print_left_out
 from overstory.output.result import Ran
 from overstory.output.summary import Showing
 from overstory.output.terminal import print_plain
@@ -106,6 +107,8 @@ def add(
     check_sandbox_is_wanted(settings)
     console = Console(stderr=True)
     submitted = followups.add(_services(settings), row.id, list(inputs), budget)
+    if not quiet:
+        print_left_out(console, submitted.ignored, submitted.passed_over)
     _show(settings, database, submitted, console, as_json, quiet, yes)
 
 

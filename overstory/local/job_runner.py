@@ -21,7 +21,7 @@ from models.reads import pipeline
 from models.reads.pipeline import JobRow
 from models.state import Moved
 from overstory.local.forks import ForkServer, begin, may_trace
-from overstory.local.hindrances import Hindered, Hindrances
+from overstory.local.hindrances import Hindered, Hindrances, nobody_works
 from overstory.local.home import prepare_command
 from overstory.local.preflight import (
     check_broker,
@@ -34,6 +34,7 @@ from overstory.local.price import agree, holds_new_jobs
 from overstory.local.signals import Interrupts, ends_cleanly
 from overstory.local.stack import LocalStack
 from overstory.local.wait import watch
+from overstory.output.left_out import print_left_out
 from overstory.output.plural import pluralize
 from overstory.output.progress import Display, display
 from overstory.output.result import Ran
@@ -43,7 +44,6 @@ from tasks.account import NO_BALANCE
 from tasks.file_store import tidy
 from tasks.image_slices import announce
 from tasks.runtime.services import Services
-from tasks.submit import Submitted
 from tasks.upkeep.reconciler import Reconciler
 from tasks.upkeep.webhooks import notifier_of
 from workers.app import make_app
@@ -90,7 +90,8 @@ def run(
                 print_plain(console, f"looking for documents behind {pluralize(urls, 'URL')}")
 
         submitted = submitting.submit(services, spec, natural=True, tell=tell)
-        _print_ignored(console, submitted, quiet)
+        if not quiet:
+            print_left_out(console, submitted.ignored, submitted.passed_over)
         job = job_row(services, submitted.job_id)
         if job.status in ANSWERED_JOBS:
             return Ran(job, interrupted=False)
@@ -124,7 +125,8 @@ def serve(
     with interrupts.caught():
         job = _serve(settings, job_id, console, quiet, interrupts, on_end, stack)
     going_on = not (job.status.ended or is_spent(job.status, job.reason))
-    return Ran(job, interrupted=going_on, signalled=interrupts.first.is_set())
+    waits = nobody_works(settings) if job.status == JobStatus.RUNNING else ""
+    return Ran(job, interrupted=going_on, signalled=interrupts.first.is_set(), waits=waits)
 
 
 def planning_services(settings: Settings) -> Services:
@@ -132,27 +134,6 @@ def planning_services(settings: Settings) -> Services:
     services = build_services(settings, make_app(settings))
     services.send = lambda stage, **shown: None
     return services
-
-
-def _print_ignored(console: Console, submitted: Submitted, quiet: bool) -> None:
-    if quiet:
-        return
-    if submitted.ignored:
-        files = pluralize(
-            len(submitted.ignored), "file that is not an image", "files that are not images"
-        )
-        print_plain(console, f"skipped {files} ({_some(submitted.ignored)})")
-    if submitted.passed_over:
-        count = pluralize(len(submitted.passed_over), "folder or file", "folders and files")
-        print_plain(
-            console,
-            f"skipped {count} of systems and photo programs ({_some(submitted.passed_over)};"
-            " OVERSTORY_SKIP_FOLDERS)",
-        )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
 
 
 def job_row(services: Services, job_id: str) -> JobRow:

@@ -25,7 +25,8 @@ INTERRUPTED = 130
 
 
 def result(database: Database, job: JobRow) -> dict[str, Any]:
-    """The JSON object of ``overstory run --json``. Programs rely on its field names and types."""
+    """The JSON object of ``overstory run --json``, without ``waits``. Programs rely on its field
+    names and types."""
     with database.read() as connection:
         counts = coverage(connection, job.id)
         images = pipeline.images(connection, job.id)
@@ -84,3 +85,4 @@ class Ran:
     job: JobRow
     interrupted: bool
     signalled: bool = False  # a stop was requested, perhaps after the job had ended
+    waits: str = ""  # why no worker works on the running job

@@ -42,13 +42,14 @@ class Showing:
         self._database = Database(database_url(settings))
         self._as_json = as_json
         self._shown = False
+        self._waits = ""
 
     def __call__(self, job: JobRow) -> None:
         if self._shown:
             return
         self._shown = True
         if self._as_json:
-            value = result(self._database, job)
+            value = {**result(self._database, job), "waits": self._waits or None}
             sys.stdout.write(json_line(value) + "\n")
         else:
             print_answer(self._database, job)
@@ -64,6 +65,7 @@ class Showing:
 
     def finish(self, ran: Ran) -> NoReturn:
         """Print the job unless it is printed already, and exit with its status."""
+        self._waits = ran.waits
         self(ran.job)
         if ran.interrupted:
             text = f"interrupted: run the same command again to continue job {ran.job.id}"

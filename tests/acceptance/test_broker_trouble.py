@@ -96,9 +96,11 @@ def test_a_job_without_workers_says_so_with_the_command(
     (job,) = [row["id"] for row in parsed(person.say("jobs", "--json"))]
     assert "running waits for workers: none answers" in person.say("jobs").out
     assert "waits for workers: none answers" in person.say("show", job).out
+    assert parsed(person.say("show", job, "--json"))["waits"].startswith("waits for workers: none")
     assert "waits for workers: none answers" in person.say("watch", job, "--once").err
     assert person.say("up", "--detach", "--no-flower").status == 0
     assert person.wait(running).status == 0
+    assert parsed(person.say("show", job, "--json"))["waits"] is None
     person.say("down", "--now")
 
 

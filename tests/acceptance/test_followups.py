@@ -43,7 +43,10 @@ def test_images_can_be_added_to_and_removed_from_a_job(
 ):
     job = done(person.run(make_images(130), "--json"))["job"]
     more = draw_image(person.folder / "more" / "new.png", 901)
-    added = done(person.say("add", job, more.parent, "--json"))
+    (more.parent / "notes.txt").write_text("no image")
+    said = person.say("add", job, more.parent, "--json")
+    assert "skipped 1 file that is not an image (notes.txt)" in said.err
+    added = done(said)
     assert added["coverage"]["included"] == 131
     assert added["usage"]["requests"] == 2
     assert added["images"][130]["name"] == "new.png"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -22,6 +23,27 @@ def test_a_completed_job_has_nothing_to_resume(own: Database) -> None:
     said = shell.say("resume", job)
     assert (said.returncode, said.stdout) == (2, "")
     assert said.stderr == f"overstory: job {job} is completed: there is nothing to resume\n"
+
+
+def test_json_says_that_nobody_works_on_a_running_job(own: Database) -> None:
+    job = jobs.submit(own)
+    waits = json.loads(shell.say("show", job, "--json").stdout)["waits"]
+    assert waits.startswith("waits for workers: none answers")
+    jobs.finish_all(own, jobs.upload_all(own, job))
+    assert json.loads(shell.say("show", job, "--json").stdout)["waits"] is None
+
+
+def test_an_estimate_says_what_a_job_would_leave_out(own: Database, make_images) -> None:
+    photos = make_images(2)
+    (photos / "notes.txt").write_text("no image")
+    (photos / "@eaDir").mkdir()
+    said = shell.say("estimate", str(photos), "--ask", "?", "--json")
+    assert said.stderr == ""
+    counts = json.loads(said.stdout)
+    assert (counts["images"], counts["ignored"], counts["passed_over"]) == (2, 1, 1)
+    said = shell.say("estimate", str(photos), "--ask", "?")
+    assert "skipped 1 file that is not an image (notes.txt)" in said.stderr
+    assert "skipped 1 folder or file of systems and photo programs (@eaDir" in said.stderr
 
 
 def test_a_job_is_named_by_last_by_its_start_or_nearly(own: Database) -> None:

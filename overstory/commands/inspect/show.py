@@ -39,13 +39,14 @@ def show(job: str, as_json: bool, home: Path | None) -> None:
     outcome = result(database, row)
     with database.read() as connection:
         line = inspect.job_line(connection, row.id)
-    if as_json:
-        print_json({**outcome, "ask": row.ask, "label": line.label, "seconds": line.seconds})
-        return
-    console = stdout_console()
     nobody = ""
     if row.status == JobStatus.RUNNING:
         nobody = loaded("overstory.local.hindrances").nobody_works(settings)
+    if as_json:
+        more = {"ask": row.ask, "label": line.label, "seconds": line.seconds}
+        print_json({**outcome, **more, "waits": nobody or None})
+        return
+    console = stdout_console()
     _print_facts(console, row, line, outcome, nobody)
     if row.answer:
         console.print()
