@@ -10,11 +10,13 @@ from typing import Any
 
 from core.account.estimate import time_at
 from core.account.habit import habit_of
+from core.answers.spec import fields_of
 from core.catalog.models import cost
 from core.catalog.tokens import Detail
 from core.errors import WrongUsage
 from core.jobs import JobSpec
 from core.settings import Settings
+from core.states import NodeKind
 from core.truth.choice import Choice, Tried, choose
 from core.truth.comparison import Verdict, compare
 from core.truth.rules import Rule
@@ -123,6 +125,9 @@ def measure(
     tokens = round((used.prompt_tokens + used.completion_tokens) * PER / len(cases))
     habit = habit_of([call for call in past if call.images == setting.pack] or past)
     paid = cost(settings.price_of(job.model), used.prompt_tokens, 0, used.completion_tokens)
+    fields = fields_of(job.options)
+    written = habit.completion_tokens(NodeKind.LEAF, setting.pack, fields)
+    each = habit.seconds(NodeKind.LEAF, written)
     return Measured(
         setting=setting,
         job=job.id,
@@ -132,7 +137,7 @@ def measure(
         prompt_tokens=used.prompt_tokens,
         completion_tokens=used.completion_tokens,
         cost=paid * PER / len(cases),
-        seconds=time_at(settings.limits, requests, requests, 0, tokens, habit)[0],
+        seconds=time_at(settings.limits, requests, requests, tokens, each)[0],
         paid=used.cost,
     )
 

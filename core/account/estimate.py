@@ -39,8 +39,6 @@ REQUEST_TOKENS = 250
 """Our instructions in a request, approximately."""
 TYPICAL_LABEL_TOKENS = 3
 """The number before an image."""
-FIELD_TOKENS = 8
-"""What a value takes in JSON beyond its tokens in a note: its name and punctuation."""
 WINDOW_SECONDS = 60.0
 
 
@@ -144,8 +142,9 @@ def estimate(
     most = sum(call.written_most for call in calls)
     levels = max((node.level for node in plan), default=0)
     above = levels if ask.asks_above_leaves else 0  # composing in code takes almost no time
-    asking, binds = time_at(limits, len(leaves), len(calls), above, prompt + written, habit)
-    seconds, binds = _with_images(ready, len(leaves), above, asking, binds, habit)
+    each, last = _durations(asked, calls, above, habit)
+    asking, binds = time_at(limits, len(leaves), len(calls), prompt + written, each, last)
+    seconds, binds = _with_images(ready, len(leaves), asking, binds, each + last)
     next_calls = _next_calls(calls, habit, price)
     return Estimate(
         requests=len(calls),
@@ -164,14 +163,27 @@ def estimate(
     )
 
 
+def _durations(
+    nodes: Sequence[PlannedNode], calls: Sequence[Tokens], above: int, habit: Habit
+) -> tuple[float, float]:
+    """Seconds of a leaf on average, and of the levels ``above``, each as long as its longest."""
+    seconds = [habit.seconds(call.kind, call.written) for call in calls]
+    levels = [
+        [took for node, took in zip(nodes, seconds, strict=True) if node.level == level]
+        for level in range(above + 1)
+    ]
+    leaf = sum(levels[0]) / max(len(levels[0]), 1)
+    return leaf, sum(max(level, default=0.0) for level in levels[1:])
+
+
 def _with_images(
-    ready: Ready, leaves: int, above: int, asking: float, binds: str, habit: Habit
+    ready: Ready, leaves: int, asking: float, binds: str, last: float
 ) -> tuple[float, str]:
     """Seconds of a job whose calls take ``asking`` seconds, and what decides. A leaf is asked when
     its images are there, while others are still prepared; so either the calls decide, or the images
-    and the last calls above them."""
-    by_calls = ready.start + ready.seconds / max(leaves, 1) + asking
-    by_images = ready.start + ready.seconds + (1 + above) * habit.call_seconds
+    and the ``last`` seconds: of one leaf and of the calls above."""
+    by_calls = ready.start + ready.seconds(1 / max(leaves, 1)) + asking
+    by_images = ready.start + ready.seconds() + last
     if by_images <= by_calls:
         return by_calls, binds
     return by_images, "prepare" if ready.prepare >= ready.upload else "upload"
@@ -227,7 +239,11 @@ def calls_ahead(
     if not replies:
         return _next_calls(calls, habit, price)
     return tuple(
-        _next_call(call, enough_tokens(replies, call.kind, call.images, call.written_most), price)
+        _next_call(
+            call,
+            enough_tokens(replies, call.kind, call.images, call.written_most, _fields(ask)),
+            price,
+        )
         for call in calls
     )
 
@@ -239,35 +255,39 @@ def _asked(ask: RequestContext, nodes: Sequence[OpenNode]) -> list[OpenNode]:
 
 def _open_call(ask: RequestContext, node: OpenNode, habit: Habit) -> Tokens:
     """The tokens of an open node's call."""
-    written = habit.completion_tokens(node.kind, node.images)
+    written = habit.completion_tokens(node.kind, node.images, _fields(ask))
     text = REQUEST_TOKENS + len(ask.repeated.encode()) // BYTES_PER_TOKEN
     if node.kind == NodeKind.LEAF:
-        if ask.answer_spec is not None and not habit.leaf_calls:
-            written += node.images * FIELD_TOKENS * ask.answer_spec.parts.fields
         text += TYPICAL_LABEL_TOKENS * node.images
         most = ask.capacity.leaf_max_tokens(node.images)
     else:
         most = ask.capacity.branch_max_tokens()
     notes = node.note_bytes / BYTES_PER_TOKEN
     if node.open_below:
-        notes += habit.completion_tokens(NodeKind.LEAF, node.open_below)
+        notes += habit.completion_tokens(NodeKind.LEAF, node.open_below, _fields(ask))
     text += round(notes)
     prompt = text + node.image_tokens
     return Tokens(node.kind, node.images, prompt, BOUND * text + node.image_tokens, written, most)
 
 
 def time_at(
-    limits: AccountLimits, leaves: int, requests: int, levels: int, tokens: int, habit: Habit
+    limits: AccountLimits,
+    leaves: int,
+    requests: int,
+    tokens: int,
+    each: float,
+    above: float = 0.0,
 ) -> tuple[float, str]:
-    """Seconds that the calls take at the account's limits, and the limit that decides."""
+    """Seconds that the calls take at the account's limits, and the limit that decides. ``each``:
+    seconds of a leaf; ``above``: of the calls above all leaves, one after the other."""
     waits = {
-        "concurrency": -(-leaves // limits.concurrency) * habit.call_seconds,
+        "concurrency": -(-leaves // limits.concurrency) * each,
         "rpm": max(requests - 1, 0) // limits.rpm * WINDOW_SECONDS,
         "tpm": max(tokens - 1, 0) // limits.tpm * WINDOW_SECONDS,
     }
     binds = max(waits, key=lambda name: waits[name])
-    last = habit.call_seconds if binds != "concurrency" else 0.0
-    return waits[binds] + last + levels * habit.call_seconds, binds
+    last = each if binds != "concurrency" else 0.0
+    return waits[binds] + last + above, binds
 
 
 def _call(
@@ -282,11 +302,9 @@ def _call(
     images = sum(map(len, below))
     is_root = node.parent is None
     if node.level == 0:
-        written = habit.completion_tokens(NodeKind.LEAF, images)
+        written = habit.completion_tokens(NodeKind.LEAF, images, _fields(ask))
         body = _leaf_body(ask, images, is_root)
-        if ask.answer_spec is not None:
-            written += images * FIELD_TOKENS * ask.answer_spec.parts.fields
-        elif is_root and images > 1 and not ask.bare:
+        if ask.answer_spec is None and is_root and images > 1 and not ask.bare:
             written += ANSWER_TOKENS + ANSWER_TOKENS_PER_IMAGE * images
         pictures = sum(below[0]) + ask.canaries * LOW_TOKENS
         text = _text_tokens(body)
@@ -302,6 +320,7 @@ def _call(
         habit.completion_tokens(
             NodeKind.LEAF if child.level == 0 else NodeKind.BRANCH,
             sum(map(len, leaves[child.first : child.last + 1])),
+            _fields(ask),
         )
         for child in _children(plan, node)
     )
@@ -310,6 +329,11 @@ def _call(
     prompt = _text_tokens(body) + round(notes)
     most = int(body["max_tokens"])
     return Tokens(NodeKind.BRANCH, images, prompt, BOUND * prompt, written, most)
+
+
+def _fields(ask: RequestContext) -> int:
+    """Values that are asked about each image; 0 for plain text."""
+    return 0 if ask.answer_spec is None else ask.answer_spec.parts.fields
 
 
 def _leaf_body(ask: RequestContext, images: int, is_root: bool) -> Body:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 START_SECONDS = 1.0
-"""From a planned job to its first prepared image: workers start."""
+"""From a planned job to the start of its preparation: workers start."""
 IMAGE_SECONDS, MEGABYTE_SECONDS, PAGE_SECONDS = 0.004, 0.02, 0.15
 """To prepare an image on one core: for each image, for each megabyte of its file, and for each page
 of a document."""
@@ -53,39 +53,53 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class PastRun:
-    """The images of a past job, and when they were first and last prepared and last uploaded, in
-    seconds from its start. ``uploaded``: how many were."""
+    """The images of a past job, and when the first, half and all of them were prepared, and the
+    first and last uploaded, in seconds from its start. ``uploaded``: how many were."""
 
     work: Work
     first_prepared: float
+    half_prepared: float
     prepared: float
     uploaded: int
+    first_uploaded: float
     last_uploaded: float
+
+    @property
+    def began(self) -> float:
+        """When the preparation began: before the first slice of images was recorded, which may be
+        most of a small job. The first half took about as long as the second; but to start took most
+        of the time before the first slice."""
+        even = 2 * self.half_prepared - self.prepared
+        return min(self.first_prepared, max(even, self.first_prepared / 2))
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """``start``: seconds until the first image is prepared. ``prepare``: seconds for a typical
-    core-second of work. ``upload``: seconds for an image. ``runs``: past jobs that this is from."""
+    """``start``: seconds until the preparation begins. ``prepare``: seconds for a typical
+    core-second of work. ``upload``: seconds for an image, where many are uploaded at once. ``lag``:
+    seconds from the first prepared image to the first uploaded one: the worker starts, and an
+    upload takes its time. ``runs``: past jobs that this is from."""
 
     start: float
     prepare: float
     upload: float
+    lag: float
     runs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """Seconds until work starts, and that preparing and uploading images takes from then on."""
+    """Seconds until work starts, and that preparing and uploading images takes from then on.
+    ``lag``: from the first prepared image to the first uploaded one."""
 
     start: float
     prepare: float
     upload: float
+    lag: float = 0.0
 
-    @property
-    def seconds(self) -> float:
-        """Both go on at the same time."""
-        return max(self.prepare, self.upload)
+    def seconds(self, share: float = 1.0) -> float:
+        """Until a share of the images is ready: preparing and uploading go on at the same time."""
+        return max(self.prepare * share, self.lag + self.upload * share)
 
 
 NOTHING_TO_DO = Ready(0.0, 0.0, 0.0)
@@ -98,21 +112,23 @@ def pace_of(past: Sequence[PastRun], work: Work, cores: int, upload_threads: int
     done = sum(run.work.core_seconds for run in past)
     upload = UPLOAD_SECONDS / upload_threads
     if not done:
-        return Pace(START_SECONDS, 1 / cores, upload)
-    start = min(run.first_prepared for run in past)
-    prepare = sum(max(run.prepared - start, 0.0) for run in past) / done
-    return Pace(start, prepare, _upload(past, start, upload), len(past))
+        return Pace(START_SECONDS, 1 / cores, upload, UPLOAD_SECONDS)
+    start = sum(run.began for run in past) / len(past)
+    prepare = sum(run.prepared - run.began for run in past) / done
+    lags = [max(run.first_uploaded - run.first_prepared, 0.0) for run in past if run.uploaded]
+    lag = sum(lags) / max(len(lags), 1)
+    return Pace(start, prepare, _upload(past, upload), lag, len(past))
 
 
-def _upload(past: Sequence[PastRun], start: float, typical: float) -> float:
-    """Seconds that an image takes to upload. Where uploads ended with the preparation, they waited
-    for it and may be faster than they were."""
-    runs = [run for run in past if run.uploaded]
+def _upload(past: Sequence[PastRun], typical: float) -> float:
+    """Seconds that an image takes to upload after another one. Where uploads ended with the
+    preparation, they waited for it and may be faster than they were."""
+    runs = [run for run in past if run.uploaded > 1]
     slow = [run for run in runs if run.last_uploaded > WAITED * run.prepared]
     if slow:
-        seconds = sum(run.last_uploaded - start for run in slow)
-        return max(seconds, 0.0) / sum(run.uploaded for run in slow)
-    fastest = [max(run.last_uploaded - start, 0.0) / run.uploaded for run in runs]
+        seconds = sum(run.last_uploaded - run.first_uploaded for run in slow)
+        return seconds / sum(run.uploaded - 1 for run in slow)
+    fastest = [(run.last_uploaded - run.first_uploaded) / (run.uploaded - 1) for run in runs]
     return min([typical, *fastest])
 
 
@@ -120,4 +136,5 @@ def ready_in(work: Work, pace: Pace) -> Ready:
     """How long ``work`` takes at this pace."""
     if not work.images:
         return NOTHING_TO_DO
-    return Ready(pace.start, work.core_seconds * pace.prepare, work.images * pace.upload)
+    prepare, upload = work.core_seconds * pace.prepare, work.images * pace.upload
+    return Ready(pace.start, prepare, upload, pace.lag)

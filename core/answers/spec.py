@@ -175,6 +175,13 @@ def answer_spec_of(ask: str, options: JobOptions, structured: Structured) -> Ans
     return AnswerSpec(None if options.each_only else ask, options.each, options.schema, structured)
 
 
+def fields_of(options: JobOptions) -> int:
+    """About how many values a stored job asks for about each image; 0 for plain text."""
+    if options.each is None and options.schema is None:
+        return 0
+    return parts_of(options.schema, options.each is None).fields
+
+
 def reply_schema(
     spec: AnswerSpec,
     count: int,

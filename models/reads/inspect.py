@@ -5,7 +5,7 @@ They may read a whole job, unlike those of models.reads.pipeline, which must be 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Integer, and_, case, cast, fun
 from core.account.estimate import OpenNode
 from core.account.habit import ENOUGH, PastCall
 from core.account.pace import PastRun, Work
+from core.answers.spec import fields_of
 from core.catalog.tokens import LOW_TOKENS
 from core.errors import RefusalCode
 from core.states import (
@@ -365,14 +366,23 @@ def _past_calls(connection: Connection, which: ColumnElement[bool], last: int) -
             case((Call.images > 0, Call.images), else_=Node.images).label("images"),
             Call.completion_tokens,
             (Call.settled_at - Call.started_at).label("seconds"),
+            Call.node_id,
+            Job.options,
         )
         .join(Node, Node.id == Call.node_id)
         .join(Job, Job.id == Node.job_id)
         .where(which, Call.status == CallStatus.SETTLED, Call.settled_at.is_not(None))
         .order_by(Call.id.desc())
         .limit(last)
-    )
-    return [PastCall(NodeKind(r.kind), r.images, r.completion_tokens, r.seconds) for r in rows]
+    ).all()
+    calls = Counter(row.node_id for row in rows)
+    past = []
+    for row in rows:  # the newest first
+        calls[row.node_id] -= 1
+        again, fields = calls[row.node_id] > 0, fields_of(row.options)
+        kind, written = NodeKind(row.kind), row.completion_tokens
+        past.append(PastCall(kind, row.images, written, row.seconds, fields, again))
+    return past
 
 
 def past_runs(connection: Connection, endpoint: str, last: int = 5) -> list[PastRun]:
@@ -416,14 +426,24 @@ def _past_run(connection: Connection, job_id: str, began: float) -> PastRun | No
     ).one()
     if prepared.first is None:
         return None
+    half = connection.execute(
+        select(Event.at)
+        .join(Image, Image.id == Event.image_id)
+        .where(Event.job_id == job_id, Event.name == "image.prepared", Image.bytes.is_not(None))
+        .order_by(Event.at)
+        .offset((prepared.files + prepared.pages - 1) // 2)
+        .limit(1)
+    ).scalar_one()
     uploaded = connection.execute(
-        select(func.count(), func.max(Event.at)).where(
+        select(func.count(), func.min(Event.at), func.max(Event.at)).where(
             Event.job_id == job_id, Event.name == "image.uploaded"
         )
     ).one()
     work = Work(prepared.files, int(prepared.bytes), prepared.pages)
-    first, last = prepared.first - began, prepared.last - began
-    return PastRun(work, first, last, uploaded[0], (uploaded[1] or began) - began)
+    moments = (prepared.first, half, prepared.last)
+    first, half, last = (moment - began for moment in moments)
+    sent = tuple((moment or began) - began for moment in uploaded[1:])
+    return PastRun(work, first, half, last, uploaded[0], *sent)
 
 
 def open_nodes(connection: Connection, job_id: str, typical: float | None = None) -> list[OpenNode]:

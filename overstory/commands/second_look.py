@@ -12,6 +12,7 @@ from core.account.second_look import looks_ahead, with_looks
 from core.catalog.tokens import Detail
 from core.requests.request import RequestContext
 from core.settings import Settings
+from core.states import NodeKind
 from overstory.output.plural import pluralize
 
 Past = Callable[[str], Sequence[PastCall]]
@@ -75,8 +76,9 @@ def looked_twice(
         for call in calls_ahead(nodes, ask, past(ask.model), settings.price_of(ask.model))
     ]
     both = more[0].and_again(more[1])
-    habit = habit_of(past(again.model))
-    seconds, _ = time_at(settings.limits, len(looks.looks), both.requests, 0, both.tokens, habit)
+    written = more[0].completion_tokens / len(looks.looks)
+    leaf = habit_of(past(again.model)).seconds(NodeKind.LEAF, written)
+    seconds, _ = time_at(settings.limits, len(looks.looks), both.requests, both.tokens, leaf)
     counted = with_looks(forecast, both, calls, seconds)
     is_priced = settings.find_price(again.model) is not None
     return counted, SecondLook(looks.images, again.model, again.detail, both, is_priced)

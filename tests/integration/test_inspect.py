@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from sqlalchemy import insert, select, update
 
 from core.account.pace import Work
 from core.errors import RefusalCode
+from core.job_options import JobOptions
 from core.reply import Reply, Usage
 from core.states import CallStatus, ImageStatus, JobStatus, NodeKind, NodeStatus
 from models import ledger, state
@@ -14,8 +17,10 @@ from models.engine import Database
 from models.ledger import NewCall
 from models.reads import inspect, pipeline
 from models.state import Moved
-from models.tables import Event, Image, Job, Node
+from models.tables import Call, Event, Image, Job, Node
 from tests.support import jobs
+
+SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}, "b": {"type": "integer"}}}
 
 
 def paid(database: Database, job: str, node: int, images: int, tokens: int = 50) -> None:
@@ -163,6 +168,15 @@ def test_calls_are_listed_and_failed_ones_can_be_filtered(
         (NodeKind.BRANCH, 3, 50), (NodeKind.LEAF, 1, 50), (NodeKind.LEAF, 2, 50),
     ]  # fmt: skip
     assert strange == []
+    with database.write() as connection:
+        options = JobOptions(each="What is it?", schema=json.dumps(SCHEMA))
+        connection.execute(update(Job).where(Job.id == answered).values(options=options))
+        leaf = connection.execute(select(Node.id).where(Node.kind == NodeKind.LEAF)).scalars()
+        connection.execute(
+            update(Call).where(Call.status == "settled").values(node_id=leaf.first())
+        )
+        past = inspect.past_calls(connection, "m", "e")
+    assert [(c.fields, c.again) for c in past] == [(2, True), (2, True), (2, False)]
 
 
 def test_moments_show_when_each_stage_worked(database: Database, answered: str) -> None:
@@ -241,7 +255,9 @@ def test_past_runs_are_the_jobs_that_prepared_images_without_a_pause(database):
         began = connection.execute(select(Event.at).where(Event.job_id == job, begun)).scalar_one()
         for name, at in (("image.prepared", 3.0), ("image.uploaded", 5.0)):
             of_job = (Event.job_id == job, Event.name == name)
-            connection.execute(update(Event).where(*of_job).values(at=began + at))
+            later = began + at + (Image.position - 1) * 2.0
+            moment = select(later).where(Image.id == Event.image_id).scalar_subquery()
+            connection.execute(update(Event).where(*of_job).values(at=moment))
         twice = {"at": began, "job_id": paused, "name": "job.running"}
         connection.execute(insert(Event).values(**twice))
     with database.read() as connection:
@@ -250,5 +266,7 @@ def test_past_runs_are_the_jobs_that_prepared_images_without_a_pause(database):
     assert len(runs) == 2
     [run] = [run for run in runs if run.work.images == 3]
     assert run.work == Work(2, 2_000, 1)
-    assert (run.first_prepared, run.prepared) == pytest.approx((3.0, 3.0))
-    assert (run.uploaded, run.last_uploaded) == (3, pytest.approx(5.0))
+    prepared = (run.first_prepared, run.half_prepared, run.prepared)
+    assert prepared == pytest.approx((3.0, 5.0, 7.0))
+    assert (run.first_uploaded, run.last_uploaded) == pytest.approx((5.0, 9.0))
+    assert run.uploaded == 3

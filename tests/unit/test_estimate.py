@@ -17,7 +17,14 @@ from core.account.estimate import (
     time_at,
     tokens_of_size,
 )
-from core.account.habit import CALL_SECONDS, Habit, PastCall, habit_of, usual_tokens
+from core.account.habit import (
+    FIRST_SECONDS,
+    TOKEN_SECONDS,
+    Habit,
+    PastCall,
+    habit_of,
+    usual_tokens,
+)
 from core.catalog.models import Price
 from core.catalog.tiers import AccountLimits
 from core.requests.request import RequestContext
@@ -108,9 +115,36 @@ def test_past_calls_correct_the_guess_for_each_kind() -> None:
     habit = habit_of([leaf, branch])
     assert habit.leaf == pytest.approx(2.0)
     assert habit.branch == pytest.approx(0.5)
-    assert habit.call_seconds == 5.0
-    assert habit_of([]) == Habit(1.0, 1.0, CALL_SECONDS)
+    assert habit_of([]) == Habit()
     assert habit_of([leaf]).branch == 1.0
+
+
+def test_past_calls_with_values_say_how_long_other_values_are() -> None:
+    calls = [PastCall(NodeKind.LEAF, 60, 1_400, 9.0, fields=3)]
+    habit = habit_of(calls)
+    assert habit.completion_tokens(NodeKind.LEAF, 60, 3) == pytest.approx(1_400)
+    assert habit.completion_tokens(NodeKind.LEAF, 60, 0) < 800
+
+
+def leaf_call(tokens: int, seconds: float, again: bool = False) -> PastCall:
+    return PastCall(NodeKind.LEAF, 1, tokens, seconds, again=again)
+
+
+@pytest.mark.parametrize(
+    ("past", "written", "seconds"),
+    [
+        ([], 1_000, FIRST_SECONDS + TOKEN_SECONDS * 1_000),
+        ([leaf_call(300, 5.0), leaf_call(1_500, 17.0)], 900, 11.0),
+        ([leaf_call(300, 5.0), leaf_call(1_500, 5.0)], 900, 5.0),  # it is as fast as it is
+        ([leaf_call(300, 5.0), leaf_call(1_500, 3.0)], 900, 4.0),  # a longer one is no faster
+        ([leaf_call(100, 1.0), leaf_call(1_100, 21.0)], 600, 11.0),  # nothing is before its start
+        ([leaf_call(1_000, 30.0)], 1_000, 30.0),
+        ([leaf_call(1_000, 30.0)], 0, 30.0 * 4 / 15),  # of one length: as usual, and slower
+        ([leaf_call(500, 4.0), leaf_call(500, 4.0), leaf_call(500, 3.0, again=True)], 500, 5.17),
+    ],
+)
+def test_a_longer_reply_takes_longer(past, written, seconds) -> None:
+    assert habit_of(past).seconds(NodeKind.LEAF, written) == pytest.approx(seconds, abs=0.01)
 
 
 @pytest.mark.parametrize(
@@ -122,10 +156,10 @@ def test_past_calls_correct_the_guess_for_each_kind() -> None:
     ],
 )
 def test_the_slowest_limit_decides(leaves, requests, tokens, binds) -> None:
-    seconds, found = time_at(LIMITS, leaves, requests, 1, tokens, Habit(call_seconds=10.0))
+    seconds, found = time_at(LIMITS, leaves, requests, tokens, 10.0, 10.0)
     assert found == binds
     assert seconds >= 20.0
 
 
 def test_calls_wait_for_the_concurrency_limit() -> None:
-    assert time_at(LIMITS, 11, 11, 0, 1, Habit(call_seconds=10.0)) == (30.0, "concurrency")
+    assert time_at(LIMITS, 11, 11, 1, 10.0) == (30.0, "concurrency")

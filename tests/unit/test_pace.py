@@ -26,7 +26,7 @@ FILES = Work(1_000, 1_000_000_000, 0)
 
 
 def run(work: Work = FILES, prepared: float = 52.0, uploaded: float = 52.0) -> PastRun:
-    return PastRun(work, 2.0, prepared, work.images, uploaded)
+    return PastRun(work, 2.0, 1.0 + prepared / 2, prepared, work.images, 2.5, uploaded)
 
 
 def test_without_a_past_more_cores_and_threads_are_faster():
@@ -42,6 +42,17 @@ def test_the_same_work_takes_the_time_that_it_took():
     assert (ready.start, ready.prepare) == pytest.approx((2.0, 50.0))
     half = ready_in(Work(500, 500_000_000, 0), pace_of([run(), run()], FILES, 2, 16))
     assert half.prepare == pytest.approx(25.0)
+
+
+def test_images_of_the_first_slice_took_time_too():
+    """Of ten images, eight were recorded at once: the first half took as long as the second."""
+    ten = PastRun(Work(10, 3_000_000, 0), 0.8, 0.8, 0.9, 10, 0.9, 0.95)
+    assert ten.began == pytest.approx(0.7)
+    assert pace_of([ten], ten.work, 2, 16).start == pytest.approx(0.7)
+    assert ready_in(Work(600, 180_000_000, 0), pace_of([ten], ten.work, 2, 16)).prepare > 11.0
+    slow_end = PastRun(FILES, 2.0, 20.0, 52.0, 1_000, 2.5, 52.0)
+    assert slow_end.began == 1.0
+    assert run().began == 2.0
 
 
 def test_larger_files_and_pages_take_longer():
@@ -61,9 +72,18 @@ def test_past_jobs_with_images_of_about_the_same_size_tell_the_pace():
 
 def test_uploads_that_waited_for_the_preparation_are_not_slow():
     assert pace_of([run(uploaded=53.0)], FILES, 2, 16).upload <= UPLOAD_SECONDS / 16
-    assert pace_of([run(uploaded=102.0)], FILES, 2, 16).upload == pytest.approx(0.1)
-    both = pace_of([run(uploaded=53.0), run(uploaded=102.0)], FILES, 2, 16)
-    assert both.upload == pytest.approx(0.1)
+    assert pace_of([run(uploaded=102.5)], FILES, 2, 16).upload == pytest.approx(0.1, rel=0.01)
+    both = pace_of([run(uploaded=53.0), run(uploaded=102.5)], FILES, 2, 16)
+    assert both.upload == pytest.approx(0.1, rel=0.01)
+
+
+def test_the_time_of_one_upload_is_not_that_of_many():
+    """Ten images that are uploaded at once, a second after they were prepared."""
+    ten = PastRun(Work(10, 3_000_000, 0), 0.8, 0.8, 0.9, 10, 1.8, 1.9)
+    pace = pace_of([ten], ten.work, 2, 16)
+    assert pace.lag == pytest.approx(1.0)
+    assert ready_in(Work(1_000, 300_000_000, 0), pace).upload < 12.0
+    assert ready_in(ten.work, pace).seconds() == pytest.approx(1.0, abs=0.2)
 
 
 def test_nothing_to_prepare_takes_no_time():
@@ -85,5 +105,5 @@ def test_images_or_calls_decide_how_long_a_job_takes(ready, seconds, binds):
     capacity = capacity_of("m", "stepfun", "?")
     ask = RequestContext("?", "m", "e", "low", capacity, answer_spec=EACH)
     price, limits = Price("USD", 0.2, 0.04, 1.15), AccountLimits(5, 100, 500_000)
-    made = estimate(ask, leaves, Habit(call_seconds=10.0), price, limits, ready)
+    made = estimate(ask, leaves, Habit(first_seconds=10.0, token_seconds=0.0), price, limits, ready)
     assert (made.seconds, made.binds) == (pytest.approx(seconds), binds)
