@@ -20,6 +20,7 @@ from PIL import Image, ImageChops, ImageCms, ImageFile, ImageMath, UnidentifiedI
 
 from clients.images.pdf import Raster
 from core.images import depth
+from core.images.columns import GAP, Columns
 from core.images.formats import SNIFF_BYTES, sniff
 
 Size = tuple[int, int]
@@ -187,6 +188,23 @@ def centred(pixels: Pixels, size: Size) -> Pixels:
     """The pixels in the middle of a white canvas of ``size``."""
     canvas = Image.new(pixels.mode, size, "white")
     canvas.paste(pixels, ((size[0] - pixels.width) // 2, (size[1] - pixels.height) // 2))
+    return canvas
+
+
+def in_columns(pixels: Pixels, columns: Columns) -> Pixels:
+    """The pixels of a tall image in columns on a white canvas, with lines between them and the
+    caption above."""
+    from PIL import ImageDraw, ImageFont  # few images need them
+
+    canvas = Image.new(pixels.mode, columns.canvas, "white")
+    draw = ImageDraw.Draw(canvas)
+    for column in range(columns.count):
+        (first, end), (x, y) = columns.rows(column), columns.origin(column)
+        canvas.paste(pixels.crop((0, first, pixels.width, end)), (x, y))
+        if column:
+            draw.line((x - GAP // 2 - 1, y, x - GAP // 2 - 1, canvas.height), fill="gray")
+    font = ImageFont.load_default(columns.top * 2 / 3)
+    draw.text((2, columns.top / 2), columns.caption, fill="black", font=font, anchor="lm")
     return canvas
 
 

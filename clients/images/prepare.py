@@ -21,6 +21,7 @@ from clients.local_files import AnyPlace
 from core.catalog.tokens import Detail
 from core.errors import ImageRefused, RefusalCode
 from core.images import headers, mending, raws, tiff
+from core.images.columns import columns_remark, plan_columns
 from core.images.formats import SNIFF_BYTES, known_as, sniff
 from core.images.mending import Mended
 from core.images.raws import Raw
@@ -30,6 +31,7 @@ from core.images.sizing import (
     check_aspect,
     check_page,
     check_size,
+    is_too_narrow,
     may_stay,
     narrow_remark,
     pad_plan,
@@ -232,7 +234,7 @@ def _prepare(job: _Job, digest: str) -> Prepared:
     job, picture, remarks = _chosen(job)
     check_size(*picture.size, job.limits)
     _check_scans(job)
-    planned = plan_resize(*picture.size, job.detail)
+    planned = _planned(picture, job)
     untouched = None if remarks else _untouched(picture, planned, job)
     if untouched is not None:
         pillow.prove_whole(picture)
@@ -248,10 +250,23 @@ def _prepare_pdf(job: _Job, digest: str) -> Prepared:
         page = job.page or 1
         full = document.size(page)
         check_aspect(*full, job.limits)  # a page is drawn at the size that is sent
-        planned = plan_resize(*full, job.detail)
+        columns = plan_columns(*full, job.detail)
+        planned = plan_resize(*full, job.detail) if columns is None else columns.scaled
         raster = document.render(page, planned)
     remarks = _first_of(document.pages, "pages") if job.page is None else ()
     return _finished(job, digest, pillow.from_raster(raster, planned), full, remarks)
+
+
+def _planned(picture: Picture, job: _Job) -> Size:
+    """The size to which a picture is scaled before it is turned upright."""
+    planned = plan_resize(*picture.size, job.detail)
+    if not is_too_narrow(picture.size, planned):
+        return planned
+    upright = pillow.upright_size(picture, job.kind)
+    columns = plan_columns(*upright, job.detail)
+    if columns is None:
+        return planned
+    return columns.scaled if upright == picture.size else columns.scaled[::-1]
 
 
 def _accelerated(picture: Picture, planned: Size, job: _Job) -> bytes | None:
@@ -275,8 +290,12 @@ def _accelerated(picture: Picture, planned: Size, job: _Job) -> bytes | None:
 def _finished(
     job: _Job, digest: str, upright: Pixels, full: Size, remarks: tuple[str, ...]
 ) -> Prepared:
-    """Pad a tiny image, encode it and describe it."""
-    if narrow := narrow_remark(full, upright.size, job.detail):
+    """Cut a tall image into columns, pad a tiny one, encode and describe it."""
+    columns = plan_columns(*full, job.detail)
+    if columns is not None and upright.size == columns.scaled:
+        remarks += (columns_remark(full, columns, job.detail),)
+        upright = pillow.in_columns(upright, columns)
+    elif narrow := narrow_remark(full, upright.size, job.detail):
         remarks += (narrow,)
     canvas = pad_plan(*upright.size)
     if canvas != upright.size:

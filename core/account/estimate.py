@@ -23,7 +23,8 @@ from core.account.pace import NOTHING_TO_DO, Ready
 from core.catalog.models import Price, cost
 from core.catalog.tiers import AccountLimits
 from core.catalog.tokens import LOW_TOKENS, Detail, image_tokens
-from core.images.sizing import pad_plan, plan_resize
+from core.images.columns import sent_size
+from core.images.sizing import pad_plan
 from core.requests.leaves import leaf_of
 from core.requests.request import Body, RequestContext, notes_body
 from core.states import NodeKind
@@ -120,8 +121,8 @@ class Tokens:
 
 
 def tokens_of_size(width: int, height: int, detail: Detail) -> int:
-    """Prompt tokens of an original of width x height, after resizing and padding."""
-    return image_tokens(*pad_plan(*plan_resize(width, height, detail)), detail)
+    """Prompt tokens of an original of width x height, as it is sent."""
+    return image_tokens(*pad_plan(*sent_size(width, height, detail)), detail)
 
 
 def estimate(

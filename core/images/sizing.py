@@ -84,20 +84,25 @@ def _scaled(side: int, target: int, longest: int) -> int:
 def narrow_remark(full: tuple[int, int], sent: tuple[int, int], detail: Detail) -> str:
     """What to tell about an image of size ``full`` that is too narrow as ``sent``; empty if it is
     wide enough, or was hardly wider before."""
-    if not _is_too_narrow(full, sent):
+    if not is_too_narrow(full, sent):
         return ""
     across, down = full
-    pieces = math.ceil(max(full) / (PIECE_ASPECT * min(full)))
-    advice = f"cut it into {pieces} pieces and give those"
-    if detail == "low" and not _is_too_narrow(full, plan_resize(across, down, "high")):
-        advice += ", or use --detail high"
+    is_high_enough = detail == "low" and not is_too_narrow(full, plan_resize(across, down, "high"))
     return (
         f"{across} x {down} is sent as {sent[0]} x {sent[1]}, in which text and small things cannot"
-        f" be read: {advice}"
+        f" be read: {pieces_advice(full, is_high_enough)}"
     )
 
 
-def _is_too_narrow(full: tuple[int, int], sent: tuple[int, int]) -> bool:
+def pieces_advice(full: tuple[int, int], is_high_enough: bool) -> str:
+    """What to do about an image of size ``full`` that cannot be read as it is sent."""
+    pieces = math.ceil(max(full) / (PIECE_ASPECT * min(full)))
+    advice = f"cut it into {pieces} pieces and give those"
+    return f"{advice}, or use --detail high" if is_high_enough else advice
+
+
+def is_too_narrow(full: tuple[int, int], sent: tuple[int, int]) -> bool:
+    """Whether an image of size ``full`` loses too much as it is ``sent``."""
     return min(sent) < READABLE_SIDE and min(full) >= NOTABLE_SHRINK * min(sent)
 
 

@@ -23,6 +23,7 @@ from PIL.PngImagePlugin import PngImageFile
 from clients import local_files
 from clients.images.prepare import Prepared, measure, page_count, prepare
 from core.errors import ImageRefused, RefusalCode
+from core.images.columns import plan_columns
 from core.images.sizing import ImageLimits
 from tests.support import corpus
 from tests.support.corpus import Bad, Good
@@ -157,15 +158,35 @@ def test_tiny_images_are_padded_with_white(tmp_path: Path, size: tuple[int, int]
     assert out.remarks == (f"padded with white from {size[0]} x {size[1]}",)
 
 
-def test_a_long_screenshot_is_told_to_be_too_narrow_in_both_directions(tmp_path: Path) -> None:
-    lying = Image.new("RGB", (9_000, 400), "white")
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    told = "400 x 9000 is sent as 32 x 728, in which text and small things cannot be read"
-    out = low(saved(tmp_path / "turned.jpg", lying, exif=exif))
-    assert (out.width, out.height) == (32, 728)
-    assert out.remarks[0].startswith(told)
-    out = low(saved(tmp_path / "page.pdf", lying.rotate(90, expand=True), resolution=200))
+@pytest.mark.parametrize("name", ["tall.png", "turned.jpg", "page.pdf"])
+def test_a_long_screenshot_is_sent_in_columns(tmp_path: Path, name: str) -> None:
+    """It is darker from top to bottom, so each row of the picture tells where it was."""
+    ramp = np.linspace(255, 0, 6_000).astype(np.uint8)
+    tall = Image.fromarray(np.repeat(ramp[:, None], 400, axis=1))
+    options: dict[str, Any] = {"resolution": 200} if name == "page.pdf" else {}
+    if name == "turned.jpg":
+        exif = Image.Exif()
+        exif[0x0112] = 6
+        tall, options = tall.rotate(90, expand=True), {"exif": exif}
+    out = low(saved(tmp_path / name, tall, **options))
+    columns = plan_columns(400, 6_000, "low")
+    assert columns is not None
+    assert (out.width, out.height) == columns.canvas
+    assert out.remarks == ("400 x 6000 is sent as 4 columns beside each other",)
+    with Image.open(io.BytesIO(out.data)) as image:
+        shown = np.asarray(image.convert("L")).astype(int)
+    for column in range(columns.count):
+        (first, end), (x, y) = columns.rows(column), columns.origin(column)
+        middle = shown[y : y + end - first, x + columns.width // 2]
+        expected = 255 - 255 * np.arange(first, end) / columns.scaled[1]
+        assert np.abs(middle - expected).max() < 8
+    assert shown[: columns.top].min() < 80  # the caption
+
+
+def test_a_panorama_that_is_too_narrow_is_told(tmp_path: Path) -> None:
+    out = low(saved(tmp_path / "wide.png", Image.new("RGB", (9_000, 400), "white")))
+    assert (out.width, out.height) == (728, 32)
+    told = "9000 x 400 is sent as 728 x 32, in which text and small things cannot be read"
     assert out.remarks[0].startswith(told)
 
 
@@ -263,6 +284,7 @@ import sys
 from pathlib import Path
 from clients.images.prepare import prepare
 from core.errors import ImageRefused
+from core.images.columns import plan_columns
 from core.images.sizing import ImageLimits
 for name in sys.argv[1:]:
     try:
