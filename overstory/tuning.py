@@ -10,7 +10,7 @@ from typing import Any
 
 from core.account.estimate import time_at
 from core.account.habit import habit_of
-from core.answers.spec import fields_of
+from core.answers.spec import values_of
 from core.catalog.models import cost
 from core.catalog.tokens import Detail
 from core.errors import WrongUsage
@@ -125,8 +125,8 @@ def measure(
     tokens = round((used.prompt_tokens + used.completion_tokens) * PER / len(cases))
     habit = habit_of([call for call in past if call.images == setting.pack] or past)
     paid = cost(settings.price_of(job.model), used.prompt_tokens, 0, used.completion_tokens)
-    fields = fields_of(job.options)
-    written = habit.completion_tokens(NodeKind.LEAF, setting.pack, fields)
+    values = values_of(job.options)
+    written = habit.completion_tokens(NodeKind.LEAF, setting.pack, values)
     each = habit.seconds(NodeKind.LEAF, written)
     return Measured(
         setting=setting,

@@ -242,7 +242,7 @@ def calls_ahead(
     return tuple(
         _next_call(
             call,
-            enough_tokens(replies, call.kind, call.images, call.written_most, _fields(ask)),
+            enough_tokens(replies, call.kind, call.images, call.written_most, _values(ask)),
             price,
         )
         for call in calls
@@ -256,7 +256,7 @@ def _asked(ask: RequestContext, nodes: Sequence[OpenNode]) -> list[OpenNode]:
 
 def _open_call(ask: RequestContext, node: OpenNode, habit: Habit) -> Tokens:
     """The tokens of an open node's call."""
-    written = habit.completion_tokens(node.kind, node.images, _fields(ask))
+    written = habit.completion_tokens(node.kind, node.images, _values(ask))
     text = REQUEST_TOKENS + len(ask.repeated.encode()) // BYTES_PER_TOKEN
     if node.kind == NodeKind.LEAF:
         text += TYPICAL_LABEL_TOKENS * node.images
@@ -265,7 +265,7 @@ def _open_call(ask: RequestContext, node: OpenNode, habit: Habit) -> Tokens:
         most = ask.capacity.branch_max_tokens()
     notes = node.note_bytes / BYTES_PER_TOKEN
     if node.open_below:
-        notes += habit.completion_tokens(NodeKind.LEAF, node.open_below, _fields(ask))
+        notes += habit.completion_tokens(NodeKind.LEAF, node.open_below, _values(ask))
     text += round(notes)
     prompt = text + node.image_tokens
     return Tokens(node.kind, node.images, prompt, BOUND * text + node.image_tokens, written, most)
@@ -303,7 +303,7 @@ def _call(
     images = sum(map(len, below))
     is_root = node.parent is None
     if node.level == 0:
-        written = habit.completion_tokens(NodeKind.LEAF, images, _fields(ask))
+        written = habit.completion_tokens(NodeKind.LEAF, images, _values(ask))
         body = _leaf_body(ask, images, is_root)
         if ask.answer_spec is None and is_root and images > 1 and not ask.bare:
             written += ANSWER_TOKENS + ANSWER_TOKENS_PER_IMAGE * images
@@ -321,7 +321,7 @@ def _call(
         habit.completion_tokens(
             NodeKind.LEAF if child.level == 0 else NodeKind.BRANCH,
             sum(map(len, leaves[child.first : child.last + 1])),
-            _fields(ask),
+            _values(ask),
         )
         for child in _children(plan, node)
     )
@@ -332,9 +332,9 @@ def _call(
     return Tokens(NodeKind.BRANCH, images, prompt, BOUND * prompt, written, most)
 
 
-def _fields(ask: RequestContext) -> int:
-    """Values that are asked about each image; 0 for plain text."""
-    return 0 if ask.answer_spec is None else ask.answer_spec.parts.fields
+def _values(ask: RequestContext) -> int:
+    """Short values that are asked about each image; 0 for plain text."""
+    return 0 if ask.answer_spec is None else ask.answer_spec.parts.values
 
 
 def _leaf_body(ask: RequestContext, images: int, is_root: bool) -> Body:

@@ -13,9 +13,9 @@ from core.states import NodeKind
 LEAF_TOKENS, LEAF_TOKENS_PER_IMAGE = 80, 23
 BRANCH_TOKENS, BRANCH_TOKENS_PER_IMAGE = 250, 1.6
 """Usual output: of a leaf a line per image; of a branch a few groups and a citation per image."""
-FIELD_TOKENS = 8
-"""What a leaf writes for each value that is asked about an image, beyond its line: in JSON a value
-has a name and punctuation."""
+ANSWER_TOKENS_PER_IMAGE, VALUE_TOKENS = 5, 8
+"""What a leaf writes in JSON instead of a line about each image: its number and braces; and for
+each value its name, punctuation and a word or number."""
 FIRST_SECONDS, TOKEN_SECONDS = 4.0, 0.011
 """Usual duration of a call: until the first token, and for each. Notes on 60 images take 20 s."""
 APART = 1.5
@@ -28,14 +28,14 @@ ENOUGH = 8
 
 @dataclass(frozen=True, slots=True)
 class PastCall:
-    """A paid call: its kind, its number of images, its output and its duration. ``fields``: values
-    that were asked about each image. ``again``: its node had another call before."""
+    """A paid call: its kind, its number of images, its output and its duration. ``values``: short
+    values that were asked about each image. ``again``: its node had another call before."""
 
     kind: NodeKind
     images: int
     completion_tokens: int
     seconds: float
-    fields: int = 0
+    values: int = 0
     again: bool = False
 
 
@@ -58,10 +58,10 @@ class Habit:
         """Whether its calls predict a job's first one."""
         return self.leaf_calls + self.branch_calls >= ENOUGH
 
-    def completion_tokens(self, kind: NodeKind, images: int, fields: int = 0) -> float:
+    def completion_tokens(self, kind: NodeKind, images: int, values: int = 0) -> float:
         """Expected output of one call."""
         factor = self.leaf if kind == NodeKind.LEAF else self.branch
-        return usual_tokens(kind, images, fields) * factor
+        return usual_tokens(kind, images, values) * factor
 
     def seconds(self, kind: NodeKind, written: float) -> float:
         """Expected duration of a node whose first call writes ``written`` tokens."""
@@ -69,10 +69,12 @@ class Habit:
         return self.first_seconds + self.token_seconds * written + again
 
 
-def usual_tokens(kind: NodeKind, images: int, fields: int = 0) -> float:
-    """Usual output tokens of a call. ``fields``: values that a leaf writes about each image."""
+def usual_tokens(kind: NodeKind, images: int, values: int = 0) -> float:
+    """Usual output tokens of a call. ``values``: short values that a leaf writes about each image;
+    0: a line."""
     if kind == NodeKind.LEAF:
-        return LEAF_TOKENS + (LEAF_TOKENS_PER_IMAGE + FIELD_TOKENS * fields) * images
+        answer = ANSWER_TOKENS_PER_IMAGE + VALUE_TOKENS * values
+        return LEAF_TOKENS + (answer if values else LEAF_TOKENS_PER_IMAGE) * images
     return BRANCH_TOKENS + BRANCH_TOKENS_PER_IMAGE * images
 
 
@@ -99,7 +101,7 @@ def _factor(calls: Sequence[PastCall]) -> float:
 
 
 def _usual(call: PastCall) -> float:
-    return usual_tokens(call.kind, call.images, call.fields)
+    return usual_tokens(call.kind, call.images, call.values)
 
 
 def _durations(past: Sequence[PastCall]) -> tuple[float, float]:
@@ -127,16 +129,16 @@ def margin(replies: int) -> float:
 
 
 def enough_tokens(
-    replies: Sequence[PastCall], kind: NodeKind, images: int, most: int, fields: int = 0
+    replies: Sequence[PastCall], kind: NodeKind, images: int, most: int, values: int = 0
 ) -> int:
     """Completion tokens, at most ``most``, that are probably enough for a call that asks for
-    ``fields`` values about each image.
+    ``values`` about each image.
 
     ``replies``: those that predict it; none: nothing is known. A reply of the same kind over more
     images is not scaled down, because reasoning does not shrink with the images. Without a reply of
     the kind, those of the other kind show how far the model is from the usual lengths.
     """
-    usual = usual_tokens(kind, images, fields)
+    usual = usual_tokens(kind, images, values)
     alike = [
         call.completion_tokens * max(1.0, usual / _usual(call))
         for call in replies

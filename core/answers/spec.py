@@ -43,6 +43,7 @@ REPLY_STEPS_MAX = 1_000_000
 """Work for all values of one reply. Values that are left are asked for again, with fewer images."""
 ALL_STEPS_MAX = 10_000_000
 """Work for the merged answer of a whole job, where a person looks at it."""
+TEXT_VALUES = 3
 FIELDS_DEPTH = 6
 """Deeper levels of a schema count as one field: an estimate needs no more."""
 
@@ -95,6 +96,11 @@ class SchemaParts:
     words: Schema | None  # the texts about the set that a model writes
     fields: int  # about how many values one image's answer has
     given: frozenset[str] = frozenset()  # texts of the schema itself: they hold no citations
+
+    @property
+    def values(self) -> int:
+        """About how many short values one image's answer is as long as; a text is a sentence."""
+        return TEXT_VALUES if self.root is None else self.fields
 
     def known_value(
         self, value: Any, positions: Mapping[int, int], number: int, work: Steps | None = None
@@ -175,11 +181,12 @@ def answer_spec_of(ask: str, options: JobOptions, structured: Structured) -> Ans
     return AnswerSpec(None if options.each_only else ask, options.each, options.schema, structured)
 
 
-def fields_of(options: JobOptions) -> int:
-    """About how many values a stored job asks for about each image; 0 for plain text."""
+def values_of(options: JobOptions) -> int:
+    """About how many short values a stored job's answer about each image is as long as; 0 for plain
+    text about the set."""
     if options.each is None and options.schema is None:
         return 0
-    return parts_of(options.schema, options.each is None).fields
+    return parts_of(options.schema, options.each is None).values
 
 
 def reply_schema(

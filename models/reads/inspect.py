@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Integer, and_, case, cast, fun
 from core.account.estimate import OpenNode
 from core.account.habit import ENOUGH, PastCall
 from core.account.pace import PastRun, Work
-from core.answers.spec import fields_of
+from core.answers.spec import values_of
 from core.catalog.tokens import LOW_TOKENS
 from core.errors import RefusalCode
 from core.states import (
@@ -379,9 +379,9 @@ def _past_calls(connection: Connection, which: ColumnElement[bool], last: int) -
     past = []
     for row in rows:  # the newest first
         calls[row.node_id] -= 1
-        again, fields = calls[row.node_id] > 0, fields_of(row.options)
+        again, values = calls[row.node_id] > 0, values_of(row.options)
         kind, written = NodeKind(row.kind), row.completion_tokens
-        past.append(PastCall(kind, row.images, written, row.seconds, fields, again))
+        past.append(PastCall(kind, row.images, written, row.seconds, values, again))
     return past
 
 

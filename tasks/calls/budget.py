@@ -27,7 +27,7 @@ from core.account.budget import (
 )
 from core.account.estimate import calls_ahead
 from core.account.habit import enough_tokens
-from core.answers.spec import fields_of
+from core.answers.spec import values_of
 from core.catalog.prices import EXAMPLE
 from core.errors import WrongUsage
 from core.settings import SANDBOX, Settings
@@ -175,8 +175,8 @@ def _enough_tokens(connection: Connection, call: AnyCall) -> int:
         return call.max_tokens
     replies = inspect.replies_like(connection, node.job_id, node.model, node.endpoint)
     images = call.images or node.last_position - node.first_position + 1
-    fields = fields_of(node.options)
-    return enough_tokens(replies, NodeKind(node.kind), images, call.max_tokens, fields)
+    values = values_of(node.options)
+    return enough_tokens(replies, NodeKind(node.kind), images, call.max_tokens, values)
 
 
 def _cost(settings: Settings, call: AnyCall, max_tokens: int) -> float:

@@ -176,7 +176,7 @@ def test_calls_are_listed_and_failed_ones_can_be_filtered(
             update(Call).where(Call.status == "settled").values(node_id=leaf.first())
         )
         past = inspect.past_calls(connection, "m", "e")
-    assert [(c.fields, c.again) for c in past] == [(2, True), (2, True), (2, False)]
+    assert [(c.values, c.again) for c in past] == [(2, True), (2, True), (2, False)]
 
 
 def test_moments_show_when_each_stage_worked(database: Database, answered: str) -> None:

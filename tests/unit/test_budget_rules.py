@@ -54,9 +54,9 @@ LEAF = NextCall(60, likely=0.1, held=0.3)
 def test_a_sufficient_budget_leaves_room_for_each_call_in_its_turn():
     assert enough(1.0, [LEAF]) == 1.3
     assert enough(1.0, [LEAF], first=0.5) == 1.5  # the next one needs more than it did before
-    assert enough(1.0, [LEAF] * 11) == pytest.approx(1.0 + 10 * 0.105 + 0.3)
+    assert enough(1.0, [LEAF] * 11) == pytest.approx(1.0 + 10 * 0.115 + 0.3)
     root = NextCall(0, likely=0.2, held=0.8)
-    assert enough(0.0, [LEAF, LEAF, root]) == pytest.approx(0.21 + 0.8)
+    assert enough(0.0, [LEAF, LEAF, root]) == pytest.approx(0.23 + 0.8)
     cheap = NextCall(0, likely=0.0, held=0.01)
     assert enough(0.0, [root, cheap]) == 0.8  # the dearest call decides, even if it is not the last
 

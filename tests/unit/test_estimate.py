@@ -120,10 +120,10 @@ def test_past_calls_correct_the_guess_for_each_kind() -> None:
 
 
 def test_past_calls_with_values_say_how_long_other_values_are() -> None:
-    calls = [PastCall(NodeKind.LEAF, 60, 1_400, 9.0, fields=3)]
+    calls = [PastCall(NodeKind.LEAF, 60, 1_400, 9.0, values=3)]
     habit = habit_of(calls)
     assert habit.completion_tokens(NodeKind.LEAF, 60, 3) == pytest.approx(1_400)
-    assert habit.completion_tokens(NodeKind.LEAF, 60, 0) < 800
+    assert habit.completion_tokens(NodeKind.LEAF, 60, 6) > 2_400
 
 
 def leaf_call(tokens: int, seconds: float, again: bool = False) -> PastCall:
