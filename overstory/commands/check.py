@@ -16,7 +16,7 @@ from overstory.checking import Check, check_job, json_of
 from overstory.job_argument import find_job, job_argument
 from overstory.options import home_option, json_option
 from overstory.output.plural import pluralize
-from overstory.output.tables import print_json, shortened, stdout_console, table
+from overstory.output.tables import clipped, print_json, stdout_console, table
 from overstory.output.terminal import print_plain, safe_line
 from overstory.report.command import check_writable, say_written, write_report
 from overstory.truth_file import read_truth, truth_options
@@ -122,13 +122,13 @@ def _print_confusions(console: Console, confusions: Sequence[Confusion]) -> None
 
 def _cell(value: Any) -> Text:
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return Text(shortened(safe_line(text), CELL))
+    return Text(clipped(safe_line(text), CELL))
 
 
 def _listed(names: Sequence[str], count: int) -> str:
     """The first names, and that there are more."""
     dots = ", …" if count > len(names[:NAMES]) else ""
-    return ", ".join(shortened(safe_line(name), CELL) for name in names[:NAMES]) + dots
+    return ", ".join(clipped(safe_line(name), CELL) for name in names[:NAMES]) + dots
 
 
 def _remarks(checked: Check) -> list[str]:

@@ -15,12 +15,12 @@ from core.settings import Settings, load
 from core.truth.choice import Choice
 from core.truth.score import FieldScore
 from overstory.output.progress import duration
-from overstory.output.tables import shortened, table
+from overstory.output.tables import clipped, table
 from overstory.output.terminal import print_plain, safe_line
 from overstory.tuning import PER, Measured, Setting, reason_for
 
 SHARE_WIDTH = 13
-"""Of ``100% (94-100)``; longer names of fields are shortened to it."""
+"""Of ``100% (94-100)``; longer names of fields are cut to it."""
 LISTED = 3
 """Settings that were not asked for one reason; more are counted, and --json lists them."""
 FIELDS_BESIDE = 2
@@ -93,7 +93,7 @@ def _share_columns(names: Sequence[str]) -> list[_Column]:
         return [_Column("=right", lambda one: f"{one.mean:.0%}")]
     return [
         _Column(
-            f"={shortened(safe_line(name), SHARE_WIDTH)}",
+            f"={clipped(safe_line(name), SHARE_WIDTH)}",
             lambda one, name=name: _share(one.score.fields[name]),  # type: ignore[misc]
         )
         for name in names
@@ -125,7 +125,7 @@ def _fields(one: Measured, best: Measured) -> Table:
         columns.append("=best")
     drawn = table(*columns)
     for name, field in one.score.fields.items():
-        cells: list[RenderableType] = [Text(shortened(safe_line(name), 40)), _share(field)]
+        cells: list[RenderableType] = [Text(clipped(safe_line(name), 40)), _share(field)]
         if best is not one:
             cells.append(_share(best.score.fields[name]))
         drawn.add_row(*cells)

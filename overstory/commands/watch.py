@@ -28,7 +28,7 @@ from overstory.output.learned import settled_limits
 from overstory.output.progress import Bars, Counts, Display, Lines, Rate, counts_of, plain_line
 from overstory.output.result import Ran
 from overstory.output.summary import Showing
-from overstory.output.tables import shortened
+from overstory.output.tables import clipped
 from overstory.output.terminal import print_plain, safe_line
 from overstory.output.tree_levels import draw_levels
 from tasks.runtime.services import Services
@@ -190,7 +190,7 @@ def _held_back_by(view: View) -> str:
 
 def above_bars(view: View) -> RenderableType:
     """Job, question and tree."""
-    question = shortened(safe_line(view.job.ask), QUESTION_SHOWN)
+    question = clipped(safe_line(view.job.ask), QUESTION_SHOWN)
     head = Text.assemble((f"job {view.job.id} ", "bold"), view.job.status, "  ", (question, "dim"))
     return Group(head, Text(), draw_levels(view.levels), Text())
 

@@ -5,6 +5,7 @@ All requests are GETs and cost nothing.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import socket
 from collections.abc import Collection
@@ -34,6 +35,8 @@ from overstory.output.plural import pluralize
 BASE_URL = "correct OVERSTORY_BASE_URL: the part before /chat/completions, which often ends in /v1"
 NO_KEY = "set OVERSTORY_API_KEY for real answers"
 LOOPBACK = re.compile(r"localhost|127\.[\d.]+|::1")
+OWN_NAMES = (".localhost", ".local", ".internal", ".lan", ".home.arpa")
+"""Endings of names that only a private network has (RFC 6761, 6762 and 8375, and common use)."""
 TOP_UP = "top it up: paused work then continues by itself"
 OLD_PRICES = "compare them with the provider's page, and set OVERSTORY_PRICES or update Overstory"
 NAMES_SHOWN = 8
@@ -191,10 +194,12 @@ def prices(context: Context) -> Finding | None:
     settings = context.reached
     known = settings.find_price(settings.model)
     if known is None:
-        return warning(
-            f"no price of {settings.model} is known: sums say 0.00 and a budget is refused",
-            "set OVERSTORY_PRICES, or ignore this if nobody bills you",
-        )
+        says = f"no price of {settings.model} is known: sums say 0.00 and a budget is refused"
+        if is_own_server(settings.base_url):
+            return ok(
+                says, "right for a server of your own; for a paid gateway set OVERSTORY_PRICES"
+            )
+        return warning(says, "set OVERSTORY_PRICES, or ignore this if nobody bills you")
     price = known.price
     says = (
         f"{price.prompt:g} {price.currency} a million tokens read, {price.cached:g} from the cache,"
@@ -203,6 +208,15 @@ def prices(context: Context) -> Finding | None:
     if settings.price_is_old(known):
         return warning(f"{says}: older than {settings.prices_days} days", OLD_PRICES)
     return ok(says)
+
+
+def is_own_server(url: str) -> bool:
+    """Whether the host of a URL is this machine or in a private network, by its address or name."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_private
+    except ValueError:
+        return "." not in host or host.endswith(OWN_NAMES)
 
 
 def learned_limits(context: Context) -> Finding | None:

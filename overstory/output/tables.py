@@ -60,7 +60,8 @@ def clock(at: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(at))
 
 
-def shortened(text: str, most: int) -> str:
+def clipped(text: str, most: int) -> str:
+    """``text`` in at most ``most`` characters, the last of which says that more follows."""
     return text if len(text) <= most else text[: most - 1] + "…"
 
 

@@ -304,6 +304,29 @@ def test_an_empty_balance_is_a_warning(left: float | None, level: Level) -> None
     assert endpoint.balance_finding(left, "USD").level == level
 
 
+@pytest.mark.parametrize(
+    ("base_url", "level"),
+    [
+        ("http://127.0.0.1:11434/v1", Level.OK),
+        ("http://[::1]:8000/v1", Level.OK),
+        ("http://192.168.1.5:8000/v1", Level.OK),
+        ("http://localhost:8000/v1", Level.OK),
+        ("http://vllm:8000/v1", Level.OK),
+        ("https://gpu.internal/v1", Level.OK),
+        ("https://8.8.8.8/v1", Level.WARNING),
+        ("https://models.example.com/v1", Level.WARNING),
+    ],
+)
+def test_an_unknown_price_is_no_warning_at_a_server_of_ones_own(
+    monkeypatch: pytest.MonkeyPatch, base_url: str, level: Level
+) -> None:
+    given = {"OVERSTORY_BASE_URL": base_url, "OVERSTORY_API_KEY": "k", "OVERSTORY_MODEL": "llava"}
+    finding = endpoint.prices(examined(monkeypatch, **given))
+    assert finding is not None
+    assert finding.level == level
+    assert finding.says.startswith("no price of llava is known")
+
+
 def test_without_a_key_the_sandbox_is_a_warning_and_endpoint_checks_are_skipped(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

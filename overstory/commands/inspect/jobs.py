@@ -21,11 +21,11 @@ from overstory.options import home_option, json_option, settings_at, status_opti
 from overstory.output.progress import duration
 from overstory.output.tables import (
     UNBROKEN,
+    clipped,
     clock,
     colour,
     coloured,
     print_json,
-    shortened,
     stdout_console,
     table,
     values,
@@ -93,7 +93,7 @@ def draw_jobs(jobs: Sequence[JobLine], width: int) -> RenderableType:
 def _draw_table(jobs: Sequence[JobLine], rows: Sequence[Sequence[str]]) -> Table:
     drawn = table("job", "status", "=images", "=failed", "=cost", "=took", "began", "question")
     for job, (name, _, *rest) in zip(jobs, rows, strict=True):
-        question = shortened(_question(job), QUESTION_WIDTH)
+        question = clipped(_question(job), QUESTION_WIDTH)
         drawn.add_row(name, coloured(job.status), *rest, Text(question))
     return drawn
 
@@ -130,7 +130,7 @@ def _paragraph(job: JobLine, width: int) -> RenderableType:
 
 def _question_line(job: JobLine, width: int) -> RenderableType:
     """The question below its job: one line, or two on a narrow screen."""
-    question = shortened(_question(job), max(QUESTION_WIDTH, width - len(GAP)))
+    question = clipped(_question(job), max(QUESTION_WIDTH, width - len(GAP)))
     return Padding(Text(question, "dim"), (0, 0, 0, len(GAP)))
 
 

@@ -15,7 +15,7 @@ from models.reads.inspect import ImageLine, NodeLine
 from overstory.job_argument import find_job, job_argument
 from overstory.options import home_option, json_option
 from overstory.output.plural import pluralize
-from overstory.output.tables import coloured, print_json, shortened, stdout_console, values
+from overstory.output.tables import clipped, coloured, print_json, stdout_console, values
 from overstory.output.terminal import safe, safe_line
 
 TEXT_WIDTH = 90
@@ -60,7 +60,7 @@ def _label(node: NodeLine) -> Text:
     is_root = node.parent_id is None
     name = "answer" if is_root else str(node.kind)
     sent = f"{pluralize(node.requests, 'request')}, {pluralize(node.tokens, 'token')}"
-    text = safe(node.error or "") or shortened(safe_line(node.text or ""), TEXT_WIDTH)
+    text = safe(node.error or "") or clipped(safe_line(node.text or ""), TEXT_WIDTH)
     return Text.assemble(
         (name, "bold" if node.kind == NodeKind.BRANCH or is_root else ""),
         f" {node.id} · images {node.first_position} to {node.last_position} · ",
