@@ -1,0 +1,220 @@
+"""What is known of a model at an endpoint: from models.toml, and first from a person's own file.
+
+A file has a table ``[[model]]`` for each model or family; docs/models.md tells its form.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+import urllib.parse
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from importlib import resources
+from typing import Any, Literal
+
+from core.catalog.formulas import STEPFUN_SIZES, Formula, SentSizes, formula_of
+from core.catalog.models import Price, Structured
+from core.errors import RequestForm
+
+FILE = "models.toml"
+USUAL_IMAGES = 60
+"""Images a request where nobody says how many, even if the endpoint takes more: StepFun's limit, at
+which runs were measured. Models read fewer images better (docs/tune.md)."""
+USUAL_CONTEXT = 128_000
+MEGABYTE = 1_000_000
+_TOKENS = re.compile(r"\btokens\b")  # of images: not max_tokens
+Temperature = Literal["any", "none", "without reasoning"]
+"""Whether a model takes a temperature: any, none at all, or any where it does not reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a fact is from. ``date``: of the page or the code; ``sure``: documented, read from
+    code, measured or inferred; ``of``: which facts."""
+
+    url: str
+    date: str
+    sure: str
+    of: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """What an image of width x height takes at ``detail``; ``sure``: who says so."""
+
+    width: int
+    height: int
+    detail: str
+    tokens: int
+    sure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One ``[[model]]`` of a file. None: not known, or a matter of the server."""
+
+    names: tuple[str, ...]  # with * and ?, of the name after its last /
+    owner: str
+    tokens: Formula
+    at: tuple[str, ...] = ()  # hosts whose limits the entry tells; empty: those of any
+    strict: bool = False  # usage that is far below the formula proves that images are missing
+    context: int | None = None  # tokens
+    output: int | None = None  # tokens of a reply
+    images: int | None = None  # of a request
+    request_mb: float | None = None
+    image_side: int | None = None  # pixels
+    json: Structured | None = None
+    details: tuple[str, ...] | None = None  # the values that are taken; empty: none is
+    max_tokens: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    temperature: Temperature = "any"
+    reasoning: tuple[str, ...] | None = None  # the efforts that are taken
+    reasoning_default: str | None = None
+    prices: tuple[Price, ...] = ()
+    note: str = ""
+    examples: tuple[Example, ...] = ()
+    sources: tuple[Source, ...] = ()
+
+    def is_named(self, model: str) -> bool:
+        return any(fnmatchcase(model, name.lower()) for name in self.names)
+
+    def is_at(self, host: str) -> bool:
+        return any(fnmatchcase(host, name) for name in self.at)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What is known of ``model`` at one endpoint. ``images``: of a request at most; ``entry``: None
+    where nothing is known of the model; ``is_near``: whether its limits hold at this endpoint."""
+
+    model: str
+    entry: Entry | None = None
+    is_near: bool = False
+
+    @property
+    def limits(self) -> Entry | None:
+        """The entry where it tells the limits of this endpoint."""
+        return self.entry if self.is_near else None
+
+    @property
+    def formula(self) -> Formula | None:
+        return self.entry.tokens if self.entry else None
+
+    @property
+    def sizes(self) -> SentSizes:
+        """The sizes at which its images are sent: StepFun's where nothing is known."""
+        if self.entry is None:
+            return STEPFUN_SIZES
+        return SentSizes(self.entry.tokens, self.entry.image_side)
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether usage that is far below the formula proves that images are missing."""
+        return bool(self.limits and self.limits.strict)
+
+    @property
+    def context_tokens(self) -> int:
+        """Decimal: 256K is read as 256,000, the safe side. Another server may have less."""
+        known = self.entry.context if self.entry else None
+        if known is None:
+            return USUAL_CONTEXT
+        return known if self.is_near else min(known, USUAL_CONTEXT)
+
+    @property
+    def images(self) -> int:
+        return (self.limits.images if self.limits else None) or USUAL_IMAGES
+
+    @property
+    def request_bytes(self) -> int | None:
+        """Bytes of a request; None: not known."""
+        megabytes = self.limits.request_mb if self.limits else None
+        return None if megabytes is None else round(megabytes * MEGABYTE)
+
+    @property
+    def structured(self) -> Structured | None:
+        """How to request JSON; None: not known."""
+        return self.limits.json if self.limits else None
+
+    @property
+    def reply_tokens(self) -> int | None:
+        """The most that a reply may have; None: not known."""
+        return self.limits.output if self.limits else None
+
+    @property
+    def prices(self) -> tuple[Price, ...]:
+        return self.entry.prices if self.entry else ()
+
+    @property
+    def tokens_as_of(self) -> str:
+        """The newest day or month of a source of the formula."""
+        sources = self.entry.sources if self.entry else ()
+        told = [source for source in sources if _TOKENS.search(source.of)]
+        return max((source.date for source in told or sources), default="")
+
+    def forms(self, detail: str, reasoning_effort: str | None) -> frozenset[RequestForm]:
+        """How a request at ``detail`` and ``reasoning_effort`` is written, as far as known before
+        the endpoint has refused anything."""
+        known = self.limits
+        if known is None:
+            return frozenset()
+        is_form = {
+            RequestForm.COMPLETION_TOKENS: known.max_tokens == "max_completion_tokens",
+            RequestForm.NO_TEMPERATURE: _no_temperature(known, reasoning_effort),
+            RequestForm.NO_REASONING_EFFORT: not _takes(known.reasoning, reasoning_effort),
+            RequestForm.NO_DETAIL: not _takes(known.details, detail),
+        }
+        return frozenset(form for form, is_so in is_form.items() if is_so)
+
+
+def _no_temperature(known: Entry, reasoning_effort: str | None) -> bool:
+    if known.temperature == "without reasoning":
+        return (reasoning_effort or known.reasoning_default) != "none"
+    return known.temperature == "none"
+
+
+def _takes(values: tuple[str, ...] | None, value: str | None) -> bool:
+    return value is None or values is None or value in values
+
+
+def facts_of(model: str, base_url: str = "", own: tuple[Entry, ...] = ()) -> ModelFacts:
+    """What is known of ``model`` at ``base_url``, from ``own`` entries first.
+
+    Of the entries with the model's name the first counts that has the host in ``at``; else the
+    first without ``at``; else the first. The last is served elsewhere than its owner does: its
+    formula holds there, its limits may not.
+    """
+    host = (urllib.parse.urlsplit(base_url).hostname or "").lower()
+    name = model.lower().rpartition("/")[2]
+    for entries in (own, shipped()):
+        if found := _find([entry for entry in entries if entry.is_named(name)], host):
+            return ModelFacts(model, found, not found.at or found.is_at(host))
+    return ModelFacts(model)
+
+
+def _find(named: list[Entry], host: str) -> Entry | None:
+    near = [entry for entry in named if entry.is_at(host)]
+    anywhere = [entry for entry in named if not entry.at]
+    return next(iter([*near, *anywhere, *named]), None)
+
+
+@lru_cache(maxsize=1)
+def shipped() -> tuple[Entry, ...]:
+    """The entries of models.toml, read once and only when a model is looked up."""
+    text = resources.files(__package__).joinpath(FILE).read_text("utf-8")
+    return tuple(_entry(table) for table in tomllib.loads(text)["model"])
+
+
+def _entry(table: Mapping[str, Any]) -> Entry:
+    """An entry of our own file, whose form a test checks (tests/unit/test_facts.py)."""
+    fields: dict[str, Any] = {name: _tuple(value) for name, value in table.items()}
+    fields["tokens"] = formula_of(table["tokens"])
+    for name, kind in (("examples", Example), ("sources", Source), ("prices", Price)):
+        if name in table:
+            fields[name] = tuple(kind(**part) for part in table[name])
+    return Entry(**fields)
+
+
+def _tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
