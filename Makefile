@@ -98,8 +98,9 @@ schema: $(VENV)/.stamp-dev ## write migrations/newest.sql, after a new migration
 	@$(BIN)/python -m migrations.snapshot
 
 .PHONY: settings
-settings: $(VENV)/.stamp-dev ## write docs/settings.md and what the Tab key knows, after a change of settings or options
+settings: $(VENV)/.stamp-dev ## write docs/settings.md, the table of docs/models.md and what the Tab key knows, after a change of settings or options
 	@$(BIN)/python -m overstory.doctor.settings_page
+	@$(BIN)/python -m overstory.doctor.models_page
 	@$(BIN)/python -m overstory.completion_table
 
 # --- longer runs --------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from clients import local_files
 from clients.images import pdf, pillow, vips
 from clients.images.pillow import Picture, Pixels, Size
 from clients.local_files import AnyPlace
+from core.catalog.formulas import STEPFUN_SIZES, SentSizes
 from core.catalog.tokens import Detail
 from core.errors import ImageRefused, RefusalCode
 from core.images import headers, mending, raws, tiff
@@ -94,6 +95,7 @@ class _Job:
     page: int | None
     accelerator: Accelerator
     no_webp: bool = False  # a WebP file is encoded anew
+    sizes: SentSizes = STEPFUN_SIZES
     profile: bytes | None = None  # of colours, if it is not in the file
     remarks: tuple[str, ...] = ()  # about the file itself
 
@@ -122,10 +124,11 @@ def prepare_file(
     page: int | None,
     accelerator: Accelerator,
     no_webp: bool = False,
+    sizes: SentSizes = STEPFUN_SIZES,
 ) -> Prepared:
     """The same for an open file of ``size`` bytes, at its start. ``no_webp``: the result is no
-    WebP."""
-    with _job(file, size, limits, detail, page, accelerator, no_webp) as job:
+    WebP. ``sizes``: in which images are sent to the model."""
+    with _job(file, size, limits, detail, page, accelerator, no_webp, sizes) as job:
         digest = hashlib.file_digest(job.file, "sha256").hexdigest()
         if job.kind == "pdf":
             return _prepare_pdf(job, digest)
@@ -183,9 +186,10 @@ def _job(
     page: int | None = None,
     accelerator: Accelerator = "none",
     no_webp: bool = False,
+    sizes: SentSizes = STEPFUN_SIZES,
 ) -> Iterator[_Job]:
     """Turns every error inside into ImageRefused: decoders may raise anything."""
-    job = _Job(file, size, _kind(file), limits, detail, page, accelerator, no_webp)
+    job = _Job(file, size, _kind(file), limits, detail, page, accelerator, no_webp, sizes)
     try:
         yield job
     except ImageRefused:
@@ -232,7 +236,7 @@ def _prepare(job: _Job, digest: str) -> Prepared:
     job, picture, remarks = _chosen(job)
     check_size(*picture.size, job.limits)
     _check_scans(job)
-    planned = plan_resize(*picture.size, job.detail)
+    planned = plan_resize(*picture.size, job.detail, job.sizes)
     untouched = None if remarks else _untouched(picture, planned, job)
     if untouched is not None:
         pillow.prove_whole(picture)
@@ -248,7 +252,7 @@ def _prepare_pdf(job: _Job, digest: str) -> Prepared:
         page = job.page or 1
         full = document.size(page)
         check_aspect(*full, job.limits)  # a page is drawn at the size that is sent
-        planned = plan_resize(*full, job.detail)
+        planned = plan_resize(*full, job.detail, job.sizes)
         raster = document.render(page, planned)
     remarks = _first_of(document.pages, "pages") if job.page is None else ()
     return _finished(job, digest, pillow.from_raster(raster, planned), full, remarks)
@@ -276,7 +280,7 @@ def _finished(
     job: _Job, digest: str, upright: Pixels, full: Size, remarks: tuple[str, ...]
 ) -> Prepared:
     """Pad a tiny image, encode it and describe it."""
-    if narrow := narrow_remark(full, upright.size, job.detail):
+    if narrow := narrow_remark(full, upright.size, job.detail, job.sizes):
         remarks += (narrow,)
     canvas = pad_plan(*upright.size)
     if canvas != upright.size:

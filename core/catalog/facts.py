@@ -6,14 +6,16 @@ A file has a table ``[[model]]`` for each model or family; docs/models.md tells 
 from __future__ import annotations
 
 import re
-import tomllib
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from importlib import resources
-from typing import Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from core.catalog.formulas import STEPFUN_SIZES, Formula, SentSizes, formula_of
 from core.catalog.models import Price, Structured
@@ -25,7 +27,7 @@ USUAL_IMAGES = 60
 which runs were measured. Models read fewer images better (docs/tune.md)."""
 USUAL_CONTEXT = 128_000
 MEGABYTE = 1_000_000
-_TOKENS = re.compile(r"\btokens\b")  # of images: not max_tokens
+Positive = Annotated[int, Field(gt=0)]
 Temperature = Literal["any", "none", "without reasoning"]
 """Whether a model takes a temperature: any, none at all, or any where it does not reason."""
 
@@ -56,16 +58,18 @@ class Example:
 class Entry:
     """One ``[[model]]`` of a file. None: not known, or a matter of the server."""
 
-    names: tuple[str, ...]  # with * and ?, of the name after its last /
+    names: Annotated[
+        tuple[str, ...], Field(min_length=1)
+    ]  # with * and ?, of the name after its last /
     owner: str
-    tokens: Formula
+    tokens: dict[str, Any]  # of an image: the kind of formula and its numbers
     at: tuple[str, ...] = ()  # hosts whose limits the entry tells; empty: those of any
     strict: bool = False  # usage that is far below the formula proves that images are missing
-    context: int | None = None  # tokens
-    output: int | None = None  # tokens of a reply
-    images: int | None = None  # of a request
-    request_mb: float | None = None
-    image_side: int | None = None  # pixels
+    context: Positive | None = None  # tokens
+    output: Positive | None = None  # tokens of a reply
+    images: Positive | None = None  # of a request
+    request_mb: Annotated[float, Field(gt=0)] | None = None
+    image_side: Positive | None = None  # pixels
     json: Structured | None = None
     details: tuple[str, ...] | None = None  # the values that are taken; empty: none is
     max_tokens: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
@@ -76,6 +80,10 @@ class Entry:
     note: str = ""
     examples: tuple[Example, ...] = ()
     sources: tuple[Source, ...] = ()
+
+    @property
+    def formula(self) -> Formula:
+        return formula_of(self.tokens)
 
     def is_named(self, model: str) -> bool:
         return any(fnmatchcase(model, name.lower()) for name in self.names)
@@ -100,14 +108,14 @@ class ModelFacts:
 
     @property
     def formula(self) -> Formula | None:
-        return self.entry.tokens if self.entry else None
+        return self.entry.formula if self.entry else None
 
     @property
     def sizes(self) -> SentSizes:
         """The sizes at which its images are sent: StepFun's where nothing is known."""
         if self.entry is None:
             return STEPFUN_SIZES
-        return SentSizes(self.entry.tokens, self.entry.image_side)
+        return SentSizes(self.entry.formula, self.entry.image_side)
 
     @property
     def is_strict(self) -> bool:
@@ -132,10 +140,10 @@ class ModelFacts:
         megabytes = self.limits.request_mb if self.limits else None
         return None if megabytes is None else round(megabytes * MEGABYTE)
 
-    @property
-    def structured(self) -> Structured | None:
-        """How to request JSON; None: not known."""
-        return self.limits.json if self.limits else None
+    def structured(self, provider: str) -> Structured:
+        """How to request JSON. A server of one's own usually enforces schemas."""
+        known = self.limits.json if self.limits else None
+        return known or ("json_schema" if provider == "openai" else "json_object")
 
     @property
     def reply_tokens(self) -> int | None:
@@ -146,11 +154,10 @@ class ModelFacts:
     def prices(self) -> tuple[Price, ...]:
         return self.entry.prices if self.entry else ()
 
-    @property
-    def tokens_as_of(self) -> str:
-        """The newest day or month of a source of the formula."""
+    def as_of(self, what: str) -> str:
+        """The newest day or month of a source of ``what``: tokens (of images), prices."""
         sources = self.entry.sources if self.entry else ()
-        told = [source for source in sources if _TOKENS.search(source.of)]
+        told = [source for source in sources if re.search(rf"\b{what}\b", source.of)]
         return max((source.date for source in told or sources), default="")
 
     def forms(self, detail: str, reasoning_effort: str | None) -> frozenset[RequestForm]:
@@ -193,6 +200,18 @@ def facts_of(model: str, base_url: str = "", own: tuple[Entry, ...] = ()) -> Mod
     return ModelFacts(model)
 
 
+@dataclass(frozen=True, slots=True)
+class OwnModels:
+    """The entries of a person's file, which come before ours."""
+
+    path: Path
+    entries: tuple[Entry, ...]
+
+    def __str__(self) -> str:
+        names = ", ".join(entry.names[0] for entry in self.entries)
+        return f"{self.path} ({names})"
+
+
 def _find(named: list[Entry], host: str) -> Entry | None:
     near = [entry for entry in named if entry.is_at(host)]
     anywhere = [entry for entry in named if not entry.at]
@@ -202,6 +221,8 @@ def _find(named: list[Entry], host: str) -> Entry | None:
 @lru_cache(maxsize=1)
 def shipped() -> tuple[Entry, ...]:
     """The entries of models.toml, read once and only when a model is looked up."""
+    import tomllib
+
     text = resources.files(__package__).joinpath(FILE).read_text("utf-8")
     return tuple(_entry(table) for table in tomllib.loads(text)["model"])
 
@@ -209,7 +230,6 @@ def shipped() -> tuple[Entry, ...]:
 def _entry(table: Mapping[str, Any]) -> Entry:
     """An entry of our own file, whose form a test checks (tests/unit/test_facts.py)."""
     fields: dict[str, Any] = {name: _tuple(value) for name, value in table.items()}
-    fields["tokens"] = formula_of(table["tokens"])
     for name, kind in (("examples", Example), ("sources", Source), ("prices", Price)):
         if name in table:
             fields[name] = tuple(kind(**part) for part in table[name])

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal, Protocol
 
-from core.catalog.crops import Aspect, Canvas, Fixed, Pages, Tiles, Units
-from core.catalog.patches import Bound, Ceil, Fill, Largest, Long, Navit, Round, Shrink
 from core.catalog.scaling import Ratio, Size, scaled, within
 from core.catalog.tokens import Detail, image_tokens
 
@@ -17,6 +15,16 @@ is the whole view of StepFun's models (fact sheet 3.4); a model that sees less g
 LONGEST_STEPFUN = 3024
 WINDOW = 504
 """Pixels of a side of StepFun's windows, by which it cuts large images (fact sheet 3.4)."""
+
+
+class Formula(Hashable, Protocol):
+    """A frozen dataclass of numbers; core/catalog/kinds.py names all."""
+
+    def tokens(self, width: int, height: int, detail: str) -> int:
+        """Prompt tokens of an image of width x height pixels at ``detail``."""
+
+    def ratio(self, width: int, height: int, detail: str) -> Ratio:
+        """How far an image can be reduced without loss: the model would reduce it so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,35 +46,16 @@ class StepFun:
         return capped - capped % WINDOW if capped >= WINDOW else capped
 
 
-Formula = (
-    StepFun
-    | Tiles
-    | Units
-    | Aspect
-    | Pages
-    | Canvas
-    | Fixed
-    | Shrink
-    | Largest
-    | Round
-    | Long
-    | Navit
-    | Ceil
-    | Fill
-)
 STEPFUN = StepFun("stepfun")
-_KINDS = {get_args(get_type_hints(kind)["kind"])[0]: kind for kind in get_args(Formula)}
-_BOUNDS = ("low", "high", "original")
 
 
 def formula_of(table: Mapping[str, Any]) -> Formula:
     """The formula of a ``tokens`` table of models.toml. The table is taken to be right."""
-    fields = {
-        name: Bound(**value) if name in _BOUNDS and isinstance(value, Mapping) else value
-        for name, value in table.items()
-    }
-    made: Formula = _KINDS[table["kind"]](**fields)
-    return made
+    if table["kind"] == STEPFUN.kind:
+        return STEPFUN
+    from core.catalog import kinds
+
+    return kinds.made(table)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +65,11 @@ class SentSizes:
 
     formula: Formula = STEPFUN
     longest: int | None = None
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> SentSizes:
+        """The sizes of which ``value`` is dataclasses.asdict."""
+        return cls(formula_of(value["formula"]), value["longest"])
 
     def of(self, width: int, height: int, detail: Detail) -> Size:
         """The size at which an image of width x height pixels is sent. Never larger; each side at

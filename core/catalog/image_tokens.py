@@ -7,11 +7,13 @@ from functools import lru_cache
 from typing import Protocol
 
 from core.catalog.facts import ModelFacts
-from core.catalog.formulas import STEPFUN, Formula, SentSizes
+from core.catalog.formulas import STEPFUN, STEPFUN_SIZES, Formula, SentSizes
 from core.catalog.tokens import Detail
 
 LARGE_SIDE = 20_000
 """Pixels of a side that no model sees whole, so that a picture of it takes the most."""
+FETCHED_SIDE = 4_096
+"""Pixels of a side of a large picture on the web."""
 ASPECTS = [1 + step / 20 for step in range(61)]
 """Shapes of usual pictures, up to 4:1."""
 
@@ -51,13 +53,22 @@ def _most(formula: Formula, sizes: SentSizes, detail: Detail) -> int:
     return max(formula.tokens(*size, detail) for size in sent)
 
 
+GUESS = ByFormula(
+    STEPFUN, STEPFUN_SIZES, "by StepFun's formula, a guess: this model's is not known"
+)
+
+
+def most_fetched(tokens: ImageTokens, detail: Detail) -> int:
+    """About the most that one image takes which the provider fetches itself, in its own size."""
+    return max(tokens.most(detail), tokens.of(FETCHED_SIDE, FETCHED_SIDE, detail))
+
+
 def image_tokens_of(facts: ModelFacts, fitted: ImageTokens | None = None) -> ImageTokens:
     """How images are counted for a model: by its formula, else by ``fitted`` (a rule measured from
     its own replies), else by StepFun's formula, which is a guess then."""
     if facts.entry is not None:
-        source = f"by {facts.entry.owner}'s formula, as of {facts.tokens_as_of}"
-        return ByFormula(facts.entry.tokens, facts.sizes, source)
+        source = f"by {facts.entry.owner}'s formula, as of {facts.as_of('tokens')}"
+        return ByFormula(facts.entry.formula, facts.sizes, source)
     if fitted is not None:
         return fitted
-    source = "by StepFun's formula, a guess: this model's is not known"
-    return ByFormula(STEPFUN, facts.sizes, source)
+    return GUESS

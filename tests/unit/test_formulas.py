@@ -34,7 +34,7 @@ DETAILS = ("low", "high")
 
 @pytest.mark.parametrize(("entry", "example"), EXAMPLES)
 def test_an_image_takes_the_tokens_that_the_source_says(entry, example):
-    assert entry.tokens.tokens(example.width, example.height, example.detail) == example.tokens
+    assert entry.formula.tokens(example.width, example.height, example.detail) == example.tokens
 
 
 @pytest.mark.parametrize("entry", ENTRIES)

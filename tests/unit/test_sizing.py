@@ -52,12 +52,6 @@ def test_planned_sizes(size: tuple[int, int], detail: Detail, planned: tuple[int
     assert plan_resize(*size, detail) == planned
 
 
-def test_the_retired_family_has_its_own_sizes() -> None:
-    assert plan_resize(4000, 3000, "low", "step-1v") == (1280, 960)
-    assert plan_resize(4000, 3000, "high", "step-1v") == (2688, 2016)
-    assert plan_resize(2000, 1000, "high", "step-1v") == (2000, 1000)
-
-
 @given(SIDES, SIDES, DETAILS)
 def test_a_plan_never_enlarges_and_never_has_zero_size(
     width: int, height: int, detail: Detail
