@@ -26,6 +26,10 @@ USUAL_IMAGES = 60
 """Images a request where nobody says how many, even if the endpoint takes more: StepFun's limit, at
 which runs were measured. Models read fewer images better (docs/tune.md)."""
 USUAL_CONTEXT = 128_000
+CHEAP_CONTEXT = 200_000
+"""Above so many prompt tokens Anthropic and Google charge more for the whole request, and OpenAI
+above 272,000 (genai-prices). Requests are not planned larger where prices are not known to be flat.
+"""
 MEGABYTE = 1_000_000
 Positive = Annotated[int, Field(gt=0)]
 Temperature = Literal["any", "none", "without reasoning"]
@@ -124,11 +128,12 @@ class ModelFacts:
 
     @property
     def context_tokens(self) -> int:
-        """Decimal: 256K is read as 256,000, the safe side. Another server may have less."""
+        """Of a request and its reply, as it is planned. Decimal: 256K is read as 256,000, the safe
+        side. Another server than the owner's may have less."""
         known = self.entry.context if self.entry else None
-        if known is None:
-            return USUAL_CONTEXT
-        return known if self.is_near else min(known, USUAL_CONTEXT)
+        if known is None or not self.is_near:
+            return min(known or USUAL_CONTEXT, USUAL_CONTEXT)
+        return known if self.prices else min(known, CHEAP_CONTEXT)
 
     @property
     def images(self) -> int:
