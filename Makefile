@@ -130,6 +130,10 @@ bench-limits: $(VENV)/.stamp-dev ## the account end to end under kills, then the
 	@$(BIN)/python -m benchmarks.limits $(ARGS)
 	@$(BIN)/python -m benchmarks.limiter
 
+.PHONY: bench-families
+bench-families: $(VENV)/.stamp-dev ## estimates and budgets at five families of models, billed by their vendors' rules: 5 minutes
+	@$(BIN)/python -m benchmarks.families $(ARGS)
+
 .PHONY: docs
 docs: $(VENV)/.stamp-docs ## docs/ as a site in build/docs; a broken link fails
 	@$(BIN)/properdocs build --strict --quiet

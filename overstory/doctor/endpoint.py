@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from clients.provider.reach import takes_connections
 from clients.proxies import proxy_for
-from core.catalog.facts import shipped
+from core.catalog.facts import USUAL_IMAGES, shipped
 from core.catalog.image_tokens import image_tokens_of
 from core.catalog.models import PROVIDERS, currency_of
 from core.errors import (
@@ -171,7 +171,10 @@ def model_finding(settings: Settings, listed: Collection[str]) -> Finding:
         )
     facts = settings.facts_of(name)
     if facts.entry is not None:
-        limits = f"{name}: {facts.images:,} images a request, {facts.context_tokens:,} tokens"
+        images = f"{min(facts.images, USUAL_IMAGES):,} images a request"
+        if facts.images > USUAL_IMAGES:
+            images += f" ({facts.images:,} by --pack)"
+        limits = f"{name}: {images}, {facts.context_tokens:,} tokens"
         note = [facts.entry.note] if facts.entry.note else []
         return ok(f"{limits}, images counted {image_tokens_of(facts).source}", *note)
     if settings.provider == "stepfun":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,10 +17,10 @@ from models.claims import Lease
 from models.state import Moved
 from models.tables import Image
 from tasks.calls.node_request import record
+from tests.support import shell
 from tests.support.account import Account, on_one_database, prepare_and_upload
 
 OPENAI = "https://api.openai.com/v1"
-pytestmark = on_one_database
 
 
 @pytest.fixture
@@ -43,6 +44,7 @@ def asked(account: Account, photo: Path, model: str, ask: str, **spec: object) -
     return begun, image_of(account, job)
 
 
+@on_one_database
 def test_images_are_sized_and_counted_for_their_model(
     open_account: Callable[..., Account], photo: Path
 ) -> None:
@@ -59,6 +61,31 @@ def test_images_are_sized_and_counted_for_their_model(
     assert begun == "prepared"
 
 
+@pytest.mark.parametrize(
+    ("model", "source", "tokens"),
+    [
+        ("gpt-4o", "images counted by OpenAI's formula, as of 2026-08", 765),
+        ("nobody-knows", "images counted by StepFun's formula, a guess", 920),
+        ("step-3.7-flash", None, 920),
+    ],
+)
+def test_an_estimate_says_by_whose_formula_it_counts(
+    home: Path, photo: Path, monkeypatch: pytest.MonkeyPatch, model: str, source: str | None,
+    tokens: int,
+) -> None:  # fmt: skip
+    given = {"MODEL": model, "BASE_URL": OPENAI, "PROVIDER": "openai", "API_KEY": "k"}
+    for name, value in (given | {"HOME": str(home)}).items():
+        monkeypatch.setenv(f"OVERSTORY_{name}", value)
+    words = ["estimate", str(photo), "--ask", "?", "--detail", "high"]
+    said = " ".join(shell.say(*words).stdout.split())
+    assert ("images counted" in said) == (source is not None)
+    assert source is None or source in said
+    value = json.loads(shell.say(*words, "--json").stdout)
+    assert tokens < value["prompt_tokens"] < tokens + 150
+    assert value["image_tokens_source"].startswith("by ")
+
+
+@on_one_database
 @pytest.mark.parametrize(
     ("second_model", "status", "tokens"), [("gpt-5.6", "pending", 231), ("gpt-4.1", "uploaded", 85)]
 )
