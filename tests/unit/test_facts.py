@@ -6,18 +6,23 @@ import tomllib
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from core.catalog.facts import FILE, facts_of, shipped
 from core.catalog.formulas import STEPFUN_SIZES, SentSizes
 from core.catalog.own_facts import checked, read_models
+from core.catalog.tokens import LOW_TOKENS
 from core.errors import RequestForm, WrongUsage
 from core.job_options import JobOptions
 from core.requests.forms import formed
 from core.requests.request import images_body, request_context
+from core.requests.sight import Measured
 from core.settings import load
 from core.tree.capacity import NOTHING_LEARNED, LearnedLimits, capacity_of
+from tasks import infer
 
 OPENAI = "https://api.openai.com/v1"
 CLAUDE = "https://api.anthropic.com/v1"
@@ -163,7 +168,53 @@ def test_the_sizes_go_to_the_decoding_process_and_back():
     assert SentSizes.from_json(asdict(STEPFUN_SIZES)) == STEPFUN_SIZES
 
 
+# --- by which rule a node's usage is judged
+
+
+@pytest.mark.parametrize(
+    ("model", "url", "detail", "share", "fewest"),
+    [
+        ("step-3.7-flash", "https://api.stepfun.ai/v1", "low", "low", LOW_TOKENS),
+        ("step-3.7-flash", "http://localhost/v1", "high", "high", LOW_TOKENS),
+        ("claude-opus-5", "https://api.anthropic.com/v1", "low", "high", 4),
+        ("gpt-4o", "https://api.openai.com/v1", "low", "high", 85),
+    ],
+)
+def test_a_proven_formula_judges_at_its_owners_endpoint(model, url, detail, share, fewest):
+    rule = infer.usage_rule(NO_DATABASE, node(detail), facts_of(model, url))
+    assert (rule.detail, rule.fewest) == (share, fewest)
+
+
+@pytest.mark.parametrize(
+    ("model", "url"),
+    [
+        ("claude-opus-5", "https://openrouter.ai/api/v1"),  # its limits may be others there
+        ("gemini-2.5-flash", "https://generativelanguage.googleapis.com/v1beta/openai"),
+        ("nobody-knows", "http://localhost/v1"),
+    ],
+)
+def test_elsewhere_a_lower_bound_judges(model, url, monkeypatch):
+    monkeypatch.setattr(infer.pipeline, "reported_usage", lambda connection, node_id: [(2, 500)])
+    rule = infer.usage_rule(NO_DATABASE, node("low"), facts_of(model, url))
+    assert (rule.detail, rule.others) == (None, [Measured(2, 500)])
+
+
+NO_DATABASE: Any = None
+
+
+def node(detail: str) -> Any:
+    return SimpleNamespace(id=1, detail=detail)
+
+
 # --- a person's own file
+
+
+def test_the_file_that_the_page_shows_is_right(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8")
+    file = tmp_path / "models.toml"
+    file.write_text(page.partition("```toml\n")[2].partition("```")[0])
+    (entry,) = read_models(file).entries
+    assert entry.examples
 
 
 def test_a_persons_entries_come_first(tmp_path, monkeypatch):
