@@ -30,6 +30,6 @@ def test_what_the_vendor_says_is_what_the_formula_counts(family: Family, detail:
 
 def test_an_estimate_is_close_to_the_bill_and_a_budget_holds(tmp_path: Path) -> None:
     """OpenAI's, because it refuses max_tokens and a temperature: nothing may be refused."""
-    trial = tried(FAMILIES[0], "high", draw(tmp_path / "photos", 12), tmp_path, pack=3)
+    trial = tried(FAMILIES[0], "high", draw(tmp_path / "photos", 8), tmp_path, pack=3)
     assert trial.problems == []
     assert 0 < trial.spent[0] < trial.spent[1]
