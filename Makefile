@@ -98,8 +98,9 @@ schema: $(VENV)/.stamp-dev ## write migrations/newest.sql, after a new migration
 	@$(BIN)/python -m migrations.snapshot
 
 .PHONY: settings
-settings: $(VENV)/.stamp-dev ## write docs/settings.md and what the Tab key knows, after a change of settings or options
+settings: $(VENV)/.stamp-dev ## write docs/settings.md, the table of docs/models.md and what the Tab key knows, after a change of settings or options
 	@$(BIN)/python -m overstory.doctor.settings_page
+	@$(BIN)/python -m overstory.doctor.models_page
 	@$(BIN)/python -m overstory.completion_table
 
 # --- longer runs --------------------------------------------------------------------------------
@@ -132,6 +133,10 @@ bench-litellm: $(VENV)/.stamp-dev build/litellm/.stamp ## LiteLLM's real proxy i
 bench-limits: $(VENV)/.stamp-dev ## the account end to end under kills, then the limiter alone: at most 25 minutes
 	@$(BIN)/python -m benchmarks.limits $(ARGS)
 	@$(BIN)/python -m benchmarks.limiter
+
+.PHONY: bench-families
+bench-families: $(VENV)/.stamp-dev ## estimates and budgets at five families of models, billed by their vendors' rules: 5 minutes
+	@$(BIN)/python -m benchmarks.families $(ARGS)
 
 .PHONY: docs
 docs: $(VENV)/.stamp-docs ## docs/ as a site in build/docs; a broken link fails

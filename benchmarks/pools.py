@@ -64,11 +64,12 @@ async def serve() -> None:
 
 
 def body() -> dict[str, Any]:
+    from core.catalog.facts import facts_of
     from core.requests.request import RequestContext, images_body
     from core.tree.capacity import capacity_of
 
     ask = RequestContext(
-        "What is there?", "step-3.7-flash", "e", "low", capacity_of("m", "stepfun", "?")
+        "What is there?", "step-3.7-flash", "e", "low", capacity_of(facts_of("m"), "stepfun", "?")
     )
     return images_body(ask, [f"stepfile://file-{n:010}" for n in range(IMAGES)], False)
 

@@ -28,8 +28,9 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from clients.images.prepare import prepare
+from core.catalog.formulas import STEPFUN_SIZES
 from core.catalog.tokens import Detail
-from core.images.sizing import ImageLimits, plan_resize
+from core.images.sizing import ImageLimits
 
 LANCZOS = Image.Resampling.LANCZOS
 WIDTH, HEIGHT = 4000, 3000
@@ -51,20 +52,20 @@ def ours_vips(path: Path, detail: Detail) -> bytes:
 
 def plain(path: Path, detail: Detail) -> bytes:
     with Image.open(path) as image:
-        size = plan_resize(*image.size, detail)
+        size = STEPFUN_SIZES.of(*image.size, detail)
         return _jpeg(image.convert("RGB").resize(size, LANCZOS))
 
 
 def thumbnail(path: Path, detail: Detail) -> bytes:
     with Image.open(path) as image:
-        image.thumbnail(plan_resize(*image.size, detail))
+        image.thumbnail(STEPFUN_SIZES.of(*image.size, detail))
         return _jpeg(image)
 
 
 def bare(path: Path, detail: Detail) -> bytes:
     """Only the scaled decode (1000 x 750 of 4000 x 3000 at low detail) and the encode."""
     with Image.open(path) as image:
-        image.draft(None, plan_resize(*image.size, detail))
+        image.draft(None, STEPFUN_SIZES.of(*image.size, detail))
         return _jpeg(image)
 
 
@@ -73,7 +74,7 @@ def vips(path: Path, detail: Detail) -> bytes:
 
     pyvips.cache_set_max(0)  # without it, reading a file again costs nothing
     header = pyvips.Image.new_from_file(str(path))
-    width, height = plan_resize(header.width, header.height, detail)
+    width, height = STEPFUN_SIZES.of(header.width, header.height, detail)
     image = pyvips.Image.thumbnail(str(path), width, height=height)
     return bytes(image.jpegsave_buffer(Q=80, keep="none"))
 

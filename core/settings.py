@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import platformdirs
-from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, InstanceOf, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -26,8 +26,9 @@ from pydantic_settings import (
     SettingsError,
 )
 
-from core.catalog.models import KnownPrice, Price, ProviderName, Structured, model_profile, price_of
-from core.catalog.prices import PriceList, find_price, parse_prices
+from core.catalog.facts import Entry, ModelFacts, OwnModels, facts_of
+from core.catalog.models import KnownPrice, Price, ProviderName, Structured
+from core.catalog.prices import PriceList, find_price, parse_prices, price_of
 from core.catalog.tiers import AccountLimits, tier
 from core.catalog.tokens import JobDetail
 from core.config_file import ConfigFile, config_path, read_config, variables_of
@@ -90,6 +91,8 @@ class Settings(BaseSettings):
     reasoning_tokens: int | None = Field(None, ge=0)
     images_per_request: int | None = Field(None, ge=1)  # at most; None: from the model's profile
     context_tokens: int | None = Field(None, ge=4096)  # context size; None: from the profile
+    # A file of models that come before the built-in ones (docs/models.md). None: those alone.
+    models: Annotated[InstanceOf[OwnModels] | None, NoDecode] = None
     detail: JobDetail = "low"  # resolution of sent images; auto: high at a second look
     # Price list as JSON, or the path of a JSON file (docs/money.md). None: the known prices.
     prices: Annotated[PriceList | None, NoDecode] = None
@@ -235,6 +238,20 @@ class Settings(BaseSettings):
         except (WrongUsage, UnicodeDecodeError) as error:
             raise ValueError(str(error)) from None
 
+    @field_validator("models", mode="before")
+    @classmethod
+    def _read_models(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        from core.catalog.own_facts import read_models
+
+        try:
+            return read_models(Path(value).expanduser())
+        except OSError as error:
+            raise ValueError(f"{value} cannot be read: {error.strerror}") from None
+        except WrongUsage as error:
+            raise ValueError(str(error)) from None
+
     @field_validator("accelerator")
     @classmethod
     def _accelerator_is_installed(cls, accelerator: Accelerator) -> Accelerator:
@@ -297,10 +314,19 @@ class Settings(BaseSettings):
         blobs = (urllib.parse.unquote(parts.path),) if parts.scheme == "file" else ()
         return (str(self.home), *blobs)
 
+    def facts_of(self, model: str) -> ModelFacts:
+        """What is known of ``model`` at this endpoint."""
+        return facts_of(model, self.base_url, self.own_models)
+
+    @property
+    def own_models(self) -> tuple[Entry, ...]:
+        """The entries of the person's own file."""
+        return self.models.entries if self.models else ()
+
     def find_price(self, model: str) -> KnownPrice | None:
         """The price of ``model`` at this endpoint today, and where it is from; None if unknown.
         A model of the sandbox alone has the price of the default model, which nobody pays."""
-        prompt_tokens = self.context_tokens or model_profile(model).context_tokens
+        prompt_tokens = self.context_tokens or self.facts_of(model).context_tokens
         now = datetime.now(UTC)  # some prices begin or end on a day
         known = find_price(model, self.base_url, self.prices, prompt_tokens, now)
         if known is None and self.endpoint == SANDBOX and model.startswith(SANDBOX_MODELS):

@@ -51,6 +51,8 @@ class ImageWork:
     prepared_bytes: int | None
     attempts: int
     look: int
+    endpoint: str
+    model: str
     detail: str
     options: JobOptions
 
@@ -98,7 +100,7 @@ _FREE = and_(
     Image.attempts < bindparam("attempts_most"),
 )
 _NEXT_JOB = (
-    select(Job.id, Job.detail, Job.options)
+    select(Job.id, Job.endpoint, Job.model, Job.detail, Job.options)
     .where(_served_by(bindparam("for_account")), exists().where(Image.job_id == Job.id, _FREE))
     .order_by(Job.served_images / Job.weight, Job.created_at)
     .limit(1)
@@ -157,10 +159,22 @@ def claim_images(
     rows = connection.execute(_TAKE, {"these": ids, **held, **free}).all()
     connection.execute(_SERVED, {"of_job": job.id, "more": len(rows)})
     work = [
-        record(ImageWork, row, detail=detail_at(job.detail, row.look), options=job.options)
+        record(
+            ImageWork,
+            row,
+            endpoint=job.endpoint,
+            model=_model_at(row.look, job.model, job.options),
+            detail=detail_at(job.detail, row.look),
+            options=job.options,
+        )
         for row in rows
     ]
     return sorted(work, key=lambda image: image.position)
+
+
+def _model_at(look: int, model: str, options: JobOptions) -> str:
+    """The model of a job's first or second look."""
+    return (options.second_model if look > 1 else None) or model
 
 
 def next_node(
@@ -191,9 +205,8 @@ def next_node(
 
 def _at_its_look(node: NodeWork) -> NodeWork:
     """``node`` with the detail and the model of its look."""
-    again = node.options.second_model if node.look > 1 else None
     detail = detail_at(node.detail, node.look)
-    return replace(node, detail=detail, model=again or node.model)
+    return replace(node, detail=detail, model=_model_at(node.look, node.model, node.options))
 
 
 def claim_node(connection: Connection, node: NodeWork, lease: Lease, tokens: int) -> bool:

@@ -19,7 +19,7 @@ from core.account import estimate as core_estimate
 from core.account.estimate import Estimate
 from core.account.habit import PastCall, habit_of
 from core.account.pace import Pace, Work, pace_of, ready_in
-from core.catalog.tokens import Detail, detail_at
+from core.catalog.tokens import detail_at
 from core.images.sizing import ImageLimits
 from core.jobs import JobSpec
 from core.requests.request import RequestContext, request_context
@@ -72,7 +72,7 @@ class Measured:
 
     def leaves(self, request: RequestContext) -> list[list[int]]:
         """The prompt tokens of the usable images of each leaf, in a plan with ``request``."""
-        sizes = leaf_sizes(self.distinct, request.capacity, request.detail)
+        sizes = leaf_sizes(self.distinct, request)
         usable = ([n for n in leaf if n is not None] for leaf in runs(self.tokens, sizes))
         return [leaf for leaf in usable if leaf]
 
@@ -85,19 +85,17 @@ class Basis:
     pace: Pace
 
 
-def measure(settings: Settings, spec: JobSpec, detail: Detail) -> Measured:
-    """Expand the inputs and read every header. Raises WrongUsage as ``overstory run`` does."""
+def measure(settings: Settings, spec: JobSpec, *looks: RequestContext) -> Measured:
+    """Expand the inputs and read every header. ``looks``: the first, and the second. Raises
+    WrongUsage as ``overstory run`` does."""
     limits = settings.image_limits
     decoder = Decoder(settings.decoder_limits)
     found = expand(spec.images, limits, decoder, settings.own_inputs)
     sources = Documents.of(settings, decoder).with_pages(found.sources)
     measured = Measured(Distinct.of(sources), found.ignored, found.passed_over)
     distinct = measured.distinct.indices
-    details = (detail, detail_at(spec.detail or settings.detail, look=2))
     with ThreadPoolExecutor(THREADS) as pool:
-        results = pool.map(
-            lambda index: _tokens(sources[index], decoder, limits, *details), distinct
-        )
+        results = pool.map(lambda index: _tokens(sources[index], decoder, limits, *looks), distinct)
     for index, tokens in zip(distinct, results, strict=True):
         measured.urls += location.is_url(sources[index].location)
         if isinstance(tokens, str):
@@ -105,7 +103,7 @@ def measure(settings: Settings, spec: JobSpec, detail: Detail) -> Measured:
             measured.tokens.append(None)
             continue
         measured.tokens.append(tokens[0])
-        measured.again.append(tokens[1])
+        measured.again.append(tokens[-1])
     measured.work = _work([sources[index] for index in distinct], spec.fetch)
     return measured
 
@@ -122,10 +120,10 @@ def _work(images: Sequence[Source], fetch: bool) -> Work:
 
 
 def _tokens(
-    source: Source, decoder: Decoder, limits: ImageLimits, *details: Detail
+    source: Source, decoder: Decoder, limits: ImageLimits, *looks: RequestContext
 ) -> tuple[int, ...] | str:
-    """Prompt tokens of one image at each of ``details``, or why it will fail."""
-    return image_tokens(source.location, source.root, source.page, decoder, limits, *details)
+    """Prompt tokens of one image at each of ``looks``, or why it will fail."""
+    return image_tokens(source.location, source.root, source.page, decoder, limits, *looks)
 
 
 def learned_of(settings: Settings, spec: JobSpec) -> LearnedLimits:
@@ -183,15 +181,16 @@ def forecast_of(
 
 
 def forecasts_of(settings: Settings, specs: Sequence[JobSpec]) -> list[Estimate]:
-    """Of jobs over the same images, in whatever order: the headers are read once for a detail.
-    Raises WrongUsage as ``overstory run`` does."""
-    read: dict[Detail, Measured] = {}
+    """Of jobs over the same images, in whatever order: the headers are read once for a detail and
+    a way to count. Raises WrongUsage as ``overstory run`` does."""
+    read: dict[object, Measured] = {}
     forecasts = []
     for spec in specs:
         request = context_of(settings, spec, learned_of(settings, spec))
-        if request.detail not in read:
-            read[request.detail] = measure(settings, spec, request.detail)
-        measured = read[request.detail]
+        counted = (request.detail, request.sizes, request.image_tokens)
+        if counted not in read:
+            read[counted] = measure(settings, spec, request)
+        measured = read[counted]
         basis = basis_of(settings, request.model, measured.work)
         forecasts.append(forecast_of(settings, request, measured, basis))
     return forecasts

@@ -105,7 +105,8 @@ def ask(
         turns = [pipeline.job(connection, turn) for turn in lineage.turns(connection, base.job.id)]
     earlier = [turn for turn in turns if turn is not None and turn.id != instead_of]
     shown = sorted(look)
-    check_pack(base.job.model, services.settings.images_per_request, pack)
+    facts = services.settings.facts_of(base.job.model)
+    check_pack(facts, services.settings.images_per_request, pack)
     pack = pack or base.job.options.pack
     if earlier and _is_same(earlier[-1], question, shown, pack):
         return _as_it_is(services, earlier[-1].id, budget)

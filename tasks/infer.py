@@ -17,9 +17,11 @@ from celery import shared_task
 from clients.images.pillow import word_picture
 from clients.provider.body import file_url
 from core import stages
-from core.catalog.models import MODELS
-from core.catalog.tokens import LOW_TOKENS, Detail
+from core.catalog.facts import ModelFacts
+from core.catalog.formulas import STEPFUN
+from core.catalog.tokens import LOW_TOKENS, Detail, detail_at
 from core.errors import BytesGone, RequestForm
+from core.images.sizing import MIN_SIDE
 from core.reply import Reply
 from core.requests.canary import SIDE
 from core.requests.leaf import ATTEMPTS_MAX_PER_LEAF, Leaf, LeafAttempt
@@ -64,7 +66,7 @@ class CanaryPicture:
 
     data: bytes
     sha256: str
-    tokens: int = LOW_TOKENS
+    tokens: int
     width: int = SIDE
     height: int = SIDE
 
@@ -99,8 +101,10 @@ class LeafRequest(NodeRequest[LeafAttempt]):
         if attempt.over_answers is not None:
             return ()
         pictures: list[LookImage | CanaryPicture] = [self.images[n - 1] for n in attempt.shown]
+        context = self.leaf.context
         for canary in self.leaf.canaries(attempt):
-            pictures.insert(canary.place - 1, canary_picture(canary.word))
+            tokens = context.image_tokens.of(SIDE, SIDE, context.detail)
+            pictures.insert(canary.place - 1, canary_picture(canary.word, tokens))
         return pictures
 
     def is_probe(self, attempt: LeafAttempt) -> bool:
@@ -140,16 +144,18 @@ class LeafRequest(NodeRequest[LeafAttempt]):
 
 @dataclass(frozen=True, slots=True)
 class UsageRule:
-    """``detail``: of the images, if the formula for their tokens is known; if it is not,
-    ``others``: what replies to requests with its images and others reported."""
+    """``detail``: of the images, if the formula for their tokens is sure; if it is not,
+    ``others``: what replies to requests with its images and others reported. ``fewest``: tokens of
+    the smallest image."""
 
     detail: Detail | None
     others: Sequence[Measured] = ()
+    fewest: int = LOW_TOKENS
 
     def image(self, picture: LookImage | CanaryPicture) -> ShownImage:
         """Of an image that the provider fetches itself nothing is known but the fewest tokens."""
         if isinstance(picture, LookImage) and not picture.prepared_bytes:
-            return ShownImage(min(picture.tokens, LOW_TOKENS), 0, 0)
+            return ShownImage(min(picture.tokens, self.fewest), 0, 0)
         return ShownImage(picture.tokens, picture.width or 0, picture.height or 0)
 
 
@@ -182,7 +188,8 @@ class Infer:
             node.parent_id is None,
             {n: image.note for n, image in numbered.items() if context.history and image.note},
         )
-        return Ask(LeafRequest(leaf, images, files, usage_rule(connection, node)))
+        usage = usage_rule(connection, node, services.settings.facts_of(node.model))
+        return Ask(LeafRequest(leaf, images, files, usage))
 
     def halve(
         self,
@@ -229,18 +236,22 @@ def _back_to_prepare(
     state.node_waits_again(connection, node.id, token, ids, moved)
 
 
-def usage_rule(connection: Connection, node: NodeWork) -> UsageRule:
+def usage_rule(connection: Connection, node: NodeWork, facts: ModelFacts) -> UsageRule:
     """How the usage of a node's replies is judged."""
-    if node.model in MODELS:
-        return UsageRule("high" if node.detail == "high" else "low")
+    detail = detail_at(node.detail)
+    if facts.formula == STEPFUN:
+        return UsageRule(detail)
+    if facts.formula is not None and facts.is_strict:
+        fewest = facts.formula.tokens(MIN_SIDE, MIN_SIDE, detail)
+        return UsageRule("high", fewest=fewest)  # other formulas are told by the bounds of high
     reported = pipeline.reported_usage(connection, node.id)
     return UsageRule(None, [Measured(images, tokens) for images, tokens in reported])
 
 
 @cache
-def canary_picture(word: str) -> CanaryPicture:
+def canary_picture(word: str, tokens: int) -> CanaryPicture:
     data = word_picture(word, SIDE)
-    return CanaryPicture(data, hashlib.sha256(data).hexdigest())
+    return CanaryPicture(data, hashlib.sha256(data).hexdigest(), tokens)
 
 
 def content_name(image: LookImage | CanaryPicture) -> str:

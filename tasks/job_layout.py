@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from clients.sources import duplicates
-from clients.sources.location import Source
-from core.catalog.tokens import Detail, detail_at
+from clients.sources.location import Source, is_url
+from core.catalog.tokens import detail_at
 from core.errors import RefusalCode
 from core.requests.request import RequestContext, request_context
 from core.states import ImageStatus
@@ -21,10 +21,8 @@ from core.text import citations
 from core.tree.capacity import (
     LABEL_TOKENS,
     LearnedLimits,
-    RequestCapacity,
     base64_bytes,
     expected_bytes,
-    expected_tokens,
 )
 from core.tree.packing import Weight, pack
 from core.tree.plan import PlannedNode, plan_tree
@@ -111,21 +109,20 @@ def lay_out(
 ) -> JobLayout:
     """Every source at its place, in the tree of ``earlier`` as far as it fits. Without an earlier
     job, images in ``prepared`` begin as prepared."""
-    detail = detail_at(job.detail)
     context = request_context(
         services.settings,
         question=job.ask,
         model=job.model,
         provider=job.provider,
         endpoint=job.endpoint,
-        detail=detail,
+        detail=detail_at(job.detail),
         options=job.options,
         learned=learned_limits(services.database, job.endpoint, job.model, job.options.canary),
     )
     if earlier is not None:
         return _continued(services, context, Distinct.of(sources), earlier, keep)
-    images, leaves = place(sources, context.capacity, detail)
-    images = _already_prepared(services, sources, images, prepared)
+    images, leaves = place(sources, context)
+    images = _already_prepared(services, context, sources, images, prepared)
     tree = plan_tree(leaves, context.fan_in(leaves))
     return JobLayout(images, tree, [None] * len(tree))
 
@@ -136,19 +133,18 @@ def learned_limits(database: Database, endpoint: str, model: str, canary: bool) 
         return endpoint_limits.learned(connection, endpoint, model, canary)
 
 
-def place(
-    sources: Sequence[Source], capacity: RequestCapacity, detail: Detail
-) -> tuple[list[NewImage], int]:
+def place(sources: Sequence[Source], context: RequestContext) -> tuple[list[NewImage], int]:
     """Every source in its leaf, or as a duplicate of another; and the number of leaves. Leaves are
     planned over distinct images, by their expected bytes and tokens."""
     distinct = Distinct.of(sources)
-    sizes = leaf_sizes(distinct, capacity, detail)
+    sizes = leaf_sizes(distinct, context)
     return distinct.placed(sizes), len(sizes)
 
 
-def leaf_sizes(distinct: Distinct, capacity: RequestCapacity, detail: Detail) -> list[int]:
+def leaf_sizes(distinct: Distinct, context: RequestContext) -> list[int]:
     """How many images each leaf of a fresh plan shows."""
-    return pack([_expected(distinct.sources[i], detail) for i in distinct.indices], capacity.leaf)
+    expected = [_expected(distinct.sources[index], context) for index in distinct.indices]
+    return pack(expected, context.capacity.leaf)
 
 
 def _continued(
@@ -156,7 +152,7 @@ def _continued(
 ) -> JobLayout:
     identities = [identity_of(distinct.sources[index]) for index in distinct.indices]
     weights = [
-        _weight(earlier.images.get(identity)) or _expected(distinct.sources[index], context.detail)
+        _weight(earlier.images.get(identity)) or _expected(distinct.sources[index], context)
         for index, identity in zip(distinct.indices, identities, strict=True)
     ]
     fan_in = context.fan_in(len(distinct.sources))
@@ -178,7 +174,7 @@ def _continued(
     stored = _stored(services, [image for index, image in known.items() if index not in stay])
     for index, image in known.items():
         taken_over = _moved(context, image, positions)
-        state = taken_over if index in stay else _again(image, stored)
+        state = taken_over if index in stay else _again(context, image, stored)
         if state is not None and not keep.branches:  # its note is part of the conversation
             state = replace(state, note=taken_over.note)
         images[index] = replace(images[index], known=state)
@@ -208,6 +204,7 @@ def _kept_nodes(
 
 def _already_prepared(
     services: Services,
+    context: RequestContext,
     sources: Sequence[Source],
     images: Sequence[NewImage],
     prepared: Mapping[Identity, KnownImage],
@@ -218,26 +215,38 @@ def _already_prepared(
     return [
         image
         if earlier is None or image.leaf is None
-        else replace(image, known=_as_prepared(earlier, stored))
+        else replace(image, known=_as_prepared(context, earlier, stored))
         for image, earlier in zip(images, known, strict=True)
     ]
 
 
-def _again(known: KnownImage, stored: Collection[str]) -> KnownImage | None:
+def _again(
+    context: RequestContext, known: KnownImage, stored: Collection[str]
+) -> KnownImage | None:
     """How an image begins that is shown again; None: from its source."""
     if known.status == ImageStatus.FAILED and known.error_code in REFUSED_FOR_GOOD:
         return known
-    return _as_prepared(known, stored)
+    return _as_prepared(context, known, stored)
 
 
-def _as_prepared(known: KnownImage, stored: Collection[str]) -> KnownImage | None:
-    """An image whose prepared bytes are ``stored``; None if they are not."""
+def _as_prepared(
+    context: RequestContext, known: KnownImage, stored: Collection[str]
+) -> KnownImage | None:
+    """An image whose prepared bytes are ``stored``; None if they are not, or are larger than the
+    model sees, as those of an older version may be."""
     if known.look > 1:  # its bytes may be at the detail of a second look
         return None
     if not known.sha256 or (known.prepared_bytes and known.sha256 not in stored):
         return None
+    tokens = known.tokens
+    if known.width and known.height:
+        size = (known.width, known.height)
+        if context.sizes.of(*size, context.detail) != size:
+            return None
+        tokens = context.image_tokens.of(*size, context.detail)
     return replace(
         known,
+        tokens=tokens,
         status=ImageStatus.PREPARED,
         error=None,
         error_code=None,
@@ -282,9 +291,9 @@ def _text(earlier: Earlier, node_id: int | None, positions: dict[int, int]) -> K
     return replace(text, text=citations.translate(text.text, positions))
 
 
-def _expected(source: Source, detail: Detail) -> Weight:
-    tokens = LABEL_TOKENS + expected_tokens(detail)
-    return Weight(expected_bytes(source.bytes, detail), tokens)
+def _expected(source: Source, context: RequestContext) -> Weight:
+    tokens = context.tokens_fetched if is_url(source.location) else context.tokens_most
+    return Weight(expected_bytes(source.bytes, context.detail), LABEL_TOKENS + tokens)
 
 
 def _weight(known: KnownImage | None) -> Weight | None:

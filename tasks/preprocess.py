@@ -10,7 +10,8 @@ import contextlib
 import hashlib
 import re
 import tempfile
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
@@ -24,13 +25,13 @@ from clients.sources.documents import Documents, fetch_rules, names_document
 from clients.sources.download import fetch
 from clients.sources.location import is_url
 from core import stages
-from core.catalog.tokens import Detail, detail_at, image_tokens
+from core.catalog.formulas import STEPFUN_SIZES, SentSizes
+from core.catalog.image_tokens import GUESS, ImageTokens, image_tokens_of, most_fetched
+from core.catalog.tokens import detail_at
 from core.errors import RequestForm, ServiceAway
 from core.outcomes import Done, Outcome
-from core.tree.capacity import expected_tokens
-from models import state
+from models import endpoint_limits, state
 from models.claims import ImageWork
-from models.endpoint_limits import forms_of
 from models.engine import Connection
 from models.reads import pipeline
 from models.state import Moved, PreparedImage
@@ -41,16 +42,27 @@ from tasks.runtime.services import Services
 FIRST_PAGE = re.compile(r"first of .* pages")
 
 
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How a model takes its images: in which sizes and forms, and how it counts them."""
+
+    sizes: SentSizes = STEPFUN_SIZES
+    tokens: ImageTokens = GUESS
+    forms: frozenset[RequestForm] = frozenset()
+
+
 def work(services: Services, images: Sequence[ImageWork]) -> list[Outcome[PreparedImage]]:
     """Prepare one image after another, while the disk reads the next file. Files that were not in
     the page cache before are dropped from it again."""
     outcomes = []
-    with services.database.read() as connection:
-        forms = forms_of(connection, images[0].job_id)
     ahead = _read_ahead(images[0])
+    wanted = {image.look: image for image in images}  # two looks may be at two models
+    rules = {look: _rules(services, image) for look, image in wanted.items()}
     for image, following in zip_longest(images, images[1:]):
         was_read, ahead = ahead, following is not None and _read_ahead(following)
-        outcomes.append(attempt(services, image, partial(prepared_image, services, image, forms)))
+        outcomes.append(
+            attempt(services, image, partial(prepared_image, services, image, rules[image.look]))
+        )
         if was_read and (following is None or following.location != image.location):
             local_files.let_go(location.place_of(image.location, image.root))
     return outcomes
@@ -63,13 +75,18 @@ def _read_ahead(image: ImageWork) -> bool:
     )
 
 
-def prepared_image(
-    services: Services, image: ImageWork, forms: Collection[RequestForm] = ()
-) -> Outcome[PreparedImage]:
-    """``forms``: how the job's endpoint takes requests. One that fetches no URL gets the bytes."""
+def _rules(services: Services, image: ImageWork) -> Rules:
+    with services.database.read() as connection:
+        learned = endpoint_limits.learned(connection, image.endpoint, image.model)
+    facts = services.settings.facts_of(image.model)
+    return Rules(facts.sizes, image_tokens_of(facts, learned.image_tokens), learned.forms)
+
+
+def prepared_image(services: Services, image: ImageWork, rules: Rules) -> Outcome[PreparedImage]:
+    """An endpoint that fetches no URL gets the bytes."""
     detail = detail_at(image.detail)
-    if is_url(image.location) and _is_fetched_there(image, forms):
-        return Done(passed_through(image.location, detail))
+    if is_url(image.location) and _is_fetched_there(image, rules.forms):
+        return Done(passed_through(image.location, most_fetched(rules.tokens, detail)))
     limits = services.settings.image_limits
     with (
         local_file(services, image) as place,
@@ -80,9 +97,10 @@ def prepared_image(
             size,
             detail=detail,
             limits=limits,
+            sizes=rules.sizes,
             page=image.page,
             accelerator=services.settings.accelerator,
-            no_webp=RequestForm.JPEG in forms,
+            no_webp=RequestForm.JPEG in rules.forms,
             still_wanted=partial(_is_wanted, services, image.job_id),
         )
     services.blobs.put(prepared.sha256, prepared.data)
@@ -94,13 +112,13 @@ def prepared_image(
             width=prepared.width,
             height=prepared.height,
             prepared_bytes=len(prepared.data),
-            tokens=image_tokens(prepared.width, prepared.height, detail),
+            tokens=rules.tokens.of(prepared.width, prepared.height, detail),
             remarks="; ".join(remarks_of(image, prepared.remarks)) or None,
         )
     )
 
 
-def _is_fetched_there(image: ImageWork, forms: Collection[RequestForm]) -> bool:
+def _is_fetched_there(image: ImageWork, forms: frozenset[RequestForm]) -> bool:
     """Whether the provider fetches the image's URL. It draws no pages of documents."""
     is_document = image.page is not None or names_document(image.location)
     return not (image.options.fetch or RequestForm.INLINE in forms or is_document)
@@ -123,7 +141,7 @@ def _is_wanted(services: Services, job_id: str) -> bool:
     return True
 
 
-def passed_through(url: str, detail: Detail) -> PreparedImage:
+def passed_through(url: str, tokens: int) -> PreparedImage:
     """A URL that the provider fetches: hashed by its address, counted at the largest size."""
     return PreparedImage(
         sha256=hashlib.sha256(url.encode()).hexdigest(),
@@ -132,7 +150,7 @@ def passed_through(url: str, detail: Detail) -> PreparedImage:
         width=None,
         height=None,
         prepared_bytes=0,
-        tokens=expected_tokens(detail),
+        tokens=tokens,
         remarks="fetched by the provider",
     )
 

@@ -23,6 +23,7 @@ from clients.sources.documents import Documents, documents_among
 from clients.sources.expand import expand
 from clients.sources.location import Source
 from core import prompts, stages
+from core.catalog.facts import facts_of
 from core.catalog.tokens import JobDetail
 from core.errors import ServiceAway, WrongUsage
 from core.jobs import JobSpec, parse_spec
@@ -104,7 +105,7 @@ def submit(
     model = spec.model or settings.model
     spec.looking_twice(_detail(services, spec))  # refuses what cannot be
     check_budget(settings, spec.budget or settings.budget, model, spec.second_model)
-    check_pack(model, settings.images_per_request, spec.pack)
+    check_pack(settings.facts_of(model), settings.images_per_request, spec.pack)
     rules = settings.submitted_inputs if by_message else settings.own_inputs
     expand_inputs = partial(
         expand, spec.images, settings.image_limits, services.decoder, rules, check=limit.check
@@ -224,8 +225,14 @@ def _prepared(
 ) -> dict[Identity, KnownImage]:
     """The images that another question about them has left prepared."""
     images = [(source.name, source.location) for source in found]
+    sizes = services.settings.facts_of(job.model).sizes
+    own = services.settings.own_models
+
+    def is_alike(model: str, endpoint: str) -> bool:
+        return facts_of(model, endpoint, own).sizes == sizes
+
     with services.database.read() as connection:
-        return lineage.prepared(connection, job.detail, images)
+        return lineage.prepared(connection, job.detail, images, is_alike)
 
 
 def _again(

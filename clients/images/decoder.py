@@ -27,6 +27,7 @@ import structlog
 
 from clients.images.frames import Ended, encoded, received
 from clients.images.prepare import Prepared
+from core.catalog.formulas import STEPFUN_SIZES, SentSizes
 from core.catalog.tokens import Detail
 from core.errors import ImageRefused, RefusalCode
 from core.images.formats import PAGED, SNIFF_BYTES, sniff
@@ -66,6 +67,7 @@ class Decoder:
         *,
         detail: Detail,
         limits: ImageLimits,
+        sizes: SentSizes = STEPFUN_SIZES,
         page: int | None = None,
         accelerator: Accelerator = "none",
         no_webp: bool = False,
@@ -78,6 +80,7 @@ class Decoder:
         asked = {
             "wants": "picture",
             "detail": detail,
+            "sizes": asdict(sizes),
             "page": page,
             "accelerator": accelerator,
             "no_webp": no_webp,

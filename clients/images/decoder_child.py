@@ -16,6 +16,7 @@ from typing import Any
 from clients.images import confinement, prepare
 from clients.images.frames import HEADER_MAX, Ended, encoded, received
 from clients.images.pillow import thumbnail, warm
+from core.catalog.formulas import SentSizes
 from core.errors import ImageRefused
 from core.images.sizing import ImageLimits
 
@@ -67,6 +68,7 @@ def _served(request: dict[str, Any], descriptor: int) -> tuple[dict[str, Any], b
                 request["page"],
                 request["accelerator"],
                 request["no_webp"],
+                SentSizes.from_json(request["sizes"]),
             )
         except ImageRefused as error:
             return {"code": str(error.code), "reason": error.reason[: HEADER_MAX // 10]}, b""

@@ -18,6 +18,7 @@ from clients import local_files
 from clients.images import pdf, pillow, vips
 from clients.images.pillow import Picture, Pixels, Size
 from clients.local_files import AnyPlace
+from core.catalog.formulas import STEPFUN_SIZES, SentSizes
 from core.catalog.tokens import Detail
 from core.errors import ImageRefused, RefusalCode
 from core.images import headers, mending, raws, tiff
@@ -35,7 +36,6 @@ from core.images.sizing import (
     may_stay,
     narrow_remark,
     pad_plan,
-    plan_resize,
 )
 
 MAX_SCANS = 200
@@ -96,6 +96,7 @@ class _Job:
     page: int | None
     accelerator: Accelerator
     no_webp: bool = False  # a WebP file is encoded anew
+    sizes: SentSizes = STEPFUN_SIZES
     profile: bytes | None = None  # of colours, if it is not in the file
     remarks: tuple[str, ...] = ()  # about the file itself
 
@@ -124,10 +125,11 @@ def prepare_file(
     page: int | None,
     accelerator: Accelerator,
     no_webp: bool = False,
+    sizes: SentSizes = STEPFUN_SIZES,
 ) -> Prepared:
     """The same for an open file of ``size`` bytes, at its start. ``no_webp``: the result is no
-    WebP."""
-    with _job(file, size, limits, detail, page, accelerator, no_webp) as job:
+    WebP. ``sizes``: in which images are sent to the model."""
+    with _job(file, size, limits, detail, page, accelerator, no_webp, sizes) as job:
         digest = hashlib.file_digest(job.file, "sha256").hexdigest()
         if job.kind == "pdf":
             return _prepare_pdf(job, digest)
@@ -185,9 +187,10 @@ def _job(
     page: int | None = None,
     accelerator: Accelerator = "none",
     no_webp: bool = False,
+    sizes: SentSizes = STEPFUN_SIZES,
 ) -> Iterator[_Job]:
     """Turns every error inside into ImageRefused: decoders may raise anything."""
-    job = _Job(file, size, _kind(file), limits, detail, page, accelerator, no_webp)
+    job = _Job(file, size, _kind(file), limits, detail, page, accelerator, no_webp, sizes)
     try:
         yield job
     except ImageRefused:
@@ -250,8 +253,8 @@ def _prepare_pdf(job: _Job, digest: str) -> Prepared:
         page = job.page or 1
         full = document.size(page)
         check_aspect(*full, job.limits)  # a page is drawn at the size that is sent
-        columns = plan_columns(*full, job.detail)
-        planned = plan_resize(*full, job.detail) if columns is None else columns.scaled
+        columns = plan_columns(*full, job.detail, job.sizes)
+        planned = job.sizes.of(*full, job.detail) if columns is None else columns.scaled
         raster = document.render(page, planned)
     remarks = _first_of(document.pages, "pages") if job.page is None else ()
     return _finished(job, digest, pillow.from_raster(raster, planned), full, remarks)
@@ -259,11 +262,11 @@ def _prepare_pdf(job: _Job, digest: str) -> Prepared:
 
 def _planned(picture: Picture, job: _Job) -> Size:
     """The size to which a picture is scaled before it is turned upright."""
-    planned = plan_resize(*picture.size, job.detail)
+    planned = job.sizes.of(*picture.size, job.detail)
     if not is_too_narrow(picture.size, planned):
         return planned
     upright = pillow.upright_size(picture, job.kind)
-    columns = plan_columns(*upright, job.detail)
+    columns = plan_columns(*upright, job.detail, job.sizes)
     if columns is None:
         return planned
     return columns.scaled if upright == picture.size else columns.scaled[::-1]
@@ -291,11 +294,11 @@ def _finished(
     job: _Job, digest: str, upright: Pixels, full: Size, remarks: tuple[str, ...]
 ) -> Prepared:
     """Cut a tall image into columns, pad a tiny one, encode and describe it."""
-    columns = plan_columns(*full, job.detail)
+    columns = plan_columns(*full, job.detail, job.sizes)
     if columns is not None and upright.size == columns.scaled:
-        remarks += (columns_remark(full, columns, job.detail),)
+        remarks += (columns_remark(full, columns, job.detail, job.sizes),)
         upright = pillow.in_columns(upright, columns)
-    elif narrow := narrow_remark(full, upright.size, job.detail):
+    elif narrow := narrow_remark(full, upright.size, job.detail, job.sizes):
         remarks += (narrow,)
     canvas = pad_plan(*upright.size)
     if canvas != upright.size:

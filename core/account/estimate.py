@@ -22,9 +22,7 @@ from core.account.habit import (
 from core.account.pace import NOTHING_TO_DO, Ready
 from core.catalog.models import Price, cost
 from core.catalog.tiers import AccountLimits
-from core.catalog.tokens import LOW_TOKENS, Detail, image_tokens
-from core.images.columns import sent_size
-from core.images.sizing import pad_plan
+from core.requests.canary import SIDE
 from core.requests.leaves import leaf_of
 from core.requests.request import Body, RequestContext, notes_body
 from core.states import NodeKind
@@ -118,11 +116,6 @@ class Tokens:
     prompt_most: int
     written: float
     written_most: int
-
-
-def tokens_of_size(width: int, height: int, detail: Detail) -> int:
-    """Prompt tokens of an original of width x height, as it is sent."""
-    return image_tokens(*pad_plan(*sent_size(width, height, detail)), detail)
 
 
 def estimate(
@@ -307,7 +300,7 @@ def _call(
         body = _leaf_body(ask, images, is_root)
         if ask.answer_spec is None and is_root and images > 1 and not ask.bare:
             written += ANSWER_TOKENS + ANSWER_TOKENS_PER_IMAGE * images
-        pictures = sum(below[0]) + ask.canaries * LOW_TOKENS
+        pictures = sum(below[0]) + ask.canaries * ask.image_tokens.of(SIDE, SIDE, ask.detail)
         text = _text_tokens(body)
         return Tokens(
             NodeKind.LEAF,

@@ -17,15 +17,9 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
 
+from core.catalog.facts import facts_of
 from core.catalog.listed_prices import listed_price
-from core.catalog.models import (
-    PRICES_AS_OF,
-    KnownPrice,
-    Price,
-    currency_of,
-    model_profile,
-    price_of,
-)
+from core.catalog.models import KnownPrice, Price, currency_of
 from core.errors import WrongUsage
 
 Money = Annotated[float, Field(ge=0, le=1e9)]
@@ -77,10 +71,21 @@ def find_price(
         public = listed_price(model, base_url, prompt_tokens, now)
         if public is not None:
             return public
-    if not model_profile(model).prices:
+    facts = facts_of(model, base_url)
+    if not facts.prices:
         return None
-    as_of = datetime.date.fromisoformat(PRICES_AS_OF)
-    return KnownPrice(price_of(model, base_url), as_of, f"of {PRICES_AS_OF}")
+    day = facts.as_of("prices")
+    price = price_of(model, base_url)
+    return KnownPrice(price, datetime.date.fromisoformat(day), f"of {day}")
+
+
+def price_of(model: str, base_url: str) -> Price:
+    """The built-in price of ``model`` in the endpoint's currency; zeros if unknown."""
+    currency = currency_of(base_url)
+    for price in facts_of(model, base_url).prices:
+        if price.currency == currency:
+            return price
+    return Price(currency, 0.0, 0.0, 0.0)
 
 
 def is_stepfun(base_url: str) -> bool:

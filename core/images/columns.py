@@ -8,16 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from core.catalog.models import Family
+from core.catalog.formulas import STEPFUN, STEPFUN_SIZES, WINDOW, SentSizes
 from core.catalog.tokens import Detail
-from core.images.sizing import (
-    LONGEST_HIGH,
-    LONGEST_LOW,
-    STEP_HIGH,
-    is_too_narrow,
-    pieces_advice,
-    plan_resize,
-)
+from core.images.sizing import is_too_narrow, pieces_advice
 
 Size = tuple[int, int]
 
@@ -30,7 +23,8 @@ they are."""
 OVERLAP = 0.1
 """Of a column's width: how much of a piece is repeated at the top of the next one, so that a line
 of text is whole in one of them. What is repeated may be counted twice, so it is little."""
-FAMILY: Family = "step-1o"
+LARGE = 20_000
+"""Pixels of a side that no model sees whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,31 +55,37 @@ class Columns:
         return first, min(first + self.height, self.scaled[1])
 
 
-def plan_columns(width: int, height: int, detail: Detail) -> Columns | None:
+def plan_columns(
+    width: int, height: int, detail: Detail, sizes: SentSizes = STEPFUN_SIZES
+) -> Columns | None:
     """The columns in which an image of width x height is sent; None if it is sent as it is. Their
     number is the one that shrinks the image least."""
-    sent = plan_resize(width, height, detail)
+    sent = sizes.of(width, height, detail)
     if height <= width or not is_too_narrow((width, height), sent):
         return None
-    longest = (LONGEST_LOW if detail == "low" else LONGEST_HIGH)[FAMILY]
+    longest = max(sizes.of(LARGE, LARGE, detail))
     plans = [_columns(width, height, count, longest) for count in range(2, COLUMNS_MOST + 1)]
     best = max(plans, key=lambda plan: plan.width)
-    return _on_whole_tiles(best) if detail == "high" else best
+    if best.width <= min(sent):
+        return None
+    return _on_whole_windows(best) if detail == "high" and sizes.formula == STEPFUN else best
 
 
-def sent_size(width: int, height: int, detail: Detail) -> Size:
+def sent_size(width: int, height: int, detail: Detail, sizes: SentSizes = STEPFUN_SIZES) -> Size:
     """The size in pixels at which an image is sent, in columns or as it is."""
-    columns = plan_columns(width, height, detail)
-    return plan_resize(width, height, detail) if columns is None else columns.canvas
+    columns = plan_columns(width, height, detail, sizes)
+    return sizes.of(width, height, detail) if columns is None else columns.canvas
 
 
-def columns_remark(full: Size, columns: Columns, detail: Detail) -> str:
+def columns_remark(
+    full: Size, columns: Columns, detail: Detail, sizes: SentSizes = STEPFUN_SIZES
+) -> str:
     """What to tell about an image that is sent in columns."""
     across, down = full
     told = f"{across} x {down} is sent as {columns.count} columns beside each other"
     if not is_too_narrow(full, columns.scaled):
         return told
-    higher = plan_columns(across, down, "high")
+    higher = plan_columns(across, down, "high", sizes)
     is_high_enough = detail == "low" and (higher is None or not is_too_narrow(full, higher.scaled))
     return (
         f"{told}, each {columns.width} pixels wide, in which text and small things cannot be read:"
@@ -106,11 +106,10 @@ def _columns(width: int, height: int, count: int, longest: int) -> Columns:
     return Columns(count, across, tall, step, top, (across, down), canvas)
 
 
-def _on_whole_tiles(columns: Columns) -> Columns:
-    """The same on a canvas whose longest side is a multiple of the model's tile: the provider would
+def _on_whole_windows(columns: Columns) -> Columns:
+    """The same on a canvas whose longest side is a multiple of StepFun's window: the provider would
     resample other pixels away."""
-    tile = STEP_HIGH[FAMILY]
     across, down = columns.canvas
-    more = -max(across, down) % tile
+    more = -max(across, down) % WINDOW
     canvas = (across + more, down) if across >= down else (across, down + more)
     return replace(columns, canvas=canvas)

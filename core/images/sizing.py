@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from core.catalog.models import Family
+from core.catalog.formulas import STEPFUN_SIZES, SentSizes
 from core.catalog.tokens import Detail
 from core.errors import ImageRefused, RefusalCode
 
@@ -26,10 +26,6 @@ NOTABLE_SHRINK = 2
 """An image that is less reduced than this was small already."""
 PIECE_ASPECT = 2
 """Of pieces that are worth cutting: longer by shorter side."""
-
-LONGEST_LOW: dict[Family, int] = {"step-1o": 728, "step-1v": 1280}
-LONGEST_HIGH: dict[Family, int] = {"step-1o": 3024, "step-1v": 2688}
-STEP_HIGH: dict[Family, int] = {"step-1o": 504, "step-1v": 1}
 
 REQUEST_BYTES = 20_000_000
 REQUEST_IMAGES = 60
@@ -53,41 +49,18 @@ class DecoderLimits:
     memory_bytes: int = 4_000_000_000
 
 
-def plan_resize(
-    width: int, height: int, detail: Detail, family: Family = "step-1o"
-) -> tuple[int, int]:
-    """The size in pixels at which an image of width x height is sent.
-
-    Never larger than the original; each side at least 1; aspect ratio kept to half a pixel. ``low``
-    caps the longest side. ``high`` also reduces it to a multiple of the model's tile, because the
-    provider would resample the pixels in between away.
-    """
-    longest = max(width, height)
-    target = _longest_sent(longest, detail, family)
-    if target >= longest:
-        return width, height
-    return _scaled(width, target, longest), _scaled(height, target, longest)
-
-
-def _longest_sent(longest: int, detail: Detail, family: Family) -> int:
-    if detail == "low":
-        return min(longest, LONGEST_LOW[family])
-    capped = min(longest, LONGEST_HIGH[family])
-    step = STEP_HIGH[family]
-    return capped - capped % step if capped >= step else capped
-
-
-def _scaled(side: int, target: int, longest: int) -> int:
-    return max(1, (2 * side * target + longest) // (2 * longest))
-
-
-def narrow_remark(full: tuple[int, int], sent: tuple[int, int], detail: Detail) -> str:
+def narrow_remark(
+    full: tuple[int, int],
+    sent: tuple[int, int],
+    detail: Detail,
+    sizes: SentSizes = STEPFUN_SIZES,
+) -> str:
     """What to tell about an image of size ``full`` that is too narrow as ``sent``; empty if it is
     wide enough, or was hardly wider before."""
     if not is_too_narrow(full, sent):
         return ""
     across, down = full
-    is_high_enough = detail == "low" and not is_too_narrow(full, plan_resize(across, down, "high"))
+    is_high_enough = detail == "low" and not is_too_narrow(full, sizes.of(across, down, "high"))
     return (
         f"{across} x {down} is sent as {sent[0]} x {sent[1]}, in which text and small things cannot"
         f" be read: {pieces_advice(full, is_high_enough)}"

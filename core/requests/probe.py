@@ -11,15 +11,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from core.catalog.tokens import LOW_TOKENS, Detail, image_tokens
+from core.catalog.tokens import Detail
 from core.job_options import JobOptions
 from core.reply import Reply
 from core.requests.canary import LARGE_SIDE, SIDE, WORDS
 from core.requests.leaf import Leaf
 from core.requests.leaves import leaf_of
-from core.requests.request import Body, prompt_text, prompt_tokens, request_context
+from core.requests.request import (
+    Body,
+    RequestContext,
+    prompt_text,
+    prompt_tokens,
+    request_context,
+)
 from core.settings import Settings
-from core.tree.capacity import LearnedLimits, RequestCapacity, capacity_of
+from core.tree.capacity import LearnedLimits
 
 SEVERAL = 12
 """Pictures of the probe with several, if a request may show so many: real caps are often 1, 5, 8
@@ -60,8 +66,9 @@ class Probe:
 
     @property
     def image_tokens(self) -> int:
-        """Tokens of all its pictures by the formula of estimates."""
-        return len(self.words) * image_tokens(self.side, self.side, self.detail)
+        """Tokens of all its pictures as estimates count them."""
+        one = self.leaf.context.image_tokens.of(self.side, self.side, self.detail)
+        return len(self.words) * one
 
     @property
     def prompt_tokens_most(self) -> int:
@@ -101,7 +108,7 @@ class Probe:
 def probes(settings: Settings, learned: LearnedLimits, draw: random.Random) -> list[Probe]:
     """The probes for the settings' model, in the order in which they are asked. ``draw`` chooses
     the words. Where a request takes one image, there is none with several."""
-    several = min(SEVERAL, _capacity(settings, learned).leaf.items)
+    several = min(SEVERAL, _context(settings, learned, QUESTION).capacity.leaf.items)
     made = [_probe(ProbeKind.ONE, settings, learned, draw)]
     if several > 1:
         made.append(_probe(ProbeKind.SEVERAL, settings, learned, draw, count=several))
@@ -132,7 +139,19 @@ def _probe(
     if kind is ProbeKind.LONG:
         idle = IDLE_SENTENCE * (_long_bytes(settings, learned) // len(IDLE_SENTENCE))
         question = f"{idle}\n{QUESTION}"
-    context = request_context(
+    context = _context(settings, learned, question, detail)
+    numbers = range(1, count + 1)
+    contents = {n: f"word:{side}:{word}" for n, word in zip(numbers, words, strict=True)}
+    return Probe(
+        kind, words, side, detail, leaf_of(context, {n: n for n in numbers}, contents, True)
+    )
+
+
+def _context(
+    settings: Settings, learned: LearnedLimits, question: str, detail: Detail = "low"
+) -> RequestContext:
+    """As a run's requests have it."""
+    return request_context(
         settings,
         question=question,
         model=settings.model,
@@ -142,28 +161,11 @@ def _probe(
         options=JobOptions(each=question, each_only=True),
         learned=learned,
     )
-    numbers = range(1, count + 1)
-    contents = {n: f"word:{side}:{word}" for n, word in zip(numbers, words, strict=True)}
-    return Probe(
-        kind, words, side, detail, leaf_of(context, {n: n for n in numbers}, contents, True)
-    )
-
-
-def _capacity(settings: Settings, learned: LearnedLimits) -> RequestCapacity:
-    """What a run would put into one request."""
-    return capacity_of(
-        settings.model,
-        settings.provider,
-        QUESTION,
-        settings.images_per_request,
-        settings.context_tokens,
-        learned=learned,
-    )
 
 
 def _long_bytes(settings: Settings, learned: LearnedLimits) -> int:
     """Bytes of a text that takes as many tokens as the images of a run's largest request, and half
     of the context at most."""
-    capacity = _capacity(settings, learned)
-    tokens = min(capacity.leaf.items * LOW_TOKENS, capacity.context_tokens // 2)
-    return tokens * BYTES_PER_TOKEN
+    context = _context(settings, learned, QUESTION)
+    images = context.capacity.leaf.items * context.tokens_most
+    return min(images, context.capacity.context_tokens // 2) * BYTES_PER_TOKEN

@@ -13,9 +13,12 @@ from typing import Any, cast
 
 from core import prompts
 from core.answers.spec import AnswerSpec, answer_spec_of
-from core.catalog.models import structured_of
-from core.catalog.tokens import LOW_TOKENS, Detail, text_tokens_estimate
+from core.catalog.formulas import STEPFUN_SIZES, SentSizes
+from core.catalog.image_tokens import GUESS, ImageTokens, image_tokens_of, most_fetched
+from core.catalog.tokens import Detail, text_tokens_estimate
 from core.errors import RequestForm
+from core.images.columns import sent_size
+from core.images.sizing import MIN_SIDE, pad_plan
 from core.job_options import JobOptions
 from core.prompts import Nudge, Own
 from core.prompts.own import words_of
@@ -60,6 +63,28 @@ class RequestContext:
     marks: bool = False  # replies mark what they could not tell: it is looked at twice
     is_second: bool = False  # it shows images for the second time
     reply_tokens: int | None = None  # the most that the endpoint lets a reply have
+    sizes: SentSizes = STEPFUN_SIZES  # in which images are sent
+    image_tokens: ImageTokens = GUESS  # how images are counted
+
+    def tokens_of(self, width: int, height: int) -> int:
+        """Prompt tokens of an original of width x height, as it is sent."""
+        sent = pad_plan(*sent_size(width, height, self.detail, self.sizes))
+        return self.image_tokens.of(*sent, self.detail)
+
+    @property
+    def tokens_most(self) -> int:
+        """The most prompt tokens that one image takes."""
+        return self.image_tokens.most(self.detail)
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether every image takes the same tokens, so that its size need not be known."""
+        return self.image_tokens.of(MIN_SIDE, MIN_SIDE, self.detail) == self.tokens_most
+
+    @property
+    def tokens_fetched(self) -> int:
+        """The same for one that the provider fetches itself."""
+        return most_fetched(self.image_tokens, self.detail)
 
     @property
     def asks_above_leaves(self) -> bool:
@@ -128,12 +153,14 @@ def request_context(
 ) -> RequestContext:
     """The context of a job's requests, from its row, the settings and what was learned about the
     endpoint."""
-    wanted = settings.structured or structured_of(model, provider)
+    facts = settings.facts_of(model)
+    wanted = settings.structured or facts.structured(provider)
     structured = structured_in(wanted, learned.forms)
     spec = answer_spec_of(question, options, structured)
     asked = question if spec is None else _all_texts(spec)
+    image_tokens = image_tokens_of(facts, learned.image_tokens)
     capacity = capacity_of(
-        model,
+        facts,
         provider,
         words_of(repeated_text(asked, options), options.prompts),
         settings.images_per_request,
@@ -145,7 +172,8 @@ def request_context(
     )
     canaries = canary.count(capacity.leaf.items) if options.canary else 0
     if canaries:
-        capacity = with_room_for(capacity, canaries)
+        tokens = image_tokens.of(canary.SIDE, canary.SIDE, detail)
+        capacity = with_room_for(capacity, canaries, tokens)
     return RequestContext(
         question=question,
         model=model,
@@ -159,19 +187,26 @@ def request_context(
         bare=options.bare,
         canaries=canaries,
         unprovable=options.canary and not canaries,
-        forms=learned.forms,
-        reply_tokens=learned.reply_tokens,
+        forms=learned.forms | facts.forms(detail, settings.reasoning_effort),
+        reply_tokens=min(_known(learned.reply_tokens, facts.reply_tokens), default=None),
+        sizes=facts.sizes,
+        image_tokens=image_tokens,
         marks=options.second_look is not None and not options.is_follow_up,
     )
 
 
-def with_room_for(capacity: RequestCapacity, canaries: int) -> RequestCapacity:
-    """``capacity`` with room for so many pictures of ours in each request that shows images."""
+def _known(*limits: int | None) -> list[int]:
+    return [limit for limit in limits if limit is not None]
+
+
+def with_room_for(capacity: RequestCapacity, canaries: int, tokens: int) -> RequestCapacity:
+    """``capacity`` with room for so many pictures of ours, each of ``tokens`` tokens, in each
+    request that shows images."""
     leaf = capacity.leaf
     smaller = Budget(
         leaf.items - canaries,
         leaf.bytes - canaries * canary.BYTES,
-        leaf.tokens - canaries * (LOW_TOKENS + LABEL_TOKENS),
+        leaf.tokens - canaries * (tokens + LABEL_TOKENS),
     )
     return replace(capacity, leaf=smaller)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.catalog.models import PROVIDERS, model_profile
-from core.catalog.tokens import HIGH_TOKENS_MAX, LOW_TOKENS, Detail, text_tokens_estimate
+from core.catalog.facts import USUAL_IMAGES, ModelFacts
+from core.catalog.image_tokens import ImageTokens
+from core.catalog.models import PROVIDERS
+from core.catalog.tokens import Detail, text_tokens_estimate
 from core.errors import RequestForm, WrongUsage
 from core.tree.packing import Budget
 
@@ -20,13 +22,18 @@ PROMPT_TOKENS = 2_048
 """Room for our instructions, far above what core/prompts needs."""
 PREPARED_BYTES = {"low": 110_000, "high": 1_500_000}
 """Typical size of a prepared image. Plans use it until the exact size is known."""
+REQUEST_BYTES_MOST = 64_000_000
+"""Of images, in base64, also where an endpoint takes more: a request that fails is sent again."""
+IMAGE_SHARE = 0.9
+"""Of the bytes that an endpoint takes in a request; the rest is for the text."""
 
 
 @dataclass(frozen=True, slots=True)
 class LearnedLimits:
     """What an endpoint takes in one request for a model, as its refusals have shown; None: not
     known. ``probing``: the limit on images was halved, and no request of that size was accepted
-    yet. ``forms``: how a request is written for it; ``reply_tokens``: the most of a reply."""
+    yet. ``forms``: how a request is written for it; ``reply_tokens``: the most of a reply;
+    ``image_tokens``: how it counts images, as measured."""
 
     images: int | None = None
     tokens: int | None = None
@@ -34,6 +41,7 @@ class LearnedLimits:
     probing: bool = False
     forms: frozenset[RequestForm] = frozenset()
     reply_tokens: int | None = None
+    image_tokens: ImageTokens | None = None
 
 
 NOTHING_LEARNED = LearnedLimits()
@@ -82,7 +90,7 @@ def note_tokens(images: int, each: int = NOTE_TOKENS_PER_IMAGE) -> int:
 
 
 def capacity_of(
-    model: str,
+    facts: ModelFacts,
     provider: str,
     question: str,
     images_per_request: int | None = None,
@@ -92,38 +100,47 @@ def capacity_of(
     reasoning_tokens: int | None = None,
     pack: int | None = None,
 ) -> RequestCapacity:
-    """Budgets by the limits of ``model``: images, bytes, context and output. ``reasoning_tokens``:
+    """Budgets by the limits of a model: images, bytes, context and output. ``reasoning_tokens``:
     room for reasoning in each reply, None: REASONING_ALLOWANCE. ``pack``: images a request at most
     that the job wants, None: as many as fit."""
     reasoning = REASONING_ALLOWANCE if reasoning_tokens is None else reasoning_tokens
-    profile = model_profile(model)
-    context = _least(context_tokens or profile.context_tokens, learned.tokens)
-    items = _least(images_most(model, images_per_request), learned.images)
-    items = _least(items, pack)
+    context = _least(context_tokens or facts.context_tokens, learned.tokens)
+    items = images_most(facts, images_per_request)
+    if images_per_request is None and pack is None:
+        items = min(items, USUAL_IMAGES)
+    items = _least(_least(items, learned.images), pack)
     # an image that is missing from the JSON costs another call
     if tokens_an_image != NOTE_TOKENS_PER_IMAGE:
         items = min(items, _answers_max(context, tokens_an_image, reasoning))
     notes = note_tokens(items, tokens_an_image)
     output = min(notes + reasoning, _output(context, reasoning))
     room = max(context - output - PROMPT_TOKENS - text_tokens_estimate(question), 1_024)
-    image_bytes = _least(PROVIDERS[provider].request_image_bytes, learned.bytes)
+    image_bytes = _least(_image_bytes(facts, provider), learned.bytes)
     leaf = Budget(items, image_bytes, room)
     fan_in = max(2, room // notes)
     return RequestCapacity(leaf, fan_in, room, context, tokens_an_image, learned.probing, reasoning)
 
 
-def images_most(model: str, images_per_request: int | None) -> int:
-    """The most images that a request to ``model`` may show: as set, else by the model's facts."""
-    return images_per_request or model_profile(model).images_per_request
+def _image_bytes(facts: ModelFacts, provider: str) -> int:
+    """Bytes of the images of one request, in base64."""
+    if facts.request_bytes is None:
+        return PROVIDERS[provider].request_image_bytes
+    return min(round(facts.request_bytes * IMAGE_SHARE), REQUEST_BYTES_MOST)
 
 
-def check_pack(model: str, images_per_request: int | None, pack: int | None) -> None:
-    """Raises WrongUsage for a job that wants more images a request than ``model`` takes."""
-    most = images_most(model, images_per_request)
+def images_most(facts: ModelFacts, images_per_request: int | None) -> int:
+    """The most images that a request to a model may show: as set, else by its facts."""
+    return images_per_request or facts.images
+
+
+def check_pack(facts: ModelFacts, images_per_request: int | None, pack: int | None) -> None:
+    """Raises WrongUsage for a job that wants more images a request than the model takes."""
+    most = images_most(facts, images_per_request)
     if pack is not None and pack > most:
         raise WrongUsage(
-            f"pack: {pack:,} images a request, and {model} takes {most:,} at most: give a pack from"
-            f" 1 to {most:,}, or set OVERSTORY_IMAGES_PER_REQUEST if the endpoint takes more"
+            f"pack: {pack:,} images a request, and {facts.model} takes {most:,} at most: give a"
+            f" pack from 1 to {most:,}, or set OVERSTORY_IMAGES_PER_REQUEST if the endpoint takes"
+            " more"
         )
 
 
@@ -135,11 +152,6 @@ def expected_bytes(source_bytes: int | None, detail: Detail) -> int:
     """Estimated base64 size of an image that is not prepared yet."""
     typical = PREPARED_BYTES[detail]
     return base64_bytes(min(source_bytes or typical, typical))
-
-
-def expected_tokens(detail: Detail) -> int:
-    """The most prompt tokens that one image can take at ``detail``."""
-    return LOW_TOKENS if detail == "low" else HIGH_TOKENS_MAX
 
 
 def base64_bytes(raw: int) -> int:

@@ -16,7 +16,6 @@ from core.account.estimate import OpenNode
 from core.account.habit import ENOUGH, PastCall
 from core.account.pace import PastRun, Work
 from core.answers.spec import values_of
-from core.catalog.tokens import LOW_TOKENS
 from core.errors import RefusalCode
 from core.states import (
     ANSWERED_JOBS,
@@ -446,15 +445,17 @@ def _past_run(connection: Connection, job_id: str, began: float) -> PastRun | No
     return PastRun(work, first, half, last, uploaded[0], *sent)
 
 
-def open_nodes(connection: Connection, job_id: str, typical: float | None = None) -> list[OpenNode]:
+def open_nodes(
+    connection: Connection, job_id: str, typical: float | None, most: float
+) -> list[OpenNode]:
     """The nodes that a planned job still has to ask. ``typical``: tokens of an image that is not
-    prepared yet; None: as of those that are."""
+    prepared yet; None: as of those that are, or ``most`` if none is."""
     rows = connection.execute(
         select(Node.id, Node.parent_id, Node.kind, Node.status, Node.text, Node.images, Node.look)
         .where(Node.job_id == job_id, Node.status != NodeStatus.SPLIT)
         .order_by(Node.level, Node.first_position)
     ).all()
-    shown = _shown(connection, job_id, typical)
+    shown = _shown(connection, job_id, typical, most)
     images: dict[int, int] = {}
     notes: dict[int | None, int] = defaultdict(int)
     pending: dict[int | None, int] = defaultdict(int)
@@ -484,7 +485,7 @@ def looked_twice(connection: Connection, job_id: str) -> int:
 
 
 def _shown(
-    connection: Connection, job_id: str, typical: float | None
+    connection: Connection, job_id: str, typical: float | None, most: float
 ) -> dict[int, tuple[int, int]]:
     """For each leaf: the number of images it will show, and the sum of their tokens."""
     rows = connection.execute(
@@ -499,7 +500,7 @@ def _shown(
     ).all()
     if typical is None:
         average = select(func.avg(Image.tokens)).where(Image.job_id == job_id)
-        typical = float(connection.execute(average).scalar() or LOW_TOKENS)
+        typical = float(connection.execute(average).scalar() or most)
     return {
         leaf: (count, tokens + round((count - known) * typical))
         for leaf, count, known, tokens in rows

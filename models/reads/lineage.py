@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import BigInteger, ColumnElement, Connection, Select, Text, and_, bindparam, select
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Select,
+    Text,
+    and_,
+    bindparam,
+    select,
+    tuple_,
+)
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
@@ -108,14 +118,22 @@ def newest_alike(
 
 
 def prepared(
-    connection: Connection, detail: str, images: Collection[tuple[str, str]]
+    connection: Connection,
+    detail: str,
+    images: Collection[tuple[str, str]],
+    is_alike: Callable[[str, str], bool],
 ) -> dict[Identity, KnownImage]:
     """Prepared images among ``images`` (name, location) of an earlier job at ``detail`` with any
-    question: the newest answered job that has one of them, else the newest. Images by URL do not
-    count, because the content behind a URL may have changed."""
+    question: the newest answered job that has one of them, else the newest. ``is_alike``: whether a
+    model at an endpoint gets images in the same sizes. Images by URL do not count, because the
+    content behind a URL may have changed."""
+    used = connection.execute(
+        select(Job.model, Job.endpoint).where(Job.detail == detail).distinct()
+    )
+    alike = [(row.model, row.endpoint) for row in used if is_alike(row.model, row.endpoint)]
     job_id = connection.execute(
         _sharing(images)
-        .where(Job.detail == detail, *_REUSABLE)
+        .where(Job.detail == detail, tuple_(Job.model, Job.endpoint).in_(alike), *_REUSABLE)
         .order_by(Job.status.in_(ANSWERED_JOBS).desc(), Job.created_at.desc())
     ).scalar()
     if job_id is None:

@@ -12,7 +12,6 @@ from itertools import chain
 
 from sqlalchemy import Connection, and_, func, select, update
 
-from core.catalog.tokens import detail_at
 from core.requests.review import LeafImages
 from core.requests.second_look import is_better, looks_left
 from core.states import ImageStatus, NodeStatus
@@ -55,11 +54,12 @@ def look_again(
     refused: int,
     images: LeafImages,
     chosen: Sequence[int],
+    prepared_again: bool,
     moved: Moved,
 ) -> bool:
-    """Replace a leaf by one that is done, over the images that are clear, one that waits until the
-    ``chosen`` ones are prepared again, and one for each group of the others in ``images.apart``.
-    Returns False if the lease was lost."""
+    """Replace a leaf by one that is done, over the images that are clear, one over the ``chosen``
+    ones, which waits until they are prepared if they are ``prepared_again``, and one for each group
+    of the others in ``images.apart``. Returns False if the lease was lost."""
     job_id = node_row(connection, node_id).job_id
     ids = _open_images(connection, node_id)
     groups = _groups(ids, images, without=chosen)
@@ -72,18 +72,20 @@ def look_again(
     again = connection.execute(of_chosen).scalar_one()
     assert again is not None, "part_leaf gave it a leaf"
     include(connection, again, images)
-    _open_again(connection, job_id, again, chosen, moved)
+    _open_again(connection, again, chosen, prepared_again, moved)
     if done:
         _finish_part(connection, done, job_id, refused, images, moved)
     return True
 
 
 def _open_again(
-    connection: Connection, job_id: str, leaf: int, chosen: Sequence[int], moved: Moved
+    connection: Connection,
+    leaf: int,
+    chosen: Sequence[int],
+    prepared_again: bool,
+    moved: Moved,
 ) -> None:
-    """Open the leaf of a second look. If it is at another detail, its images are prepared first."""
-    detail = connection.execute(select(Job.detail).where(Job.id == job_id)).scalar_one()
-    prepared_again = detail_at(detail, look=2) != detail_at(detail)
+    """Open the leaf of a second look, whose images may have to be prepared first."""
     status = ImageStatus.PENDING if prepared_again else ImageStatus.UPLOADED
     values = {"status": status, "look": 2, "attempts": 0, "due_at": 0.0, "updated_at": now()}
     connection.execute(

@@ -19,7 +19,7 @@ from core.account.estimate import Estimate
 from core.account.packs import packs_beside
 from core.jobs import JobSpec
 from core.requests.request import RequestContext
-from core.settings import Settings
+from core.settings import SANDBOX, Settings
 from core.tree.capacity import LearnedLimits, check_pack
 from overstory.commands.packs import BINDS, Packed, print_packs, values
 from overstory.commands.second_look import SecondLook, looked_twice
@@ -68,11 +68,11 @@ def estimate(inputs: tuple[str, ...], as_json: bool, home: Path | None, **option
         settings = with_served_model(settings, Console(stderr=True))
     model = spec.model or settings.model
     check_budget(settings, spec.budget, model, spec.second_model)
-    check_pack(model, settings.images_per_request, spec.pack)
+    check_pack(settings.facts_of(model), settings.images_per_request, spec.pack)
     prepare_command(settings)
     learned = learned_of(settings, spec)
     request = context_of(settings, spec, learned)
-    measured = measure(settings, spec, request.detail)
+    measured = measure(settings, spec, request, context_of(settings, spec, learned, look=2))
     basis = basis_of(settings, request.model, measured.work)
     past = cache(partial(past_of, settings))
     share = spec.looking_twice(spec.detail or settings.detail).second_look
@@ -155,6 +155,7 @@ def _value(
         "requests": forecast.requests,
         "tree": {"depth": forecast.depth, "nodes": forecast.nodes, "leaves": forecast.leaves},
         "prompt_tokens": forecast.prompt_tokens,
+        "image_tokens_source": request.image_tokens.source,
         "completion_tokens": forecast.completion_tokens,
         "cost": round(forecast.cost, 6),
         "cost_most": round(forecast.cost_most, 6),
@@ -228,6 +229,7 @@ def _print(
         rows[6:6] = _budget_rows(spec, measured, forecast)
     if again is not None:
         rows.insert(6, again.row)
+    rows[3:3] = _counted(settings, request)
     if measured.urls:
         rows.insert(1, ("", f"{pluralize(measured.urls, 'URL')}, counted as images of full size"))
     grid = Table.grid(padding=(0, 2))
@@ -238,6 +240,14 @@ def _print(
         print_plain(console, f"  {name}: {why}")
     if len(measured.unusable) > UNUSABLE_SHOWN:
         console.print(f"  and {len(measured.unusable) - UNUSABLE_SHOWN:,} more")
+
+
+def _counted(settings: Settings, request: RequestContext) -> list[tuple[str, str]]:
+    """By whose formula images are counted, if it is not that of StepFun's own models."""
+    entry = settings.facts_of(request.model).entry
+    if settings.endpoint == SANDBOX or (entry is not None and entry.owner == "StepFun"):
+        return []
+    return [("", f"images counted {request.image_tokens.source}")]
 
 
 def _source(count: int, unit: str) -> str:

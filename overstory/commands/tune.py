@@ -188,8 +188,10 @@ def _packs(settings: Settings, given: list[int] | None, models: Sequence[str]) -
     """The packs to try. Raises WrongUsage for one that a model does not take."""
     for model in models:
         for pack in given or ():
-            check_pack(model, settings.images_per_request, pack)
-    most = min(images_most(model, settings.images_per_request) for model in models)
+            check_pack(settings.facts_of(model), settings.images_per_request, pack)
+    most = min(
+        images_most(settings.facts_of(model), settings.images_per_request) for model in models
+    )
     return given or [min(pack, most) for pack in PACKS]
 
 

@@ -14,7 +14,9 @@ from urllib.parse import urlsplit
 
 from clients.provider.reach import takes_connections
 from clients.proxies import proxy_for
-from core.catalog.models import MODELS, PROVIDERS, UNKNOWN_MODEL, currency_of
+from core.catalog.facts import USUAL_IMAGES, shipped
+from core.catalog.image_tokens import image_tokens_of
+from core.catalog.models import PROVIDERS, currency_of
 from core.errors import (
     AccountPaused,
     KeyRefused,
@@ -170,19 +172,22 @@ def model_finding(settings: Settings, listed: Collection[str]) -> Finding:
             f"{name} is not among the {len(listed)} models of the endpoint",
             f"set OVERSTORY_MODEL to one that accepts images: {', '.join(some)}",
         )
-    if name in MODELS:
-        facts = MODELS[name]
-        return ok(
-            f"{name}: {facts.images_per_request} images a request, {facts.context_tokens:,} tokens"
-        )
+    facts = settings.facts_of(name)
+    if facts.entry is not None:
+        images = f"{min(facts.images, USUAL_IMAGES):,} images a request"
+        if facts.images > USUAL_IMAGES:
+            images += f" ({facts.images:,} by --pack)"
+        limits = f"{name}: {images}, {facts.context_tokens:,} tokens"
+        note = [facts.entry.note] if facts.entry.note else []
+        return ok(f"{limits}, images counted {image_tokens_of(facts).source}", *note)
     if settings.provider == "stepfun":
-        known = ", ".join(MODELS)
+        known = ", ".join(entry.names[0] for entry in shipped() if entry.owner == "StepFun")
         return warning(f"{name} is not known to accept images", f"set OVERSTORY_MODEL: {known}")
     if settings.context_tokens and settings.images_per_request:
         return ok(f"{name}, with the limits from the settings; accepting images is not checked")
     return warning(
-        f"{name} is not a known model: {UNKNOWN_MODEL.images_per_request} images a request and"
-        f" {UNKNOWN_MODEL.context_tokens:,} tokens of context are assumed",
+        f"{name} is not a known model: {facts.images} images a request and"
+        f" {facts.context_tokens:,} tokens of context are assumed",
         "set OVERSTORY_IMAGES_PER_REQUEST and OVERSTORY_CONTEXT_TOKENS; it must accept images",
     )
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import IO, Any, Protocol
 
+from core.catalog.facts import shipped
 from core.settings import Settings
 from core.stages import PREPROCESS
 from workers import forkserver
@@ -124,6 +125,7 @@ def split(settings: Settings, service: bool = False) -> ForkServer | None:
     if not _is_wanted(settings, service):
         return None
     loaded(*forkserver.SHARED)
+    shipped()  # every worker needs the facts of its model
     return ForkServer(_forked(provider=False), _forked(provider=True))
 
 

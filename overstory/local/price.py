@@ -17,14 +17,13 @@ from clients.images.decoder import Decoder
 from clients.sources import location
 from clients.sources.location import place_of
 from core.account.budget import plain
-from core.account.estimate import Ahead, ahead, tokens_of_size
+from core.account.estimate import Ahead, ahead
 from core.account.habit import habit_of
-from core.catalog.tokens import LOW_TOKENS, Detail, detail_at
 from core.errors import ImageRefused, WrongUsage
 from core.images.sizing import ImageLimits
+from core.requests.request import RequestContext
 from core.settings import SANDBOX, Settings
 from core.states import JobStatus
-from core.tree.capacity import expected_tokens
 from models import repair, state
 from models.engine import Connection, Database
 from models.reads import inspect, pipeline
@@ -34,6 +33,7 @@ from models.state import Moved
 from overstory.output.plural import pluralize
 from overstory.output.terminal import print_plain
 from tasks.calls.ahead import at_second_look, parts_ahead
+from tasks.calls.node_request import context_in
 
 NOT_AGREED = "nobody has agreed to its price yet"
 """The reason of a new job until its command has said what it will cost."""
@@ -144,27 +144,27 @@ def _typical_tokens(
 ) -> tuple[float, float | None]:
     """The average tokens of a job's images that are not prepared yet, and of all its images at a
     second look."""
-    first, again = detail_at(job.detail), at_second_look(job).detail
-    images = inspect.images(connection, job.id) if "high" in (first, again) else []
+    first, again = (context_in(settings, connection, at) for at in (job, at_second_look(job)))
+    images = inspect.images(connection, job.id) if not (first.is_flat and again.is_flat) else []
     unknown = [image for image in images if image.tokens is None]
     before = _average(settings, unknown, first)
     if job.options.second_look is None:
         return before, None
-    return before, _average(settings, images, detail_at(again))
+    return before, _average(settings, images, again)
 
 
-def _average(settings: Settings, images: Sequence[ImageLine], detail: Detail) -> float:
-    """The average tokens of ``images`` at ``detail``, by the headers of some of them."""
-    if detail != "high":
-        return LOW_TOKENS
+def _average(settings: Settings, images: Sequence[ImageLine], look: RequestContext) -> float:
+    """The average tokens of ``images`` at ``look``, by the headers of some of them."""
+    if look.is_flat:
+        return look.tokens_most
     sample = images[:: -(-len(images) // SAMPLE)] if images else []
     decoder, limits = Decoder(settings.decoder_limits), settings.image_limits
     found = (
-        image_tokens(image.location, image.root, image.page, decoder, limits, detail)
+        image_tokens(image.location, image.root, image.page, decoder, limits, look)
         for image in sample
     )
     counts = [tokens[0] for tokens in found if isinstance(tokens, tuple)]
-    return sum(counts) / len(counts) if counts else expected_tokens(detail)
+    return sum(counts) / len(counts) if counts else look.tokens_most
 
 
 def image_tokens(
@@ -173,15 +173,15 @@ def image_tokens(
     page: int | None,
     decoder: Decoder,
     limits: ImageLimits,
-    *details: Detail,
+    *looks: RequestContext,
 ) -> tuple[int, ...] | str:
-    """Prompt tokens of one image by its header at each of ``details``, or why it will fail. A URL
-    is taken for an image of full size."""
+    """Prompt tokens of one image by its header at each of ``looks``, or why it will fail. A URL is
+    taken for an image of full size."""
     if location.is_url(where):
-        return tuple(map(expected_tokens, details))
+        return tuple(look.tokens_fetched for look in looks)
     try:
         with local_files.opened(place_of(where, root), limits.max_file_bytes) as (file, bytes_):
             size = decoder.measure(file, bytes_, limits, page)
     except ImageRefused as refusal:
         return refusal.reason
-    return tuple(tokens_of_size(*size, detail) for detail in details)
+    return tuple(look.tokens_of(*size) for look in looks)

@@ -307,7 +307,7 @@ def record_without_call(services: Services, node: NodeWork, accepted: Accepted) 
     moved = Moved()
     with services.database.write() as connection:
         if claims.claim_node(connection, node, lease, 0):
-            record(connection, node, lease.token, accepted, moved)
+            record(services.settings, connection, node, lease.token, accepted, moved)
     announce(services, node.job_id, moved)
 
 

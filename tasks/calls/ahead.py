@@ -13,7 +13,6 @@ from core.requests.request import RequestContext
 from core.requests.second_look import looks_left
 from core.settings import Settings
 from core.states import NodeKind
-from core.tree.capacity import expected_tokens
 from models.engine import Connection
 from models.reads import inspect
 from models.reads.pipeline import JobRow
@@ -40,14 +39,14 @@ def parts_ahead(
     """The parts of a job's open requests. ``typical``: tokens of an image that is not prepared yet;
     None: as of those that are. ``typical_again``: of one at the second look; None: as many as an
     image can take."""
-    nodes = inspect.open_nodes(connection, job.id, typical)
     context = context_in(settings, connection, job)
+    nodes = inspect.open_nodes(connection, job.id, typical, context.tokens_most)
     first = [node for node in nodes if node.look == 1]
     if not context.marks:
         return [_part(settings, job, first, context)]
     again = at_second_look(job)
-    tokens = typical_again or expected_tokens(detail_at(again.detail))
     context_again = context_in(settings, connection, again)
+    tokens = typical_again or context_again.tokens_most
     ahead = _looks(connection, job, first, context, tokens, context_again.capacity.leaf.items)
     begun = [
         replace(node, image_tokens=round(node.images * tokens)) for node in nodes if node.look > 1

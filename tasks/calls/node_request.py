@@ -28,6 +28,7 @@ from core.states import NodeKind
 from models import endpoint_limits, state
 from models.claims import Lease, NodeWork
 from models.engine import Connection
+from models.reads import pipeline
 from models.reads.pipeline import JobRow
 from models.state import Moved
 from tasks.runtime.services import Services
@@ -274,7 +275,12 @@ def context_in(
 
 
 def record(
-    connection: Connection, node: NodeWork, token: str, accepted: Accepted, moved: Moved
+    settings: Settings,
+    connection: Connection,
+    node: NodeWork,
+    token: str,
+    accepted: Accepted,
+    moved: Moved,
 ) -> bool:
     """Write a node's text and, of a leaf, what it says about each image.
 
@@ -288,13 +294,26 @@ def record(
     if images.unclear:
         chosen = state.chosen_again(connection, node.id, images)
         if chosen:
-            return state.look_again(connection, node.id, token, refused, images, chosen, moved)
+            anew = _prepared_again(settings, connection, node)
+            return state.look_again(
+                connection, node.id, token, refused, images, chosen, anew, moved
+            )
     if images.apart:
         return state.leaf_parted(connection, node.id, token, text, refused, images, moved)
     if images.seen:
         return state.node_done(connection, node.id, token, text, refused, moved, images)
     code, reason = next(iter(images.unseen.values()))
     return state.node_failed(connection, node.id, code, reason, moved, token)
+
+
+def _prepared_again(settings: Settings, connection: Connection, node: NodeWork) -> bool:
+    """Whether a second look shows images in other sizes than the first one."""
+    job = pipeline.job(connection, node.job_id)
+    assert job is not None, "a node has a job"
+    if detail_at(job.detail, look=2) != detail_at(job.detail):
+        return True
+    first, second = job.model, job.options.second_model or job.model
+    return settings.facts_of(first).sizes != settings.facts_of(second).sizes
 
 
 def span(node: NodeWork) -> str:

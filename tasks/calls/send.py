@@ -179,7 +179,7 @@ def answered(services: Services, stage: CallStage, admission: Admission, reply: 
         return f"job {node.job_id}: {span(node)}: {result.reason}"
     moved = Moved()
     with services.database.write() as connection:
-        kept = record(connection, node, admission.lease.token, result, moved)
+        kept = record(services.settings, connection, node, admission.lease.token, result, moved)
     announce(services, node.job_id, moved)
     if stage.kind == NodeKind.LEAF:
         room_came(services)

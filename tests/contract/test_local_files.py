@@ -128,7 +128,7 @@ def _in_order(monkeypatch: pytest.MonkeyPatch, from_disk: set[str]) -> list[str]
 
     monkeypatch.setattr(local_files, "read_ahead", ahead)
     monkeypatch.setattr(local_files, "let_go", lambda path: order.append(f"let go {path.name}"))
-    monkeypatch.setattr(preprocess, "forms_of", lambda connection, job_id: frozenset())
+    monkeypatch.setattr(preprocess, "_rules", lambda services, image: preprocess.Rules())
     monkeypatch.setattr(
         preprocess, "attempt", lambda services, image, work: order.append(f"prepare {image.name}")
     )
@@ -150,6 +150,8 @@ def _image(number: int, name: str, folder: Path) -> ImageWork:
         prepared_bytes=None,
         attempts=1,
         look=1,
+        endpoint="e",
+        model="m",
         detail="low",
         options=JobOptions(),
     )

@@ -11,9 +11,10 @@ import pytest
 from PIL import Image
 
 from clients.images.prepare import Prepared, prepare
+from core.catalog.formulas import STEPFUN_SIZES
 from core.catalog.tokens import Detail
 from core.errors import ImageRefused
-from core.images.sizing import Accelerator, ImageLimits, plan_resize
+from core.images.sizing import Accelerator, ImageLimits
 from tests.support.corpus import Array, Bad, Good
 
 LIMITS = ImageLimits()
@@ -61,7 +62,7 @@ def failures(
         height, width = good.truth.shape[:2]
         if (out.source_width, out.source_height) != (width, height):
             yield f"{label}: source is {out.source_width} x {out.source_height}"
-        if (out.width, out.height) != plan_resize(width, height, detail):
+        if (out.width, out.height) != STEPFUN_SIZES.of(width, height, detail):
             yield f"{label}: sent as {out.width} x {out.height}"
             continue
         if len(out.remarks) != len(good.remarks) or not all(

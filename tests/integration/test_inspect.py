@@ -233,10 +233,10 @@ def test_images_that_are_not_prepared_count_as_those_that_are(database):
     with database.write() as connection:
         first = jobs.rows(connection, Image, job)[0]
         connection.execute(update(Image).where(Image.id == first.id).values(tokens=1_000))
-        assert [node.image_tokens for node in inspect.open_nodes(connection, job)] == [
+        assert [node.image_tokens for node in inspect.open_nodes(connection, job, None, 171)] == [
             *(2_000, 2_000, 0)
         ]
-        assert [node.image_tokens for node in inspect.open_nodes(connection, job, 10.0)] == [
+        assert [node.image_tokens for node in inspect.open_nodes(connection, job, 10.0, 171)] == [
             *(1_010, 20, 0)
         ]
 

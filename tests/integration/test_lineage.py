@@ -19,6 +19,7 @@ from models.tables import Image, Job
 FOUND = [(f"{n}.jpg", f"/photos/{n}.jpg") for n in range(4)]
 
 Submit = Callable[..., None]
+Alike = Callable[[str, str], bool]
 
 
 @pytest.fixture
@@ -45,10 +46,16 @@ def submit(database: Database) -> Submit:
     return make
 
 
-def found(database: Database, detail: str = "low", names: int = 4) -> dict[str, str | None]:
+def alike(model: str, endpoint: str) -> bool:
+    return True
+
+
+def found(
+    database: Database, detail: str = "low", names: int = 4, is_alike: Alike = alike
+) -> dict[str, str | None]:
     """Location -> hash of the images known to be prepared."""
     with database.read() as connection:
-        known = lineage.prepared(connection, detail, FOUND[:names])
+        known = lineage.prepared(connection, detail, FOUND[:names], is_alike)
     assert all((page, size, changed) == (None, 10, 7) for _, page, size, changed in known)
     return {location: image.sha256 for (location, *_), image in known.items()}
 
@@ -63,6 +70,12 @@ def test_the_newest_answered_job_with_prepared_images_is_used(database, submit: 
     assert found(database) == {location: "of new" for _, location in FOUND[:3]}
     assert found(database, names=1) == {"/photos/0.jpg": "of new"}
     assert set(found(database, "high").values()) == {"of finer"}
+
+
+def test_an_image_is_not_taken_from_a_model_that_gets_it_in_another_size(database, submit: Submit):
+    submit("old", 4)
+    assert found(database, is_alike=lambda model, endpoint: (model, endpoint) == ("m", "e"))
+    assert not found(database, is_alike=lambda model, endpoint: model != "m")
 
 
 def test_without_an_answered_job_an_unanswered_one_is_used(database, submit: Submit):

@@ -188,7 +188,9 @@ def test_of_a_leaf_that_is_divided_the_unclear_images_are_looked_at_twice_too(
         node = claims.next_node(connection, account.services.account, NodeKind.LEAF)
         assert node is not None
         assert claims.claim_node(connection, node, lease, 100)
-        assert record(connection, node, lease.token, Accepted("", 0, images), moved)
+        assert record(
+            account.services.settings, connection, node, lease.token, Accepted("", 0, images), moved
+        )
     assert (moved.pending, len(moved.leaves)) == (2, 2)
     account.start()
     (ended,) = account.ended(job)

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.account.estimate import tokens_of_size
-from core.catalog.tokens import Detail, image_tokens
+from core.catalog.facts import facts_of
+from core.catalog.formulas import LONGEST_LOW, LONGEST_STEPFUN, STEPFUN_SIZES
+from core.catalog.tokens import Detail
 from core.images.columns import columns_remark, plan_columns, sent_size
-from core.images.sizing import LONGEST_HIGH, LONGEST_LOW, is_too_narrow, plan_resize
+from core.images.sizing import is_too_narrow
 
 
 @pytest.mark.parametrize(
@@ -45,20 +46,20 @@ def test_columns_show_every_row_and_fit(width: int, ratio: float, detail: Detail
     full = width, round(width * ratio)
     columns = plan_columns(*full, detail)
     if columns is None:
-        assert not is_too_narrow(full, plan_resize(*full, detail))
+        assert not is_too_narrow(full, STEPFUN_SIZES.of(*full, detail))
         return
     pieces = [columns.rows(column) for column in range(columns.count)]
     assert pieces[0][0] == 0
     assert pieces[-1][1] == columns.scaled[1]
     assert all(first < end <= first + columns.height for first, end in pieces)
     assert all(before[1] >= after[0] for before, after in pairwise(pieces))
-    longest = (LONGEST_LOW if detail == "low" else LONGEST_HIGH)["step-1o"]
+    longest = LONGEST_LOW if detail == "low" else LONGEST_STEPFUN
     assert max(columns.canvas) <= longest
     assert max(columns.canvas) % 504 == 0 or detail == "low"
     right, below = columns.origin(columns.count - 1)
     assert right + columns.width <= columns.canvas[0]
     assert below + columns.height <= columns.canvas[1]
-    assert min(plan_resize(*full, detail)) < columns.width <= full[0]
+    assert min(STEPFUN_SIZES.of(*full, detail)) < columns.width <= full[0]
 
 
 def test_the_remark_says_whether_columns_are_enough() -> None:
@@ -77,4 +78,18 @@ def test_the_remark_says_whether_columns_are_enough() -> None:
 
 def test_columns_are_counted_as_they_are_sent() -> None:
     assert sent_size(1080, 24_000, "high") == (3024, 2816)
-    assert tokens_of_size(1080, 24_000, "high") == image_tokens(3024, 2816, "high")
+
+
+@pytest.mark.parametrize("model", ["gpt-4o", "gpt-5.6", "claude-opus-5", "qwen3-vl-8b", "gemma-3"])
+@pytest.mark.parametrize("detail", ["low", "high"])
+def test_columns_are_as_large_as_each_model_sees_them(model: str, detail: Detail) -> None:
+    sizes = facts_of(model).sizes
+    full = 1080, 48_000
+    columns = plan_columns(*full, detail, sizes)
+    if model in ("qwen3-vl-8b", "gemma-3") and detail == "high":  # they shrink no side alone
+        assert columns is None
+        return
+    assert columns is not None
+    seen = sizes.of(*columns.canvas, detail)
+    assert min(sizes.of(*full, detail)) < columns.width * seen[0] / columns.canvas[0]
+    assert seen[0] > 0.9 * columns.canvas[0]

@@ -11,7 +11,7 @@ import pytest
 from core import prompts
 from core.prompts.own import placeholders
 from core.settings import Settings
-from overstory.doctor import settings_page
+from overstory.doctor import models_page, settings_page
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -80,6 +80,12 @@ def test_the_page_of_settings_is_what_the_code_says() -> None:
     described = {row.name: row.says for row in settings_page.rows()}
     assert len(described) == len(Settings.model_fields)
     assert [name for name, says in described.items() if not says] == []
+
+
+def test_the_page_of_models_has_the_facts_of_the_file() -> None:
+    """`make settings` writes them."""
+    page = models_page.PAGE.read_text("utf-8")
+    assert models_page.page(page) == page
 
 
 def test_the_page_on_prompts_names_every_text_and_placeholder() -> None:

@@ -273,6 +273,12 @@ def test_a_key_sent_without_tls_is_reported(base_url: str, key: str | None, expe
         ({"model": "step-3.5-flash"}, ["step-3.5-flash"], Level.WARNING, "accept images"),
         ({"model": "qwen", "provider": "openai"}, ["qwen"], Level.WARNING, "assumed"),
         (
+            {"model": "gpt-4o", "provider": "openai", "base_url": "https://api.openai.com/v1"},
+            ["gpt-4o"],
+            Level.OK,
+            "(1,500 by --pack), 128,000 tokens, images counted by OpenAI's formula, as of 2026-08",
+        ),
+        (
             {
                 "model": "qwen",
                 "provider": "openai",

@@ -15,7 +15,6 @@ from core.account.estimate import (
     ahead,
     estimate,
     time_at,
-    tokens_of_size,
 )
 from core.account.habit import (
     FIRST_SECONDS,
@@ -25,6 +24,7 @@ from core.account.habit import (
     habit_of,
     usual_tokens,
 )
+from core.catalog.facts import facts_of
 from core.catalog.models import Price
 from core.catalog.tiers import AccountLimits
 from core.requests.request import RequestContext
@@ -32,7 +32,11 @@ from core.states import NodeKind
 from core.tree.capacity import LABEL_TOKENS, capacity_of
 
 ASK = RequestContext(
-    "What is there?", "step-3.7-flash", "e", "low", capacity_of("step-3.7-flash", "stepfun", "?")
+    "What is there?",
+    "step-3.7-flash",
+    "e",
+    "low",
+    capacity_of(facts_of("step-3.7-flash"), "stepfun", "?"),
 )
 PRICE = Price("USD", 0.2, 0.04, 1.15)
 LIMITS = AccountLimits(5, 100, 500_000)
@@ -46,11 +50,11 @@ LIMITS = AccountLimits(5, 100, 500_000)
         ((728, 728), "high", 171),
         ((1512, 1512), "high", 9 * 83 + 171 + 2),
         ((9000, 9000), "high", 3164),
-        ((12000, 32), "high", 12 * 0 + tokens_of_size(12000, 32, "high")),
+        ((12000, 32), "high", 8056),
     ],
 )
 def test_an_image_is_counted_as_it_will_be_sent(size, detail, tokens) -> None:
-    assert tokens_of_size(*size, detail) == tokens
+    assert replace(ASK, detail=detail).tokens_of(*size) == tokens
 
 
 def test_a_set_that_fits_is_one_request() -> None:

@@ -16,6 +16,7 @@ from core.account.pace import (
     ready_in,
 )
 from core.answers.spec import AnswerSpec
+from core.catalog.facts import facts_of
 from core.catalog.models import Price
 from core.catalog.tiers import AccountLimits
 from core.requests.request import RequestContext
@@ -102,7 +103,7 @@ def test_nothing_to_prepare_takes_no_time():
 def test_images_or_calls_decide_how_long_a_job_takes(ready, seconds, binds):
     """Ten leaves in two rounds of five calls, whose notes are put together by code."""
     leaves = [[171] * 6] * 10
-    capacity = capacity_of("m", "stepfun", "?")
+    capacity = capacity_of(facts_of("m"), "stepfun", "?")
     ask = RequestContext("?", "m", "e", "low", capacity, answer_spec=EACH)
     price, limits = Price("USD", 0.2, 0.04, 1.15), AccountLimits(5, 100, 500_000)
     made = estimate(ask, leaves, Habit(first_seconds=10.0, token_seconds=0.0), price, limits, ready)

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import prompts
+from core.catalog.facts import facts_of
 from core.errors import WrongUsage
 from core.jobs import parse_spec
 from core.prompts.own import CHARACTERS_MAX, LABEL_CHARACTERS_MAX, check_own, placeholders
@@ -158,7 +159,7 @@ def test_a_question_in_any_language_stands_in_every_request_word_for_word(questi
 # --- custom texts of a job
 
 ASK = RequestContext(
-    "Why?", "step-3.7-flash", "e", "low", capacity_of("step-3.7-flash", "stepfun", "Why?")
+    "Why?", "step-3.7-flash", "e", "low", capacity_of(facts_of("step-3.7-flash"), "stepfun", "Why?")
 )
 
 

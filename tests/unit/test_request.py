@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from core import prompts
+from core.catalog.facts import facts_of
 from core.catalog.tokens import LOW_TOKENS
 from core.job_options import JobOptions
 from core.reply import Reply, Usage
@@ -32,7 +33,7 @@ from core.settings import load
 from core.tree.capacity import LABEL_TOKENS, NOTHING_LEARNED, capacity_of
 
 ENDPOINT = "https://api.stepfun.ai/v1"
-SHAPE = capacity_of("step-3.7-flash", "stepfun", "?")
+SHAPE = capacity_of(facts_of("step-3.7-flash"), "stepfun", "?")
 ASK = RequestContext("What is there?", "step-3.7-flash", ENDPOINT, "low", SHAPE)
 IMAGES = ["sha256:a", "sha256:b", "sha256:c"]
 
@@ -209,7 +210,7 @@ def test_a_request_with_canaries_has_room_for_them(images_per_request, canaries)
     assert (plain.canaries, proven.canaries) == (0, canaries)
     assert proven.capacity.leaf.items + canaries == plain.capacity.leaf.items
     assert proven.capacity.leaf.items >= 1
-    assert with_room_for(plain.capacity, canaries) == proven.capacity
+    assert with_room_for(plain.capacity, canaries, LOW_TOKENS) == proven.capacity
     tokens = plain.capacity.leaf.tokens - proven.capacity.leaf.tokens
     assert tokens == canaries * (LOW_TOKENS + LABEL_TOKENS)
     assert plain.capacity.leaf.bytes - proven.capacity.leaf.bytes == canaries * canary.BYTES

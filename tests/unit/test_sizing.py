@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.catalog.formulas import STEPFUN_SIZES
 from core.catalog.tokens import Detail
 from core.errors import ImageRefused, RefusalCode
 from core.images import headers, mending, raws
@@ -22,7 +23,6 @@ from core.images.sizing import (
     may_stay,
     narrow_remark,
     pad_plan,
-    plan_resize,
 )
 
 SIDES = st.integers(1, 60_000)
@@ -49,27 +49,21 @@ DETAILS = st.sampled_from(["low", "high"])
     ],
 )
 def test_planned_sizes(size: tuple[int, int], detail: Detail, planned: tuple[int, int]) -> None:
-    assert plan_resize(*size, detail) == planned
-
-
-def test_the_retired_family_has_its_own_sizes() -> None:
-    assert plan_resize(4000, 3000, "low", "step-1v") == (1280, 960)
-    assert plan_resize(4000, 3000, "high", "step-1v") == (2688, 2016)
-    assert plan_resize(2000, 1000, "high", "step-1v") == (2000, 1000)
+    assert STEPFUN_SIZES.of(*size, detail) == planned
 
 
 @given(SIDES, SIDES, DETAILS)
 def test_a_plan_never_enlarges_and_never_has_zero_size(
     width: int, height: int, detail: Detail
 ) -> None:
-    planned = plan_resize(width, height, detail)
+    planned = STEPFUN_SIZES.of(width, height, detail)
     assert 1 <= planned[0] <= width
     assert 1 <= planned[1] <= height
 
 
 @given(SIDES, SIDES, DETAILS)
 def test_a_plan_keeps_the_aspect(width: int, height: int, detail: Detail) -> None:
-    planned = plan_resize(width, height, detail)
+    planned = STEPFUN_SIZES.of(width, height, detail)
     scale = max(planned) / max(width, height)
     for before, after in zip((width, height), planned, strict=True):
         assert abs(after - before * scale) <= 0.5 or after == 1
@@ -79,16 +73,16 @@ def test_a_plan_keeps_the_aspect(width: int, height: int, detail: Detail) -> Non
 def test_a_plan_is_stable_and_independent_of_rotation(
     width: int, height: int, detail: Detail
 ) -> None:
-    planned = plan_resize(width, height, detail)
-    assert plan_resize(*planned, detail) == planned
-    assert plan_resize(height, width, detail) == planned[::-1]
+    planned = STEPFUN_SIZES.of(width, height, detail)
+    assert STEPFUN_SIZES.of(*planned, detail) == planned
+    assert STEPFUN_SIZES.of(height, width, detail) == planned[::-1]
 
 
 @given(SIDES, SIDES)
 def test_longest_sides_match_the_provider(width: int, height: int) -> None:
     longest = max(width, height)
-    assert max(plan_resize(width, height, "low")) == min(longest, 728)
-    high = max(plan_resize(width, height, "high"))
+    assert max(STEPFUN_SIZES.of(width, height, "low")) == min(longest, 728)
+    high = max(STEPFUN_SIZES.of(width, height, "high"))
     assert high == longest if longest < 504 else high % 504 == 0
     assert high <= 3024
     assert longest - high < 504 or high == 3024
@@ -157,7 +151,7 @@ def test_pages_count_from_one() -> None:
 def test_an_image_that_is_sent_too_narrow_to_read_is_told(
     full: tuple[int, int], detail: Detail, pieces: int, is_high_enough: bool
 ) -> None:
-    sent = plan_resize(*full, detail)
+    sent = STEPFUN_SIZES.of(*full, detail)
     remark = narrow_remark(full, sent, detail)
     assert bool(remark) is bool(pieces)
     if pieces:

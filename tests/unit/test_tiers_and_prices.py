@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from core.catalog.models import Price, cost, currency_of, model_profile, price_of
+from core.catalog.facts import facts_of
+from core.catalog.models import Price, cost, currency_of
+from core.catalog.prices import price_of
 from core.catalog.tiers import TABLE_A, TABLE_B, tier
 from core.errors import WrongUsage
 
@@ -72,6 +74,6 @@ def test_a_price_is_in_the_currency_of_the_endpoint(model, url, price):
 
 
 def test_an_unknown_model_gets_conservative_limits():
-    profile = model_profile("somebody-elses")
-    assert (profile.images_per_request, profile.prices) == (60, ())
-    assert profile.context_tokens <= model_profile("step-3.7-flash").context_tokens
+    facts = facts_of("somebody-elses")
+    assert (facts.images, facts.prices) == (60, ())
+    assert facts.context_tokens <= facts_of("step-3.7-flash").context_tokens

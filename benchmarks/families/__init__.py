@@ -1,0 +1,1 @@
+"""Estimates and budgets at five families of models, each billed by its own vendor's rule."""
