@@ -86,8 +86,16 @@ class Documents:
             if not self._is_kept(path):
                 with self._refusals(path):
                     fetch(url, into=self.folder, rules=self.rules)
-                self._delete_old()
+                self.delete_old()
         return path
+
+    def delete_old(self) -> None:
+        """Delete copies that are too old, and the oldest of those that are too many together."""
+        room = KEPT_FILES * self.limits.max_file_bytes
+        for changed, path, size in sorted(self._files(), reverse=True):
+            room -= size
+            if room < 0 or time.time() - changed > KEPT_SECONDS:
+                path.unlink(missing_ok=True)
 
     def _counts(
         self, urls: Sequence[str], check: Callable[[], None], seconds: float
@@ -133,7 +141,7 @@ class Documents:
             return None
         if path is None:
             return None
-        self._delete_old()
+        self.delete_old()
         try:
             with local_files.opened(path, self.limits.max_file_bytes) as (file, size):
                 kind = sniff(file.peek(SNIFF_BYTES)[:SNIFF_BYTES])
@@ -174,16 +182,8 @@ class Documents:
             private_files.write(record, json.dumps([refusal.code, refusal.reason]))
             raise
 
-    def _delete_old(self) -> None:
-        """Delete copies that are too old, and the oldest of those that are too many."""
-        room = KEPT_FILES * self.limits.max_file_bytes
-        for changed, path, size in sorted(self._files(), reverse=True):
-            room -= size
-            if room < 0 or time.time() - changed > KEPT_SECONDS:
-                path.unlink(missing_ok=True)
-
     def _files(self) -> Iterator[tuple[float, Path, int]]:
-        with os.scandir(self.folder) as entries:
+        with contextlib.suppress(FileNotFoundError), os.scandir(self.folder) as entries:
             for entry in entries:
                 with contextlib.suppress(FileNotFoundError):
                     status = entry.stat(follow_symlinks=False)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import structlog
 
+from clients.sources.documents import Documents
 from clients.spool import Spooled
 from core.errors import OverstoryError, ServiceAway
 from core.slice_size import WAKE_UPS
@@ -205,8 +206,8 @@ class Reconciler:
         self.next_try, self.try_seconds = self.clock(), PROBE_SECONDS
 
     def _tidy_files(self) -> None:
-        """Delete what ended jobs left at the provider, in another thread: deletions may hang for
-        minutes, and recovery must not wait for them."""
+        """Delete what ended jobs left at the provider, and old copies of documents, in another
+        thread: deletions may hang for minutes, and recovery must not wait for them."""
         under_way = self.tidying is not None and not self.tidying.done()
         if under_way or self.clock() < self.next_tidy or self.services.limiter.paused():
             return
@@ -215,6 +216,7 @@ class Reconciler:
 
     def _tidy(self) -> None:
         try:
+            Documents.of(self.services.settings, self.services.decoder).delete_old()
             if tidy(self.services) >= TIDY_AT_ONCE:
                 self.next_tidy = 0.0  # there are more
         except OverstoryError as error:

@@ -26,6 +26,7 @@ from tasks import followups
 from tasks import submit as submitting
 from tests.support.account import on_one_database
 from tests.support.corpus import pdf_of
+from tests.support.waiting import eventually
 from tests.support.web_server import Server, gives
 
 PAGE = "/MediaBox [0 0 200 300]"
@@ -199,6 +200,10 @@ def test_a_job_has_all_pages_and_stays_the_same_without_the_server(
     account.ended(more.job_id)
     assert account.statuses(more.job_id) == {"included": 5}
     assert len(asked(server)) == 2
+    copies = account.services.settings.home / "documents"
+    assert list(copies.iterdir())
+    monkeypatch.setattr(documents, "KEPT_SECONDS", -1.0)
+    eventually(lambda: not list(copies.iterdir()))
 
 
 def test_an_estimate_counts_the_pages(server, home, monkeypatch):
