@@ -68,8 +68,7 @@ def ask(
     jobs; without one, the budget of JOB counts. Answers are stored: the same question again costs
     nothing.
     """
-    settings, database, row = find_job(job, home, sandbox)
-    check_sandbox_is_wanted(settings)
+    settings, database, row = _base(job, home, sandbox)
     services = _services(settings)
     console = Console(stderr=True)
     turn = followups.ask(services, row.id, question, budget=budget, pack=pack)
@@ -103,8 +102,7 @@ def add(
     Only the leaves with new images and the summaries above them are asked again. The earlier job
     stays as it is. The next 'add' extends the newest job, whichever of them is named.
     """
-    settings, database, row = find_job(job, home, sandbox)
-    check_sandbox_is_wanted(settings)
+    settings, database, row = _base(job, home, sandbox)
     console = Console(stderr=True)
     submitted = followups.add(_services(settings), row.id, list(inputs), budget)
     if not quiet:
@@ -137,12 +135,18 @@ def remove(
     the summaries above them, are asked again. If a newer job continues this one, the command names
     it and does nothing, because its positions may differ.
     """
-    settings, database, row = find_job(job, home, sandbox)
-    check_sandbox_is_wanted(settings)
+    settings, database, row = _base(job, home, sandbox)
     console = Console(stderr=True)
     left_out = set(_numbers(positions))
     submitted = followups.remove(_services(settings), row.id, left_out, budget)
     _show(settings, database, submitted, console, as_json, quiet, yes)
+
+
+def _base(job: str, home: Path | None, sandbox: bool) -> tuple[Settings, Database, JobRow]:
+    """The job to continue. Raises WrongUsage if there is none, or if nothing may answer here."""
+    settings, database, row = find_job(job, home, sandbox)
+    check_sandbox_is_wanted(settings)
+    return settings, database, row
 
 
 def _services(settings: Settings) -> Services:
