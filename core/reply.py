@@ -23,7 +23,8 @@ class Reply:
     ``finish_reason``: stop, length, tool_calls, content_filter, or any other value as sent; empty
     only if the provider sent neither a reason nor text. ``trace``: the id to give to its support.
     ``instead``: what the reply has in place of a text, for people; ``reasoning_tokens``: those of
-    the completion that its usage names as reasoning.
+    the completion that its usage names as reasoning. ``limits``: its headers that tell limits of
+    the account, a line each.
     """
 
     text: str
@@ -34,6 +35,7 @@ class Reply:
     model: str
     instead: str = ""
     reasoning_tokens: int = 0
+    limits: str = ""
 
     @property
     def is_empty(self) -> bool:

@@ -133,7 +133,7 @@ CREATE TABLE calls (
 	lease_token VARCHAR(32) NOT NULL, 
 	lease_until DOUBLE NOT NULL, 
 	started_at DOUBLE NOT NULL, 
-	settled_at DOUBLE, reserved_cost DOUBLE DEFAULT 0 NOT NULL, usage_estimated BOOLEAN DEFAULT false NOT NULL, max_tokens INTEGER, reasoning TEXT, 
+	settled_at DOUBLE, reserved_cost DOUBLE DEFAULT 0 NOT NULL, usage_estimated BOOLEAN DEFAULT false NOT NULL, max_tokens INTEGER, reasoning TEXT, endpoint VARCHAR(255), prompt_parts JSON, 
 	CONSTRAINT pk_calls PRIMARY KEY (id), 
 	CONSTRAINT ck_calls_status_known CHECK (status IN ('started', 'settled', 'refused', 'failed', 'unknown')), 
 	CONSTRAINT fk_calls_job_id FOREIGN KEY(job_id) REFERENCES jobs (id) ON DELETE SET NULL, 
@@ -257,4 +257,14 @@ CREATE VIEW v_images AS SELECT i.id AS "image", i.job_id AS "job", j.label AS "l
 
 CREATE VIEW v_jobs AS SELECT j.id AS "job", j.key AS "key", j.label AS "label", j.status AS "status", j.reason AS "reason", j.ask AS "ask", j.answer AS "answer", j.model AS "model", j.endpoint AS "endpoint", j.account AS "account", j.weight AS "weight", j.submitted AS "submitted", CASE WHEN j.finished_at IS NULL THEN (SELECT count(*) FROM images i WHERE i.job_id = j.id AND i.status = 'included') ELSE j.included END AS "included", CASE WHEN j.finished_at IS NULL THEN (SELECT count(*) FROM images i WHERE i.job_id = j.id AND i.status = 'failed') ELSE j.failed END AS "failed", CASE WHEN j.finished_at IS NULL THEN (SELECT count(*) FROM images i WHERE i.job_id = j.id AND i.status = 'duplicate') ELSE j.duplicate END AS "duplicate", CASE WHEN j.finished_at IS NULL THEN (SELECT count(*) FROM images i WHERE i.job_id = j.id AND i.status = 'skipped') ELSE j.skipped END AS "skipped", (SELECT count(*) FROM calls c WHERE c.job_id = j.id AND (c.status NOT IN ('started', 'failed') OR c.status = 'failed' AND c.http_status IS NOT NULL)) AS "requests", (SELECT coalesce(sum(c.prompt_tokens + c.completion_tokens), 0) FROM calls c WHERE c.job_id = j.id) AS "tokens", (SELECT coalesce(sum(c.cost), 0) FROM calls c WHERE c.job_id = j.id) AS "cost", strftime('%Y-%m-%d %H:%M:%f', j.created_at, 'unixepoch') AS "created_at", strftime('%Y-%m-%d %H:%M:%f', j.finished_at, 'unixepoch') AS "finished_at", j.finished_at - j.created_at - j.idle_seconds AS "seconds" FROM jobs j;
 
-INSERT INTO alembic_version VALUES ('0021')
+CREATE INDEX ix_calls_endpoint ON calls (endpoint, model, id);
+
+CREATE TABLE endpoint_probes (
+	endpoint VARCHAR(255) NOT NULL, 
+	model VARCHAR(128) NOT NULL, 
+	probed_at DOUBLE NOT NULL, 
+	found JSON NOT NULL, 
+	CONSTRAINT pk_endpoint_probes PRIMARY KEY (endpoint, model)
+);
+
+INSERT INTO alembic_version VALUES ('0022')

@@ -17,9 +17,11 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, exists, or_, sel
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.errors import RequestForm, RequestPart
+from core.settings import SANDBOX
 from core.states import CallStatus
 from core.tree.capacity import LearnedLimits
 from models.engine import now
+from models.reads.token_fits import token_fit_of
 from models.tables import Call, EndpointLimit, Job
 
 KEPT_SECONDS = 7 * 86_400.0
@@ -65,7 +67,8 @@ class Limit:
         """``vlm takes at most 5 images in one request (the endpoint said so: ...)``."""
         if self.part in FORM_SENTENCES:
             form = FORM_SENTENCES[self.part].format(most=f"{self.most:,}")
-            return f"{self.model}: {form} (the endpoint said: {self.message})"
+            how = "" if self.measured else "the endpoint said: "
+            return f"{self.model}: {form} ({how}{self.message})"
         if self.part == RequestPart.PROVEN:
             return f"{self.model}: at most {self.most:,} pictures beside canaries: {self.message}"
         part = self.part[:-1] if self.most == 1 else self.part
@@ -79,7 +82,8 @@ class Limit:
 def learned(
     connection: Connection, endpoint: str, model: str, canary: bool = False
 ) -> LearnedLimits:
-    """The limits in force for ``model`` at ``endpoint``. ``canary``: for requests with canaries."""
+    """The limits in force for ``model`` at ``endpoint``, and how its replies have shown that it
+    counts. ``canary``: for requests with canaries."""
     rows = connection.execute(
         select(
             EndpointLimit.part, EndpointLimit.most, EndpointLimit.named, EndpointLimit.proven
@@ -96,6 +100,7 @@ def learned(
         probing,
         forms,
         most.get(RequestForm.REPLY_TOKENS),
+        None if endpoint == SANDBOX else token_fit_of(connection, endpoint, model),
     )
 
 

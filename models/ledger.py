@@ -7,7 +7,7 @@ most once. A call in flight whose worker died becomes ``unknown``: it may have b
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 
 from sqlalchemy import (
     ColumnElement,
@@ -29,6 +29,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from core.account.budget import Money
 from core.errors import FORM_REFUSED
 from core.reply import Reply, Usage
+from core.requests.prompt_parts import PromptParts
 from core.states import CallStatus, NodeStatus
 from core.text.hashing import content_key
 from core.text.thoughts import split_thoughts
@@ -61,6 +62,8 @@ class NewCall:
     currency: str
     reserved_cost: float = 0.0  # the most it may cost
     max_tokens: int | None = None  # see ``limited``
+    endpoint: str | None = None
+    prompt_parts: PromptParts | None = None  # None: not known
 
 
 def answered(connection: Connection, key: str, only_job: str | None = None) -> Reply | None:
@@ -100,10 +103,12 @@ def open_call(connection: Connection, call: NewCall, lease: Lease) -> int | None
     """Write ``call`` as started and return its id; None while a duplicate is in flight. Adds its
     tokens to what its job was served; waiting for a duplicate adds nothing."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    columns = {field.name: getattr(call, field.name) for field in fields(call)}
+    parts = call.prompt_parts.to_json() if call.prompt_parts else None
     call_id = connection.execute(
         dialect.insert(Call)
         .values(
-            **asdict(call),
+            **columns | {"prompt_parts": parts},
             status=CallStatus.STARTED,
             lease_token=lease.token,
             lease_until=now() + lease.seconds,
@@ -179,7 +184,9 @@ def disbelieve_empty(connection: Connection, job_id: str) -> None:
 def _rename(connection: Connection, calls: ColumnElement[bool]) -> None:
     for call_id, key in connection.execute(select(Call.id, Call.key).where(calls)).all():
         other = content_key(["disbelieved", call_id, key])
-        connection.execute(update(Call).where(Call.id == call_id).values(key=other))
+        # what was not seen tells nothing of how images count
+        values = {"key": other, "prompt_parts": None}
+        connection.execute(update(Call).where(Call.id == call_id).values(**values))
 
 
 def waits_for_text(connection: Connection, job_id: str, node_id: int, shows_images: bool) -> bool:

@@ -336,9 +336,15 @@ class Call(Base):
     lease_until = _column(Seconds)
     started_at = _column(Seconds)
     settled_at = _optional(Seconds)
+    # how the endpoint counts tokens is found from these (core/account/token_fit.py); NULL in calls
+    # of older versions
+    endpoint = _optional(String(255))
+    prompt_parts = _optional(JsonOrNull)  # NULL too where the provider fetches an image itself
 
     __table_args__ = (
         _one_of("status", CallStatus),
+        # the newest calls of a model
+        Index("ix_calls_endpoint", "endpoint", "model", "id"),
         # a request is in flight at most once, across all jobs and processes
         Index(
             "uq_calls_key_started",
@@ -412,6 +418,19 @@ class EndpointLimit(Base):
     message = _column(Text)  # of the refusal
 
     __table_args__ = (_one_of("part", [*RequestPart, *RequestForm]),)
+
+
+class EndpointProbe(Base):
+    """What ``overstory doctor --probe`` found of a model at an endpoint, when it was last asked."""
+
+    __tablename__ = "endpoint_probes"
+
+    endpoint = _column(String(255), primary_key=True)
+    model = _column(String(128), primary_key=True)
+    probed_at = _column(Seconds)
+    found = _column(Json)  # core/requests/probe_findings.py
+
+    __table_args__ = ()
 
 
 class Delivery(Base):

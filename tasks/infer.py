@@ -40,7 +40,7 @@ from core.states import NodeKind
 from core.text import citations
 from core.text.notes import SEPARATOR
 from core.tree.capacity import LABEL_TOKENS, base64_bytes
-from core.tree.packing import Budget, Weight, cut, fits, halves
+from core.tree.packing import Weight, cut, fits, halves
 from models import provider_files, state
 from models.claims import NodeWork
 from models.endpoint_limits import WEBP, is_refused_by
@@ -54,6 +54,8 @@ from tasks.calls.run import run
 from tasks.runtime.base import StageTask
 from tasks.runtime.services import Services
 
+FAR_OFF = 0.1
+"""Images are planned anew if their tokens differ by more: a leaf is not divided for less."""
 INLINE_AFTER = 2
 """Attempts after which a leaf sends images without a file inside its request. Its files were
 missing and its images went back to upload before: another program deletes them, or the workers
@@ -168,6 +170,7 @@ class Infer:
     def next_step(self, services: Services, connection: Connection, node: NodeWork) -> NextStep:
         images = pipeline.look_images(connection, node.id)
         context = renumbered(context_of(services, connection, node), images)
+        images = recounted(images, context)
         files = self._files(services, connection, node, images, context)
         again = [
             image.id
@@ -179,7 +182,7 @@ class Infer:
         if files is None:
             return Rearrange(partial(send_back_to_upload, services, node, gone=frozenset()))
         if len(images) > 1 and not fits(weights(images), context.capacity.leaf):
-            return Rearrange(partial(self._divide, node, context.capacity.leaf))
+            return Rearrange(partial(self._divide, node, context))
         numbered = dict(enumerate(images, start=1))
         leaf = leaf_of(
             context,
@@ -205,11 +208,16 @@ class Infer:
         return state.split_leaf(connection, node.id, token, halves(ids), moved)
 
     def _divide(
-        self, node: NodeWork, most: Budget, connection: Connection, token: str, moved: Moved
+        self,
+        node: NodeWork,
+        context: RequestContext,
+        connection: Connection,
+        token: str,
+        moved: Moved,
     ) -> None:
         """Replace a leaf that is too large for one request by leaves that fit."""
-        images = pipeline.look_images(connection, node.id)
-        groups = cut([image.id for image in images], weights(images), most)
+        images = recounted(pipeline.look_images(connection, node.id), context)
+        groups = cut([image.id for image in images], weights(images), context.capacity.leaf)
         state.split_leaf(connection, node.id, token, groups, moved)
 
     def _files(
@@ -250,7 +258,7 @@ def usage_rule(connection: Connection, node: NodeWork, facts: ModelFacts) -> Usa
 
 @cache
 def canary_picture(word: str, tokens: int) -> CanaryPicture:
-    data = word_picture(word, SIDE)
+    data = word_picture(word, SIDE, SIDE)
     return CanaryPicture(data, hashlib.sha256(data).hexdigest(), tokens)
 
 
@@ -287,6 +295,19 @@ def renumbered(context: RequestContext, images: Sequence[LookImage]) -> RequestC
         asked, answer = history[0]
         history[0] = (asked, "\n".join([*notes, SEPARATOR, answer]))
     return replace(context, history=tuple(history))
+
+
+def recounted(images: Sequence[LookImage], context: RequestContext) -> list[LookImage]:
+    """``images`` with the tokens that count now, where those they were prepared with are far off:
+    their model was not known then, or counts otherwise since."""
+    counted = []
+    for image in images:
+        tokens = image.tokens
+        if image.width and image.height:
+            tokens = context.image_tokens.of(image.width, image.height, context.detail)
+        is_off = abs(tokens - image.tokens) > FAR_OFF * image.tokens
+        counted.append(replace(image, tokens=tokens) if is_off else image)
+    return counted
 
 
 def weights(images: Sequence[LookImage]) -> list[Weight]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
 from urllib.parse import quote
@@ -23,6 +24,7 @@ from clients.provider.errors import (
     CHAT,
     ErrorResponse,
     error_of,
+    limits_in,
     read_envelope,
     read_error,
     retry_after_of,
@@ -132,6 +134,7 @@ class Provider:
         content = InlineBody(body, inline) if inline else json_bytes(body)
         response = self._send("POST", CHAT, seconds, content=content)
         reply = self._reply(self._object(response), response.headers.get("x-trace-id"))
+        reply = replace(reply, limits=self._safe(limits_in(response)))
         if reply.finish_reason in ("content_filter", REFUSAL):
             message = (
                 self._safe(reply.instead) or "the answer did not pass the provider's moderation"

@@ -112,6 +112,17 @@ def retry_after_of(response: httpx2.Response) -> float | None:
         return None
 
 
+def limits_in(response: httpx2.Response) -> str:
+    """The headers that tell limits of the account, a line each: those of OpenAI, which Azure and
+    others send too, and those of Anthropic."""
+    told = [
+        f"{name}: {value}"
+        for name, value in sorted(response.headers.items())
+        if name == "retry-after" or name.startswith(("x-ratelimit-", "anthropic-ratelimit-"))
+    ]
+    return "\n".join(told)
+
+
 @dataclass(frozen=True, slots=True)
 class ErrorResponse:
     """A parsed error response: its request, status, kind and message.

@@ -24,7 +24,8 @@ from core.catalog.models import Price, cost
 from core.catalog.tiers import AccountLimits
 from core.requests.canary import SIDE
 from core.requests.leaves import leaf_of
-from core.requests.request import Body, RequestContext, notes_body
+from core.requests.prompt_parts import parts_of
+from core.requests.request import Body, RequestContext, notes_body, prompt_text
 from core.states import NodeKind
 from core.tree.plan import PlannedNode, plan_tree
 
@@ -260,8 +261,8 @@ def _open_call(ask: RequestContext, node: OpenNode, habit: Habit) -> Tokens:
     if node.open_below:
         notes += habit.completion_tokens(NodeKind.LEAF, node.open_below, _values(ask))
     text += round(notes)
-    prompt = text + node.image_tokens
-    return Tokens(node.kind, node.images, prompt, BOUND * text + node.image_tokens, written, most)
+    prompt_most = BOUND * text + round(ask.image_room * node.image_tokens)
+    return Tokens(node.kind, node.images, text + node.image_tokens, prompt_most, written, most)
 
 
 def time_at(
@@ -301,12 +302,12 @@ def _call(
         if ask.answer_spec is None and is_root and images > 1 and not ask.bare:
             written += ANSWER_TOKENS + ANSWER_TOKENS_PER_IMAGE * images
         pictures = sum(below[0]) + ask.canaries * ask.image_tokens.of(SIDE, SIDE, ask.detail)
-        text = _text_tokens(body)
+        text = _text_tokens(ask, body)
         return Tokens(
             NodeKind.LEAF,
             images,
             text + pictures,
-            BOUND * text + pictures,
+            BOUND * text + round(ask.image_room * pictures),
             written,
             int(body["max_tokens"]),
         )
@@ -320,7 +321,7 @@ def _call(
     )
     body = notes_body(ask, [], images, is_root)
     written = habit.completion_tokens(NodeKind.BRANCH, images)
-    prompt = _text_tokens(body) + round(notes)
+    prompt = _text_tokens(ask, body) + round(notes)
     most = int(body["max_tokens"])
     return Tokens(NodeKind.BRANCH, images, prompt, BOUND * prompt, written, most)
 
@@ -340,7 +341,12 @@ def _children(plan: Sequence[PlannedNode], node: PlannedNode) -> list[PlannedNod
     return [child for child in plan if child.parent is not None and plan[child.parent] is node]
 
 
-def _text_tokens(body: Body) -> int:
+def _text_tokens(ask: RequestContext, body: Body) -> int:
+    """Tokens of a body's text: as measured, or as usual."""
+    parts = parts_of(prompt_text(body), (), ask.detail)
+    measured = ask.image_tokens.text(parts.ascii, parts.other) if parts else None
+    if measured is not None:
+        return round(measured)
     total = 0
     for message in body["messages"]:
         content = message["content"]

@@ -28,8 +28,9 @@ _WORDS = """
 WORDS = tuple(_WORDS.split())
 SIDE = 256
 """Pixels on each side of the picture."""
-LARGE_SIDE = 1_024
-"""The same for the large picture of ``overstory doctor --probe``."""
+PROBED = ((728, 546), (1_512, 1_134))
+"""Pixels of the larger pictures of ``overstory doctor --probe``: some models cut the shape of a
+photo into many more pieces than a square."""
 BYTES = 4_000
 """More than such a picture has in base64."""
 TWO_FROM = 20

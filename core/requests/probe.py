@@ -1,29 +1,32 @@
 """Probes of an endpoint: requests whose pictures each show a word, so that reading proves seeing.
 
 They are requests as a run sends them, so what they show holds for runs: with one picture, with
-several, with a long text, and with a large picture.
+several, with a long text, and with a large picture. One asks for a form of reply by a schema and
+for another by its text, so the reply tells which of them the server keeps to. Small and large
+pictures, one and several, short and long texts tell how the endpoint counts tokens
+(core/account/token_fit.py).
 """
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
+from core.catalog.models import Structured
 from core.catalog.tokens import Detail
 from core.job_options import JobOptions
 from core.reply import Reply
-from core.requests.canary import LARGE_SIDE, SIDE, WORDS
+from core.requests.canary import PROBED, SIDE, WORDS
+from core.requests.forms import structured_in
 from core.requests.leaf import Leaf
 from core.requests.leaves import leaf_of
-from core.requests.request import (
-    Body,
-    RequestContext,
-    prompt_text,
-    prompt_tokens,
-    request_context,
-)
+from core.requests.prompt_parts import PromptParts, Size, parts_of
+from core.requests.request import Body, RequestContext, prompt_text, prompt_tokens, request_context
+from core.requests.set_summary import response_format
 from core.settings import Settings
 from core.tree.capacity import LearnedLimits
 
@@ -33,6 +36,17 @@ or 10 (docs/limits.md)."""
 QUESTION = "Which word is written on it?"
 IDLE_SENTENCE = "This sentence says nothing about any image and asks for nothing. "
 BYTES_PER_TOKEN = 4
+PLAIN_QUESTION = "Write the word on the picture, and nothing else: no JSON."
+PLAIN, LARGE = PROBED
+"""Sizes of the picture of the probe that asks for JSON, as a run sends photos at low detail; and of
+the large one, at high detail."""
+CHECKED: dict[str, Any] = {
+    "type": "object",
+    "properties": {"word": {"type": "string"}, "checked": {"type": "string", "enum": ["yes"]}},
+    "required": ["word", "checked"],
+    "additionalProperties": False,
+}
+"""The schema of that probe. Its text does not name these fields."""
 WORD_TOKENS = 30
 """What a word takes in a reply, with its number in JSON and some reasoning."""
 
@@ -42,17 +56,20 @@ class ProbeKind(StrEnum):
     SEVERAL = "images"
     LONG = "long text"
     LARGE = "large"
+    JSON = "JSON"
 
 
 @dataclass(frozen=True)
 class Probe:
-    """One request. ``words``: on its pictures, in order; ``side``: their pixels on each side."""
+    """One request. ``words``: on its pictures, in order; ``size``: of each, in pixels.
+    ``asked``: how JSON is asked for, where that is not as a run asks."""
 
     kind: ProbeKind
     words: tuple[str, ...]
-    side: int
+    size: Size
     detail: Detail
     leaf: Leaf
+    asked: Structured | None = None
 
     @property
     def names(self) -> list[str]:
@@ -62,12 +79,18 @@ class Probe:
     @property
     def body(self) -> Body:
         """The request, with ``names`` where the URLs of the pictures belong."""
-        return self.leaf.body(self.leaf.first(), self.names)
+        body = self.leaf.body(self.leaf.first(), self.names)
+        return body if self.asked is None else body | response_format(self.asked, CHECKED)
+
+    @property
+    def parts(self) -> PromptParts | None:
+        """What its prompt holds."""
+        return parts_of(prompt_text(self.body), [self.size] * len(self.words), self.detail)
 
     @property
     def image_tokens(self) -> int:
         """Tokens of all its pictures as estimates count them."""
-        one = self.leaf.context.image_tokens.of(self.side, self.side, self.detail)
+        one = self.leaf.context.image_tokens.of(*self.size, self.detail)
         return len(self.words) * one
 
     @property
@@ -95,6 +118,20 @@ class Probe:
         said = reply.text.casefold()
         return tuple(word.casefold() in said for word in self.words)
 
+    def json_mode(self, reply: Reply) -> Structured | None:
+        """How JSON can be asked for, as a reply to the probe for it shows: by its schema, by JSON
+        mode, or by the prompt alone. None if the reply does not tell."""
+        if reply.is_empty or reply.finish_reason == "length":
+            return None
+        try:
+            value = json.loads(reply.text)
+        except ValueError:
+            return "text"
+        if not isinstance(value, dict):
+            return "text"
+        keeps_to_it = value.keys() == {"word", "checked"} and value["checked"] == "yes"
+        return self.asked if keeps_to_it else "json_object"
+
     def in_form(self, reply: Reply) -> bool:
         """Whether the reply has each word under the number of its picture, in the form that was
         asked for."""
@@ -113,7 +150,8 @@ def probes(settings: Settings, learned: LearnedLimits, draw: random.Random) -> l
     if several > 1:
         made.append(_probe(ProbeKind.SEVERAL, settings, learned, draw, count=several))
     made.append(_probe(ProbeKind.LONG, settings, learned, draw))
-    made.append(_probe(ProbeKind.LARGE, settings, learned, draw, LARGE_SIDE, "high"))
+    made.append(_probe(ProbeKind.LARGE, settings, learned, draw, LARGE, "high"))
+    made.append(_json_probe(settings, learned, draw))
     return made
 
 
@@ -130,7 +168,7 @@ def _probe(
     settings: Settings,
     learned: LearnedLimits,
     draw: random.Random,
-    side: int = SIDE,
+    size: Size = (SIDE, SIDE),
     detail: Detail = "low",
     count: int = 1,
 ) -> Probe:
@@ -140,17 +178,26 @@ def _probe(
         idle = IDLE_SENTENCE * (_long_bytes(settings, learned) // len(IDLE_SENTENCE))
         question = f"{idle}\n{QUESTION}"
     context = _context(settings, learned, question, detail)
-    numbers = range(1, count + 1)
-    contents = {n: f"word:{side}:{word}" for n, word in zip(numbers, words, strict=True)}
-    return Probe(
-        kind, words, side, detail, leaf_of(context, {n: n for n in numbers}, contents, True)
-    )
+    return Probe(kind, words, size, detail, _leaf(context, words, size))
+
+
+def _json_probe(settings: Settings, learned: LearnedLimits, draw: random.Random) -> Probe:
+    """The probe for JSON, in the best way that the endpoint has not refused."""
+    words = (draw.choice(WORDS),)
+    context = _context(settings, learned, PLAIN_QUESTION, options=JobOptions(bare=True))
+    asked = structured_in(settings.structured or "json_schema", learned.forms)
+    leaf = _leaf(context, words, PLAIN)
+    return Probe(ProbeKind.JSON, words, PLAIN, "low", leaf, asked)
 
 
 def _context(
-    settings: Settings, learned: LearnedLimits, question: str, detail: Detail = "low"
+    settings: Settings,
+    learned: LearnedLimits,
+    question: str,
+    detail: Detail = "low",
+    options: JobOptions | None = None,
 ) -> RequestContext:
-    """As a run's requests have it."""
+    """As a run's requests have it. ``options``: None asks each image."""
     return request_context(
         settings,
         question=question,
@@ -158,9 +205,14 @@ def _context(
         provider=settings.provider,
         endpoint=settings.endpoint,
         detail=detail,
-        options=JobOptions(each=question, each_only=True),
+        options=options or JobOptions(each=question, each_only=True),
         learned=learned,
     )
+
+
+def _leaf(context: RequestContext, words: Sequence[str], size: Size) -> Leaf:
+    contents = {n: f"word:{size}:{word}" for n, word in enumerate(words, start=1)}
+    return leaf_of(context, {n: n for n in contents}, contents, True)
 
 
 def _long_bytes(settings: Settings, learned: LearnedLimits) -> int:

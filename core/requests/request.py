@@ -38,6 +38,9 @@ from core.tree.packing import Budget
 
 Body = dict[str, Any]
 
+LARGE_IMAGES = ((4_032, 3_024), (1_170, 2_532))
+"""A photo, and what a phone shows."""
+
 ANSWER_TOKENS = 48
 ANSWER_TOKENS_PER_FIELD = 24
 """What one image's JSON takes: its key and braces, and a name and a short value for each field."""
@@ -75,6 +78,13 @@ class RequestContext:
     def tokens_most(self) -> int:
         """The most prompt tokens that one image takes."""
         return self.image_tokens.most(self.detail)
+
+    @property
+    def image_room(self) -> float:
+        """How many times its expected tokens a budget holds for an image: of usual shapes."""
+        sent = [(*self.sizes.of(*size, self.detail), self.detail) for size in LARGE_IMAGES]
+        tokens = self.image_tokens
+        return max(tokens.bound(*image) / max(tokens.of(*image), 1) for image in sent)
 
     @property
     def is_flat(self) -> bool:

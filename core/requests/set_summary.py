@@ -11,6 +11,7 @@ from typing import Any
 from core.answers.json_schema import Schema, map_strings, validator
 from core.answers.merge import Rule
 from core.answers.spec import AnswerSpec, totals_of, whole_of
+from core.catalog.models import Structured
 from core.prompts import shaped
 from core.reply import Reply
 from core.requests.request import Attempt, Body, RequestContext, make_body, notes_body
@@ -31,12 +32,12 @@ class CheckedTexts:
     reason: str
 
 
-def response_format(spec: AnswerSpec, schema: Any) -> Body:
+def response_format(structured: Structured, schema: Any) -> Body:
     """The field of a body that asks for JSON. It is not ``strict``: with it some endpoints refuse
     schemas with bounds or optional properties, and every reply is validated here anyway."""
-    if spec.structured == "text":
+    if structured == "text":
         return {}
-    if spec.structured == "json_object":
+    if structured == "json_object":
         return {"response_format": {"type": "json_object"}}
     named = {"name": "answers", "schema": schema}
     return {"response_format": {"type": "json_schema", "json_schema": named}}
@@ -62,7 +63,7 @@ def texts_body(
         context.prompts,
     )
     max_tokens = context.capacity.branch_max_tokens(attempt.widened)
-    return make_body(context, messages, max_tokens) | response_format(spec, schema)
+    return make_body(context, messages, max_tokens) | response_format(spec.structured, schema)
 
 
 def summary_body(

@@ -60,7 +60,9 @@ class ValueLeaf(Leaf):
         )
         messages = shaped.each(urls, context.detail, instruction, attempt.nudges, context.prompts)
         max_tokens = context.capacity.leaf_max_tokens(len(urls), attempt.widened)
-        return make_body(context, messages, max_tokens) | set_summary.response_format(spec, schema)
+        return make_body(context, messages, max_tokens) | set_summary.response_format(
+            spec.structured, schema
+        )
 
     def read(self, attempt: LeafAttempt, reply: Reply) -> Reading:
         answers = entries(reply.text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.catalog.facts import USUAL_IMAGES, ModelFacts
-from core.catalog.image_tokens import ImageTokens
+from core.catalog.image_tokens import Measured
 from core.catalog.models import PROVIDERS
 from core.catalog.tokens import Detail, text_tokens_estimate
 from core.errors import RequestForm, WrongUsage
@@ -41,7 +41,7 @@ class LearnedLimits:
     probing: bool = False
     forms: frozenset[RequestForm] = frozenset()
     reply_tokens: int | None = None
-    image_tokens: ImageTokens | None = None
+    image_tokens: Measured | None = None
 
 
 NOTHING_LEARNED = LearnedLimits()

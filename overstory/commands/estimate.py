@@ -17,10 +17,12 @@ from rich.text import Text
 from core.account.budget import plain, reached
 from core.account.estimate import Estimate
 from core.account.packs import packs_beside
+from core.account.token_fit import TokenFit
 from core.jobs import JobSpec
 from core.requests.request import RequestContext
 from core.settings import SANDBOX, Settings
 from core.tree.capacity import LearnedLimits, check_pack
+from models.engine import Database
 from overstory.commands.packs import BINDS, Packed, print_packs, values
 from overstory.commands.second_look import SecondLook, looked_twice
 from overstory.commands.specs import spec_of
@@ -36,6 +38,7 @@ from overstory.forecasting import (
 )
 from overstory.local.home import prepare_command
 from overstory.local.preflight import with_served_model
+from overstory.local.probe_price import probe_hint, worthwhile_probe
 from overstory.options import budget_option, home_option, json_option, question_options, settings_at
 from overstory.output.left_out import print_left_out
 from overstory.output.plural import pluralize
@@ -43,6 +46,7 @@ from overstory.output.progress import duration
 from overstory.output.terminal import print_plain
 from overstory.profiles import filled
 from tasks.calls.budget import check_budget
+from workers.endpoints import database_url
 
 UNUSABLE_SHOWN = 10
 
@@ -86,16 +90,21 @@ def estimate(inputs: tuple[str, ...], as_json: bool, home: Path | None, **option
         return looked_twice(settings, once, first, again, leaves, twice, past)
 
     forecast, again = looking(spec)
+    with Database(database_url(settings)).read() as connection:
+        probe = worthwhile_probe(settings, connection, model, learned, bool(basis.past))
     packs = _packs(settings, spec, learned, measured, forecast, lambda spec: looking(spec)[0])
     if as_json:
         value = _value(settings, spec, measured, request, forecast, basis)
         value |= {"pack": spec.pack, "packs": values(packs), "second_look": again and again.value}
+        value["probe"] = None if probe is None else asdict(probe)
         click.echo(json.dumps(value))
     else:
         print_left_out(Console(stderr=True), measured.ignored, measured.passed_over)
         console = Console()
         _print(console, settings, spec, measured, request, forecast, basis, again)
         print_packs(console, packs)
+        if probe is not None:
+            print_plain(console, f"\n{probe_hint(settings, model, probe)}")
 
 
 def _packs(
@@ -144,6 +153,7 @@ def _value(
     basis: Basis,
 ) -> dict[str, Any]:
     known = settings.find_price(request.model)
+    fit = request.image_tokens if isinstance(request.image_tokens, TokenFit) else None
     return {
         "images": measured.submitted,
         "usable": measured.images,
@@ -156,6 +166,8 @@ def _value(
         "tree": {"depth": forecast.depth, "nodes": forecast.nodes, "leaves": forecast.leaves},
         "prompt_tokens": forecast.prompt_tokens,
         "image_tokens_source": request.image_tokens.source,
+        "image_tokens_calls": fit.calls if fit else 0,
+        "image_tokens_within_percent": fit and fit.within_percent,
         "completion_tokens": forecast.completion_tokens,
         "cost": round(forecast.cost, 6),
         "cost_most": round(forecast.cost_most, 6),
@@ -243,11 +255,15 @@ def _print(
 
 
 def _counted(settings: Settings, request: RequestContext) -> list[tuple[str, str]]:
-    """By whose formula images are counted, if it is not that of StepFun's own models."""
+    """How images are counted, if it is not by the formula of StepFun's own models."""
     entry = settings.facts_of(request.model).entry
+    counted = request.image_tokens
+    if isinstance(counted, TokenFit):
+        against = f": {entry.owner}'s formula does not hold here" if entry else ""
+        return [("", f"images counted {counted.source}{against}")]
     if settings.endpoint == SANDBOX or (entry is not None and entry.owner == "StepFun"):
         return []
-    return [("", f"images counted {request.image_tokens.source}")]
+    return [("", f"images counted {counted.source}")]
 
 
 def _source(count: int, unit: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from core.errors import OverstoryError
-from overstory.doctor import configuration, endpoint, machine, parts, queues
+from overstory.doctor import configuration, endpoint, machine, measured, parts, queues
 from overstory.doctor.context import Context
 from overstory.doctor.finding import Finding, failed
 from overstory.doctor.secrets import scrubbed
@@ -42,6 +42,8 @@ CHECKS = (
     Check("prices", endpoint.prices),
     Check("learned", endpoint.learned_limits),
     Check("usage", endpoint.usage),
+    Check("tokens", measured.tokens),
+    Check("probe", measured.probed),
     Check("files", endpoint.files),
     Check("balance", endpoint.balance),
 )

@@ -17,7 +17,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from core.settings import Settings
-from models import endpoint_limits
+from models import endpoint_limits, endpoint_probes
 from overstory import __version__
 from overstory.doctor.checks import applicable, clean, run_check
 from overstory.doctor.configuration import settings_of
@@ -41,7 +41,9 @@ INDENT = 3 + NAME_WIDTH
 
 @click.command()
 @click.option(
-    "--forget", is_flag=True, help="Forget the limits of one request that were learned, and exit."
+    "--forget",
+    is_flag=True,
+    help="Forget what was learned of endpoints (limits, probes, how tokens count), and exit.",
 )
 @click.option(
     "--probe",
@@ -62,7 +64,7 @@ def doctor(forget: bool, with_probe: bool, as_json: bool, home: Path | None) -> 
     console = Console(highlight=False)
     context = Context.examine(os.environ, home)
     if forget:
-        click.echo(f"{pluralize(_forget(context), 'learned limit')} forgotten")
+        click.echo(_forget(context))
         return
     findings: list[tuple[str, Finding]] = []
     try:
@@ -79,12 +81,15 @@ def doctor(forget: bool, with_probe: bool, as_json: bool, home: Path | None) -> 
     sys.exit(1 if any(finding.level == Level.FAILED for _, finding in findings) else 0)
 
 
-def _forget(context: Context) -> int:
+def _forget(context: Context) -> str:
     try:
         with context.database.write() as connection:
-            return endpoint_limits.forget(connection)
+            limits = pluralize(endpoint_limits.forget(connection), "learned limit")
+            probes = endpoint_probes.forget(connection)
     finally:
         context.close()
+    also = f" and {pluralize(probes, 'probe')}" if probes else ""
+    return f"{limits}{also} forgotten"
 
 
 def _examined(

@@ -1,7 +1,8 @@
 """``overstory doctor --probe``: a few paid calls that show what the model sees of a request.
 
 Their pictures are ours, each with a word on it. What they find out about the endpoint is kept like
-what a run finds out, so the next run plans with it.
+what a run finds out, so the next run plans with it: limits and forms in endpoint_limits, tokens on
+the ledger (core/account/token_fit.py), the rest in endpoint_probes.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from clients.images.pillow import word_picture
-from core.account.budget import spent_on
+from core.catalog.models import Structured
 from core.errors import (
     AccountPaused,
     FormRefused,
@@ -27,12 +28,14 @@ from core.errors import (
 from core.reply import Reply, Usage
 from core.requests.forms import cure_of, formed
 from core.requests.probe import Probe, ProbeKind, is_cut, probes
+from core.requests.probe_findings import ProbeFindings
 from core.requests.request import Inline
-from models import endpoint_limits
+from models import endpoint_limits, endpoint_probes
 from overstory.doctor.context import Context
 from overstory.doctor.endpoint import TOP_UP
 from overstory.doctor.finding import Finding, failed, ok, warning
 from overstory.local.home import prepare_command
+from overstory.local.probe_price import price_of_probe
 from overstory.output.plural import pluralize
 from overstory.output.terminal import safe_line
 from tasks.calls.single import SingleCall, SingleReply, ask
@@ -42,6 +45,12 @@ REPLY_SHOWN = 80
 NOT_SEEN = "set OVERSTORY_MODEL to a model that takes images, and check that the server passes them"
 FORGET = "'overstory doctor --forget' forgets it"
 CONTEXT_SETTINGS = "Ollama: OLLAMA_CONTEXT_LENGTH, llama.cpp: -c, vLLM: --max-model-len"
+BY_HAND = "set OVERSTORY_STRUCTURED to what the server supports: json_schema, json_object, text"
+FOUND_JSON: dict[Structured, str] = {
+    "json_schema": "the server enforces a schema, also against the text of the prompt",
+    "json_object": "the server has a JSON mode, and enforces no schema",
+    "text": "the server keeps to no response_format",
+}
 OFF = 0.25
 """By what share the measured tokens of an image may differ from those that estimates count."""
 FATAL = (KeyRefused, AccountPaused, ProviderDown, SlowDown)
@@ -84,14 +93,8 @@ def planned(context: Context) -> list[Probe]:
 def announcement(context: Context, calls: Sequence[Probe]) -> str:
     """``4 calls to step-3.7-flash, about 24,000 tokens, 0.0052 USD``."""
     settings = context.reached
-    usages = [Usage(call.prompt_tokens, 0, call.completion_tokens) for call in calls]
-    tokens = sum(usage.prompt_tokens + usage.completion_tokens for usage in usages)
-    known = settings.find_price(settings.model)
-    money = "at a price that is not known"
-    if known is not None:
-        price = known.price
-        money = f"{sum(spent_on(price, usage) for usage in usages):.4f} {price.currency}"
-    return f"{pluralize(len(calls), 'call')} to {settings.model}, about {tokens:,} tokens, {money}"
+    sums = price_of_probe(settings, calls).sums
+    return f"{pluralize(len(calls), 'call')} to {settings.model}, {sums}"
 
 
 def findings(context: Context, calls: Sequence[Probe]) -> Iterator[tuple[str, Finding]]:
@@ -104,10 +107,11 @@ def findings(context: Context, calls: Sequence[Probe]) -> Iterator[tuple[str, Fi
         forms = asked.probe.leaf.context.forms
         yield _name(probe), _finding(context, asked, before)
         if isinstance(asked.answer, FATAL):
-            return
+            break
         before[probe.kind] = asked
         if probe.kind is ProbeKind.ONE and not any(asked.read):
-            return  # the others would show no more
+            break  # the others would show no more
+    _keep(context, before)
 
 
 def _name(probe: Probe) -> str:
@@ -131,7 +135,7 @@ def _planned_anew(context: Context, probe: Probe) -> Probe:
 
 
 def _answer(context: Context, probe: Probe) -> Answer:
-    pictures = [word_picture(word, probe.side) for word in probe.words]
+    pictures = [word_picture(word, *probe.size) for word in probe.words]
     inline = {
         name: Inline("image/png", len(data), partial(bytes, data))
         for name, data in zip(probe.names, pictures, strict=True)
@@ -140,6 +144,7 @@ def _answer(context: Context, probe: Probe) -> Answer:
     call = SingleCall(
         formed(body, shared.forms, shared.reply_tokens),
         inline,
+        probe.parts,
         probe.prompt_tokens_most,
         probe.completion_tokens,
         int(body["max_tokens"]),
@@ -163,6 +168,8 @@ def _finding(context: Context, asked: Asked, before: Mapping[ProbeKind, Asked]) 
             return _long(context, asked, asked.answer.reply.usage)
         case ProbeKind.LARGE:
             return _large(context, asked, before)
+        case ProbeKind.JSON:
+            return _json(context, asked, asked.answer.reply)
 
 
 def _refused(context: Context, probe: Probe, error: OverstoryError) -> Finding:
@@ -190,7 +197,7 @@ def _one(context: Context, asked: Asked, answer: SingleReply) -> Finding:
     if not asked.probe.in_form(reply):
         return warning(
             f"the model reads the word on a picture ({took}), but does not reply in JSON as asked",
-            "set OVERSTORY_STRUCTURED to what the server supports: json_schema, json_object, text",
+            BY_HAND,
         )
     if reply.usage.estimated:
         return warning(
@@ -242,18 +249,55 @@ def _long(context: Context, asked: Asked, usage: Usage) -> Finding:
 
 
 def _large(context: Context, asked: Asked, before: Mapping[ProbeKind, Asked]) -> Finding:
-    side = asked.probe.side
+    width, height = asked.probe.size
     if not all(asked.read):
         return warning(
-            f"the model does not read the word on a picture of {side:,} x {side:,} pixels",
+            f"the model does not read the word on a picture of {width:,} x {height:,} pixels",
             "ask with --detail low",
         )
     small, one = _tokens_of_small(before.get(ProbeKind.SEVERAL), before), before[ProbeKind.ONE]
     tokens = None
     if small is not None and asked.reported and one.reported:
         tokens = small + asked.reported - one.reported
-    says = f"the model reads a picture of {side:,} x {side:,} pixels"
+    says = f"the model reads a picture of {width:,} x {height:,} pixels"
     return _tokens(context, says, asked.probe, tokens)
+
+
+def _json(context: Context, asked: Asked, reply: Reply) -> Finding:
+    probe = asked.probe
+    mode = probe.json_mode(reply)
+    if mode is None:
+        return warning("the reply is cut short or empty: how JSON works here is not known", BY_HAND)
+    if mode == probe.asked:
+        return ok(FOUND_JSON[mode])
+    form = cure_of(RequestForm.NO_JSON_SCHEMA, probe.body, probe.leaf.context.forms)
+    if form is RequestForm.NO_JSON_SCHEMA:
+        _learn(context, form, 0, "a reply did not keep to its schema (doctor --probe)")
+    return ok(f"{FOUND_JSON[mode]}: the prompt has the schema from now on; {FORGET}")
+
+
+def _keep(context: Context, asked: Mapping[ProbeKind, Asked]) -> None:
+    """Keep what was found, unless no call was answered."""
+    answered = [one for one in asked.values() if isinstance(one.answer, SingleReply)]
+    if not answered:
+        return
+    replies = [one.reply for one in answered if one.reply]
+    seconds = [one.answer.seconds for one in answered if isinstance(one.answer, SingleReply)]
+    several, long = asked.get(ProbeKind.SEVERAL), asked.get(ProbeKind.LONG)
+    json = asked.get(ProbeKind.JSON)
+    found = ProbeFindings(
+        images=max(sum(one.read) for one in (several, asked[ProbeKind.ONE]) if one),
+        prompt_tokens=(long.reported or long.probe.prompt_tokens)
+        if long and all(long.read)
+        else None,
+        json=json.probe.json_mode(json.reply) if json and json.reply else None,
+        reports_usage=not any(reply.usage.estimated for reply in replies),
+        seconds=(min(seconds), max(seconds)),
+        headers=next((reply.limits for reply in reversed(replies) if reply.limits), ""),
+    )
+    settings = context.reached
+    with context.services.database.write() as connection:
+        endpoint_probes.keep(connection, settings.endpoint, settings.model, found)
 
 
 def _tokens_of_small(several: Asked | None, before: Mapping[ProbeKind, Asked]) -> float | None:
@@ -274,6 +318,8 @@ def _tokens(context: Context, says: str, probe: Probe, measured: float | None) -
     tokens = f"{says}; one takes about {max(measured, 0):,.0f} tokens"
     if abs(measured - counted) <= OFF * counted:
         return ok(f"{tokens}, estimates count {counted:,}")
+    if context.reached.facts_of(context.reached.model).entry is None:
+        return ok(f"{tokens}, which estimates count from now on")
     return warning(
         f"{tokens}, but estimates count {counted:,}",
         "take estimates of tokens and cost with care; budgets and bills use what replies report",

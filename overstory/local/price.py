@@ -19,17 +19,19 @@ from clients.sources.location import place_of
 from core.account.budget import plain
 from core.account.estimate import Ahead, ahead
 from core.account.habit import habit_of
+from core.account.token_fit import TokenFit
 from core.errors import ImageRefused, WrongUsage
 from core.images.sizing import ImageLimits
 from core.requests.request import RequestContext
 from core.settings import SANDBOX, Settings
 from core.states import JobStatus
-from models import repair, state
+from models import endpoint_limits, repair, state
 from models.engine import Connection, Database
 from models.reads import inspect, pipeline
 from models.reads.inspect import ImageLine
 from models.reads.pipeline import JobRow
 from models.state import Moved
+from overstory.local.probe_price import probe_hint, worthwhile_probe
 from overstory.output.plural import pluralize
 from overstory.output.terminal import print_plain
 from tasks.calls.ahead import at_second_look, parts_ahead
@@ -97,6 +99,7 @@ def say_price(
 ) -> Ahead:
     """Print what the open calls of a job will probably cost, with all that a second look may take.
     Returns the figures."""
+    probe = None
     with database.read() as connection:
         typical = _typical_tokens(connection, settings, job)
         parts = parts_ahead(settings, connection, job, *typical)
@@ -104,6 +107,10 @@ def say_price(
             part.model: inspect.past_calls(connection, part.model, settings.endpoint)
             for part in parts
         }
+        if not quiet:
+            learned = endpoint_limits.learned(connection, job.endpoint, job.model)
+            is_past = bool(past[job.model])
+            probe = worthwhile_probe(settings, connection, job.model, learned, is_past)
     forecasts = [
         ahead(part.nodes, part.context, habit_of(past[part.model]), part.price) for part in parts
     ]
@@ -112,7 +119,12 @@ def say_price(
         again = sum(part.images for part in forecasts[1:])
         unknown = [p.model for p in parts if p.nodes and settings.find_price(p.model) is None]
         has_past = all(past[part.model] for part in parts if part.nodes)
-        print_plain(console, _line(settings, job, forecast, again, unknown, has_past))
+        line = _line(settings, job, forecast, again, unknown, has_past)
+        counted = parts[0].context.image_tokens
+        how = f"; tokens {counted.source}" if isinstance(counted, TokenFit) else ""
+        print_plain(console, f"{line}{how}")
+    if probe is not None:
+        print_plain(console, probe_hint(settings, job.model, probe))
     return forecast
 
 

@@ -283,6 +283,8 @@ def _new_call(services: Services, call: AnyCall, tokens: int) -> NewCall:
         reserved_tokens=tokens,
         reserved_cost=most_of(services.settings, call),
         currency=services.settings.price_of(node.model).currency,
+        endpoint=node.endpoint,
+        prompt_parts=call.parts,
     )
 
 

@@ -181,7 +181,8 @@ def _enough_tokens(connection: Connection, call: AnyCall) -> int:
 
 def _cost(settings: Settings, call: AnyCall, max_tokens: int) -> float:
     """The most that a call may cost whose reply has at most ``max_tokens``."""
-    return most_cost(settings.price_of(call.node.model), call.prompt_tokens, max_tokens)
+    prompt = call.prompt_tokens + call.images_above
+    return most_cost(settings.price_of(call.node.model), prompt, max_tokens)
 
 
 def _rest(services: Services, connection: Connection, node: NodeWork) -> Sequence[NextCall]:

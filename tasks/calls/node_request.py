@@ -5,19 +5,23 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
+from core.catalog.image_tokens import FETCHED_SIDE
 from core.catalog.tokens import detail_at
 from core.errors import RequestForm
 from core.reply import Reply
 from core.requests.forms import formed
 from core.requests.leaf import LeafAttempt
+from core.requests.prompt_parts import PromptParts, parts_of
 from core.requests.request import (
     Attempt,
     Body,
     RequestContext,
     Sendable,
     key_of,
+    prompt_text,
     prompt_tokens,
     request_context,
 )
@@ -37,10 +41,16 @@ A = TypeVar("A")
 
 
 class Picture(Protocol):
-    """A picture that a request shows."""
+    """A picture that a request shows. Its size is 0 where the provider fetches it itself."""
 
     @property
     def tokens(self) -> int: ...
+
+    @property
+    def width(self) -> int: ...
+
+    @property
+    def height(self) -> int: ...
 
 
 Paid = Callable[[str], Reply | None]
@@ -112,6 +122,16 @@ class NodeRequest(ABC, Generic[A]):
             body=body,
             key=key_of(node.endpoint, body),
             prompt_tokens=prompt_tokens(body, image_tokens),
+            images_above=self._images_above(attempt),
+        )
+
+    def _images_above(self, attempt: A) -> int:
+        """By how many tokens its images may take more than expected."""
+        context = self.shared()
+        bound = partial(context.image_tokens.bound, detail=context.detail)
+        return sum(
+            max(bound(image.width or FETCHED_SIDE, image.height or FETCHED_SIDE) - image.tokens, 0)
+            for image in self.shown(attempt)
         )
 
     def replay(
@@ -141,7 +161,8 @@ class NodeRequest(ABC, Generic[A]):
 class PlannedCall(Generic[A]):
     """One call of a node: built once, carried from admission to settlement.
 
-    ``body``: with images named by content, as ``key`` hashes it. ``prompt_tokens``: an upper bound.
+    ``body``: with images named by content, as ``key`` hashes it. ``prompt_tokens``: an upper bound
+    if its images take what is expected; ``images_above``: what they may take more.
     """
 
     node: NodeWork
@@ -150,6 +171,7 @@ class PlannedCall(Generic[A]):
     body: Body
     key: str
     prompt_tokens: int
+    images_above: int = 0
 
     @property
     def max_tokens(self) -> int:
@@ -159,6 +181,13 @@ class PlannedCall(Generic[A]):
     def images(self) -> int:
         """How many pictures it shows."""
         return len(self.request.shown(self.attempt))
+
+    @property
+    def parts(self) -> PromptParts | None:
+        """What its prompt holds, for the ledger."""
+        shown = self.request.shown(self.attempt)
+        sizes = [(picture.width, picture.height) for picture in shown]
+        return parts_of(prompt_text(self.body), sizes, self.request.shared().detail)
 
     @property
     def is_probe(self) -> bool:

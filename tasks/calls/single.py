@@ -22,6 +22,7 @@ from core.errors import (
     SlowDown,
 )
 from core.reply import Reply
+from core.requests.prompt_parts import PromptParts
 from core.requests.request import Body, Inline, key_of, with_usage
 from core.states import CallStatus
 from models import ledger
@@ -39,10 +40,12 @@ WAIT_SECONDS = 30.0
 @dataclass(frozen=True, slots=True)
 class SingleCall:
     """``prompt_tokens``: at most; ``completion_tokens``: about; ``max_tokens``: what the reply may
-    have. ``inline``: the images of ``body`` by their URLs there."""
+    have. ``inline``: the images of ``body`` by their URLs there; ``parts``: what its prompt holds.
+    """
 
     body: Body
     inline: Mapping[str, Inline]
+    parts: PromptParts | None
     prompt_tokens: int
     completion_tokens: int
     max_tokens: int
@@ -112,6 +115,8 @@ def _open(services: Services, call: SingleCall, lease: Lease) -> int:
         reserved_tokens=call.prompt_tokens + call.completion_tokens,
         reserved_cost=most,
         currency=price.currency,
+        endpoint=settings.endpoint,
+        prompt_parts=call.parts,
     )
     with services.database.write() as connection:
         call_id = ledger.open_call(connection, new, lease)

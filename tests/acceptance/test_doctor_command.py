@@ -62,15 +62,23 @@ def test_a_probe_shows_what_the_model_sees_and_the_next_run_plans_with_it(
     reached = {"OVERSTORY_API_KEY": KEY, "OVERSTORY_BASE_URL": sandbox.base_url}
     probed = doctor("--probe", **reached)
     assert (probed.returncode, probed.stderr) == (0, "")
-    assert "probing: 4 calls to step-3.7-flash, about 1" in probed.stdout
+    assert "probing: 5 calls to step-3.7-flash, about 1" in probed.stdout
     assert " USD\n" in probed.stdout
-    for said in ("reads the word on a picture", "on all 12 pictures", "arrives whole", "1,024"):
+    for said in (
+        "reads the word on a picture",
+        "on all 12 pictures",
+        "arrives whole",
+        "1,512 x 1,134",
+    ):
         assert said in probed.stdout
     assert "one takes about 171 tokens, estimates count 171" in probed.stdout
     with sqlite3.connect(home / "overstory.db") as database:
         calls = "SELECT status, job_id, images FROM calls ORDER BY id"
-        settled = [("settled", None, shown) for shown in (1, 12, 1, 1)]
+        settled = [("settled", None, shown) for shown in (1, 12, 1, 1, 1)]
         assert database.execute(calls).fetchall() == settled
+    told = doctor(**reached).stdout
+    assert "12 images are seen in one request" in told
+    assert "schemas are enforced, replies report tokens" in told
     sandbox.configure(sees_first=1)
     told = json.loads(doctor("--probe", "--json", **reached).stdout)
     checks = {check["name"]: check for check in told["checks"]}
@@ -85,7 +93,7 @@ def test_a_probe_shows_what_the_model_sees_and_the_next_run_plans_with_it(
     assert "temperature is left out" in learned
     with sqlite3.connect(home / "another" / "overstory.db") as database:
         statuses = [row[0] for row in database.execute("SELECT status FROM calls ORDER BY id")]
-    assert statuses == ["refused", "refused", *["settled"] * 4]
+    assert statuses == ["refused", "refused", *["settled"] * 5]
     sandbox.configure(refuses=[], blind=True, invents=True)
     blind = doctor("--probe", **reached)
     assert blind.returncode == 1

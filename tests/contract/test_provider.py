@@ -395,6 +395,19 @@ def test_a_reply_carries_text_usage_and_trace() -> None:
         assert provider.chat(BODY).trace == "aa11"
 
 
+def test_a_reply_carries_the_headers_that_tell_limits() -> None:
+    told = {"X-RateLimit-Limit-Requests": "500", "Anthropic-RateLimit-Tokens-Reset": "3s"}
+    others = {"X-Request-Id": "r-1", "Retry-After": "7"}
+    answers = (Answer(body=REPLY, headers=told | others), Answer(body=REPLY))
+    with scripted(*answers) as (_, provider):
+        assert provider.chat(BODY).limits.splitlines() == [
+            "anthropic-ratelimit-tokens-reset: 3s",
+            "retry-after: 7",
+            "x-ratelimit-limit-requests: 500",
+        ]
+        assert provider.chat(BODY).limits == ""
+
+
 def test_characters_no_database_can_store_are_replaced_in_replies_and_refusals() -> None:
     raw = json.dumps(REPLY).replace('"two"', r'"a\u0000b \ud83d \ud83d\ude00"').encode()
     refusal = json.dumps(envelope("no", "bad")).replace('"no"', r'"n\u0000o"').encode()

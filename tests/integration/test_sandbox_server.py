@@ -161,7 +161,7 @@ def test_false_citations_name_what_was_never_sent(sandbox, client):
 
 
 def test_a_canary_is_read_from_a_stored_file_and_from_a_data_url(client):
-    hammer, tiger = word_picture("HAMMER", SIDE), word_picture("TIGER", SIDE)
+    hammer, tiger = word_picture("HAMMER", SIDE, SIDE), word_picture("TIGER", SIDE, SIDE)
     stored = image(f"stepfile://{upload(client, hammer, name='a.png').id}")
     reply = ask(client, image(inline(jpeg())), stored, image(inline(tiger, "png")), "Describe.")
     assert reply.choices[0].message.content.splitlines()[1:] == ["[2] HAMMER", "[3] TIGER"]

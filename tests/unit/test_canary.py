@@ -86,14 +86,14 @@ def test_no_pair_is_bound_together() -> None:
 
 @pytest.mark.parametrize("word", [max(WORDS, key=len), "WIZARD", "MUSEUM"])
 def test_a_picture_is_small_and_always_the_same(word: str) -> None:
-    data = word_picture(word, SIDE)
-    assert word_picture(word, SIDE) == data  # its hash is in the key of the request
+    data = word_picture(word, SIDE, SIDE)
+    assert word_picture(word, SIDE, SIDE) == data  # its hash is in the key of the request
     assert Image.open(io.BytesIO(data)).size == (SIDE, SIDE)
     assert base64_bytes(len(data)) <= BYTES
 
 
 def test_pictures_are_small_and_no_two_are_equal() -> None:
-    pictures = {word: word_picture(word, SIDE) for word in WORDS}
+    pictures = {word: word_picture(word, SIDE, SIDE) for word in WORDS}
     assert len(set(pictures.values())) == len(WORDS)
     assert max(base64_bytes(len(data)) for data in pictures.values()) <= BYTES
 
@@ -101,7 +101,7 @@ def test_pictures_are_small_and_no_two_are_equal() -> None:
 def test_every_word_is_whole_on_its_picture() -> None:
     """Nothing of it is cut at the edge: a margin around it is white."""
     for word in WORDS:
-        picture = Image.open(io.BytesIO(word_picture(word, SIDE))).convert("L")
+        picture = Image.open(io.BytesIO(word_picture(word, SIDE, SIDE))).convert("L")
         left, top, right, bottom = ImageOps.invert(picture).getbbox() or (0, 0, 0, 0)
         assert left >= 4, word
         assert right <= SIDE - 4, word

@@ -6,9 +6,11 @@ import random
 
 import pytest
 
+from core.account.token_fit import PaidPrompt, token_fit
 from core.catalog.facts import facts_of, shipped
 from core.catalog.formulas import LONGEST_LOW
 from core.catalog.image_tokens import image_tokens_of
+from core.requests.prompt_parts import PromptParts
 
 EXAMPLES = [
     pytest.param(entry, example, id=f"{entry.names[0]}-{example.width}x{example.height}")
@@ -91,7 +93,7 @@ def test_a_side_is_no_longer_than_the_endpoint_takes_with_many_images():
 
 
 def test_the_rule_is_the_models_own_else_the_measured_one_else_a_guess():
-    measured = image_tokens_of(facts_of("gpt-4o"))  # any rule will do
+    measured = token_fit([PaidPrompt(PromptParts("low", (((9, 9), 3),), 900, 0), 600)])
     known, unknown = facts_of("claude-opus-5"), facts_of("nobody-knows")
     assert image_tokens_of(known, measured).source == "by Anthropic's formula, as of 2026-10"
     assert image_tokens_of(unknown, measured) is measured

@@ -56,7 +56,7 @@ PICTURES = decoded(*map(png, COLOURS))
 
 @cache
 def canary(word):
-    return decoded(word_picture(word, SIDE))[0]
+    return decoded(word_picture(word, SIDE, SIDE))[0]
 
 
 def request_of(pictures, instruction, **fields):
@@ -172,14 +172,16 @@ def test_a_canary_is_described_by_its_word():
     assert lines(pictures=shown)[0] == {1: PLAIN[1], 2: PLAIN[2], 3: "HAMMER"}
 
 
-@pytest.mark.parametrize("data", [png("white", SIDE), png("red", SIDE), word_picture("HAMMER", 64)])
+@pytest.mark.parametrize(
+    "data", [png("white", SIDE), png("red", SIDE), word_picture("HAMMER", 64, 64)]
+)
 def test_another_picture_shows_no_word(data):
     (picture,) = decoded(data)
     assert picture.description.word is None
 
 
 def test_every_word_has_a_picture_of_its_own():
-    assert word_on(canary("TIGER").sha, SIDE) == "TIGER"
+    assert word_on(canary("TIGER").sha, SIDE, SIDE) == "TIGER"
     assert all(another_word(word) != word for word in WORDS)
 
 

@@ -10,26 +10,26 @@ from functools import cache
 from hashlib import sha256
 from threading import Lock
 
-from core.requests.canary import LARGE_SIDE, SIDE, WORDS
+from core.requests.canary import PROBED, SIDE, WORDS
 from overstory.sandbox.vision.describe import Description
 
 _GREYS = frozenset({"black", "white", "grey"})
-_SIDES = (SIDE, LARGE_SIDE)
+_SIZES = ((SIDE, SIDE), *PROBED)
 _LOCK = Lock()  # two canaries come together, and the words are drawn only once
 
 
 def may_show_a_word(description: Description) -> bool:
     """Whether a picture has the size, format and colours of a canary or a probe."""
-    is_square = description.width == description.height and description.width in _SIDES
+    is_ours = (description.width, description.height) in _SIZES
     is_grey = _GREYS.issuperset(dict(description.colours))
-    return is_square and description.format == "png" and is_grey and description.contrast > 0
+    return is_ours and description.format == "png" and is_grey and description.contrast > 0
 
 
-def word_on(sha: str, side: int) -> str | None:
+def word_on(sha: str, width: int, height: int) -> str | None:
     """The word on the picture with this sha256. The first call draws all words of this size: half a
     second for canaries, a few for large pictures."""
     with _LOCK:
-        return _words_by_sha(side).get(sha)
+        return _words_by_sha(width, height).get(sha)
 
 
 def another_word(word: str) -> str:
@@ -38,7 +38,7 @@ def another_word(word: str) -> str:
 
 
 @cache
-def _words_by_sha(side: int) -> dict[str, str]:
+def _words_by_sha(width: int, height: int) -> dict[str, str]:
     from clients.images.pillow import word_picture  # only requests with a word need it
 
-    return {sha256(word_picture(word, side)).hexdigest(): word for word in WORDS}
+    return {sha256(word_picture(word, width, height)).hexdigest(): word for word in WORDS}

@@ -77,7 +77,9 @@ class Decoder:
         if description is None:
             description = await self._in_thread(describe_image, data)
         if may_show_a_word(description):
-            word = await self._in_thread(partial(word_on, side=description.width), sha)
+            word = await self._in_thread(
+                partial(word_on, width=description.width, height=description.height), sha
+            )
             return replace(description, word=word)
         return description
 
