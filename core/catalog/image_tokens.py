@@ -129,7 +129,8 @@ def image_tokens_of(facts: ModelFacts, fitted: Measured | None = None) -> ImageT
     """How images are counted for a model: by its formula, unless its own replies contradict it;
     else by ``fitted``, which is measured from them, else by StepFun's formula as a guess."""
     if facts.entry is not None:
-        source = f"by {facts.entry.owner}'s formula, as of {facts.as_of('tokens')}"
+        as_of = facts.as_of("tokens")
+        source = f"by {facts.entry.owner}'s formula" + (f", as of {as_of}" if as_of else "")
         known = ByFormula(facts.entry.formula, facts.sizes, source, fitted)
         if fitted is None or fitted.contradiction(known) is None:
             return known

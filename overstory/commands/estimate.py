@@ -18,6 +18,7 @@ from core.account.budget import plain, reached
 from core.account.estimate import Estimate
 from core.account.packs import packs_beside
 from core.account.token_fit import TokenFit
+from core.catalog.models import KnownPrice
 from core.jobs import JobSpec
 from core.requests.request import RequestContext
 from core.settings import SANDBOX, Settings
@@ -129,11 +130,8 @@ def _packs(
     return rows
 
 
-def _prices(settings: Settings, model: str) -> str:
+def _prices(settings: Settings, known: KnownPrice) -> str:
     """Where the price is from, for people."""
-    known = settings.find_price(model)
-    if known is None:
-        return "no price known: set OVERSTORY_PRICES"
     if settings.price_is_old(known):
         return f"prices {known.source}, which are old: compare them, set OVERSTORY_PRICES"
     return f"prices {known.source}"
@@ -215,8 +213,6 @@ def _print(
         images.append(f"{len(measured.unusable):,} unusable")
     leaves = pluralize(forecast.leaves, "leaf", "leaves")
     shape = f" ({leaves}, depth {forecast.depth})" if forecast.nodes > 1 else ""
-    charged = ", not charged: sandbox" if settings.uses_sandbox else ""
-    prices = _prices(settings, request.model)
     detail = spec.detail or settings.detail
     rows = [
         ("images", f"{measured.submitted:,}: {', '.join(images)}"),
@@ -226,8 +222,6 @@ def _print(
             "written",
             f"{forecast.completion_tokens:,} tokens ({_source(len(basis.past), 'past call')})",
         ),
-        ("cost", f"{forecast.cost:.4f} {forecast.currency} ({request.model}, {prices}{charged})"),
-        ("", f"{forecast.cost_most:.4f} at most, if every reply has the maximum length"),
         (
             "time",
             (
@@ -237,10 +231,11 @@ def _print(
             ),
         ),
     ]
-    if settings.find_price(request.model) is not None:
-        rows[6:6] = _budget_rows(spec, measured, forecast)
+    rows[-1:-1] = _cost_rows(settings, request.model, forecast)
     if again is not None:
-        rows.insert(6, again.row)
+        rows.insert(-1, again.row)
+    if settings.find_price(request.model) is not None:
+        rows[-1:-1] = _budget_rows(spec, measured, forecast)
     rows[3:3] = _counted(settings, request)
     if measured.urls:
         rows.insert(1, ("", f"{pluralize(measured.urls, 'URL')}, counted as images of full size"))
@@ -264,6 +259,18 @@ def _counted(settings: Settings, request: RequestContext) -> list[tuple[str, str
     if settings.endpoint == SANDBOX or (entry is not None and entry.owner == "StepFun"):
         return []
     return [("", f"images counted {counted.source}")]
+
+
+def _cost_rows(settings: Settings, model: str, forecast: Estimate) -> list[tuple[str, str]]:
+    known = settings.find_price(model)
+    if known is None:
+        return [("cost", f"not known: there is no price of {model}; set OVERSTORY_PRICES")]
+    charged = ", not charged: sandbox" if settings.uses_sandbox else ""
+    told = f"{model}, {_prices(settings, known)}{charged}"
+    return [
+        ("cost", f"{forecast.cost:.4f} {forecast.currency} ({told})"),
+        ("", f"{forecast.cost_most:.4f} at most, if every reply has the maximum length"),
+    ]
 
 
 def _source(count: int, unit: str) -> str:

@@ -64,7 +64,7 @@ def print_packs(console: Console, packs: Sequence[Packed]) -> None:
             f"{forecast.requests:,}",
             f"{forecast.prompt_tokens:,}",
             f"{forecast.completion_tokens:,}",
-            f"{forecast.cost:.4f}",
+            f"{forecast.cost:.4f}" if forecast.cost else "-",
             duration(forecast.seconds),
             BINDS[forecast.binds],
             "this job" if packed.chosen else "",

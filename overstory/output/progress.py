@@ -85,16 +85,23 @@ class Rate:
         return left / rate if rate > 0 else None
 
 
+def is_priced(cost: float, tokens: int) -> bool:
+    """Whether a cost is worth saying: tokens that cost nothing have no known price, or none."""
+    return cost > 0 or tokens == 0
+
+
 def figures(counts: Counts, rate: Rate) -> str:
     """``12.3 images/s · 4 requests · 21,034 tokens · 0.0087 USD · about 40 s left``; empty before
-    the first image, and without a rate while nothing moves."""
+    the first image, without a rate while nothing moves, and without money at no known price."""
     if not counts.images:
         return ""
     used = counts.used
     speed = per_time(rate.per_second())
     parts = [*([speed] if speed else []), pluralize(used.requests, "request")]
-    parts.append(f"{used.prompt_tokens + used.completion_tokens:,} tokens")
-    parts.append(f"{used.cost:.4f} {used.currency}")
+    tokens = used.prompt_tokens + used.completion_tokens
+    parts.append(f"{tokens:,} tokens")
+    if is_priced(used.cost, tokens):
+        parts.append(f"{used.cost:.4f} {used.currency}")
     eta = rate.eta_seconds(counts.left)
     if counts.left and eta is not None:
         parts.append(f"about {duration(eta)} left")

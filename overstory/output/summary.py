@@ -22,6 +22,7 @@ from overstory.output.answers import shape_of_job, shaped
 from overstory.output.cited import print_cited
 from overstory.output.learned import settled_limits, untold
 from overstory.output.plural import pluralize
+from overstory.output.progress import is_priced
 from overstory.output.result import EXIT_STATUS, INTERRUPTED, Ran, result
 from overstory.output.terminal import for_stdout, json_line, print_plain, safe_line
 from workers.endpoints import database_url
@@ -108,11 +109,9 @@ def print_summary(console: Console, database: Database, job: JobRow) -> None:
     parts += [f"{left:,} not looked at yet"] if left else []
     parts[-1] += ";" if shape.nodes == 1 else f"; {tree};"
     print_plain(console, f"\njob {job.id} {job.status}: {', '.join(parts)}")
-    print_plain(
-        console,
-        f"{pluralize(used.requests, 'request')} sent, {pluralize(tokens, 'token')},"
-        f" {used.cost:.4f} {used.currency}{charged}",
-    )
+    sent = f"{pluralize(used.requests, 'request')} sent, {pluralize(tokens, 'token')}"
+    money = f", {used.cost:.4f} {used.currency}" if is_priced(used.cost, tokens) else ""
+    print_plain(console, f"{sent}{money}{charged}")
     if not job.options.bare and (warning := proof.warning(seen, job.id)):
         print_plain(console, warning)
     if twice := looks.sentence(job.options, looks.counts(images), job.submitted):
