@@ -292,7 +292,8 @@ def _text(earlier: Earlier, node_id: int | None, positions: dict[int, int]) -> K
 
 
 def _expected(source: Source, context: RequestContext) -> Weight:
-    tokens = context.tokens_fetched if is_url(source.location) else context.tokens_most
+    is_fetched = is_url(source.location) and source.page is None
+    tokens = context.tokens_fetched if is_fetched else context.tokens_most
     return Weight(expected_bytes(source.bytes, context.detail), LABEL_TOKENS + tokens)
 
 

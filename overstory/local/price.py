@@ -188,9 +188,9 @@ def image_tokens(
     *looks: RequestContext,
 ) -> tuple[int, ...] | str:
     """Prompt tokens of one image by its header at each of ``looks``, or why it will fail. A URL is
-    taken for an image of full size."""
+    taken for an image of full size; the pages of documents are drawn here."""
     if location.is_url(where):
-        return tuple(look.tokens_fetched for look in looks)
+        return tuple(look.tokens_fetched if page is None else look.tokens_most for look in looks)
     try:
         with local_files.opened(place_of(where, root), limits.max_file_bytes) as (file, bytes_):
             size = decoder.measure(file, bytes_, limits, page)

@@ -194,7 +194,7 @@ def test_a_message_gives_no_bytes_as_surrogates_and_a_person_may(
         assert row.name.endswith("1\\x9b\\u202e\\x1b.jpg")
         assert (row.location + row.root).encode().isascii() or "\u202e" in row.location
         work: Any = SimpleNamespace(**row._mapping)
-        with preprocess.local_file(account.services.settings, work) as place:
+        with preprocess.local_file(account.services, work) as place:
             assert preprocess.local_files.read_ahead(place) in (True, False)
             with preprocess.local_files.opened(place) as (file, _):
                 assert file.read().endswith(b" 1")

@@ -21,7 +21,8 @@ from core.images.sizing import DecoderLimits, ImageLimits
 from core.jobs import JobSpec
 from core.settings import Settings
 from core.states import JobStatus
-from overstory.forecasting import measure
+from core.tree.capacity import NOTHING_LEARNED
+from overstory.forecasting import context_of, measure
 from tasks import followups
 from tasks import submit as submitting
 from tests.support.account import on_one_database
@@ -211,5 +212,7 @@ def test_an_estimate_counts_the_pages(server, home, monkeypatch):
     server.answers["/three.pdf"] = gives(pdf_of(PAGE, pages=3))
     settings = Settings(home=home)
     spec = JobSpec(images=[server.url("/three.pdf")], ask="What is there?")
-    measured = measure(settings, spec, "low")
+    request = context_of(settings, spec, NOTHING_LEARNED)
+    measured = measure(settings, spec, request, request)
+    assert measured.tokens == [request.tokens_most] * 3
     assert (measured.submitted, measured.urls, measured.work.pages) == (3, 3, 3)
