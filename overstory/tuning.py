@@ -132,7 +132,7 @@ def measure(
         prompt_tokens=used.prompt_tokens,
         completion_tokens=used.completion_tokens,
         cost=paid * PER / len(cases),
-        seconds=time_at(settings.limits, requests, requests, 0, tokens, habit)[0],
+        seconds=time_at(settings.sure_limits, requests, requests, 0, tokens, habit)[0],
         paid=used.cost,
     )
 

