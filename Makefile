@@ -124,6 +124,10 @@ bench-preprocess: $(VENV)/.stamp-bench ## image preparation beside plain Pillow 
 bench-truth: $(VENV)/.stamp-eyes ## what preparation costs in truth, read by real OCR: at most 15 minutes; ARGS=--quick: 2
 	@$(BIN)/python -m benchmarks.truth $(ARGS)
 
+.PHONY: bench-auto
+bench-auto: $(VENV)/.stamp-dev ## the limit that finds itself, beside the best fixed number: at most 15 minutes
+	@$(BIN)/python -m benchmarks.auto $(ARGS)
+
 .PHONY: bench-limits
 bench-limits: $(VENV)/.stamp-dev ## the account end to end under kills, then the limiter alone: at most 25 minutes
 	@$(BIN)/python -m benchmarks.limits $(ARGS)

@@ -140,7 +140,7 @@ def crowded(limit: AdaptiveLimit | None, most: int, refusal: Crowded) -> Adaptiv
     climb = climb_of(limit, most)
     cut_at = limit.cut_at if limit else 0.0
     if refusal.admitted is None or refusal.admitted < cut_at:
-        level = max(climb.level - 1, climb.before // 2, 1)
+        level = min(climb.level, max(climb.level - 1, climb.before // 2, 1))
         return _cut(climb, refusal, level, cut_at)
     exact = climb.cuts == 0 or climb.trial > climb.level
     held = min(climb.trial, refusal.used - 1)

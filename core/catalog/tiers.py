@@ -58,6 +58,8 @@ def shown(limit: int) -> str:
 
 def a_minute(limits: AccountLimits) -> str:
     """``600 requests and 3,000,000 tokens a minute``; ``any number of`` what has no known limit."""
+    if min(limits.rpm, limits.tpm) >= NO_LIMIT:
+        return "no known limit a minute"
     requests, tokens = (
         f"any number of {name}" if limit >= NO_LIMIT else f"{limit:,} {name}"
         for limit, name in ((limits.rpm, "requests"), (limits.tpm, "tokens"))

@@ -143,9 +143,10 @@ def _print_account(services: Services, state: AccountState | None, balance: obje
     )
     if balance is not None:
         console.print(f"balance {balance:.2f}")
-    if auto := auto_line(state):
+    waiting = held_by(state)
+    if (auto := auto_line(state)) and auto not in waiting:
         console.print(auto)
-    if waiting := held_by(state):
+    if waiting:
         console.print(Text(safe_line(waiting), "bold"))
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from random import Random
 
 from clients.limiter.limiter import Limiter, Wait
+from core.account.allowance import Allowance
 from core.errors import LimitKind, ProviderDown, SlowDown
 
 START_AT = 1_791_000_000.0
@@ -68,16 +69,19 @@ class Server:
     """Serves ``knee`` calls at once; ``knee_at`` may change it by the seconds since the start.
 
     ``beyond``: others wait in a ``queue``, or are answered ``429`` or ``503``. ``smooth``: no knee;
-    n calls at once take 1 + n / knee as long.
+    n calls at once take 1 + n / knee as long. ``rpm``: requests a minute, of which headers tell;
+    others are answered ``429``.
     """
 
     simulation: Simulation
     knee_at: Callable[[float], int]
     beyond: str = "queue"
     named: bool = False
+    rpm: int = 0
     running: int = 0
     waiting: deque[tuple[Call, Callable[[str], None]]] = field(default_factory=deque)
-    longest_queue: int = 0
+    queues: list[tuple[float, int]] = field(default_factory=list)
+    taken: deque[float] = field(default_factory=deque)
 
     @property
     def knee(self) -> int:
@@ -85,15 +89,40 @@ class Server:
 
     def arrive(self, call: Call, ended: Callable[[str], None]) -> None:
         """``ended`` is called with ``200``, ``429`` or ``503``."""
-        if self.beyond == "smooth":
+        self.queues.append((self.simulation.elapsed, len(self.waiting)))
+        if self.rpm and not self._takes():
+            self.simulation.after(REFUSAL_SECONDS, lambda: ended("429"))
+        elif self.beyond == "smooth":
             self._serve(call, ended, call.seconds * (1 + self.running / self.knee))
         elif self.running < self.knee:
             self._serve(call, ended, call.seconds)
         elif self.beyond == "queue":
             self.waiting.append((call, ended))
-            self.longest_queue = max(self.longest_queue, len(self.waiting))
         else:
             self.simulation.after(REFUSAL_SECONDS, lambda: ended(self.beyond))
+
+    def _takes(self) -> bool:
+        """Whether a request fits into the last minute."""
+        while self.taken and self.taken[0] <= self.simulation.now - 60:
+            self.taken.popleft()
+        if len(self.taken) < self.rpm:
+            self.taken.append(self.simulation.now)
+            return True
+        return False
+
+    def allowances(self) -> list[Allowance]:
+        """What the headers of a reply say now."""
+        if not self.rpm:
+            return []
+        left = max(self.rpm - len(self.taken), 0)
+        reset = (
+            (self.rpm - left) * 60 / self.rpm if left else self.taken[0] + 60 - self.simulation.now
+        )
+        return [Allowance(LimitKind.RPM, self.rpm, left, max(reset, 0.0))]
+
+    def mean_queue(self, since: float) -> float:
+        found = [queue for at, queue in self.queues if at >= since]
+        return sum(found) / max(len(found), 1)
 
     def _serve(self, call: Call, ended: Callable[[str], None], seconds: float) -> None:
         self.running += 1
@@ -155,6 +184,7 @@ class Load:
 
     def _end(self, call: Call, status: str) -> None:
         self.in_flight -= 1
+        self.limiter.heard(self.server.allowances())
         if status == "200":
             self.ended.append((self.simulation.elapsed, call.seconds))
             self.limiter.settle(call.lease, sum(call.tokens), call.tokens[1])
