@@ -12,6 +12,8 @@ from pathlib import Path
 from tests.support.faults.photos import make_photos
 
 KNEE, LATENCY, IMAGES = 24, 2.0, 1_200
+FIXED = (KNEE, KNEE + KNEE // 2)
+"""What is refilled late costs the knee itself more than a few calls above it."""
 SHARE = 0.95
 COMMAND = [sys.executable, "-m", "overstory"]
 
@@ -21,10 +23,11 @@ def real_row() -> bool:
     with tempfile.TemporaryDirectory(prefix="overstory-auto-") as folder:
         photos = make_photos(Path(folder) / "photos", IMAGES)
         auto = _throughput(Path(folder) / "auto", photos, None)
-        fixed = _throughput(Path(folder) / "fixed", photos, KNEE)
-    share = auto / fixed
-    verdict = "ok" if share >= SHARE else "FAIL"
-    print(f"{'real':10} {verdict:4} {share:6.1%} of {KNEE}'s: {auto:.1f} and {fixed:.1f} calls/s")
+        sweep = {n: _throughput(Path(folder) / str(n), photos, n) for n in FIXED}
+    best = max(sweep, key=lambda number: sweep[number])
+    share = auto / sweep[best]
+    verdict, calls = "ok" if share >= SHARE else "FAIL", f"{auto:.1f} and {sweep[best]:.1f} calls/s"
+    print(f"{'real':10} {verdict:4} {share:6.1%} of {best}'s: {calls}")
     return share >= SHARE
 
 

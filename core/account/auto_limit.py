@@ -106,7 +106,11 @@ def kind_of(prompt_tokens: int, completion_tokens: int) -> str:
 
 def judged(limit: AdaptiveLimit | None, most: int, cohort: Cohort) -> AdaptiveLimit:
     """The limit after a cohort has ended. ``most``: calls in flight at most."""
-    climb = climb_of(limit, most)
+    moved = _judged(climb_of(limit, most), most, cohort)
+    return replace(moved, cut_at=limit.cut_at) if limit else moved
+
+
+def _judged(climb: Climb, most: int, cohort: Cohort) -> AdaptiveLimit:
     if cohort.failing is not None:
         return _failing(climb, cohort.failing, cohort.now)
     pace = _pace(climb, cohort)
@@ -126,7 +130,10 @@ def judged(limit: AdaptiveLimit | None, most: int, cohort: Cohort) -> AdaptiveLi
 def climb_of(limit: AdaptiveLimit | None, most: int) -> Climb:
     """Where the search is; its start if there is none."""
     if limit is not None and limit.climb is not None:
-        return limit.climb
+        climb = limit.climb
+        if climb.level <= most:
+            return climb
+        return replace(climb, level=most, trial=most, pace=0.0, best=0)  # a setting was lowered
     start = min(AUTO_START, most)
     return Climb(level=start, trial=start, step=DOUBLE, need=COHORT_MIN)
 

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 
 
 class Line:
-    """Who comes first is answered first. ``most`` gives the calls that are answered at once now;
-    None: all of them."""
+    """The first to arrive is answered first. ``most`` gives the calls that are answered at once
+    now; None: all of them."""
 
     def __init__(self, most: Callable[[], int | None]) -> None:
         self._most = most
@@ -23,7 +23,7 @@ class Line:
         if self._is_full():
             place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(place)
-            await place  # whoever leaves has counted it
+            await place  # counted when it was given
         else:
             self._answered += 1
         try:

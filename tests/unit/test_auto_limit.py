@@ -51,6 +51,12 @@ def test_it_never_starts_above_the_most_that_a_setting_allows() -> None:
     assert climb_of(judged(None, 3, cohort(3, 2.0)), 3).trial == 3
 
 
+def test_a_setting_that_was_lowered_applies_at_once() -> None:
+    limit = at(replace(SETTLED, trial=40))
+    assert effective(limit, 10, NOW) == 10
+    assert climb_of(judged(limit, 10, cohort(10, 2.0)), 10).level == 10
+
+
 def test_a_start_that_overshoots_returns_to_what_the_throughput_needs() -> None:
     """Twice the calls that take twice as long: the knee is where it was."""
     climb = climb_after(replace(SETTLED, step=2.0, trial=64), cohort(64, 4.0))

@@ -7,7 +7,7 @@ import asyncio
 from overstory.sandbox.line import Line
 
 
-def test_who_comes_first_is_answered_first_and_a_higher_number_lets_several_in() -> None:
+def test_the_first_to_arrive_is_answered_first_and_a_higher_number_lets_several_in() -> None:
     most, answered, seen = [2], [], []
 
     async def call(line: Line, name: int, ends: asyncio.Event) -> None:
