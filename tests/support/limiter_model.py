@@ -88,6 +88,7 @@ class ModelLimiter:
     hold: int = 0
     service: float = 0.0
     auto: bool = False
+    named: dict[LimitKind, int] = field(default_factory=dict)
     compared: Compared = field(default_factory=Compared)
     fields: dict[str, int] = field(default_factory=dict)
 
@@ -196,7 +197,8 @@ class ModelLimiter:
 
     def heard(self, allowances: Sequence[Allowance]) -> None:
         for said in allowances if self.auto else ():
-            if said.a_minute is not None:
+            if said.a_minute is not None and self.named.get(said.kind) != said.a_minute:
+                self.named[said.kind] = said.a_minute
                 self.gauges[said.kind] = named_limit(said.a_minute, self._tidy() / 1e6)
             self.hold = max(self.hold, self._now() + _us(said.hold_seconds))
 
