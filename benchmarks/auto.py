@@ -154,6 +154,7 @@ def main() -> int:
         for row in ROWS:
             if row.name in chosen:
                 far = 2 if args.quick else 4
+                far = 10 if row.beyond == "smooth" else far
                 near = tuple(n for n in FIXED if row.knee / far <= n <= far * row.knee)
                 holds &= judged(valkey, row, near)
     if "real" in chosen:

@@ -229,7 +229,10 @@ def _after_shrinking(climb: Climb, most: int, cohort: Cohort, pace: float) -> Ad
     if _value(climb.trial, pace) > _value(climb.level, climb.pace):
         lower = _remembered(replace(climb, level=climb.trial, pace=pace, step=UP, why="shrinks"))
         return _next(lower, most, cohort, lower.level)
-    again = replace(climb, pace=0.0, why="throughput")  # measured anew: it may have changed
+    # calls do not wait for each other, so what they took is usual; the pace is measured anew
+    usual = {kind: (seconds * climb.pace, n) for kind, (seconds, n) in climb.usual.items()}
+    best = climb.best_pace / climb.pace
+    again = replace(climb, pace=0.0, usual=usual, best_pace=best, why="throughput")
     return _next(again, most, cohort, climb.level)
 
 
