@@ -125,6 +125,10 @@ bench-preprocess: $(VENV)/.stamp-bench ## image preparation beside plain Pillow 
 bench-truth: $(VENV)/.stamp-eyes ## what preparation costs in truth, read by real OCR: at most 15 minutes; ARGS=--quick: 2
 	@$(BIN)/python -m benchmarks.truth $(ARGS)
 
+.PHONY: bench-auto
+bench-auto: $(VENV)/.stamp-dev ## the limit that finds itself, beside the best fixed number: at most 15 minutes
+	@$(BIN)/python -m benchmarks.auto $(ARGS)
+
 .PHONY: bench-litellm
 bench-litellm: $(VENV)/.stamp-dev build/litellm/.stamp ## LiteLLM's real proxy in front: its limits, budgets and timeouts, 10 minutes
 	@$(BIN)/python -m benchmarks.proxy --litellm build/litellm/bin/litellm $(ARGS)

@@ -11,6 +11,7 @@ import os
 import re
 import urllib.parse
 from collections.abc import Collection
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,8 +29,8 @@ from pydantic_settings import (
 
 from core.catalog.facts import Entry, ModelFacts, OwnModels, facts_of
 from core.catalog.models import KnownPrice, Price, ProviderName, Structured
-from core.catalog.prices import PriceList, find_price, parse_prices, price_of
-from core.catalog.tiers import AccountLimits, tier
+from core.catalog.prices import PriceList, find_price, is_stepfun, parse_prices, price_of
+from core.catalog.tiers import AUTO, AUTO_MOST, AUTO_START, AccountLimits, limits_of, tier
 from core.catalog.tokens import JobDetail
 from core.config_file import ConfigFile, config_path, read_config, variables_of
 from core.errors import WrongUsage
@@ -100,8 +101,10 @@ class Settings(BaseSettings):
     structured: Structured | None = None  # how to request JSON; None: the best the model supports
 
     # The account
-    tier: str = "V0"  # account limits as published: core/catalog/tiers.py
-    concurrency: int | None = Field(None, ge=1)  # calls in flight; None: from the tier
+    # Account limits as published (core/catalog/tiers.py), or auto: the calls in flight find
+    # themselves (docs/limits.md). None: V0 at StepFun; elsewhere auto, unless concurrency is set.
+    tier: str | None = None
+    concurrency: int | None = Field(None, ge=1)  # calls in flight, with auto at most; None: by tier
     rpm: int | None = Field(None, ge=1)  # requests per minute; None: from the tier
     tpm: int | None = Field(None, ge=1)  # tokens per minute; None: from the tier
     files_max: int = Field(1000, ge=1)  # files that the account may keep in the provider's store
@@ -268,7 +271,9 @@ class Settings(BaseSettings):
 
     @field_validator("tier")
     @classmethod
-    def _tier_exists(cls, name: str) -> str:
+    def _tier_exists(cls, name: str | None) -> str | None:
+        if name is None or name.lower() == AUTO:
+            return name and AUTO
         try:
             tier(name)
         except WrongUsage as error:
@@ -278,10 +283,27 @@ class Settings(BaseSettings):
     @property
     def limits(self) -> AccountLimits:
         """Account limits: those of the tier, each overridden by its own setting."""
-        base = tier(self.tier)
-        return AccountLimits(
-            self.concurrency or base.concurrency, self.rpm or base.rpm, self.tpm or base.tpm
-        )
+        return limits_of(self.tier_name, self.concurrency, self.rpm, self.tpm)
+
+    @property
+    def tier_name(self) -> str:
+        """The tier that applies. The sandbox stands for StepFun."""
+        if self.tier is not None:
+            return self.tier
+        return "V0" if self.endpoint == SANDBOX or is_stepfun(self.base_url) else AUTO
+
+    @property
+    def finds_concurrency(self) -> bool:
+        """Whether the limit of calls in flight finds itself. Elsewhere than at StepFun a number is
+        taken as it is, unless the tier is auto by name."""
+        return self.tier == AUTO or (self.tier_name == AUTO and self.concurrency is None)
+
+    @property
+    def sure_limits(self) -> AccountLimits:
+        """Limits that a forecast may count on."""
+        limits = self.limits
+        most = AUTO_START if self.finds_concurrency else limits.concurrency
+        return replace(limits, concurrency=min(limits.concurrency, most))
 
     @property
     def image_limits(self) -> ImageLimits:
@@ -353,8 +375,9 @@ class Settings(BaseSettings):
     @property
     def infer_threads(self) -> int:
         """Threads of one infer process: one per call in flight, at most 200 (measured: up to there
-        a process does not get slower)."""
-        return min(self.limits.concurrency + 2, 200)
+        a process does not get slower), and with auto one for each stage that waits for the account:
+        they are started when they are needed."""
+        return min(self.limits.concurrency + 2, AUTO_MOST + 2 if self.finds_concurrency else 200)
 
     @property
     def uses_sandbox(self) -> bool:

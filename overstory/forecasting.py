@@ -175,7 +175,7 @@ def forecast_of(
         measured.leaves(request),
         habit_of(basis.past),
         settings.price_of(request.model),
-        settings.limits,
+        settings.sure_limits,
         ready_in(measured.work, basis.pace),
     )
 

@@ -137,7 +137,7 @@ def measure(
         prompt_tokens=used.prompt_tokens,
         completion_tokens=used.completion_tokens,
         cost=paid * PER / len(cases),
-        seconds=time_at(settings.limits, requests, requests, tokens, each)[0],
+        seconds=time_at(settings.sure_limits, requests, requests, tokens, each)[0],
         paid=used.cost,
     )
 

@@ -115,6 +115,10 @@ class ServiceCollector(Collector):
             allowed.add_metric([limit], getattr(state.learned, limit))
         yield used
         yield allowed
+        if state.auto is not None:
+            auto = GaugeMetricFamily("overstory_account_auto", "calls that pay", labels=["why"])
+            auto.add_metric([state.auto.why], state.auto.level)
+            yield auto
         yield GaugeMetricFamily("overstory_account_paused", "no balance", int(bool(state.paused)))
         yield _waits(self._services.limiter.waits())
 

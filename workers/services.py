@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -15,6 +16,7 @@ from clients.limiter.limiter import RedisLimiter, account_id
 from clients.queued_messages import collect_submissions
 from clients.redis import REDIS_ERRORS, RedisServer, unavailable
 from clients.spool import Spool
+from core.account.allowance import Allowance
 from core.errors import KeyRefused, ServiceAway, WrongUsage
 from core.settings import Settings
 from models.engine import Database
@@ -42,13 +44,14 @@ def build_services(settings: Settings, app: Celery) -> Services:
         account,
         settings.limits,
         window_seconds=settings.limit_window_seconds,
+        auto=settings.finds_concurrency,
     )
     return Services(
         settings=settings,
         database=database,
         blobs=open_blobs(settings.blob_url, settings.home),
         decoder=Decoder(settings.decoder_limits),
-        make_provider=lambda: _provider(settings),
+        make_provider=lambda: _provider(settings, limiter),
         limiter=limiter,
         spool=Spool(settings.home / "spool"),
         leases=LeaseKeeper(database, limiter, settings.lease_seconds, settings.slot_seconds),
@@ -60,7 +63,7 @@ def build_services(settings: Settings, app: Celery) -> Services:
     )
 
 
-def _provider(settings: Settings) -> Provider:
+def _provider(settings: Settings, limiter: RedisLimiter) -> Provider:
     from clients.provider.client import Provider
 
     if settings.uses_sandbox:  # without a key nothing may be sent to a real endpoint
@@ -69,9 +72,19 @@ def _provider(settings: Settings) -> Provider:
         )
     connections = max(settings.infer_threads, settings.upload_threads)
     try:
-        return Provider(settings, max_connections=connections)
+        return Provider(settings, connections, _listener(limiter))
     except WrongUsage as error:  # the work waits for somebody to start this worker with others
         raise ServiceAway(f"the settings of this process are wrong: {error}") from None
+
+
+def _listener(limiter: RedisLimiter) -> Callable[[Sequence[Allowance]], None]:
+    """A reply that was paid for must not be lost because the limiter does not answer."""
+
+    def heard(allowances: Sequence[Allowance]) -> None:
+        with suppress(ServiceAway):
+            limiter.heard(allowances)
+
+    return heard
 
 
 def account_of(settings: Settings) -> str:

@@ -1,7 +1,8 @@
 --[[
 The account limiter: one script, one atomic step for each call. clients/limiter/limiter.py runs it and
 prepends the constants of core/account/adaptive_limit.py (REFUSED_MIN, REFUSED_SHARE, PROBE_US, PROBE_GROWTH,
-PROBE_US_MAX, PROBE_IDLE_US). tests/support/limiter_model.py is the same in plain Python; one suite tests both.
+PROBE_US_MAX, PROBE_IDLE_US) and of core/account/auto_limit.py (START: the first limit of calls in flight if it finds
+itself, else nil; COHORT_MIN, FAILED_MIN, FAILED_SHARE). tests/support/limiter_model.py is the same in plain Python; one suite tests both.
 
 All times are integer microseconds of this server's TIME. Workers' clocks are not used.
 
@@ -22,6 +23,14 @@ KEYS  (one hash tag, so one slot of a cluster)
                   does not take the slot again.
   7 waits   HASH  "<kind>:<bucket>": calls that waited that long for kind (none: did not wait);
                   "<kind>:us": total wait. Buckets: core/account/wait_histogram.py. For metrics.
+  8 cohort  HASH  calls that are compared with others, if the limit finds itself (auto_limit.py).
+                  "m<lease>": those in flight; open: their number; n: all; need: how many are
+                  wanted; last: when the last was admitted; flight: calls in flight at their
+                  admissions together; ended, failed: all calls that were
+                  admitted since the limit has moved, and those of 5xx and timeouts;
+                  "c<kind>", "u<kind>", "q<kind>": answered calls of the kind, their microseconds
+                  together, and the squares of their milliseconds together.
+                  Deleted when another limit of calls in flight is learned.
   All keys expire a day after their last use.
 
 MEMORY  The time of leaving is rounded up to the next 1/10,000 of the window: never early, at most
@@ -36,14 +45,17 @@ ARGV  1 command, 2 window, 3 guard, 4 clock ('' in production, else a test's tim
            admitted, its earlier waits are added to waits.
   renew    lease ttl -> 1 it was live; 0 it was not, and is registered (again): after FLUSHALL or
            an expiry the call is still running, so it must be counted; -1 it has ended.
-  settle   lease tokens late sent -> 1 ended, 0 unknown. tokens '' keeps the reservation. late:
+  settle   lease tokens late sent kind -> {1 ended, 0 unknown; as below}. kind: of call, '' not compared. tokens '' keeps the reservation. late:
            the part of tokens counted from now (completion); the rest counts from the arrival.
            sent: how long after its admission the call was sent.
   cancel   lease -> 1, 0. Releases slot, request and tokens.
   refused  lease kind requests tokens
-           -> {now, admitted or -1, in flight, requests, tokens, 1 if probing, limit JSON or ''}.
+           -> {now, admitted or -1, in flight, requests, tokens, 1 if probing, limit JSON or '';
+           as below}.
            The call ended refused. requests (1 or 0) and tokens ('' as reserved) stay in the
            window. Counts towards "everything is refused". The numbers are those before the end.
+           settle and refused also return {time, JSON of the limit of calls in flight, calls in flight if too many fail, else -1, {field,
+           value, ...} of cohort} once nine in ten calls of a full cohort have ended, or too many fail.
   learn    kind old new hold -> 1 the adaptive limit was old and is new now, and nothing is
            admitted for hold; 0 another process was faster. kind '': only the hold.
   pause    reason -> 1        resume -> 1        recovered -> 1
@@ -60,8 +72,8 @@ ONE CALL IN THE WINDOW  The provider counts a request when it arrives, between i
   (completion) leave a window after the reply. Until a call ends, we assume it was sent at its
   admission. Only the completion of a call longer than a window is not reserved when it arrives.
 ]]
-local leases, calls, ticks, window, state, ended, waits =
-  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
+local leases, calls, ticks, window, state, ended, waits, cohort =
+  KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7], KEYS[8]
 local command, span, guard = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local tick = math.max(1, math.floor(span / 10000))
 local DAY_MS, ENDED_US = 86400000, 10000000
@@ -180,12 +192,18 @@ local function keep_a_day()
   end
 end
 
+-- A limit that was learned in the other way, before the settings changed, is not used.
+local function decoded(gauge, finds_itself)
+  local g = gauge and cjson.decode(gauge)
+  return g and (type(g.climb) == 'table') == finds_itself and g or nil
+end
+
 -- core.account.adaptive_limit.effective
-local function allowed(gauge, configured)
-  if not gauge then
-    return configured
+local function allowed(gauge, configured, start)
+  local g, at = decoded(gauge, start ~= nil), now / 1000000
+  if not g then
+    return start and math.min(start, configured) or configured
   end
-  local g, at = cjson.decode(gauge), now / 1000000
   local grown = math.min(g.ceiling, g.limit + g.slope * math.max(0, at - g.grows_at))
   local felt_for = g.probe_slope * math.max(0, at - g.probe_at)
   return math.max(1, math.min(configured, math.floor(grown + felt_for)))
@@ -271,7 +289,7 @@ end
 local function limits(s, configured)
   local most = {}
   for i = 1, 3 do
-    most[i] = allowed(s[6 + i], configured[i])
+    most[i] = allowed(s[6 + i], configured[i], i == 1 and START or nil)
   end
   return most
 end
@@ -290,6 +308,65 @@ local function add_waits(from)
   end
 end
 
+-- An admitted call belongs to the cohort that is judged next, until that has enough of them.
+local function join_cohort(lease, gauge)
+  if not START then
+    return
+  end
+  local g = decoded(gauge, true)
+  local c = g and g.climb or { since = 0, need = COHORT_MIN, full = 1 }
+  local in_flight = redis.call('ZCARD', leases)
+  local n = tonumber(redis.call('HGET', cohort, 'n') or 0)
+  if now < c.since * 1000000 or in_flight < c.full or n >= c.need then
+    return
+  end
+  redis.call('HSET', cohort, 'm' .. lease, 1, 'last', text(now), 'need', text(c.need))
+  redis.call('HINCRBY', cohort, 'n', 1)
+  redis.call('HINCRBY', cohort, 'open', 1)
+  redis.call('HINCRBY', cohort, 'flight', in_flight)
+end
+
+-- Whether too many calls fail that were admitted since the limit has moved.
+local function count_ended(g, admitted, kind)
+  if admitted < (g and g.grows_at * 1000000 or 0) then
+    return false
+  end
+  local all = redis.call('HINCRBY', cohort, 'ended', 1)
+  local failed = redis.call('HINCRBY', cohort, 'failed', kind == 'failed' and 1 or 0)
+  return kind == 'failed' and failed >= FAILED_MIN and failed >= FAILED_SHARE * all
+end
+
+-- Whether nine in ten calls of a full cohort have ended, after a call. One whose worker died keeps it
+-- waiting for four mean calls at most.
+local function cohort_ended(lease, lasted, kind, service)
+  if redis.call('HDEL', cohort, 'm' .. lease) == 1 then
+    redis.call('HINCRBY', cohort, 'open', -1)
+    if kind ~= '' and kind ~= 'failed' then
+      redis.call('HINCRBY', cohort, 'c' .. kind, 1)
+      redis.call('HINCRBY', cohort, 'u' .. kind, text(lasted))
+      redis.call('HINCRBY', cohort, 'q' .. kind, text((lasted / 1000) ^ 2))
+    end
+  end
+  local c = redis.call('HMGET', cohort, 'n', 'need', 'open', 'last')
+  local need = tonumber(c[2] or 0)
+  local is_late = need > 0 and now - c[4] > 4 * service
+  return need > 0 and tonumber(c[1]) >= need and (tonumber(c[3]) <= need / 10 or is_late)
+end
+
+-- A call has ended: ``kind`` of an answered one, 'failed', or '' of one that tells nothing. Returns the
+-- cohort if it can be judged now.
+local function leave_cohort(lease, admitted, kind)
+  if not START then
+    return nil
+  end
+  local s = redis.call('HMGET', state, 'service', 'gauge:concurrency')
+  local failing = count_ended(decoded(s[2], true), admitted, kind)
+  if cohort_ended(lease, now - admitted, kind, tonumber(s[1] or 0)) or failing then
+    return { text(now), s[2] or '', failing and redis.call('ZCARD', leases) or -1, redis.call('HGETALL', cohort) }
+  end
+  return nil
+end
+
 local function acquire(lease, tokens, ttl, configured)
   tidy()
   if redis.call('ZSCORE', leases, lease) then
@@ -301,6 +378,7 @@ local function acquire(lease, tokens, ttl, configured)
     return no
   end
   admit(lease, tokens, ttl)
+  join_cohort(lease, s[7])
   if s[5] then
     redis.call('HINCRBY', state, 'admitted', 1)
   end
@@ -351,21 +429,23 @@ local function succeeded(admitted)
   redis.call('HSET', state, 'service', text(mean))
 end
 
-local function settle(lease, tokens, late, sent)
+local function settle(lease, tokens, late, sent, kind)
   if tokens == nil then
-    return finish(lease, 1, nil, sent) and 1 or 0
+    local admitted = finish(lease, 1, nil, sent)
+    return { admitted and 1 or 0, admitted and leave_cohort(lease, admitted, kind) }
   end
   local call = redis.call('HGET', calls, lease)
   if not call then
-    return 0
+    return { 0 }
   end
   -- The provider cannot have counted before now what the reservation did not cover.
   late = math.min(tokens, math.max(late, tokens - tonumber(call:match('(%d+)$'))))
-  succeeded(finish(lease, 1, tokens - late, sent))
+  local admitted = finish(lease, 1, tokens - late, sent)
+  succeeded(admitted)
   if late > 0 then
     count(leaving(now + span), 0, late)
   end
-  return 1
+  return { 1, leave_cohort(lease, admitted, kind) }
 end
 
 local function start_probing()
@@ -410,7 +490,8 @@ local function refused(lease, kind, stay, tokens_stay)
   end
   local probing = redis.call('HEXISTS', state, 'probe_every')
   local gauge = kind ~= '' and redis.call('HGET', state, 'gauge:' .. kind) or ''
-  return { now, admitted or -1, in_flight, requests, tokens, probing, gauge }
+  local ended_cohort = admitted and leave_cohort(lease, admitted, kind == '' and 'failed' or '')
+  return { now, admitted or -1, in_flight, requests, tokens, probing, gauge, ended_cohort }
 end
 
 local function cancel(lease)
@@ -418,6 +499,9 @@ local function cancel(lease)
   local since = redis.call('HGET', state, 'refused_at')
   if admitted and since and admitted >= tonumber(since) then
     redis.call('HINCRBY', state, 'admitted', -1)
+  end
+  if admitted then
+    leave_cohort(lease, admitted, '')
   end
   return admitted and 1 or 0
 end
@@ -442,6 +526,9 @@ local function learn(kind, old, new, hold)
       return 0
     end
     redis.call('HSET', state, 'gauge:' .. kind, new)
+    if kind == 'concurrency' then
+      redis.call('DEL', cohort)
+    end
   end
   local held = tonumber(redis.call('HGET', state, 'hold') or 0)
   redis.call('HSET', state, 'hold', text(math.max(held, now + hold)))
@@ -469,7 +556,7 @@ local commands = {
     return acquire(ARGV[5], number(6), number(7), { number(8), number(9), number(10) })
   end,
   renew = function() return renew(ARGV[5], number(6)) end,
-  settle = function() return settle(ARGV[5], number(6), number(7), number(8)) end,
+  settle = function() return settle(ARGV[5], number(6), number(7), number(8), ARGV[9]) end,
   cancel = function() return cancel(ARGV[5]) end,
   refused = function() return refused(ARGV[5], ARGV[6], number(7), number(8)) end,
   learn = function() return learn(ARGV[5], ARGV[6], ARGV[7], number(8)) end,

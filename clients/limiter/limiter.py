@@ -22,66 +22,39 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from enum import StrEnum
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any, Protocol
 
+from clients.limiter.script import (
+    KINDS,
+    AccountState,
+    Admitted,
+    Hold,
+    Wait,
+    cohort_of,
+    kind_named,
+    limit_in,
+    limit_of,
+    microseconds,
+    refused_reply,
+    script_text,
+    state_of,
+    triples,
+)
 from clients.redis import RedisServer
-from core.account import adaptive_limit
-from core.account.adaptive_limit import AdaptiveLimit, Refusal
-from core.account.wait_histogram import WaitHistogram, observations, read
-from core.catalog.tiers import AccountLimits
+from core.account import adaptive_limit, auto_limit
+from core.account.adaptive_limit import Refusal
+from core.account.allowance import Allowance, named_limit
+from core.account.auto_limit import Crowded
+from core.account.wait_histogram import WaitHistogram, read
+from core.catalog.tiers import NO_LIMIT, AccountLimits
 from core.errors import LimitKind, ProviderDown, SlowDown
 
-KINDS = (LimitKind.CONCURRENCY, LimitKind.RPM, LimitKind.TPM)
-"""The order of every triple here and in limiter.lua."""
+__all__ = ["KINDS", "AccountState", "Admitted", "Hold", "Wait"]
 
-
-class Hold(StrEnum):
-    """Reasons, other than the three limits, why all calls of the account wait."""
-
-    PAUSED = "paused"  # by pause(), until resume()
-    COOLING = "cooling"  # a 429 arrived a moment ago
-    REFUSED = "refused"  # the provider refuses everything: one probe at a time
-
-
-@dataclass(frozen=True, slots=True)
-class Admitted:
-    """The call may be sent now; end its lease afterwards."""
-
-    lease: str
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """The call was not admitted, because of ``kind``. Do not ask again for ``seconds``."""
-
-    seconds: float
-    kind: LimitKind | Hold
-
-
-@dataclass(frozen=True, slots=True)
-class AccountState:
-    """What the account uses now, and what it may use.
-
-    ``requests`` and ``tokens`` count those in the rolling window of ``window_seconds``.
-    ``learned``: the ``configured`` limits after the adaptive limits are applied. ``ceilings``:
-    limits that the provider named in a 429. ``binds``: why the next call would wait, or None.
-    """
-
-    in_flight: int
-    requests: int
-    tokens: int
-    configured: AccountLimits
-    learned: AccountLimits
-    ceilings: dict[LimitKind, int]
-    paused: str | None
-    probe_seconds: float | None  # between probes, while everything is refused
-    binds: LimitKind | Hold | None
-    window_seconds: float
-    outage_seconds: float | None = None  # how long everything has been refused
+CAS_TRIES = 5
+"""How often a refusal is applied again if another process has changed the limit meanwhile."""
 
 
 class Limiter(Protocol):
@@ -134,6 +107,9 @@ class Limiter(Protocol):
         sends one probe a second, then fewer, until the first success.
         """
 
+    def heard(self, allowances: Sequence[Allowance]) -> None:
+        """The headers of a reply said so. Where the limits are set, they stay."""
+
     def recovered(self) -> None:
         """The provider is known to answer again: stop probing."""
 
@@ -171,7 +147,7 @@ class RedisLimiter:
     ``arrival_guard_seconds``: the longest time a request travels from us to the provider. The
     window is that much longer for slower calls: 1 s costs 1.7 % of the request and token limits,
     0 assumes that all requests travel for the same time. ``clock`` (seconds) replaces the server's
-    time, in tests only.
+    time, in tests only. ``auto``: the limit of calls in flight finds itself, below the one given.
     """
 
     def __init__(
@@ -182,28 +158,32 @@ class RedisLimiter:
         window_seconds: float = 60.0,
         arrival_guard_seconds: float = 1.0,
         clock: Callable[[], float] | None = None,
+        auto: bool = False,
     ) -> None:
         self._server = RedisServer(url)
-        self._script = self._server.script(_script_text())
+        self._script = self._server.script(script_text(auto))
         self._keys = [
             f"overstory:limiter:{{{account}}}:{name}"
-            for name in ("leases", "calls", "ticks", "window", "state", "ended", "waits")
+            for name in ("leases", "calls", "ticks", "window", "state", "ended", "waits", "cohort")
         ]
+        self._auto = auto
+        self._heard: dict[LimitKind, int] = {}  # named by the last headers: most change nothing
         self._limits = limits
         self._window = window_seconds
-        self._spans = (_us(window_seconds), _us(arrival_guard_seconds))
+        self._spans = (microseconds(window_seconds), microseconds(arrival_guard_seconds))
         self._clock = clock
 
     def acquire(
         self, lease: str, tokens: int, ttl_seconds: float, waited: Mapping[str, float] | None = None
     ) -> Admitted | Wait:
-        most = [_of(self._limits, kind) for kind in KINDS]
-        added = () if waited is None else _added(waited)
-        admitted, *wait = self._do("acquire", lease, tokens, _us(ttl_seconds), *most, *added)
-        return Admitted(lease) if admitted else Wait(wait[0] / 1e6, _kind(wait[1]))
+        most = [limit_of(self._limits, kind) for kind in KINDS]
+        added = () if waited is None else triples(waited)
+        ttl = microseconds(ttl_seconds)
+        admitted, *wait = self._do("acquire", lease, tokens, ttl, *most, *added)
+        return Admitted(lease) if admitted else Wait(wait[0] / 1e6, kind_named(wait[1]))
 
     def renew(self, lease: str, ttl_seconds: float) -> bool:
-        return bool(self._do("renew", lease, _us(ttl_seconds)) == 1)
+        return bool(self._do("renew", lease, microseconds(ttl_seconds)) == 1)
 
     def settle(
         self,
@@ -213,24 +193,44 @@ class RedisLimiter:
         sent_after_seconds: float = 0.0,
     ) -> None:
         known = "" if tokens is None else tokens
-        self._do("settle", lease, known, completion_tokens, _us(sent_after_seconds))
+        sent = microseconds(sent_after_seconds)
+        kind = auto_limit.kind_of(tokens - completion_tokens, completion_tokens) if tokens else ""
+        _, *cohort = self._do("settle", lease, known, completion_tokens, sent, kind)
+        self._judge(cohort)
 
     def cancel(self, lease: str) -> None:
         self._do("cancel", lease)
 
     def slow_down(self, lease: str, error: SlowDown) -> None:
         kind, named = adaptive_limit.blamed(error.kind, error.limit)
-        *numbers, probing, old = self._do("refused", lease, kind, 1, 0)
+        *numbers, probing, old, _ = refused_reply(self._do("refused", lease, kind, 1, 0))
+        if self._auto and kind is LimitKind.CONCURRENCY and not probing:
+            self._crowded(lease, error, numbers, old)
+            return
         refusal = self._refusal(numbers, kind, named)
-        new = None if probing else adaptive_limit.cut(_adaptive_limit(old), refusal)
-        hold = _us(adaptive_limit.cool_down(self._window, error.retry_after))
+        new = None if probing else adaptive_limit.cut(limit_in(old), refusal)
+        hold = microseconds(adaptive_limit.cool_down(self._window, error.retry_after))
         if new is not None:  # if another process cuts first, it had the same cause: keep its cut
             self._do("learn", kind, old, json.dumps(asdict(new)), hold)
         elif error.retry_after is not None:
             self._do("learn", "", "", "", hold)
 
     def provider_down(self, lease: str, error: ProviderDown) -> None:
-        self._do("refused", lease, "", int(error.sent), "" if error.sent else 0)
+        reply = self._do("refused", lease, "", int(error.sent), "" if error.sent else 0)
+        *_, probing, _, cohort = refused_reply(reply)
+        if not probing:
+            self._judge(cohort)
+
+    def heard(self, allowances: Sequence[Allowance]) -> None:
+        for allowance in allowances if self._auto else ():
+            limit, kind = allowance.a_minute, allowance.kind
+            if limit is not None and limit != self._heard.get(kind):
+                *numbers, _, old, _ = refused_reply(self._do("refused", "", kind, 1, 0))
+                new = json.dumps(asdict(named_limit(limit, numbers[0] / 1e6)))
+                self._do("learn", kind, old, new, 0)
+                self._heard[kind] = limit
+            if hold := microseconds(allowance.hold_seconds):
+                self._do("learn", "", "", "", hold)
 
     def recovered(self) -> None:
         self._do("recovered")
@@ -245,11 +245,11 @@ class RedisLimiter:
         return self.state().paused
 
     def state(self) -> AccountState:
-        reply = self._do("state", *(_of(self._limits, kind) for kind in KINDS))
-        return _state(reply, self._limits, self._window)
+        reply = self._do("state", *(limit_of(self._limits, kind) for kind in KINDS))
+        return state_of(reply, self._limits, self._window, self._auto)
 
     def waited(self, waited: Mapping[str, float]) -> None:
-        self._do("waited", *_added(waited))
+        self._do("waited", *triples(waited))
 
     def waits(self) -> dict[str, WaitHistogram]:
         fields = iter(self._do("waits"))
@@ -258,11 +258,43 @@ class RedisLimiter:
     def close(self) -> None:
         self._server.close()
 
+    def _crowded(self, lease: str, error: SlowDown, numbers: list[int], old: str) -> None:
+        """A 429 for calls in flight where their limit finds itself. Each refusal tells something,
+        so it is applied again if another one came first."""
+        now, admitted, in_flight = numbers[0] / 1e6, numbers[1], numbers[2]
+        since = None if admitted < 0 else admitted / 1e6
+        refusal = Crowded(
+            in_flight, error.limit if error.kind is LimitKind.CONCURRENCY else None, since, now
+        )
+        most, hold = (
+            self._limits.concurrency,
+            microseconds(adaptive_limit.asked_for(error.retry_after)),
+        )
+        for _ in range(CAS_TRIES):
+            new = auto_limit.crowded(limit_in(old), most, refusal)
+            hold = max(hold, microseconds(auto_limit.pause_after(new)))
+            if self._do("learn", LimitKind.CONCURRENCY, old, json.dumps(asdict(new)), hold):
+                return
+            *_, old, _ = refused_reply(self._do("refused", lease, LimitKind.CONCURRENCY, 1, 0))
+
+    def _judge(self, reply: list[Any]) -> None:
+        """Move the limit by a cohort that has ended. If another process was faster, its move
+        stays: it had the same cohort."""
+        if not reply or reply[0] is None:
+            return
+        now, old, failing, fields = reply[0]
+        counts = dict(zip(fields[::2], fields[1::2], strict=True))
+        cohort = cohort_of(int(now) / 1e6, None if failing < 0 else failing, counts)
+        new = auto_limit.judged(limit_in(old), self._limits.concurrency, cohort)
+        self._do("learn", LimitKind.CONCURRENCY, old, json.dumps(asdict(new)), 0)
+
     def _refusal(self, numbers: list[int], kind: LimitKind, named: int | None) -> Refusal:
-        now, admitted, *used = numbers
+        now, admitted, *all_used = numbers
+        used, configured = all_used[KINDS.index(kind)], limit_of(self._limits, kind)
         return Refusal(
-            configured=_of(self._limits, kind),
-            used=used[KINDS.index(kind)],
+            # of a limit that nobody knows, what was used just now is the best guess
+            configured=configured if configured < NO_LIMIT else max(named or used, 1),
+            used=used,
             named=named,
             admitted=None if admitted < 0 else admitted / 1e6,
             now=now / 1e6,
@@ -270,58 +302,5 @@ class RedisLimiter:
         )
 
     def _do(self, command: str, *args: str | int) -> Any:
-        clock = _us(self._clock()) if self._clock else ""
+        clock = microseconds(self._clock()) if self._clock else ""
         return self._script(self._keys, [command, *self._spans, clock, *args])
-
-
-def _script_text() -> str:
-    """The Lua script with the constants that it shares with core.account.adaptive_limit."""
-    constants = {
-        "REFUSED_MIN": adaptive_limit.REFUSED_MIN,
-        "REFUSED_SHARE": adaptive_limit.REFUSED_SHARE,
-        "PROBE_US": _us(adaptive_limit.PROBE_SECONDS),
-        "PROBE_GROWTH": adaptive_limit.PROBE_GROWTH,
-        "PROBE_US_MAX": _us(adaptive_limit.PROBE_SECONDS_MAX),
-        "PROBE_IDLE_US": _us(adaptive_limit.PROBE_IDLE_SECONDS),
-    }
-    head = "".join(f"local {name} = {value}\n" for name, value in constants.items())
-    return head + Path(__file__).with_name("limiter.lua").read_text()
-
-
-def _us(seconds: float) -> int:
-    return round(seconds * 1e6)
-
-
-def _added(waited: Mapping[str, float]) -> list[str | int]:
-    """The script's triples: kind, bucket, microseconds."""
-    return [arg for kind, n, s in observations(waited) for arg in (kind, n, _us(s))]
-
-
-def _of(limits: AccountLimits, kind: LimitKind) -> int:
-    return (limits.concurrency, limits.rpm, limits.tpm)[KINDS.index(kind)]
-
-
-def _kind(name: str) -> LimitKind | Hold:
-    return Hold(name) if name in set(Hold) else LimitKind(name)
-
-
-def _adaptive_limit(text: str) -> AdaptiveLimit | None:
-    return AdaptiveLimit(**json.loads(text)) if text else None
-
-
-def _state(reply: list[Any], configured: AccountLimits, window_seconds: float) -> AccountState:
-    in_flight, requests, tokens, paused, probe_every, outage, binds, *rest = reply[1:]
-    learned = zip(KINDS, map(_adaptive_limit, rest[3:]), strict=True)
-    return AccountState(
-        in_flight=in_flight,
-        requests=requests,
-        tokens=tokens,
-        configured=configured,
-        learned=AccountLimits(*rest[:3]),
-        ceilings={kind: int(limit.ceiling) for kind, limit in learned if limit and limit.named},
-        paused=paused or None,
-        probe_seconds=probe_every / 1e6 or None,
-        binds=_kind(binds) if binds else None,
-        window_seconds=window_seconds,
-        outage_seconds=outage / 1e6 if probe_every else None,
-    )

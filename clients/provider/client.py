@@ -9,7 +9,7 @@ caller. Section numbers below refer to the fact sheet of StepFun's API.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from typing import Any
@@ -19,6 +19,7 @@ import httpcore2
 import httpx2
 import openai
 
+from clients.provider.allowances import allowances
 from clients.provider.body import InlineBody, UploadForm, json_bytes, utf8
 from clients.provider.errors import (
     CHAT,
@@ -47,6 +48,7 @@ from clients.provider.transport import (
     http_client,
     pool_for,
 )
+from core.account.allowance import Allowance
 from core.errors import (
     AccountPaused,
     EndpointRefused,
@@ -81,10 +83,17 @@ class Provider:
     SlowDown, ProviderDown or RequestRefused. The methods name what else they raise.
     """
 
-    def __init__(self, settings: Settings, max_connections: int = 200) -> None:
-        """``max_connections``: at least the number of threads that call. Raises WrongUsage for an
-        invalid base URL and KeyRefused for a key that does not fit into an HTTP header."""
+    def __init__(
+        self,
+        settings: Settings,
+        max_connections: int = 200,
+        heard: Callable[[Sequence[Allowance]], None] | None = None,
+    ) -> None:
+        """``max_connections``: at least the number of threads that call. ``heard`` is told what the
+        headers of a chat reply say about the account's limits. Raises WrongUsage for an invalid
+        base URL and KeyRefused for a key that does not fit into an HTTP header."""
         self._settings = settings
+        self._heard = heard
         self._key = _header_key(settings)
         url = _endpoint(settings.base_url)
         self._url = url.copy_with(query=None, fragment=None)
@@ -203,15 +212,21 @@ class Provider:
         try:
             response = self._request(method, path, self._timeout(seconds), content, form)
         except openai.APIStatusError as refusal:
+            self._hear(path, refusal.response)
             error = self._refusal(method, path, refusal.response)
         except (openai.OpenAIError, httpx2.HTTPError, OSError, *TRANSPORT_FAILURES) as failure:
             cause = failure.__cause__  # may be ours: reading an inline image failed while sending
             error = cause if isinstance(cause, OverstoryError) else self._outage(failure)
         else:
+            self._hear(path, response)
             if response.is_success:
                 return response
             error = self._refusal(method, path, response)
         raise error
+
+    def _hear(self, path: str, response: httpx2.Response) -> None:
+        if self._heard and path == CHAT and (found := allowances(response.headers)):
+            self._heard(found)
 
     def _request(
         self,

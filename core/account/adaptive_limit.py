@@ -9,7 +9,8 @@ window.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from core.errors import LimitKind
 
@@ -40,12 +41,49 @@ attempts of a lone call."""
 
 
 @dataclass(frozen=True, slots=True)
+class Climb:
+    """Where the search for the limit of calls in flight is (core.account.auto_limit).
+
+    ``level``: the best limit so far; ``pace``: of calls there (0: to be measured); ``best`` and
+    ``best_pace``: the level with the best value, 0: none, and its pace; ``trial``: what is tried
+    now; ``step``: factor of the next growth; ``fails``: growths in a row that did not pay;
+    ``turns``: cohorts at rest. A cohort
+    is the first ``need`` calls that are admitted after ``since`` with ``full`` calls in flight.
+    ``seconds``: a call's mean duration; ``spread``: standard deviation of calls of one
+    kind, by their mean. ``ceiling``: where a refusal was met (0: none), probed after ``probe_at``.
+    ``cuts``: refusals in a row, and ``before``: calls in flight at the first of them. ``usual``: by
+    kind of call, its usual seconds and the calls that this is from. ``why``: what decided last.
+    """
+
+    level: int
+    trial: int
+    step: float
+    need: int
+    full: int = 1
+    since: float = 0.0
+    pace: float = 1.0
+    best: int = 0
+    best_pace: float = 1.0
+    seconds: float = 0.0
+    spread: float = 0.3
+    fails: int = 0
+    turns: int = 0
+    ceiling: int = 0
+    probe_at: float = 0.0
+    probe_after: float = 0.0
+    cuts: int = 0
+    before: int = 0
+    why: str = "grows"
+    usual: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class AdaptiveLimit:
     """One learned limit: ``limit`` until ``grows_at``, then it grows by ``slope`` per second.
 
     It stays under ``ceiling`` until ``probe_at``; then the ceiling rises by ``probe_slope`` per
     second. ``named``: the provider named this ceiling; else it is the configured limit.
-    ``probe_after``: seconds without probing that this ceiling gets.
+    ``probe_after``: seconds without probing that this ceiling gets. ``climb``: if it finds itself.
     """
 
     limit: float
@@ -57,6 +95,7 @@ class AdaptiveLimit:
     probe_after: float
     named: bool
     cut_at: float
+    climb: Climb | None = None
 
 
 @dataclass(frozen=True, slots=True)

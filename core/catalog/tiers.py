@@ -21,6 +21,17 @@ class AccountLimits:
     tpm: int
 
 
+AUTO = "auto"
+"""The tier of an endpoint without published limits (core.account.auto_limit)."""
+AUTO_START = 4
+"""Calls in flight at first: what a small server of one's own serves at once."""
+AUTO_MOST = 200
+"""Calls in flight at most, unless a setting names another number: what one worker process does
+without getting slower, and more than an unknown server should get without a word of its owner."""
+NO_LIMIT = 10**9
+"""Requests or tokens in a window where no limit is known."""
+
+
 TABLE_A = {
     "V0": AccountLimits(5, 10, 5_000_000),
     "V1": AccountLimits(100, 1_000, 20_000_000),
@@ -38,6 +49,30 @@ TABLE_B = {
 }
 TABLES = {"a": TABLE_A, "b": TABLE_B}
 NEWEST_FIRST = (TABLE_B, TABLE_A)
+
+
+def shown(limit: int) -> str:
+    """A limit for people: a dash if none is known."""
+    return "-" if limit >= NO_LIMIT else f"{limit:,}"
+
+
+def a_minute(limits: AccountLimits) -> str:
+    """``600 requests and 3,000,000 tokens a minute``; ``any number of`` what has no known limit."""
+    if min(limits.rpm, limits.tpm) >= NO_LIMIT:
+        return "no known limit a minute"
+    requests, tokens = (
+        f"any number of {name}" if limit >= NO_LIMIT else f"{limit:,} {name}"
+        for limit, name in ((limits.rpm, "requests"), (limits.tpm, "tokens"))
+    )
+    return f"{requests} and {tokens} a minute"
+
+
+def limits_of(
+    name: str, concurrency: int | None, rpm: int | None, tpm: int | None
+) -> AccountLimits:
+    """The limits of a tier, or of ``auto``, each overridden by its own number."""
+    base = AccountLimits(AUTO_MOST, NO_LIMIT, NO_LIMIT) if name == AUTO else tier(name)
+    return AccountLimits(concurrency or base.concurrency, rpm or base.rpm, tpm or base.tpm)
 
 
 def tier(name: str) -> AccountLimits:

@@ -16,13 +16,14 @@ from rich.text import Text
 from clients.limiter.limiter import AccountState
 from core.account.budget import account_budgets, plain
 from core.catalog.models import STORAGE_PRICE_GB_DAY, currency_of
+from core.catalog.tiers import shown
 from core.errors import OverstoryError, ServiceAway
 from models import endpoint_limits, ledger, provider_files, repair
 from models.engine import Connection
 from overstory.local.home import prepare_command
 from overstory.local.job_runner import planning_services
 from overstory.options import home_option, json_option, settings_at
-from overstory.output.held_by import held_by
+from overstory.output.held_by import auto_line, held_by
 from overstory.output.plural import pluralize
 from overstory.output.terminal import json_line, safe_line
 from tasks.file_store import reconcile_files, tidy
@@ -49,7 +50,7 @@ def account(as_json: bool, home: Path | None) -> None:
     facts = {
         "account": services.account,
         "endpoint": services.settings.endpoint,
-        "tier": services.settings.tier,
+        "tier": services.settings.tier_name,
         "configured": asdict(services.settings.limits),
         "state": None if state is None else asdict(state),
         "balance": _balance(services),
@@ -133,16 +134,19 @@ def _print_account(services: Services, state: AccountState | None, balance: obje
         table.add_row(
             title,
             "-" if state is None else f"{getattr(state, used):,}",
-            f"{getattr(state.learned if state else limits, name):,}",
-            f"{getattr(limits, name):,}",
+            shown(getattr(state.learned if state else limits, name)),
+            shown(getattr(limits, name)),
         )
     console.print(table)
     console.print(
-        f"tier {services.settings.tier}, window {services.settings.limit_window_seconds:g} s"
+        f"tier {services.settings.tier_name}, window {services.settings.limit_window_seconds:g} s"
     )
     if balance is not None:
         console.print(f"balance {balance:.2f}")
-    if waiting := held_by(state):
+    waiting = held_by(state)
+    if (auto := auto_line(state)) and auto not in waiting:
+        console.print(auto)
+    if waiting:
         console.print(Text(safe_line(waiting), "bold"))
 
 

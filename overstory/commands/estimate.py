@@ -19,6 +19,7 @@ from core.account.estimate import Estimate
 from core.account.packs import packs_beside
 from core.account.token_fit import TokenFit
 from core.catalog.models import KnownPrice
+from core.catalog.tiers import a_minute
 from core.jobs import JobSpec
 from core.requests.request import RequestContext
 from core.settings import SANDBOX, Settings
@@ -180,7 +181,7 @@ def _value(
         "past_runs": basis.pace.runs,
         "model": request.model,
         "detail": spec.detail or settings.detail,
-        "limits": asdict(settings.limits),
+        "limits": asdict(settings.sure_limits),
         "sandbox": settings.uses_sandbox,
     }
 
@@ -205,7 +206,8 @@ def _print(
     basis: Basis,
     again: SecondLook | None,
 ) -> None:
-    limits = settings.limits
+    limits = settings.sure_limits
+    auto = " at first and more if throughput grows" if settings.finds_concurrency else ""
     images = [f"{measured.images:,} usable"]
     if measured.duplicates:
         images.append(f"{pluralize(measured.duplicates, 'duplicate')} at no cost")
@@ -226,8 +228,8 @@ def _print(
             "time",
             (
                 f"about {duration(forecast.seconds)} ({_source(basis.pace.runs, 'past job')}),"
-                f" held by {BINDS[forecast.binds]} ({limits.concurrency:,} in flight,"
-                f" {limits.rpm:,} requests and {limits.tpm:,} tokens a minute)"
+                f" held by {BINDS[forecast.binds]} ({limits.concurrency:,} in flight"
+                f"{auto}, {a_minute(limits)})"
             ),
         ),
     ]

@@ -78,7 +78,8 @@ def looked_twice(
     both = more[0].and_again(more[1])
     written = more[0].completion_tokens / len(looks.looks)
     leaf = habit_of(past(again.model)).seconds(NodeKind.LEAF, written)
-    seconds, _ = time_at(settings.limits, len(looks.looks), both.requests, both.tokens, leaf)
+    limits = settings.sure_limits
+    seconds, _ = time_at(limits, len(looks.looks), both.requests, both.tokens, leaf)
     counted = with_looks(forecast, both, calls, seconds)
     is_priced = settings.find_price(again.model) is not None
     return counted, SecondLook(looks.images, again.model, again.detail, both, is_priced)

@@ -13,6 +13,7 @@ from alembic.script import ScriptDirectory
 import migrations
 from clients.limiter.limiter import AccountState
 from clients.redis import RedisServer
+from core.catalog.tiers import a_minute
 from core.errors import (
     DatabaseUnusable,
     OverstoryError,
@@ -28,6 +29,7 @@ from overstory.doctor.machine import cannot_write, nearest_existing
 from overstory.local.database import remedy
 from overstory.local.servers.valkey import program
 from overstory.local.urls import masked, wrong_password
+from overstory.output.held_by import auto_line
 from overstory.output.plural import pluralize
 from workers.broker_health import BROKER, check_limiter
 from workers.endpoints import database_url, limiter_url
@@ -165,10 +167,8 @@ def is_up(context: Context) -> bool:
 def limiter(context: Context) -> Finding | None:
     """The server that keeps the account's limits runs scripts and never evicts keys."""
     limits = context.settings.limits
-    says = (
-        f"{limits.concurrency:,} calls in flight, {limits.rpm:,} requests and"
-        f" {limits.tpm:,} tokens a minute"
-    )
+    most = " at most (auto)" if context.settings.finds_concurrency else ""
+    says = f"{limits.concurrency:,} calls in flight{most}, {a_minute(limits)}"
     if not context.settings.limiter_url and not is_up(context):
         return ok(says) if context.settings.broker_url is None else None
     url = limiter_url(context.settings)
@@ -194,6 +194,8 @@ def paused_or_ok(state: AccountState, says: str) -> Finding:
             f"calls are paused: {state.paused}",
             "top up the account: work then continues within seconds",
         )
+    if state.auto is not None:
+        return ok(f"{says}; {now}", auto_line(state))
     learned = () if state.learned == state.configured else (f"after 429s: {state.learned}",)
     return ok(f"{says}; {now}", *learned)
 

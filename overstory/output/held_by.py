@@ -18,6 +18,26 @@ BINDS: dict[LimitKind | Hold, str] = {
 }
 
 
+AUTO_WHY = {
+    "grows": "grows while throughput grows",
+    "throughput": "more would not raise throughput; tried again now and then",
+    "shrinks": "fewer give the same throughput",
+    "429": "the endpoint answered 429 above it; more are tried now and then",
+    "failed": "calls failed above it (5xx, timeouts); more are tried now and then",
+}
+"""Of a limit of calls in flight that finds itself: what decided last."""
+
+
+def auto_line(state: AccountState | None) -> str:
+    """``auto: 37 in flight now, ...``; empty if the limits are set."""
+    if state is None or state.auto is None:
+        return ""
+    auto = state.auto
+    tried = f", {auto.trial} tried now" if auto.trial != auto.level else ""
+    at_most = "the most that it may" if auto.level == auto.most else AUTO_WHY[auto.why]
+    return f"auto: {auto.level} in flight now{tried}: {at_most}"
+
+
 def account_state(services: Services) -> AccountState | None:
     """The account's current usage; None if the limiter does not answer."""
     try:
@@ -32,6 +52,8 @@ def held_by(state: AccountState | None) -> str:
         return ""
     if state.paused:
         return f"held by: the account is paused ({state.paused})"
+    if state.binds is LimitKind.CONCURRENCY and state.auto is not None:
+        return f"held by: {BINDS[state.binds]} ({auto_line(state)})"
     return "" if state.binds is None else f"held by: {BINDS[state.binds]}"
 
 

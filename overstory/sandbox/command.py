@@ -22,6 +22,9 @@ PARENT_VARIABLE = "OVERSTORY_SANDBOX_PARENT_PID"
 @click.option("--window-seconds", type=float, help="Length of the rolling window.")
 @click.option("--latency", "latency_seconds", type=float, help="Seconds before a reply begins.")
 @click.option(
+    "--knee", type=int, help="Answer so many calls at once; others wait, none is refused."
+)
+@click.option(
     "--ledger", type=click.Path(dir_okay=False, path_type=Path), help="JSONL file to append to."
 )
 @click.option("--config", type=click.Path(exists=True, dir_okay=False, path_type=Path))

@@ -165,6 +165,8 @@ class SandboxConfig(BaseModel):
     first_byte_seconds: Seconds = 0.0
     upload_latency_seconds: Seconds = 0.0
     hang_seconds: Seconds = 600.0
+    # so many calls are answered at once, the others wait in a line; no limit refuses any then
+    knee: int | None = Field(None, ge=1)
     hold: bool = False  # admitted calls wait for their reply while this is on
 
     # faults

@@ -17,6 +17,7 @@ from overstory.sandbox.call_log import Ledger
 from overstory.sandbox.config import SandboxConfig
 from overstory.sandbox.errors import bad_key, no_balance, server_fault
 from overstory.sandbox.faults import Faults, forced_429
+from overstory.sandbox.line import Line
 from overstory.sandbox.vision.decode import Decoder
 
 
@@ -54,6 +55,7 @@ class SandboxState:
         self.decoder = Decoder()
         self.faults = Faults(config)
         self.unauthorized = 0
+        self.line = Line(lambda: self.config.knee)
         self._accounts: dict[str, Account] = {}
         self._clock = clock
 
@@ -135,7 +137,8 @@ class SandboxState:
 
     @property
     def _limits(self) -> AccountLimits | None:
-        return self.config.limits if self.config.enforce_limits else None
+        config = self.config
+        return config.limits if config.enforce_limits and config.knee is None else None
 
 
 def _summed(accounts: list[dict[str, Any]]) -> dict[str, Any]:

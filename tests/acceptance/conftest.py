@@ -23,7 +23,7 @@ def _sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProces
 
 @pytest.fixture
 def endpoint(_sandbox: SandboxProcess) -> Endpoint:
-    """Has the limits of V0, the default tier; calls above them are refused and counted."""
+    """Has the limits of V0; calls above them are refused and counted."""
     _sandbox.configure(**SandboxConfig().model_dump(mode="json"))
     _sandbox.reset()
     return Endpoint(_sandbox, f"key-{next(KEYS)}")
@@ -32,7 +32,11 @@ def endpoint(_sandbox: SandboxProcess) -> Endpoint:
 @pytest.fixture
 def person(home: Path, tmp_path: Path, endpoint: Endpoint) -> Iterator[Person]:
     person = Person(
-        home, tmp_path, OVERSTORY_API_KEY=endpoint.key, OVERSTORY_BASE_URL=endpoint.process.base_url
+        home,
+        tmp_path,
+        OVERSTORY_API_KEY=endpoint.key,
+        OVERSTORY_BASE_URL=endpoint.process.base_url,
+        OVERSTORY_TIER="V0",  # at an address of one's own the default is auto
     )
     yield person
     person.clean_up()

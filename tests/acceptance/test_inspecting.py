@@ -51,6 +51,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory, _sandbox: SandboxProcess) -
         folder,
         OVERSTORY_API_KEY="key-reader",
         OVERSTORY_BASE_URL=_sandbox.base_url,
+        OVERSTORY_TIER="V0",
         OVERSTORY_IMAGES_PER_REQUEST="3",
     )
     yield person

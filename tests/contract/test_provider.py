@@ -23,6 +23,7 @@ from PIL import Image
 from clients.provider.client import Provider
 from clients.provider.replies import RemoteFile
 from clients.proxies import proxy_for
+from core.account.allowance import Allowance
 from core.errors import (
     AccountPaused,
     BytesGone,
@@ -623,6 +624,23 @@ def test_a_retry_after_date_is_read_against_the_replys_own_clock() -> None:
     assert isinstance(error, SlowDown)
     assert error.retry_after is not None
     assert error.retry_after > 1e6
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(429, envelope("wait")), (503, envelope("overloaded")), (200, {})]
+)
+def test_headers_about_the_accounts_limits_are_told_with_any_status(
+    status: int, body: dict[str, Any]
+) -> None:
+    heard: list[Allowance] = []
+    headers = {"x-ratelimit-limit-requests": "60", "x-ratelimit-remaining-requests": "0"}
+    with FakeEndpoint(Answer(status, body, headers), Answer(200, {"data": []}, headers)) as server:
+        provider = Provider(load(api_key=KEY, base_url=server.url), heard=heard.extend)
+        with pytest.raises(OverstoryError):
+            chat(provider)
+        provider.models()
+        provider.close()
+    assert heard == [Allowance(LimitKind.RPM, 60, 0, None)]  # of the chat call alone
 
 
 def test_a_404_on_the_chat_path_says_what_to_check() -> None:

@@ -9,14 +9,17 @@ one thread.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from clients.limiter.limiter import KINDS, AccountState, Admitted, Hold, Wait
+from clients.limiter.script import KINDS, AccountState, Admitted, AutoState, Hold, Wait
 from core.account import adaptive_limit as gauges
-from core.account.adaptive_limit import AdaptiveLimit, Refusal
+from core.account import auto_limit
+from core.account.adaptive_limit import AdaptiveLimit, Climb, Refusal
+from core.account.allowance import Allowance, named_limit
+from core.account.auto_limit import Cohort, Crowded
 from core.account.wait_histogram import WaitHistogram, observations, read
-from core.catalog.tiers import AccountLimits
+from core.catalog.tiers import AUTO_START, NO_LIMIT, AccountLimits
 from core.errors import LimitKind, ProviderDown, SlowDown
 
 ENDED_US = 10_000_000
@@ -39,6 +42,21 @@ class Call:
     admitted: int
     expires: int
     entry: Entry | None
+
+
+@dataclass(slots=True)
+class Compared:
+    """The calls that are judged next where the limit finds itself: of the cohort, those in flight
+    and how long the others took by kind; and all that have ended since the limit moved."""
+
+    need: int = 0
+    last: int = 0
+    flights: list[int] = field(default_factory=list)
+    running: set[str] = field(default_factory=set)
+    open: int = 0
+    took: dict[str, list[int]] = field(default_factory=dict)
+    ended: int = 0
+    failed: int = 0
 
 
 @dataclass(slots=True)
@@ -69,6 +87,9 @@ class ModelLimiter:
     reason: str | None = None
     hold: int = 0
     service: float = 0.0
+    auto: bool = False
+    named: dict[LimitKind, int] = field(default_factory=dict)
+    compared: Compared = field(default_factory=Compared)
     fields: dict[str, int] = field(default_factory=dict)
 
     # what the Limiter protocol asks for
@@ -90,6 +111,7 @@ class ModelLimiter:
         self.entries.append(entry)
         self.calls[lease] = Call(now, now + _us(ttl_seconds), entry)
         self.ended.pop(lease, None)
+        self._join(lease, now)
         self._count_admission(now)
         if waited is not None:
             self.waited(waited)
@@ -115,16 +137,21 @@ class ModelLimiter:
         if call is None:
             return
         now, reserved = self._now(), call.entry.tokens if call.entry else 0
+        kind = auto_limit.kind_of(tokens - completion_tokens, completion_tokens) if tokens else ""
         if tokens is None:
             self._finish(lease, 1, reserved, sent_after_seconds)
+            self._judge(self._leave(lease, call, kind))
             return
         late = min(tokens, max(completion_tokens, tokens - reserved))
         self._finish(lease, 1, tokens - late, sent_after_seconds)
         self.entries.append(Entry(self._leaving(now), 0, late))
         self._succeeded(call, now)
+        self._judge(self._leave(lease, call, kind))
 
     def cancel(self, lease: str) -> None:
         call = self._finish(lease, 0, 0)
+        if call:
+            self._leave(lease, call, "")
         if call and self.refusals and call.admitted >= self.refusals.since:
             self.refusals.admitted -= 1
 
@@ -133,15 +160,26 @@ class ModelLimiter:
         now, used = self._tidy(), self._used()[KINDS.index(kind)]
         call = self._finish(lease, 1, 0)
         self._strike(call, now)
+        if call:
+            self._leave(lease, call, "")
+        probing = self.refusals is not None and self.refusals.every > 0
+        if self.auto and kind is LimitKind.CONCURRENCY and not probing:
+            named = error.limit if error.kind is LimitKind.CONCURRENCY else None
+            crowd = Crowded(used, named, call.admitted / 1e6 if call else None, now / 1e6)
+            new = auto_limit.crowded(self.gauges.get(kind), self.limits.concurrency, crowd)
+            self._learn_concurrency(new)
+            seconds = max(gauges.asked_for(error.retry_after), auto_limit.pause_after(new))
+            self.hold = max(self.hold, now + _us(seconds))
+            return
+        configured = getattr(self.limits, kind)
         refusal = Refusal(
-            configured=getattr(self.limits, kind),
+            configured=configured if configured < NO_LIMIT else max(named or used, 1),
             used=used,
             named=named,
             admitted=call.admitted / 1e6 if call else None,
             now=now / 1e6,
             window=self.window_seconds,
         )
-        probing = self.refusals is not None and self.refusals.every > 0
         new = None if probing else gauges.cut(self.gauges.get(kind), refusal)
         self.gauges[kind] = new or self.gauges.get(kind)
         if new or error.retry_after is not None:
@@ -153,6 +191,16 @@ class ModelLimiter:
         reserved = call.entry.tokens if call and call.entry else 0
         self._finish(lease, int(error.sent), reserved if error.sent else 0)
         self._strike(call, now)
+        cohort = self._leave(lease, call, "failed") if call else None
+        if self.refusals is None or not self.refusals.every:
+            self._judge(cohort)
+
+    def heard(self, allowances: Sequence[Allowance]) -> None:
+        for said in allowances if self.auto else ():
+            if said.a_minute is not None and self.named.get(said.kind) != said.a_minute:
+                self.named[said.kind] = said.a_minute
+                self.gauges[said.kind] = named_limit(said.a_minute, self._tidy() / 1e6)
+            self.hold = max(self.hold, self._now() + _us(said.hold_seconds))
 
     def recovered(self) -> None:
         self.refusals = None
@@ -182,6 +230,7 @@ class ModelLimiter:
             binds=waiting.kind if waiting else None,
             window_seconds=self.window_seconds,
             outage_seconds=self._probing_for(now),
+            auto=self._auto_state(),
         )
 
     def waited(self, waited: Mapping[str, float]) -> None:
@@ -242,12 +291,15 @@ class ModelLimiter:
         return None
 
     def _allowed(self, now: int) -> AccountLimits:
-        return AccountLimits(
+        limits = AccountLimits(
             *(
                 gauges.effective(self.gauges.get(kind), getattr(self.limits, kind), now / 1e6)
                 for kind in KINDS
             )
         )
+        if self.auto and self.gauges.get(LimitKind.CONCURRENCY) is None:
+            return replace(limits, concurrency=min(AUTO_START, limits.concurrency))
+        return limits
 
     def _bound(self, tokens: float, now: int) -> Wait | None:
         most = self._allowed(now)
@@ -327,6 +379,61 @@ class ModelLimiter:
         if enough and refusals.refused >= gauges.REFUSED_SHARE * refusals.admitted:
             every = _us(gauges.PROBE_SECONDS)
             self.refusals = Refusals(now, 0, 0, every, next_probe=now + every, probing_since=now)
+
+    # where the limit of calls in flight finds itself
+
+    def _climb(self) -> Climb:
+        return auto_limit.climb_of(self.gauges.get(LimitKind.CONCURRENCY), self.limits.concurrency)
+
+    def _auto_state(self) -> AutoState | None:
+        climb, most = self._climb(), self.limits.concurrency
+        state = AutoState(min(climb.level, most), min(climb.trial, most), most, climb.why)
+        return state if self.auto else None
+
+    def _join(self, lease: str, now: int) -> None:
+        limit, cohort = self.gauges.get(LimitKind.CONCURRENCY), self.compared
+        climb = self._climb() if limit else Climb(0, 0, 0.0, auto_limit.COHORT_MIN)
+        late = now >= climb.since * 1e6 and len(self.calls) >= climb.full
+        if self.auto and late and len(cohort.flights) < climb.need:
+            cohort.need, cohort.last = climb.need, now
+            cohort.flights.append(len(self.calls))
+            cohort.running.add(lease)
+            cohort.open += 1
+
+    def _leave(self, lease: str, call: Call, kind: str) -> Cohort | None:
+        """A call has ended. The cohort, if it can be judged now."""
+        now, cohort, limit = self._now(), self.compared, self.gauges.get(LimitKind.CONCURRENCY)
+        failing = False
+        if call.admitted >= (limit.grows_at * 1e6 if limit else 0):
+            cohort.ended += 1
+            cohort.failed += kind == "failed"
+            enough = max(auto_limit.FAILED_MIN, auto_limit.FAILED_SHARE * cohort.ended)
+            failing = kind == "failed" and cohort.failed >= enough
+        if lease in cohort.running:
+            cohort.running.remove(lease)
+            cohort.open -= 1
+            if kind not in ("", "failed"):
+                cohort.took.setdefault(kind, []).append(now - call.admitted)
+        full = 0 < cohort.need <= len(cohort.flights)
+        late = now - cohort.last > 4 * self.service
+        ripe = full and (cohort.open <= cohort.need / 10 or late)
+        if not self.auto or not (ripe or failing):
+            return None
+        kinds = {
+            kind: (len(us), sum(us) / 1e6, sum(int(f"{(n / 1000) ** 2:.0f}") for n in us) / 1e6)
+            for kind, us in cohort.took.items()
+        }
+        in_flight = sum(cohort.flights) / max(len(cohort.flights), 1)
+        return Cohort(kinds, in_flight, len(self.calls) if failing else None, now / 1e6)
+
+    def _judge(self, cohort: Cohort | None) -> None:
+        if cohort is not None:
+            limit = self.gauges.get(LimitKind.CONCURRENCY)
+            self._learn_concurrency(auto_limit.judged(limit, self.limits.concurrency, cohort))
+
+    def _learn_concurrency(self, limit: AdaptiveLimit) -> None:
+        self.gauges[LimitKind.CONCURRENCY] = limit
+        self.compared = Compared()
 
 
 def _us(seconds: float) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from clients.limiter.limiter import AccountState
+from clients.limiter.script import AccountState, AutoState
 from core.catalog.tiers import AccountLimits
 from core.errors import (
     AccountPaused,
@@ -453,6 +454,19 @@ def test_a_paused_account_is_a_warning_with_its_reason() -> None:
 def test_limits_learned_from_429s_are_shown() -> None:
     assert parts.paused_or_ok(account_state(), "5 calls").details == ()
     assert "concurrency=3" in parts.paused_or_ok(account_state(learned=3), "5 calls").details[0]
+
+
+@pytest.mark.parametrize(
+    ("auto", "line"),
+    [
+        (AutoState(7, 9, 200, "throughput"), "auto: 7 in flight now, 9 tried now: more would not"),
+        (AutoState(200, 200, 200, "grows"), "auto: 200 in flight now: the most that it may"),
+        (AutoState(4, 4, 200, "429"), "auto: 4 in flight now: the endpoint answered 429 above it"),
+    ],
+)
+def test_a_limit_that_finds_itself_says_where_it_is_and_why(auto: AutoState, line: str) -> None:
+    finding = parts.paused_or_ok(replace(account_state(), auto=auto), "200 calls at most")
+    assert finding.details[0].startswith(line)
 
 
 def test_a_missing_database_is_not_created(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from core.catalog.tiers import AccountLimits, tier
+from core.catalog.tiers import NO_LIMIT, AccountLimits, tier
 from core.errors import WrongUsage
 from core.images.sizing import ImageLimits
 from core.settings import DEFAULT_BASE_URL, load
+
+OWN = "http://127.0.0.1:8000/v1"
 
 
 @pytest.mark.parametrize(
@@ -97,6 +99,28 @@ def test_without_key_and_endpoint_the_sandbox_is_used(monkeypatch, environment, 
 )
 def test_a_configured_limit_takes_precedence_over_the_tiers(given, limits):
     assert load(**given).limits == limits
+
+
+@pytest.mark.parametrize(
+    ("given", "tier_name", "finds", "limits"),
+    [
+        ({"sandbox": True}, "V0", False, (5, 100)),
+        ({"base_url": "https://api.stepfun.com/v1"}, "V0", False, (5, 100)),
+        ({"base_url": OWN, "endpoint_name": "sandbox"}, "V0", False, (5, 100)),
+        ({"base_url": OWN}, "auto", True, (200, NO_LIMIT)),
+        ({"base_url": OWN, "rpm": 7}, "auto", True, (200, 7)),
+        ({"base_url": OWN, "concurrency": 50}, "auto", False, (50, NO_LIMIT)),
+        ({"base_url": OWN, "concurrency": 50, "tier": "AUTO"}, "auto", True, (50, NO_LIMIT)),
+        ({"base_url": OWN, "tier": "V1"}, "V1", False, (20, 400)),
+        ({"tier": "auto"}, "auto", True, (200, NO_LIMIT)),
+    ],
+)
+def test_where_no_tier_applies_the_concurrency_finds_itself(given, tier_name, finds, limits):
+    settings = load(**given)
+    assert (settings.tier_name, settings.finds_concurrency) == (tier_name, finds)
+    assert (settings.limits.concurrency, settings.limits.rpm) == limits
+    assert settings.infer_threads == limits[0] + 2
+    assert settings.sure_limits.concurrency == (4 if finds else limits[0])
 
 
 def test_limits_on_images_come_from_their_settings():

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from clients.limiter.limiter import AccountState, Hold
+from clients.limiter.script import AccountState, AutoState, Hold
 from core.catalog.tiers import AccountLimits
 from core.errors import LimitKind
 from core.states import JobStatus, NodeStatus
@@ -18,6 +18,7 @@ from overstory.output.tree_levels import cells
 from tasks.upload import STORE_FULL, STORE_REFUSES
 
 LIMITS = AccountLimits(5, 100, 500_000)
+AUTO = AutoState(level=7, trial=9, most=200, why="grows")
 STATE = AccountState(0, 0, 0, LIMITS, LIMITS, {}, None, None, None, 60.0)
 WAITING, READY, RUNNING, DONE, FAILED = (
     NodeStatus.WAITING, NodeStatus.READY, NodeStatus.RUNNING, NodeStatus.DONE, NodeStatus.FAILED,
@@ -54,6 +55,7 @@ def seen(
         (seen(state=replace(STATE, binds=LimitKind.RPM)), "requests a minute"),
         (seen(state=replace(STATE, binds=LimitKind.TPM)), "tokens a minute"),
         (seen(state=replace(STATE, binds=LimitKind.CONCURRENCY)), "calls in flight"),
+        (seen(state=replace(STATE, binds=LimitKind.CONCURRENCY, auto=AUTO)), "9 tried now: grows"),
         (seen(state=replace(STATE, binds=Hold.COOLING)), "429"),
         (seen(state=replace(STATE, paused="no money")), "the account is paused (no money)"),
         (seen(trouble="the endpoint is away"), "tried again: the endpoint is away"),

@@ -150,11 +150,12 @@ class Chat(Handler):
 
     async def _deliver(self, reply: Reply, stream: bool, fault: FaultKind | None) -> None:
         self._call.status, self._call.kind = 200, str(fault or "")
-        await self.pause(self.state.faults.latency(self.config))
-        if stream:
-            await self._send_stream(reply, fault)
-        else:
-            await self._send_at_once(reply, fault)
+        async with self.state.line.turn():
+            await self.pause(self.state.faults.latency(self.config))
+            if stream:
+                await self._send_stream(reply, fault)
+            else:
+                await self._send_at_once(reply, fault)
 
     async def _held(self) -> None:
         """Wait while the config holds replies."""

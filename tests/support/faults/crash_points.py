@@ -226,8 +226,8 @@ def _provider(wiring: Any, name: str, traps: list[_Trap], before: bool) -> None:
     """The provider's client is built late, for its import is slow: trap it when it is."""
     build = wiring._provider
 
-    def trapped(settings: Any) -> Any:
-        provider = build(settings)
+    def trapped(*args: Any) -> Any:
+        provider = build(*args)
         (_before if before else _after)(provider, name, traps)
         return provider
 
@@ -253,8 +253,8 @@ def _note_calls() -> None:
 
     build, settle, keep = wiring._provider, ledger.settle, Spool.keep
 
-    def noting(settings: Any) -> Any:
-        provider = build(settings)
+    def noting(*args: Any) -> Any:
+        provider = build(*args)
         original = provider.chat
 
         def chat(*args: Any, **kwargs: Any) -> Any:
