@@ -6,8 +6,9 @@ The headers are read once: settings that differ in pack, model or question share
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from clients.images.decoder import Decoder
@@ -29,8 +30,15 @@ from core.tree.capacity import LearnedLimits
 from core.tree.packing import runs
 from models.engine import Database
 from models.reads import inspect
+from models.reads.lineage import Identity, KnownImage
 from overstory.local.price import image_tokens
-from tasks.job_layout import Distinct, leaf_sizes, learned_limits
+from tasks.job_layout import (
+    Distinct,
+    identity_of,
+    leaf_sizes,
+    learned_limits,
+    prepared_before,
+)
 from workers.endpoints import database_url
 
 THREADS = min(8, 2 * (os.cpu_count() or 1))
@@ -50,7 +58,8 @@ class Measured:
     urls: int = 0
     tokens: list[int | None] = field(default_factory=list)
     again: list[int] = field(default_factory=list)
-    work: Work = NO_WORK  # images to prepare, without those that the provider fetches
+    work: Work = NO_WORK  # images to upload, without those that the provider fetches
+    new: Work = NO_WORK  # those of them that no earlier job has left prepared
     unusable: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -104,8 +113,28 @@ def measure(settings: Settings, spec: JobSpec, *looks: RequestContext) -> Measur
             continue
         measured.tokens.append(tokens[0])
         measured.again.append(tokens[-1])
-    measured.work = _work([sources[index] for index in distinct], spec.fetch)
+    images = [sources[index] for index in distinct]
+    measured.work = _work(images, spec.fetch)
+    known = {} if spec.fresh else _prepared(settings, spec, images)
+    measured.new = _work([each for each in images if identity_of(each) not in known], spec.fetch)
     return measured
+
+
+def _prepared(
+    settings: Settings, spec: JobSpec, images: Sequence[Source]
+) -> dict[Identity, KnownImage]:
+    model, detail = spec.model or settings.model, spec.detail or settings.detail
+    with _opened(settings) as database:
+        return prepared_before(settings, database, model, detail, images)
+
+
+@contextmanager
+def _opened(settings: Settings) -> Iterator[Database]:
+    database = Database(database_url(settings))
+    try:
+        yield database
+    finally:
+        database.dispose()
 
 
 def _work(images: Sequence[Source], fetch: bool) -> Work:
@@ -128,9 +157,9 @@ def _tokens(
 
 def learned_of(settings: Settings, spec: JobSpec) -> LearnedLimits:
     """What the endpoint has refused of the job's model so far."""
-    database = Database(database_url(settings))
     model = spec.model or settings.model
-    return learned_limits(database, settings.endpoint, model, spec.canary)
+    with _opened(settings) as database:
+        return learned_limits(database, settings.endpoint, model, spec.canary)
 
 
 def context_of(
@@ -154,7 +183,7 @@ def context_of(
 def basis_of(settings: Settings, model: str, work: Work) -> Basis:
     """The past calls of ``model``, and how fast images were prepared in past jobs."""
     cores = settings.cpu_workers or os.cpu_count() or 1
-    with Database(database_url(settings)).read() as connection:
+    with _opened(settings) as database, database.read() as connection:
         past = inspect.past_calls(connection, model, settings.endpoint)
         done = inspect.past_runs(connection, settings.endpoint)
     return Basis(past, pace_of(done, work, cores, settings.upload_threads))
@@ -162,7 +191,7 @@ def basis_of(settings: Settings, model: str, work: Work) -> Basis:
 
 def past_of(settings: Settings, model: str) -> Sequence[PastCall]:
     """The past calls of ``model`` at this endpoint."""
-    with Database(database_url(settings)).read() as connection:
+    with _opened(settings) as database, database.read() as connection:
         return inspect.past_calls(connection, model, settings.endpoint)
 
 
@@ -176,7 +205,7 @@ def forecast_of(
         habit_of(basis.past),
         settings.price_of(request.model),
         settings.sure_limits,
-        ready_in(measured.work, basis.pace),
+        ready_in(measured.new, measured.work.images, basis.pace),
     )
 
 

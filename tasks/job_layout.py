@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 
 from clients.sources import duplicates
 from clients.sources.location import Source, is_url
+from core.catalog.facts import facts_of
 from core.catalog.tokens import detail_at
 from core.errors import RefusalCode
 from core.requests.request import RequestContext, request_context
+from core.settings import Settings
 from core.states import ImageStatus
 from core.text import citations
 from core.tree.capacity import (
@@ -30,6 +32,7 @@ from core.tree.replan import Replanned, replan
 from models import endpoint_limits
 from models.engine import Database
 from models.new_job import NewImage, NewJob
+from models.reads import lineage
 from models.reads.lineage import Earlier, Identity, KeptNode, KnownImage
 from tasks.runtime.services import Services
 
@@ -200,6 +203,20 @@ def _kept_nodes(
             kept[leaf] = None
         start += size
     return kept
+
+
+def prepared_before(
+    settings: Settings, database: Database, model: str, detail: str, found: Sequence[Source]
+) -> dict[Identity, KnownImage]:
+    """The images that another question about them has left prepared, in the sizes of ``model``."""
+    images = [(source.name, source.location) for source in found]
+    sizes = settings.facts_of(model).sizes
+
+    def is_alike(model: str, endpoint: str) -> bool:
+        return facts_of(model, endpoint, settings.own_models).sizes == sizes
+
+    with database.read() as connection:
+        return lineage.prepared(connection, detail, images, is_alike)
 
 
 def _already_prepared(

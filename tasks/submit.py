@@ -23,7 +23,6 @@ from clients.sources.documents import Documents, documents_among
 from clients.sources.expand import expand
 from clients.sources.location import Source
 from core import prompts, stages
-from core.catalog.facts import facts_of
 from core.catalog.tokens import JobDetail
 from core.errors import ServiceAway, WrongUsage
 from core.jobs import JobSpec, parse_spec
@@ -39,7 +38,7 @@ from models.reads.lineage import Earlier, Identity, KnownImage
 from models.state import Moved
 from tasks.calls.budget import check_budget
 from tasks.image_slices import announce
-from tasks.job_layout import JobLayout, Keep, lay_out
+from tasks.job_layout import JobLayout, Keep, lay_out, prepared_before
 from tasks.runtime.base import StageTask
 from tasks.runtime.services import Services
 from tasks.runtime.tracing import Value
@@ -130,7 +129,11 @@ def submit(
     job = _new_job(services, spec, key or secrets.token_hex(16))
     earlier = None if spec.fresh else precedent(services, job, sources)
     from_sources = spec.fresh or earlier is not None
-    prepared = {} if from_sources else _prepared(services, job, sources)
+    prepared = (
+        {}
+        if from_sources
+        else prepared_before(services.settings, services.database, job.model, job.detail, sources)
+    )
     submitted = _write(services, job, sources, earlier, Keep(), spec.webhook, prepared)
     counts: dict[str, Value] = {"overstory.images": len(sources)}
     services.traces.span(stages.SUBMIT.task, submitted.job_id, began_ns, counts, root=True)
@@ -218,21 +221,6 @@ def precedent(services: Services, job: NewJob, found: Sequence[Source]) -> Earli
     with services.database.read() as connection:
         before = lineage.newest_alike(connection, job.family, images)
         return None if before is None else lineage.earlier(connection, before)
-
-
-def _prepared(
-    services: Services, job: NewJob, found: Sequence[Source]
-) -> dict[Identity, KnownImage]:
-    """The images that another question about them has left prepared."""
-    images = [(source.name, source.location) for source in found]
-    sizes = services.settings.facts_of(job.model).sizes
-    own = services.settings.own_models
-
-    def is_alike(model: str, endpoint: str) -> bool:
-        return facts_of(model, endpoint, own).sizes == sizes
-
-    with services.database.read() as connection:
-        return lineage.prepared(connection, job.detail, images, is_alike)
 
 
 def _again(

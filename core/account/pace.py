@@ -132,9 +132,8 @@ def _upload(past: Sequence[PastRun], typical: float) -> float:
     return min([typical, *fastest])
 
 
-def ready_in(work: Work, pace: Pace) -> Ready:
-    """How long ``work`` takes at this pace."""
-    if not work.images:
+def ready_in(new: Work, images: int, pace: Pace) -> Ready:
+    """How long ``images`` take at this pace, of which ``new`` are not prepared yet."""
+    if not images:
         return NOTHING_TO_DO
-    prepare, upload = work.core_seconds * pace.prepare, work.images * pace.upload
-    return Ready(pace.start, prepare, upload, pace.lag)
+    return Ready(pace.start, new.core_seconds * pace.prepare, images * pace.upload, pace.lag)

@@ -10,12 +10,15 @@ import pytest
 from PIL import Image as Picture
 from sqlalchemy import Row, select
 
+from core.jobs import parse_spec
 from core.requests.review import Accepted, LeafImages, Seen
 from core.states import ImageStatus, NodeKind
+from core.tree.capacity import NOTHING_LEARNED
 from models import claims
 from models.claims import Lease
 from models.state import Moved
 from models.tables import Image
+from overstory.forecasting import context_of, measure
 from tasks.calls.node_request import record
 from tests.support import shell
 from tests.support.account import Account, on_one_database, prepare_and_upload
@@ -59,6 +62,26 @@ def test_images_are_sized_and_counted_for_their_model(
     assert (begun, unknown.width) == ("pending", 1_512)
     begun, _ = asked(account, photo, "nobody-knows-either", "And these?")
     assert begun == "prepared"
+
+
+@on_one_database
+def test_an_estimate_prepares_no_image_again(
+    open_account: Callable[..., Account], photo: Path
+) -> None:
+    account = open_account(start=False, provider="openai", base_url=OPENAI, detail="high")
+    settings = account.services.settings
+
+    def new(model: str, ask: str, **options: object) -> tuple[int, int]:
+        spec = parse_spec({"images": [str(photo)], "ask": ask, "model": model, **options})
+        request = context_of(settings, spec, NOTHING_LEARNED)
+        measured = measure(settings, spec, request, request)
+        return measured.new.images, measured.work.images
+
+    assert new("gpt-4o", "What is there?") == (1, 1)
+    asked(account, photo, "gpt-4o", "What is there?")
+    assert new("gpt-4.1", "What else?") == (0, 1)
+    assert new("gpt-4.1", "What else?", fresh=True) == (1, 1)
+    assert new("gpt-5.6", "What else?") == (1, 1)  # it sees another size
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,6 @@ from clients.sources.location import Source
 from core.errors import ImageRefused, RefusalCode
 from core.images.sizing import DecoderLimits, ImageLimits
 from core.jobs import JobSpec
-from core.settings import Settings
 from core.states import JobStatus
 from core.tree.capacity import NOTHING_LEARNED
 from overstory.forecasting import context_of, measure
@@ -207,10 +206,10 @@ def test_a_job_has_all_pages_and_stays_the_same_without_the_server(
     eventually(lambda: not list(copies.iterdir()))
 
 
-def test_an_estimate_counts_the_pages(server, home, monkeypatch):
+def test_an_estimate_counts_the_pages(server, open_account, monkeypatch):
     monkeypatch.setattr(guarded_http, "check_address", lambda *_: None)
     server.answers["/three.pdf"] = gives(pdf_of(PAGE, pages=3))
-    settings = Settings(home=home)
+    settings = open_account(start=False).services.settings
     spec = JobSpec(images=[server.url("/three.pdf")], ask="What is there?")
     request = context_of(settings, spec, NOTHING_LEARNED)
     measured = measure(settings, spec, request, request)

@@ -9,6 +9,7 @@ from core.account.pace import (
     NOTHING_TO_DO,
     START_SECONDS,
     UPLOAD_SECONDS,
+    Pace,
     PastRun,
     Ready,
     Work,
@@ -30,6 +31,17 @@ def run(work: Work = FILES, prepared: float = 52.0, uploaded: float = 52.0) -> P
     return PastRun(work, 2.0, 1.0 + prepared / 2, prepared, work.images, 2.5, uploaded)
 
 
+def ready(work: Work, pace: Pace) -> Ready:
+    """None of the images is prepared yet."""
+    return ready_in(work, work.images, pace)
+
+
+def test_what_is_prepared_is_only_uploaded():
+    done = ready_in(Work(0, 0, 0), 1_000, pace_of([run()], FILES, 2, 16))
+    assert (done.start, done.prepare) == (2.0, 0.0)
+    assert done.upload == ready(FILES, pace_of([run()], FILES, 2, 16)).upload > 0.0
+
+
 def test_without_a_past_more_cores_and_threads_are_faster():
     slow, fast = pace_of([], FILES, 1, 1), pace_of([], FILES, 4, 16)
     assert slow.runs == 0
@@ -39,9 +51,9 @@ def test_without_a_past_more_cores_and_threads_are_faster():
 
 
 def test_the_same_work_takes_the_time_that_it_took():
-    ready = ready_in(FILES, pace_of([run()], FILES, 2, 16))
-    assert (ready.start, ready.prepare) == pytest.approx((2.0, 50.0))
-    half = ready_in(Work(500, 500_000_000, 0), pace_of([run(), run()], FILES, 2, 16))
+    done = ready(FILES, pace_of([run()], FILES, 2, 16))
+    assert (done.start, done.prepare) == pytest.approx((2.0, 50.0))
+    half = ready(Work(500, 500_000_000, 0), pace_of([run(), run()], FILES, 2, 16))
     assert half.prepare == pytest.approx(25.0)
 
 
@@ -50,7 +62,7 @@ def test_images_of_the_first_slice_took_time_too():
     ten = PastRun(Work(10, 3_000_000, 0), 0.8, 0.8, 0.9, 10, 0.9, 0.95)
     assert ten.began == pytest.approx(0.7)
     assert pace_of([ten], ten.work, 2, 16).start == pytest.approx(0.7)
-    assert ready_in(Work(600, 180_000_000, 0), pace_of([ten], ten.work, 2, 16)).prepare > 11.0
+    assert ready(Work(600, 180_000_000, 0), pace_of([ten], ten.work, 2, 16)).prepare > 11.0
     slow_end = PastRun(FILES, 2.0, 20.0, 52.0, 1_000, 2.5, 52.0)
     assert slow_end.began == 1.0
     assert run().began == 2.0
@@ -59,15 +71,15 @@ def test_images_of_the_first_slice_took_time_too():
 def test_larger_files_and_pages_take_longer():
     pace = pace_of([run()], FILES, 2, 16)
     small, large = Work(1_000, 100_000_000, 0), Work(1_000, 4_000_000_000, 0)
-    assert ready_in(small, pace).prepare < 25.0 < 100.0 < ready_in(large, pace).prepare
-    assert ready_in(Work(0, 0, 1_000), pace).prepare > 100.0
+    assert ready(small, pace).prepare < 25.0 < 100.0 < ready(large, pace).prepare
+    assert ready(Work(0, 0, 1_000), pace).prepare > 100.0
 
 
 def test_past_jobs_with_images_of_about_the_same_size_tell_the_pace():
     small = Work(1_000, 10_000_000, 0)
     past = [run(), run(small, prepared=12.0)]
-    assert ready_in(FILES, pace_of(past, FILES, 2, 16)).prepare == pytest.approx(50.0)
-    assert ready_in(small, pace_of(past, small, 2, 16)).prepare == pytest.approx(10.0)
+    assert ready(FILES, pace_of(past, FILES, 2, 16)).prepare == pytest.approx(50.0)
+    assert ready(small, pace_of(past, small, 2, 16)).prepare == pytest.approx(10.0)
     assert pace_of([run()], small, 2, 16).runs == 1  # better than a guess
 
 
@@ -83,12 +95,12 @@ def test_the_time_of_one_upload_is_not_that_of_many():
     ten = PastRun(Work(10, 3_000_000, 0), 0.8, 0.8, 0.9, 10, 1.8, 1.9)
     pace = pace_of([ten], ten.work, 2, 16)
     assert pace.lag == pytest.approx(1.0)
-    assert ready_in(Work(1_000, 300_000_000, 0), pace).upload < 12.0
-    assert ready_in(ten.work, pace).seconds() == pytest.approx(1.0, abs=0.2)
+    assert ready(Work(1_000, 300_000_000, 0), pace).upload < 12.0
+    assert ready(ten.work, pace).seconds() == pytest.approx(1.0, abs=0.2)
 
 
 def test_nothing_to_prepare_takes_no_time():
-    assert ready_in(Work(0, 0, 0), pace_of([run()], FILES, 2, 16)) == NOTHING_TO_DO
+    assert ready(Work(0, 0, 0), pace_of([run()], FILES, 2, 16)) == NOTHING_TO_DO
 
 
 @pytest.mark.parametrize(
