@@ -22,9 +22,6 @@ from core.text.printable import one_line
 CHUNK = 1 << 16
 FIRST_SECONDS = 10.0
 """How long the first bytes of what may be a document may take."""
-DOCUMENTS = ("pdf", "tiff")
-FIRST_SECONDS = 10.0
-"""How long the first bytes of what may be a document may take."""
 REDIRECTS = (301, 302, 303, 307, 308)
 HEADERS = {"Accept": "image/*, application/pdf;q=0.9, */*;q=0.1", "Accept-Encoding": "identity"}
 

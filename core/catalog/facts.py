@@ -198,11 +198,19 @@ def facts_of(model: str, base_url: str = "", own: tuple[Entry, ...] = ()) -> Mod
     formula holds there, its limits may not.
     """
     host = (urllib.parse.urlsplit(base_url).hostname or "").lower()
+    return _found(model, host, own) or _shipped_facts(model, host) or ModelFacts(model)
+
+
+@lru_cache(maxsize=256)
+def _shipped_facts(model: str, host: str) -> ModelFacts | None:
+    """Kept, because the price of each call asks for it."""
+    return _found(model, host, shipped())
+
+
+def _found(model: str, host: str, entries: tuple[Entry, ...]) -> ModelFacts | None:
     name = model.lower().rpartition("/")[2]
-    for entries in (own, shipped()):
-        if found := _find([entry for entry in entries if entry.is_named(name)], host):
-            return ModelFacts(model, found, not found.at or found.is_at(host))
-    return ModelFacts(model)
+    found = _find([entry for entry in entries if entry.is_named(name)], host)
+    return None if found is None else ModelFacts(model, found, not found.at or found.is_at(host))
 
 
 @dataclass(frozen=True, slots=True)
