@@ -12,8 +12,8 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import ColumnElement, Connection, Engine, and_, not_, select
 
 from core.account.image_rules import NamedFormula, PaidPrompt
-from core.account.token_fit import CALLS_MOST, TokenFit, token_fit
-from core.catalog.facts import shipped
+from core.account.token_fit import CALLS_MOST, CALLS_TO_CONTRADICT, TokenFit, token_fit
+from core.catalog.facts import facts_of, shipped
 from core.requests.prompt_parts import PromptParts
 from core.states import CallStatus
 from models.tables import Call
@@ -24,7 +24,8 @@ MORE = 4
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """``newest``: the id of the newest call at that time; ``calls``: about how many there were."""
+    """``newest``: the id of the newest call at that time, or of the one so many before it;
+    ``calls``: about how many there were."""
 
     fit: TokenFit | None = None
     newest: int = 0
@@ -36,12 +37,14 @@ _kept: WeakKeyDictionary[Engine, dict[tuple[str, str], _Kept]] = WeakKeyDictiona
 
 
 def token_fit_of(connection: Connection, endpoint: str, model: str) -> TokenFit | None:
-    """How ``model`` at ``endpoint`` counts; None as long as no reply about an image tells."""
+    """How ``model`` at ``endpoint`` counts; None as long as no reply about an image tells. What is
+    known of a model counts until enough calls could contradict it, so there is no fit before."""
     kept = _kept.setdefault(connection.engine, {})
     before = kept.get((endpoint, model), _Kept())
     told = _told(endpoint, model)
+    least = CALLS_TO_CONTRADICT if facts_of(model, endpoint).entry else 1
     newest = connection.execute(
-        select(Call.id).where(told).order_by(Call.id.desc()).limit(1)
+        select(Call.id).where(told).order_by(Call.id.desc()).limit(1).offset(least - 1)
     ).scalar()
     if newest is None:
         kept.pop((endpoint, model), None)

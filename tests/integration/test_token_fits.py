@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from core.account.token_fit import CALLS_TO_CONTRADICT
 from core.reply import Reply, Usage
 from core.requests.probe_findings import ProbeFindings
 from core.requests.prompt_parts import PromptParts
@@ -15,11 +16,14 @@ from tests.support import jobs
 HERE = "https://models.example/v1"
 
 
-def paid(database, number: int, tokens: int, endpoint: str = HERE, estimated: bool = False) -> None:
+def paid(
+    database, number: int, tokens: int, endpoint: str = HERE, estimated: bool = False,
+    model: str = "m",
+) -> None:  # fmt: skip
     parts = PromptParts("low", (((728, 546), number),), 1_200, 0)
     new = NewCall(
         f"{endpoint} {number} {tokens}",
-        *(None, None, jobs.ACCOUNT, "m", number, 200, "USD"),
+        *(None, None, jobs.ACCOUNT, model, number, 200, "USD"),
         endpoint=endpoint,
         prompt_parts=parts,
     )
@@ -29,9 +33,9 @@ def paid(database, number: int, tokens: int, endpoint: str = HERE, estimated: bo
         ledger.settle(connection, call, reply, 0.0)
 
 
-def fit_of(database, endpoint: str = HERE):
+def fit_of(database, endpoint: str = HERE, model: str = "m"):
     with database.read() as connection:
-        return token_fit_of(connection, endpoint, "m")
+        return token_fit_of(connection, endpoint, model)
 
 
 def test_calls_tell_how_a_model_counts_at_their_endpoint(database):
@@ -55,6 +59,13 @@ def test_a_fit_is_kept_until_a_fourth_more_calls_were_answered(database):
         assert fit_of(database) is first
     paid(database, 24, 300 + 500 * 24)
     assert fit_of(database).calls == 16
+
+
+def test_a_known_model_is_measured_when_enough_calls_could_contradict_what_is_known(database):
+    for number in range(1, CALLS_TO_CONTRADICT + 1):
+        assert fit_of(database, model="gpt-4o") is None
+        paid(database, number, 300 + 500 * number, model="gpt-4o")
+    assert fit_of(database, model="gpt-4o").calls == CALLS_TO_CONTRADICT
 
 
 def test_a_forgotten_ledger_is_measured_anew(database):
