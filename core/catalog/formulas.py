@@ -18,7 +18,7 @@ WINDOW = 504
 
 
 class Formula(Hashable, Protocol):
-    """A frozen dataclass of numbers; core/catalog/kinds.py names all."""
+    """A frozen dataclass of numbers; core/catalog/kinds.py names all others."""
 
     def tokens(self, width: int, height: int, detail: str) -> int:
         """Prompt tokens of an image of width x height pixels at ``detail``."""

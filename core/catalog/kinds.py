@@ -1,5 +1,5 @@
-"""All formulas by their ``kind``. A run with StepFun's models never loads this module: a worker's
-start is nearly all imports."""
+"""All formulas but StepFun's, by their ``kind``. A run with StepFun's models starts without this
+module: a worker's start is nearly all imports."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from typing import Any, get_args, get_type_hints
 
 from core.catalog.crops import Aspect, Canvas, Fixed, Pages, Tiles, Units
-from core.catalog.formulas import StepFun
 from core.catalog.patches import Bound, Ceil, Fill, Largest, Long, Navit, Round, Shrink
 
 Kind = (
-    StepFun
-    | Tiles
+    Tiles
     | Units
     | Aspect
     | Pages

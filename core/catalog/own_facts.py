@@ -11,11 +11,13 @@ from typing import Annotated, Any, get_args
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 
 from core.catalog.facts import Entry, Example, OwnModels, Source
+from core.catalog.formulas import StepFun
 from core.catalog.kinds import Kind
 from core.catalog.models import Price
 from core.catalog.patches import Bound
 from core.errors import WrongUsage
 
+AnyKind = StepFun | Kind
 TRIED = [(width, height) for width in (1, 40, 4_000) for height in (1, 40, 4_000)]
 """Sizes for which a formula must give a number."""
 FORM = "docs/models.md shows the form of an entry"
@@ -37,11 +39,11 @@ def checked(path: Path, number: int, table: Mapping[str, Any]) -> Entry:
     names = table.get("names")
     name = names[0] if names and isinstance(names, list) else "without names"
     where = f"{path}, entry {number} ({name})"
-    for kind in (Entry, Example, Source, Price, Bound, *get_args(Kind)):
+    for kind in (Entry, Example, Source, Price, Bound, *get_args(AnyKind)):
         with_config(ConfigDict(extra="forbid"))(kind)  # a misspelt field is an error
     entry: Entry = _parsed(where, Entry, table)
     formula = _parsed(
-        f"{where}: tokens", Annotated[Kind, Field(discriminator="kind")], entry.tokens
+        f"{where}: tokens", Annotated[AnyKind, Field(discriminator="kind")], entry.tokens
     )
     entry = replace(entry, tokens=asdict(formula))
     for problem in _problems(entry):
