@@ -43,6 +43,7 @@ COMMANDS = {
     "prune": "overstory.commands.prune:prune",
     "up": "overstory.commands.service:up",
     "down": "overstory.commands.service:down",
+    "serve": "overstory.api.command:serve",
     "migrate": "overstory.commands.service:migrate",
     "reconciler": "overstory.commands.service:reconciler",
     "sandbox": "overstory.sandbox.command:sandbox",
@@ -85,6 +86,7 @@ HELP = {
     "Serve": {
         "up": "Run the whole service on this machine, without Docker.",
         "down": "Stop the service of this state folder.",
+        "serve": "Serve the HTTP API, for programs of this machine.",
         "migrate": "Bring the database schema up to this version.",
         "reconciler": "Repair lost work until stopped (part of the service).",
         "sandbox": "Serve a strict local stand-in for StepFun's API.",

@@ -208,7 +208,7 @@ class Client:
         """
         for _ in self._polls(seconds):
             with self._database.read() as connection:
-                over = _is_over(connection, job)
+                over = is_over(connection, job)
             if over:
                 return self.status(job)
         raise TimeoutError(f"job {job} has not ended within {seconds:g} s")
@@ -279,7 +279,7 @@ class Client:
         highest = 0
         for _ in self._polls(None):
             with self._database.read() as connection:
-                over = _is_over(connection, job)
+                over = is_over(connection, job)
                 fresh = pipeline.events(connection, job, highest - SEEN_BACK)
             for event in fresh:
                 if event.id not in seen:
@@ -339,7 +339,7 @@ class Client:
             pause = min(pause * 1.5, POLL_MAX_SECONDS)
 
 
-def _is_over(connection: Connection, job_id: str) -> bool:
+def is_over(connection: Connection, job_id: str) -> bool:
     """Whether a job has ended, or is paused for its budget with nothing in flight."""
     status = pipeline.job_status(connection, job_id)
     if status != JobStatus.PAUSED:

@@ -90,16 +90,23 @@ def check_writable(path: Path, what: str = "report") -> None:
         ) from None
 
 
-def write_report(
-    settings: Settings, database: Database, job: JobRow, path: Path, checked: Check | None = None
-) -> None:
-    """Write the report on ``job`` to ``path``, as a whole: it replaces the old file at the end.
-    With ``checked`` it shows how the answers compare with a truth file."""
+def report_text(
+    settings: Settings, database: Database, job: JobRow, checked: Check | None = None
+) -> str:
+    """The report on ``job`` as HTML. With ``checked`` it shows how the answers compare with a truth
+    file."""
     blobs = open_blobs(settings.blob_url, settings.home)
     decoder = Decoder(settings.decoder_limits)
     data = report_data(database, job, blobs, settings.image_limits, decoder, time.time())
     data["accuracy"] = accuracy(checked) if checked else None
-    text = page(data)
+    return page(data)
+
+
+def write_report(
+    settings: Settings, database: Database, job: JobRow, path: Path, checked: Check | None = None
+) -> None:
+    """Write the report on ``job`` to ``path``, as a whole: it replaces the old file at the end."""
+    text = report_text(settings, database, job, checked)
     try:
         with for_the_person(path) as file:
             file.write(text.encode())

@@ -1,0 +1,280 @@
+"""Jobs over HTTP: submit, look, steer, ask on. Paths and fields are a contract."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import asdict
+from http import HTTPStatus
+from threading import BoundedSemaphore
+from typing import Annotated, Any, Literal
+
+from anyio import to_thread
+from fastapi import APIRouter, Body, Header, Query, Response
+from fastapi.responses import HTMLResponse, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from core.errors import WrongUsage
+from core.jobs import JobSpec
+from core.states import ImageStatus, JobStatus
+from models import repair, state
+from models.reads import inspect, pipeline
+from models.reads.pipeline import JobRow
+from models.state import Moved
+from overstory.api.events import Events
+from overstory.api.problems import Conflict, NoSuchJob, Problem, TooBusy
+from overstory.commands.control import BY_REQUEST
+from overstory.export.rows import Export
+from overstory.export.writers import WRITERS
+from overstory.local.job_runner import take_up
+from overstory.output.result import result
+from overstory.output.tables import values
+from overstory.report.command import report_text
+from tasks import followups
+from tasks import submit as submitting
+from tasks.calls.budget import check_budget
+from tasks.runtime.services import Services
+from tasks.submit import Submitted, TimeLimit
+
+PLANNED_AT_ONCE = 8
+"""Submissions that are planned at the same time; further ones are told to come again. Planning
+reads folders and file names, and a thread of the service is busy meanwhile."""
+MEDIA_TYPES = {
+    "jsonl": "application/jsonl",
+    "csv": "text/csv; charset=utf-8",
+    "markdown": "text/markdown; charset=utf-8",
+}
+EXPORT_PIECE = 65_536
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem} for status in (404, 409, 422, 429, 503)
+}
+
+
+class Accepted(BaseModel):
+    """A job that was submitted. ``created``: false if it was there before. ``ignored``: files that
+    are no images; ``passed_over``: folders and files of systems and photo programs."""
+
+    job: str
+    status: JobStatus
+    created: bool
+    ignored: list[str] = []
+    passed_over: list[str] = []
+
+
+class Changed(BaseModel):
+    """``changed``: false if the job was so before."""
+
+    job: str
+    status: JobStatus
+    changed: bool
+
+
+class Resume(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    budget: Annotated[float, Field(gt=0, le=1e9)] | None = None
+
+
+class Question(BaseModel):
+    """A further question. ``images``: positions that are shown again; empty: where the set fits one
+    request all of them, else none, and the notes are read."""
+
+    model_config = ConfigDict(extra="forbid")
+    question: Annotated[str, Field(min_length=1, max_length=100_000)]
+    images: list[Annotated[int, Field(ge=1)]] = []
+    pack: Annotated[int, Field(ge=1)] | None = None
+    budget: Annotated[float, Field(gt=0, le=1e9)] | None = None
+
+
+class Jobs:
+    """The jobs of one service."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._database = services.database
+        self._events = Events(services.database)
+        self._planning = BoundedSemaphore(PLANNED_AT_ONCE)
+
+    def router(self) -> APIRouter:
+        routes = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=PROBLEMS)
+        routes.post("", status_code=HTTPStatus.CREATED)(self.submit)
+        routes.get("")(self.listed)
+        routes.get("/{job}")(self.show)
+        routes.get("/{job}/images")(self.images)
+        routes.get("/{job}/events", response_class=StreamingResponse)(self.events)
+        routes.get("/{job}/report", response_class=HTMLResponse)(self.report)
+        routes.get("/{job}/export", response_class=StreamingResponse)(self.export)
+        routes.post("/{job}/cancel")(self.cancel)
+        routes.post("/{job}/pause")(self.pause)
+        routes.post("/{job}/resume")(self.resume)
+        routes.post("/{job}/retry")(self.retry)
+        routes.post("/{job}/ask", status_code=HTTPStatus.CREATED)(self.ask)
+        return routes
+
+    def submit(
+        self,
+        spec: JobSpec,
+        response: Response,
+        idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
+    ) -> Accepted:
+        """Submit a job.
+
+        The fields are those of `overstory.submit`. Images are paths under `OVERSTORY_INPUT_ROOTS`
+        of the service, and URLs. The same `key`, or `Idempotency-Key`, is the same job; with
+        another question or other images it is refused. 201: the job is new; 200: it was there.
+        """
+        if idempotency_key is not None:
+            if spec.key not in (None, idempotency_key):
+                raise WrongUsage(
+                    "key: it differs from the header Idempotency-Key: give one of them"
+                )
+            spec = spec.model_copy(update={"key": idempotency_key})
+        settings = self._services.settings
+        if len(spec.images) > settings.max_inputs:
+            raise WrongUsage(
+                f"images: {len(spec.images):,} inputs, and {settings.max_inputs:,} is the most"
+                " (OVERSTORY_MAX_INPUTS): name folders or patterns instead of files"
+            )
+        if not self._planning.acquire(blocking=False):
+            raise TooBusy
+        try:
+            limit = TimeLimit(settings.submit_seconds)
+            made = submitting.submit(self._services, spec, by_message=True, limit=limit)
+        finally:
+            self._planning.release()
+        return self._accepted(made, response)
+
+    def listed(
+        self,
+        status: Annotated[list[JobStatus], Query()] = [],  # noqa: B006 - FastAPI copies it
+        label: Annotated[str | None, Query(max_length=255)] = None,
+        limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+    ) -> list[dict[str, Any]]:
+        """List jobs, the newest first: the objects of `overstory jobs --json`."""
+        with self._database.read() as connection:
+            lines = inspect.jobs(connection, status, label, limit)
+        return [values(line) for line in lines]
+
+    def show(self, job: str) -> dict[str, Any]:
+        """Show one job: the object of `overstory show --json`."""
+        row = self._row(job)
+        with self._database.read() as connection:
+            line = inspect.job_line(connection, row.id)
+        outcome = result(self._database, row)
+        return {**outcome, "ask": row.ask, "label": line.label, "seconds": line.seconds}
+
+    def images(
+        self,
+        job: str,
+        status: Annotated[list[ImageStatus], Query()] = [],  # noqa: B006 - FastAPI copies it
+        unseen: bool = False,
+    ) -> list[dict[str, Any]]:
+        """List a job's images: the objects of `overstory images --json`. `unseen`: those without a
+        proof that the model saw them."""
+        row = self._row(job)
+        with self._database.read() as connection:
+            lines = inspect.images(connection, row.id, status, unseen)
+        return [asdict(line) for line in lines]
+
+    async def events(
+        self, job: str, last_event_id: Annotated[int, Header(ge=0)] = 0
+    ) -> StreamingResponse:
+        """Watch a job: server-sent events, from the first or from the one after `Last-Event-ID`.
+        The stream ends with an event `end` when the job has ended."""
+        await to_thread.run_sync(self._row, job)
+        stream: AsyncIterator[str] = self._events.stream(job, last_event_id)
+        return StreamingResponse(stream, media_type="text/event-stream")
+
+    def report(self, job: str) -> HTMLResponse:
+        """The report: one page that shows the answer and every image behind it."""
+        row = self._row(job)
+        return HTMLResponse(report_text(self._services.settings, self._database, row))
+
+    def export(
+        self,
+        job: str,
+        kind: Annotated[Literal["jsonl", "csv", "markdown"], Query(alias="format")] = "jsonl",
+    ) -> StreamingResponse:
+        """A job's images, one row for each, as `overstory export` writes them."""
+        export = Export(self._database, self._row(job))
+        text = io.StringIO(newline="")
+        WRITERS[kind](export, text)
+        name = f'attachment; filename="{job}.{kind}"'
+        return StreamingResponse(
+            _pieces(text), media_type=MEDIA_TYPES[kind], headers={"Content-Disposition": name}
+        )
+
+    def cancel(self, job: str) -> Changed:
+        """End a job. Images without an answer are skipped."""
+        row = self._row(job)
+        with self._database.write() as connection:
+            changed = state.job_cancelled(connection, row.id, Moved())
+        return self._changed(row.id, changed)
+
+    def pause(self, job: str) -> Changed:
+        """Pause a job."""
+        row = self._row(job)
+        with self._database.write() as connection:
+            changed = state.job_moved(connection, row.id, JobStatus.PAUSED, BY_REQUEST)
+        return self._changed(row.id, changed)
+
+    def resume(self, job: str, given: Annotated[Resume | None, Body()] = None) -> Changed:
+        """Continue a paused job, perhaps with another budget."""
+        row = self._row(job)
+        if row.status.ended:
+            raise Conflict(f"job {row.id} has ended ({row.status}): retry it")
+        budget = given.budget if given else None
+        check_budget(self._services.settings, budget, row.model, row.options.second_model)
+        if budget is not None:
+            with self._database.write() as connection:
+                state.job_budgeted(connection, row.id, budget)
+        take_up(self._services, row.id)
+        return self._changed(row.id, row.status is JobStatus.PAUSED)
+
+    def retry(self, job: str) -> Changed:
+        """Try a job's failed and skipped images again."""
+        row = self._row(job)
+        if not row.status.ended:
+            raise Conflict(f"job {row.id} has not ended ({row.status}): it goes on, or resume it")
+        with self._database.write() as connection:
+            reopened = repair.reopen(connection, row.id, Moved())
+        if reopened:
+            take_up(self._services, row.id)
+        return self._changed(row.id, bool(reopened))
+
+    def ask(self, job: str, given: Question, response: Response) -> Accepted:
+        """Ask a further question about a job's images, as a job of its own."""
+        row = self._row(job)
+        shown = frozenset(given.images)
+        if shown and max(shown) > row.submitted:
+            raise WrongUsage(f"images: job {row.id} has {row.submitted:,} images")
+        asked = followups.ask(
+            self._services, row.id, given.question, shown, budget=given.budget, pack=given.pack
+        )
+        return self._accepted(asked, response)
+
+    def _row(self, job: str) -> JobRow:
+        with self._database.read() as connection:
+            row = pipeline.job(connection, job)
+        if row is None:
+            raise NoSuchJob(f"there is no job {job!r}")
+        return row
+
+    def _accepted(self, made: Submitted, response: Response) -> Accepted:
+        response.headers["Location"] = f"/api/jobs/{made.job_id}"
+        if not made.created:
+            response.status_code = HTTPStatus.OK
+        return Accepted(
+            job=made.job_id,
+            status=self._row(made.job_id).status,
+            created=made.created,
+            ignored=[*made.ignored],
+            passed_over=[*made.passed_over],
+        )
+
+    def _changed(self, job: str, changed: bool) -> Changed:
+        return Changed(job=job, status=self._row(job).status, changed=changed)
+
+
+def _pieces(text: io.StringIO) -> Iterator[str]:
+    text.seek(0)
+    return iter(lambda: text.read(EXPORT_PIECE), "")

@@ -1,0 +1,107 @@
+"""Errors as problem details (RFC 9457): what is wrong, which field, and what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel
+from starlette.exceptions import HTTPException
+
+from core.errors import InputRefused, OverstoryError, ServiceAway, WrongUsage
+from core.text.printable import one_line
+
+MEDIA_TYPE = "application/problem+json"
+DETAIL_CHARACTERS = 2_000
+RETRY_SECONDS = 5
+_FIELD = re.compile(r"(?:overstory\.submit refused its arguments: )?([a-z_]+)[:.]")
+"""Messages about a submission begin with the name of the field."""
+
+
+class Problem(BaseModel):
+    """An RFC 9457 problem. ``field``: of the request, if one is to blame."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    field: str | None = None
+
+
+class NoSuchJob(WrongUsage):
+    """There is no such job."""
+
+
+class TooBusy(OverstoryError):
+    """The service plans as many jobs as it can at once: try again in a few seconds."""
+
+
+class Conflict(WrongUsage):
+    """What is there already differs from what is asked for."""
+
+
+_STATUS: tuple[tuple[type[OverstoryError], HTTPStatus], ...] = (
+    (NoSuchJob, HTTPStatus.NOT_FOUND),
+    (Conflict, HTTPStatus.CONFLICT),
+    (InputRefused, HTTPStatus.FORBIDDEN),
+    (WrongUsage, HTTPStatus.UNPROCESSABLE_ENTITY),
+    (TooBusy, HTTPStatus.TOO_MANY_REQUESTS),
+    (ServiceAway, HTTPStatus.SERVICE_UNAVAILABLE),
+    (OverstoryError, HTTPStatus.BAD_GATEWAY),
+)
+
+
+def problem(status: int, detail: str, field: str | None = None) -> JSONResponse:
+    value = Problem(
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=one_line(detail, DETAIL_CHARACTERS),
+        field=field,
+    )
+    waits = status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+    headers = {"Retry-After": str(RETRY_SECONDS)} if waits else {}
+    return JSONResponse(value.model_dump(exclude_none=True), status, headers, MEDIA_TYPE)
+
+
+def handle_problems(app: FastAPI) -> None:
+    """Make every error of ``app`` a problem. A bug is a 500 without its traceback."""
+    app.add_exception_handler(OverstoryError, _ours)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _bug)
+
+
+def _ours(_: Request, error: Exception) -> JSONResponse:
+    status = next(status for kind, status in _STATUS if isinstance(error, kind))
+    named = _FIELD.match(str(error)) if isinstance(error, WrongUsage) else None
+    return problem(status, str(error), named[1] if named else None)
+
+
+def _invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    errors: Sequence[Any] = error.errors()
+    lines = [f"{_place(each['loc'])}: {each['msg']}" for each in errors]
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(lines), _place(errors[0]["loc"]))
+
+
+def _place(location: Sequence[object]) -> str:
+    """``images.0`` of (body, images, 0)."""
+    names = [str(part) for part in location[1:]] or [str(location[0])]
+    return ".".join(names)
+
+
+def _http(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    return problem(error.status_code, str(error.detail))
+
+
+def _bug(_: Request, error: Exception) -> JSONResponse:
+    return problem(
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+        f"a bug: {type(error).__name__}; the log of 'overstory serve' has its traceback",
+    )
