@@ -12,6 +12,7 @@ from overstory.api.guard import Guard
 from overstory.api.jobs import Jobs
 from overstory.api.problems import handle_problems
 from overstory.api.reference import reference_page
+from overstory.api.submissions import Submissions
 from overstory.local.hindrances import nobody_works
 from tasks.runtime.services import Services
 
@@ -30,7 +31,8 @@ def make_api(services: Services) -> FastAPI:
         docs_url=None,  # FastAPI's pages load their scripts from another site
         redoc_url=None,
     )
-    app.include_router(Jobs(services).router())
+    submissions = Submissions(services)
+    app.include_router(Jobs(services, submissions).router())
 
     @app.get("/api/health", tags=["service"])
     def health() -> dict[str, Any]:

@@ -6,7 +6,6 @@ import io
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import asdict
 from http import HTTPStatus
-from threading import BoundedSemaphore
 from typing import Annotated, Any, Literal
 
 from anyio import to_thread
@@ -18,11 +17,12 @@ from core.errors import WrongUsage
 from core.jobs import JobSpec
 from core.states import ImageStatus, JobStatus
 from models import repair, state
-from models.reads import inspect, pipeline
-from models.reads.pipeline import JobRow
+from models.reads import inspect
 from models.state import Moved
+from overstory.api.caller import Caller, Calling, find_job
 from overstory.api.events import Events
-from overstory.api.problems import Conflict, NoSuchJob, Problem, TooBusy
+from overstory.api.problems import Conflict, Problem
+from overstory.api.submissions import Submissions
 from overstory.commands.control import BY_REQUEST
 from overstory.export.rows import Export
 from overstory.export.writers import WRITERS
@@ -31,14 +31,10 @@ from overstory.output.result import result
 from overstory.output.tables import values
 from overstory.report.command import report_text
 from tasks import followups
-from tasks import submit as submitting
 from tasks.calls.budget import check_budget
 from tasks.runtime.services import Services
-from tasks.submit import Submitted, TimeLimit
+from tasks.submit import Submitted
 
-PLANNED_AT_ONCE = 8
-"""Submissions that are planned at the same time; further ones are told to come again. Planning
-reads folders and file names, and a thread of the service is busy meanwhile."""
 MEDIA_TYPES = {
     "jsonl": "application/jsonl",
     "csv": "text/csv; charset=utf-8",
@@ -88,11 +84,11 @@ class Question(BaseModel):
 class Jobs:
     """The jobs of one service."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, submissions: Submissions) -> None:
         self._services = services
         self._database = services.database
         self._events = Events(services.database)
-        self._planning = BoundedSemaphore(PLANNED_AT_ONCE)
+        self._submissions = submissions
 
     def router(self) -> APIRouter:
         routes = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=PROBLEMS)
@@ -113,6 +109,7 @@ class Jobs:
     def submit(
         self,
         spec: JobSpec,
+        caller: Calling,
         response: Response,
         idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
     ) -> Accepted:
@@ -128,23 +125,12 @@ class Jobs:
                     "key: it differs from the header Idempotency-Key: give one of them"
                 )
             spec = spec.model_copy(update={"key": idempotency_key})
-        settings = self._services.settings
-        if len(spec.images) > settings.max_inputs:
-            raise WrongUsage(
-                f"images: {len(spec.images):,} inputs, and {settings.max_inputs:,} is the most"
-                " (OVERSTORY_MAX_INPUTS): name folders or patterns instead of files"
-            )
-        if not self._planning.acquire(blocking=False):
-            raise TooBusy
-        try:
-            limit = TimeLimit(settings.submit_seconds)
-            made = submitting.submit(self._services, spec, by_message=True, limit=limit)
-        finally:
-            self._planning.release()
-        return self._accepted(made, response)
+        made = self._submissions.submit(spec, caller)
+        return self._accepted(made, caller, response)
 
     def listed(
         self,
+        caller: Calling,
         status: Annotated[list[JobStatus], Query()] = [],  # noqa: B006 - FastAPI copies it
         label: Annotated[str | None, Query(max_length=255)] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
@@ -154,9 +140,9 @@ class Jobs:
             lines = inspect.jobs(connection, status, label, limit)
         return [values(line) for line in lines]
 
-    def show(self, job: str) -> dict[str, Any]:
+    def show(self, job: str, caller: Calling) -> dict[str, Any]:
         """Show one job: the object of `overstory show --json`."""
-        row = self._row(job)
+        row = find_job(self._database, job, caller)
         with self._database.read() as connection:
             line = inspect.job_line(connection, row.id)
         outcome = result(self._database, row)
@@ -165,37 +151,39 @@ class Jobs:
     def images(
         self,
         job: str,
+        caller: Calling,
         status: Annotated[list[ImageStatus], Query()] = [],  # noqa: B006 - FastAPI copies it
         unseen: bool = False,
     ) -> list[dict[str, Any]]:
         """List a job's images: the objects of `overstory images --json`. `unseen`: those without a
         proof that the model saw them."""
-        row = self._row(job)
+        row = find_job(self._database, job, caller)
         with self._database.read() as connection:
             lines = inspect.images(connection, row.id, status, unseen)
         return [asdict(line) for line in lines]
 
     async def events(
-        self, job: str, last_event_id: Annotated[int, Header(ge=0)] = 0
+        self, job: str, caller: Calling, last_event_id: Annotated[int, Header(ge=0)] = 0
     ) -> StreamingResponse:
         """Watch a job: server-sent events, from the first or from the one after `Last-Event-ID`.
         The stream ends with an event `end` when the job has ended."""
-        await to_thread.run_sync(self._row, job)
+        await to_thread.run_sync(find_job, self._database, job, caller)
         stream: AsyncIterator[str] = self._events.stream(job, last_event_id)
         return StreamingResponse(stream, media_type="text/event-stream")
 
-    def report(self, job: str) -> HTMLResponse:
+    def report(self, job: str, caller: Calling) -> HTMLResponse:
         """The report: one page that shows the answer and every image behind it."""
-        row = self._row(job)
+        row = find_job(self._database, job, caller)
         return HTMLResponse(report_text(self._services.settings, self._database, row))
 
     def export(
         self,
         job: str,
+        caller: Calling,
         kind: Annotated[Literal["jsonl", "csv", "markdown"], Query(alias="format")] = "jsonl",
     ) -> StreamingResponse:
         """A job's images, one row for each, as `overstory export` writes them."""
-        export = Export(self._database, self._row(job))
+        export = Export(self._database, find_job(self._database, job, caller))
         text = io.StringIO(newline="")
         WRITERS[kind](export, text)
         name = f'attachment; filename="{job}.{kind}"'
@@ -203,23 +191,25 @@ class Jobs:
             _pieces(text), media_type=MEDIA_TYPES[kind], headers={"Content-Disposition": name}
         )
 
-    def cancel(self, job: str) -> Changed:
+    def cancel(self, job: str, caller: Calling) -> Changed:
         """End a job. Images without an answer are skipped."""
-        row = self._row(job)
+        row = find_job(self._database, job, caller, changes=True)
         with self._database.write() as connection:
             changed = state.job_cancelled(connection, row.id, Moved())
-        return self._changed(row.id, changed)
+        return self._changed(row.id, caller, changed)
 
-    def pause(self, job: str) -> Changed:
+    def pause(self, job: str, caller: Calling) -> Changed:
         """Pause a job."""
-        row = self._row(job)
+        row = find_job(self._database, job, caller, changes=True)
         with self._database.write() as connection:
             changed = state.job_moved(connection, row.id, JobStatus.PAUSED, BY_REQUEST)
-        return self._changed(row.id, changed)
+        return self._changed(row.id, caller, changed)
 
-    def resume(self, job: str, given: Annotated[Resume | None, Body()] = None) -> Changed:
+    def resume(
+        self, job: str, caller: Calling, given: Annotated[Resume | None, Body()] = None
+    ) -> Changed:
         """Continue a paused job, perhaps with another budget."""
-        row = self._row(job)
+        row = find_job(self._database, job, caller, changes=True)
         if row.status.ended:
             raise Conflict(f"job {row.id} has ended ({row.status}): retry it")
         budget = given.budget if given else None
@@ -228,51 +218,46 @@ class Jobs:
             with self._database.write() as connection:
                 state.job_budgeted(connection, row.id, budget)
         take_up(self._services, row.id)
-        return self._changed(row.id, row.status is JobStatus.PAUSED)
+        return self._changed(row.id, caller, row.status is JobStatus.PAUSED)
 
-    def retry(self, job: str) -> Changed:
+    def retry(self, job: str, caller: Calling) -> Changed:
         """Try a job's failed and skipped images again."""
-        row = self._row(job)
+        row = find_job(self._database, job, caller, changes=True)
         if not row.status.ended:
             raise Conflict(f"job {row.id} has not ended ({row.status}): it goes on, or resume it")
         with self._database.write() as connection:
             reopened = repair.reopen(connection, row.id, Moved())
         if reopened:
             take_up(self._services, row.id)
-        return self._changed(row.id, bool(reopened))
+        return self._changed(row.id, caller, bool(reopened))
 
-    def ask(self, job: str, given: Question, response: Response) -> Accepted:
+    def ask(self, job: str, given: Question, caller: Calling, response: Response) -> Accepted:
         """Ask a further question about a job's images, as a job of its own."""
-        row = self._row(job)
+        row = find_job(self._database, job, caller, changes=True)
         shown = frozenset(given.images)
         if shown and max(shown) > row.submitted:
             raise WrongUsage(f"images: job {row.id} has {row.submitted:,} images")
         asked = followups.ask(
             self._services, row.id, given.question, shown, budget=given.budget, pack=given.pack
         )
-        return self._accepted(asked, response)
+        return self._accepted(asked, caller, response)
 
-    def _row(self, job: str) -> JobRow:
-        with self._database.read() as connection:
-            row = pipeline.job(connection, job)
-        if row is None:
-            raise NoSuchJob(f"there is no job {job!r}")
-        return row
-
-    def _accepted(self, made: Submitted, response: Response) -> Accepted:
+    def _accepted(self, made: Submitted, caller: Caller, response: Response) -> Accepted:
         response.headers["Location"] = f"/api/jobs/{made.job_id}"
         if not made.created:
             response.status_code = HTTPStatus.OK
         return Accepted(
             job=made.job_id,
-            status=self._row(made.job_id).status,
+            status=find_job(self._database, made.job_id, caller).status,
             created=made.created,
             ignored=[*made.ignored],
             passed_over=[*made.passed_over],
         )
 
-    def _changed(self, job: str, changed: bool) -> Changed:
-        return Changed(job=job, status=self._row(job).status, changed=changed)
+    def _changed(self, job: str, caller: Caller, changed: bool) -> Changed:
+        return Changed(
+            job=job, status=find_job(self._database, job, caller).status, changed=changed
+        )
 
 
 def _pieces(text: io.StringIO) -> Iterator[str]:
