@@ -86,7 +86,7 @@ HELP = {
     "Serve": {
         "up": "Run the whole service on this machine, without Docker.",
         "down": "Stop the service of this state folder.",
-        "serve": "Serve the HTTP API, for programs of this machine.",
+        "serve": "Serve the HTTP API and its page (part of the service).",
         "migrate": "Bring the database schema up to this version.",
         "reconciler": "Repair lost work until stopped (part of the service).",
         "sandbox": "Serve a strict local stand-in for StepFun's API.",

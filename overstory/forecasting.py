@@ -21,6 +21,7 @@ from core.account.estimate import Estimate
 from core.account.habit import PastCall, habit_of
 from core.account.pace import Pace, Work, pace_of, ready_in
 from core.catalog.tokens import detail_at
+from core.images.inputs import InputRules
 from core.images.sizing import ImageLimits
 from core.jobs import JobSpec
 from core.requests.request import RequestContext, request_context
@@ -94,12 +95,15 @@ class Basis:
     pace: Pace
 
 
-def measure(settings: Settings, spec: JobSpec, *looks: RequestContext) -> Measured:
-    """Expand the inputs and read every header. ``looks``: the first, and the second. Raises
-    WrongUsage as ``overstory run`` does."""
+def measure(
+    settings: Settings, spec: JobSpec, *looks: RequestContext, rules: InputRules | None = None
+) -> Measured:
+    """Expand the inputs and read every header. ``looks``: the first, and the second. ``rules``:
+    which files may be named; None: all that the person of this command can read. Raises WrongUsage
+    as ``overstory run`` does."""
     limits = settings.image_limits
     decoder = Decoder(settings.decoder_limits)
-    found = expand(spec.images, limits, decoder, settings.own_inputs)
+    found = expand(spec.images, limits, decoder, rules or settings.own_inputs)
     sources = Documents.of(settings, decoder).with_pages(found.sources)
     measured = Measured(Distinct.of(sources), found.ignored, found.passed_over)
     distinct = measured.distinct.indices
@@ -124,12 +128,13 @@ def _prepared(
     settings: Settings, spec: JobSpec, images: Sequence[Source]
 ) -> dict[Identity, KnownImage]:
     model, detail = spec.model or settings.model, spec.detail or settings.detail
-    with _opened(settings) as database:
+    with opened(settings) as database:
         return prepared_before(settings, database, model, detail, images)
 
 
 @contextmanager
-def _opened(settings: Settings) -> Iterator[Database]:
+def opened(settings: Settings) -> Iterator[Database]:
+    """The database, closed afterwards."""
     database = Database(database_url(settings))
     try:
         yield database
@@ -158,7 +163,7 @@ def _tokens(
 def learned_of(settings: Settings, spec: JobSpec) -> LearnedLimits:
     """What the endpoint has refused of the job's model so far."""
     model = spec.model or settings.model
-    with _opened(settings) as database:
+    with opened(settings) as database:
         return learned_limits(database, settings.endpoint, model, spec.canary)
 
 
@@ -183,7 +188,7 @@ def context_of(
 def basis_of(settings: Settings, model: str, work: Work) -> Basis:
     """The past calls of ``model``, and how fast images were prepared in past jobs."""
     cores = settings.cpu_workers or os.cpu_count() or 1
-    with _opened(settings) as database, database.read() as connection:
+    with opened(settings) as database, database.read() as connection:
         past = inspect.past_calls(connection, model, settings.endpoint)
         done = inspect.past_runs(connection, settings.endpoint)
     return Basis(past, pace_of(done, work, cores, settings.upload_threads))
@@ -191,7 +196,7 @@ def basis_of(settings: Settings, model: str, work: Work) -> Basis:
 
 def past_of(settings: Settings, model: str) -> Sequence[PastCall]:
     """The past calls of ``model`` at this endpoint."""
-    with _opened(settings) as database, database.read() as connection:
+    with opened(settings) as database, database.read() as connection:
         return inspect.past_calls(connection, model, settings.endpoint)
 
 

@@ -27,7 +27,7 @@ program may have its Redis, and nothing of ours belongs into it."""
 class Stack:
     """An embedded stack that is up: the broker's socket, process ids, the sandbox if any.
 
-    ``service_*`` and ``flower_url`` are set under ``overstory up``: its supervisor, and the account
+    ``service_*`` and the other URLs are set under ``overstory up``: its supervisor, and the account
     whose jobs it serves. ``*_born``: when the process started (servers.processes.born), because its
     id may be given to another. ``broker_run``: the run id that only our Valkey has.
     """
@@ -39,6 +39,7 @@ class Stack:
     service_pid: int | None = None
     service_account: str | None = None
     flower_url: str | None = None
+    api_url: str | None = None
     broker_run: str | None = None
     broker_born: int | None = None
     sandbox_born: int | None = None

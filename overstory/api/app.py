@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
 from overstory import __version__
+from overstory.api.estimates import estimates
 from overstory.api.guard import Guard
 from overstory.api.jobs import Jobs
 from overstory.api.problems import handle_problems
@@ -32,6 +33,7 @@ def make_api(services: Services) -> FastAPI:
         redoc_url=None,
     )
     submissions = Submissions(services)
+    app.include_router(estimates(services))
     app.include_router(Jobs(services, submissions).router())
 
     @app.get("/api/health", tags=["service"])

@@ -1,4 +1,4 @@
-"""``overstory serve``: the HTTP API on this machine."""
+"""``overstory serve``: the HTTP API of this machine's service."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ import socket
 from pathlib import Path
 
 import click
-import structlog
 import uvicorn
 
 from core.errors import WrongUsage
+from core.settings import Settings
 from overstory.api.app import make_api
 from overstory.api.guard import LOOPBACK
-from overstory.local.home import prepare_command
-from overstory.local.preflight import check_sandbox_is_wanted
+from overstory.local.home import prepare_home
+from overstory.local.servers.shared import with_running_sandbox
+from overstory.local.stack import served_by
+from overstory.local.supervisor import API_PORT
 from overstory.options import home_option, sandbox_option, settings_at
 from workers.app import make_app
 from workers.logs import configure_logs
+from workers.parent import end_with_parent
 from workers.services import build_services
 
-PORT = 8700
 BACKLOG = 1024
-log = structlog.get_logger()
+STOP_SECONDS = 5
+"""For requests in flight when the service stops. Streams are cut then; their clients come back."""
 
 
 @click.command()
@@ -29,18 +32,18 @@ log = structlog.get_logger()
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
-    default=PORT,
+    default=API_PORT,
     show_default=True,
     help="Port; 0 picks a free one.",
 )
 @sandbox_option
 @home_option
 def serve(host: str, port: int, sandbox: bool, home: Path | None) -> None:
-    """Serve the HTTP API, for programs of this machine.
+    """Serve the HTTP API and its page (part of the service).
 
     Jobs are submitted, watched, steered and read at /api/jobs; /docs describes it all, and
-    /openapi.json for programs. The jobs are done by the service of this state folder ('overstory
-    up'). Anybody on this machine may use it, and nobody else.
+    /openapi.json for programs. The service of the same state folder or broker does the jobs:
+    'overstory up' serves the API too, so only a service of several machines needs this command.
     """
     if host not in LOOPBACK:
         raise WrongUsage(
@@ -48,19 +51,32 @@ def serve(host: str, port: int, sandbox: bool, home: Path | None) -> None:
             " use 127.0.0.1, and a proxy with a login of yours in front of it for others"
         )
     settings = settings_at(home, sandbox)
-    check_sandbox_is_wanted(settings)
-    configure_logs(settings)
-    prepare_command(settings)
+    prepare_home(settings.home)
+    if settings.broker_url is None and served_by(settings.home) is None:
+        raise WrongUsage(
+            f"no service is up for {settings.home}, so nobody would do the jobs: 'overstory up'"
+            " starts one, with this API"
+        )
     listening = _listen(host, port)
+    _serve(with_running_sandbox(settings), listening)
+
+
+def _serve(settings: Settings, listening: socket.socket) -> None:
+    configure_logs(settings)
+    end_with_parent()
     services = build_services(settings, make_app(settings))
-    name, taken = listening.getsockname()[:2]
+    name, port = listening.getsockname()[:2]
     shown = f"[{name}]" if ":" in name else name
-    click.echo(f"API: http://{shown}:{taken}/docs")
-    server = uvicorn.Server(
-        uvicorn.Config(make_api(services), log_config=None, access_log=False, backlog=BACKLOG)
+    click.echo(f"page and API: http://{shown}:{port}")
+    config = uvicorn.Config(
+        make_api(services),
+        log_config=None,
+        access_log=False,
+        backlog=BACKLOG,
+        timeout_graceful_shutdown=STOP_SECONDS,
     )
     try:
-        server.run(sockets=[listening])
+        uvicorn.Server(config).run(sockets=[listening])
     finally:
         services.close()
 

@@ -33,6 +33,12 @@ class Problem(BaseModel):
     field: str | None = None
 
 
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem} for status in (404, 409, 422, 429, 503)
+}
+"""The statuses of a router's routes, for their description."""
+
+
 class NoSuchJob(WrongUsage):
     """There is no such job."""
 

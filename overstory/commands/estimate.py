@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
 from functools import cache, partial
 from pathlib import Path
@@ -20,11 +19,11 @@ from core.account.packs import packs_beside
 from core.account.token_fit import TokenFit
 from core.catalog.models import KnownPrice
 from core.catalog.tiers import a_minute
+from core.images.inputs import InputRules
 from core.jobs import JobSpec
 from core.requests.request import RequestContext
 from core.settings import SANDBOX, Settings
-from core.tree.capacity import LearnedLimits, check_pack
-from models.engine import Database
+from core.tree.capacity import check_pack
 from overstory.commands.packs import BINDS, Packed, print_packs, values
 from overstory.commands.second_look import SecondLook, looked_twice
 from overstory.commands.specs import spec_of
@@ -36,6 +35,7 @@ from overstory.forecasting import (
     forecast_of,
     learned_of,
     measure,
+    opened,
     past_of,
 )
 from overstory.local.home import prepare_command
@@ -48,7 +48,6 @@ from overstory.output.progress import duration
 from overstory.output.terminal import print_plain
 from overstory.profiles import filled
 from tasks.calls.budget import check_budget
-from workers.endpoints import database_url
 
 UNUSABLE_SHOWN = 10
 
@@ -72,63 +71,79 @@ def estimate(inputs: tuple[str, ...], as_json: bool, home: Path | None, **option
     spec = spec_of(inputs, filled(settings.home, options))
     if spec.model is None:
         settings = with_served_model(settings, Console(stderr=True))
-    model = spec.model or settings.model
-    check_budget(settings, spec.budget, model, spec.second_model)
-    check_pack(settings.facts_of(model), settings.images_per_request, spec.pack)
     prepare_command(settings)
-    learned = learned_of(settings, spec)
-    request = context_of(settings, spec, learned)
-    measured = measure(settings, spec, request, context_of(settings, spec, learned, look=2))
-    basis = basis_of(settings, request.model, measured.work)
-    past = cache(partial(past_of, settings))
-    share = spec.looking_twice(spec.detail or settings.detail).second_look
-    twice = measured.twice(share)
-
-    def looking(spec: JobSpec) -> tuple[Estimate, SecondLook | None]:
-        """What the job of ``spec`` will take, with its second look."""
-        first, again = (context_of(settings, spec, learned, look) for look in (1, 2))
-        once = forecast_of(settings, first, measured, basis)
-        leaves = [len(leaf) for leaf in measured.leaves(first)]
-        return looked_twice(settings, once, first, again, leaves, twice, past)
-
-    forecast, again = looking(spec)
-    with Database(database_url(settings)).read() as connection:
-        probe = worthwhile_probe(settings, connection, model, learned, bool(basis.past))
-    packs = _packs(settings, spec, learned, measured, forecast, lambda spec: looking(spec)[0])
+    forecasting = Forecasting(settings, spec)
     if as_json:
-        value = _value(settings, spec, measured, request, forecast, basis)
-        value |= {"pack": spec.pack, "packs": values(packs), "second_look": again and again.value}
-        value["probe"] = None if probe is None else asdict(probe)
-        click.echo(json.dumps(value))
-    else:
-        print_left_out(Console(stderr=True), measured.ignored, measured.passed_over)
-        console = Console()
-        _print(console, settings, spec, measured, request, forecast, basis, again)
-        print_packs(console, packs)
-        if probe is not None:
-            print_plain(console, f"\n{probe_hint(settings, model, probe)}")
+        click.echo(json.dumps(forecasting.value))
+        return
+    print_left_out(
+        Console(stderr=True), forecasting.measured.ignored, forecasting.measured.passed_over
+    )
+    console = Console()
+    _print(console, forecasting)
+    print_packs(console, forecasting.packs)
+    if forecasting.probe is not None:
+        hint = probe_hint(settings, forecasting.request.model, forecasting.probe)
+        print_plain(console, f"\n{hint}")
 
 
-def _packs(
-    settings: Settings,
-    spec: JobSpec,
-    learned: LearnedLimits,
-    measured: Measured,
-    forecast: Estimate,
-    forecast_of: Callable[[JobSpec], Estimate],
-) -> list[Packed]:
-    """The job with other packs beside its own, from the same reading of the headers."""
-    whole = context_of(settings, spec.model_copy(update={"pack": None}), learned)
-    room = whole.capacity.leaf.items + whole.canaries
-    most = min(room, len(measured.tokens) + whole.canaries)
-    rows = []
-    for pack in packs_beside(most, spec.pack, least=2 if spec.canary else 1):
-        chosen = pack == (spec.pack or most)
-        other = forecast
-        if not chosen:
-            other = forecast_of(spec.model_copy(update={"pack": pack}))
-        rows.append(Packed(pack, other, chosen))
-    return rows
+class Forecasting:
+    """What a job will take, with packs beside its own. ``rules``: see ``measure``. Raises
+    WrongUsage as ``overstory run`` does."""
+
+    def __init__(self, settings: Settings, spec: JobSpec, rules: InputRules | None = None) -> None:
+        model = spec.model or settings.model
+        check_budget(settings, spec.budget, model, spec.second_model)
+        check_pack(settings.facts_of(model), settings.images_per_request, spec.pack)
+        self.settings, self.spec = settings, spec
+        self._learned = learned_of(settings, spec)
+        self.request = context_of(settings, spec, self._learned)
+        again = context_of(settings, spec, self._learned, look=2)
+        self.measured = measure(settings, spec, self.request, again, rules=rules)
+        self.basis = basis_of(settings, model, self.measured.work)
+        self._past = cache(partial(past_of, settings))
+        self.forecast, self.again = self._looking(spec)
+        self.packs = self._packs()
+        with opened(settings) as database, database.read() as connection:
+            self.probe = worthwhile_probe(
+                settings, connection, model, self._learned, bool(self.basis.past)
+            )
+
+    @property
+    def value(self) -> dict[str, Any]:
+        """The object of ``overstory estimate --json``."""
+        spec = self.spec
+        value = _value(self.settings, spec, self.measured, self.request, self.forecast, self.basis)
+        value |= {"pack": spec.pack, "packs": values(self.packs)}
+        value["second_look"] = self.again and self.again.value
+        value["probe"] = None if self.probe is None else asdict(self.probe)
+        return value
+
+    def _looking(self, spec: JobSpec) -> tuple[Estimate, SecondLook | None]:
+        """What the job of ``spec`` will take, with its second look."""
+        settings = self.settings
+        first, again = (context_of(settings, spec, self._learned, look) for look in (1, 2))
+        once = forecast_of(settings, first, self.measured, self.basis)
+        leaves = [len(leaf) for leaf in self.measured.leaves(first)]
+        share = spec.looking_twice(spec.detail or settings.detail).second_look
+        twice = self.measured.twice(share)
+        return looked_twice(settings, once, first, again, leaves, twice, self._past)
+
+    def _packs(self) -> list[Packed]:
+        """The job with other packs beside its own, from the same reading of the headers."""
+        spec = self.spec
+        alone = spec.model_copy(update={"pack": None})
+        whole = context_of(self.settings, alone, self._learned)
+        room = whole.capacity.leaf.items + whole.canaries
+        most = min(room, len(self.measured.tokens) + whole.canaries)
+        rows = []
+        for pack in packs_beside(most, spec.pack, least=2 if spec.canary else 1):
+            chosen = pack == (spec.pack or most)
+            other = self.forecast
+            if not chosen:
+                other, _ = self._looking(spec.model_copy(update={"pack": pack}))
+            rows.append(Packed(pack, other, chosen))
+        return rows
 
 
 def _prices(settings: Settings, known: KnownPrice) -> str:
@@ -196,16 +211,10 @@ def _budget(forecast: Estimate, budget: float) -> dict[str, Any]:
     }
 
 
-def _print(
-    console: Console,
-    settings: Settings,
-    spec: JobSpec,
-    measured: Measured,
-    request: RequestContext,
-    forecast: Estimate,
-    basis: Basis,
-    again: SecondLook | None,
-) -> None:
+def _print(console: Console, forecasting: Forecasting) -> None:
+    settings, spec, request = forecasting.settings, forecasting.spec, forecasting.request
+    measured, basis = forecasting.measured, forecasting.basis
+    forecast, again = forecasting.forecast, forecasting.again
     limits = settings.sure_limits
     auto = " at first and more if throughput grows" if settings.finds_concurrency else ""
     images = [f"{measured.images:,} usable"]

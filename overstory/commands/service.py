@@ -25,7 +25,7 @@ from overstory.local.home import prepare_home
 from overstory.local.preflight import START_IT, check_sandbox_is_wanted
 from overstory.local.servers import processes
 from overstory.local.stack import is_service, served_by
-from overstory.local.supervisor import FLOWER_PORT, Supervisor, end_left
+from overstory.local.supervisor import API_PORT, FLOWER_PORT, PortWanted, Supervisor, end_left
 from overstory.options import home_option, sandbox_option, settings_at
 from tasks.upkeep.reconciler import TICK_SECONDS, Reconciler
 from tasks.upkeep.webhooks import notifier_of
@@ -56,37 +56,60 @@ SILENT_SECONDS = 30.0
     f" {FLOWER_PORT}, or a free one if that is taken.",
 )
 @click.option("--no-flower", is_flag=True, help="Run without the Flower dashboard.")
+@click.option(
+    "--api-port",
+    type=click.IntRange(0, 65535),
+    help="Port of the HTTP API and its page; 0 picks a free one. Default:"
+    f" {API_PORT}, or a free one if that is taken.",
+)
+@click.option("--no-api", is_flag=True, help="Run without the HTTP API.")
 @click.option("--detach", "-d", is_flag=True, help="Return when it is up; 'down' stops it.")
 @sandbox_option
 @home_option
 def up(
-    flower_port: int | None, no_flower: bool, detach: bool, sandbox: bool, home: Path | None
+    flower_port: int | None,
+    no_flower: bool,
+    api_port: int | None,
+    no_api: bool,
+    detach: bool,
+    sandbox: bool,
+    home: Path | None,
 ) -> None:
     """Run the whole service on this machine, without Docker.
 
-    Starts broker, workers, reconciler and Flower, and restarts each when it dies. Each writes a
-    log in the state folder. 'overstory run' with the same state folder uses this service.
+    Starts broker, workers, reconciler, Flower and the HTTP API with its page, and restarts each
+    when it dies. Each writes a log in the state folder. 'overstory run' with the same state folder
+    uses this service.
     """
     settings = _settings(home, sandbox)
     database_url(settings)  # a home whose database we do not run any more is refused here
     check_sandbox_is_wanted(settings)
+    flower = None if no_flower else _port("flower", flower_port, FLOWER_PORT)
+    api = None if no_api else _port("api", api_port, API_PORT)
     if detach:
-        _up_detached(settings, no_flower, flower_port)
+        _up_detached(settings, flower, api)
         return
     configure_logs(settings)
-    wanted = FLOWER_PORT if flower_port is None else flower_port
-    any_port = flower_port is None
-    supervisor = Supervisor(settings, None if no_flower else wanted, any_port)
+    supervisor = Supervisor(settings, flower, api)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, supervisor.ask_to_stop)
     supervisor.run()
 
 
-def _up_detached(settings: Settings, no_flower: bool, flower_port: int | None) -> None:
+def _port(part: str, given: int | None, usual: int) -> PortWanted:
+    return PortWanted(part, usual if given is None else given, given is not None)
+
+
+def _port_options(part: str, wanted: PortWanted | None) -> list[str]:
+    if wanted is None:
+        return [f"--no-{part}"]
+    return [f"--{part}-port", str(wanted.port)] if wanted.given else []
+
+
+def _up_detached(settings: Settings, flower: PortWanted | None, api: PortWanted | None) -> None:
     command = [sys.executable, "-P", "-m", "overstory", "up", "--home", str(settings.home)]
-    command += ["--no-flower"] if no_flower else []
+    command += [*_port_options("flower", flower), *_port_options("api", api)]
     command += ["--sandbox"] if settings.uses_sandbox else []  # a person has seen that it answers
-    command += [] if flower_port is None else ["--flower-port", str(flower_port)]
     try:
         trouble = passing_trouble(settings)
     except ServiceRefuses as error:
@@ -113,11 +136,17 @@ def _up_detached(settings: Settings, no_flower: bool, flower_port: int | None) -
         time.sleep(0.05)
     stack = read_stack(settings.home)
     click.echo(f"up: process {process.pid}, logs in {log_file.parent}")
-    if stack is not None and stack.flower_url:
-        another = flower_port is None and urlsplit(stack.flower_url).port != FLOWER_PORT
-        click.echo(f"Flower: {stack.flower_url}" + (f" ({FLOWER_PORT} is taken)" * another))
+    if stack is not None:
+        _say_url("page and API", stack.api_url, api)
+        _say_url("Flower", stack.flower_url, flower)
     if not settings.broker_url:  # a configured URL may hold a password, and is known anyway
         click.echo(f"broker for apps of this user on this machine: {broker_url(settings)}")
+
+
+def _say_url(name: str, url: str | None, wanted: PortWanted | None) -> None:
+    if url is not None and wanted is not None:
+        another = not wanted.given and urlsplit(url).port != wanted.port
+        click.echo(f"{name}: {url}" + (f" ({wanted.port} is taken)" * another))
 
 
 @click.command()

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import OverstoryError, WrongUsage
-from core.settings import SANDBOX, Settings, load
+from core.settings import Settings, load
 from models.engine import Database
 from overstory.doctor.secrets import secrets_of
-from overstory.local.servers.shared import sandbox_lives
+from overstory.local.servers.shared import with_running_sandbox
 from workers.endpoints import Stack, database_url, read_stack
 
 if TYPE_CHECKING:  # importing workers.app reads the settings, which may be invalid
@@ -62,14 +62,9 @@ class Context:
     @cached_property
     def reached(self) -> Settings:
         """The settings that a run would use now, with the URL of a running sandbox."""
-        changes: dict[str, object] = {
-            "connect_timeout_seconds": min(self.settings.connect_timeout_seconds, CONNECT_SECONDS)
-        }
-        stack = self.stack if self.settings.uses_sandbox else None
-        # its port may be another program's by now
-        if stack and stack.sandbox_url and sandbox_lives(self.settings.home, stack):
-            changes |= {"base_url": stack.sandbox_url, "endpoint_name": SANDBOX}
-        return self.settings.model_copy(update=changes)
+        seconds = min(self.settings.connect_timeout_seconds, CONNECT_SECONDS)
+        changes = {"connect_timeout_seconds": seconds}
+        return with_running_sandbox(self.settings).model_copy(update=changes)
 
     @cached_property
     def app(self) -> OverstoryCelery:

@@ -45,6 +45,7 @@ class Health:
     workers: Sequence[str]
     home: Path
     flower_port: int | None
+    api_port: int | None
     started: float = field(default_factory=time.time)
     answered: set[str] = field(default_factory=set)
 
@@ -52,11 +53,17 @@ class Health:
         """Parts that have not answered yet; takes up to PING_SECONDS."""
         if "reconciler" not in self.answered and self._beats():
             self.answered.add("reconciler")
-        if self.flower_port is not None and "flower" not in self.answered and self._flower():
-            self.answered.add("flower")
+        pages = {
+            "flower": (self.flower_port, "/healthcheck"),
+            "api": (self.api_port, "/api/health"),
+        }
+        for part, (port, path) in pages.items():
+            if port is not None and part not in self.answered and _answers(port, path):
+                self.answered.add(part)
         if not self.answered.issuperset(self.workers):
             self.answered |= self._ping() & set(self.workers)
-        parts = [*self.workers, "reconciler", *(["flower"] if self.flower_port else [])]
+        served = [part for part, (port, _) in pages.items() if port is not None]
+        parts = [*self.workers, "reconciler", *served]
         return [part.partition("@")[0] for part in parts if part not in self.answered]
 
     def _ping(self) -> set[str]:
@@ -73,16 +80,17 @@ class Health:
         except FileNotFoundError:
             return False
 
-    def _flower(self) -> bool:
-        assert self.flower_port is not None
-        asking = http.client.HTTPConnection("127.0.0.1", self.flower_port, timeout=PING_SECONDS)
-        try:
-            asking.request("GET", "/healthcheck")
-            return asking.getresponse().status == http.client.OK
-        except (OSError, http.client.HTTPException):
-            return False
-        finally:
-            asking.close()
+
+def _answers(port: int, path: str) -> bool:
+    """Whether a server of this machine answers for itself."""
+    asking = http.client.HTTPConnection("127.0.0.1", port, timeout=PING_SECONDS)
+    try:
+        asking.request("GET", path)
+        return asking.getresponse().status == http.client.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        asking.close()
 
 
 def worker_name(name: str) -> str:

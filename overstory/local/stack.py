@@ -136,18 +136,23 @@ class LocalStack:
             self.fork_server.dismiss()
         self.shared.leave()
 
-    def become_service(self, flower_url: str | None) -> None:
+    def become_service(self, flower_url: str | None, api_url: str | None) -> None:
         """Record that this process serves the stack."""
         self.shared.rewrite(
             service_pid=os.getpid(),
             service_born=processes.born(os.getpid()),
             service_account=account_of(self.settings),
             flower_url=flower_url,
+            api_url=api_url,
         )
 
     def resign_service(self) -> None:
         self.shared.rewrite(
-            service_pid=None, service_born=None, service_account=None, flower_url=None
+            service_pid=None,
+            service_born=None,
+            service_account=None,
+            flower_url=None,
+            api_url=None,
         )
 
     def _is_served(self) -> bool:

@@ -1,7 +1,7 @@
 """``overstory up``: the whole service on one machine, without Docker, kept running.
 
     embedded Valkey, sandbox (without a key)   shared with runs of the same home
-    workers, reconciler, Flower                ours: restarted when they die
+    workers, reconciler, Flower, API           ours: restarted when they die
 
 Every part writes OVERSTORY_HOME/logs/<part>.log. A part that dies soon after its start is started
 again after 1, 2, 4 ... 30 s. If the supervisor itself is killed, its parts end by themselves. Only
@@ -47,6 +47,7 @@ YOUNG_SECONDS = 10.0
 BACKOFF_MAX_SECONDS = 30.0
 PART_STOP_SECONDS = 10.0
 FLOWER_PORT = 5555
+API_PORT = 8700
 
 
 @dataclass(slots=True)
@@ -100,8 +101,8 @@ class Supervisor:
     """One service. ``run`` returns when it was asked to stop and all its parts have ended."""
 
     settings: Settings
-    flower_port: int | None = FLOWER_PORT
-    any_port: bool = True  # take any port for Flower if flower_port is taken
+    flower: PortWanted | None
+    api: PortWanted | None
     parts: list[Part] = field(default_factory=list)
     stopping: threading.Event = field(default_factory=threading.Event)
     _finishing: bool = False
@@ -119,9 +120,9 @@ class Supervisor:
         prepare_home(self.settings.home)
         with contextlib.ExitStack() as cleanup:
             cleanup.enter_context(only_one(self.settings.home))
-            port = self.flower_port
-            if port is not None:  # fail before anything is started
-                port = flower_port(port, self.any_port)
+            # fail before anything is started
+            flower = None if self.flower is None else self.flower.free()
+            api = None if self.api is None else self.api.free()
             fork_server = split(self.settings, service=True)  # before there is any connection
             if fork_server is not None:
                 cleanup.callback(fork_server.dismiss)
@@ -135,22 +136,24 @@ class Supervisor:
             cleanup.callback(stack.stop)
             cleanup.callback(self._stop_rest, stack)
             stack.start_workers()
-            flower_url = self._start_helpers(port)
-            stack.become_service(flower_url)  # first: 'down' stops it while it waits, too
+            urls = self._start_helpers(flower, api)
+            stack.become_service(*urls)  # first: 'down' stops it while it waits, too
             cleanup.callback(stack.resign_service)
-            self._await_health(stack, port)
+            self._await_health(stack, flower, api)
             if self.stopping.is_set():
                 return
             private_files.write(healthy_file(self.settings.home), str(os.getpid()))
-            log.info("service.up", flower=flower_url, database=database_url(self.settings))
+            log.info(
+                "service.up", flower=urls[0], api=urls[1], database=database_url(self.settings)
+            )
             self._watch(stack)
             log.info("service.stopping")
 
-    def _await_health(self, stack: LocalStack, port: int | None) -> None:
+    def _await_health(self, stack: LocalStack, flower: int | None, api: int | None) -> None:
         """Wait until every part has answered once, and as long as the broker does not let them.
         Raises ServiceAway with the part that dies as it starts, or does not answer in time."""
         names = [worker_name(name) for name in stack.worker_names()]
-        health = Health(make_app(self.settings), names, self.settings.home, port)
+        health = Health(make_app(self.settings), names, self.settings.home, flower, api)
         deadline = time.monotonic() + HEALTHY_SECONDS
         while (missing := health.missing()) and not self.stopping.wait(ROUND_SECONDS):
             for name, process in self._processes(stack):
@@ -183,17 +186,20 @@ class Supervisor:
 
     # ---- its parts
 
-    def _start_helpers(self, port: int | None) -> str | None:
+    def _start_helpers(self, flower: int | None, api: int | None) -> tuple[str | None, str | None]:
+        """Returns the URLs of Flower and of the API."""
         environment = {**os.environ, **worker_environment(self.settings)}
         command = [sys.executable, "-P", "-m", "overstory", "reconciler"]
         self._add(Part("reconciler", command, environment))
-        if port is None:
-            return None
-        configuration = Path(workers.__file__).with_name("flower.py")
-        command = [sys.executable, "-P", "-m", "workers", "flower"]
-        command += [f"--conf={configuration}", "--address=127.0.0.1", f"--port={port}"]
-        self._add(Part("flower", command, environment))
-        return f"http://127.0.0.1:{port}"
+        if flower is not None:
+            configuration = Path(workers.__file__).with_name("flower.py")
+            command = [sys.executable, "-P", "-m", "workers", "flower"]
+            command += [f"--conf={configuration}", "--address=127.0.0.1", f"--port={flower}"]
+            self._add(Part("flower", command, environment))
+        if api is not None:
+            command = [sys.executable, "-P", "-m", "overstory", "serve", f"--port={api}"]
+            self._add(Part("api", command, environment))
+        return _url(flower), _url(api)
 
     def _add(self, part: Part) -> None:
         self.parts.append(part)
@@ -238,13 +244,12 @@ class Supervisor:
             self._finishing = False
         except KeyboardInterrupt:
             stack.stop_workers(0.0)
-        for name in ("flower", "reconciler"):
-            self._stop_part(name)
+        for part in reversed(self.parts):
+            part.stop(PART_STOP_SECONDS)
 
-    def _stop_part(self, name: str) -> None:
-        for part in self.parts:
-            if part.name == name:
-                part.stop(PART_STOP_SECONDS)
+
+def _url(port: int | None) -> str | None:
+    return None if port is None else f"http://127.0.0.1:{port}"
 
 
 def end_left(home: Path) -> list[str]:
@@ -256,21 +261,29 @@ def end_left(home: Path) -> list[str]:
         return end_unused(home) or []
 
 
-def flower_port(wanted: int, any_port: bool) -> int:
-    """``wanted`` if it is free on the loopback, else another port. Raises WrongUsage instead if
-    ``any_port`` is False."""
-    port = _free_port(wanted)
-    if port is not None:
+@dataclass(frozen=True, slots=True)
+class PortWanted:
+    """The port of a part on the loopback. ``given``: a person named it, so no other will do."""
+
+    part: str
+    port: int
+    given: bool = False
+
+    def free(self) -> int:
+        """The port if it is free, else another one. Raises WrongUsage if it is taken and was
+        given."""
+        port = _free_port(self.port)
+        if port is not None:
+            return port
+        if self.given:
+            raise WrongUsage(
+                f"--{self.part}-port: {self.port} is taken: choose another, or 0 for any free port"
+            )
+        port = _free_port(0)
+        if port is None:
+            raise ServiceAway("no port is free on the loopback")
+        log.warning("service.port_taken", part=self.part, wanted=self.port, instead=port)
         return port
-    if not any_port:
-        raise WrongUsage(
-            f"--flower-port: {wanted} is taken: choose another, or 0 for any free port"
-        )
-    port = _free_port(0)
-    if port is None:
-        raise ServiceAway("no port is free on the loopback")
-    log.warning("service.port_taken", part="flower", wanted=wanted, instead=port)
-    return port
 
 
 def _free_port(port: int) -> int | None:

@@ -229,5 +229,15 @@ def sandbox_lives(home: Path, stack: Stack) -> bool:
     return processes.lives(stack.sandbox_pid, _sandbox_ledger(home), since=stack.sandbox_born)
 
 
+def with_running_sandbox(settings: Settings) -> Settings:
+    """The settings that a run of this home would use now: with the URL of its running sandbox."""
+    stack = read_stack(settings.home) if settings.uses_sandbox and not settings.broker_url else None
+    # its port may be another program's by now
+    if stack is None or not stack.sandbox_url or not sandbox_lives(settings.home, stack):
+        return settings
+    changes = {"base_url": stack.sandbox_url, "endpoint_name": SANDBOX}
+    return settings.model_copy(update=changes)
+
+
 def _end_sandbox(home: Path, stack: Stack) -> bool:
     return processes.end(stack.sandbox_pid, _sandbox_ledger(home), since=stack.sandbox_born)

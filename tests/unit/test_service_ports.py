@@ -1,4 +1,4 @@
-"""The port of the dashboard of ``overstory up``."""
+"""The ports of the dashboard and of the API of ``overstory up``."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from core.errors import WrongUsage
 from core.settings import load
 from overstory.commands.service import up
-from overstory.local.supervisor import Supervisor, flower_port
+from overstory.local.supervisor import PortWanted, Supervisor
 
 
 def test_a_port_that_was_asked_for_and_is_taken_is_refused_before_anything_starts(
@@ -20,14 +20,14 @@ def test_a_port_that_was_asked_for_and_is_taken_is_refused_before_anything_start
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(WrongUsage, match=f"{port} is taken"):
-            Supervisor(load(), flower_port=port, any_port=False).run()
+            Supervisor(load(), PortWanted("flower", port, given=True), None).run()
     assert not list((home / "logs").iterdir())
 
 
 def test_another_port_is_used_when_none_was_requested() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        assert flower_port(port, any_port=True) not in (0, port)
+        assert PortWanted("flower", port).free() not in (0, port)
 
 
 def test_an_invalid_port_number_is_wrong_usage() -> None:
