@@ -528,13 +528,16 @@ class EventRow:
     detail: str | None
 
 
-def events(connection: Connection, job_id: str, after: int) -> list[EventRow]:
-    """A job's events with an id above ``after``, in the order of their ids."""
+def events(
+    connection: Connection, job_id: str, after: int, limit: int | None = None
+) -> list[EventRow]:
+    """A job's events with an id above ``after``, in the order of their ids; the first ``limit``."""
     rows = connection.execute(
         select(*columns_of(EventRow, Event, Image))
         .outerjoin(Image, Image.id == Event.image_id)
         .where(Event.job_id == job_id, Event.id > after)
         .order_by(Event.id)
+        .limit(limit)
     )
     return [record(EventRow, row) for row in rows]
 

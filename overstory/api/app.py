@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
 from overstory import __version__
 from overstory.api.estimates import estimates
 from overstory.api.guard import Guard
+from overstory.api.health import Health
 from overstory.api.jobs import Jobs
 from overstory.api.problems import handle_problems
 from overstory.api.reference import reference_page
 from overstory.api.submissions import Submissions
-from overstory.local.hindrances import nobody_works
 from tasks.runtime.services import Services
 
 DESCRIPTION = (
@@ -33,15 +31,9 @@ def make_api(services: Services) -> FastAPI:
         redoc_url=None,
     )
     submissions = Submissions(services)
+    app.include_router(Health(services).router())
     app.include_router(estimates(services))
     app.include_router(Jobs(services, submissions).router())
-
-    @app.get("/api/health", tags=["service"])
-    def health() -> dict[str, Any]:
-        """Whether the service answers; `trouble` says what keeps its jobs from going on."""
-        with services.database.read():
-            trouble = nobody_works(services.settings)
-        return {"ok": True, "version": __version__, "trouble": trouble or None}
 
     @app.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:

@@ -52,8 +52,8 @@ def test_every_command_ends_with_the_reason_and_the_cure(
     )
     for words in (
         ("run", str(make_images(1)), "--ask", "What?"),
-        ("up", "--detach", "--no-flower"),
-        ("up", "--no-flower"),
+        ("up", "--detach", "--no-flower", "--no-api"),
+        ("up", "--no-flower", "--no-api"),
         ("reconciler",),
     ):
         said = person.say(*words)
@@ -78,7 +78,7 @@ def test_another_broker_is_refused_in_one_sentence(person: Person) -> None:
 def test_up_names_the_part_that_does_not_start(person: Person) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         person.settings["OVERSTORY_METRICS_PORT"] = str(taken.getsockname()[1])
-        said = person.say("up", "--detach", "--no-flower")
+        said = person.say("up", "--detach", "--no-flower", "--no-api")
     assert said.status == 1, said
     assert "the service did not start: reconciler ended as it started: " in said.err
     assert person.processes() == []
@@ -98,7 +98,7 @@ def test_a_job_without_workers_says_so_with_the_command(
     assert "waits for workers: none answers" in person.say("show", job).out
     assert parsed(person.say("show", job, "--json"))["waits"].startswith("waits for workers: none")
     assert "waits for workers: none answers" in person.say("watch", job, "--once").err
-    assert person.say("up", "--detach", "--no-flower").status == 0
+    assert person.say("up", "--detach", "--no-flower", "--no-api").status == 0
     assert person.wait(running).status == 0
     assert parsed(person.say("show", job, "--json"))["waits"] is None
     person.say("down", "--now")
@@ -108,7 +108,7 @@ def test_a_full_broker_is_waited_out_and_ends_no_worker(
     person: Person, port: int, make_images: Callable[..., Path]
 ) -> None:
     person.settings["OVERSTORY_BROKER_URL"] = f"redis://127.0.0.1:{port}/0"
-    assert person.say("up", "--detach", "--no-flower").status == 0
+    assert person.say("up", "--detach", "--no-flower", "--no-api").status == 0
     pid = served_by(person.home)
     assert pid is not None
     family = psutil.Process(pid).children(recursive=True)
@@ -157,7 +157,7 @@ def test_a_service_that_waits_for_its_broker_is_stopped_by_down(person: Person, 
     person.settings["OVERSTORY_BROKER_URL"] = f"redis://127.0.0.1:{port}/0"
     with redis.Redis(port=port) as admin:
         admin.config_set("maxmemory", 1)
-        starting = person.begin("up", "--no-flower")
+        starting = person.begin("up", "--no-flower", "--no-api")
         eventually(lambda: served_by(person.home) == starting.pid)
         assert person.say("down", "--now").out == "down\n"
     assert person.wait(starting).status == 0

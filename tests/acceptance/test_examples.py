@@ -39,7 +39,10 @@ def service_home() -> Iterator[Path]:
     words = [sys.executable, "-m", "overstory"]
     try:
         up = subprocess.run(
-            [*words, "up", "-d", "--no-flower"], env=environment, capture_output=True, text=True
+            [*words, "up", "-d", "--no-flower", "--no-api"],
+            env=environment,
+            capture_output=True,
+            text=True,
         )
         assert up.returncode == 0, up.stderr
         yield folder

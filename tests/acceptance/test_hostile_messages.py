@@ -44,7 +44,7 @@ def overstory(*words: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture
 def service(home: Path) -> Iterator[Celery]:
     """A service over the test's home, as another app sees it."""
-    done = overstory("up", "--detach", "--no-flower", "--sandbox")
+    done = overstory("up", "--detach", "--no-flower", "--no-api", "--sandbox")
     assert done.returncode == 0, done.stderr
     url = broker_url(load())
     try:

@@ -47,7 +47,7 @@ def test_a_service_on_one_machine_sends_the_webhook(
     signing: Person, receiver: Receiver, make_images: Callable[..., Path], tmp_path: Path
 ) -> None:
     signing.settings["OVERSTORY_INPUT_ROOTS"] = str(tmp_path)
-    done = overstory(signing, "up", "--detach", "--no-flower")
+    done = overstory(signing, "up", "--detach", "--no-flower", "--no-api")
     assert done.returncode == 0, done.stderr
     try:
         with Client(load()) as client:

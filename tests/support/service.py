@@ -54,6 +54,7 @@ class Stack:
             "sandbox:8080": free_port(),
             "flower:5555": free_port(),
             "reconciler:9808": free_port(),
+            "api:8700": free_port(),
         }
         self.values["OVERSTORY_BASE_URL"] = "http://sandbox:8080/v1"
         self.values |= {f"OVERSTORY_{name}".upper(): str(most) for name, most in LIMITS.items()}
