@@ -138,6 +138,10 @@ bench-limits: $(VENV)/.stamp-dev ## the account end to end under kills, then the
 	@$(BIN)/python -m benchmarks.limits $(ARGS)
 	@$(BIN)/python -m benchmarks.limiter
 
+.PHONY: bench-api
+bench-api: $(VENV)/.stamp-dev ## the HTTP API: 500 submissions a second, 200 who watch a job of 6,000 images: 5 minutes
+	@$(BIN)/python -m benchmarks.api $(ARGS)
+
 .PHONY: bench-families
 bench-families: $(VENV)/.stamp-dev ## estimates and budgets at five families of models, billed by their vendors' rules: 5 minutes
 	@$(BIN)/python -m benchmarks.families $(ARGS)

@@ -103,7 +103,7 @@ class Jobs:
         routes.post("/{job}/ask", status_code=HTTPStatus.CREATED)(self.ask)
         return routes
 
-    def submit(
+    async def submit(
         self,
         spec: JobSpec,
         caller: Calling,
@@ -122,8 +122,8 @@ class Jobs:
                     "key: it differs from the header Idempotency-Key: give one of them"
                 )
             spec = spec.model_copy(update={"key": idempotency_key})
-        made = self._submissions.submit(spec, caller)
-        return self._accepted(made, caller, response)
+        made = await self._submissions.submit(spec, caller)
+        return await to_thread.run_sync(self._accepted, made, caller, response)
 
     def listed(
         self,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from threading import BoundedSemaphore
+from anyio import CapacityLimiter, to_thread
 
 from core.errors import WrongUsage
 from core.jobs import JobSpec
@@ -13,8 +13,10 @@ from tasks.runtime.services import Services
 from tasks.submit import Submitted, TimeLimit
 
 PLANNED_AT_ONCE = 8
-"""Submissions that are planned at the same time; further ones are told to come again. Planning
-reads folders and file names, and a thread of the service is busy meanwhile."""
+"""Submissions that are planned at the same time: planning reads folders and file names, and a thread
+of the service is busy meanwhile."""
+WAITING_MAX = 100
+"""Submissions that wait for that; further ones are told to come again."""
 
 
 class Submissions:
@@ -22,20 +24,20 @@ class Submissions:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._planning = BoundedSemaphore(PLANNED_AT_ONCE)
+        self._planning = CapacityLimiter(PLANNED_AT_ONCE)
 
-    def submit(self, spec: JobSpec, caller: Caller) -> Submitted:
+    async def submit(self, spec: JobSpec, caller: Caller) -> Submitted:
         """Plan and write the job of ``spec``. Raises WrongUsage, TooBusy, ServiceAway."""
+        if self._planning.statistics().tasks_waiting >= WAITING_MAX:
+            raise TooBusy
+        return await to_thread.run_sync(self._submit, spec, caller, limiter=self._planning)
+
+    def _submit(self, spec: JobSpec, caller: Caller) -> Submitted:
         settings = self._services.settings
         if len(spec.images) > settings.max_inputs:
             raise WrongUsage(
                 f"images: {len(spec.images):,} inputs, and {settings.max_inputs:,} is the most"
                 " (OVERSTORY_MAX_INPUTS): name folders or patterns instead of files"
             )
-        if not self._planning.acquire(blocking=False):
-            raise TooBusy
-        try:
-            limit = TimeLimit(settings.submit_seconds)
-            return submitting.submit(self._services, spec, by_message=True, limit=limit)
-        finally:
-            self._planning.release()
+        limit = TimeLimit(settings.submit_seconds)
+        return submitting.submit(self._services, spec, by_message=True, limit=limit)

@@ -158,7 +158,7 @@ def test_an_estimate_is_the_object_of_the_command(web: TestClient, photos: Path)
 def test_more_submissions_than_can_be_planned_are_told_to_come_again(
     web: TestClient, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("threading.BoundedSemaphore.acquire", lambda *_, **__: False)
+    monkeypatch.setattr("overstory.api.submissions.WAITING_MAX", 0)
     done = web.post("/api/jobs", json={"images": [str(photos)], "ask": "What?"})
     assert (done.status_code, done.headers["Retry-After"]) == (429, "5")
 
