@@ -27,7 +27,7 @@ from tests.support.pictures import draw_image
 from tests.support.ports import free_port
 
 COMMAND = [sys.executable, "-m", "overstory"]
-CONNECTIONS = 50
+CONNECTIONS = 400
 END_SECONDS = 600.0
 
 

@@ -13,9 +13,9 @@ from tasks.runtime.services import Services
 from tasks.submit import Submitted, TimeLimit
 
 PLANNED_AT_ONCE = 8
-"""Submissions that are planned at the same time: planning reads folders and file names, and a thread
-of the service is busy meanwhile."""
-WAITING_MAX = 100
+"""Submissions that are planned at the same time. Planning reads folders and file names, and a
+thread of the service is busy meanwhile."""
+WAITING_MAX = 50
 """Submissions that wait for that; further ones are told to come again."""
 
 
