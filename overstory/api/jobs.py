@@ -45,7 +45,7 @@ EXPORT_PIECE = 65_536
 
 class Accepted(BaseModel):
     """A job that was submitted. ``created``: false if it was there before. ``ignored``: files that
-    are no images; ``passed_over``: folders and files of systems and photo programs."""
+    are not images; ``passed_over``: folders and files of systems and photo programs."""
 
     job: str
     status: JobStatus
