@@ -5,6 +5,7 @@ from __future__ import annotations
 from anyio import CapacityLimiter, to_thread
 
 from core.errors import WrongUsage
+from core.images.uploaded import is_upload, owned
 from core.jobs import JobSpec
 from overstory.api.caller import Caller
 from overstory.api.problems import TooBusy
@@ -34,6 +35,7 @@ class Submissions:
 
     def _submit(self, spec: JobSpec, caller: Caller) -> Submitted:
         settings = self._services.settings
+        spec = with_own_uploads(spec, caller)
         if len(spec.images) > settings.max_inputs:
             raise WrongUsage(
                 f"images: {len(spec.images):,} inputs, and {settings.max_inputs:,} is the most"
@@ -41,3 +43,10 @@ class Submissions:
             )
         limit = TimeLimit(settings.submit_seconds)
         return submitting.submit(self._services, spec, by_message=True, limit=limit)
+
+
+def with_own_uploads(spec: JobSpec, caller: Caller) -> JobSpec:
+    """``spec`` with each ``upload:SHA256/NAME`` as an upload of the caller. Raises WrongUsage for
+    one that names an owner."""
+    images = [owned(text, caller.owner) if is_upload(text) else text for text in spec.images]
+    return spec.model_copy(update={"images": images})
