@@ -28,7 +28,9 @@ class Submissions:
         self._planning = CapacityLimiter(PLANNED_AT_ONCE)
 
     async def submit(self, spec: JobSpec, caller: Caller) -> Submitted:
-        """Plan and write the job of ``spec``. Raises WrongUsage, TooBusy, ServiceAway."""
+        """Plan and write the job of ``spec``, which belongs to the caller's token. Raises
+        WrongUsage, NotAllowed, TooBusy, ServiceAway."""
+        caller.check_changes()
         if self._planning.statistics().tasks_waiting >= WAITING_MAX:
             raise TooBusy
         return await to_thread.run_sync(self._submit, spec, caller, limiter=self._planning)
@@ -42,7 +44,9 @@ class Submissions:
                 " (OVERSTORY_MAX_INPUTS): name folders or patterns instead of files"
             )
         limit = TimeLimit(settings.submit_seconds)
-        return submitting.submit(self._services, spec, by_message=True, limit=limit)
+        return submitting.submit(
+            self._services, spec, by_message=True, limit=limit, owner=caller.name
+        )
 
 
 def with_own_uploads(spec: JobSpec, caller: Caller) -> JobSpec:
