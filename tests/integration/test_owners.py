@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def test_a_token_that_may_only_read_changes_and_submits_nothing(account, make_im
         find_job(account.services.database, job, READER, changes=True)
     spec = JobSpec(images=["https://example.com/a.jpg"], ask="?")
     with pytest.raises(NotAllowed):
-        Submissions(account.services).submit(spec, READER)
+        asyncio.run(Submissions(account.services).submit(spec, READER))
     assert listed(account, None) == [job]
 
 

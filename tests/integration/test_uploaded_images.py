@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 from collections.abc import Callable
 
@@ -47,7 +48,7 @@ def put(uploads: Uploads, caller: Caller, name: str, data: bytes) -> str:
 
 def submit(account: Account, caller: Caller, *images: str, **fields: object) -> str:
     spec = JobSpec(images=list(images), ask="What is there?", **fields)  # type: ignore[arg-type]
-    return Submissions(account.services).submit(spec, caller).job_id
+    return asyncio.run(Submissions(account.services).submit(spec, caller)).job_id
 
 
 def lines(account: Account, job: str) -> list[ImageLine]:
