@@ -11,14 +11,15 @@ import hashlib
 import itertools
 import os
 import secrets
+import shutil
 import tempfile
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Protocol
+from typing import IO, Protocol, TypeVar
 
 from clients.blobs import folder_of
 from clients.bucket import Bucket
@@ -30,6 +31,8 @@ PARTS = "_parts"
 """The folder of uploads that are not complete. No owner's folder has this name."""
 AT_ONCE = 16
 """Requests to a bucket at the same time, about the uploads of one job."""
+FREE_BYTES = 500_000_000
+"""Left on the disk of the folder: the database may be on it, too."""
 ABANDONED_SECONDS = 3_600.0
 """Nothing was written to an upload for so long: its process was killed."""
 
@@ -65,6 +68,7 @@ class Kept:
         return uploaded.location_of(self.owner, self.sha256)
 
 
+T = TypeVar("T")
 Key = tuple[str, str]
 """Owner and hash."""
 
@@ -81,6 +85,9 @@ class Uploads(Protocol):
     def size(self, owner: str, sha256: str) -> int | None:
         """Its size in bytes, or None if it is not there. In a folder it is new again, so that no
         prune deletes it before it is submitted."""
+
+    def sizes(self, keys: Sequence[Key]) -> Mapping[Key, int]:
+        """The sizes of those that are there, as ``size`` tells them."""
 
     def heads(self, keys: Sequence[Key], first: int) -> Mapping[Key, Head]:
         """The size and ``first`` bytes of each upload that is there, which is new again as after
@@ -171,7 +178,16 @@ class FolderUploads:
         self.folder = folder
 
     def begin(self, owner: str) -> Incoming:
-        return _IncomingFile(self, owner)
+        incoming = _IncomingFile(self, owner)
+        with self.as_ours():
+            free = shutil.disk_usage(self.folder).free
+        if free < FREE_BYTES:
+            incoming.abort()
+            raise ServiceAway(
+                f"the disk of {self.folder} is nearly full ({free / 1e6:,.0f} MB are free): free"
+                " space, or delete old jobs with 'overstory prune'"
+            )
+        return incoming
 
     def put(self, owner: str, data: bytes) -> Upload:
         return _put(self, owner, data)
@@ -185,6 +201,9 @@ class FolderUploads:
                 return path.lstat().st_size
             except FileNotFoundError:
                 return None
+
+    def sizes(self, keys: Sequence[Key]) -> Mapping[Key, int]:
+        return {key: size for key in keys if (size := self.size(*key)) is not None}
 
     def heads(self, keys: Sequence[Key], first: int) -> Mapping[Key, Head]:
         heads = {}
@@ -324,12 +343,12 @@ class BucketUploads:
         stored = self._bucket.stored(_key(owner, sha256))
         return stored.bytes if stored else None
 
+    def sizes(self, keys: Sequence[Key]) -> Mapping[Key, int]:
+        return _of_each(keys, lambda key: self.size(*key))
+
     def heads(self, keys: Sequence[Key], first: int) -> Mapping[Key, Head]:
-        if not keys:
-            return {}
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            found = pool.map(lambda key: self._bucket.head(_key(*key), first), keys)
-            return {key: Head(*head) for key, head in zip(keys, found, strict=True) if head}
+        found = _of_each(keys, lambda key: self._bucket.head(_key(*key), first))
+        return {key: Head(*head) for key, head in found.items()}
 
     def path(self, owner: str, sha256: str) -> Path | None:
         return None
@@ -364,6 +383,15 @@ class BucketUploads:
 
     def check(self) -> None:
         self._bucket.check()
+
+
+def _of_each(keys: Sequence[Key], ask: Callable[[Key], T | None]) -> dict[Key, T]:
+    """What ``ask`` tells of each key. Nothing is asked of no keys: that would start threads."""
+    if not keys:
+        return {}
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = zip(keys, pool.map(ask, keys), strict=True)
+        return {key: value for key, value in found if value is not None}
 
 
 def _key(owner: str, sha256: str) -> str:

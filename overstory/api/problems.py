@@ -47,6 +47,10 @@ class NotAllowed(WrongUsage):
     """The caller may not do this."""
 
 
+class FileTooLarge(WrongUsage):
+    """A file has more bytes than one may have."""
+
+
 class TooBusy(OverstoryError):
     """The service plans as many jobs as it can at once: try again in a few seconds."""
 
@@ -60,6 +64,7 @@ _STATUS: tuple[tuple[type[OverstoryError], HTTPStatus], ...] = (
     (Conflict, HTTPStatus.CONFLICT),
     (InputRefused, HTTPStatus.FORBIDDEN),
     (NotAllowed, HTTPStatus.FORBIDDEN),
+    (FileTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (WrongUsage, HTTPStatus.UNPROCESSABLE_ENTITY),
     (TooBusy, HTTPStatus.TOO_MANY_REQUESTS),
     (ServiceAway, HTTPStatus.SERVICE_UNAVAILABLE),
