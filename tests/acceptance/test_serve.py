@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -102,3 +104,28 @@ def test_a_killed_api_loses_no_job_and_no_event(
     shown = web.get(f"/api/jobs/{job}").json()
     assert (shown["status"], shown["coverage"]["included"]) == ("completed", 130)
     assert [name for _, name, _ in seen].count("image.included") == 130
+
+
+def test_an_upload_that_a_killed_api_cut_is_sent_again(
+    service: psutil.Process, web: httpx2.Client, make_images: Callable[..., Path], home: Path
+) -> None:
+    file = next(make_images(1).iterdir())
+    data = file.read_bytes()
+    digest = hashlib.sha256(data).hexdigest()
+    ask = {"files": [{"sha256": digest, "bytes": len(data), "name": file.name}]}
+    address = (web.base_url.host, web.base_url.port)
+    with socket.create_connection(address) as cut:
+        head = f"PUT /api/uploads/{digest} HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        cut.sendall(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data[: len(data) // 2])
+        eventually(lambda: any((home / "uploads").rglob("*/*")), 30.0)
+        kill_api(service, web)
+    (missing,) = web.post("/api/uploads", json=ask).json()["files"]
+    assert missing["present"] is False
+    assert web.put(missing["put"]["url"], content=data).status_code == 201
+    (there,) = web.post("/api/uploads", json=ask).json()["files"]
+    assert there["present"] is True
+    made = web.post("/api/jobs", json={"images": [there["input"]], "ask": "What is there?"})
+    job = made.json()["job"]
+    eventually(lambda: web.get(f"/api/jobs/{job}").json()["status"] == "completed", 60.0)
+    (image,) = web.get(f"/api/jobs/{job}/images").json()
+    assert image["name"] == file.name
