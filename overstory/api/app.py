@@ -10,8 +10,11 @@ from fastapi.responses import HTMLResponse
 from overstory import __version__
 from overstory.api.guard import Guard
 from overstory.api.jobs import Jobs
+from overstory.api.known_tokens import KnownTokens
 from overstory.api.problems import handle_problems
 from overstory.api.reference import reference_page
+from overstory.api.sessions import Sessions
+from overstory.api.shares import Shares
 from overstory.api.submissions import Submissions
 from overstory.local.hindrances import nobody_works
 from tasks.runtime.services import Services
@@ -22,8 +25,9 @@ DESCRIPTION = (
 )
 
 
-def make_api(services: Services) -> FastAPI:
-    """The app over ``services``, which its caller closes."""
+def make_api(services: Services, elsewhere: bool = False) -> FastAPI:
+    """The app over ``services``, which its caller closes. ``elsewhere``: it listens beyond this
+    machine, so every request needs a token."""
     app = FastAPI(
         title="Overstory",
         version=__version__,
@@ -32,7 +36,10 @@ def make_api(services: Services) -> FastAPI:
         redoc_url=None,
     )
     submissions = Submissions(services)
+    known = KnownTokens(services.database)
     app.include_router(Jobs(services, submissions).router())
+    app.include_router(Sessions(services.database, known).router())
+    app.include_router(Shares(services).router())
 
     @app.get("/api/health", tags=["service"])
     def health() -> dict[str, Any]:
@@ -46,5 +53,5 @@ def make_api(services: Services) -> FastAPI:
         return HTMLResponse(reference_page(app.openapi()))
 
     handle_problems(app)
-    app.add_middleware(Guard)
+    app.add_middleware(Guard, settings=services.settings, known=known, elsewhere=elsewhere)
     return app

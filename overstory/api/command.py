@@ -11,7 +11,9 @@ import uvicorn
 
 from core.errors import WrongUsage
 from overstory.api.app import make_api
-from overstory.api.guard import LOOPBACK
+from overstory.api.connections import BoundedConnection
+from overstory.api.verdict import is_loopback
+from overstory.doctor.api import CREATE_ONE, any_token
 from overstory.local.home import prepare_command
 from overstory.local.preflight import check_sandbox_is_wanted
 from overstory.options import home_option, sandbox_option, settings_at
@@ -40,13 +42,9 @@ def serve(host: str, port: int, sandbox: bool, home: Path | None) -> None:
 
     Jobs are submitted, watched, steered and read at /api/jobs; /docs describes it all, and
     /openapi.json for programs. The jobs are done by the service of this state folder ('overstory
-    up'). Anybody on this machine may use it, and nobody else.
+    up'). On this machine anybody may use it; where --host is another address, every request needs
+    a token ('overstory token create NAME').
     """
-    if host not in LOOPBACK:
-        raise WrongUsage(
-            f"--host {host}: the API has no passwords yet, so it listens on this machine alone:"
-            " use 127.0.0.1, and a proxy with a login of yours in front of it for others"
-        )
     settings = settings_at(home, sandbox)
     check_sandbox_is_wanted(settings)
     configure_logs(settings)
@@ -56,8 +54,20 @@ def serve(host: str, port: int, sandbox: bool, home: Path | None) -> None:
     name, taken = listening.getsockname()[:2]
     shown = f"[{name}]" if ":" in name else name
     click.echo(f"API: http://{shown}:{taken}/docs")
+    elsewhere = not is_loopback(name)
+    if elsewhere and not any_token(services.database):
+        click.echo(f"no request can come in: {CREATE_ONE}", err=True)
     server = uvicorn.Server(
-        uvicorn.Config(make_api(services), log_config=None, access_log=False, backlog=BACKLOG)
+        uvicorn.Config(
+            make_api(services, elsewhere),
+            log_config=None,
+            access_log=False,
+            backlog=BACKLOG,
+            http=BoundedConnection,
+            ws="none",
+            proxy_headers=False,  # requests through a proxy need a token anyway
+            server_header=False,
+        )
     )
     try:
         server.run(sockets=[listening])

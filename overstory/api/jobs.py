@@ -21,7 +21,7 @@ from models.reads import inspect
 from models.state import Moved
 from overstory.api.caller import Caller, Calling, find_job
 from overstory.api.events import Events
-from overstory.api.problems import Conflict, NotAllowed, Problem
+from overstory.api.problems import PROBLEMS, Conflict, NotAllowed
 from overstory.api.submissions import Submissions
 from overstory.commands.control import BY_REQUEST
 from overstory.export.rows import Export
@@ -41,9 +41,6 @@ MEDIA_TYPES = {
     "markdown": "text/markdown; charset=utf-8",
 }
 EXPORT_PIECE = 65_536
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem} for status in (401, 403, 404, 409, 422, 429, 503)
-}
 
 
 class Accepted(BaseModel):
