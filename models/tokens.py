@@ -7,12 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 
 from core.access import BudgetPeriod, TokenBudget
 from models.engine import now
 from models.records import columns_of, record
-from models.tables import Session, Token
+from models.tables import Session, Share, Token
+
+EXPIRED_SHOWN_SECONDS = 90 * 86_400.0
+"""A link that expired is told from one that never was for so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,16 +35,6 @@ class TokenRow:
         if self.budget is None or self.budget_period is None:
             return None
         return TokenBudget(self.budget, BudgetPeriod(self.budget_period))
-
-
-@dataclass(frozen=True, slots=True)
-class Access:
-    """What the secret with ``hash`` lets in: the token ``name``, or a browser that has shown it."""
-
-    hash: str
-    name: str
-    is_admin: bool
-    read_only: bool
 
 
 def create(
@@ -74,6 +67,12 @@ def tokens(connection: Connection) -> list[TokenRow]:
     return [record(TokenRow, row) for row in rows]
 
 
+def active(connection: Connection) -> int:
+    """The number of tokens that are not revoked."""
+    count = select(func.count()).select_from(Token).where(Token.revoked_at.is_(None))
+    return connection.execute(count).scalar_one()
+
+
 def revoke(connection: Connection, name: str) -> bool:
     """Let a token and its browsers in no more. False: it was revoked before."""
     connection.execute(delete(Session).where(Session.token == name))
@@ -89,3 +88,65 @@ def set_budget(connection: Connection, name: str, budget: TokenBudget | None) ->
 
 def _budget_values(budget: TokenBudget) -> dict[str, object]:
     return {"budget": budget.amount, "budget_period": budget.period}
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What the secret with ``hash`` lets in: the token ``name``, or a browser that has shown it."""
+
+    hash: str
+    name: str
+    is_admin: bool
+    read_only: bool
+
+
+def accesses(connection: Connection) -> list[Access]:
+    """All that is neither revoked nor expired."""
+    columns = (Token.name, Token.is_admin, Token.read_only)
+    own = select(Token.hash, *columns).where(Token.revoked_at.is_(None))
+    shown = (
+        select(Session.hash, *columns)
+        .join(Token, Token.name == Session.token)
+        .where(Token.revoked_at.is_(None), Session.expires_at > now())
+    )
+    return [record(Access, row) for row in connection.execute(own.union_all(shown))]
+
+
+def open_session(connection: Connection, name: str, hash_: str, seconds: float) -> None:
+    """Let a browser in as the token ``name`` for ``seconds``. Forgets sessions that have ended."""
+    connection.execute(delete(Session).where(Session.expires_at <= now()))
+    values = {"hash": hash_, "token": name, "expires_at": now() + seconds}
+    connection.execute(insert(Session).values(**values))
+
+
+def close_session(connection: Connection, hash_: str) -> None:
+    connection.execute(delete(Session).where(Session.hash == hash_))
+
+
+@dataclass(frozen=True, slots=True)
+class ShareRow:
+    """A link to the report of a job. ``seconds``: until it expires; negative: since then."""
+
+    job_id: str
+    seconds: float
+
+
+def open_share(connection: Connection, job_id: str, hash_: str, seconds: float) -> float:
+    """Write a link to the report of a job for ``seconds``; returns when it expires. Forgets links
+    that expired long ago."""
+    connection.execute(delete(Share).where(Share.expires_at <= now() - EXPIRED_SHOWN_SECONDS))
+    row = {"hash": hash_, "job_id": job_id, "created_at": now(), "expires_at": now() + seconds}
+    written = insert(Share).values(**row).returning(Share.expires_at)
+    return float(connection.execute(written).scalar_one())
+
+
+def share(connection: Connection, hash_: str) -> ShareRow | None:
+    """The link with this hash, also if it has expired."""
+    seconds = (Share.expires_at - now()).label("seconds")
+    row = connection.execute(select(Share.job_id, seconds).where(Share.hash == hash_)).first()
+    return None if row is None else record(ShareRow, row)
+
+
+def close_shares(connection: Connection, job_id: str) -> int:
+    """Revoke all links to the report of a job. Returns their number."""
+    return connection.execute(delete(Share).where(Share.job_id == job_id)).rowcount

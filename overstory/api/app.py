@@ -11,8 +11,11 @@ from overstory.api.estimates import estimates
 from overstory.api.guard import Guard
 from overstory.api.health import Health
 from overstory.api.jobs import Jobs
+from overstory.api.known_tokens import KnownTokens
 from overstory.api.problems import handle_problems
 from overstory.api.reference import reference_page
+from overstory.api.sessions import Sessions
+from overstory.api.shares import Shares
 from overstory.api.submissions import Submissions
 from overstory.api.uploads import Uploading
 from tasks.runtime.services import Services
@@ -23,8 +26,9 @@ DESCRIPTION = (
 )
 
 
-def make_api(services: Services) -> FastAPI:
-    """The app over ``services``, which its caller closes."""
+def make_api(services: Services, elsewhere: bool = False) -> FastAPI:
+    """The app over ``services``, which its caller closes. ``elsewhere``: it listens beyond this
+    machine, so every request needs a token."""
     app = FastAPI(
         title="Overstory",
         version=__version__,
@@ -34,15 +38,18 @@ def make_api(services: Services) -> FastAPI:
     )
     submissions = Submissions(services)
     writers = Writers()
+    known = KnownTokens(services.database)
     app.include_router(Health(services).router())
     app.include_router(estimates(services))
     app.include_router(Jobs(services, submissions, writers).router())
     app.include_router(Uploading(services, writers).router())
+    app.include_router(Sessions(services.database, known).router())
+    app.include_router(Shares(services).router())
 
     @app.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:
         return HTMLResponse(reference_page(app.openapi()))
 
     handle_problems(app)
-    app.add_middleware(Guard)
+    app.add_middleware(Guard, settings=services.settings, known=known, elsewhere=elsewhere)
     return app

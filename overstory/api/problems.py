@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -43,6 +43,21 @@ class NoSuchJob(WrongUsage):
     """There is no such job."""
 
 
+class NeedsToken(HTTPException):
+    """The request shows no token that holds."""
+
+    def __init__(self, wrong: bool = False) -> None:
+        kind = ', error="invalid_token"' if wrong else ""
+        super().__init__(
+            HTTPStatus.UNAUTHORIZED,
+            "the token is unknown or was revoked"
+            if wrong
+            else "a token is needed here: send it as"
+            " 'Authorization: Bearer ...'; 'overstory token create NAME' makes one",
+            {"WWW-Authenticate": f'Bearer realm="overstory"{kind}'},
+        )
+
+
 class NotAllowed(WrongUsage):
     """The caller may not do this."""
 
@@ -72,7 +87,12 @@ _STATUS: tuple[tuple[type[OverstoryError], HTTPStatus], ...] = (
 )
 
 
-def problem(status: int, detail: str, field: str | None = None) -> JSONResponse:
+def problem(
+    status: int,
+    detail: str,
+    field: str | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
     value = Problem(
         title=HTTPStatus(status).phrase,
         status=status,
@@ -80,8 +100,9 @@ def problem(status: int, detail: str, field: str | None = None) -> JSONResponse:
         field=field,
     )
     waits = status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
-    headers = {"Retry-After": str(RETRY_SECONDS)} if waits else {}
-    return JSONResponse(value.model_dump(exclude_none=True), status, headers, MEDIA_TYPE)
+    added = {"Retry-After": str(RETRY_SECONDS)} if waits else {}
+    sent = {**added, **(headers or {})}
+    return JSONResponse(value.model_dump(exclude_none=True), status, sent, MEDIA_TYPE)
 
 
 def handle_problems(app: FastAPI) -> None:
@@ -113,7 +134,7 @@ def _place(location: Sequence[object]) -> str:
 
 def _http(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return problem(error.status_code, str(error.detail))
+    return problem(error.status_code, str(error.detail), headers=error.headers)
 
 
 def _bug(_: Request, error: Exception) -> JSONResponse:
