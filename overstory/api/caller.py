@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from core.access import LOCAL
 from models.engine import Database
@@ -39,7 +40,16 @@ def caller_of(request: Request) -> Caller | None:
     return getattr(request.state, "caller", None)
 
 
-def _known_caller(request: Request) -> Caller:
+_BEARER = HTTPBearer(
+    auto_error=False,
+    description="A token of 'overstory token create'. On the service's own machine none is needed.",
+)
+"""For the description of the API alone: the guard reads the header."""
+
+
+def _known_caller(
+    request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
+) -> Caller:
     caller = caller_of(request)
     if caller is None:
         raise NeedsToken
