@@ -6,8 +6,10 @@ Only hashes of secrets are kept (core/access.py).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from core.access import BudgetPeriod, TokenBudget
 from models.engine import now
@@ -46,12 +48,15 @@ def create(
     budget: TokenBudget | None,
 ) -> bool:
     """Write a new token. False: the name was used before, perhaps by one that is revoked."""
-    if token(connection, name) is not None:
-        return False
-    values = {"budget": None, "budget_period": None} if budget is None else _budget_values(budget)
-    row = {"name": name, "hash": hash_, "is_admin": is_admin, "read_only": read_only, **values}
-    connection.execute(insert(Token).values(**row, created_at=now()))
-    return True
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    row = {"name": name, "hash": hash_, "is_admin": is_admin, "read_only": read_only}
+    written = (
+        dialect.insert(Token)
+        .values(**row, **_budget_values(budget), created_at=now())
+        .on_conflict_do_nothing(index_elements=["name"])
+        .returning(Token.name)
+    )
+    return connection.execute(written).first() is not None
 
 
 def token(connection: Connection, name: str) -> TokenRow | None:
@@ -82,11 +87,13 @@ def revoke(connection: Connection, name: str) -> bool:
 
 def set_budget(connection: Connection, name: str, budget: TokenBudget | None) -> None:
     """Change what the jobs of a token may cost; None: no bound of its own."""
-    values = {"budget": None, "budget_period": None} if budget is None else _budget_values(budget)
-    connection.execute(update(Token).where(Token.name == name).values(**values))
+    changed = update(Token).where(Token.name == name)
+    connection.execute(changed.values(**_budget_values(budget)))
 
 
-def _budget_values(budget: TokenBudget) -> dict[str, object]:
+def _budget_values(budget: TokenBudget | None) -> dict[str, Any]:
+    if budget is None:
+        return {"budget": None, "budget_period": None}
     return {"budget": budget.amount, "budget_period": budget.period}
 
 
