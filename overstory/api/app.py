@@ -8,6 +8,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
 from overstory import __version__
+from overstory.api.chat.routes import Chat
 from overstory.api.guard import Guard
 from overstory.api.jobs import Jobs
 from overstory.api.problems import handle_problems
@@ -33,6 +34,7 @@ def make_api(services: Services) -> FastAPI:
     )
     submissions = Submissions(services)
     app.include_router(Jobs(services, submissions).router())
+    app.include_router(Chat(services, submissions).router())
 
     @app.get("/api/health", tags=["service"])
     def health() -> dict[str, Any]:

@@ -16,6 +16,9 @@ from overstory.api.problems import problem
 
 BODY_BYTES_MAX = 20_000_000
 """Of a submission: 100,000 names of files of 200 bytes."""
+CHAT = "/v1/chat/completions"
+CHAT_BYTES_MAX = 1_000_000_000
+"""Of a chat completion, whose images go to the uploads as they arrive."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -37,17 +40,20 @@ class Guard:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        refusal = refusal_of(headers)
+        path = scope["path"]
+        most = CHAT_BYTES_MAX if path == CHAT else BODY_BYTES_MAX
+        refusal = refusal_of(headers, most)
         if refusal is not None:
-            await problem(*refusal)(scope, receive, send)
+            await problem(*refusal, path=path)(scope, receive, send)
             return
         try:
-            await self.app(scope, _bounded(receive), _secured(send))
-        except TooLarge:  # nothing is answered before the body is read
-            await problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE)(scope, receive, send)
+            await self.app(scope, _bounded(receive, most), _secured(send))
+        except TooLarge as error:  # nothing is answered before the body is read
+            status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+            await problem(status, str(error), path=path)(scope, receive, send)
 
 
-def refusal_of(headers: Headers) -> tuple[int, str] | None:
+def refusal_of(headers: Headers, most: int = BODY_BYTES_MAX) -> tuple[int, str] | None:
     """The status and the reason for which a request is refused by its headers, or None."""
     host = headers.get("host", "")
     if urlsplit(f"//{host}").hostname not in LOOPBACK:
@@ -58,27 +64,32 @@ def refusal_of(headers: Headers) -> tuple[int, str] | None:
     if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
         return HTTPStatus.FORBIDDEN, "a page of another site may not use this service"
     length = headers.get("content-length", "0")
-    if not length.isdecimal() or int(length) > BODY_BYTES_MAX:
-        return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE
+    if not length.isdecimal() or int(length) > most:
+        return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(TooLarge(most))
     return None
 
 
-TOO_LARGE = f"a request may have {BODY_BYTES_MAX:,} bytes: name folders or patterns, not files"
-
-
 class TooLarge(Exception):
-    """A body without a length that turned out too large."""
+    """A body of more than ``most`` bytes, whether or not it told its length."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most)
+        self.most = most
+
+    def __str__(self) -> str:
+        instead = "give URLs" if self.most == CHAT_BYTES_MAX else "name folders or patterns"
+        return f"a request may have {self.most:,} bytes: {instead}, not files"
 
 
-def _bounded(receive: Receive) -> Receive:
+def _bounded(receive: Receive, most: int) -> Receive:
     got = 0
 
     async def counted() -> Message:
         nonlocal got
         message = await receive()
         got += len(message.get("body", b""))
-        if got > BODY_BYTES_MAX:
-            raise TooLarge
+        if got > most:
+            raise TooLarge(most)
         return message
 
     return counted
