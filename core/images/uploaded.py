@@ -83,8 +83,9 @@ def is_owner(text: str) -> bool:
 
 
 def clean_name(name: str) -> str:
-    """What people see of a file's name: printable, relative, not too long. It is never opened."""
-    parts = [part for part in re.split(r"[/\\]", name) if part not in ("", ".", "..")]
+    """What people see of a file's name: printable, relative, not too long. It is never opened. A
+    clean name stays as it is."""
+    parts = [part for part in name.split("/") if part not in ("", ".", "..")]
     return shortened(printable("/".join(parts)), NAME_CHARACTERS_MAX) or WITHOUT_NAME
 
 

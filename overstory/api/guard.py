@@ -16,9 +16,6 @@ from overstory.api.problems import problem
 
 BODY_BYTES_MAX = 20_000_000
 """Of a submission: 100,000 names of files of 200 bytes."""
-CHAT = "/v1/chat/completions"
-CHAT_BYTES_MAX = 1_000_000_000
-"""Of a chat completion, whose images go to the uploads as they arrive."""
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -40,21 +37,31 @@ class Guard:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        path = scope["path"]
-        most = CHAT_BYTES_MAX if path == CHAT else BODY_BYTES_MAX
+        most = None if is_streamed(scope, headers) else BODY_BYTES_MAX
         refusal = refusal_of(headers, most)
         if refusal is not None:
-            await problem(*refusal, path=path)(scope, receive, send)
+            await problem(*refusal, path=scope["path"])(scope, receive, send)
             return
         try:
             await self.app(scope, _bounded(receive, most), _secured(send))
-        except TooLarge as error:  # nothing is answered before the body is read
+        except TooLarge:  # nothing is answered before the body is read
             status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
-            await problem(status, str(error), path=path)(scope, receive, send)
+            await problem(status, TOO_LARGE, path=scope["path"])(scope, receive, send)
 
 
-def refusal_of(headers: Headers, most: int = BODY_BYTES_MAX) -> tuple[int, str] | None:
-    """The status and the reason for which a request is refused by its headers, or None."""
+def is_streamed(scope: Scope, headers: Headers) -> bool:
+    """Whether the body is or has uploads: its route bounds it, and keeps none of it in memory."""
+    if scope["path"] == "/v1/chat/completions":
+        return True
+    if scope["method"] == "PUT":
+        return str(scope["path"]).startswith("/api/uploads/")
+    is_form = headers.get("content-type", "").lower().startswith("multipart/form-data")
+    return is_form and scope["path"] == "/api/jobs"
+
+
+def refusal_of(headers: Headers, most: int | None) -> tuple[int, str] | None:
+    """The status and the reason for which a request is refused by its headers, or None. ``most``:
+    bytes of its body; None: any number."""
     host = headers.get("host", "")
     if urlsplit(f"//{host}").hostname not in LOOPBACK:
         return HTTPStatus.MISDIRECTED_REQUEST, f"this service is not called {host!r}"
@@ -64,32 +71,27 @@ def refusal_of(headers: Headers, most: int = BODY_BYTES_MAX) -> tuple[int, str] 
     if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
         return HTTPStatus.FORBIDDEN, "a page of another site may not use this service"
     length = headers.get("content-length", "0")
-    if not length.isdecimal() or int(length) > most:
-        return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, str(TooLarge(most))
+    if not length.isdecimal() or (most is not None and int(length) > most):
+        return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE
     return None
 
 
+TOO_LARGE = f"a request may have {BODY_BYTES_MAX:,} bytes: name folders or patterns, not files"
+
+
 class TooLarge(Exception):
-    """A body of more than ``most`` bytes, whether or not it told its length."""
-
-    def __init__(self, most: int) -> None:
-        super().__init__(most)
-        self.most = most
-
-    def __str__(self) -> str:
-        instead = "give URLs" if self.most == CHAT_BYTES_MAX else "name folders or patterns"
-        return f"a request may have {self.most:,} bytes: {instead}, not files"
+    """A body without a length that turned out too large."""
 
 
-def _bounded(receive: Receive, most: int) -> Receive:
+def _bounded(receive: Receive, most: int | None) -> Receive:
     got = 0
 
     async def counted() -> Message:
         nonlocal got
         message = await receive()
         got += len(message.get("body", b""))
-        if got > most:
-            raise TooLarge(most)
+        if most is not None and got > most:
+            raise TooLarge
         return message
 
     return counted

@@ -38,6 +38,10 @@ class NoSuchJob(WrongUsage):
     """There is no such job."""
 
 
+class FileTooLarge(WrongUsage):
+    """A file has more bytes than one may have."""
+
+
 class TooBusy(OverstoryError):
     """The service plans as many jobs as it can at once: try again in a few seconds."""
 
@@ -50,6 +54,7 @@ _STATUS: tuple[tuple[type[OverstoryError], HTTPStatus], ...] = (
     (NoSuchJob, HTTPStatus.NOT_FOUND),
     (Conflict, HTTPStatus.CONFLICT),
     (InputRefused, HTTPStatus.FORBIDDEN),
+    (FileTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (WrongUsage, HTTPStatus.UNPROCESSABLE_ENTITY),
     (TooBusy, HTTPStatus.TOO_MANY_REQUESTS),
     (ServiceAway, HTTPStatus.SERVICE_UNAVAILABLE),

@@ -44,11 +44,16 @@ def test_a_caller_cannot_name_an_owner(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "shown"),
-    [("../../etc/passwd", "etc/passwd"), ("/a//b/./c.jpg", "a/b/c.jpg"), ("..\\..\\a.jpg", "a.jpg"),
+    [("../../etc/passwd", "etc/passwd"), ("/a//b/./c.jpg", "a/b/c.jpg"), (r"..\a.jpg", r"..\a.jpg"),
      ("", "image"), ("..", "image"), ("a\x1b[31m\0.jpg", r"a\x1b[31m\x00.jpg")],
 )  # fmt: skip
 def test_names_are_printable_and_relative(name: str, shown: str) -> None:
     assert clean_name(name) == shown
+
+
+@given(st.text())
+def test_a_clean_name_stays_as_it_is(name: str) -> None:
+    assert clean_name(clean_name(name)) == clean_name(name)
 
 
 def test_a_long_name_is_cut() -> None:

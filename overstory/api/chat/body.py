@@ -16,6 +16,7 @@ from core.text.sanitize import DEPTH_MAX
 from overstory.api.chat.inline import BYTES_MAX, TEXT_MAX, Begin, store
 from overstory.api.openai_errors import Refusal
 
+BYTES_OF_ALL_MAX = 1_000_000_000
 CHARACTERS_MAX = 20_000_000
 """Of all texts, URLs and names together, without the images."""
 VALUES_OF_AN_IMAGE = 6
@@ -32,6 +33,7 @@ class Body:
         self._begin = begin
         self._values_left = VALUES_OF_AN_IMAGE * images_max + VALUES_BESIDE
         self._characters_left = CHARACTERS_MAX
+        self._bytes_left = BYTES_OF_ALL_MAX
         self._unread = 0  # bytes that the parser has of a value that has not ended
         self._held = bytearray()
         self._images = 0
@@ -43,6 +45,9 @@ class Body:
 
     def feed(self, data: bytes) -> None:
         """Read the next bytes. Raises Refusal."""
+        self._bytes_left -= len(data)
+        if self._bytes_left < 0:
+            raise too_large()
         self._held += data
         if len(self._held) > self._unread:  # the parser reads an unended value from its start again
             self._send()
@@ -149,6 +154,14 @@ class Body:
 
     def _place(self) -> str:
         return place(self._path()[:-1]) or "the request"
+
+
+def too_large() -> Refusal:
+    return Refusal(
+        f"a request may have {BYTES_OF_ALL_MAX:,} bytes: give URLs of images, or ask about fewer"
+        " at once",
+        status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    )
 
 
 def place(path: list[str | int]) -> str:

@@ -12,19 +12,18 @@ from typing import Any
 from anyio import to_thread
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
-from starlette.requests import ClientDisconnect
 
 from core.errors import InputRefused, ServiceAway, WrongUsage
 from core.states import JobStatus
 from core.text.printable import quotable
+from overstory.api.bodies import Writers
 from overstory.api.caller import Caller, Calling
 from overstory.api.chat import asking, streaming
 from overstory.api.chat.asking import Asking
-from overstory.api.chat.body import Body
+from overstory.api.chat.body import BYTES_OF_ALL_MAX, Body, too_large
 from overstory.api.chat.models import models_of
 from overstory.api.chat.reply import JOB_HEADER, completion, unanswered
 from overstory.api.chat.waiting import Waiting
-from overstory.api.guard import TooLarge
 from overstory.api.openai_errors import Refusal, error_response
 from overstory.api.problems import TooBusy
 from overstory.api.submissions import Submissions
@@ -39,7 +38,6 @@ and their senders with them."""
 SMALL_BYTES = 1_000_000
 """A body that says it is not larger does not wait."""
 TURN_SECONDS = 60.0
-PIECE_BYTES = 1 << 18  # is parsed at once: a thread for every packet would cost more
 FIRST_SECONDS = 10.0
 """So long an answer is waited for before status 200 is sent and the connection is kept alive:
 what is refused or fails at once has its true status, and clients wait longer than that."""
@@ -48,9 +46,10 @@ what is refused or fails at once has its true status, and clients wait longer th
 class Chat:
     """The OpenAI-compatible routes of one service."""
 
-    def __init__(self, services: Services, submissions: Submissions) -> None:
+    def __init__(self, services: Services, submissions: Submissions, writers: Writers) -> None:
         self._services = services
         self._submissions = submissions
+        self._writers = writers
         self._models = models_of(services)
         self._waiting = Waiting(services.database, partial(nobody_works, services.settings))
         self._turns = asyncio.Semaphore(BODIES_AT_ONCE)
@@ -98,22 +97,18 @@ class Chat:
                 f"Content-Encoding {quotable(encoding, 20)}: send the body as it is",
                 status=HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
             )
+        length = request.headers.get("content-length", "")
+        if length.isdecimal() and int(length) > BYTES_OF_ALL_MAX:
+            raise too_large()
         begin = partial(self._services.uploads.begin, caller.owner)
         body = Body(begin, self._services.settings.max_inputs)
-        try:
-            async with self._turn(request):
-                async for piece in _pieces(request):
-                    await to_thread.run_sync(body.feed, piece)
-                return await to_thread.run_sync(body.end)
-        except TooLarge as error:
-            raise Refusal(str(error), status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE) from None
-        except ClientDisconnect:
-            raise Refusal("the client is gone") from None
+        async with self._turn(length):
+            await self._writers.pour(request, body.feed)
+            return await self._writers.run(body.end)
 
     @asynccontextmanager
-    async def _turn(self, request: Request) -> AsyncIterator[None]:
-        """A turn to send a large body. Raises TooBusy if it does not come."""
-        length = request.headers.get("content-length", "")
+    async def _turn(self, length: str) -> AsyncIterator[None]:
+        """A turn to send a body of ``length`` bytes. Raises TooBusy if it does not come."""
         if length.isdecimal() and int(length) <= SMALL_BYTES:
             yield
             return
@@ -159,15 +154,3 @@ class Chat:
             return streaming.chunks(self._waiting, job, complete, asked.with_usage)
         answer = await to_thread.run_sync(complete)
         return JSONResponse(answer.whole, headers={JOB_HEADER: job})
-
-
-async def _pieces(request: Request) -> AsyncIterator[bytes]:
-    """The body in pieces of about PIECE_BYTES."""
-    gathered = bytearray()
-    async for chunk in request.stream():
-        gathered += chunk
-        if len(gathered) >= PIECE_BYTES:
-            yield bytes(gathered)
-            gathered.clear()
-    if gathered:
-        yield bytes(gathered)
