@@ -92,7 +92,7 @@ def blamed(error: WrongUsage) -> Refusal:
 
 
 def _key(spec: JobSpec, owner: str, idempotency_key: str | None) -> str:
-    """The same for the same request: who asks what about which images, in their order."""
+    """A hash of the caller, the question, its options and the images in their order."""
     asked = spec.model_dump(mode="json", exclude={"key", *_BESIDE_THE_QUESTION})
     return f"chat-{content_key([owner, idempotency_key, spec.schema_text, asked])}"
 

@@ -99,8 +99,12 @@ PARAMETERS = (
         (False, 0, {}),
     ),
     Parameter(("stop",), Rule.REFUSED, "it would cut the lines about images", ([], "")),
-    Parameter(("modalities", "audio"), Rule.REFUSED, "answers are text", (["text"],)),
-    Parameter(("web_search_options",), Rule.REFUSED, "answers come from the images alone"),
+    Parameter(
+        ("modalities", "audio", "web_search_options"),
+        Rule.REFUSED,
+        "an answer is text, and comes from the images alone",
+        (["text"],),
+    ),
 )
 _BY_NAME = {name: parameter for parameter in PARAMETERS for name in parameter.names}
 

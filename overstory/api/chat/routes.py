@@ -77,7 +77,7 @@ class Chat:
             asking.read, values, caller.owner, request.headers.get("idempotency-key")
         )
         await self._models.check(asked.spec.model or "")
-        submitted = await to_thread.run_sync(self._submit, asked, caller)
+        submitted = await self._submit(asked, caller)
         return await self._answer(submitted, asked)
 
     async def models(self, caller: Calling) -> dict[str, Any]:
@@ -122,15 +122,15 @@ class Chat:
         finally:
             self._turns.release()
 
-    def _submit(self, asked: Asking, caller: Caller) -> Submitted:
+    async def _submit(self, asked: Asking, caller: Caller) -> Submitted:
         try:
-            submitted = self._submissions.submit(asked.spec, caller)
+            submitted = await to_thread.run_sync(self._submissions.submit, asked.spec, caller)
         except InputRefused:
             raise
         except WrongUsage as error:
             raise asking.blamed(error) from None
         if asked.retry and not submitted.created:
-            take_up(self._services, submitted.job_id)
+            await to_thread.run_sync(take_up, self._services, submitted.job_id)
         return submitted
 
     async def _answer(self, submitted: Submitted, asked: Asking) -> Response:

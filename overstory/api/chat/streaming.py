@@ -63,6 +63,8 @@ def chunks(waiting: Waiting, job: str, complete: Complete, with_usage: bool) -> 
         yield f": job {job}\n\n"
         async for standing in waiting.follow(job):
             line = progress(standing)
+            if standing.is_over:
+                break
             if line == before:  # nothing has moved since the last beat
                 line = await waiting.trouble(standing) or line
             else:

@@ -101,7 +101,7 @@ class Waiting:
             jobs = list(self._jobs)
             try:
                 found = await to_thread.run_sync(self._look, jobs, jobs if counts else [])
-            except OverstoryError as error:  # the database is away: they wait for it too
+            except OverstoryError as error:  # the requests wait for the database too
                 log.warning("chat.waits", error=str(error))
                 found = {}
             if counts:
