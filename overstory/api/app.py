@@ -7,6 +7,7 @@ from fastapi.responses import HTMLResponse
 
 from overstory import __version__
 from overstory.api.bodies import Writers
+from overstory.api.chat.routes import Chat
 from overstory.api.estimates import estimates
 from overstory.api.guard import Guard
 from overstory.api.health import Health
@@ -43,6 +44,7 @@ def make_api(services: Services, elsewhere: bool = False) -> FastAPI:
     app.include_router(estimates(services))
     app.include_router(Jobs(services, submissions, writers).router())
     app.include_router(Uploading(services, writers).router())
+    app.include_router(Chat(services, submissions, writers).router())
     app.include_router(Sessions(services.database, known).router())
     app.include_router(Shares(services).router())
 

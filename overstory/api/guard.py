@@ -90,7 +90,7 @@ class Guard:
             admitted = await self._admit(scope, headers)
             check_length(headers, most)
         except (HTTPException, ServiceAway) as error:
-            await _refused(error)(scope, receive, _secured(send, body))
+            await _refused(error, scope["path"])(scope, receive, _secured(send, body))
             return
         scope.setdefault("state", {})["caller"] = admitted.caller
         try:
@@ -157,10 +157,10 @@ def _is_open(path: str) -> bool:
     return path in OPEN or path.startswith(OPEN_BELOW)
 
 
-def _refused(error: HTTPException | ServiceAway) -> Response:
+def _refused(error: HTTPException | ServiceAway, path: str) -> Response:
     if isinstance(error, ServiceAway):
-        return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
-    return problem(error.status_code, error.detail, headers=error.headers)
+        return problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), path=path)
+    return problem(error.status_code, error.detail, path=path, headers=error.headers)
 
 
 def _secured(send: Send, body: Body, holds: Callable[[], Awaitable[bool]] | None = None) -> Send:

@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 
 from core.errors import InputRefused, OverstoryError, ServiceAway, WrongUsage
 from core.text.printable import one_line
+from overstory.api.openai_errors import Refusal, error_response, is_openai
 
 MEDIA_TYPE = "application/problem+json"
 DETAIL_CHARACTERS = 2_000
@@ -91,17 +92,22 @@ def problem(
     status: int,
     detail: str,
     field: str | None = None,
+    path: str = "",
+    code: str | None = None,
     headers: Mapping[str, str] | None = None,
 ) -> JSONResponse:
+    """The error of a request to ``path``; under /v1 in OpenAI's shape, which has a ``code``."""
+    waits = status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
+    sent = {"Retry-After": str(RETRY_SECONDS)} if waits else {}
+    sent |= headers or {}
+    if is_openai(path):
+        return error_response(_openai_status(status), detail, field, code, sent)
     value = Problem(
         title=HTTPStatus(status).phrase,
         status=status,
         detail=one_line(detail, DETAIL_CHARACTERS),
         field=field,
     )
-    waits = status in (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
-    added = {"Retry-After": str(RETRY_SECONDS)} if waits else {}
-    sent = {**added, **(headers or {})}
     return JSONResponse(value.model_dump(exclude_none=True), status, sent, MEDIA_TYPE)
 
 
@@ -113,17 +119,26 @@ def handle_problems(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _bug)
 
 
-def _ours(_: Request, error: Exception) -> JSONResponse:
+def _openai_status(status: int) -> int:
+    """OpenAI refuses wrong values with 400: its SDKs have a class of their own for it."""
+    wrong = status == HTTPStatus.UNPROCESSABLE_ENTITY
+    return HTTPStatus.BAD_REQUEST if wrong else status
+
+
+def _ours(request: Request, error: Exception) -> JSONResponse:
+    if isinstance(error, Refusal):
+        return problem(error.status, str(error), error.param, request.url.path, error.code)
     status = next(status for kind, status in _STATUS if isinstance(error, kind))
     named = _FIELD.match(str(error)) if isinstance(error, WrongUsage) else None
-    return problem(status, str(error), named[1] if named else None)
+    return problem(status, str(error), named[1] if named else None, request.url.path)
 
 
-def _invalid(_: Request, error: Exception) -> JSONResponse:
+def _invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     errors: Sequence[Any] = error.errors()
     lines = [f"{_place(each['loc'])}: {each['msg']}" for each in errors]
-    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(lines), _place(errors[0]["loc"]))
+    place = _place(errors[0]["loc"])
+    return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "; ".join(lines), place, request.url.path)
 
 
 def _place(location: Sequence[object]) -> str:
@@ -132,13 +147,18 @@ def _place(location: Sequence[object]) -> str:
     return ".".join(names)
 
 
-def _http(_: Request, error: Exception) -> JSONResponse:
+def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    return problem(error.status_code, str(error.detail), headers=error.headers)
+    path = request.url.path
+    detail = str(error.detail)
+    if is_openai(path) and error.status_code == HTTPStatus.NOT_FOUND:
+        detail = f"there is no {path} here, but /v1/chat/completions and /v1/models"
+    return problem(error.status_code, detail, path=path, headers=error.headers)
 
 
-def _bug(_: Request, error: Exception) -> JSONResponse:
+def _bug(request: Request, error: Exception) -> JSONResponse:
     return problem(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         f"a bug: {type(error).__name__}; the log of 'overstory serve' has its traceback",
+        path=request.url.path,
     )
