@@ -209,6 +209,12 @@ def test_replies_have_headers_against_foreign_pages(door) -> None:
     )
 
 
+def test_the_description_says_that_a_token_may_be_needed(door) -> None:
+    described = door.ask("GET", "/openapi.json", peer=ELSEWHERE).json()
+    assert described["security"] == [{"token": []}, {}]
+    assert described["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+
+
 def test_bodies_and_rates_have_bounds(account, door) -> None:
     lab = new_token(account.services.database, "lab")
     much = b" " * (account.services.settings.api_body_bytes + 1)
