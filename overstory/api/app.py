@@ -54,4 +54,5 @@ def make_api(services: Services, elsewhere: bool = False) -> FastAPI:
 
     handle_problems(app)
     app.add_middleware(Guard, settings=services.settings, known=known, elsewhere=elsewhere)
+    Guard.describe(app)
     return app

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from core.access import LOCAL
 from models.engine import Database
@@ -48,21 +47,7 @@ def known_caller(request: Request) -> Caller:
     return caller
 
 
-_BEARER = HTTPBearer(
-    auto_error=False,
-    description="A token of 'overstory token create'. On the service's own machine none is needed.",
-)
-"""For the description of the API alone: the guard reads the header."""
-
-
-def calling(
-    request: Request, _: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]
-) -> Caller:
-    """What a route depends on."""
-    return known_caller(request)
-
-
-Calling = Annotated[Caller, Depends(calling)]
+Calling = Annotated[Caller, Depends(known_caller)]
 """The caller, as a parameter of a route; 401 for a visitor without a token."""
 
 

@@ -10,7 +10,9 @@ import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
+from fastapi import FastAPI
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import cookie_parser
@@ -58,6 +60,9 @@ class Admitted:
     secret: str | None = None
 
 
+BEARER = "A token of 'overstory token create'. On the machine of the service none is needed."
+
+
 class Revoked(Exception):
     """The token of a reply that is being streamed holds no more."""
 
@@ -73,6 +78,20 @@ class Guard:
         self._known = known
         self._rules = Rules.of(settings.api_hosts, settings.api_needs_token, elsewhere)
         self._rates = Rates(settings.api_rpm)
+
+    @staticmethod
+    def describe(app: FastAPI) -> None:
+        """Say in the OpenAPI description of ``app`` that a token may be needed."""
+        described = app.openapi
+
+        def openapi() -> dict[str, Any]:
+            description = described()
+            schemes = description.setdefault("components", {}).setdefault("securitySchemes", {})
+            schemes["token"] = {"type": "http", "scheme": "bearer", "description": BEARER}
+            description["security"] = [{"token": []}, {}]
+            return description
+
+        app.openapi = openapi  # type: ignore[method-assign]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":

@@ -18,8 +18,9 @@ from models import state, tokens
 from models.engine import Database
 from models.state import Moved
 from models.tables import Base, Session, Share
-from overstory.api import known_tokens
+from overstory.api import guard, known_tokens
 from overstory.api.app import make_api
+from overstory.api.rates import Rates
 from tasks import submit as submitting
 from tasks.runtime.services import Services
 from tests.support.account import Account
@@ -209,7 +210,14 @@ def test_replies_have_headers_against_foreign_pages(door) -> None:
     )
 
 
-def test_bodies_and_rates_have_bounds(account, door) -> None:
+def test_the_description_says_that_a_token_may_be_needed(door) -> None:
+    described = door.ask("GET", "/openapi.json", peer=ELSEWHERE).json()
+    assert described["security"] == [{"token": []}, {}]
+    assert described["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+
+
+def test_bodies_and_rates_have_bounds(account, door, monkeypatch) -> None:
+    monkeypatch.setattr(guard, "Rates", lambda most: Rates(most, lambda: 0.0))  # no time passes
     lab = new_token(account.services.database, "lab")
     much = b" " * (account.services.settings.api_body_bytes + 1)
     json = {"Content-Type": "application/json"}

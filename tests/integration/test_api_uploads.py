@@ -16,7 +16,7 @@ from starlette.testclient import TestClient
 
 from clients.uploads import Uploads
 from overstory.api.app import make_api
-from overstory.api.caller import Caller, calling
+from overstory.api.caller import Caller, known_caller
 from tests.support.account import Account, on_one_database
 from tests.support.api import HERE
 from tests.support.bucket import bucket
@@ -134,14 +134,14 @@ def test_only_hashes_are_names(client: TestClient, name: str) -> None:
 
 
 def test_uploads_are_their_owners_alone(app: FastAPI, client: TestClient, account: Account) -> None:
-    app.dependency_overrides[calling] = lambda: Caller("ann", is_admin=False)
+    app.dependency_overrides[known_caller] = lambda: Caller("ann", is_admin=False)
     client.put(f"/api/uploads/{SHA_A}", content=A)
-    app.dependency_overrides[calling] = lambda: Caller("bob", is_admin=False)
+    app.dependency_overrides[known_caller] = lambda: Caller("bob", is_admin=False)
     assert announce(client, (SHA_A, len(A), "a.jpg"))[0]["present"] is False
     for image in (f"upload:{SHA_A}/a.jpg", f"upload:ann/{SHA_A}/a.jpg"):
         answer = client.post("/api/jobs", json={"images": [image], "ask": "What?"})
         assert (answer.status_code, answer.json()["field"]) == (422, "images")
-    app.dependency_overrides[calling] = lambda: Caller("eve", is_admin=False, read_only=True)
+    app.dependency_overrides[known_caller] = lambda: Caller("eve", is_admin=False, read_only=True)
     assert client.put(f"/api/uploads/{SHA_A}", content=A).status_code == 403
     assert kept(account.services.uploads) == {SHA_A: "ann"}
 
