@@ -12,6 +12,7 @@ from overstory.api.health import Health
 from overstory.api.jobs import Jobs
 from overstory.api.problems import handle_problems
 from overstory.api.reference import reference_page
+from overstory.api.status import statuses
 from overstory.api.submissions import Submissions
 from tasks.runtime.services import Services
 
@@ -34,6 +35,7 @@ def make_api(services: Services) -> FastAPI:
     app.include_router(Health(services).router())
     app.include_router(estimates(services))
     app.include_router(Jobs(services, submissions).router())
+    app.include_router(statuses(services))
 
     @app.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:
