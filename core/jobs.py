@@ -56,27 +56,49 @@ class JobSpec(BaseModel):
     )
 
     images: Annotated[list[str], Field(min_length=1, description="files, folders, globs, URLs")]
-    ask: Words | None = None  # about the set; optional if ``each`` is given
-    each: Words | None = None  # asked about every image
-    schema_: dict[str, Any] | None = Field(None, alias="schema")  # JSON Schema of the answers
-    key: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
-    label: Annotated[str, StringConstraints(max_length=255)] | None = None
-    detail: JobDetail | None = None
-    model: Annotated[str, StringConstraints(max_length=255)] | None = None
-    second_model: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = None
-    second_look: Annotated[float, Field(gt=0, le=1)] | None = None  # share looked at twice, at most
-    fetch: bool = False  # download URLs here, instead of letting the provider do it
-    fresh: bool = False  # do not take paid replies of other jobs
-    keep_files: bool = False  # leave the files at the provider after the job
-    fail_fast: bool = False  # end when the first image fails
-    min_coverage: Annotated[float, Field(ge=0, le=1)] | None = None  # end once it cannot be reached
-    budget: Annotated[float, Field(gt=0, le=1e9)] | None = None  # the most the job may cost
-    prompts: dict[str, str] | None = None  # own prompt texts, by name
-    bare: bool = False  # take replies as they are; coverage counts what was sent
-    canary: bool = False  # add pictures of our own that prove that the model sees
-    pack: Annotated[int, Field(ge=1)] | None = None  # images a request at most
-    webhook: Hook | None = None  # gets a signed POST when the job ends
-    weight: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    ask: Annotated[Words | None, Field(description="of the set; optional if each is given")] = None
+    each: Annotated[Words | None, Field(description="asked about every image")] = None
+    schema_: dict[str, Any] | None = Field(
+        None, alias="schema", description="JSON Schema of the answers"
+    )
+    key: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = Field(
+        None, description="the same key is the same job"
+    )
+    label: Annotated[str, StringConstraints(max_length=255)] | None = Field(
+        None, description="a word of yours to find the job by"
+    )
+    detail: JobDetail | None = Field(
+        None, description="resolution; auto: high at a second look at unclear images"
+    )
+    model: Annotated[str, StringConstraints(max_length=255)] | None = Field(
+        None, description="default: the service's"
+    )
+    second_model: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = Field(
+        None, description="asked again about unclear images"
+    )
+    second_look: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None, description=f"share of the images looked at twice, at most; default {SECOND_LOOK}"
+    )
+    fetch: bool = Field(False, description="download URLs here, not at the provider")
+    fresh: bool = Field(False, description="take no paid replies of other jobs")
+    keep_files: bool = Field(False, description="leave the files at the provider after the job")
+    fail_fast: bool = Field(False, description="end when the first image fails")
+    min_coverage: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="end once this share of the images cannot be reached"
+    )
+    budget: Annotated[float, Field(gt=0, le=1e9)] | None = Field(
+        None, description="the most the job may cost, in the currency of the prices"
+    )
+    prompts: dict[str, str] | None = Field(None, description="own prompt texts, by name")
+    bare: bool = Field(False, description="take replies as they are; coverage counts what was sent")
+    canary: bool = Field(
+        False, description="add pictures of our own that prove that the model sees"
+    )
+    pack: Annotated[int, Field(ge=1)] | None = Field(None, description="images a request at most")
+    webhook: Hook | None = Field(None, description="gets a signed POST when the job ends")
+    weight: Annotated[float, Field(gt=0, le=1000)] = Field(
+        1.0, description="share of the account against other jobs"
+    )
 
     @field_validator("*", mode="before")
     @classmethod

@@ -47,7 +47,13 @@ def add(
     the job has already are shown again only if they have changed. ``budget``: of the new job."""
     base = _newest(services, job_id)
     settings = services.settings
-    expansion = expand(inputs, settings.image_limits, services.decoder, settings.own_inputs)
+    expansion = expand(
+        inputs,
+        settings.image_limits,
+        services.decoder,
+        settings.own_inputs,
+        uploads=services.uploads,
+    )
     known = {source.location for source in base.sources if is_url(source.location)}
     new = [source for source in expansion.sources if source.location not in known]
     new = Documents.of(settings, services.decoder).with_pages(new)
@@ -86,6 +92,7 @@ def ask(
     instead_of: str | None = None,
     budget: float | None = None,
     pack: int | None = None,
+    owner: str | None = None,
 ) -> Submitted:
     """A further question about the images of ``job_id``.
 
@@ -94,6 +101,7 @@ def ask(
     question is not asked twice; an answer for which images were shown again also counts as its
     answer from the notes. ``instead_of``: a turn that this one replaces. ``budget``: of the turn.
     ``pack``: images a request at most, where the turn shows images; None: as its job has it.
+    ``owner``: the token whose job the turn is; None: the job's own.
     """
     question = question.strip()
     if not question:
@@ -136,6 +144,7 @@ def ask(
     other_pack = [pack] if pack != base.job.options.pack else []
     key = content_key(["turn", base.job.id, question, shown, exchanges, *other_pack])
     job = replace(job, ask=question, key=key, family=None, follows=base.job.id)
+    job = replace(job, owner=owner or base.job.owner)
     keep = Keep(branches=False, look=look)
     return _continued(services, job, base.sources, base.earlier, keep, budget)
 
@@ -232,7 +241,8 @@ def _changed(
         return Submitted(base.job.id, created=False)
     budgeted = replace(base.job.options, budget=_budget(services, base.job, budget), inputs=None)
     job = _like(base.job, budgeted)
-    key = content_key(["set", base.job.family or base.job.key, identities])
+    owned = [base.job.owner] if base.job.owner else []
+    key = content_key(["set", base.job.family or base.job.key, identities, *owned])
     job = replace(job, key=key)
     return _continued(services, job, sources, base.earlier, Keep(), budget)
 
@@ -252,6 +262,7 @@ def _like(job: JobRow, options: JobOptions) -> NewJob:
         options=options,
         family=job.family or content_key([job.key]),
         follows=job.id,
+        owner=job.owner,
     )
 
 

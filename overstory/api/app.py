@@ -6,6 +6,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
 from overstory import __version__
+from overstory.api.bodies import Writers
 from overstory.api.estimates import estimates
 from overstory.api.guard import Guard
 from overstory.api.health import Health
@@ -14,6 +15,7 @@ from overstory.api.problems import handle_problems
 from overstory.api.reference import reference_page
 from overstory.api.status import statuses
 from overstory.api.submissions import Submissions
+from overstory.api.uploads import Uploading
 from tasks.runtime.services import Services
 
 DESCRIPTION = (
@@ -32,9 +34,11 @@ def make_api(services: Services) -> FastAPI:
         redoc_url=None,
     )
     submissions = Submissions(services)
+    writers = Writers()
     app.include_router(Health(services).router())
     app.include_router(estimates(services))
-    app.include_router(Jobs(services, submissions).router())
+    app.include_router(Jobs(services, submissions, writers).router())
+    app.include_router(Uploading(services, writers).router())
     app.include_router(statuses(services))
 
     @app.get("/docs", include_in_schema=False)

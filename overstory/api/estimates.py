@@ -10,6 +10,7 @@ from fastapi import APIRouter
 from core.jobs import JobSpec
 from overstory.api.caller import Calling
 from overstory.api.problems import PROBLEMS, TooBusy
+from overstory.api.submissions import with_own_uploads
 from overstory.commands.estimate import Forecasting
 from tasks.runtime.services import Services
 
@@ -29,7 +30,8 @@ def estimates(services: Services) -> APIRouter:
             raise TooBusy
         try:
             settings = services.settings
-            return Forecasting(settings, spec, settings.submitted_inputs).value
+            own = with_own_uploads(spec, caller)
+            return Forecasting(settings, own, settings.submitted_inputs).value
         finally:
             reading.release()
 

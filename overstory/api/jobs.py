@@ -19,9 +19,11 @@ from core.states import ImageStatus, JobStatus
 from models import repair, state
 from models.reads import inspect
 from models.state import Moved
+from overstory.api.bodies import Writers
 from overstory.api.caller import Caller, Calling, find_job
 from overstory.api.events import Events
-from overstory.api.problems import PROBLEMS, Conflict
+from overstory.api.forms import form_body, form_route
+from overstory.api.problems import PROBLEMS, Conflict, NotAllowed
 from overstory.api.submissions import Submissions
 from overstory.commands.control import BY_REQUEST
 from overstory.export.rows import Export
@@ -45,7 +47,7 @@ EXPORT_PIECE = 65_536
 
 class Accepted(BaseModel):
     """A job that was submitted. ``created``: false if it was there before. ``ignored``: files that
-    are no images; ``passed_over``: folders and files of systems and photo programs."""
+    are not images; ``passed_over``: folders and files of systems and photo programs."""
 
     job: str
     status: JobStatus
@@ -81,15 +83,23 @@ class Question(BaseModel):
 class Jobs:
     """The jobs of one service."""
 
-    def __init__(self, services: Services, submissions: Submissions) -> None:
+    def __init__(self, services: Services, submissions: Submissions, writers: Writers) -> None:
         self._services = services
+        self._writers = writers
         self._database = services.database
         self._events = Events(services.database)
         self._submissions = submissions
 
     def router(self) -> APIRouter:
         routes = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=PROBLEMS)
-        routes.post("", status_code=HTTPStatus.CREATED)(self.submit)
+        routes.add_api_route(
+            "",
+            self.submit,
+            methods=["POST"],
+            status_code=HTTPStatus.CREATED,
+            openapi_extra=form_body(),
+            route_class_override=form_route(self._services, self._writers),
+        )
         routes.get("")(self.listed)
         routes.get("/{job}")(self.show)
         routes.get("/{job}/images")(self.images)
@@ -113,8 +123,9 @@ class Jobs:
         """Submit a job.
 
         The fields are those of `overstory.submit`. Images are paths under `OVERSTORY_INPUT_ROOTS`
-        of the service, and URLs. The same `key`, or `Idempotency-Key`, is the same job; with
-        another question or other images it is refused. 201: the job is new; 200: it was there.
+        of the service, URLs, and uploads; a form brings its files with it. The same `key`, or
+        `Idempotency-Key`, is the same job; with another question or other images it is refused.
+        201: the job is new; 200: it was there.
         """
         if idempotency_key is not None:
             if spec.key not in (None, idempotency_key):
@@ -131,10 +142,15 @@ class Jobs:
         status: Annotated[list[JobStatus], Query()] = [],  # noqa: B006 - FastAPI copies it
         label: Annotated[str | None, Query(max_length=255)] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+        owner: Annotated[str | None, Query(max_length=64)] = None,
     ) -> list[dict[str, Any]]:
-        """List jobs, the newest first: the objects of `overstory jobs --json`."""
+        """List jobs, the newest first: the objects of `overstory jobs --json`. A token has its own
+        jobs; an admin has all, or those of the token `owner` (`local`: without a token)."""
+        if not caller.is_admin and owner not in (None, caller.owner):
+            raise NotAllowed(f"the token {caller.name!r} sees only its own jobs: leave out owner")
+        whose = owner if caller.is_admin else caller.owner
         with self._database.read() as connection:
-            lines = inspect.jobs(connection, status, label, limit)
+            lines = inspect.jobs(connection, status, label, limit, whose)
         return [values(line) for line in lines]
 
     def show(self, job: str, caller: Calling) -> dict[str, Any]:
@@ -143,7 +159,8 @@ class Jobs:
         with self._database.read() as connection:
             line = inspect.job_line(connection, row.id)
         outcome = result(self._database, row)
-        return {**outcome, "ask": row.ask, "label": line.label, "seconds": line.seconds}
+        added = {"label": line.label, "seconds": line.seconds, "owner": line.owner}
+        return {**outcome, "ask": row.ask, **added}
 
     def images(
         self,

@@ -34,13 +34,21 @@ class Problem(BaseModel):
 
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem} for status in (404, 409, 422, 429, 503)
+    status: {"model": Problem} for status in (401, 403, 404, 409, 422, 429, 503)
 }
 """The statuses of a router's routes, for their description."""
 
 
 class NoSuchJob(WrongUsage):
     """There is no such job."""
+
+
+class NotAllowed(WrongUsage):
+    """The caller may not do this."""
+
+
+class FileTooLarge(WrongUsage):
+    """A file has more bytes than one may have."""
 
 
 class TooBusy(OverstoryError):
@@ -55,6 +63,8 @@ _STATUS: tuple[tuple[type[OverstoryError], HTTPStatus], ...] = (
     (NoSuchJob, HTTPStatus.NOT_FOUND),
     (Conflict, HTTPStatus.CONFLICT),
     (InputRefused, HTTPStatus.FORBIDDEN),
+    (NotAllowed, HTTPStatus.FORBIDDEN),
+    (FileTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (WrongUsage, HTTPStatus.UNPROCESSABLE_ENTITY),
     (TooBusy, HTTPStatus.TOO_MANY_REQUESTS),
     (ServiceAway, HTTPStatus.SERVICE_UNAVAILABLE),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from anyio import CapacityLimiter, to_thread
 
 from core.errors import WrongUsage
+from core.images.uploaded import is_upload, owned
 from core.jobs import JobSpec
 from overstory.api.caller import Caller
 from overstory.api.problems import TooBusy
@@ -27,17 +28,29 @@ class Submissions:
         self._planning = CapacityLimiter(PLANNED_AT_ONCE)
 
     async def submit(self, spec: JobSpec, caller: Caller) -> Submitted:
-        """Plan and write the job of ``spec``. Raises WrongUsage, TooBusy, ServiceAway."""
+        """Plan and write the job of ``spec``, which belongs to the caller's token. Raises
+        WrongUsage, NotAllowed, TooBusy, ServiceAway."""
+        caller.check_changes()
         if self._planning.statistics().tasks_waiting >= WAITING_MAX:
             raise TooBusy
         return await to_thread.run_sync(self._submit, spec, caller, limiter=self._planning)
 
     def _submit(self, spec: JobSpec, caller: Caller) -> Submitted:
         settings = self._services.settings
+        spec = with_own_uploads(spec, caller)
         if len(spec.images) > settings.max_inputs:
             raise WrongUsage(
                 f"images: {len(spec.images):,} inputs, and {settings.max_inputs:,} is the most"
                 " (OVERSTORY_MAX_INPUTS): name folders or patterns instead of files"
             )
         limit = TimeLimit(settings.submit_seconds)
-        return submitting.submit(self._services, spec, by_message=True, limit=limit)
+        return submitting.submit(
+            self._services, spec, by_message=True, limit=limit, owner=caller.name
+        )
+
+
+def with_own_uploads(spec: JobSpec, caller: Caller) -> JobSpec:
+    """``spec`` with each ``upload:SHA256/NAME`` as an upload of the caller. Raises WrongUsage for
+    one that names an owner."""
+    images = [owned(text, caller.owner) if is_upload(text) else text for text in spec.images]
+    return spec.model_copy(update={"images": images})

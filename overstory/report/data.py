@@ -9,6 +9,7 @@ from typing import Any
 
 from clients.blobs import Blobs
 from clients.images.decoder import Decoder
+from clients.uploads import Uploads
 from core.images.sizing import ImageLimits
 from core.requests.set_summary import texts_of
 from core.states import NodeKind
@@ -32,6 +33,7 @@ def report_data(
     database: Database,
     job: JobRow,
     blobs: Blobs,
+    uploads: Uploads,
     limits: ImageLimits,
     decoder: Decoder,
     written_at: float,
@@ -46,7 +48,7 @@ def report_data(
         turns = [pipeline.job(connection, turn) for turn in lineage.turns(connection, job.id)]
         bills = {turn.id: pipeline.used(connection, turn.id) for turn in turns if turn}
     span = line.seconds + line.idle_seconds
-    thumbnails = pictures(images, blobs, limits, decoder)
+    thumbnails = pictures(images, blobs, uploads, limits, decoder)
     shape = shape_of_job(job)
     notes = _notes(images, nodes) | _answers_as_notes(shape, job_result["images"])
     return {

@@ -1,4 +1,4 @@
-"""The HTTP API in this process, over a database and without workers."""
+"""Clients of the HTTP API over its app, without a server process and without workers."""
 
 from __future__ import annotations
 
@@ -14,20 +14,33 @@ from overstory.api.app import make_api
 from tasks.runtime.services import Services
 from tests.support.account import make_services
 
-BASE = "http://127.0.0.1:8700"
+HERE = ("127.0.0.1", 50_000)
+ELSEWHERE = ("192.0.2.7", 50_000)
+
+
+def api_client(
+    services: Services, token: str | None = None, peer: tuple[str, int] = HERE
+) -> TestClient:
+    """A client of this machine, or at ``peer``, that shows ``token`` if it is given."""
+    headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+    return TestClient(
+        make_api(services),
+        base_url="http://127.0.0.1:8700",
+        headers=headers,
+        client=peer,
+        raise_server_exceptions=False,
+    )
 
 
 @contextmanager
-def api(services: Services | None = None) -> Iterator[TestClient]:
-    """A client of the API over ``services``; default: those of the test's own settings."""
-    own = services or make_services(load())
+def api() -> Iterator[TestClient]:
+    """A client of this machine, over services of the test's own settings."""
+    services = make_services(load())
     try:
-        app = make_api(own)
-        with TestClient(app, BASE, client=("127.0.0.1", 4711), raise_server_exceptions=False) as c:
-            yield c
+        with api_client(services) as client:
+            yield client
     finally:
-        if services is None:
-            own.close()
+        services.close()
 
 
 def events_of(text: str) -> list[tuple[int | None, str, dict[str, Any]]]:

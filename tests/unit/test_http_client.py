@@ -73,7 +73,12 @@ class Service:
 
     def wanted(self, sha256: str, name: str, **_: Any) -> dict[str, Any]:
         present = sha256 in self.files
-        return {"input": f"upload:{sha256}/{name}", "present": present, "put": None}
+        put = {"url": f"/api/uploads/{sha256}", "headers": {}}
+        return {
+            "input": f"upload:{sha256}/{name}",
+            "present": present,
+            "put": None if present else put,
+        }
 
     def client(self, **options: Any) -> Client:
         http = httpx2.Client(transport=httpx2.MockTransport(self))

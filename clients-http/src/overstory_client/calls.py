@@ -137,14 +137,15 @@ def share(job: str | BaseModel, days: int) -> Call[Share]:
 
 
 class Put(BaseModel):
-    """Where an upload is sent: to the service, or to its bucket by a signed URL."""
+    """Where an upload is sent. A ``url`` that begins with a slash is of the service; another one is
+    of its bucket and signed."""
 
     url: str
     headers: dict[str, str] = {}
 
 
 class Wanted(BaseModel):
-    """An upload as an ``input`` of a job; ``put``: to a bucket; None: to the service."""
+    """An upload as an ``input`` of a job; ``put``: None if it is there."""
 
     input: str
     present: bool
@@ -164,7 +165,3 @@ def uploads(files: Sequence[Mapping[str, Any]]) -> Call[list[Wanted]]:
         lambda response: _WantedList.model_validate_json(response.content).files,
         json={"files": list(files)},
     )
-
-
-def upload_path(sha256: str) -> str:
-    return f"/api/uploads/{sha256}"

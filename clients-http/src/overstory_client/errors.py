@@ -75,6 +75,7 @@ _KINDS: dict[int, type[OverstoryError]] = {
     401: NotAuthorized,
     403: Refused,
     404: NotFound,
+    408: ServiceAway,
     409: Conflict,
     413: TooLarge,
     429: TooBusy,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from overstory_client.errors import OverstoryError
 
-AGAIN = frozenset({429, 502, 503, 504})
+AGAIN = frozenset({408, 429, 502, 503, 504})
 """Statuses of a service that was busy or away."""
 RETRY_AFTER_MAX = 60.0
 

@@ -21,7 +21,7 @@ class _Value(BaseModel):
 class Submitted(_Value):
     """A job that was submitted.
 
-    ``job``: its id. ``created``: False if it was there before. ``ignored``: files that are no
+    ``job``: its id. ``created``: False if it was there before. ``ignored``: files that are not
     images; ``passed_over``: folders and files of systems and photo programs.
     """
 

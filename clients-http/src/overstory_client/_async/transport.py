@@ -13,9 +13,8 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from overstory_client import calls
 from overstory_client._async import io
-from overstory_client.calls import Call
+from overstory_client.calls import Call, Put
 from overstory_client.errors import OverstoryError, ServiceAway, ServiceFailed, WrongUsage, error_of
 from overstory_client.retries import AGAIN, Retries
 
@@ -57,13 +56,12 @@ class AsyncTransport:
 
         return await self._again(once, call.repeatable)
 
-    async def put(self, wanted: calls.Wanted, path: Path, sha256: str, size: int) -> None:
+    async def put(self, put: Put, path: Path, size: int) -> None:
         """Upload a file, to the service or to its bucket. Raises OverstoryError."""
-        headers = {"Content-Length": str(size), "Content-Type": "application/octet-stream"}
-        if wanted.put is None:
-            url, headers = self.url + calls.upload_path(sha256), headers | self._own
-        else:
-            url, headers = wanted.put.url, headers | wanted.put.headers
+        headers = {"Content-Length": str(size), **put.headers}
+        url = put.url
+        if url.startswith("/"):
+            url, headers = self.url + url, headers | self._own
 
         async def once() -> None:
             body = io.pieces(path, UPLOAD_PIECE) if size else b""

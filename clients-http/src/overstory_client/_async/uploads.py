@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from overstory_client import calls
 from overstory_client._async import io
 from overstory_client._async.transport import AsyncTransport
-from overstory_client.calls import Wanted
+from overstory_client.calls import Put
 from overstory_client.errors import ServiceFailed
 from overstory_client.files import Hashed, Input, LocalFile, hashed, listed
 
@@ -47,16 +47,16 @@ class AsyncUploads:
         if len(wanted) != len(read):
             raise ServiceFailed("the service did not answer for every upload")
         missing = {
-            file.sha256: (file, want)
+            file.sha256: (file, want.put)
             for file, want in zip(read, wanted, strict=True)
-            if not want.present
+            if want.put is not None
         }
         await io.at_once(self._put, list(missing.values()), SENT_AT_ONCE)
         return [want.input for want in wanted]
 
-    async def _put(self, missing: tuple[Hashed, Wanted]) -> None:
-        file, want = missing
-        await self._transport.put(want, file.path, file.sha256, file.bytes)
+    async def _put(self, missing: tuple[Hashed, Put]) -> None:
+        file, put = missing
+        await self._transport.put(put, file.path, file.bytes)
 
 
 async def _hashed(file: LocalFile) -> Hashed:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from overstory_client import calls
 from overstory_client._sync import io
 from overstory_client._sync.transport import Transport
-from overstory_client.calls import Wanted
+from overstory_client.calls import Put
 from overstory_client.errors import ServiceFailed
 from overstory_client.files import Hashed, Input, LocalFile, hashed, listed
 
@@ -48,16 +48,16 @@ class Uploads:
         if len(wanted) != len(read):
             raise ServiceFailed("the service did not answer for every upload")
         missing = {
-            file.sha256: (file, want)
+            file.sha256: (file, want.put)
             for file, want in zip(read, wanted, strict=True)
-            if not want.present
+            if want.put is not None
         }
         io.at_once(self._put, list(missing.values()), SENT_AT_ONCE)
         return [want.input for want in wanted]
 
-    def _put(self, missing: tuple[Hashed, Wanted]) -> None:
-        file, want = missing
-        self._transport.put(want, file.path, file.sha256, file.bytes)
+    def _put(self, missing: tuple[Hashed, Put]) -> None:
+        file, put = missing
+        self._transport.put(put, file.path, file.bytes)
 
 
 def _hashed(file: LocalFile) -> Hashed:
