@@ -139,7 +139,7 @@ class AsyncClient:
             limit (int): 1 to 1000.
 
         Example:
-            >>> [job["job"] for job in await client.jobs(["running", "paused"])]
+            >>> [job["id"] for job in await client.jobs(["running", "paused"])]
             ['3f2a9c0d51e7']
         """
         return await self._transport.send(calls.jobs(status, label, limit))

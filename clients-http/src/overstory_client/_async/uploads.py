@@ -11,7 +11,7 @@ from overstory_client.calls import Put
 from overstory_client.errors import ServiceFailed
 from overstory_client.files import Hashed, Input, LocalFile, hashed, listed
 
-ASKED_AT_ONCE = 500
+ASKED_AT_ONCE = 100
 """Files of one question about what is missing."""
 HASHED_AT_ONCE = 2
 SENT_AT_ONCE = 6

@@ -140,7 +140,7 @@ class Client:
             limit (int): 1 to 1000.
 
         Example:
-            >>> [job["job"] for job in client.jobs(["running", "paused"])]
+            >>> [job["id"] for job in client.jobs(["running", "paused"])]
             ['3f2a9c0d51e7']
         """
         return self._transport.send(calls.jobs(status, label, limit))
