@@ -276,11 +276,26 @@ def account_money(connection: Connection, account: str, currency: str, since: fl
     return _money(connection, calls)
 
 
-def lock_account(connection: Connection, account: str) -> None:
-    """Let no other transaction count the account's money until this one ends. On SQLite a writer
-    is alone anyway."""
+def owner_money(connection: Connection, owner: str, currency: str, since: float) -> Money:
+    """The same of all calls of a token's jobs."""
+    calls = and_(Call.owner == owner, Call.currency == currency, Call.started_at >= since)
+    return _money(connection, calls)
+
+
+def owner_spent(connection: Connection, owner: str, since: float) -> dict[str, float]:
+    """What a token's jobs have spent ``since`` then, calls in flight left out, by currency."""
+    used = select(Call.currency).where(Call.owner == owner, Call.started_at >= since).distinct()
+    return {
+        currency: owner_money(connection, owner, currency, since).spent
+        for currency in sorted(connection.execute(used).scalars())
+    }
+
+
+def lock_money(connection: Connection, whose: str) -> None:
+    """Let no other transaction count the money of an account or a token until this one ends. On
+    SQLite a writer is alone anyway."""
     if connection.dialect.name != "sqlite":
-        connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"money {account}"))))
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"money {whose}"))))
 
 
 def _money(connection: Connection, which: ColumnElement[bool]) -> Money:

@@ -36,7 +36,7 @@ from models.new_job import NewJob
 from models.reads import lineage, pipeline
 from models.reads.lineage import Earlier, Identity, KnownImage
 from models.state import Moved
-from tasks.calls.budget import check_budget
+from tasks.calls.budget import check_budget, check_token
 from tasks.image_slices import announce
 from tasks.job_layout import JobLayout, Keep, lay_out, prepared_before
 from tasks.runtime.base import StageTask
@@ -106,6 +106,7 @@ def submit(
     model = spec.model or settings.model
     spec.looking_twice(_detail(services, spec))  # refuses what cannot be
     check_budget(settings, spec.budget or settings.budget, model, spec.second_model)
+    check_token(services, owner, model, spec.second_model)
     check_pack(settings.facts_of(model), settings.images_per_request, spec.pack)
     rules = settings.submitted_inputs if by_message else settings.own_inputs
     expand_inputs = partial(

@@ -1,4 +1,4 @@
-"""The budgets of jobs and accounts: whether one more call fits, with any number of calls in flight.
+"""The budgets of jobs, accounts and tokens: whether one more call fits, with any number in flight.
 
 A call counts from before it is sent. In flight it counts with the most it may cost, afterwards with
 its actual cost. A lost call may have been paid, so it keeps counting with the most.
@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from core.access import BudgetPeriod, TokenBudget
 from core.catalog.models import Price, cost
 from core.reply import Usage
 
@@ -23,6 +24,9 @@ REASON = "budget: "
 """Start of the pause reason of a job that is paused for its budget and not by a user."""
 ACCOUNT_REASON = "account budget: "
 """The same of a job that is paused for the budget of its account."""
+TOKEN_REASON = "token budget: "  # noqa: S105 - not a password
+"""The same of a job that is paused for the budget of the token that submitted it."""
+PERIOD_REASONS = (ACCOUNT_REASON, TOKEN_REASON)
 
 
 class Room(StrEnum):
@@ -130,25 +134,27 @@ def rounded_up(money: float) -> float:
 
 
 def is_spent(status: str, why: str | None) -> bool:
-    """Whether a job is paused for its budget, or for that of its account."""
-    return status == "paused" and (why or "").startswith((REASON, ACCOUNT_REASON))
+    """Whether a job is paused for its budget, or for that of its account or token."""
+    return status == "paused" and (why or "").startswith((REASON, *PERIOD_REASONS))
 
 
 @dataclass(frozen=True, slots=True)
-class AccountBudget:
-    """The most that all calls of an account may cost that are sent in a day or a month (UTC).
-    ``since``, ``until``: Unix times."""
+class PeriodBudget:
+    """The most that all calls of an account, or of a token's jobs, may cost that are sent in a day
+    or a month (UTC). ``since``, ``until``: Unix times."""
 
-    setting: str
+    setting: str  # or the token's name
     amount: float
     period: str  # 2026-11-29, or 2026-11
     since: float
     until: float
+    kind: str  # ACCOUNT_REASON or TOKEN_REASON
+    larger: str  # what makes it larger
 
     @property
     def reason(self) -> str:
         """Start of the pause reason of jobs. With another period or amount, they go on."""
-        return f"{ACCOUNT_REASON}{plain(self.amount)} for {self.period} (UTC, {self.setting}): "
+        return f"{self.kind}{plain(self.amount)} for {self.period} (UTC, {self.setting}): "
 
     def why(self, money: Money, most: float, currency: str) -> str:
         """Why a job is paused, and when it goes on."""
@@ -156,21 +162,36 @@ class AccountBudget:
         return (
             f"{self.reason}{money.spent:.4f} {currency} is spent, and the next call may cost up to"
             f" {most:.4f}. It goes on after {end:%Y-%m-%d %H:%M} UTC, or with a larger"
-            f" {self.setting}"
+            f" {self.larger}"
         )
 
 
-def account_budgets(at: float, day: float | None, month: float | None) -> list[AccountBudget]:
+def account_budgets(at: float, day: float | None, month: float | None) -> list[PeriodBudget]:
     """The budgets of an account at the Unix time ``at``: of its day and its month, where set."""
-    today = datetime.fromtimestamp(at, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    first = today.replace(day=1)
-    following = (first + timedelta(days=31)).replace(day=1)
     periods = [
-        ("OVERSTORY_BUDGET_DAY", day, f"{today:%Y-%m-%d}", today, today + timedelta(days=1)),
-        ("OVERSTORY_BUDGET_MONTH", month, f"{first:%Y-%m}", first, following),
+        ("OVERSTORY_BUDGET_DAY", day, BudgetPeriod.DAY),
+        ("OVERSTORY_BUDGET_MONTH", month, BudgetPeriod.MONTH),
     ]
     return [
-        AccountBudget(setting, amount, period, since.timestamp(), until.timestamp())
-        for setting, amount, period, since, until in periods
+        _period_budget(at, setting, amount, period, ACCOUNT_REASON, setting)
+        for setting, amount, period in periods
         if amount is not None
     ]
+
+
+def budget_of_token(at: float, name: str, budget: TokenBudget) -> PeriodBudget:
+    """The budget of the token ``name`` at the Unix time ``at``."""
+    larger = f"one: overstory token budget {name} AMOUNT/{budget.period}"
+    return _period_budget(at, name, budget.amount, budget.period, TOKEN_REASON, larger)
+
+
+def _period_budget(
+    at: float, setting: str, amount: float, period: BudgetPeriod, kind: str, larger: str
+) -> PeriodBudget:
+    today = datetime.fromtimestamp(at, UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    if period == BudgetPeriod.DAY:
+        since, until, name = today, today + timedelta(days=1), f"{today:%Y-%m-%d}"
+    else:
+        since = today.replace(day=1)
+        until, name = (since + timedelta(days=31)).replace(day=1), f"{since:%Y-%m}"
+    return PeriodBudget(setting, amount, name, since.timestamp(), until.timestamp(), kind, larger)

@@ -22,7 +22,7 @@ from models.state.jobs import (
     job_failed,
     job_moved,
     pause_running,
-    paused_otherwise,
+    paused_for,
     resume_paused,
 )
 from models.state.moves import FREE, Moved, PreparedImage, hold_job
@@ -67,7 +67,7 @@ __all__ = [
     "node_waits_again",
     "open_node",
     "pause_running",
-    "paused_otherwise",
+    "paused_for",
     "resume_paused",
     "split_branch",
     "split_leaf",

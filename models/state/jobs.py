@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, exists, func, not_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, func, or_, select, update
 
 from core.account.budget import is_spent
 from core.states import (
@@ -105,16 +105,12 @@ def resume_paused(connection: Connection, account: str, start: str) -> int:
     return sum(job_moved(connection, job_id, JobStatus.RUNNING) for job_id in ids)
 
 
-def paused_otherwise(
-    connection: Connection, account: str, start: str, current: Sequence[str]
-) -> list[str]:
-    """Jobs of the account that are paused for a reason that begins with ``start``, and with none of
-    ``current``."""
-    paused = select(Job.id).where(
-        *_paused(account, start),
-        *(not_(Job.reason.startswith(reason, autoescape=True)) for reason in current),
-    )
-    return list(connection.execute(paused.order_by(Job.id)).scalars())
+def paused_for(connection: Connection, account: str, starts: Sequence[str]) -> dict[str, str]:
+    """Jobs of the account that are paused for a reason that begins with one of ``starts``, and the
+    reason."""
+    which = or_(*(and_(*_paused(account, start)) for start in starts))
+    rows = connection.execute(select(Job.id, Job.reason).where(which).order_by(Job.id))
+    return {row.id: row.reason for row in rows}
 
 
 def _paused(account: str, start: str) -> tuple[ColumnElement[bool], ...]:

@@ -6,21 +6,23 @@ this is asked again with all of its tokens, once the budget has room for them.
 
 That transaction has updated the job's row (models.claims). So on PostgreSQL the calls of one job
 are counted one after the other; on SQLite every writer waits for its turn anyway. What an account
-spends in a day or a month is counted under a lock of its own.
+spends in a day or a month is counted under a lock of its own, and so is what the jobs of a token
+spend.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from core.account.budget import (
-    ACCOUNT_REASON,
-    AccountBudget,
+    PERIOD_REASONS,
     Money,
     NextCall,
+    PeriodBudget,
     Room,
     account_budgets,
+    budget_of_token,
     most_cost,
     reason,
     room_for,
@@ -32,7 +34,7 @@ from core.catalog.prices import EXAMPLE
 from core.errors import WrongUsage
 from core.settings import SANDBOX, Settings
 from core.states import JobStatus, NodeKind
-from models import ledger, repair, state
+from models import ledger, repair, state, tokens
 from models.claims import Lease, NodeWork
 from models.engine import Connection
 from models.ledger import NewCall
@@ -53,6 +55,16 @@ def check_budget(settings: Settings, budget: float | None, *models: str | None) 
         )
 
 
+def check_token(services: Services, owner: str | None, *models: str | None) -> None:
+    """Raises WrongUsage if the token ``owner`` has a budget and no price of one of the ``models``
+    is known: what its jobs cost could not be counted."""
+    if owner is None or services.settings.endpoint == SANDBOX:
+        return
+    with services.database.read() as connection:
+        token = tokens.token(connection, owner)
+    check_budget(services.settings, token.budget if token else None, *models)
+
+
 def most_of(settings: Settings, call: AnyCall) -> float:
     """The most that a call may cost."""
     return _cost(settings, call, call.max_tokens)
@@ -64,7 +76,7 @@ def must_wait(services: Services, call: AnyCall) -> bool:
     This is checked before the account is asked; ``affords`` decides.
     """
     settings, budget = services.settings, call.node.options.budget  # as it was a moment ago
-    if budget is None and not _has_account_budget(settings, call.node):
+    if budget is None and not _may_have_period(settings, call.node):
         return False
     with services.database.read() as connection:
         max_tokens = call.max_tokens
@@ -74,20 +86,19 @@ def must_wait(services: Services, call: AnyCall) -> bool:
             if room == Room.LATER:
                 return True
         most = _cost(settings, call, max_tokens)
-        room, _ = _account_room(services, connection, call.node, most)
+        room, _ = _period_room(services, connection, call.node, most)
         return room == Room.LATER
 
 
 def affords(
     services: Services, connection: Connection, call: AnyCall, new: NewCall, lease: Lease
 ) -> NewCall | None:
-    """``new`` as its job and its account can pay for it now: with fewer tokens, if the job's budget
-    has no room for all. If it cannot be paid, its node, just claimed, is ready again; and a job
-    that could not pay even after all calls in flight have returned is paused."""
+    """``new`` as its job, its account and its token can pay for it now: with fewer tokens, if the
+    job's budget has no room for all. If it cannot be paid, its node, just claimed, is ready again;
+    and a job that could not pay even after all calls in flight have returned is paused."""
     new, room, why = _job_room(services, connection, call, new)
-    if room == Room.FITS and _has_account_budget(services.settings, call.node):
-        ledger.lock_account(connection, services.account)
-        room, why = _account_room(services, connection, call.node, new.reserved_cost)
+    if room == Room.FITS:
+        room, why = _period_room(services, connection, call.node, new.reserved_cost, alone=True)
     if room == Room.FITS:
         return new
     state.node_postponed(connection, call.node.id, lease.token, 0.0, None, False)
@@ -116,22 +127,23 @@ def _job_room(
     return replace(new, reserved_cost=most, max_tokens=limit), room, why
 
 
-def _has_account_budget(settings: Settings, node: NodeWork) -> bool:
-    """Whether calls for a node count in a budget of the account. The sandbox costs nothing."""
-    some = settings.budget_day is not None or settings.budget_month is not None
+def _may_have_period(settings: Settings, node: NodeWork) -> bool:
+    """Whether calls for a node may count in a budget of the account or of a token. The sandbox
+    costs nothing."""
+    some = (settings.budget_day, settings.budget_month, node.owner) != (None, None, None)
     return some and node.endpoint != SANDBOX
 
 
-def _account_room(
-    services: Services, connection: Connection, node: NodeWork, most: float
+def _period_room(
+    services: Services, connection: Connection, node: NodeWork, most: float, alone: bool = False
 ) -> tuple[Room, str]:
-    """Whether the account's budgets have room for a call that may cost ``most``, and why not."""
-    if not _has_account_budget(services.settings, node):
+    """Whether the budgets of a day or a month have room for a call that may cost ``most``, and why
+    not. ``alone``: no other transaction may count the same money until this one ends."""
+    if not _may_have_period(services.settings, node):
         return Room.FITS, ""
     currency = services.settings.price_of(node.model).currency
     later = False
-    for budget in current_budgets(services.settings, repair.moment(connection)):
-        money = ledger.account_money(connection, services.account, currency, budget.since)
+    for budget, money in _counted(services, connection, node, currency, alone):
         room = room_for(budget.amount, money, most)
         if room == Room.NONE:
             return room, budget.why(money, most, currency)
@@ -139,22 +151,50 @@ def _account_room(
     return (Room.LATER if later else Room.FITS), ""
 
 
-def current_budgets(settings: Settings, at: float) -> list[AccountBudget]:
+def _counted(
+    services: Services, connection: Connection, node: NodeWork, currency: str, alone: bool
+) -> Iterator[tuple[PeriodBudget, Money]]:
+    """The budgets that calls for a node count in, and what they have spent. All code locks the
+    account first, then the token."""
+    at = repair.moment(connection)
+    budgets = current_budgets(services.settings, at)
+    if budgets and alone:
+        ledger.lock_money(connection, services.account)
+    for budget in budgets:
+        money = ledger.account_money(connection, services.account, currency, budget.since)
+        yield budget, money
+    owner = tokens.token(connection, node.owner) if node.owner else None
+    if owner is None or owner.token_budget is None:
+        return
+    if alone:
+        ledger.lock_money(connection, f"token {owner.name}")
+    budget = budget_of_token(at, owner.name, owner.token_budget)
+    yield budget, ledger.owner_money(connection, owner.name, currency, budget.since)
+
+
+def current_budgets(settings: Settings, at: float) -> list[PeriodBudget]:
     """The account's budgets of the day and the month of the Unix time ``at``."""
     return account_budgets(at, settings.budget_day, settings.budget_month)
 
 
 def resume_jobs(services: Services) -> int:
-    """Resume jobs that were paused for a budget of the account whose day or month is over, or that
-    was changed since. Returns their number."""
+    """Resume jobs that were paused for a budget of the account or of a token whose day or month is
+    over, or that was changed since. Returns their number."""
     with services.database.read() as connection:
-        budgets = current_budgets(services.settings, repair.moment(connection))
-        reasons = [budget.reason for budget in budgets]
-        paused = state.paused_otherwise(connection, services.account, ACCOUNT_REASON, reasons)
-    if not paused:
+        paused = state.paused_for(connection, services.account, PERIOD_REASONS)
+        if not paused:
+            return 0
+        at = repair.moment(connection)
+        budgets = current_budgets(services.settings, at)
+        for token in tokens.tokens(connection):
+            if token.token_budget is not None:
+                budgets.append(budget_of_token(at, token.name, token.token_budget))
+    current = tuple(budget.reason for budget in budgets)
+    due = [job for job, reason in paused.items() if not reason.startswith(current)]
+    if not due:
         return 0
     with services.database.write() as connection:
-        return sum(state.job_moved(connection, job, JobStatus.RUNNING) for job in paused)
+        return sum(state.job_moved(connection, job, JobStatus.RUNNING) for job in due)
 
 
 def _fitting(

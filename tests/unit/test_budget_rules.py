@@ -7,11 +7,13 @@ from datetime import datetime
 
 import pytest
 
+from core.access import parse_budget
 from core.account.budget import (
     Money,
     NextCall,
     Room,
     account_budgets,
+    budget_of_token,
     enough,
     is_spent,
     most_cost,
@@ -132,6 +134,31 @@ def test_a_pause_for_an_account_says_what_is_spent_and_when_it_ends():
     assert is_spent("paused", said)
     [larger] = account_budgets(at("2026-11-29T10:00:00"), 6.0, None)
     assert not said.startswith(larger.reason)
+
+
+def test_a_pause_for_a_token_names_it_and_ends_with_its_day_or_month():
+    now = at("2026-11-29T10:00:00")
+    monthly = budget_of_token(now, "lab", parse_budget("20/month"))
+    said = monthly.why(Money(19.5, 0.0), 0.6, "USD")
+    assert said == (
+        "token budget: 20.00 for 2026-11 (UTC, lab): 19.5000 USD is spent, and the next call may"
+        " cost up to 0.6000. It goes on after 2026-12-01 00:00 UTC, or with a larger one: overstory"
+        " token budget lab AMOUNT/month"
+    )
+    assert is_spent("paused", said)
+    for other in ("30/month", "20/day"):
+        assert not said.startswith(budget_of_token(now, "lab", parse_budget(other)).reason)
+    later = at("2026-12-01T00:00:00")
+    assert not said.startswith(budget_of_token(later, "lab", parse_budget("20/month")).reason)
+    assert not said.startswith(budget_of_token(now, "shop", parse_budget("20/month")).reason)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "20", "20/week", "/day", "0/day", "-1/day", "nan/day", "inf/month"]
+)
+def test_a_budget_without_an_amount_or_a_period_is_refused(text):
+    with pytest.raises(WrongUsage, match="20/month or 5/day"):
+        parse_budget(text)
 
 
 # --- custom prices
