@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -19,10 +20,13 @@ from models.engine import Database
 from models.tables import Job
 from overstory.api.app import make_api
 from overstory.api.caller import Caller
+from overstory.api.estimates import Estimates
 from overstory.api.mcp import http as module
 from overstory.api.mcp.desk import OwnDesk
 from overstory.api.mcp.home import OwnDesks
+from overstory.api.mcp.http import McpEndpoint
 from overstory.api.mcp.server import make_server
+from overstory.api.submissions import Submissions
 from tests.support import jobs
 from tests.support.account import make_services
 
@@ -32,27 +36,22 @@ Agent = Callable[..., Awaitable[tuple[str, bool]]]
 
 
 @asynccontextmanager
-async def served(caller: Caller | None = None) -> AsyncIterator[httpx2.ASGITransport]:
-    """The API over the settings of the test, for a caller with this token."""
+async def served() -> AsyncIterator[httpx2.ASGITransport]:
+    """The API over the settings of the test."""
     services = make_services(load())
     app = make_api(services)
-
-    async def known(scope: Any, receive: Any, send: Any) -> None:
-        state = {} if caller is None else {"caller": caller}
-        await app({**scope, "state": state}, receive, send)
-
     try:
         async with app.router.lifespan_context(app):
-            yield httpx2.ASGITransport(app=known, client=("127.0.0.1", 4711))
+            yield httpx2.ASGITransport(app=app, client=("127.0.0.1", 4711))
     finally:
         services.close()
 
 
 @asynccontextmanager
-async def agent(caller: Caller | None = None) -> AsyncIterator[tuple[Client, Agent]]:
+async def agent() -> AsyncIterator[tuple[Client, Agent]]:
     """An agent at /mcp, and ``call(tool, **arguments)``: the text, and whether it is an error."""
     async with (
-        served(caller) as transport,
+        served() as transport,
         httpx2.AsyncClient(transport=transport) as http,
         Client(streamable_http_client(f"{BASE}/mcp", http_client=http)) as client,
     ):
@@ -160,8 +159,13 @@ def test_a_caller_sees_its_own_jobs_alone(own: Database) -> None:
         for job, owner in ((mine, "mia"), (other, "tom")):
             connection.execute(update(Job).where(Job.id == job).values(owner=owner))
 
+    mia = SimpleNamespace(state=SimpleNamespace(caller=Caller("mia", False, read_only=True)))
+    services = make_services(load())
+    endpoint = McpEndpoint(services, Submissions(services), Estimates(services))
+
     async def use() -> None:
-        async with agent(Caller("mia", is_admin=False, read_only=True)) as (client, call):
+        async with Client(make_server(lambda _: endpoint._desk(mia))) as client:
+            call = calls_of(client)
             listed, _ = await call("status")
             assert mine in listed
             assert other not in listed
@@ -176,7 +180,10 @@ def test_a_caller_sees_its_own_jobs_alone(own: Database) -> None:
             assert wrong
             assert "may only read" in text
 
-    asyncio.run(use())
+    try:
+        asyncio.run(use())
+    finally:
+        services.close()
 
 
 def test_what_is_wrong_is_told_and_what_is_forbidden_refused(own: Database, photos: Path) -> None:
