@@ -86,7 +86,7 @@ lint: $(VENV)/.stamp-dev ## ruff, mypy strict, and who may import whom
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/mypy --no-error-summary examples
-	@report=$$($(BIN)/lint-imports --no-logo) || { echo "$$report"; exit 1; }
+	@report=$$(PYTHONPATH=clients-http/src $(BIN)/lint-imports --no-logo) || { echo "$$report"; exit 1; }
 	@echo "lint: ruff, mypy and the import contracts hold"
 
 .PHONY: format
@@ -149,6 +149,13 @@ bench-uploads: $(VENV)/.stamp-dev ## 5,000 photographs through the HTTP API, kil
 .PHONY: bench-families
 bench-families: $(VENV)/.stamp-dev ## estimates and budgets at five families of models, billed by their vendors' rules: 5 minutes
 	@$(BIN)/python -m benchmarks.families $(ARGS)
+
+.PHONY: client
+client: $(VENV)/.stamp-dev ## overstory-client, the distribution for other programs, as a wheel in dist/
+	@$(BIN)/python clients-http/generate.py
+	@$(PIP) wheel --no-deps --no-build-isolation --wheel-dir dist ./clients-http
+	@rm -rf clients-http/build
+	@echo "client: $$(ls -t dist/overstory_client-*.whl | head -1)"
 
 .PHONY: docs
 docs: $(VENV)/.stamp-docs ## docs/ as a site in build/docs; a broken link fails

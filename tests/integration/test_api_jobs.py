@@ -197,3 +197,14 @@ def test_every_route_is_described(web: TestClient) -> None:
         for method, operation in operations.items():
             assert operation.get("description") or operation.get("summary"), (method, path)
     assert "://" not in web.get("/docs").text.replace("http://127.0.0.1", "")
+
+
+def test_a_state_has_the_counts_without_the_images(web: TestClient, own: Database) -> None:
+    job = jobs.submit(own, [2], duplicates=1)
+    state = web.get(f"/api/jobs/{job}/status").json()
+    assert state["coverage"]["submitted"] == 3
+    assert (state["job"], state["status"], state["over"]) == (job, "running", False)
+    jobs.finish_all(own, jobs.upload_all(own, job))
+    state = web.get(f"/api/jobs/{job}/status").json()
+    assert (state["status"], state["over"], state["coverage"]["included"]) == ("completed", True, 2)
+    assert web.get("/api/jobs/nothing/status").status_code == 404

@@ -1,0 +1,160 @@
+"""The answer of a job with the evidence behind it, in as few words as an agent needs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from core.states import ImageStatus
+from core.text.citations import cited_numbers
+from models.engine import Database
+from models.reads.pipeline import JobRow
+from overstory.api.mcp.quoting import Quoted, Room, joined, line, paragraphs
+from overstory.output.result import result
+
+ANSWER_CHARACTERS = 12_000
+TOTALS_CHARACTERS = 3_000
+EVIDENCE_CHARACTERS = 8_000
+"""Together 5,000 tokens; an agent asks for more of the one or the other."""
+FAILED_SHOWN = 10
+NAMED = 20
+"""Positions that are named where evidence is left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What of a job is wanted. ``images``: the evidence of these positions alone; empty: of those
+    that the answer cites. ``start``: the position from which answers about each image are listed,
+    or the character from which a long answer is read on."""
+
+    images: tuple[int, ...] = ()
+    start: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """``shown``: positions whose evidence is in ``text``."""
+
+    text: str
+    shown: tuple[int, ...]
+
+
+def answer_of(database: Database, row: JobRow, wanted: Wanted) -> Told:
+    """The answer of a job so far, its coverage, the images behind it, and those that failed."""
+    value = result(database, row)
+    images = {image["position"]: image for image in value["images"]}
+    quoted = Quoted()
+    notes: list[str] = []
+    asks_each = bool(row.options.each)
+    if not wanted.images:
+        if not row.options.each_only:  # its text is the rows that follow
+            notes += _answer(value, quoted, 1 if asks_each else wanted.start)
+        notes += _totals(value, quoted)
+        notes += _failed(value, quoted)
+    positions = [
+        at for at in wanted.images or _behind(value, asks_each, wanted.start) if at in images
+    ]
+    if len(positions) < len(wanted.images):
+        notes.append(f"Only the positions 1 to {row.submitted} are images of the job.")
+    taken, left_out = Room(EVIDENCE_CHARACTERS).take(_row(images[at]) for at in positions)
+    quoted.part("ANSWERS:" if asks_each else "IMAGES BEHIND [n]:", taken)
+    if left_out:
+        notes.append(_more(positions[-left_out:], asks_each and not wanted.images))
+    notes.append(f"The report with pictures: the resource overstory://jobs/{row.id}/report")
+    text = joined(summary(value), quoted.text(), "\n".join(notes))
+    return Told(text, tuple(positions[: len(taken)]))
+
+
+def summary(value: dict[str, Any]) -> str:
+    """The state, coverage and cost of a job in one line, and why it is not complete."""
+    counts = value["coverage"]
+    parts = [f"{counts.get(status, 0):,} {status}" for status in ImageStatus if counts.get(status)]
+    usage = value["usage"]
+    cost = f"; {usage['cost']:.4f} {usage['currency']}" if usage["cost"] else ""
+    charged = " (sandbox: a stand-in that sees colours alone)" if value["sandbox"] else ""
+    only_sent = value["seen"].get("sent", 0)
+    proof = f"; {only_sent:,} included without a proof that they were seen" if only_sent else ""
+    said = f"; {line(value['reason'])}" if value["reason"] else ""
+    return (
+        f"job {value['job']} {value['status']}: {counts['submitted']:,} images:"
+        f" {', '.join(parts)}{proof}{cost}{charged}{said}"
+    )
+
+
+def _answer(value: dict[str, Any], quoted: Quoted, start: int) -> Iterator[str]:
+    """Quote the answer from a character on; yields what is left out."""
+    whole = paragraphs(value["answer"] or "")
+    text, left_out = Room(ANSWER_CHARACTERS).cut(whole[start - 1 :])
+    quoted.part("ANSWER:", [text] if text else [])
+    if left_out:
+        yield (
+            f"The answer has {left_out:,} more characters: answer with"
+            f" start={len(whole) - left_out + 1}"
+        )
+    if value.get("data_error"):
+        yield f"The object violates its schema: {line(value['data_error'])}"
+
+
+def _totals(value: dict[str, Any], quoted: Quoted) -> Iterator[str]:
+    """Quote the totals; yields that they are cut."""
+    if value.get("totals"):
+        text, left_out = Room(TOTALS_CHARACTERS).cut(
+            json.dumps(value["totals"], ensure_ascii=False)
+        )
+        quoted.part("TOTALS, counted by code:", [text])
+        if left_out:
+            yield f"The totals are cut: 'overstory show {value['job']} --json' has them"
+
+
+def _failed(value: dict[str, Any], quoted: Quoted) -> Iterator[str]:
+    failed = [image for image in value["images"] if image["status"] == ImageStatus.FAILED]
+    if failed:
+        shown = failed[:FAILED_SHOWN]
+        quoted.part("FAILED:", list(map(_row, shown)))
+    if len(failed) > FAILED_SHOWN:
+        yield f"{len(failed) - FAILED_SHOWN:,} more images failed: {_numbers(failed)}"
+
+
+def _numbers(failed: Sequence[dict[str, Any]]) -> str:
+    rest = [str(image["position"]) for image in failed[FAILED_SHOWN : FAILED_SHOWN + NAMED]]
+    return f"answer with images=[{', '.join(rest)}]"
+
+
+def _behind(value: dict[str, Any], asks_each: bool, start: int) -> Sequence[int]:
+    """The positions whose evidence is told by itself."""
+    if asks_each:
+        images = value["images"]
+        return [i["position"] for i in images if i["position"] >= start and _said(i) is not None]
+    return cited_numbers(value["answer"] or "")
+
+
+def _row(image: dict[str, Any]) -> str:
+    """``[17] front.jpg: what was said about it``."""
+    head = f"[{image['position']}] {line(image['name'], 120)}"
+    if image["duplicate_of"]:
+        return f"{head}: the same as [{image['duplicate_of']}]"
+    if image["error"]:
+        return f"{head}: {line(image['error'])}"
+    said = _said(image)
+    if said is None:
+        return f"{head}: {image['status']}, and nothing was written about it alone"
+    unclear = ", ".join(image["unclear"] or []) if image["unclear"] is not None else None
+    doubt = "" if unclear is None else f" (unclear: {line(unclear) or 'the whole image'})"
+    return f"{head}: {line(said, 600)}{doubt}"
+
+
+def _said(image: dict[str, Any]) -> str | None:
+    answer = image.get("answer")
+    if answer is None:
+        note: str | None = image["note"]
+        return note
+    return answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
+
+
+def _more(positions: Collection[int], goes_on: bool) -> str:
+    if goes_on:
+        return f"{len(positions):,} more answers: answer with start={min(positions)}"
+    named = ", ".join(map(str, list(positions)[:NAMED]))
+    return f"{len(positions):,} more images behind it: answer with images=[{named}]"
