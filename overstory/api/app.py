@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse
 from overstory import __version__
 from overstory.api.guard import Guard
 from overstory.api.jobs import Jobs
+from overstory.api.pages import page_routes
 from overstory.api.problems import handle_problems
 from overstory.api.reference import reference_page
 from overstory.api.submissions import Submissions
@@ -33,6 +34,7 @@ def make_api(services: Services) -> FastAPI:
     )
     submissions = Submissions(services)
     app.include_router(Jobs(services, submissions).router())
+    app.include_router(page_routes(services))
 
     @app.get("/api/health", tags=["service"])
     def health() -> dict[str, Any]:

@@ -21,7 +21,7 @@ from models.reads import inspect
 from models.state import Moved
 from overstory.api.caller import Caller, Calling, find_job
 from overstory.api.events import Events
-from overstory.api.problems import Conflict, Problem
+from overstory.api.problems import PROBLEMS, Conflict
 from overstory.api.submissions import Submissions
 from overstory.commands.control import BY_REQUEST
 from overstory.export.rows import Export
@@ -41,9 +41,6 @@ MEDIA_TYPES = {
     "markdown": "text/markdown; charset=utf-8",
 }
 EXPORT_PIECE = 65_536
-PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem} for status in (404, 409, 422, 429, 503)
-}
 
 
 class Accepted(BaseModel):
@@ -163,12 +160,17 @@ class Jobs:
         return [asdict(line) for line in lines]
 
     async def events(
-        self, job: str, caller: Calling, last_event_id: Annotated[int, Header(ge=0)] = 0
+        self,
+        job: str,
+        caller: Calling,
+        last_event_id: Annotated[int, Header(ge=0)] = 0,
+        after: Annotated[int, Query(ge=0)] = 0,
     ) -> StreamingResponse:
         """Watch a job: server-sent events, from the first or from the one after `Last-Event-ID`.
-        The stream ends with an event `end` when the job has ended."""
+        A browser cannot name that in its first request: `after` does. The stream ends with an event
+        `end` when the job has ended."""
         await to_thread.run_sync(find_job, self._database, job, caller)
-        stream: AsyncIterator[str] = self._events.stream(job, last_event_id)
+        stream: AsyncIterator[str] = self._events.stream(job, max(last_event_id, after))
         return StreamingResponse(stream, media_type="text/event-stream")
 
     def report(self, job: str, caller: Calling) -> HTMLResponse:

@@ -33,7 +33,17 @@ class Problem(BaseModel):
     field: str | None = None
 
 
-class NoSuchJob(WrongUsage):
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Problem} for status in (404, 409, 422, 429, 503)
+}
+"""The statuses of a router's routes, for their description."""
+
+
+class NotFound(WrongUsage):
+    """There is nothing at this address."""
+
+
+class NoSuchJob(NotFound):
     """There is no such job."""
 
 
@@ -46,7 +56,7 @@ class Conflict(WrongUsage):
 
 
 _STATUS: tuple[tuple[type[OverstoryError], HTTPStatus], ...] = (
-    (NoSuchJob, HTTPStatus.NOT_FOUND),
+    (NotFound, HTTPStatus.NOT_FOUND),
     (Conflict, HTTPStatus.CONFLICT),
     (InputRefused, HTTPStatus.FORBIDDEN),
     (WrongUsage, HTTPStatus.UNPROCESSABLE_ENTITY),
