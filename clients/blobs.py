@@ -1,9 +1,4 @@
-"""A content-addressed store for prepared images: a folder or a bucket that all workers share.
-
-obstore talks to the bucket: it is one wheel without requirements, while s3fs needs aiohttp,
-aiobotocore and botocore. Any S3-compatible store works. Its URL and keys come from the usual AWS_*
-names: AWS_ENDPOINT_URL, AWS_REGION, AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY.
-"""
+"""A content-addressed store for prepared images: a folder or a bucket that all workers share."""
 
 from __future__ import annotations
 
@@ -12,20 +7,13 @@ import itertools
 import os
 import secrets
 import tempfile
-import threading
 import time
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import BinaryIO, Protocol
 from urllib.parse import unquote, urlsplit
 
-from clients.proxies import without_socks
+from clients.bucket import Bucket
 from core.errors import ServiceAway, WrongUsage
-
-if TYPE_CHECKING:  # 5 MB that only a bucket needs
-    from obstore import ObjectMeta
-    from obstore.store import S3Store
 
 
 class Blobs(Protocol):
@@ -147,107 +135,34 @@ def _new_file(path: Path) -> BinaryIO:
 
 
 class S3Blobs:
-    """Blobs as objects of a bucket. ``put`` does not check first: it would write the same bytes.
+    """Blobs as objects of a bucket. ``put`` does not check first: it would write the same bytes."""
 
-    The store is opened on first use, after any fork: its threads do not survive a fork.
-    """
-
-    def __init__(self, bucket: str, prefix: str) -> None:
-        self.url = f"s3://{bucket}/{prefix}".rstrip("/")
+    def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
-        self._prefix = prefix
-        self._lock = threading.Lock()
-        self._opened: S3Store | None = None
 
     def put(self, sha256: str, data: bytes) -> None:
-        import obstore
-
-        with self._as_ours():
-            obstore.put(self._store, self._key(sha256), data, use_multipart=False)
+        self._bucket.put(_key(sha256), data)
 
     def get(self, sha256: str) -> bytes | None:
-        import obstore
-        from obstore.exceptions import NotFoundError
-
-        with self._as_ours():
-            try:
-                return bytes(obstore.get(self._store, self._key(sha256)).bytes())
-            except (NotFoundError, FileNotFoundError):
-                return None
+        return self._bucket.get(_key(sha256))
 
     def size(self, sha256: str) -> int | None:
-        meta = self._head(sha256)
-        return meta["size"] if meta else None
+        stored = self._bucket.stored(_key(sha256))
+        return stored.bytes if stored else None
 
     def drop(self, sha256: str, fresh_seconds: float) -> int | None:
-        import obstore
-
-        meta = self._head(sha256)
-        if meta is None:
+        stored = self._bucket.stored(_key(sha256))
+        if stored is None or time.time() - stored.changed < fresh_seconds:
             return None
-        if (datetime.now(UTC) - meta["last_modified"]).total_seconds() < fresh_seconds:
-            return None
-        with self._as_ours():
-            obstore.delete(self._store, self._key(sha256))
-        return meta["size"]
-
-    def _head(self, sha256: str) -> ObjectMeta | None:
-        import obstore
-        from obstore.exceptions import NotFoundError
-
-        with self._as_ours():
-            try:
-                return obstore.head(self._store, self._key(sha256))
-            except (NotFoundError, FileNotFoundError):
-                return None
+        self._bucket.delete(_key(sha256))
+        return stored.bytes
 
     def check(self) -> None:
-        import obstore
-
-        probe = f"probe/{os.getpid()}"
-        with self._as_ours():
-            obstore.put(self._store, probe, b"overstory", use_multipart=False)
-            obstore.delete(self._store, probe)
-
-    @property
-    def _store(self) -> S3Store:
-        with self._lock:
-            if self._opened is None:
-                self._opened = _s3_store(self._bucket, self._prefix)
-            return self._opened
-
-    def _key(self, sha256: str) -> str:
-        return f"{sha256[:2]}/{sha256}"
-
-    @contextlib.contextmanager
-    def _as_ours(self) -> Iterator[None]:
-        from obstore.exceptions import BaseError
-
-        try:
-            yield
-        except (BaseError, OSError) as error:
-            reason = f"{str(error).splitlines()[0]}{without_socks()}"
-            raise ServiceAway(
-                f"the blob store {self.url} cannot be used: {reason}; see OVERSTORY_BLOB_URL"
-            ) from error
+        self._bucket.check()
 
 
-def _s3_store(bucket: str, prefix: str) -> S3Store:
-    from obstore.store import S3Store
-
-    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
-    return S3Store(
-        bucket,
-        prefix=prefix or None,
-        disable_bulk_delete=True,  # some S3-compatible stores do not have it
-        client_options={
-            "allow_http": endpoint.startswith("http://"),
-            "connect_timeout": timedelta(seconds=5),
-            "timeout": timedelta(seconds=60),
-        },
-        # few retries here, because the pipeline retries the image later
-        retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=20)},
-    )
+def _key(sha256: str) -> str:
+    return f"{sha256[:2]}/{sha256}"
 
 
 def open_blobs(url: str | None, home: Path) -> Blobs:
@@ -257,14 +172,20 @@ def open_blobs(url: str | None, home: Path) -> Blobs:
     """
     if url is None:
         return FolderBlobs(home / "blobs")
-    parts = urlsplit(url)
-    if parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path:
-        return FolderBlobs(Path(unquote(parts.path)))
-    if parts.scheme == "s3" and parts.netloc:
-        return S3Blobs(parts.netloc, unquote(parts.path).strip("/"))
+    if (folder := folder_of(url)) is not None:
+        return FolderBlobs(folder)
+    if (bucket := Bucket.at(url)) is not None:
+        return S3Blobs(bucket)
     raise WrongUsage(
         f"OVERSTORY_BLOB_URL: {url!r} is not supported; use file:///folder or s3://bucket/prefix"
     )
+
+
+def folder_of(url: str) -> Path | None:
+    """The folder of ``file:///folder``; None for another URL."""
+    parts = urlsplit(url)
+    is_local = parts.scheme == "file" and parts.netloc in {"", "localhost"} and parts.path
+    return Path(unquote(parts.path)) if is_local else None
 
 
 def _unusable(folder: Path, error: OSError) -> ServiceAway:

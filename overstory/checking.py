@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from clients.sources.location import known_as
 from core.answers.json_schema import kind_of
 from core.answers.totals import fields
 from core.errors import WrongUsage
@@ -45,7 +46,7 @@ def check_job(database: Database, job: JobRow, truth: Truth, given_rules: Sequen
     not exist, and where no image or no field is in both."""
     judged, rules = judged_by(kinds_of(job), truth, given_rules, f"job {job.id} answers")
     images = [image for page in pages(database, job.id, with_notes=False) for image in page]
-    matched = judged.matched([image.name if image.page else image.location for image in images])
+    matched = judged.matched([known_as(image.name, image.location, image.page) for image in images])
     if not matched.index:
         raise WrongUsage(_nothing_matched(job, images, truth))
     ready, waiting = _cases(images, matched.index, judged)
@@ -123,7 +124,8 @@ def _cases(
 
 
 def _nothing_matched(job: JobRow, images: Sequence[ImageExport], truth: Truth) -> str:
-    ours = images[0].location if images else "none"
+    first = images[0] if images else None
+    ours = known_as(first.name, first.location, first.page) if first else "none"
     return (
         f"no labelled image is in job {job.id}: the truth names {next(iter(truth.rows))!r}, the job"
         f" {ours!r}. Write paths, ends of paths or file names; --name-column names their column"

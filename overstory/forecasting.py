@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from clients.images.decoder import Decoder
 from clients.sources import location
 from clients.sources.documents import Documents
 from clients.sources.expand import expand
@@ -21,7 +20,6 @@ from core.account.estimate import Estimate
 from core.account.habit import PastCall, habit_of
 from core.account.pace import Pace, Work, pace_of, ready_in
 from core.catalog.tokens import detail_at
-from core.images.sizing import ImageLimits
 from core.jobs import JobSpec
 from core.requests.request import RequestContext, request_context
 from core.requests.second_look import looks_left
@@ -31,7 +29,7 @@ from core.tree.packing import runs
 from models.engine import Database
 from models.reads import inspect
 from models.reads.lineage import Identity, KnownImage
-from overstory.local.price import image_tokens
+from overstory.local.price import HeaderReader
 from tasks.job_layout import (
     Distinct,
     identity_of,
@@ -97,14 +95,19 @@ class Basis:
 def measure(settings: Settings, spec: JobSpec, *looks: RequestContext) -> Measured:
     """Expand the inputs and read every header. ``looks``: the first, and the second. Raises
     WrongUsage as ``overstory run`` does."""
-    limits = settings.image_limits
-    decoder = Decoder(settings.decoder_limits)
-    found = expand(spec.images, limits, decoder, settings.own_inputs)
-    sources = Documents.of(settings, decoder).with_pages(found.sources)
+    reader = HeaderReader.of(settings)
+    found = expand(
+        spec.images,
+        settings.image_limits,
+        reader.decoder,
+        settings.own_inputs,
+        uploads=reader.uploads,
+    )
+    sources = Documents.of(settings, reader.decoder).with_pages(found.sources)
     measured = Measured(Distinct.of(sources), found.ignored, found.passed_over)
     distinct = measured.distinct.indices
     with ThreadPoolExecutor(THREADS) as pool:
-        results = pool.map(lambda index: _tokens(sources[index], decoder, limits, *looks), distinct)
+        results = pool.map(lambda index: _tokens(sources[index], reader, *looks), distinct)
     for index, tokens in zip(distinct, results, strict=True):
         measured.urls += location.is_url(sources[index].location)
         if isinstance(tokens, str):
@@ -148,11 +151,9 @@ def _work(images: Sequence[Source], fetch: bool) -> Work:
     return Work(len(files), sum(image.bytes or 0 for image in files), len(ours) - len(files))
 
 
-def _tokens(
-    source: Source, decoder: Decoder, limits: ImageLimits, *looks: RequestContext
-) -> tuple[int, ...] | str:
+def _tokens(source: Source, reader: HeaderReader, *looks: RequestContext) -> tuple[int, ...] | str:
     """Prompt tokens of one image at each of ``looks``, or why it will fail."""
-    return image_tokens(source.location, source.root, source.page, decoder, limits, *looks)
+    return reader.tokens(source.location, source.root, source.page, *looks)
 
 
 def learned_of(settings: Settings, spec: JobSpec) -> LearnedLimits:

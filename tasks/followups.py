@@ -49,7 +49,13 @@ def add(
     the job has already are shown again only if they have changed. ``budget``: of the new job."""
     base = _newest(services, job_id)
     settings = services.settings
-    expansion = expand(inputs, settings.image_limits, services.decoder, settings.own_inputs)
+    expansion = expand(
+        inputs,
+        settings.image_limits,
+        services.decoder,
+        settings.own_inputs,
+        uploads=services.uploads,
+    )
     known = {source.location for source in base.sources if is_url(source.location)}
     new = [source for source in expansion.sources if source.location not in known]
     new = Documents.of(settings, services.decoder).with_pages(new)

@@ -1,7 +1,7 @@
 """preprocess: turn a source into the bytes that will be sent.
 
-Reads: the image row, the file or URL. Does: fetch, decode, normalise. Writes: the blob, then the
-row (prepared). May raise ImageRefused (the image fails), ServiceAway (the image waits).
+Reads: the image row, the file, upload or URL. Does: fetch, decode, normalise. Writes: the blob,
+then the row (prepared). May raise ImageRefused (the image fails), ServiceAway (the image waits).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from pathlib import Path
 
 from celery import shared_task
 
-from clients import local_files
+from clients import local_files, uploads
 from clients.local_files import AnyPlace
-from clients.sources import location
+from clients.sources import location, original
 from clients.sources.documents import Documents, fetch_rules, names_document
 from clients.sources.download import fetch
 from clients.sources.location import is_url
@@ -28,7 +28,8 @@ from core import stages
 from core.catalog.formulas import STEPFUN_SIZES, SentSizes
 from core.catalog.image_tokens import GUESS, ImageTokens, image_tokens_of, most_fetched
 from core.catalog.tokens import detail_at
-from core.errors import RequestForm, ServiceAway
+from core.errors import ImageRefused, RefusalCode, RequestForm, ServiceAway
+from core.images.uploaded import is_upload, parse_location
 from core.outcomes import Done, Outcome
 from models import endpoint_limits, state
 from models.claims import ImageWork
@@ -55,24 +56,25 @@ def work(services: Services, images: Sequence[ImageWork]) -> list[Outcome[Prepar
     """Prepare one image after another, while the disk reads the next file. Files that were not in
     the page cache before are dropped from it again."""
     outcomes = []
-    ahead = _read_ahead(images[0])
+    ahead = _read_ahead(services, images[0])
     wanted = {image.look: image for image in images}  # two looks may be at two models
     rules = {look: _rules(services, image) for look, image in wanted.items()}
     for image, following in zip_longest(images, images[1:]):
-        was_read, ahead = ahead, following is not None and _read_ahead(following)
+        was_read, ahead = ahead, following is not None and _read_ahead(services, following)
         outcomes.append(
             attempt(services, image, partial(prepared_image, services, image, rules[image.look]))
         )
-        if was_read and (following is None or following.location != image.location):
-            local_files.let_go(location.place_of(image.location, image.root))
+        place = original.on_disk(image.location, image.root, services.uploads)
+        is_last = following is None or following.location != image.location
+        if was_read and is_last and place is not None:
+            local_files.let_go(place)
     return outcomes
 
 
-def _read_ahead(image: ImageWork) -> bool:
+def _read_ahead(services: Services, image: ImageWork) -> bool:
     """Start reading the image's file. True if it was not in the page cache."""
-    return not is_url(image.location) and local_files.read_ahead(
-        location.place_of(image.location, image.root)
-    )
+    place = original.on_disk(image.location, image.root, services.uploads)
+    return place is not None and local_files.read_ahead(place)
 
 
 def _rules(services: Services, image: ImageWork) -> Rules:
@@ -103,6 +105,7 @@ def prepared_image(services: Services, image: ImageWork, rules: Rules) -> Outcom
             no_webp=RequestForm.JPEG in rules.forms,
             still_wanted=partial(_is_wanted, services, image.job_id),
         )
+    check_name(image.location, prepared.source_sha256)
     services.blobs.put(prepared.sha256, prepared.data)
     return Done(
         PreparedImage(
@@ -116,6 +119,17 @@ def prepared_image(services: Services, image: ImageWork, rules: Rules) -> Outcom
             remarks="; ".join(remarks_of(image, prepared.remarks)) or None,
         )
     )
+
+
+def check_name(location: str, sha256: str) -> None:
+    """Raises ImageRefused for an upload whose bytes are not those of its name: it came by a
+    presigned PUT, which nobody has checked. ``sha256``: of the bytes."""
+    if is_upload(location) and parse_location(location)[1] != sha256:
+        raise ImageRefused(
+            RefusalCode.CORRUPT,
+            f"the uploaded bytes have the hash {sha256[:12]}..., not that of their name: upload the"
+            " file again under its own hash",
+        )
 
 
 def _is_fetched_there(image: ImageWork, forms: frozenset[RequestForm]) -> bool:
@@ -160,13 +174,30 @@ def local_file(services: Services, image: ImageWork) -> Iterator[AnyPlace]:
     """The image's file. A downloaded image is deleted after the block; a document is kept for its
     other pages."""
     settings = services.settings
-    if not is_url(image.location):
+    if is_upload(image.location):
+        with _uploaded_file(services, image) as path:
+            yield path
+    elif not is_url(image.location):
         yield location.place_of(image.location, image.root, settings.private_folders)
     elif image.page is not None:
         yield Documents.of(settings, services.decoder).copy(image.location)
     else:
         with tempfile.TemporaryDirectory(prefix="overstory-") as folder:
             yield fetch(image.location, into=Path(folder), rules=fetch_rules(settings))
+
+
+@contextlib.contextmanager
+def _uploaded_file(services: Services, image: ImageWork) -> Iterator[Path]:
+    """The upload. A document of a bucket is copied once for all its pages."""
+    settings, store = services.settings, services.uploads
+    owner, sha256 = parse_location(image.location)
+    most = settings.max_file_bytes
+    if image.page is not None and store.path(owner, sha256) is None:
+        documents = Documents.of(settings, services.decoder)
+        yield documents.copy(image.location, partial(store.save, owner, sha256, max_bytes=most))
+    else:
+        with uploads.local(store, owner, sha256, most) as path:
+            yield path
 
 
 def record(

@@ -107,7 +107,13 @@ def submit(
     check_pack(settings.facts_of(model), settings.images_per_request, spec.pack)
     rules = settings.submitted_inputs if by_message else settings.own_inputs
     expand_inputs = partial(
-        expand, spec.images, settings.image_limits, services.decoder, rules, check=limit.check
+        expand,
+        spec.images,
+        settings.image_limits,
+        services.decoder,
+        rules,
+        check=limit.check,
+        uploads=services.uploads,
     )
     known = _known(services, spec.key)
     if known is not None:
@@ -150,7 +156,13 @@ def same_job(services: Services, spec: JobSpec) -> str | None:
     settings = services.settings
     if spec.key is not None:
         return _known(services, spec.key)
-    found = expand(spec.images, settings.image_limits, services.decoder, settings.own_inputs)
+    found = expand(
+        spec.images,
+        settings.image_limits,
+        services.decoder,
+        settings.own_inputs,
+        uploads=services.uploads,
+    )
     return _known(services, _natural_key(services, spec, found.sources))
 
 

@@ -16,7 +16,7 @@ from clients.private_files import NotOurs
 from workers.endpoints import EARLIER_DATABASE, stack_file
 
 CREATED = ("run", "logs", "blobs")
-SCANNED = ("run", "blobs", "spool", "broker", "documents")
+SCANNED = ("run", "blobs", "spool", "broker", "documents", "uploads")
 """Folders in which no link may be: what is written there is not always opened by us."""
 DATABASE = "overstory.db"
 DATABASE_FILES = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", f"{DATABASE}-journal")

@@ -16,6 +16,7 @@ from clients.limiter.limiter import RedisLimiter, account_id
 from clients.queued_messages import collect_submissions
 from clients.redis import REDIS_ERRORS, RedisServer, unavailable
 from clients.spool import Spool
+from clients.uploads import open_uploads
 from core.account.allowance import Allowance
 from core.errors import KeyRefused, ServiceAway, WrongUsage
 from core.settings import Settings
@@ -50,6 +51,7 @@ def build_services(settings: Settings, app: Celery) -> Services:
         settings=settings,
         database=database,
         blobs=open_blobs(settings.blob_url, settings.home),
+        uploads=open_uploads(settings.blob_url, settings.home),
         decoder=Decoder(settings.decoder_limits),
         make_provider=lambda: _provider(settings, limiter),
         limiter=limiter,

@@ -107,7 +107,12 @@ def _cost(job: Whole, files: Path, images: int) -> Cost:
         costs.micros["progress"] = _median(lambda: pipeline.progress(connection, job_id), images)
     shelf = Thumbs()
     with _timed(costs, "report"):
-        page(report_data(database, row, shelf, ImageLimits(), job.services.decoder, 0.0))
+        services = job.services
+        page(
+            report_data(
+                database, row, shelf, services.uploads, ImageLimits(), services.decoder, 0.0
+            )
+        )
     costs.statements = {name: count / images for name, count in job.statements.items()}
     costs.database_bytes = sum(
         path.stat().st_size for path in job.services.settings.home.glob("overstory.db*")

@@ -75,8 +75,9 @@ class Documents:
         counts = self._counts(urls, check, seconds)
         return [page for source in sources for page in _pages(source, counts.get(source.location))]
 
-    def copy(self, url: str) -> Path:
-        """A copy of the document, downloaded if there is none. Raises ImageRefused."""
+    def copy(self, url: str, save: Callable[[Path], None] | None = None) -> Path:
+        """A copy of the document, downloaded if there is none. ``save`` writes it to a path, for
+        what is no URL. Raises ImageRefused."""
         path = self.folder / file_name(url)
         if self._is_kept(path):
             return path
@@ -85,7 +86,10 @@ class Documents:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if not self._is_kept(path):
                 with self._refusals(path):
-                    fetch(url, into=self.folder, rules=self.rules)
+                    if save is None:
+                        fetch(url, into=self.folder, rules=self.rules)
+                    else:
+                        _saved(save, path)
                 self.delete_old()
         return path
 
@@ -188,6 +192,15 @@ class Documents:
                 with contextlib.suppress(FileNotFoundError):
                     status = entry.stat(follow_symlinks=False)
                     yield status.st_mtime, Path(entry.path), status.st_size
+
+
+def _saved(save: Callable[[Path], None], path: Path) -> None:
+    partial = path.with_name(f"{path.name}.{os.urandom(4).hex()}")
+    try:
+        save(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def fetch_rules(settings: Settings) -> FetchRules:

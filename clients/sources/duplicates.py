@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from clients import local_files
 from clients.sources.location import Source, is_url, place_of
 from core.errors import ImageRefused
+from core.images.uploaded import is_upload
 
 SAMPLE_BYTES = 16 * 1024
 """Scans and bursts can be thousands of files of equal size; this much distinguishes them."""
@@ -34,13 +35,14 @@ def content_twins(sources: Sequence[Source]) -> dict[int, int]:
 
 
 def _contents(sources: Sequence[Source]) -> dict[str, str]:
-    """location -> what identifies its bytes: the URL; the location if no other file is like it;
-    else the hash. Files without a known size are missing: they will be refused, and a good file
-    must not become the duplicate of one that fails.
+    """location -> what identifies its bytes: the URL; the location of an upload; the location if no
+    other file is like it; else the hash. Files without a known size are missing: they will be
+    refused, and a good file must not become the duplicate of one that fails.
     """
-    contents = {s.location: s.location for s in sources if is_url(s.location)}
+    named = {s.location for s in sources if is_url(s.location) or is_upload(s.location)}
+    contents = dict(zip(named, named, strict=True))
     roots = {s.location: s.root for s in sources}
-    sizes = {s.location: s.bytes for s in sources if not is_url(s.location)}
+    sizes = {s.location: s.bytes for s in sources if s.location not in named}
     prints: dict[str, object] = {at: size for at, size in sizes.items() if size is not None}
     for offsets in (_head, _middle_and_end):
         counts = Counter(prints.values())

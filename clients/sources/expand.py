@@ -1,4 +1,4 @@
-"""Expands inputs into a list of single images: files, folders, globs, documents, URLs.
+"""Expands inputs into a list of single images: files, folders, globs, documents, URLs, uploads.
 
 ``expand`` decides what belongs to a job, in natural order, and raises before anything is submitted.
 ``prepare`` later finds what is wrong with a single file; only that image fails.
@@ -11,8 +11,8 @@ import os
 import re
 import stat
 import urllib.parse
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from glob import has_magic
 from pathlib import Path
 
@@ -23,10 +23,12 @@ from clients.sources.location import Source, absolute, is_url, storable
 from clients.sources.names import url_name, with_distinct_names
 from clients.sources.patterns import Pattern, split
 from clients.sources.walk import Found, Kind, Patience, cannot_read, walk
+from clients.uploads import Head, Uploads, local
 from core.errors import ImageRefused, InputRefused, WrongUsage
 from core.images.formats import IMAGE_ENDINGS, PAGED, SNIFF_BYTES, sniff, stands_for
 from core.images.inputs import LOCATION_BYTES_MAX, InputRules
 from core.images.sizing import ImageLimits
+from core.images.uploaded import UploadName, is_upload, parse_upload
 from core.text.printable import printable, printable_name, shortened
 from core.text.sanitize import UNSTORABLE, is_storable
 
@@ -54,17 +56,20 @@ def expand(
     rules: InputRules = EVERYTHING,
     patience: Patience | None = None,
     check: Callable[[], None] = lambda: None,
+    uploads: Uploads | None = None,
 ) -> Expansion:
     """All images of the inputs, in input order; files of a folder in natural order. ``decoder``
     counts the pages of documents; a URL is one image until ``documents`` has counted its pages.
     ``check`` is called before each input and each document: what it raises ends the search.
+    ``uploads``: where those are that inputs name.
 
     Raises WrongUsage that names the input that is missing, unreachable, empty or without images;
     InputRefused for one that ``rules`` forbid, or that is too much for ``patience``.
     """
     if not inputs:
         raise WrongUsage("no images: name files, folders, patterns like 'photos/*.jpg', or URLs")
-    expander = _Expander(limits, decoder, rules, patience or Patience(), check)
+    uploaded = _Uploaded.of(inputs, uploads)
+    expander = _Expander(limits, decoder, rules, patience or Patience(), check, uploaded)
     expansions = [expander.expand(text) for text in inputs]
     sources = [source for expansion in expansions for source in expansion.sources]
     ignored = [name for expansion in expansions for name in expansion.ignored]
@@ -79,12 +84,15 @@ class _Expander:
     rules: InputRules
     patience: Patience
     check: Callable[[], None]
+    uploaded: _Uploaded | None
 
     def expand(self, text: str) -> Expansion:
         self.check()
         shown = _shown(text)
         if not self._is_storable(text):
             raise WrongUsage(f"images: {shown!r}: {UNSTORABLE}, or the folder of the file")
+        if self.uploaded is not None and is_upload(text):
+            return Expansion(list(self._upload(self.uploaded, text)))
         if is_url(text):
             url = _url(text)
             return Expansion([Source(url_name(url), _bounded(url))])
@@ -223,10 +231,25 @@ class _Expander:
         location = _bounded(storable(place.path.rstrip("/")))
         root = None if place.root is None else storable(place.root)
         pages = self._pages(place)
-        if pages is None:
-            yield Source(name, location, None, found.size, root, found.changed_ns)
-        for page in range(1, (pages or 0) + 1):
-            yield Source(f"{name}[{page}]", location, page, found.size, root, found.changed_ns)
+        yield from _paged(Source(name, location, None, found.size, root, found.changed_ns), pages)
+
+    def _upload(self, uploaded: _Uploaded, text: str) -> Iterator[Source]:
+        """The upload's pages as sources, like those of a file. Its content is its name, so it has
+        no time."""
+        upload = parse_upload(text)
+        head = uploaded.heads.get((upload.owner, upload.sha256))
+        if head is None:
+            raise _not_uploaded(upload)
+        pages = None
+        if sniff(head.first) in PAGED:
+            try:
+                with local(
+                    uploaded.store, upload.owner, upload.sha256, self.limits.max_file_bytes
+                ) as path:
+                    pages = self._pages(Place(str(path)))
+            except ImageRefused:  # then its image fails
+                pages = None
+        yield from _paged(Source(upload.name, upload.location, None, head.size), pages)
 
     def _pages(self, place: Place) -> int | None:
         """The number of pages, whatever the file is called. None if it is one image or invalid (it
@@ -242,6 +265,38 @@ class _Expander:
             return None
         single = pages == 1 and kind != "pdf"
         return None if single or not 1 <= pages <= self.limits.max_pages else pages
+
+
+@dataclass(frozen=True, slots=True)
+class _Uploaded:
+    """The uploads among the inputs that are there, looked up together: a bucket takes requests for
+    each."""
+
+    store: Uploads
+    heads: Mapping[tuple[str, str], Head]
+
+    @classmethod
+    def of(cls, inputs: Sequence[str], store: Uploads | None) -> _Uploaded | None:
+        if store is None:
+            return None
+        named = [parse_upload(text) for text in inputs if is_upload(text)]
+        keys = list(dict.fromkeys((upload.owner, upload.sha256) for upload in named))
+        return cls(store, store.heads(keys, SNIFF_BYTES))
+
+
+def _paged(source: Source, pages: int | None) -> Iterator[Source]:
+    if pages is None:
+        yield source
+    for page in range(1, (pages or 0) + 1):
+        yield replace(source, name=f"{source.name}[{page}]", page=page)
+
+
+def _not_uploaded(upload: UploadName) -> WrongUsage:
+    shown = shortened(upload.name, SHOWN_CHARACTERS)
+    return WrongUsage(
+        f"images: the upload {upload.sha256[:12]} ({shown!r}) is not there (any more): upload the"
+        " file again, then submit the same job"
+    )
 
 
 def _exists(place: Place) -> bool:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clients.local_files import Place
+from core.images.uploaded import is_upload
 
 BYTES_SCHEME = "file-bytes:"
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One image of a job: ``name`` for people, ``location`` for ``place_of`` or ``fetch``.
+    """One image of a job: ``name`` for people, ``location`` for ``original`` or ``fetch``.
 
     ``page`` counts from 1 and is None for files with one image. ``bytes`` is the file's size and
     ``changed_ns`` its modification time; both are None for URLs, and for files that are missing or
@@ -33,6 +34,11 @@ class Source:
 def is_url(text: str) -> bool:
     """Whether an input or location is an http(s) URL, not a path."""
     return text[:8].lower().startswith(("http://", "https://"))
+
+
+def known_as(name: str, location: str, page: int | None) -> str:
+    """What people call an image: a file by its path, a page and an upload by their names."""
+    return name if page or is_upload(location) else location
 
 
 def absolute(path: str | Path) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from clients.sources.location import Source, is_url, local_path
+from core.images.uploaded import is_upload
 from core.text.printable import printable_name
 
 
@@ -44,7 +45,7 @@ def _distinct(name: str, locations: Iterable[str]) -> dict[str, str]:
 
 
 def _parents(location: str, name: str) -> list[str]:
-    if is_url(location):
+    if is_url(location) or is_upload(location):
         return []
     parts = [printable_name(p) for p in local_path(location).parts[1:]]
     return parts[: len(parts) - 1 - name.count("/")]

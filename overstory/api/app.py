@@ -8,12 +8,14 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
 from overstory import __version__
+from overstory.api.bodies import Writers
 from overstory.api.guard import Guard
 from overstory.api.jobs import Jobs
 from overstory.api.pages import page_routes
 from overstory.api.problems import handle_problems
 from overstory.api.reference import reference_page
 from overstory.api.submissions import Submissions
+from overstory.api.uploads import Uploading
 from overstory.local.hindrances import nobody_works
 from tasks.runtime.services import Services
 
@@ -33,7 +35,9 @@ def make_api(services: Services) -> FastAPI:
         redoc_url=None,
     )
     submissions = Submissions(services)
-    app.include_router(Jobs(services, submissions).router())
+    writers = Writers()
+    app.include_router(Jobs(services, submissions, writers).router())
+    app.include_router(Uploading(services, writers).router())
     app.include_router(page_routes(services))
 
     @app.get("/api/health", tags=["service"])

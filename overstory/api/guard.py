@@ -37,18 +37,28 @@ class Guard:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        refusal = refusal_of(headers)
+        most = None if is_streamed(scope, headers) else BODY_BYTES_MAX
+        refusal = refusal_of(headers, most)
         if refusal is not None:
             await problem(*refusal)(scope, receive, send)
             return
         try:
-            await self.app(scope, _bounded(receive), _secured(send))
+            await self.app(scope, _bounded(receive, most), _secured(send))
         except TooLarge:  # nothing is answered before the body is read
             await problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE)(scope, receive, send)
 
 
-def refusal_of(headers: Headers) -> tuple[int, str] | None:
-    """The status and the reason for which a request is refused by its headers, or None."""
+def is_streamed(scope: Scope, headers: Headers) -> bool:
+    """Whether the body is an upload: its route bounds it, and keeps none of it in memory."""
+    if scope["method"] == "PUT":
+        return str(scope["path"]).startswith("/api/uploads/")
+    is_form = headers.get("content-type", "").lower().startswith("multipart/form-data")
+    return is_form and scope["path"] == "/api/jobs"
+
+
+def refusal_of(headers: Headers, most: int | None) -> tuple[int, str] | None:
+    """The status and the reason for which a request is refused by its headers, or None. ``most``:
+    bytes of its body; None: any number."""
     host = headers.get("host", "")
     if urlsplit(f"//{host}").hostname not in LOOPBACK:
         return HTTPStatus.MISDIRECTED_REQUEST, f"this service is not called {host!r}"
@@ -58,7 +68,7 @@ def refusal_of(headers: Headers) -> tuple[int, str] | None:
     if headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
         return HTTPStatus.FORBIDDEN, "a page of another site may not use this service"
     length = headers.get("content-length", "0")
-    if not length.isdecimal() or int(length) > BODY_BYTES_MAX:
+    if not length.isdecimal() or (most is not None and int(length) > most):
         return HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE
     return None
 
@@ -70,14 +80,14 @@ class TooLarge(Exception):
     """A body without a length that turned out too large."""
 
 
-def _bounded(receive: Receive) -> Receive:
+def _bounded(receive: Receive, most: int | None) -> Receive:
     got = 0
 
     async def counted() -> Message:
         nonlocal got
         message = await receive()
         got += len(message.get("body", b""))
-        if got > BODY_BYTES_MAX:
+        if most is not None and got > most:
             raise TooLarge
         return message
 

@@ -19,8 +19,10 @@ from core.states import ImageStatus, JobStatus
 from models import repair, state
 from models.reads import inspect
 from models.state import Moved
+from overstory.api.bodies import Writers
 from overstory.api.caller import Caller, Calling, find_job
 from overstory.api.events import Events
+from overstory.api.forms import form_body, form_route
 from overstory.api.problems import PROBLEMS, Conflict
 from overstory.api.submissions import Submissions
 from overstory.commands.control import BY_REQUEST
@@ -81,15 +83,23 @@ class Question(BaseModel):
 class Jobs:
     """The jobs of one service."""
 
-    def __init__(self, services: Services, submissions: Submissions) -> None:
+    def __init__(self, services: Services, submissions: Submissions, writers: Writers) -> None:
         self._services = services
+        self._writers = writers
         self._database = services.database
         self._events = Events(services.database)
         self._submissions = submissions
 
     def router(self) -> APIRouter:
         routes = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=PROBLEMS)
-        routes.post("", status_code=HTTPStatus.CREATED)(self.submit)
+        routes.add_api_route(
+            "",
+            self.submit,
+            methods=["POST"],
+            status_code=HTTPStatus.CREATED,
+            openapi_extra=form_body(),
+            route_class_override=form_route(self._services, self._writers),
+        )
         routes.get("")(self.listed)
         routes.get("/{job}")(self.show)
         routes.get("/{job}/images")(self.images)
@@ -113,8 +123,9 @@ class Jobs:
         """Submit a job.
 
         The fields are those of `overstory.submit`. Images are paths under `OVERSTORY_INPUT_ROOTS`
-        of the service, and URLs. The same `key`, or `Idempotency-Key`, is the same job; with
-        another question or other images it is refused. 201: the job is new; 200: it was there.
+        of the service, URLs, and uploads; a form brings its files with it. The same `key`, or
+        `Idempotency-Key`, is the same job; with another question or other images it is refused.
+        201: the job is new; 200: it was there.
         """
         if idempotency_key is not None:
             if spec.key not in (None, idempotency_key):

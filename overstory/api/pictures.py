@@ -62,7 +62,9 @@ def _drawn(
     if known == tag:
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     settings = services.settings
-    data = picture(image, services.blobs, settings.image_limits, services.decoder, size)
+    data = picture(
+        image, services.blobs, services.uploads, settings.image_limits, services.decoder, size
+    )
     if data is None:
         raise _none(position)
     return Response(data, media_type="image/jpeg", headers=headers)

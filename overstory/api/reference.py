@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from html import escape
 from importlib import resources
 from typing import Any
 
 from markdown_it import MarkdownIt
 
+JSON, BYTES = "application/json", "application/octet-stream"
 MARKDOWN = MarkdownIt("js-default", {"html": False})
 STYLE = """
 main { max-width: 54rem; margin: 2rem auto; padding: 0 1rem }
@@ -41,13 +42,29 @@ def reference_page(openapi: dict[str, Any]) -> str:
 
 
 def _operation(openapi: dict[str, Any], method: str, path: str, operation: dict[str, Any]) -> str:
-    rows = "".join(
-        f"<tr><td><code>{escape(name)}</code><td class=kind>{escape(kind)}<td>{escape(about)}"
-        for name, kind, about in [*_parameters(operation), *_fields(openapi, operation)]
+    table = _table([*_parameters(operation), *_fields(openapi, operation)])
+    table += "".join(
+        f"<h3>{'or as' if JSON in _contents(operation) else 'body:'} <code>{escape(media)}</code>"
+        f"</h3>{_table(list(_rows(content['schema'])))}"
+        for media, content in _contents(operation).items()
+        if media != JSON
     )
-    table = f"<table><tr><th>field<th>kind<th>{rows}</table>" if rows else ""
     text = MARKDOWN.render(operation.get("description", ""))
     return f"<article><h2><code>{method} {escape(path)}</code></h2>{text}{table}</article>"
+
+
+def _table(lines: Sequence[tuple[str, str, str]]) -> str:
+    rows = "".join(
+        f"<tr><td><code>{escape(name)}</code><td class=kind>{escape(kind)}<td>{escape(about)}"
+        for name, kind, about in lines
+    )
+    return f"<table><tr><th>field<th>kind<th>{rows}</table>" if rows else ""
+
+
+def _contents(operation: dict[str, Any]) -> dict[str, Any]:
+    """The bodies that an operation takes, by media type."""
+    contents: dict[str, Any] = operation.get("requestBody", {}).get("content", {})
+    return contents
 
 
 def _parameters(operation: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -57,14 +74,16 @@ def _parameters(operation: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def _fields(openapi: dict[str, Any], operation: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    body = operation.get("requestBody", {}).get("content", {}).get("application/json", {})
-    schema = body.get("schema", {})
+    schema = _contents(operation).get(JSON, {}).get("schema", {})
     for option in [schema, *schema.get("anyOf", [])]:
         if "$ref" in option:
-            model = openapi["components"]["schemas"][option["$ref"].rpartition("/")[2]]
-            for name, field in model["properties"].items():
-                needed = " (required)" if name in model.get("required", []) else ""
-                yield name, _kind(field) + needed, field.get("description", "")
+            yield from _rows(openapi["components"]["schemas"][option["$ref"].rpartition("/")[2]])
+
+
+def _rows(model: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    for name, field in model.get("properties", {}).items():
+        needed = " (required)" if name in model.get("required", []) else ""
+        yield name, _kind(field) + needed, field.get("description", "")
 
 
 def _kind(schema: dict[str, Any]) -> str:
@@ -75,6 +94,8 @@ def _kind(schema: dict[str, Any]) -> str:
         return " | ".join(map(str, schema["enum"]))
     if "$ref" in schema:
         return str(schema["$ref"].rpartition("/")[2])
+    if schema.get("contentMediaType") == BYTES:
+        return "file"
     if schema.get("type") == "array":
         return f"list of {_kind(schema['items'])}"
     return str(schema.get("type", "any"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from threading import BoundedSemaphore
 
 from core.errors import WrongUsage
+from core.images.uploaded import is_upload, owned
 from core.jobs import JobSpec
 from overstory.api.caller import Caller
 from overstory.api.problems import TooBusy
@@ -27,6 +28,7 @@ class Submissions:
     def submit(self, spec: JobSpec, caller: Caller) -> Submitted:
         """Plan and write the job of ``spec``. Raises WrongUsage, TooBusy, ServiceAway."""
         settings = self._services.settings
+        spec = with_own_uploads(spec, caller)
         if len(spec.images) > settings.max_inputs:
             raise WrongUsage(
                 f"images: {len(spec.images):,} inputs, and {settings.max_inputs:,} is the most"
@@ -39,3 +41,10 @@ class Submissions:
             return submitting.submit(self._services, spec, by_message=True, limit=limit)
         finally:
             self._planning.release()
+
+
+def with_own_uploads(spec: JobSpec, caller: Caller) -> JobSpec:
+    """``spec`` with each ``upload:SHA256/NAME`` as an upload of the caller. Raises WrongUsage for
+    one that names an owner."""
+    images = [owned(text, caller.owner) if is_upload(text) else text for text in spec.images]
+    return spec.model_copy(update={"images": images})

@@ -14,6 +14,8 @@ from rich.console import Console
 
 from clients.images.decoder import Decoder
 from clients.sources.expand import expand
+from clients.sources.location import known_as
+from clients.uploads import open_uploads
 from core.account.budget import plain
 from core.account.estimate import Estimate
 from core.errors import WrongUsage
@@ -200,9 +202,12 @@ def _places(
 ) -> dict[str, str]:
     """The sample: labelled name -> location. Raises WrongUsage if nothing matches."""
     decoder = Decoder(settings.decoder_limits)
-    sources = expand(inputs, settings.image_limits, decoder, settings.own_inputs).sources
+    uploads = open_uploads(settings.blob_url, settings.home)
+    sources = expand(
+        inputs, settings.image_limits, decoder, settings.own_inputs, uploads=uploads
+    ).sources
     found = [source for source in sources if source.page is None]
-    matched = truth.matched([source.location for source in found])
+    matched = truth.matched([known_as(each.name, each.location, each.page) for each in found])
     known = [name for name in matched.index if _is_known(truth, name)]
     if not known:
         ours = found[0].name if found else "no image of one page"

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import reduce
 
 import click
 from rich.console import Console
 
-from clients import local_files
 from clients.images.decoder import Decoder
-from clients.sources import location
-from clients.sources.location import place_of
+from clients.sources import location, original
+from clients.uploads import Uploads, open_uploads
 from core.account.budget import plain
 from core.account.estimate import Ahead, ahead
 from core.account.habit import habit_of
@@ -170,30 +170,37 @@ def _average(settings: Settings, images: Sequence[ImageLine], look: RequestConte
     if look.is_flat:
         return look.tokens_most
     sample = images[:: -(-len(images) // SAMPLE)] if images else []
-    decoder, limits = Decoder(settings.decoder_limits), settings.image_limits
-    found = (
-        image_tokens(image.location, image.root, image.page, decoder, limits, look)
-        for image in sample
-    )
+    reader = HeaderReader.of(settings)
+    found = (reader.tokens(image.location, image.root, image.page, look) for image in sample)
     counts = [tokens[0] for tokens in found if isinstance(tokens, tuple)]
     return sum(counts) / len(counts) if counts else look.tokens_most
 
 
-def image_tokens(
-    where: str,
-    root: str | None,
-    page: int | None,
-    decoder: Decoder,
-    limits: ImageLimits,
-    *looks: RequestContext,
-) -> tuple[int, ...] | str:
-    """Prompt tokens of one image by its header at each of ``looks``, or why it will fail. A URL is
-    taken for an image of full size; the pages of documents are drawn here."""
-    if location.is_url(where):
-        return tuple(look.tokens_fetched if page is None else look.tokens_most for look in looks)
-    try:
-        with local_files.opened(place_of(where, root), limits.max_file_bytes) as (file, bytes_):
-            size = decoder.measure(file, bytes_, limits, page)
-    except ImageRefused as refusal:
-        return refusal.reason
-    return tuple(look.tokens_of(*size) for look in looks)
+@dataclass(frozen=True, slots=True)
+class HeaderReader:
+    """Reads the headers of images, for their tokens."""
+
+    decoder: Decoder
+    limits: ImageLimits
+    uploads: Uploads
+
+    @classmethod
+    def of(cls, settings: Settings) -> HeaderReader:
+        uploads = open_uploads(settings.blob_url, settings.home)
+        return cls(Decoder(settings.decoder_limits), settings.image_limits, uploads)
+
+    def tokens(
+        self, where: str, root: str | None, page: int | None, *looks: RequestContext
+    ) -> tuple[int, ...] | str:
+        """Prompt tokens of one image by its header at each of ``looks``, or why it will fail. A URL
+        is taken for an image of full size; the pages of documents are drawn here."""
+        if location.is_url(where):
+            return tuple(
+                look.tokens_fetched if page is None else look.tokens_most for look in looks
+            )
+        try:
+            with original.opened(where, root, self.uploads, self.limits.max_file_bytes) as found:
+                size = self.decoder.measure(*found, self.limits, page)
+        except ImageRefused as refusal:
+            return refusal.reason
+        return tuple(look.tokens_of(*size) for look in looks)

@@ -12,6 +12,7 @@ from rich.console import Console
 from clients.blobs import open_blobs
 from clients.images.decoder import Decoder
 from clients.private_files import for_the_person
+from clients.uploads import open_uploads
 from core.errors import WrongUsage
 from core.settings import Settings
 from models.engine import Database
@@ -97,7 +98,8 @@ def report_text(
     file."""
     blobs = open_blobs(settings.blob_url, settings.home)
     decoder = Decoder(settings.decoder_limits)
-    data = report_data(database, job, blobs, settings.image_limits, decoder, time.time())
+    uploads = open_uploads(settings.blob_url, settings.home)
+    data = report_data(database, job, blobs, uploads, settings.image_limits, decoder, time.time())
     data["accuracy"] = accuracy(checked) if checked else None
     return page(data)
 

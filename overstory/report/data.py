@@ -9,6 +9,7 @@ from typing import Any
 
 from clients.blobs import Blobs
 from clients.images.decoder import Decoder
+from clients.uploads import Uploads
 from core.images.sizing import ImageLimits
 from core.requests.set_summary import texts_of
 from core.states import NodeKind
@@ -32,12 +33,15 @@ def report_data(
     database: Database,
     job: JobRow,
     blobs: Blobs,
+    uploads: Uploads,
     limits: ImageLimits,
     decoder: Decoder,
     written_at: float,
 ) -> Value:
     """The report on ``job`` at this moment; a job may still run. ``written_at`` is a Unix time."""
-    return _data(database, job, written_at, lambda lines: pictures(lines, blobs, limits, decoder))
+    return _data(
+        database, job, written_at, lambda lines: pictures(lines, blobs, uploads, limits, decoder)
+    )
 
 
 def live_data(database: Database, job: JobRow, read_at: float) -> Value:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from clients import local_files
 from clients.blobs import Blobs
 from clients.images.decoder import Decoder
-from clients.sources import location
+from clients.sources import location, original
+from clients.uploads import Uploads
 from core.errors import ImageRefused, ServiceAway
 from core.images.sizing import ImageLimits
 from models.reads.inspect import ImageLine
@@ -57,6 +57,7 @@ class Pictures:
 def pictures(
     images: Sequence[ImageLine],
     blobs: Blobs,
+    uploads: Uploads,
     limits: ImageLimits,
     decoder: Decoder,
     size: PictureSize | None = None,
@@ -66,7 +67,9 @@ def pictures(
     chosen = _distinct(images)[:PICTURES_MAX]
     size = size or size_for(len(chosen))
     with ThreadPoolExecutor(THREADS) as pool:
-        jpegs = list(pool.map(lambda image: picture(image, blobs, limits, decoder, size), chosen))
+        jpegs = list(
+            pool.map(lambda image: picture(image, blobs, uploads, limits, decoder, size), chosen)
+        )
     encoded: list[str] = []
     index_of_sha: dict[str, int] = {}
     for image, jpeg in zip(chosen, jpegs, strict=True):
@@ -101,15 +104,20 @@ def _by_position(images: Sequence[ImageLine], index_of_sha: dict[str, int]) -> d
 
 
 def picture(
-    image: ImageLine, blobs: Blobs, limits: ImageLimits, decoder: Decoder, size: PictureSize
+    image: ImageLine,
+    blobs: Blobs,
+    uploads: Uploads,
+    limits: ImageLimits,
+    decoder: Decoder,
+    size: PictureSize,
 ) -> bytes | None:
     """A JPEG of one image; None if its content is gone."""
-    data = _prepared(image, blobs, limits, decoder)
+    data = _prepared(image, blobs, uploads, limits, decoder)
     return None if data is None else decoder.thumbnail(data, size.side, size.quality)
 
 
 def _prepared(
-    image: ImageLine, blobs: Blobs, limits: ImageLimits, decoder: Decoder
+    image: ImageLine, blobs: Blobs, uploads: Uploads, limits: ImageLimits, decoder: Decoder
 ) -> bytes | None:
     """The bytes that were sent. If they are pruned: prepared again, if the source is unchanged."""
     try:
@@ -118,10 +126,9 @@ def _prepared(
         data = None
     if data is not None or location.is_url(image.location):
         return data
-    place = location.place_of(image.location, image.root)
     try:
-        with local_files.opened(place, limits.max_file_bytes) as (file, size):
-            prepared = decoder.prepare(file, size, detail="low", limits=limits, page=image.page)
-    except ImageRefused:
+        with original.opened(image.location, image.root, uploads, limits.max_file_bytes) as found:
+            prepared = decoder.prepare(*found, detail="low", limits=limits, page=image.page)
+    except (ImageRefused, ServiceAway):
         return None
     return prepared.data if prepared.source_sha256 == image.source_sha256 else None

@@ -7,6 +7,8 @@ from typing import Any
 
 from clients.blobs import open_blobs
 from clients.images.decoder import Decoder
+from clients.sources.location import known_as
+from clients.uploads import open_uploads
 from core.answers.totals import value_at
 from core.errors import WrongUsage
 from core.settings import Settings
@@ -41,7 +43,8 @@ def review_data(
         lines = [line for line in inspect.images(connection, job.id) if line.position in positions]
     blobs = open_blobs(settings.blob_url, settings.home)
     decoder = Decoder(settings.decoder_limits)
-    shown = pictures(lines, blobs, settings.image_limits, decoder, LARGE)
+    uploads = open_uploads(settings.blob_url, settings.home)
+    shown = pictures(lines, blobs, uploads, settings.image_limits, decoder, LARGE)
     return {
         "job": job.id,
         "each": shape.each,
@@ -51,7 +54,7 @@ def review_data(
             {
                 "n": row.position,
                 "name": row.name,
-                "file": row.name if row.page else row.location,
+                "file": known_as(row.name, row.location, row.page),
                 "picture": shown.index_of.get(row.position),
                 "answers": [
                     [".".join(path) or ANSWER, value_at(row.answer, path)] for path in shape.columns

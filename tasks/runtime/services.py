@@ -14,6 +14,7 @@ from clients.blobs import Blobs
 from clients.images.decoder import Decoder
 from clients.limiter.limiter import Limiter
 from clients.spool import Spool
+from clients.uploads import Uploads
 from core.account.reservations import Reservations
 from core.catalog.models import PROVIDERS, ProviderProfile
 from core.settings import Settings
@@ -44,6 +45,7 @@ class Services:
     settings: Settings
     database: Database
     blobs: Blobs
+    uploads: Uploads
     decoder: Decoder
     make_provider: Callable[[], Provider]
     limiter: Limiter

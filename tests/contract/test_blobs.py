@@ -6,75 +6,18 @@ import hashlib
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from clients.blobs import Blobs, open_blobs
 from core.errors import ServiceAway, WrongUsage
+from tests.support.bucket import bucket
+
+__all__ = ["bucket"]
 
 DATA = os.urandom(200_000)
 SHA = hashlib.sha256(DATA).hexdigest()
-
-
-class Bucket(BaseHTTPRequestHandler):
-    """Minimal S3 for single objects: signed PUT, GET, DELETE, and S3's own 404."""
-
-    objects: dict[str, bytes]
-    protocol_version = "HTTP/1.1"
-
-    def do_PUT(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if not self.headers.get("Authorization", "").startswith("AWS4-HMAC-SHA256"):
-            return self._say(403, b"<Error><Code>AccessDenied</Code></Error>")
-        self.objects[self.path] = body
-        return self._say(200, ETag=f'"{hashlib.md5(body).hexdigest()}"')
-
-    def do_GET(self) -> None:
-        found = self.objects.get(self.path)
-        if found is None:
-            return self._say(404, b"<Error><Code>NoSuchKey</Code></Error>")
-        moment = {"Last-Modified": "Mon, 23 Nov 2026 13:00:00 GMT"}
-        return self._say(200, found, ETag='"x"', **moment)
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
-
-    def do_DELETE(self) -> None:
-        self.objects.pop(self.path, None)
-        self._say(204)
-
-    def _say(self, status: int, body: bytes = b"", **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        if status != 204:
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body if self.command != "HEAD" else b"")
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
-    objects: dict[str, bytes] = {}
-    handler = type("Handler", (Bucket,), {"objects": objects})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setenv("AWS_REGION", "us-east-1")
-    yield objects
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 @pytest.fixture(params=["folder", "bucket"])

@@ -13,6 +13,7 @@ from sqlalchemy import update
 
 from clients.blobs import open_blobs
 from clients.images.decoder import Decoder
+from clients.uploads import open_uploads
 from core.errors import RefusalCode, RequestPart
 from core.settings import load
 from models import endpoint_limits
@@ -116,7 +117,13 @@ def report(database: Database, job: str) -> dict[str, Any]:
     assert row is not None
     blobs = open_blobs(settings.blob_url, settings.home)
     return report_data(
-        database, row, blobs, settings.image_limits, Decoder(settings.decoder_limits), 0.0
+        database,
+        row,
+        blobs,
+        open_uploads(None, settings.home),
+        settings.image_limits,
+        Decoder(settings.decoder_limits),
+        0.0,
     )
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import update
 
 from clients.blobs import open_blobs
 from clients.images.decoder import Decoder
+from clients.uploads import open_uploads
 from core.errors import RefusalCode, RequestPart
 from core.images.sizing import DecoderLimits
 from core.settings import load
@@ -80,6 +81,7 @@ def test_a_report_without_an_answer_calls_no_image_part_of_it(
     database: Database, tmp_path: Path
 ) -> None:
     blobs = open_blobs(None, tmp_path)
+    uploads = open_uploads(None, tmp_path)
     limits = load(home=tmp_path).image_limits
     job = jobs.submit(database, [2, 2])
     moved = jobs.upload_all(database, job)
@@ -90,7 +92,7 @@ def test_a_report_without_an_answer_calls_no_image_part_of_it(
         with database.read() as connection:
             row = pipeline.job(connection, job)
         assert row is not None
-        return report_data(database, row, blobs, limits, Decoder(DecoderLimits()), 0.0)
+        return report_data(database, row, blobs, uploads, limits, Decoder(DecoderLimits()), 0.0)
 
     running = value()
     assert (running["answer"], running["coverage"]["included"]) == (None, 2)

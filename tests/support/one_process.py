@@ -20,6 +20,7 @@ import migrations
 from clients.images.decoder import Decoder
 from clients.limiter.limiter import Admitted
 from clients.spool import Spool
+from clients.uploads import open_uploads
 from core.catalog.tokens import LOW_TOKENS
 from core.jobs import JobSpec
 from core.outcomes import Done, Outcome
@@ -145,6 +146,7 @@ def whole(home: Path, url: str | None = None, **settings: Any) -> Iterator[Whole
             settings=chosen,
             database=database,
             blobs=Shelf(),
+            uploads=open_uploads(None, home),
             decoder=Decoder(chosen.decoder_limits),
             make_provider=lambda: endpoint,  # type: ignore[arg-type,return-value]
             limiter=limiter,  # type: ignore[arg-type]

@@ -126,7 +126,7 @@ export class Uploads {
     const known = due.filter((one) => one.sha256 && one.state === "waiting");
     if (known.length === 0) return;
     const asked = known.map(({ sha256, bytes, path }) => ({ sha256, bytes, name: path }));
-    const { files } = await post("/api/uploads", { files: asked }, { signal, safe: true });
+    const { files } = await post("/api/uploads", { files: asked, direct: false }, { signal, safe: true });
     known.forEach((one, i) => {
       one.input = files[i].input;
       if (files[i].present) one.state = "here";

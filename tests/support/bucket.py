@@ -1,0 +1,118 @@
+"""A minimal S3: single objects and parts, ranges, lists, and presigned PUTs."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
+from xml.sax.saxutils import escape
+
+import pytest
+
+MOMENT = "Mon, 23 Nov 2026 13:00:00 GMT"
+
+
+class Bucket(BaseHTTPRequestHandler):
+    """Requests must be signed, in a header or in the query. ``parts``: of uploads under way."""
+
+    objects: dict[str, bytes]
+    parts: dict[str, dict[int, bytes]]
+    protocol_version = "HTTP/1.1"
+
+    def do_PUT(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        if not self._is_signed():
+            return self._say(403, b"<Error><Code>AccessDenied</Code></Error>")
+        etag = f'"{hashlib.md5(body).hexdigest()}"'
+        if "uploadId" in self._query:
+            self.parts[self._path][int(self._query["partNumber"][0])] = body
+        else:
+            self.objects[self._path] = body
+        return self._say(200, ETag=etag)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if "uploads" in self._query:
+            self.parts[self._path] = {}
+            body = b"<InitiateMultipartUploadResult><UploadId>1</UploadId>"
+            return self._say(200, body + b"</InitiateMultipartUploadResult>")
+        parts = self.parts.pop(self._path)
+        self.objects[self._path] = b"".join(parts[number] for number in sorted(parts))
+        body = b'<CompleteMultipartUploadResult><ETag>"x"</ETag></CompleteMultipartUploadResult>'
+        return self._say(200, body)
+
+    def do_GET(self) -> None:
+        if "list-type" in self._query:
+            return self._say(200, self._listing().encode())
+        found = self.objects.get(self._path)
+        if found is None:
+            return self._say(404, b"<Error><Code>NoSuchKey</Code></Error>")
+        moment = {"Last-Modified": MOMENT}
+        if asked := self.headers.get("Range"):
+            first, last = (int(number) for number in asked.removeprefix("bytes=").split("-"))
+            piece = found[first : last + 1]
+            where = f"bytes {first}-{first + len(piece) - 1}/{len(found)}"
+            return self._say(206, piece, ETag='"x"', **{"Content-Range": where}, **moment)
+        return self._say(200, found, ETag='"x"', **moment)
+
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_DELETE(self) -> None:
+        self.objects.pop(self._path, None)
+        self._say(204)
+
+    @property
+    def _path(self) -> str:
+        return urlsplit(self.path).path
+
+    @property
+    def _query(self) -> dict[str, list[str]]:
+        return parse_qs(urlsplit(self.path).query, keep_blank_values=True)
+
+    def _is_signed(self) -> bool:
+        by_header = self.headers.get("Authorization", "").startswith("AWS4-HMAC-SHA256")
+        return by_header or "X-Amz-Signature" in self._query
+
+    def _listing(self) -> str:
+        above = f"{self._path.rstrip('/')}/"
+        prefix = above + self._query.get("prefix", [""])[0]
+        rows = "".join(
+            f"<Contents><Key>{escape(path.removeprefix(above))}</Key><Size>{len(data)}</Size>"
+            f'<LastModified>2026-11-23T13:00:00.000Z</LastModified><ETag>"x"</ETag></Contents>'
+            for path, data in self.objects.items()
+            if path.startswith(prefix)
+        )
+        return f"<ListBucketResult><IsTruncated>false</IsTruncated>{rows}</ListBucketResult>"
+
+    def _say(self, status: int, body: bytes = b"", **headers: str) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if status != 204:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body if self.command != "HEAD" else b"")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
+    """The objects of a bucket that the AWS_* variables lead to, by path."""
+    objects: dict[str, bytes] = {}
+    kept = {"objects": objects, "parts": {}}
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (Bucket,), kept))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    yield objects
+    server.shutdown()
+    thread.join()
+    server.server_close()
