@@ -46,7 +46,7 @@ CREATE TABLE jobs (
 	skipped INTEGER DEFAULT 0 NOT NULL, 
 	answer TEXT, 
 	created_at DOUBLE NOT NULL, 
-	finished_at DOUBLE, follows VARCHAR(32), family VARCHAR(64), idle_since DOUBLE, idle_seconds DOUBLE DEFAULT 0 NOT NULL, 
+	finished_at DOUBLE, follows VARCHAR(32), family VARCHAR(64), idle_since DOUBLE, idle_seconds DOUBLE DEFAULT 0 NOT NULL, owner VARCHAR(64), 
 	CONSTRAINT pk_jobs PRIMARY KEY (id), 
 	CONSTRAINT ck_jobs_status_known CHECK (status IN ('running', 'paused', 'completed', 'partial', 'failed', 'cancelled')), 
 	CONSTRAINT ck_jobs_coverage_adds_up CHECK (included + failed + duplicate + skipped <= submitted), 
@@ -133,7 +133,7 @@ CREATE TABLE calls (
 	lease_token VARCHAR(32) NOT NULL, 
 	lease_until DOUBLE NOT NULL, 
 	started_at DOUBLE NOT NULL, 
-	settled_at DOUBLE, reserved_cost DOUBLE DEFAULT 0 NOT NULL, usage_estimated BOOLEAN DEFAULT false NOT NULL, max_tokens INTEGER, reasoning TEXT, endpoint VARCHAR(255), prompt_parts JSON, 
+	settled_at DOUBLE, reserved_cost DOUBLE DEFAULT 0 NOT NULL, usage_estimated BOOLEAN DEFAULT false NOT NULL, max_tokens INTEGER, reasoning TEXT, endpoint VARCHAR(255), prompt_parts JSON, owner VARCHAR(64), 
 	CONSTRAINT pk_calls PRIMARY KEY (id), 
 	CONSTRAINT ck_calls_status_known CHECK (status IN ('started', 'settled', 'refused', 'failed', 'unknown')), 
 	CONSTRAINT fk_calls_job_id FOREIGN KEY(job_id) REFERENCES jobs (id) ON DELETE SET NULL, 
@@ -255,8 +255,6 @@ CREATE TABLE "endpoint_limits" (
 
 CREATE VIEW v_images AS SELECT i.id AS "image", i.job_id AS "job", j.label AS "label", i.position AS "position", i.name AS "name", i.location AS "location", i.page AS "page", i.status AS "status", i.error_code AS "error_code", i.error AS "error", i.duplicate_of AS "duplicate_of", i.node_id AS "node", i.source_sha256 AS "source_sha256", i.sha256 AS "sha256", i.mime AS "mime", i.width AS "width", i.height AS "height", i.bytes AS "bytes", i.prepared_bytes AS "prepared_bytes", i.tokens AS "tokens", i.remarks AS "remarks", strftime('%Y-%m-%d %H:%M:%f', i.updated_at, 'unixepoch') AS "updated_at", CASE WHEN i.status = 'included' THEN coalesce(i.seen, 'sent') END AS "seen", i.note AS "note", i.look AS "look", CAST(i.unclear AS TEXT) AS "unclear" FROM images i JOIN jobs j ON j.id = i.job_id;
 
-CREATE VIEW v_jobs AS SELECT j.id AS "job", j.key AS "key", j.label AS "label", j.status AS "status", j.reason AS "reason", j.ask AS "ask", j.answer AS "answer", j.model AS "model", j.endpoint AS "endpoint", j.account AS "account", j.weight AS "weight", j.submitted AS "submitted", CASE WHEN j.finished_at IS NULL THEN (SELECT count(*) FROM images i WHERE i.job_id = j.id AND i.status = 'included') ELSE j.included END AS "included", CASE WHEN j.finished_at IS NULL THEN (SELECT count(*) FROM images i WHERE i.job_id = j.id AND i.status = 'failed') ELSE j.failed END AS "failed", CASE WHEN j.finished_at IS NULL THEN (SELECT count(*) FROM images i WHERE i.job_id = j.id AND i.status = 'duplicate') ELSE j.duplicate END AS "duplicate", CASE WHEN j.finished_at IS NULL THEN (SELECT count(*) FROM images i WHERE i.job_id = j.id AND i.status = 'skipped') ELSE j.skipped END AS "skipped", (SELECT count(*) FROM calls c WHERE c.job_id = j.id AND (c.status NOT IN ('started', 'failed') OR c.status = 'failed' AND c.http_status IS NOT NULL)) AS "requests", (SELECT coalesce(sum(c.prompt_tokens + c.completion_tokens), 0) FROM calls c WHERE c.job_id = j.id) AS "tokens", (SELECT coalesce(sum(c.cost), 0) FROM calls c WHERE c.job_id = j.id) AS "cost", strftime('%Y-%m-%d %H:%M:%f', j.created_at, 'unixepoch') AS "created_at", strftime('%Y-%m-%d %H:%M:%f', j.finished_at, 'unixepoch') AS "finished_at", j.finished_at - j.created_at - j.idle_seconds AS "seconds" FROM jobs j;
-
 CREATE INDEX ix_calls_endpoint ON calls (endpoint, model, id);
 
 CREATE TABLE endpoint_probes (
@@ -267,4 +265,43 @@ CREATE TABLE endpoint_probes (
 	CONSTRAINT pk_endpoint_probes PRIMARY KEY (endpoint, model)
 );
 
-INSERT INTO alembic_version VALUES ('0022')
+CREATE TABLE tokens (
+	name VARCHAR(40) NOT NULL, 
+	hash VARCHAR(64) NOT NULL, 
+	is_admin BOOLEAN NOT NULL, 
+	read_only BOOLEAN NOT NULL, 
+	budget DOUBLE, 
+	budget_period VARCHAR(8), 
+	created_at DOUBLE NOT NULL, 
+	revoked_at DOUBLE, 
+	CONSTRAINT pk_tokens PRIMARY KEY (name), 
+	CONSTRAINT ck_tokens_budget_period_known CHECK (budget_period IN ('day', 'month')), 
+	CONSTRAINT uq_tokens_hash UNIQUE (hash)
+);
+
+CREATE TABLE sessions (
+	hash VARCHAR(64) NOT NULL, 
+	token VARCHAR(40) NOT NULL, 
+	expires_at DOUBLE NOT NULL, 
+	CONSTRAINT pk_sessions PRIMARY KEY (hash), 
+	CONSTRAINT fk_sessions_token FOREIGN KEY(token) REFERENCES tokens (name) ON DELETE CASCADE
+);
+
+CREATE TABLE shares (
+	hash VARCHAR(64) NOT NULL, 
+	job_id VARCHAR(32) NOT NULL, 
+	created_at DOUBLE NOT NULL, 
+	expires_at DOUBLE NOT NULL, 
+	CONSTRAINT pk_shares PRIMARY KEY (hash), 
+	CONSTRAINT fk_shares_job_id FOREIGN KEY(job_id) REFERENCES jobs (id) ON DELETE CASCADE
+);
+
+CREATE INDEX ix_shares_job_id ON shares (job_id);
+
+CREATE INDEX ix_jobs_owner ON jobs (owner, created_at);
+
+CREATE INDEX ix_calls_owner ON calls (owner, started_at) WHERE owner IS NOT NULL;
+
+CREATE VIEW v_jobs AS SELECT j.id AS "job", j.key AS "key", j.label AS "label", j.status AS "status", j.reason AS "reason", j.ask AS "ask", j.answer AS "answer", j.model AS "model", j.endpoint AS "endpoint", j.account AS "account", j.weight AS "weight", j.submitted AS "submitted", CASE WHEN j.finished_at IS NULL THEN (SELECT count(*) FROM images i WHERE i.job_id = j.id AND i.status = 'included') ELSE j.included END AS "included", CASE WHEN j.finished_at IS NULL THEN (SELECT count(*) FROM images i WHERE i.job_id = j.id AND i.status = 'failed') ELSE j.failed END AS "failed", CASE WHEN j.finished_at IS NULL THEN (SELECT count(*) FROM images i WHERE i.job_id = j.id AND i.status = 'duplicate') ELSE j.duplicate END AS "duplicate", CASE WHEN j.finished_at IS NULL THEN (SELECT count(*) FROM images i WHERE i.job_id = j.id AND i.status = 'skipped') ELSE j.skipped END AS "skipped", (SELECT count(*) FROM calls c WHERE c.job_id = j.id AND (c.status NOT IN ('started', 'failed') OR c.status = 'failed' AND c.http_status IS NOT NULL)) AS "requests", (SELECT coalesce(sum(c.prompt_tokens + c.completion_tokens), 0) FROM calls c WHERE c.job_id = j.id) AS "tokens", (SELECT coalesce(sum(c.cost), 0) FROM calls c WHERE c.job_id = j.id) AS "cost", strftime('%Y-%m-%d %H:%M:%f', j.created_at, 'unixepoch') AS "created_at", strftime('%Y-%m-%d %H:%M:%f', j.finished_at, 'unixepoch') AS "finished_at", j.finished_at - j.created_at - j.idle_seconds AS "seconds", j.owner AS "owner" FROM jobs j;
+
+INSERT INTO alembic_version VALUES ('0023')

@@ -78,6 +78,7 @@ class NodeWork:
     detail: str
     options: JobOptions
     started_at: float | None
+    owner: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,6 +64,7 @@ class NewCall:
     max_tokens: int | None = None  # see ``limited``
     endpoint: str | None = None
     prompt_parts: PromptParts | None = None  # None: not known
+    owner: str | None = None  # of its job
 
 
 def answered(connection: Connection, key: str, only_job: str | None = None) -> Reply | None:

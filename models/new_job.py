@@ -38,6 +38,7 @@ class NewJob:
     family: str | None = None
     follows: str | None = None
     reason: str | None = None  # why it begins paused; None: it begins running
+    owner: str | None = None  # name of a token
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
+from core.access import BudgetPeriod
 from core.errors import RequestForm, RequestPart
 from core.job_options import JobOptions
 from core.states import (
@@ -154,6 +155,9 @@ class Job(Base):
     idle_since = _optional(Seconds)  # since when it is paused or ended; NULL while it runs
     # its pauses before, and the time from an end to a retry: no time that it took
     idle_seconds = _column(Seconds, server_default=sql("0"))
+    # the token that submitted it; NULL: this machine, or a message. Not a foreign key, because it
+    # is never changed, and a token is never deleted
+    owner = _optional(String(64))
 
     __table_args__ = (
         _one_of("status", JobStatus),
@@ -165,6 +169,8 @@ class Job(Base):
         Index("ix_jobs_follows", "follows"),
         # find the newest job with the same question
         Index("ix_jobs_family", "family", "created_at"),
+        # a token lists its own jobs
+        Index("ix_jobs_owner", "owner", "created_at"),
     )
 
 
@@ -340,6 +346,7 @@ class Call(Base):
     # of older versions
     endpoint = _optional(String(255))
     prompt_parts = _optional(JsonOrNull)  # NULL too where the provider fetches an image itself
+    owner = _optional(String(64))  # of its job, whose row may be pruned before the month is over
 
     __table_args__ = (
         _one_of("status", CallStatus),
@@ -357,6 +364,14 @@ class Call(Base):
         Index("ix_calls_job_id", "job_id"),
         Index("ix_calls_node_id", "node_id"),
         Index("ix_calls_started_at", "started_at"),
+        # what the jobs of a token have cost in a day or a month
+        Index(
+            "ix_calls_owner",
+            "owner",
+            "started_at",
+            sqlite_where=sql("owner IS NOT NULL"),
+            postgresql_where=sql("owner IS NOT NULL"),
+        ),
     )
 
 
@@ -431,6 +446,50 @@ class EndpointProbe(Base):
     found = _column(Json)  # core/requests/probe_findings.py
 
     __table_args__ = ()
+
+
+class Token(Base):
+    """What a program or a person shows to the HTTP API to come in. A row is never deleted, so a
+    name that was revoked never means somebody else."""
+
+    __tablename__ = "tokens"
+
+    name = _column(String(40), primary_key=True)
+    hash = _column(String(64), unique=True)  # SHA-256 of the secret
+    is_admin = _column(Boolean)  # sees all jobs
+    read_only = _column(Boolean)
+    budget = _optional(Seconds)  # the most that its jobs may cost in a period (UTC)
+    budget_period = _optional(String(8))
+    created_at = _column(Seconds)
+    revoked_at = _optional(Seconds)
+
+    __table_args__ = (_one_of("budget_period", BudgetPeriod),)
+
+
+class Session(Base):
+    """A browser that has shown a token to the page of the HTTP API."""
+
+    __tablename__ = "sessions"
+
+    hash = _column(String(64), primary_key=True)  # SHA-256 of the cookie
+    token = _column(String(40), ForeignKey("tokens.name", ondelete="CASCADE"))
+    expires_at = _column(Seconds)
+
+    __table_args__ = ()
+
+
+class Share(Base):
+    """A link to the report of one job, for people without a token."""
+
+    __tablename__ = "shares"
+
+    hash = _column(String(64), primary_key=True)  # SHA-256 of the link's secret
+    job_id = _column(String(32), ForeignKey("jobs.id", ondelete="CASCADE"))
+    created_at = _column(Seconds)
+    expires_at = _column(Seconds)
+
+    # a job's links are revoked together
+    __table_args__ = (Index("ix_shares_job_id", "job_id"),)
 
 
 class Delivery(Base):

@@ -94,6 +94,7 @@ def ask(
     instead_of: str | None = None,
     budget: float | None = None,
     pack: int | None = None,
+    owner: str | None = None,
 ) -> Submitted:
     """A further question about the images of ``job_id``.
 
@@ -102,10 +103,12 @@ def ask(
     question is not asked twice; an answer for which images were shown again also counts as its
     answer from the notes. ``instead_of``: a turn that this one replaces. ``budget``: of the turn.
     ``pack``: images a request at most, where the turn shows images; None: as its job has it.
+    ``owner``: the token whose job the turn is; None: the job's own.
     """
     base, turn = _turn(services, job_id, question, look, instead_of, budget, pack)
     if isinstance(turn, str):
         return _as_it_is(services, turn, budget)
+    turn = replace(turn, owner=owner or base.job.owner)
     keep = Keep(branches=False, look=look)
     return _continued(services, turn, base.sources, base.earlier, keep, budget)
 
@@ -279,7 +282,8 @@ def _changed(
         return Submitted(base.job.id, created=False)
     budgeted = replace(base.job.options, budget=_budget(services, base.job, budget), inputs=None)
     job = _like(base.job, budgeted)
-    key = content_key(["set", base.job.family or base.job.key, identities])
+    owned = [base.job.owner] if base.job.owner else []
+    key = content_key(["set", base.job.family or base.job.key, identities, *owned])
     job = replace(job, key=key)
     return _continued(services, job, sources, base.earlier, Keep(), budget)
 
@@ -299,6 +303,7 @@ def _like(job: JobRow, options: JobOptions) -> NewJob:
         options=options,
         family=job.family or content_key([job.key]),
         follows=job.id,
+        owner=job.owner,
     )
 
 

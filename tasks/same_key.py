@@ -59,6 +59,12 @@ def inputs_key(inputs: Sequence[str]) -> str:
     return content_key(sorted(inputs))
 
 
+def key_of(key: str | None, owner: str | None) -> str | None:
+    """A submission's key as its job has it. Those of a token are hashed with its name, so that
+    tokens with the same key neither collide nor learn of each other."""
+    return key if key is None or owner is None else content_key(["owner", owner, key])
+
+
 def other_question(job: JobRow, spec: JobSpec) -> list[str]:
     """What the question of ``spec`` has in another way than that of ``job``. A model and a detail
     that it does not name are those of the job."""

@@ -42,7 +42,7 @@ from tasks.job_layout import JobLayout, Keep, lay_out, prepared_before
 from tasks.runtime.base import StageTask
 from tasks.runtime.services import Services
 from tasks.runtime.tracing import Value
-from tasks.same_key import check_same, inputs_key
+from tasks.same_key import check_same, inputs_key, key_of
 
 log = structlog.get_logger()
 
@@ -89,9 +89,11 @@ def submit(
     by_message: bool = False,
     limit: TimeLimit = NO_LIMIT,
     tell: Callable[[int], None] = lambda urls: None,
+    owner: str | None = None,
 ) -> Submitted:
     """Plan and write the job of ``spec``; a job with the same key is returned as it is, and
-    WrongUsage raised if it has another question or other images.
+    WrongUsage raised if it has another question or other images. ``owner``: the token that submits
+    it. Owners do not share keys, and a job continues only earlier ones of its owner.
 
     ``natural``: a spec without a key gets one, made of its question and of the files' names, sizes
     and times, so that the same command is the same job. ``by_message``: local files must be in
@@ -115,7 +117,8 @@ def submit(
         check=limit.check,
         uploads=services.uploads,
     )
-    known = _known(services, spec.key)
+    given = key_of(spec.key, owner)
+    known = _known(services, given)
     if known is not None:
         ignored = check_same(services, known, spec, expand_inputs)
         return _again(services, known, spec, ignored)
@@ -124,7 +127,7 @@ def submit(
     expansion = expand_inputs()
     limit.check()
     left_out = tuple(expansion.ignored), tuple(expansion.passed_over)
-    key = spec.key or (_natural_key(services, spec, expansion.sources) if natural else None)
+    key = given or (_natural_key(services, spec, expansion.sources) if natural else None)
     known = _known(services, key)
     if known is not None:
         return _again(services, known, spec, *left_out)
@@ -132,7 +135,7 @@ def submit(
     if urls := documents_among(expansion.sources):
         tell(len(urls))
     sources = documents.with_pages(expansion.sources, limit.check, limit.seconds / 2)
-    job = _new_job(services, spec, key or secrets.token_hex(16))
+    job = _new_job(services, spec, key or secrets.token_hex(16), owner)
     earlier = None if spec.fresh else precedent(services, job, sources)
     from_sources = spec.fresh or earlier is not None
     prepared = (
@@ -226,12 +229,13 @@ def _known(services: Services, key: str | None) -> str | None:
 
 
 def precedent(services: Services, job: NewJob, found: Sequence[Source]) -> Earlier | None:
-    """The newest answered job with the same question that shares an image, to continue from."""
+    """The owner's newest answered job with the same question that shares an image, to continue
+    from."""
     if job.family is None:
         return None
     images = [(source.name, source.location) for source in found]
     with services.database.read() as connection:
-        before = lineage.newest_alike(connection, job.family, images)
+        before = lineage.newest_alike(connection, job.family, images, job.owner)
         return None if before is None else lineage.earlier(connection, before)
 
 
@@ -258,7 +262,7 @@ def rebudget(services: Services, job_id: str, budget: float) -> None:
         start(services, job_id, images)
 
 
-def _new_job(services: Services, spec: JobSpec, key: str) -> NewJob:
+def _new_job(services: Services, spec: JobSpec, key: str, owner: str | None) -> NewJob:
     options = spec.looking_twice(_detail(services, spec))
     texts = prompts.version(options.second_look is not None)
     return NewJob(
@@ -278,6 +282,7 @@ def _new_job(services: Services, spec: JobSpec, key: str) -> NewJob:
             budget=spec.budget or services.settings.budget,
             inputs=None if spec.key is None else inputs_key(spec.images),
         ),
+        owner=owner,
     )
 
 

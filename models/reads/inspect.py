@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Integer, and_, case, cast, func, or_, select
 
+from core.access import LOCAL
 from core.account.estimate import OpenNode
 from core.account.habit import ENOUGH, PastCall
 from core.account.pace import PastRun, Work
@@ -62,6 +63,7 @@ class JobLine:
     finished_at: float | None
     seconds: float
     idle_seconds: float
+    owner: str | None  # name of a token; None: this machine, or a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +155,17 @@ def jobs(
     statuses: Collection[str] = (),
     label: str | None = None,
     limit: int = 50,
+    owner: str | None = None,
 ) -> list[JobLine]:
-    """Up to ``limit`` jobs, newest first, with their current counts."""
+    """Up to ``limit`` jobs, newest first, with their current counts. ``owner``: of this token
+    alone; LOCAL: of none."""
     query = select(Job).order_by(Job.created_at.desc(), Job.id).limit(limit)
     if statuses:
         query = query.where(Job.status.in_(statuses))
     if label is not None:
         query = query.where(Job.label == label)
+    if owner is not None:
+        query = query.where(Job.owner == (None if owner == LOCAL else owner))
     rows = connection.execute(query).all()
     ids = [row.id for row in rows]
     counts = _image_counts(connection, ids)

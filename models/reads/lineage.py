@@ -106,13 +106,16 @@ _REUSABLE = (Image.look == 1, Image.sha256.is_not(None), Image.changed_ns.is_not
 
 
 def newest_alike(
-    connection: Connection, family: str, images: Collection[tuple[str, str]]
+    connection: Connection,
+    family: str,
+    images: Collection[tuple[str, str]],
+    owner: str | None = None,
 ) -> str | None:
-    """The newest answered job with the same question (``family``) that has at least one of
+    """The owner's newest answered job with the same question (``family``) that has at least one of
     ``images`` (name, location)."""
     return connection.execute(
         _sharing(images)
-        .where(Job.family == family, Job.status.in_(ANSWERED_JOBS))
+        .where(Job.family == family, Job.status.in_(ANSWERED_JOBS), Job.owner == owner)
         .order_by(Job.created_at.desc())
     ).scalar()
 

@@ -59,6 +59,7 @@ class JobRow:
     weight: float
     family: str | None
     follows: str | None
+    owner: str | None  # name of a token; None: this machine, or a message
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnClause, Connection, Function, TableClause, column, func, select, table
 
-JOBS = table("v_jobs", column("job"), column("status"), column("label"))
+JOBS = table("v_jobs", column("job"), column("status"), column("label"), column("owner"))
 IMAGES = table("v_images", column("job"), column("position"), column("status"), column("seen"))
 NODES = table("v_nodes", column("job"), column("node"), column("status"))
 CALLS = table("v_calls", column("job"), column("call"), column("status"))

@@ -1,4 +1,4 @@
-"""Who sends a request, and which jobs they may see."""
+"""The sender of a request, and the jobs that it may see."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from core.access import LOCAL
 from models.engine import Database
 from models.reads import pipeline
 from models.reads.pipeline import JobRow
-from overstory.api.problems import NoSuchJob
+from overstory.api.problems import NoSuchJob, NotAllowed
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """``name``: of the token; None: a person of this machine, without one."""
+    """``name``: of the token; None: a person of this machine, without one. An admin sees all jobs;
+    who may only read changes and submits nothing."""
 
     name: str | None = None
     is_admin: bool = True
@@ -26,9 +28,10 @@ class Caller:
         """The name under which uploads are kept."""
         return self.name or LOCAL
 
-
-LOCAL = "local"
-"""The owner of what came without a token. No token has this name."""
+    def check_changes(self) -> None:
+        """Raises NotAllowed for a caller that may only read."""
+        if self.read_only:
+            raise NotAllowed(f"the token {self.name!r} may only read: use one that may change jobs")
 
 
 def _caller_of(request: Request) -> Caller:
@@ -41,9 +44,12 @@ Calling = Annotated[Caller, Depends(_caller_of)]
 
 def find_job(database: Database, job: str, caller: Caller, changes: bool = False) -> JobRow:
     """The job, if the caller may see it. ``changes``: the caller wants to change it. Raises
-    NoSuchJob, also for a job of somebody else."""
+    NoSuchJob, also for a job of somebody else, and NotAllowed for a change by a token that may only
+    read."""
     with database.read() as connection:
         row = pipeline.job(connection, job)
-    if row is None:
+    if row is None or not (caller.is_admin or row.owner == caller.name):
         raise NoSuchJob(f"there is no job {job!r}")
+    if changes:
+        caller.check_changes()
     return row

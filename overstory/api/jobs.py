@@ -23,7 +23,7 @@ from overstory.api.bodies import Writers
 from overstory.api.caller import Caller, Calling, find_job
 from overstory.api.events import Events
 from overstory.api.forms import form_body, form_route
-from overstory.api.problems import PROBLEMS, Conflict
+from overstory.api.problems import PROBLEMS, Conflict, NotAllowed
 from overstory.api.submissions import Submissions
 from overstory.commands.control import BY_REQUEST
 from overstory.export.rows import Export
@@ -142,10 +142,15 @@ class Jobs:
         status: Annotated[list[JobStatus], Query()] = [],  # noqa: B006 - FastAPI copies it
         label: Annotated[str | None, Query(max_length=255)] = None,
         limit: Annotated[int, Query(ge=1, le=1000)] = 50,
+        owner: Annotated[str | None, Query(max_length=64)] = None,
     ) -> list[dict[str, Any]]:
-        """List jobs, the newest first: the objects of `overstory jobs --json`."""
+        """List jobs, the newest first: the objects of `overstory jobs --json`. A token has its own
+        jobs; an admin has all, or those of the token `owner` (`local`: without a token)."""
+        if not caller.is_admin and owner not in (None, caller.owner):
+            raise NotAllowed(f"the token {caller.name!r} sees only its own jobs: leave out owner")
+        whose = owner if caller.is_admin else caller.owner
         with self._database.read() as connection:
-            lines = inspect.jobs(connection, status, label, limit)
+            lines = inspect.jobs(connection, status, label, limit, whose)
         return [values(line) for line in lines]
 
     def show(self, job: str, caller: Calling) -> dict[str, Any]:
@@ -154,7 +159,8 @@ class Jobs:
         with self._database.read() as connection:
             line = inspect.job_line(connection, row.id)
         outcome = result(self._database, row)
-        return {**outcome, "ask": row.ask, "label": line.label, "seconds": line.seconds}
+        added = {"label": line.label, "seconds": line.seconds, "owner": line.owner}
+        return {**outcome, "ask": row.ask, **added}
 
     def images(
         self,

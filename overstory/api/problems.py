@@ -34,7 +34,7 @@ class Problem(BaseModel):
 
 
 PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Problem} for status in (404, 409, 422, 429, 503)
+    status: {"model": Problem} for status in (401, 403, 404, 409, 422, 429, 503)
 }
 """The statuses of a router's routes, for their description."""
 
@@ -51,6 +51,10 @@ class FileTooLarge(WrongUsage):
     """A file has more bytes than one may have."""
 
 
+class NotAllowed(WrongUsage):
+    """The caller may not do this."""
+
+
 class TooBusy(OverstoryError):
     """The service plans as many jobs as it can at once: try again in a few seconds."""
 
@@ -64,6 +68,7 @@ _STATUS: tuple[tuple[type[OverstoryError], HTTPStatus], ...] = (
     (Conflict, HTTPStatus.CONFLICT),
     (InputRefused, HTTPStatus.FORBIDDEN),
     (FileTooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
+    (NotAllowed, HTTPStatus.FORBIDDEN),
     (WrongUsage, HTTPStatus.UNPROCESSABLE_ENTITY),
     (TooBusy, HTTPStatus.TOO_MANY_REQUESTS),
     (ServiceAway, HTTPStatus.SERVICE_UNAVAILABLE),

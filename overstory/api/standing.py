@@ -105,6 +105,7 @@ def value_of(view: View, rate: Rate, nobody: str = "") -> dict[str, Any]:
         "each": None if job.options.each_only else job.options.each,
         "created": job.created_at,
         "follows": job.follows,
+        "owner": job.owner,
         "model": job.model,
         "sandbox": job.endpoint == SANDBOX,
         "answered": job.answer is not None,

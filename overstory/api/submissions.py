@@ -26,7 +26,9 @@ class Submissions:
         self._planning = BoundedSemaphore(PLANNED_AT_ONCE)
 
     def submit(self, spec: JobSpec, caller: Caller) -> Submitted:
-        """Plan and write the job of ``spec``. Raises WrongUsage, TooBusy, ServiceAway."""
+        """Plan and write the job of ``spec``, which belongs to the caller's token. Raises
+        WrongUsage, NotAllowed, TooBusy, ServiceAway."""
+        caller.check_changes()
         settings = self._services.settings
         spec = with_own_uploads(spec, caller)
         if len(spec.images) > settings.max_inputs:
@@ -38,7 +40,9 @@ class Submissions:
             raise TooBusy
         try:
             limit = TimeLimit(settings.submit_seconds)
-            return submitting.submit(self._services, spec, by_message=True, limit=limit)
+            return submitting.submit(
+                self._services, spec, by_message=True, limit=limit, owner=caller.name
+            )
         finally:
             self._planning.release()
 

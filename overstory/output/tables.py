@@ -21,7 +21,7 @@ COLOURS = {
     **dict.fromkeys(("partial", "paused", "running", "ready", "started"), "yellow"),
     **dict.fromkeys(("duplicate", "prepared", "uploaded"), "cyan"),
 }
-UNBROKEN = ("job", "status", "began")
+UNBROKEN = ("job", "status", "began", "owner")
 """Text columns whose cells are never wrapped."""
 COST_DIGITS = 10
 """A price of a million tokens has four decimals, so the cost of one token has ten."""

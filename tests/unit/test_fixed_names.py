@@ -23,7 +23,8 @@ def test_tasks_and_queues():
 
 def test_tables_and_views():
     tables = {"jobs", "images", "nodes", "calls", "files", "events", "deliveries"}
-    assert set(Base.metadata.tables) == tables | {"endpoint_limits", "endpoint_probes"}
+    tables |= {"endpoint_limits", "endpoint_probes", "tokens", "sessions", "shares"}
+    assert set(Base.metadata.tables) == tables
     assert {view.name for view in views.VIEWS} == {
         *("v_jobs", "v_images", "v_nodes", "v_calls", "v_usage_daily", "v_failures"),
         *("v_deliveries", "v_answers"),

@@ -17,7 +17,7 @@ ASK = "Which of these need repair, and how soon?"
 JOB = JobLine(
     id="2f357c4b6ba3", status=JobStatus.COMPLETED, label=None, ask=ASK, model="m", submitted=600,
     included=598, failed=2, requests=11, cost=0.0412, currency="USD", created_at=1.8e9,
-    finished_at=1.8e9, seconds=40.0, idle_seconds=0.0,
+    finished_at=1.8e9, seconds=40.0, idle_seconds=0.0, owner=None,
 )  # fmt: skip
 JOBS = [JOB, replace(JOB, id="50aa38dd61b3", status=JobStatus.RUNNING, label="trip", failed=0)]
 
@@ -46,6 +46,14 @@ def test_at_80_columns_each_question_has_a_line_of_its_own() -> None:
         assert "0.0412 USD" in line
     assert (ask, labelled) == (f"  {ASK}", f"  [trip] {ASK}")
     assert all(len(line) <= 80 for line in (head, first, second))
+
+
+@pytest.mark.parametrize("width", [160, 100, 40])
+def test_owners_are_shown_where_a_token_submitted_a_job(width: int) -> None:
+    shown = " ".join(lines(width, [JOB, replace(JOB, owner="lab-2")]))
+    assert "lab-2" in shown
+    assert ("owner" in shown) == (width > 40)
+    assert "owner" not in " ".join(lines(width))
 
 
 def test_at_40_columns_nothing_is_cut() -> None:

@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from core.access import LOCAL
 from core.states import JobStatus
 from models.engine import Database
 from models.reads import inspect
@@ -38,6 +39,8 @@ QUESTION_WIDTH = 60
 QUESTION_LEAST = 40
 """With less room than this, questions get no column of their own."""
 COLUMNS = ("job", "status", "images", "failed", "cost", "took", "began")
+OWNED_COLUMNS = (*COLUMNS, "owner")
+"""Where some job was submitted with a token of the HTTP API."""
 GAP = "  "
 
 
@@ -45,18 +48,28 @@ GAP = "  "
 @status_option(JobStatus)
 @click.option("--label", callback=valid_text, help="List only jobs with this label.")
 @click.option(
+    "--owner",
+    callback=valid_text,
+    help=f"List only jobs of this token; {LOCAL}: jobs without a token.",
+)
+@click.option(
     "--limit", "-n", type=click.IntRange(1), default=50, help="Most jobs to list. Default: 50."
 )
 @json_option
 @home_option
 def jobs(
-    statuses: tuple[str, ...], label: str | None, limit: int, as_json: bool, home: Path | None
+    statuses: tuple[str, ...],
+    label: str | None,
+    owner: str | None,
+    limit: int,
+    as_json: bool,
+    home: Path | None,
 ) -> None:
     """List jobs, the newest first."""
     settings = settings_at(home)
     prepare_command(settings)
     with Database(database_url(settings)).read() as connection:
-        lines = inspect.jobs(connection, statuses, label, limit)
+        lines = inspect.jobs(connection, statuses, label, limit, owner)
     if as_json:
         print_json([values(job) for job in lines])
     elif lines:
@@ -66,8 +79,8 @@ def jobs(
             nobody = loaded("overstory.local.hindrances").nobody_works(settings)
             if nobody:
                 console.print(Text(f"running {nobody}", "yellow"), soft_wrap=True)
-    elif statuses or label is not None:
-        click.echo("no job matches: leave out --status and --label to see all jobs")
+    elif statuses or label is not None or owner is not None:
+        click.echo("no job matches: leave out --status, --label and --owner to see all jobs")
     else:
         click.echo("no jobs yet: start one with 'overstory run PATH --ask QUESTION'")
 
@@ -75,14 +88,15 @@ def jobs(
 def draw_jobs(jobs: Sequence[JobLine], width: int) -> RenderableType:
     """A table with the questions in it, if it fits ``width``. Else each question goes below its
     job. If the other columns do not fit either, every job becomes a paragraph."""
-    rows = [_cells(job) for job in jobs]
-    widths = [max(map(cell_len, column)) for column in zip(COLUMNS, *rows, strict=True)]
+    columns = OWNED_COLUMNS if any(job.owner for job in jobs) else COLUMNS
+    rows = [_cells(job)[: len(columns)] for job in jobs]
+    widths = [max(map(cell_len, column)) for column in zip(columns, *rows, strict=True)]
     needed = sum(widths) + len(GAP) * (len(widths) - 1)
     if needed + QUESTION_LEAST <= width:
-        return _draw_table(jobs, rows)
+        return _draw_table(jobs, rows, columns)
     if needed > width:
         return Group(*(_paragraph(job, width) for job in jobs))
-    lines: list[RenderableType] = [Text(GAP.join(_justified(COLUMNS, widths)), "dim")]
+    lines: list[RenderableType] = [Text(GAP.join(_justified(columns, widths)), "dim")]
     for job, cells in zip(jobs, rows, strict=True):
         name, status, *rest = _justified(cells, widths)
         line = Text.assemble(f"{name}{GAP}", (status, colour(job.status)), GAP, GAP.join(rest))
@@ -90,8 +104,11 @@ def draw_jobs(jobs: Sequence[JobLine], width: int) -> RenderableType:
     return Group(*lines)
 
 
-def _draw_table(jobs: Sequence[JobLine], rows: Sequence[Sequence[str]]) -> Table:
-    drawn = table("job", "status", "=images", "=failed", "=cost", "=took", "began", "question")
+def _draw_table(
+    jobs: Sequence[JobLine], rows: Sequence[Sequence[str]], columns: Sequence[str]
+) -> Table:
+    heads = [name if name in UNBROKEN else f"={name}" for name in columns]
+    drawn = table(*heads, "question")
     for job, (name, _, *rest) in zip(jobs, rows, strict=True):
         question = clipped(_question(job), QUESTION_WIDTH)
         drawn.add_row(name, coloured(job.status), *rest, Text(question))
@@ -99,7 +116,7 @@ def _draw_table(jobs: Sequence[JobLine], rows: Sequence[Sequence[str]]) -> Table
 
 
 def _cells(job: JobLine) -> tuple[str, ...]:
-    """The cells of COLUMNS."""
+    """The cells of OWNED_COLUMNS."""
     return (
         job.id,
         str(job.status),
@@ -108,19 +125,21 @@ def _cells(job: JobLine) -> tuple[str, ...]:
         f"{job.cost:.4f} {job.currency}",
         duration(job.seconds),
         clock(job.created_at),
+        job.owner or "",
     )
 
 
 def _justified(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
     return [
         cell.ljust(width) if name in UNBROKEN else cell.rjust(width)
-        for name, cell, width in zip(COLUMNS, cells, widths, strict=True)
+        for name, cell, width in zip(OWNED_COLUMNS, cells, widths, strict=False)
     ]
 
 
 def _paragraph(job: JobLine, width: int) -> RenderableType:
-    name, _, images, failed, *rest = _cells(job)
+    name, _, images, failed, *rest, owner = _cells(job)
     facts = [f"{images} images", *([f"{failed} failed"] if failed else []), *rest]
+    facts += [f"of {owner}"] if owner else []
     return Group(
         Text.assemble(f"{name}{GAP}", coloured(job.status)),
         Padding(Text(", ".join(facts)), (0, 0, 0, len(GAP))),

@@ -43,7 +43,7 @@ def show(job: str, as_json: bool, home: Path | None) -> None:
     if row.status == JobStatus.RUNNING:
         nobody = loaded("overstory.local.hindrances").nobody_works(settings)
     if as_json:
-        more = {"ask": row.ask, "label": line.label, "seconds": line.seconds}
+        more = {"ask": row.ask, "label": line.label, "seconds": line.seconds, "owner": row.owner}
         print_json({**outcome, **more, "waits": nobody or None})
         return
     console = stdout_console()
@@ -79,6 +79,7 @@ def _print_facts(
         ("", Text(nobody, "yellow")),
         ("question", Text(safe(row.ask))),
         ("label", Text(safe(line.label or ""))),
+        ("owner", row.owner or ""),
         ("reason", Text(safe(row.reason or ""))),
         ("images", ", ".join(coverage)),
         ("tree", f"{leaves}, {pluralize(tree['nodes'], 'node')}, depth {tree['depth']}"),
