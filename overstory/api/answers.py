@@ -9,6 +9,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from core.errors import WrongUsage
+from core.settings import SANDBOX
 from overstory.api.caller import Calling, find_job
 from overstory.api.jobs import Question
 from overstory.api.problems import PROBLEMS
@@ -50,7 +51,7 @@ def answers(services: Services) -> APIRouter:
             **(NOTHING if ahead is None else asdict(ahead)),
             "currency": settings.price_of(row.model).currency,
             "priced": settings.find_price(row.model) is not None,
-            "sandbox": settings.uses_sandbox,
+            "sandbox": row.endpoint == SANDBOX,
             "model": row.model,
         }
 

@@ -16,7 +16,7 @@ from fastapi import APIRouter, Header, Response
 
 from core.catalog.tokens import JobDetail
 from core.images.formats import IMAGE_ENDINGS
-from core.settings import Settings
+from core.settings import SANDBOX, Settings
 from overstory import __version__
 from overstory.api.answers import answers
 from overstory.api.caller import Calling
@@ -81,7 +81,7 @@ def choices_of(settings: Settings) -> dict[str, Any]:
     return {
         "version": __version__,
         "model": settings.model,
-        "sandbox": settings.uses_sandbox,
+        "sandbox": settings.endpoint == SANDBOX,
         "priced": known is not None,
         "currency": settings.price_of(settings.model).currency,
         "details": [*get_args(JobDetail)],

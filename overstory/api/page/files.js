@@ -41,7 +41,8 @@ const hidden = (path) => path.split("/").some((part) => part.startsWith(".") || 
 const ending = (path) => (/\.[^./]+$/.exec(path)?.[0] ?? "").toLowerCase();
 const order = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
 
-/** The pictures among `files`, in natural order, and how many others there are. */
+/** The pictures among `files`, in natural order, and how many others there are. The service decides by the
+ * endings of names; a file without one of them that a browser takes for a picture is offered too. */
 export const sorted = (files, endings) => {
   const known = new Set(endings);
   const pictures = files.filter(({ path, file }) => !hidden(path) && (known.has(ending(path)) || file.type.startsWith("image/")));

@@ -88,8 +88,7 @@ const start = async () => {
   }
   byId("more").open = ["detail", "pack", "budget", "label"].some((name) => draft[name]);
   startColumns();
-  byId("columns-list").addEventListener("input", look);
-  byId("columns-list").addEventListener("click", look);
+  for (const event of ["input", "change", "click"]) byId("columns-box").addEventListener(event, look);
   drawMode();
   startSources(choices, look);
   byId("new").onsubmit = submit;

@@ -17,7 +17,9 @@ let running = null;
 let shown = ""; // the text of the question whose price is shown
 let choices = null;
 
-export const costOf = ({ cost, currency, sandbox }, priced) => (priced ? `${money(cost, currency)}${sandbox ? ", not charged" : ""}` : "a price that is not known");
+/** An estimate is not exact: two digits say what it is worth. */
+export const roughly = (cost, currency) => (cost >= 1 || cost === 0 ? money(cost, currency) : `${Number(cost.toPrecision(2))} ${currency}`);
+export const costOf = ({ cost, currency, sandbox }, priced) => (priced ? `${roughly(cost, currency)}${sandbox ? ", not charged" : ""}` : "a price that is not known");
 
 const set = (text, details = [], label = "Ask", ready = false) => {
   byId("price-sum").textContent = text;
@@ -57,7 +59,7 @@ const ask = async (spec) => {
     const estimate = await post("/api/estimate", spec, { signal, safe: true });
     if (signal.aborted) return;
     draw(estimate, choices.priced);
-    announce(`The price: about ${costOf(estimate, choices.priced)}`);
+    announce(`The price: about ${costOf({ ...estimate, sandbox: choices.sandbox }, choices.priced)}`);
   } catch (problem) {
     if (signal.aborted) return;
     shown = "";
@@ -78,17 +80,17 @@ const draw = (estimate, priced) => {
     ["Time", `about ${seconds(estimate.seconds)}, held by ${BINDS[estimate.binds] ?? estimate.binds}`],
     ["Model", `${estimate.model}, ${estimate.detail} detail`],
   ];
-  if (priced && estimate.cost_most > estimate.cost) rows.splice(3, 0, ["At most", money(estimate.cost_most, estimate.currency)]);
+  if (priced && estimate.cost_most > estimate.cost) rows.splice(3, 0, ["At most", roughly(estimate.cost_most, estimate.currency)]);
   const details = [h("dl", { class: "bill-of" }, rows.map(([term, value]) => h("div", {}, h("dt", {}, term), h("dd", {}, value))))];
   if (requests === 0 && images > 0) details.unshift(h("p", { class: "hint" }, "Every answer is paid for already: it costs nothing."));
-  if (estimate.sandbox) details.unshift(h("p", { class: "hint" }, "The sandbox answers, from colours and sizes alone. Nothing is charged."));
+  if (choices.sandbox) details.unshift(h("p", { class: "hint" }, "The sandbox answers, from colours and sizes alone. Nothing is charged."));
   if (!priced) details.unshift(h("p", { class: "hint" }, `There is no price of ${estimate.model} (OVERSTORY_PRICES).`));
   if (estimate.budget && !estimate.budget.enough) details.push(h("p", { class: "warning" }, `This budget would pause the job after about ${estimate.budget.images.toLocaleString("en")} of ${count(usable, "picture")}.`));
   if (unusable.length) details.push(left(unusable));
   if (ignored) details.push(h("p", { class: "hint" }, `${count(ignored, "file")} in the folder ${ignored === 1 ? "is no picture" : "are no pictures"}.`));
   packs(estimate, priced);
-  const sum = priced ? money(estimate.cost, estimate.currency) : "not known";
-  set(`about ${sum}`, details, priced ? `Ask for about ${sum}` : "Ask", true);
+  const sum = priced ? roughly(estimate.cost, estimate.currency) : "not known";
+  set(priced ? `about ${sum}` : sum, details, priced ? `Ask for about ${sum}` : "Ask", true);
 };
 
 const left = (unusable) => h("details", { class: "warning" },
@@ -101,5 +103,5 @@ const packs = ({ packs: rows, currency }, priced) => {
   byId("packs").replaceChildren(...(rows ?? []).map(({ pack, cost, requests }, i) => h("button", {
     type: "button", class: "chip", "aria-pressed": String(draft.pack ? Number(draft.pack) === pack : i === 0),
     onclick: () => { byId("pack").value = i === 0 ? "" : pack; change({ pack: byId("pack").value }); byId("pack").dispatchEvent(new Event("change")); },
-  }, `${pack.toLocaleString("en")} a request: ${priced ? money(cost, currency) : count(requests, "request")}`)));
+  }, `${pack.toLocaleString("en")} a request: ${priced ? roughly(cost, currency) : count(requests, "request")}`)));
 };
