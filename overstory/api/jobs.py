@@ -259,6 +259,8 @@ class Jobs:
         asked = followups.ask(
             self._services, row.id, given.question, shown, budget=given.budget, pack=given.pack
         )
+        if asked.created:  # the key may have changed since: our workers serve it
+            take_up(self._services, asked.job_id)
         return self._accepted(asked, caller, response)
 
     def _accepted(self, made: Submitted, caller: Caller, response: Response) -> Accepted:

@@ -31,14 +31,18 @@ const button = (text, ready) => {
   byId("further-go").setAttribute("aria-disabled", String(!ready));
 };
 
+/** The turn that is not answered yet: the next question goes on from its answer. */
+const open = () => data.turns.find(({ status }) => status === "running" || status === "paused");
+
 const look = () => {
   clearTimeout(due);
   running?.abort();
   readyFor = "";
   fault("further-ask", "");
   button("Ask", false);
-  byId("further-price").textContent = question().question ? "Working out the price …" : HINT;
-  if (question().question) due = setTimeout(estimate, LATER);
+  const waits = open();
+  byId("further-price").textContent = waits ? `The question above is ${waits.status}: when it is answered, the next one can be asked.` : question().question ? "Working out the price …" : HINT;
+  if (!waits && question().question) due = setTimeout(estimate, LATER);
 };
 
 const estimate = async () => {
@@ -66,7 +70,6 @@ const ask = async (event) => {
   try {
     const { job: turn } = await post(`/api/jobs/${job}/ask`, asked, { safe: true }); // asked twice, it is one turn
     byId("further-ask").value = "";
-    look();
     await reload();
     announce("The question is asked");
     byId("turns").scrollIntoView({ block: "nearest" });
@@ -95,6 +98,7 @@ const follow = async (turn) => {
 export const drawFurther = () => {
   byId("further").hidden = !data.job.ended || !data.answer;
   byId("look-box").hidden = data.tree.nodes < 2 || cited.size === 0;
+  look();
   for (const { id, status } of data.turns) if (status === "running") follow(id);
 };
 

@@ -46,11 +46,14 @@ export const answer = () => {
   evidence.hidden = cited.size === 0;
 };
 
+/** A job by its id: a link where there is a service, not in a file. */
+const named = (id) => (data.pictures ? `job ${id}` : h("a", { href: `/jobs/${id}` }, `job ${id}`));
+
 export const turns = () => {
   byId("turns").hidden = byId("turns-link").hidden = data.turns.length === 0;
   byId("turns-list").replaceChildren(...data.turns.map((turn) => h("li", {},
     h("h3", {}, turn.ask),
     h("div", { class: "prose" }, turn.answer ? turn.answer.map(block) : h("p", { class: "none" }, `This question is ${turn.status}: no answer yet.`)),
-    h("p", { class: "aside" }, `${count(turn.requests, "request")} · ${money(turn.cost)} · job ${turn.id}`))));
+    h("p", { class: "aside" }, `${count(turn.requests, "request")} · ${money(turn.cost)} · `, named(turn.id)))));
   for (const turn of byId("turns-list").children) rove(turn, CITATIONS);
 };
