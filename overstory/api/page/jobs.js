@@ -36,8 +36,8 @@ const share = ({ status, submitted, included, failed }) => {
 const draw = (line) => {
   const meta = [line.label, share(line), line.status === "running" ? `for ${seconds(line.seconds)}` : null, line.owner ? `by ${line.owner}` : null, when(line.created_at)];
   return h("a", { class: "job", href: `/jobs/${encodeURIComponent(line.id)}` },
-    h("span", { class: "pill" }, h("span", { class: `dot s-${line.status}` }), line.status),
-    h("span", { class: "what" }, h("span", { class: "ask" }, line.ask), h("span", { class: "meta" }, meta.filter(Boolean).join(" · "))),
+    h("span", { class: "pill" }, h("span", { class: `dot s-${line.status}` }), line.status), " ",
+    h("span", { class: "what" }, h("span", { class: "ask" }, line.ask), " ", h("span", { class: "meta" }, meta.filter(Boolean).join(" · "))), " ",
     h("span", { class: "cost" }, money(line.cost, line.currency)));
 };
 

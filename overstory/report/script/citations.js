@@ -18,7 +18,7 @@ export const citation = (runs) => {
   if (numbers.length <= SINGLE_MAX) return numbers.map((n, index) => pointer(numbers, index, "cite", String(n)));
   const left = numbers.length - STRIP_MAX;
   const strip = numbers.slice(0, left > 1 ? STRIP_MAX : numbers.length).map((n, index) => pointer(numbers, index, "", null));
-  const rest = left > 1 ? opens(h("button", { type: "button", class: "rest", "aria-label": `All ${numbers.length} images cited here` }, `+${left.toLocaleString("en")}`), numbers, STRIP_MAX, numbers) : null;
+  const rest = left > 1 ? opens(h("button", { type: "button", class: "rest", "aria-label": `+${left.toLocaleString("en")}: all ${numbers.length.toLocaleString("en")} images cited here` }, `+${left.toLocaleString("en")}`), numbers, STRIP_MAX, numbers) : null;
   return [h("span", { class: "strip", role: "group", "aria-label": `${numbers.length} images` }, strip, rest), h("span", { class: "printed" }, written(runs))];
 };
 const pointer = (numbers, index, className, label) => {
