@@ -62,7 +62,7 @@ def page_routes(services: Services) -> APIRouter:
     def job(job: str, if_none_match: Annotated[str, Header()] = "") -> Response:
         return _sent(documents["job.html"], if_none_match)
 
-    @routes.get("/page/{name}", include_in_schema=False)
+    @routes.get("/static/{name}", include_in_schema=False)
     def file(name: str, if_none_match: Annotated[str, Header()] = "") -> Response:
         if name not in files:
             raise NotFound(f"there is no file {name!r}")

@@ -49,7 +49,7 @@ def names(listing: dict[str, Any]) -> list[str]:
 # --- documents and files
 
 
-@pytest.mark.parametrize("path", ["/", "/jobs/any", "/page/new.js", "/page/report.css"])
+@pytest.mark.parametrize("path", ["/", "/jobs/any", "/static/new.js", "/static/report.css"])
 def test_a_document_is_sent_once_and_bound_by_its_policy(client: TestClient, path: str) -> None:
     first = client.get(path)
     assert first.status_code == 200
@@ -63,14 +63,14 @@ def test_a_document_is_sent_once_and_bound_by_its_policy(client: TestClient, pat
 def test_what_a_document_refers_to_is_there(client: TestClient) -> None:
     for document in ("/", "/jobs/any"):
         text = client.get(document).text
-        wanted = {part.split('"')[0] for part in text.split('="/page/')[1:]}
+        wanted = {part.split('"')[0] for part in text.split('="/static/')[1:]}
         assert {"report.css", "page.css", "icon.svg"} < wanted
-        assert [client.get(f"/page/{name}").status_code for name in wanted] == [200] * len(wanted)
+        assert [client.get(f"/static/{name}").status_code for name in wanted] == [200] * len(wanted)
 
 
 @pytest.mark.parametrize("name", ["none.js", "..%2fpages.py", "new.html", "__init__.py"])
 def test_no_other_file_is_sent(client: TestClient, name: str) -> None:
-    assert client.get(f"/page/{name}").status_code == 404
+    assert client.get(f"/static/{name}").status_code == 404
 
 
 # --- folders

@@ -3,11 +3,12 @@ import { byId, h } from "./dom.js";
 import { get, onSignIn, post, request } from "./http.js";
 import { fault, sentence } from "./notices.js";
 
-let session = { name: null, is_admin: true, read_only: false, needs_token: false };
+const LOCAL = "local"; // this machine, without a token
+let session = { name: LOCAL, is_admin: true, read_only: false, needs_token: false };
 export const mayChange = () => !session.read_only;
 
 const shown = () => {
-  const named = session.name !== null && session.name !== undefined;
+  const named = session.name !== LOCAL;
   document.body.classList.toggle("read-only", Boolean(session.read_only));
   byId("who").hidden = !named;
   byId("who").replaceChildren(...(named ? [
@@ -39,8 +40,7 @@ const ask = () => {
       token.value = "";
       dialog.close();
       asking = null;
-      session = await get("/api/session");
-      shown();
+      await know();
       resolve();
     };
     dialog.oncancel = (event) => event.preventDefault(); // without a token there is nothing to see
@@ -50,16 +50,18 @@ const ask = () => {
   return asking;
 };
 
-/** Resolves when the person may use the service. */
-export const enter = async () => {
-  onSignIn(ask);
+const know = async () => {
   try {
     session = await get("/api/session");
   } catch (problem) {
-    if (problem.status !== 401 && problem.status !== 404) throw problem;
-    if (problem.status === 401) await ask();
-    return; // 404: a service without tokens
+    if (problem.status !== 404) throw problem; // a service without tokens
   }
-  if (session.needs_token && (session.name === null || session.name === undefined)) await ask();
-  shown();
+  if (!session.needs_token) shown();
+};
+
+/** Resolves when the person may use the service. */
+export const enter = async () => {
+  onSignIn(ask);
+  await know();
+  if (session.needs_token) await ask();
 };

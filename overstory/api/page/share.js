@@ -1,7 +1,8 @@
 // A link to the report that ends by itself.
 import { byId } from "./dom.js";
-import { post } from "./http.js";
-import { fault, sentence } from "./notices.js";
+import { post, request } from "./http.js";
+import { announce, fault, sentence } from "./notices.js";
+import { count } from "./words.js";
 
 const day = (time) => new Date(time).toLocaleString("en-GB", { dateStyle: "long", timeStyle: "short" });
 /** A time of the service: seconds since 1970, or a text. */
@@ -18,6 +19,12 @@ const copy = async () => {
   }
 };
 
+const withdraw = async (job) => {
+  const { links } = await request("DELETE", `/api/jobs/${job}/share`);
+  byId("share-withdraw").textContent = links ? `${count(links, "link leads", "links lead")} nowhere now` : "there is none";
+  announce(byId("share-withdraw").textContent);
+};
+
 export const startSharing = (job) => {
   const dialog = byId("share-dialog");
   const reset = () => {
@@ -25,10 +32,11 @@ export const startSharing = (job) => {
     byId("share-go").hidden = false;
     fault("days", "");
   };
-  byId("share").onclick = () => { reset(); dialog.showModal(); };
+  byId("share").onclick = () => { reset(); byId("share-withdraw").textContent = "withdraw all"; dialog.showModal(); };
   byId("share-close").onclick = () => dialog.close();
   byId("days").onchange = reset;
   byId("share-copy").onclick = copy;
+  byId("share-withdraw").onclick = () => withdraw(job).then(reset, (problem) => fault("days", sentence(problem.message)));
   byId("share-form").onsubmit = async (event) => {
     event.preventDefault();
     fault("days", "");
@@ -37,7 +45,7 @@ export const startSharing = (job) => {
       byId("share-link").value = new URL(url, location.href).href;
       byId("share-words").textContent = `It works until ${dated(end)}.`;
     } catch (problem) {
-      fault("days", problem.status === 404 ? "This service makes no links. Download the report instead: it is one file." : sentence(problem.message));
+      fault("days", sentence(problem.message));
       return;
     }
     byId("share-made").hidden = byId("share-copy").hidden = false;

@@ -8,8 +8,8 @@ const ASKED_AT_ONCE = 200; // files about which the service is asked in one requ
 
 /** A worker's address must be a trusted one: this is the only address that the page trusts. */
 const trusted = () => {
-  const policy = globalThis.trustedTypes?.createPolicy("overstory", { createScriptURL: () => "/page/hasher.js" });
-  return policy ? policy.createScriptURL("") : "/page/hasher.js";
+  const policy = globalThis.trustedTypes?.createPolicy("overstory", { createScriptURL: () => "/static/hasher.js" });
+  return policy ? policy.createScriptURL("") : "/static/hasher.js";
 };
 
 /** Hashes files in workers. */
