@@ -15,6 +15,7 @@ from overstory.api.health import Health
 from overstory.api.jobs import Jobs
 from overstory.api.known_tokens import KnownTokens
 from overstory.api.mcp.http import McpEndpoint
+from overstory.api.pages import page_routes
 from overstory.api.problems import handle_problems
 from overstory.api.reference import reference_page
 from overstory.api.sessions import Sessions
@@ -53,6 +54,7 @@ def make_api(services: Services, elsewhere: bool = False) -> FastAPI:
     app.include_router(Sessions(services.database, known).router())
     app.include_router(Shares(services).router())
     app.include_router(statuses(services))
+    app.include_router(page_routes(services))
     app.router.routes.append(Route("/mcp", agents))
 
     @app.get("/docs", include_in_schema=False)

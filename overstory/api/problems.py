@@ -40,7 +40,11 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
 """The statuses of a router's routes, for their description."""
 
 
-class NoSuchJob(WrongUsage):
+class NotFound(WrongUsage):
+    """There is nothing at this address."""
+
+
+class NoSuchJob(NotFound):
     """There is no such job."""
 
 
@@ -76,7 +80,7 @@ class Conflict(WrongUsage):
 
 
 _STATUS: tuple[tuple[type[OverstoryError], HTTPStatus], ...] = (
-    (NoSuchJob, HTTPStatus.NOT_FOUND),
+    (NotFound, HTTPStatus.NOT_FOUND),
     (Conflict, HTTPStatus.CONFLICT),
     (InputRefused, HTTPStatus.FORBIDDEN),
     (NotAllowed, HTTPStatus.FORBIDDEN),
