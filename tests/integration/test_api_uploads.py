@@ -128,7 +128,7 @@ def test_a_file_that_is_too_large_is_refused(
     assert client.post("/api/uploads", json=announced).status_code == 413
 
 
-@pytest.mark.parametrize("name", ["x", SHA_A.upper(), f"{SHA_A}0", "..", "%2e%2e%2fx"])
+@pytest.mark.parametrize("name", ["x", "A" * 64, "0" * 65, "..", "%2e%2e%2fx"])
 def test_only_hashes_are_names(client: TestClient, name: str) -> None:
     assert client.put(f"/api/uploads/{name}", content=A).status_code in (404, 405, 422)
 
