@@ -236,6 +236,9 @@ def test_bodies_and_rates_have_bounds(account, door, monkeypatch) -> None:
         assert answer.status_code == 413
         assert answer.headers["Connection"] == "close"
         assert answer.headers["Content-Type"] == "application/problem+json"
+    shown = {"token": "x" * 10_000}
+    assert door.status("POST", "/api/session", json=shown) == 422
+    assert door.status("POST", "/api/session", peer=ELSEWHERE, json=shown) == 413
     answers = [door.ask("GET", "/api/session", lab) for _ in range(101)]
     assert {answer.status_code for answer in answers[:100]} == {200}
     assert answers[100].status_code == 429
