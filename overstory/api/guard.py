@@ -35,6 +35,8 @@ OPEN = frozenset(
 )
 OPEN_BELOW = ("/shared/", "/static/", "/jobs/")
 """For visitors without a token: pages without data, links to reports, and the way in."""
+VISITOR_BYTES = 10_000
+"""Of a request without a token: it can only show one."""
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -107,6 +109,9 @@ class Guard:
         body = Body(receive, headers, most)
         try:
             admitted = await self._admit(scope, headers)
+            if admitted.caller is None:
+                most = VISITOR_BYTES
+                body = Body(receive, headers, most)
             check_length(headers, most)
         except (HTTPException, ServiceAway) as error:
             await _refused(error, scope["path"])(scope, receive, _secured(send, body))

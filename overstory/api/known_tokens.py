@@ -40,7 +40,10 @@ class KnownTokens:
         return self._callers.get(key)
 
     async def _read_since(self, moment: float) -> None:
-        """Have what the database held at ``moment`` or later."""
+        """Have what the database held at ``moment`` or later. Known secrets never wait for a read
+        that unknown ones have caused."""
+        if self._read_at >= moment:
+            return
         async with self._reading:
             if self._read_at >= moment:
                 return
