@@ -28,6 +28,12 @@ class Standing:
     submitted: int = 0
     images: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def moves(self) -> bool:
+        """Whether a worker has done something for the job, and it is not paused."""
+        waiting = self.of(ImageStatus.PENDING, ImageStatus.DUPLICATE)
+        return self.status is JobStatus.RUNNING and waiting < self.submitted
+
     def of(self, *statuses: ImageStatus) -> int:
         """How many images have one of these states."""
         return sum(self.images.get(status, 0) for status in statuses)

@@ -1,5 +1,5 @@
-"""The body of a request, parsed as it arrives: its images go to the uploads one by one, so that no
-more than one of them is in memory.
+"""The body of a request, parsed as it arrives: its images go to the uploads, and no more than a
+piece of one is in memory.
 
 What is left is small: the numbers of values, characters and levels are bounded, whatever comes.
 """
@@ -13,7 +13,7 @@ import ijson
 
 from core.text.printable import quotable
 from core.text.sanitize import DEPTH_MAX
-from overstory.api.chat.inline import BYTES_MAX, TEXT_MAX, Begin, store
+from overstory.api.chat.inline import EXAMPLE, HEAD, HEAD_BYTES_MAX, Begin, IncomingImage, Inline
 from overstory.api.openai_errors import Refusal
 
 BYTES_OF_ALL_MAX = 1_000_000_000
@@ -27,16 +27,20 @@ _PLACES = (("image_url", "url"), ("image_url",), ("file", "file_data"))
 
 
 class Body:
-    """Reads one JSON object. ``images_max``: of a request; ``begin``: opens an upload."""
+    """Reads one JSON object. ``begin`` opens an upload; ``images_max``: images of a request;
+    ``image_bytes_max``: bytes of one of them. ``abort`` it if it was not read to its end."""
 
-    def __init__(self, begin: Begin, images_max: int) -> None:
+    def __init__(self, begin: Begin, images_max: int, image_bytes_max: int) -> None:
         self._begin = begin
+        self._image_bytes_max = image_bytes_max
         self._values_left = VALUES_OF_AN_IMAGE * images_max + VALUES_BESIDE
         self._characters_left = CHARACTERS_MAX
         self._bytes_left = BYTES_OF_ALL_MAX
         self._unread = 0  # bytes that the parser has of a value that has not ended
-        self._held = bytearray()
+        self._held = b""  # what may be the beginning of a data URL
+        self._image: IncomingImage | None = None
         self._images = 0
+        self._inline: Inline | None = None  # what the string that ends now stands for
         self._events = ijson.sendable_list()
         self._parser = ijson.basic_parse_coro(self._events, use_float=True)
         self._open: list[dict[str, Any] | list[Any]] = []
@@ -48,14 +52,11 @@ class Body:
         self._bytes_left -= len(data)
         if self._bytes_left < 0:
             raise too_large()
-        self._held += data
-        if len(self._held) > self._unread:  # the parser reads an unended value from its start again
-            self._send()
+        self._scan(self._held + data, is_last=False)
 
     def end(self) -> dict[str, Any]:
         """The object, in which an ``Inline`` stands for each image. Raises Refusal."""
-        if self._held:
-            self._send()
+        self._scan(self._held, is_last=True)
         try:
             self._parser.close()
         except (ijson.JSONError, ValueError) as error:
@@ -65,19 +66,52 @@ class Body:
             raise Refusal("the request is not a JSON object")
         return self._whole
 
-    def _send(self) -> None:
-        self._unread += len(self._held)
-        if self._unread > 2 * TEXT_MAX:
+    def abort(self) -> None:
+        """Drop the image that is arriving."""
+        if self._image is not None:
+            self._image.abort()
+
+    def _scan(self, data: bytes, is_last: bool) -> None:
+        """Give images to the uploads and everything else to the parser, which reads the head of a
+        data URL alone."""
+        at = 0
+        self._held = b""
+        while at < len(data):
+            if self._image is not None:
+                end = data.find(b'"', at)
+                self._image.write(data[at:] if end < 0 else data[at:end])
+                if end < 0:
+                    return
+                at = end
+                self._inline, self._image = self._image.finish(), None
+            head = HEAD.search(data, at)
+            if head is None:
+                stop = len(data) if is_last else _end_without_head(data, at)
+                self._send(data[at:stop])
+                self._held = data[stop:]
+                return
+            self._send(data[at : head.end()])
+            at = head.end()
+            if self._is_image(path := self._path()):
+                self._images += 1
+                kind = head[1].replace(b"\\", b"").decode("ascii", "replace")
+                self._image = IncomingImage(
+                    self._begin, place(path[:4]), kind, self._images, self._image_bytes_max
+                )
+
+    def _send(self, data: bytes) -> None:
+        if not data:
+            return
+        self._unread += len(data)
+        if self._unread > CHARACTERS_MAX + len(data):
             raise Refusal(
-                "a value of the request is too long: an image larger than"
-                f" {BYTES_MAX // 1_000_000} MB has to be a URL",
+                f"a value of the request has more than {CHARACTERS_MAX:,} bytes",
                 status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
             )
         try:
-            self._parser.send(bytes(self._held))
+            self._parser.send(data)
         except (ijson.JSONError, ValueError) as error:
             raise _broken(error) from None
-        self._held.clear()
         self._read_events()
 
     def _read_events(self) -> None:
@@ -109,6 +143,8 @@ class Body:
 
     def _key(self, key: str) -> None:
         self._count(len(key))
+        if self._inline is not None:
+            raise Refusal(f"a key of {self._place()} is a data URL")
         container = self._open[-1]
         if key in container:
             raise Refusal(f"the key {quotable(key, 60)!r} is there twice in {self._place()}")
@@ -134,14 +170,20 @@ class Body:
             )
 
     def _taken(self, value: Any) -> Any:
-        """``value``, or an Inline for an image."""
-        if not isinstance(value, str) or value[:5].lower() != "data:":
-            return value
-        path = self._path()
-        if tuple(path[4:]) not in _PLACES or (path[0], path[2]) != ("messages", "content"):
-            return value
-        self._images += 1
-        return store(value, place(path[:4]), self._images, self._begin)
+        """``value``, or what stands for an image."""
+        if self._inline is not None:
+            inline, self._inline = self._inline, None
+            return inline
+        if isinstance(value, str) and value[:5].lower() == "data:":
+            path = self._path()
+            if self._is_image(path):
+                where = place(path[:4])
+                raise Refusal(f"{where}: the data URL is not like {EXAMPLE}", where)
+        return value
+
+    def _is_image(self, path: list[str | int]) -> bool:
+        """Whether the value at ``path`` is an image."""
+        return tuple(path[4:]) in _PLACES and (path[0], path[2]) == ("messages", "content")
 
     def _path(self) -> list[str | int]:
         """Where the next value belongs: names of objects and indexes of lists."""
@@ -168,6 +210,13 @@ def place(path: list[str | int]) -> str:
     """``messages[0].content[17]``."""
     parts = [f"[{step}]" if isinstance(step, int) else f".{quotable(step, 60)}" for step in path]
     return "".join(parts).removeprefix(".")
+
+
+def _end_without_head(data: bytes, at: int) -> int:
+    """Where the part of ``data`` ends in which no data URL begins. It keeps the character before a
+    quote, which may escape it."""
+    quote = data.rfind(b'"', max(at, len(data) - HEAD_BYTES_MAX))
+    return len(data) if quote < 0 else max(at, quote - 1)
 
 
 def _broken(error: Exception) -> Refusal:

@@ -1,24 +1,22 @@
-"""Images inside a request, as data URLs: decoded piece by piece into the uploads."""
+"""Images inside a request, as data URLs: decoded into the uploads while they arrive."""
 
 from __future__ import annotations
 
 import binascii
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol
 
 from overstory.api.openai_errors import Refusal
 
-BYTES_MAX = 20_000_000
-"""Of one image inside a request. Its text is in memory as a whole; a larger one comes as a URL."""
-TEXT_MAX = BYTES_MAX * 4 // 3 + 1_000
-PIECE = 1 << 20  # characters, a multiple of 4: a whole number of base64's groups
-_HEAD = re.compile(r"data:([\w.+-]{1,60}/[\w.+-]{1,60})?((?:;[^;,]{0,200}){0,5}),", re.IGNORECASE)
-_SPACE = {ord(c): None for c in " \t\r\n"}
-_ENDINGS = {"jpeg": "jpg", "svg+xml": "svg", "x-icon": "ico"}
 EXAMPLE = "data:image/jpeg;base64,..."
+HEAD = re.compile(rb'(?<!\\)"data:((?:[^"\\,]|\\/){0,200}?);base64,', re.IGNORECASE)
+"""How the JSON of a data URL begins. In valid JSON, a quote that is not escaped and is followed by
+this text opens a string. JSON may write a slash as ``\\/``, as PHP does."""
+HEAD_BYTES_MAX = 220
+_ENDINGS = {"jpeg": "jpg", "svg+xml": "svg"}
 
 
 class Stored(Protocol):
@@ -33,7 +31,7 @@ class Incoming(Protocol):
 
     def write(self, data: bytes) -> object: ...
     def finish(self) -> Stored: ...
-    def abort(self) -> None: ...
+    def abort(self) -> object: ...
 
 
 Begin = Callable[[], Incoming]
@@ -52,60 +50,64 @@ class Inline:
         return f"upload:{self.sha256}/{self.name}"
 
 
-def store(text: str, where: str, number: int, begin: Begin) -> Inline:
-    """Put the image of the data URL ``text`` into the uploads. ``where``: its part of the request;
-    ``number``: of the image, from 1. Raises Refusal that names ``where``."""
-    kind, start = _head(text, where)
-    if len(text) - start > TEXT_MAX:
-        raise Refusal(
-            f"{where}: the image has more than {BYTES_MAX:,} bytes: make it smaller, or give its"
-            " URL",
-            where,
-            status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        )
-    incoming = begin()
-    try:
-        for piece in _pieces(text, start, where):
-            incoming.write(piece)
-        stored = incoming.finish()
-    except BaseException:
-        incoming.abort()
-        raise
-    return Inline(stored.sha256, f"image-{number:04}.{_ENDINGS.get(kind, kind)}")
+class IncomingImage:
+    """An image of which the base64 arrives. ``where``: its part of the request; ``kind``: what its
+    data URL says between ``data:`` and ``;base64``; ``number``: of the image, from 1. Raises
+    Refusal that names ``where``."""
 
+    def __init__(self, begin: Begin, where: str, kind: str, number: int, bytes_max: int) -> None:
+        family, _, kind = kind.lower().partition(";")[0].partition("/")
+        if family != "image" and (family, kind) != ("application", "pdf"):
+            shown = f"{family}/{kind}" if kind else family or "no type"
+            raise Refusal(
+                f"{where}: the data URL says {shown}, and an image is like {EXAMPLE}", where
+            )
+        ending = re.sub(r"[^a-z0-9]", "", _ENDINGS.get(kind, kind))[:10]
+        self._name = f"image-{number:04}.{ending}"
+        self._where = where
+        self._bytes_max = self._bytes_left = bytes_max
+        self._rest = b""  # a group of base64 that has not ended
+        self._is_padded = False
+        self._incoming = begin()
 
-def _head(text: str, where: str) -> tuple[str, int]:
-    """The kind of image, and where its base64 begins."""
-    head = _HEAD.match(text)
-    if head is None or not head[2].lower().endswith(";base64"):
-        raise Refusal(f"{where}: the data URL is not like {EXAMPLE}", where)
-    family, _, kind = (head[1] or "").lower().partition("/")
-    if family != "image" and (family, kind) != ("application", "pdf"):
-        shown = head[1] or "no type"
-        raise Refusal(f"{where}: the data URL says {shown}, and an image is like {EXAMPLE}", where)
-    return kind, head.end()
-
-
-def _pieces(text: str, start: int, where: str) -> Iterator[bytes]:
-    """The decoded bytes, in pieces. Line breaks of mail programs are taken out; anything else that
-    is not base64 is refused."""
-    if start == len(text):
-        raise Refusal(f"{where}: the data URL is empty", where)
-    if "\n" in text or " " in text:
-        text, start = text[start:].translate(_SPACE), 0
-    last = (len(text) - 1 - start) // PIECE * PIECE + start
-
-    def decoded(at: int) -> bytes:
-        piece = text[at : at + PIECE]
-        if at < last and piece.endswith("="):
-            raise _broken(where, "padding before its end")
+    def write(self, text: bytes) -> None:
+        """The next piece of the JSON text between the quotes."""
+        text = self._rest + text
+        escape = b""
+        if b"\\" in text or b" " in text:  # escaped slashes, line breaks of mail programs
+            escape = b"\\" if text.endswith(b"\\") else b""
+            text = text.removesuffix(b"\\").replace(b"\\/", b"/").translate(None, b" ")
+            text = text.replace(b"\\n", b"").replace(b"\\r", b"")
+        whole = len(text) // 4 * 4
+        self._rest = text[whole:] + escape
+        if not whole:
+            return
+        if self._is_padded:
+            raise self._broken("it goes on after its padding")
         try:
-            return binascii.a2b_base64(piece, strict_mode=True)
+            data = binascii.a2b_base64(text[:whole], strict_mode=True)
         except ValueError as error:
-            raise _broken(where, str(error)) from None
+            raise self._broken(str(error)) from None
+        self._is_padded = text[whole - 1 : whole] == b"="
+        self._bytes_left -= len(data)
+        if self._bytes_left < 0:
+            raise Refusal(
+                f"{self._where}: the image has more than {self._bytes_max:,} bytes"
+                " (OVERSTORY_MAX_FILE_BYTES): make it smaller",
+                self._where,
+                status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            )
+        self._incoming.write(data)
 
-    return map(decoded, range(start, len(text), PIECE))
+    def finish(self) -> Inline:
+        if self._rest:
+            raise self._broken("it is cut, or its padding is missing")
+        if self._bytes_left == self._bytes_max:
+            raise Refusal(f"{self._where}: the data URL is empty", self._where)
+        return Inline(self._incoming.finish().sha256, self._name)
 
+    def abort(self) -> None:
+        self._incoming.abort()
 
-def _broken(where: str, reason: str) -> Refusal:
-    return Refusal(f"{where}: the data URL is broken base64 ({reason})", where)
+    def _broken(self, reason: str) -> Refusal:
+        return Refusal(f"{self._where}: the data URL is broken base64 ({reason})", self._where)

@@ -32,9 +32,8 @@ from overstory.local.job_runner import take_up
 from tasks.runtime.services import Services
 from tasks.submit import Submitted
 
-BODIES_AT_ONCE = 4
-"""Large bodies that are read at once: each may have an image of 20 MB in memory. Further ones wait,
-and their senders with them."""
+BODIES_AT_ONCE = 8
+"""Large bodies that are read at once. Further ones wait, and their senders with them."""
 SMALL_BYTES = 1_000_000
 """A body that says it is not larger does not wait."""
 TURN_SECONDS = 60.0
@@ -101,10 +100,15 @@ class Chat:
         if length.isdecimal() and int(length) > BYTES_OF_ALL_MAX:
             raise too_large()
         begin = partial(self._services.uploads.begin, caller.owner)
-        body = Body(begin, self._services.settings.max_inputs)
-        async with self._turn(length):
-            await self._writers.pour(request, body.feed)
-            return await self._writers.run(body.end)
+        settings = self._services.settings
+        body = Body(begin, settings.max_inputs, settings.max_file_bytes)
+        try:
+            async with self._turn(length):
+                await self._writers.pour(request, body.feed)
+                return await self._writers.run(body.end)
+        except BaseException:
+            body.abort()
+            raise
 
     @asynccontextmanager
     async def _turn(self, length: str) -> AsyncIterator[None]:
@@ -142,7 +146,8 @@ class Chat:
                 async with asyncio.timeout(FIRST_SECONDS):
                     standing = await self._waiting.end(job)
             except TimeoutError:
-                if trouble := await self._waiting.trouble(standing):
+                standing = await self._waiting.now(job)
+                if not standing.moves and (trouble := await self._waiting.trouble(standing)):
                     raise ServiceAway(f"job {job} {trouble}") from None
                 return streaming.json_later(self._waiting, job, complete)
         if standing.is_over and standing.status not in (JobStatus.COMPLETED, JobStatus.PARTIAL):

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Callable
+from http import HTTPStatus
 from typing import Any
 
 from anyio import to_thread
 from starlette.responses import StreamingResponse
 from starlette.types import Send
 
+from core.errors import OverstoryError
 from core.text.printable import one_line
 from overstory.api.chat.reply import JOB_HEADER, Completion, progress
 from overstory.api.chat.waiting import Waiting
@@ -47,7 +49,7 @@ def json_later(waiting: Waiting, job: str, complete: Complete) -> KeptAlive:
                 yield "\n"
         try:
             answer = await to_thread.run_sync(complete)
-        except Refusal as error:
+        except OverstoryError as error:
             yield json.dumps(_object_of(error))
             raise Unfinished from None
         yield json.dumps(answer.whole, ensure_ascii=False)
@@ -72,7 +74,7 @@ def chunks(waiting: Waiting, job: str, complete: Complete, with_usage: bool) -> 
             yield f": {one_line(line)}\n\n"
         try:
             answer = await to_thread.run_sync(complete)
-        except Refusal as error:
+        except OverstoryError as error:
             yield _event(_object_of(error))
             return
         for chunk in answer.chunks(with_usage):
@@ -87,5 +89,7 @@ def _event(value: Any) -> str:
     return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
 
 
-def _object_of(error: Refusal) -> dict[str, Any]:
-    return error_object(error.status, str(error), error.param, error.code)
+def _object_of(error: OverstoryError) -> dict[str, Any]:
+    if isinstance(error, Refusal):
+        return error_object(error.status, str(error), error.param, error.code)
+    return error_object(HTTPStatus.SERVICE_UNAVAILABLE, str(error))

@@ -52,10 +52,10 @@ class Waiting:
         watched = self._jobs.setdefault(job, _Watched())
         watched.watchers += 1
         self._new.set()
-        if self._reader is None or self._reader.done():
-            self._reader = asyncio.create_task(self._read())
         try:
             while True:
+                if self._reader is None or self._reader.done():
+                    self._reader = asyncio.create_task(self._read())
                 news = watched.news
                 if watched.standing is not None:
                     yield watched.standing
@@ -99,8 +99,9 @@ class Waiting:
             self._new.clear()
             counts = time.monotonic() >= count_at
             jobs = list(self._jobs)
+            new = [job for job in jobs if self._jobs[job].standing is None]
             try:
-                found = await to_thread.run_sync(self._look, jobs, jobs if counts else [])
+                found = await to_thread.run_sync(self._look, jobs, jobs if counts else new)
             except OverstoryError as error:  # the requests wait for the database too
                 log.warning("chat.waits", error=str(error))
                 found = {}
