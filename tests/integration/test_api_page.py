@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from PIL import Image
@@ -13,9 +13,8 @@ from starlette.testclient import TestClient
 
 from core.settings import load
 from models.engine import Database
-from overstory.api import caller as callers
 from overstory.api.app import make_api
-from overstory.api.caller import Caller
+from overstory.api.caller import Caller, Calling
 from overstory.api.standing import FRESH_SECONDS, Standings
 from overstory.local.job_runner import planning_services
 from tasks.runtime.services import Services
@@ -27,7 +26,7 @@ HERE = "http://127.0.0.1:8700"
 def client_of(services: Services, caller: Caller | None = None) -> TestClient:
     app = make_api(services)
     if caller is not None:
-        app.dependency_overrides[callers._caller_of] = lambda: caller
+        app.dependency_overrides[get_args(Calling)[1].dependency] = lambda: caller
     return TestClient(app, base_url=HERE)
 
 
