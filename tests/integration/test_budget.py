@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import select
 
 from core.account.budget import Money, is_spent
-from core.catalog.models import Price
 from core.errors import WrongUsage
 from core.jobs import JobSpec
 from core.states import CallStatus, JobStatus
@@ -26,8 +25,6 @@ from tests.support.spending import DEAR, bill, stands
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
-
-PRICE = Price("USD", 0.20, 0.04, 1.15)
 
 
 def raise_budget(account: Account, job: str, budget: float) -> None:

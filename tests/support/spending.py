@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from core.account.budget import is_spent
-from core.catalog.prices import cost
+from core.catalog.prices import Price, cost
 from models.reads import pipeline
 from overstory.sandbox.process import SandboxProcess
 from tests.support.account import Account
 
+PRICE = Price("USD", 0.20, 0.04, 1.15)
 DEAR = 8_000
 """Reasoning so long that a call costs nearly as much as was reserved for it."""
 

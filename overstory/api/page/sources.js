@@ -145,6 +145,7 @@ export const startSources = (wanted, onChange) => {
   byId("clear").onclick = clear;
   byId("upload-pause").onclick = () => (uploads.stop && !uploads.paused ? uploads.pause() : uploads.resume());
   drops();
+  addEventListener("pagehide", () => { draft.files = uploads.rows; }, { capture: true }); // before it is kept
   if (draft.files.length && !draft.folder) uploads.restore(draft.files);
   else draw();
 };
