@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -33,6 +34,8 @@ def mcp(sandbox: bool, home: Path | None) -> None:
     from overstory.api.mcp.home import OwnDesks
     from overstory.api.mcp.server import make_server
 
+    if sys.stdin.isatty():
+        click.echo("An agent's host starts this command and speaks on its stdin.", err=True)
     desks = OwnDesks(settings)
     try:
         asyncio.run(make_server(desks.desk).run_stdio_async())
