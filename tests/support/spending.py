@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from core.account.budget import is_spent
-from core.catalog.prices import Price, cost
+from core.catalog.models import Price, cost
 from models.reads import pipeline
 from overstory.sandbox.process import SandboxProcess
 from tests.support.account import Account
