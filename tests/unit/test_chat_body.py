@@ -175,6 +175,16 @@ def test_a_broken_image_names_its_part(url: str, says: str) -> None:
     assert len(kept.contents) == 17
 
 
+def test_a_client_that_still_sends_hears_the_refusal_at_the_end() -> None:
+    kept = Kept()
+    body = Body(kept.begin, 10, 10**9)
+    body.feed(asking("data:image/png;base64,@@@@", URL))
+    body.feed(asking(URL))
+    with pytest.raises(Refusal, match="broken base64"):
+        body.end()
+    assert kept.contents == []
+
+
 def test_a_failed_write_aborts_the_upload() -> None:
     kept = Kept()
     refused(asking("data:image/png;base64,@@@@"), kept=kept)

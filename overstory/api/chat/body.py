@@ -40,6 +40,7 @@ class Body:
         self._held = b""  # what may be the beginning of a data URL
         self._image: IncomingImage | None = None
         self._images = 0
+        self._refusal: Refusal | None = None
         self._inline: Inline | None = None  # what the string that ends now stands for
         self._events = ijson.sendable_list()
         self._parser = ijson.basic_parse_coro(self._events, use_float=True)
@@ -48,14 +49,23 @@ class Body:
         self._whole: Any = None
 
     def feed(self, data: bytes) -> None:
-        """Read the next bytes. Raises Refusal."""
+        """Read the next bytes. After a refusal, which ``end`` raises, the rest is dropped: a client
+        that still sends would not hear why. Raises Refusal for a body that is too large."""
         self._bytes_left -= len(data)
         if self._bytes_left < 0:
             raise too_large()
-        self._scan(self._held + data, is_last=False)
+        if self._refusal is not None:
+            return
+        try:
+            self._scan(self._held + data, is_last=False)
+        except Refusal as refusal:
+            self._refusal = refusal
+            self.abort()
 
     def end(self) -> dict[str, Any]:
         """The object, in which an ``Inline`` stands for each image. Raises Refusal."""
+        if self._refusal is not None:
+            raise self._refusal
         self._scan(self._held, is_last=True)
         try:
             self._parser.close()
@@ -70,6 +80,7 @@ class Body:
         """Drop the image that is arriving."""
         if self._image is not None:
             self._image.abort()
+            self._image = None
 
     def _scan(self, data: bytes, is_last: bool) -> None:
         """Give images to the uploads and everything else to the parser, which reads the head of a

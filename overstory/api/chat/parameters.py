@@ -129,6 +129,21 @@ def _is_harmless(value: Any, harmless: tuple[Any, ...]) -> bool:
     return value is None or any(value == least and type(value) is type(least) for least in harmless)
 
 
+def described() -> dict[str, Any]:
+    """The request body, for the OpenAPI description."""
+    properties = {
+        name: {"description": f"{parameter.rule}: {parameter.why}"}
+        for parameter in PARAMETERS
+        for name in parameter.names
+        if parameter.rule is not Rule.REFUSED
+    }
+    properties["model"]["type"] = "string"
+    properties["messages"]["type"] = "array"
+    properties["stream"]["type"] = "boolean"
+    schema = {"type": "object", "required": ["model", "messages"], "properties": properties}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
+
+
 def table() -> str:
     """The table of docs/openai.md."""
     lines = ["| parameter | | |", "|---|---|---|"]

@@ -18,7 +18,7 @@ from core.states import JobStatus
 from core.text.printable import quotable
 from overstory.api.bodies import Writers
 from overstory.api.caller import Caller, Calling
-from overstory.api.chat import asking, streaming
+from overstory.api.chat import asking, parameters, streaming
 from overstory.api.chat.asking import Asking
 from overstory.api.chat.body import BYTES_OF_ALL_MAX, Body, too_large
 from overstory.api.chat.models import models_of
@@ -55,7 +55,10 @@ class Chat:
 
     def router(self) -> APIRouter:
         routes = APIRouter(prefix="/v1", tags=["OpenAI"])
-        routes.post("/chat/completions", response_model=None)(self.complete)
+        described = parameters.described()
+        routes.post("/chat/completions", response_model=None, openapi_extra=described)(
+            self.complete
+        )
         routes.get("/models")(self.models)
         routes.get("/models/{model:path}")(self.model)
         return routes
