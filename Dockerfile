@@ -5,9 +5,13 @@ ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=igno
 RUN python -m venv /opt/overstory
 # TRACES=1 adds OpenTelemetry (requirements/traces.txt is run.txt plus the extra)
 ARG TRACES=0
-COPY requirements/run.txt requirements/traces.txt /build/requirements/
+# MCP=1 adds the SDK for /mcp of the API; its lock has the versions of the others, too.
+ARG MCP=0
+COPY requirements/run.txt requirements/traces.txt requirements/mcp.txt /build/requirements/
 RUN /opt/overstory/bin/pip install --require-hashes \
-      -r "/build/requirements/$([ "$TRACES" = 1 ] && echo traces || echo run).txt"
+      -r "/build/requirements/$([ "$TRACES" = 1 ] && echo traces || echo run).txt" \
+    && if [ "$MCP" = 1 ]; then \
+         /opt/overstory/bin/pip install --require-hashes -r /build/requirements/mcp.txt; fi
 COPY . /app
 RUN /opt/overstory/bin/pip install --no-deps --no-build-isolation \
       --config-settings editable_mode=compat --editable /app

@@ -220,6 +220,8 @@ lock: $(VENV)/.stamp-venv ## solve the locks again; LOCK_ARGS=--upgrade moves ev
 	@$(LOCK) pyproject.toml requirements/build.in -o requirements/run.txt
 	@$(LOCK) pyproject.toml requirements/build.in --group dev -c requirements/run.txt -o requirements/dev.txt
 	@$(LOCK) pyproject.toml requirements/build.in --extra traces -c requirements/run.txt -o requirements/traces.txt
+	@$(LOCK) pyproject.toml requirements/build.in --extra mcp -c requirements/run.txt -c requirements/traces.txt \
+	  -o requirements/mcp.txt
 	@$(LOCK) --group bench -c requirements/dev.txt -o requirements/bench.txt
 	@$(LOCK) --group eyes -c requirements/dev.txt -o requirements/eyes.txt
 	@$(LOCK) --group litellm -o requirements/litellm.txt

@@ -147,13 +147,17 @@ def test_the_image_is_pinned_and_runs_without_root() -> None:
 
 
 def test_the_image_is_made_of_locks_that_reach_the_builder() -> None:
-    """run.txt, or with TRACES=1 what has the extra too, at the same versions."""
+    """run.txt, or with TRACES=1 or MCP=1 what has an extra too, at the same versions."""
     root = compose.ROOT
     reach = (root / ".dockerignore").read_text("utf-8").splitlines()
     pinned = {}
-    for name in ("run", "traces"):
+    for name in ("run", "traces", "mcp"):
         assert f"!requirements/{name}.txt" in reach
         text = (root / "requirements" / f"{name}.txt").read_text("utf-8")
         pinned[name] = set(re.findall(r"^([\w.-]+==[^ ;]+)", text, re.MULTILINE))
     assert pinned["run"] < pinned["traces"]
     assert any(word.startswith("opentelemetry-sdk==") for word in pinned["traces"])
+    assert pinned["run"] < pinned["mcp"]
+    assert any(word.startswith("mcp==") for word in pinned["mcp"])
+    both = {*pinned["traces"], *pinned["mcp"]}
+    assert len({word.partition("==")[0] for word in both}) == len(both)
