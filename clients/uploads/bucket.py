@@ -68,9 +68,9 @@ class BucketUploads:
 
     def kept(self, before: float) -> Iterator[Kept]:
         for stored in self._bucket.listed(FOLDER):
-            *_, folder, _, sha256 = ["", "", *stored.key.split("/")]
-            owner = uploaded.owner_of(folder)
-            if owner is not None and uploaded.is_sha256(sha256) and stored.changed < before:
+            *_, owner, _, sha256 = ["", "", *stored.key.split("/")]
+            is_ours = uploaded.is_owner(owner) and uploaded.is_sha256(sha256)
+            if is_ours and stored.changed < before:
                 yield Kept(owner, sha256, stored.bytes, stored.changed)
 
     def drop(self, upload: Kept, before: float) -> bool:
@@ -98,7 +98,7 @@ def _of_each(keys: Sequence[Key], ask: Callable[[Key], T | None]) -> dict[Key, T
 
 
 def _key(owner: str, sha256: str) -> str:
-    return f"{FOLDER}/{uploaded.folder_name(owner)}/{sha256[:2]}/{sha256}"
+    return f"{FOLDER}/{owner}/{sha256[:2]}/{sha256}"
 
 
 class _IncomingObject(Incoming):

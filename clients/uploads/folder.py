@@ -72,7 +72,7 @@ class FolderUploads:
         return heads
 
     def path(self, owner: str, sha256: str) -> Path:
-        return self.folder / uploaded.folder_name(owner) / sha256[:2] / sha256
+        return self.folder / owner / sha256[:2] / sha256
 
     def save(self, owner: str, sha256: str, path: Path, max_bytes: int | None = None) -> None:
         raise NotImplementedError("its file is at path()")
@@ -127,9 +127,8 @@ class FolderUploads:
 
     def _owners(self) -> Iterator[tuple[str, str]]:
         for entry in _entries(self.folder):
-            owner = uploaded.owner_of(entry.name)
-            if owner is not None and entry.is_dir(follow_symlinks=False):
-                yield owner, entry.path
+            if uploaded.is_owner(entry.name) and entry.is_dir(follow_symlinks=False):
+                yield entry.name, entry.path
 
 
 def _entries(folder: str | Path) -> Iterator[os.DirEntry[str]]:

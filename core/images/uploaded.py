@@ -9,16 +9,15 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from core.access import NAME
 from core.errors import WrongUsage
 from core.text.printable import printable, quotable, shortened
 
 SCHEME = "upload:"
-OWNER_CHARACTERS_MAX = 64
 NAME_CHARACTERS_MAX = 500
 SHOWN = 80
 WITHOUT_NAME = "image"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,8 @@ def is_sha256(text: str) -> bool:
 
 
 def is_owner(text: str) -> bool:
-    return 0 < len(text) <= OWNER_CHARACTERS_MAX and text.isprintable() and "/" not in text
+    """Whether a caller may have this name. It is also the name of the owner's folder."""
+    return NAME.fullmatch(text) is not None
 
 
 def clean_name(name: str) -> str:
@@ -87,25 +87,3 @@ def clean_name(name: str) -> str:
     clean name stays as it is."""
     parts = [part for part in name.split("/") if part not in ("", ".", "..")]
     return shortened(printable("/".join(parts)), NAME_CHARACTERS_MAX) or WITHOUT_NAME
-
-
-def folder_name(owner: str) -> str:
-    """The name of an owner's folder: other characters than small letters, digits and ``-`` become
-    ``_`` and the hexadecimal digits of their bytes, because a file system may not tell ``A`` from
-    ``a``. ``owner_of`` reverses it."""
-    return "".join(
-        c if c in _PLAIN else "".join(f"_{byte:02x}" for byte in c.encode()) for c in owner
-    )
-
-
-def owner_of(folder: str) -> str | None:
-    """The owner of a folder; None if it is nobody's."""
-    plain, *escaped = folder.split("_")
-    try:
-        owner = (
-            plain
-            + b"".join(bytes.fromhex(part[:2]) + part[2:].encode() for part in escaped).decode()
-        )
-    except ValueError:
-        return None
-    return owner if is_owner(owner) and folder_name(owner) == folder else None

@@ -73,6 +73,7 @@ class Events:
     async def stream(self, job: str, after: int) -> AsyncIterator[str]:
         """The events of ``job`` with an id above ``after``, then those that happen, as lines of an
         event stream. It ends with the job."""
+        after = min(after, await to_thread.run_sync(self._newest, job))
         async with self._watching(job, after) as tail:
             while True:
                 over, missed = tail.is_over, after < tail.floor
@@ -118,6 +119,11 @@ class Events:
                     tail.changed.notify_all()
             if len(events) < PAGE:
                 await asyncio.sleep(POLL_SECONDS)
+
+    def _newest(self, job: str) -> int:
+        """The id of the job's newest event. No watcher may start the tail of all above it."""
+        with self._database.read() as connection:
+            return pipeline.newest_event(connection, job)
 
     def _look(self, job: str, after: int) -> tuple[bool, list[EventRow]]:
         """Whether the job is over, and its next events, at most PAGE."""

@@ -45,6 +45,25 @@ def test_each_watcher_gets_every_event_once_and_in_order(
     assert resumed == [event for event in first if event[0] is None or event[0] > known[2]]
 
 
+def test_an_id_of_the_future_hides_nothing_from_other_watchers(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "SETTLED_SECONDS", 0.0)
+    job = jobs.submit(database)
+    jobs.finish_all(database, jobs.upload_all(database, job))
+
+    async def watch() -> list[str]:
+        events = Events(database)
+        both = [asyncio.create_task(read(events.stream(job, after))) for after in (10**12, 0)]
+        return [await task for task in both]
+
+    future, all_of_it = (events_of(text) for text in asyncio.run(watch()))
+    assert future == [(None, "end", {})]
+    assert [number for number, _, _ in all_of_it if number] == [
+        row.id for row in jobs.look(database, Event, job)
+    ]
+
+
 def test_an_event_that_another_may_still_precede_is_held_back(database: Database) -> None:
     """PostgreSQL shows a later id before an earlier one whose transaction is open."""
     job = jobs.submit(database)
