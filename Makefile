@@ -179,10 +179,12 @@ $(VENV)/.stamp-run: requirements/run.txt pyproject.toml | $(VENV)/.stamp-venv
 	@$(INSTALL_SELF)
 	@touch $@
 
-# dev.txt holds everything in run.txt, at the same versions.
+# dev.txt holds everything in run.txt, at the same versions. pip would compile it on one core; like
+# pip, compileall passes over a file that is written for another Python.
 $(VENV)/.stamp-dev: requirements/dev.txt pyproject.toml | $(VENV)/.stamp-venv
 	@echo "installing requirements/dev.txt"
-	@$(PIP) install --require-hashes -r requirements/dev.txt
+	@$(PIP) install --no-compile --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib || true
 	@$(INSTALL_SELF)
 	@touch $@ $(VENV)/.stamp-run
 

@@ -18,6 +18,14 @@ SECRET_BYTES = 32
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 
 
+_SECRET = re.compile(rf"\b{PREFIX}[A-Za-z0-9_-]{{43}}")
+
+
+def without_secrets(text: str) -> str:
+    """``text`` without secrets of the API, for logs and displays."""
+    return _SECRET.sub(f"{PREFIX}•••", text) if PREFIX in text else text
+
+
 class BudgetPeriod(StrEnum):
     """How long a token's budget lasts, by UTC."""
 

@@ -123,7 +123,7 @@ class Settings(BaseSettings):
     broker_url: str | None = None  # redis://...; None: an embedded Valkey
     limiter_url: str | None = None  # Redis of the limiter; None: the broker's server, database 1
     database_url: str | None = None  # SQLAlchemy URL; None: a SQLite file in home
-    blob_url: str | None = None  # prepared images: file:///... or s3://...; None: a folder in home
+    blob_url: str | None = None  # prepared images, uploads: file:///... or s3://...; None: in home
     home: Path = Field(default_factory=_default_home)  # state folder
     # Names under which Flower answers without a password, beside localhost: dash.internal
     flower_hosts: Annotated[tuple[str, ...], NoDecode] = ()
@@ -146,6 +146,16 @@ class Settings(BaseSettings):
     fetch_allow_hosts: Annotated[tuple[str, ...], NoDecode] = ()
     fetch_timeout_seconds: float = 60.0  # per download, redirects included
     fetch_max_redirects: int = 5  # per download
+
+    # The HTTP API
+    # Names under which it answers, beside localhost and IP addresses: vision.internal. With one of
+    # them every request needs a token.
+    api_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    api_needs_token: bool = False  # also of programs and browsers on this machine
+    api_rpm: int = Field(3_000, ge=1)  # requests a minute of one token
+    api_body_bytes: int = Field(20_000_000, ge=10_000)  # of the body of one request
+    # The same where images are in it: an upload, a form with files, a chat completion
+    api_upload_bytes: int = Field(20_000_000_000, ge=10_000)
 
     # Submissions by message
     max_message_bytes: int = Field(32_000_000, ge=10_000)  # of one message
@@ -179,7 +189,9 @@ class Settings(BaseSettings):
     log_format: Literal["text", "json"] = "text"  # one line per event
     traces: bool | None = None  # OpenTelemetry; None: if OTEL_EXPORTER_OTLP_ENDPOINT is set
 
-    @field_validator("fetch_allow_hosts", "flower_hosts", "webhook_hosts", mode="before")
+    @field_validator(
+        "api_hosts", "fetch_allow_hosts", "flower_hosts", "webhook_hosts", mode="before"
+    )
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):

@@ -14,6 +14,8 @@ from dataclasses import asdict, dataclass, replace
 from clients.sources.documents import Documents
 from clients.sources.expand import expand
 from clients.sources.location import Source, is_url
+from core.account.estimate import Ahead, ahead
+from core.account.habit import habit_of
 from core.catalog.tokens import detail_at
 from core.errors import WrongUsage
 from core.job_options import Exchange, JobOptions
@@ -21,12 +23,12 @@ from core.states import ANSWERED_JOBS
 from core.text.hashing import content_key
 from core.text.sanitize import UNSTORABLE, is_storable
 from core.tree.capacity import check_pack
-from models.new_job import NewJob
-from models.reads import lineage, pipeline
+from models.new_job import NewJob, job_of_key
+from models.reads import inspect, lineage, pipeline
 from models.reads.lineage import Earlier
 from models.reads.pipeline import JobRow
 from tasks.calls.budget import check_budget
-from tasks.job_layout import Keep, identity_of
+from tasks.job_layout import Keep, context_of, identity_of, lay_out
 from tasks.runtime.services import Services
 from tasks.submit import Submitted, continue_job, rebudget
 
@@ -103,6 +105,48 @@ def ask(
     ``pack``: images a request at most, where the turn shows images; None: as its job has it.
     ``owner``: the token whose job the turn is; None: the job's own.
     """
+    base, turn = _turn(services, job_id, question, look, instead_of, budget, pack)
+    if isinstance(turn, str):
+        return _as_it_is(services, turn, budget)
+    turn = replace(turn, owner=owner or base.job.owner)
+    keep = Keep(branches=False, look=look)
+    return _continued(services, turn, base.sources, base.earlier, keep, budget)
+
+
+def foresee(
+    services: Services,
+    job_id: str,
+    question: str,
+    look: frozenset[int] = frozenset(),
+    pack: int | None = None,
+) -> Ahead | None:
+    """What ``ask`` would take, planned in the same way and not written. None: the question is asked
+    already, so asking it again costs nothing. Raises what ``ask`` does."""
+    base, turn = _turn(services, job_id, question, look, None, None, pack)
+    if isinstance(turn, str):
+        return None
+    with services.database.read() as connection:
+        if job_of_key(connection, turn.key) is not None:
+            return None
+        past = inspect.past_calls(connection, turn.model, turn.endpoint)
+    keep = Keep(branches=False, look=look)
+    layout = lay_out(services, turn, base.sources, base.earlier, keep, {})
+    context = context_of(services, turn)
+    nodes = layout.open_nodes(context.tokens_most)
+    return ahead(nodes, context, habit_of(past), services.settings.price_of(turn.model))
+
+
+def _turn(
+    services: Services,
+    job_id: str,
+    question: str,
+    look: frozenset[int],
+    instead_of: str | None,
+    budget: float | None,
+    pack: int | None,
+) -> tuple[BaseJob, NewJob | str]:
+    """The job that a question is about, and the turn: to be written, or the id of the one that has
+    asked the same."""
     question = question.strip()
     if not question:
         raise WrongUsage("the question must have at least 1 character")
@@ -117,7 +161,7 @@ def ask(
     check_pack(facts, services.settings.images_per_request, pack)
     pack = pack or base.job.options.pack
     if earlier and _is_same(earlier[-1], question, shown, pack):
-        return _as_it_is(services, earlier[-1].id, budget)
+        return base, earlier[-1].id
     waiting = [turn.id for turn in earlier if not turn.status.ended]
     if waiting:
         raise WrongUsage(
@@ -143,10 +187,7 @@ def ask(
     exchanges = [asdict(exchange) for exchange in history]
     other_pack = [pack] if pack != base.job.options.pack else []
     key = content_key(["turn", base.job.id, question, shown, exchanges, *other_pack])
-    job = replace(job, ask=question, key=key, family=None, follows=base.job.id)
-    job = replace(job, owner=owner or base.job.owner)
-    keep = Keep(branches=False, look=look)
-    return _continued(services, job, base.sources, base.earlier, keep, budget)
+    return base, replace(job, ask=question, key=key, family=None, follows=base.job.id)
 
 
 def _is_same(turn: JobRow, question: str, shown: list[int], pack: int | None) -> bool:

@@ -7,18 +7,20 @@ Writes nothing. May raise ServiceAway.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from clients.sources import duplicates
 from clients.sources.location import Source, is_url
+from core.account.estimate import OpenNode
 from core.catalog.facts import facts_of
 from core.catalog.tokens import detail_at
 from core.errors import RefusalCode
 from core.requests.request import RequestContext, request_context
 from core.settings import Settings
-from core.states import ImageStatus
+from core.states import ImageStatus, NodeKind
 from core.text import citations
 from core.tree.capacity import (
     LABEL_TOKENS,
@@ -33,6 +35,7 @@ from models import endpoint_limits
 from models.engine import Database
 from models.new_job import NewImage, NewJob
 from models.reads import lineage
+from models.reads.inspect import WAITING_IMAGES
 from models.reads.lineage import Earlier, Identity, KeptNode, KnownImage
 from tasks.runtime.services import Services
 
@@ -63,6 +66,37 @@ class JobLayout:
     images: list[NewImage]
     tree: list[PlannedNode]
     kept: list[KeptNode | None]
+
+    def open_nodes(self, typical: float) -> list[OpenNode]:
+        """The nodes that will be asked, as models.reads.inspect.open_nodes gives them for a job
+        that is written. ``typical``: tokens of an image that is not prepared yet."""
+        shown: dict[int, list[float]] = defaultdict(list)
+        for image in self.images:
+            if image.leaf is not None and image.status in WAITING_IMAGES:
+                known = image.known.tokens if image.known else None
+                shown[image.leaf].append(typical if known is None else known)
+        counts, notes, pending = Counter[int](), Counter[int](), Counter[int]()
+        unanswered = []
+        for index in sorted(range(len(self.tree)), key=lambda index: self.tree[index].level):
+            node, kept = self.tree[index], self.kept[index]
+            counts[index] += kept.images if kept else len(shown[index])
+            above = -1 if node.parent is None else node.parent
+            counts[above] += counts[index]
+            if kept:
+                notes[above] += len(kept.text.encode())
+            else:
+                pending[above] += counts[index]
+                unanswered.append(index)
+        return [
+            OpenNode(
+                NodeKind.BRANCH if self.tree[index].children else NodeKind.LEAF,
+                counts[index],
+                round(sum(shown[index])),
+                notes[index],
+                pending[index],
+            )
+            for index in unanswered
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +146,18 @@ def lay_out(
 ) -> JobLayout:
     """Every source at its place, in the tree of ``earlier`` as far as it fits. Without an earlier
     job, images in ``prepared`` begin as prepared."""
-    context = request_context(
+    context = context_of(services, job)
+    if earlier is not None:
+        return _continued(services, context, Distinct.of(sources), earlier, keep)
+    images, leaves = place(sources, context)
+    images = _already_prepared(services, context, sources, images, prepared)
+    tree = plan_tree(leaves, context.fan_in(leaves))
+    return JobLayout(images, tree, [None] * len(tree))
+
+
+def context_of(services: Services, job: NewJob) -> RequestContext:
+    """The context of the requests of a job that is planned."""
+    return request_context(
         services.settings,
         question=job.ask,
         model=job.model,
@@ -122,12 +167,6 @@ def lay_out(
         options=job.options,
         learned=learned_limits(services.database, job.endpoint, job.model, job.options.canary),
     )
-    if earlier is not None:
-        return _continued(services, context, Distinct.of(sources), earlier, keep)
-    images, leaves = place(sources, context)
-    images = _already_prepared(services, context, sources, images, prepared)
-    tree = plan_tree(leaves, context.fan_in(leaves))
-    return JobLayout(images, tree, [None] * len(tree))
 
 
 def learned_limits(database: Database, endpoint: str, model: str, canary: bool) -> LearnedLimits:

@@ -13,6 +13,7 @@ from typing import Any
 from celery.worker.request import Request as CeleryRequest
 
 from core import stages
+from core.access import without_secrets
 
 SUBMIT = stages.SUBMIT.task
 SHOWN = ("key", "label", "model", "detail")
@@ -35,7 +36,7 @@ def of_submission(arguments: dict[str, Any]) -> str:
     images = arguments.get("images")
     inputs = arguments.get("inputs", len(images) if isinstance(images, list) else 0)
     shown = {name: arguments[name] for name in SHOWN if arguments.get(name)}
-    return str({"inputs": inputs, **shown})
+    return without_secrets(str({"inputs": inputs, **shown}))
 
 
 LABELS = {"after": "images after", "ready": "images ready:"}
@@ -44,8 +45,10 @@ LABELS = {"after": "images after", "ready": "images ready:"}
 
 def _line(arguments: dict[str, Any]) -> str:
     """``job 3f2a, node 12``."""
-    return ", ".join(
-        f"{LABELS.get(name, name)} {value}" for name, value in arguments.items() if value != ""
+    return without_secrets(
+        ", ".join(
+            f"{LABELS.get(name, name)} {value}" for name, value in arguments.items() if value != ""
+        )
     )
 
 

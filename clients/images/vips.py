@@ -12,16 +12,12 @@ import logging
 import os
 from typing import Any
 
-import structlog
-
 from clients.images.pillow import OVERVIEW, Size
 
 MIN_PIXELS = 400_000
 """Below this size, starting libvips costs as much as it saves."""
 DROPS = (8, 4, 2)
 """Factors by which a JPEG decoder can shrink a picture's sides while it reads."""
-
-log = structlog.get_logger()
 
 
 def wins(kind: str, size: Size, planned: Size) -> bool:
@@ -90,15 +86,22 @@ def _library(process: int) -> Any:
     """pyvips, loaded on first use. None if it is broken, or in a process forked after the load."""
     _users.append(process)
     if _users[0] != process:
-        log.warning("accelerator.forked", loaded_by=_users[0])
+        _log().warning("accelerator.forked", loaded_by=_users[0])
         return None
     try:
         import pyvips
     except Exception as error:  # the module or libvips is missing, or has another version
-        log.warning("accelerator.missing", error=str(error))
+        _log().warning("accelerator.missing", error=str(error))
         return None
     logging.getLogger("pyvips").setLevel(logging.ERROR)  # it logs a dozen lines a picture
     pyvips.concurrency_set(1)  # there is one worker for each core already
     pyvips.cache_set_max(0)  # no picture is read twice
     pyvips.block_untrusted_set(True)  # allow only loaders that are fuzzed upstream
     return pyvips
+
+
+def _log() -> Any:
+    """Loaded when there is something to say: it is most of what a decoding process would load."""
+    import structlog
+
+    return structlog.get_logger()

@@ -255,6 +255,15 @@ def images(
     return [record(ImageLine, row, status=ImageStatus(row.status)) for row in rows]
 
 
+def image(connection: Connection, job_id: str, position: int) -> ImageLine | None:
+    """One image of a job."""
+    query = select(*image_columns(ImageLine)).where(
+        Image.job_id == job_id, Image.position == position
+    )
+    row = connection.execute(query).one_or_none()
+    return None if row is None else record(ImageLine, row, status=ImageStatus(row.status))
+
+
 def seen_lately(connection: Connection, seconds: float) -> dict[str, int]:
     """Included images by ``seen``, of jobs that have not ended or ended within ``seconds``."""
     return seen_where(connection, or_(Job.finished_at.is_(None), Job.finished_at > now() - seconds))
@@ -307,6 +316,25 @@ def levels(connection: Connection, job_id: str) -> list[list[NodeStatus]]:
     by_level: dict[int, list[NodeStatus]] = {}
     for level, status in rows:
         by_level.setdefault(level, []).append(NodeStatus(status))
+    return list(by_level.values())
+
+
+def last_event(connection: Connection, job_id: str) -> int:
+    """The id of a job's newest event; 0 if it has none."""
+    newest = select(func.coalesce(func.max(Event.id), 0)).where(Event.job_id == job_id)
+    return int(connection.execute(newest).scalar_one())
+
+
+def spans(connection: Connection, job_id: str) -> list[list[tuple[int, int]]]:
+    """The first and the last position below each node, in the lists and the order of ``levels``."""
+    rows = connection.execute(
+        select(Node.level, Node.first_position, Node.last_position)
+        .where(Node.job_id == job_id, Node.status != NodeStatus.SPLIT)
+        .order_by(Node.level, Node.first_position)
+    )
+    by_level: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for level, first, last in rows:
+        by_level[level].append((first, last))
     return list(by_level.values())
 
 

@@ -11,13 +11,13 @@ from core.access import LOCAL
 from models.engine import Database
 from models.reads import pipeline
 from models.reads.pipeline import JobRow
-from overstory.api.problems import NoSuchJob, NotAllowed
+from overstory.api.problems import NeedsToken, NoSuchJob, NotAllowed
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
     """``name``: of the token; None: a person of this machine, without one. An admin sees all jobs;
-    who may only read changes and submits nothing."""
+    a caller that may only read changes and submits nothing."""
 
     name: str | None = None
     is_admin: bool = True
@@ -34,12 +34,21 @@ class Caller:
             raise NotAllowed(f"the token {self.name!r} may only read: use one that may change jobs")
 
 
-def _caller_of(request: Request) -> Caller:
-    return getattr(request.state, "caller", Caller())
+def caller_of(request: Request) -> Caller | None:
+    """The caller whom the guard has let in; None for a visitor without a token."""
+    return getattr(request.state, "caller", None)
 
 
-Calling = Annotated[Caller, Depends(_caller_of)]
-"""The caller, as a parameter of a route."""
+def known_caller(request: Request) -> Caller:
+    """The caller. Raises NeedsToken for a visitor without a token."""
+    caller = caller_of(request)
+    if caller is None:
+        raise NeedsToken
+    return caller
+
+
+Calling = Annotated[Caller, Depends(known_caller)]
+"""The caller, as a parameter of a route; 401 for a visitor without a token."""
 
 
 def find_job(database: Database, job: str, caller: Caller, changes: bool = False) -> JobRow:

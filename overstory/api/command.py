@@ -11,7 +11,9 @@ import uvicorn
 from core.errors import WrongUsage
 from core.settings import Settings
 from overstory.api.app import make_api
-from overstory.api.guard import LOOPBACK
+from overstory.api.connections import BoundedConnection
+from overstory.api.verdict import is_loopback
+from overstory.doctor.api import CREATE_ONE, any_token
 from overstory.local.home import prepare_home
 from overstory.local.servers.shared import with_running_sandbox
 from overstory.local.stack import served_by
@@ -44,12 +46,9 @@ def serve(host: str, port: int, sandbox: bool, home: Path | None) -> None:
     Jobs are submitted, watched, steered and read at /api/jobs; /docs describes it all, and
     /openapi.json for programs. The service of the same state folder or broker does the jobs:
     'overstory up' serves the API too, so only a service of several machines needs this command.
+    On this machine anybody may use it; where --host is another address, every request needs a
+    token ('overstory token create NAME').
     """
-    if host not in LOOPBACK:
-        raise WrongUsage(
-            f"--host {host}: the API has no passwords yet, so it listens on this machine alone:"
-            " use 127.0.0.1, and a proxy with a login of yours in front of it for others"
-        )
     settings = settings_at(home, sandbox)
     prepare_home(settings.home)
     if settings.broker_url is None and served_by(settings.home) is None:
@@ -68,12 +67,19 @@ def _serve(settings: Settings, listening: socket.socket) -> None:
     name, port = listening.getsockname()[:2]
     shown = f"[{name}]" if ":" in name else name
     click.echo(f"page and API: http://{shown}:{port}")
+    elsewhere = not is_loopback(name)
+    if elsewhere and not any_token(services.database):
+        click.echo(f"no request can come in: {CREATE_ONE}", err=True)
     config = uvicorn.Config(
-        make_api(services),
+        make_api(services, elsewhere),
         log_config=None,
         access_log=False,
         backlog=BACKLOG,
         timeout_graceful_shutdown=STOP_SECONDS,
+        http=BoundedConnection,
+        ws="none",
+        proxy_headers=False,  # requests through a proxy need a token anyway
+        server_header=False,
     )
     try:
         uvicorn.Server(config).run(sockets=[listening])

@@ -22,7 +22,7 @@ from core.errors import WrongUsage
 from core.jobs import JobSpec
 from core.text.printable import quotable
 from overstory.api.bodies import Writers
-from overstory.api.caller import _caller_of
+from overstory.api.caller import known_caller
 from overstory.api.uploads import bounded, check_may_upload, input_of
 from tasks.runtime.services import Services
 
@@ -198,7 +198,7 @@ def form_route(services: Services, writers: Writers) -> type[APIRoute]:
 async def _read(
     request: Request, boundary: bytes, services: Services, writers: Writers
 ) -> dict[str, Any]:
-    caller, settings = _caller_of(request), services.settings
+    caller, settings = known_caller(request), services.settings
     check_may_upload(caller)
     reader = FormReader(
         boundary,

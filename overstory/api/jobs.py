@@ -177,12 +177,17 @@ class Jobs:
         return [asdict(line) for line in lines]
 
     async def events(
-        self, job: str, caller: Calling, last_event_id: Annotated[int, Header(ge=0)] = 0
+        self,
+        job: str,
+        caller: Calling,
+        last_event_id: Annotated[int, Header(ge=0)] = 0,
+        after: Annotated[int, Query(ge=0)] = 0,
     ) -> StreamingResponse:
         """Watch a job: server-sent events, from the first or from the one after `Last-Event-ID`.
-        The stream ends with an event `end` when the job has ended."""
+        A browser cannot name that in its first request: `after` does. The stream ends with an event
+        `end` when the job has ended."""
         await to_thread.run_sync(find_job, self._database, job, caller)
-        stream: AsyncIterator[str] = self._events.stream(job, last_event_id)
+        stream: AsyncIterator[str] = self._events.stream(job, max(last_event_id, after))
         return StreamingResponse(stream, media_type="text/event-stream")
 
     def report(self, job: str, caller: Calling) -> HTMLResponse:
@@ -254,6 +259,8 @@ class Jobs:
         asked = followups.ask(
             self._services, row.id, given.question, shown, budget=given.budget, pack=given.pack
         )
+        if asked.created:  # the key may have changed since: our workers serve it
+            take_up(self._services, asked.job_id)
         return self._accepted(asked, caller, response)
 
     def _accepted(self, made: Submitted, caller: Caller, response: Response) -> Accepted:

@@ -117,19 +117,7 @@ class Observer:
         self._services: Services | None = None
 
     def view(self) -> View:
-        state = self._state()
-        with self._database.read() as connection:
-            job = pipeline.job(connection, self._job_id)
-            assert job is not None, "jobs are not deleted"
-            return View(
-                job,
-                pipeline.progress(connection, job.id),
-                inspect.levels(connection, job.id),
-                state,
-                pipeline.upload_waits_for(connection, job.id),
-                pipeline.trouble(connection, job.id),
-                settled_limits(connection, job),
-            )
+        return view_of(self._database, self._job_id, self._state())
 
     def _state(self) -> AccountState | None:
         """None when the limiter does not answer. The next call then looks for it again, because an
@@ -139,6 +127,22 @@ class Observer:
         if state is None:
             self._services = None
         return state
+
+
+def view_of(database: Database, job_id: str, state: AccountState | None) -> View:
+    """Where an existing job stands now."""
+    with database.read() as connection:
+        job = pipeline.job(connection, job_id)
+        assert job is not None, "the caller has read it"
+        return View(
+            job,
+            pipeline.progress(connection, job.id),
+            inspect.levels(connection, job.id),
+            state,
+            pipeline.upload_waits_for(connection, job.id),
+            pipeline.trouble(connection, job.id),
+            settled_limits(connection, job),
+        )
 
 
 class StallNotice:

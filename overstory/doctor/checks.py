@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from core.errors import OverstoryError
-from overstory.doctor import configuration, endpoint, machine, measured, parts, queues
+from overstory.doctor import api, configuration, endpoint, machine, measured, parts, queues
 from overstory.doctor.context import Context
 from overstory.doctor.finding import Finding, failed
 from overstory.doctor.secrets import scrubbed
@@ -37,6 +37,7 @@ CHECKS = (
     Check("neighbours", queues.neighbours),
     Check("letters", queues.letters),
     Check("webhooks", configuration.webhooks),
+    Check("api", api.api),
     Check("endpoint", endpoint.endpoint),
     Check("key", endpoint.key),
     Check("model", endpoint.model),

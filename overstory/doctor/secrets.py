@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from urllib.parse import unquote
 
+from core.access import without_secrets
 from core.settings import Settings
 from overstory.local.urls import HIDDEN, secrets_in
 
@@ -33,7 +34,7 @@ def secrets_of(environ: Mapping[str, str], settings: Settings | None) -> tuple[s
 
 
 def scrubbed(text: str, secrets: Iterable[str]) -> str:
-    """``text`` without any of ``secrets``."""
+    """``text`` without any of ``secrets``, and without tokens of the API."""
     for secret in secrets:
         text = text.replace(secret, HIDDEN)
-    return text
+    return without_secrets(text)

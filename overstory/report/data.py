@@ -1,9 +1,9 @@
-"""Everything a report shows, as one JSON value. Only report.js reads it."""
+"""Everything a report shows, as one JSON value. Only the script (report/script) reads it."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -24,7 +24,7 @@ from overstory.output.result import result
 from overstory.report import markdown, shaped, timeline
 from overstory.report.markdown import Block
 from overstory.report.notes import notes_of, rest_of, without_number
-from overstory.report.pictures import Pictures, pictures
+from overstory.report.pictures import Pictures, pictures, positions_of_pictures
 
 Value = dict[str, Any]
 
@@ -39,6 +39,27 @@ def report_data(
     written_at: float,
 ) -> Value:
     """The report on ``job`` at this moment; a job may still run. ``written_at`` is a Unix time."""
+    return _data(
+        database, job, written_at, lambda lines: pictures(lines, blobs, uploads, limits, decoder)
+    )
+
+
+def live_data(database: Database, job: JobRow, read_at: float) -> Value:
+    """The same for a page that fetches each picture by itself: an image's ``picture`` is the
+    position of one that shows the same, and ``pictures`` is None."""
+
+    def by_position(lines: Sequence[ImageLine]) -> Pictures:
+        return Pictures([], positions_of_pictures(lines))
+
+    return _data(database, job, read_at, by_position) | {"pictures": None}
+
+
+def _data(
+    database: Database,
+    job: JobRow,
+    written_at: float,
+    pictures_of: Callable[[Sequence[ImageLine]], Pictures],
+) -> Value:
     job_result = result(database, job)
     with database.read() as connection:
         line = inspect.job_line(connection, job.id)
@@ -48,7 +69,7 @@ def report_data(
         turns = [pipeline.job(connection, turn) for turn in lineage.turns(connection, job.id)]
         bills = {turn.id: pipeline.used(connection, turn.id) for turn in turns if turn}
     span = line.seconds + line.idle_seconds
-    thumbnails = pictures(images, blobs, uploads, limits, decoder)
+    thumbnails = pictures_of(images)
     shape = shape_of_job(job)
     notes = _notes(images, nodes) | _answers_as_notes(shape, job_result["images"])
     return {

@@ -1,5 +1,7 @@
 """The page: one static template, one style, one script and one block of JSON.
 
+The script is written as modules, which the service's page shares. Here they become one script.
+
 Model output and file names are only in the JSON, escaped so that they cannot end its element; the
 script puts them on the page as text. The page's Content-Security-Policy names our style and script
 by hash: nothing else runs, and nothing is loaded.
@@ -15,12 +17,18 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+MODULES = (
+    *("dom", "state", "words", "prose", "answers", "citations", "viewer", "answer", "accuracy"),
+    *("coverage", "tree", "course", "gallery", "theme", "main"),
+)
+"""In the order in which they are evaluated: what a module does at once needs those before it."""
 _PLACE = re.compile(r"@@(\w+)@@")
+_OUTWARD = re.compile(r'^import .* from "\./\w+\.js";\n|^export (?=const |let )', re.MULTILINE)
 
 
 def page(data: dict[str, Any]) -> str:
     """The HTML file for ``data`` (see report_data)."""
-    return _filled("page.html", _text("report.css"), _text("report.js"), data)
+    return _filled("page.html", _text("report.css"), _script(), data)
 
 
 def review_page(data: dict[str, Any]) -> str:
@@ -35,8 +43,23 @@ def _filled(template: str, style: str, script: str, data: dict[str, Any]) -> str
         "STYLE": style,
         "SCRIPT": script,
         "DATA": island(data),
+        **parts_of_report(),
     }
     return _PLACE.sub(lambda place: parts[place[1]], _text(template))
+
+
+def parts_of_report() -> dict[str, str]:
+    """The parts of a report as they are before the script fills them, by their places."""
+    return {"OPENING": _text("opening.html"), "SECTIONS": _text("sections.html")}
+
+
+@cache
+def _script() -> str:
+    """The modules in one scope, where their names are distinct. Each begins with its imports, one a
+    line, of names that are in the same scope here."""
+    modules = (_text(f"script/{name}.js") for name in MODULES)
+    text = "".join(_OUTWARD.sub("", module) for module in modules)
+    return f'"use strict";\n(() => {{\n{text}}})();\n'
 
 
 def island(data: dict[str, Any]) -> str:

@@ -64,15 +64,11 @@ def pictures(
 ) -> Pictures:
     """A picture of each image whose content is available; duplicates share one. Without ``size``,
     their number decides."""
-    first_of: dict[str, ImageLine] = {}
-    for image in images:
-        if image.sha256 and image.prepared_bytes:
-            first_of.setdefault(image.sha256, image)
-    chosen = list(first_of.values())[:PICTURES_MAX]
+    chosen = _distinct(images)[:PICTURES_MAX]
     size = size or size_for(len(chosen))
     with ThreadPoolExecutor(THREADS) as pool:
         jpegs = list(
-            pool.map(lambda image: _picture(image, blobs, uploads, limits, decoder, size), chosen)
+            pool.map(lambda image: picture(image, blobs, uploads, limits, decoder, size), chosen)
         )
     encoded: list[str] = []
     index_of_sha: dict[str, int] = {}
@@ -81,6 +77,19 @@ def pictures(
             index_of_sha[image.sha256 or ""] = len(encoded)
             encoded.append(base64.b64encode(jpeg).decode())
     return Pictures(encoded, _by_position(images, index_of_sha))
+
+
+def positions_of_pictures(images: Sequence[ImageLine]) -> dict[int, int]:
+    """For each image of which a picture can be drawn, the position of one with that picture."""
+    return _by_position(images, {image.sha256 or "": image.position for image in _distinct(images)})
+
+
+def _distinct(images: Sequence[ImageLine]) -> list[ImageLine]:
+    first_of: dict[str, ImageLine] = {}
+    for image in images:
+        if image.sha256 and image.prepared_bytes:
+            first_of.setdefault(image.sha256, image)
+    return list(first_of.values())
 
 
 def _by_position(images: Sequence[ImageLine], index_of_sha: dict[str, int]) -> dict[int, int]:
@@ -94,7 +103,7 @@ def _by_position(images: Sequence[ImageLine], index_of_sha: dict[str, int]) -> d
     return index_of
 
 
-def _picture(
+def picture(
     image: ImageLine,
     blobs: Blobs,
     uploads: Uploads,
@@ -102,6 +111,7 @@ def _picture(
     decoder: Decoder,
     size: PictureSize,
 ) -> bytes | None:
+    """A JPEG of one image; None if its content is gone."""
     data = _prepared(image, blobs, uploads, limits, decoder)
     return None if data is None else decoder.thumbnail(data, size.side, size.quality)
 

@@ -77,7 +77,7 @@ def statuses(result: dict) -> dict[str, str]:
         (60, {"depth": 1, "nodes": 1, "leaves": 1}, [60]),
         (61, {"depth": 2, "nodes": 3, "leaves": 2}, [31, 30, 0]),
         (130, {"depth": 2, "nodes": 4, "leaves": 3}, [44, 43, 43, 0]),
-        (1000, {"depth": 2, "nodes": 18, "leaves": 17}, [59] * 14 + [58] * 3 + [0]),
+        (400, {"depth": 2, "nodes": 8, "leaves": 7}, [58] + [57] * 6 + [0]),
     ],
 )
 def test_a_set_is_fully_answered_and_a_second_run_sends_nothing(

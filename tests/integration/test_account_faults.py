@@ -154,6 +154,7 @@ def test_a_paid_answer_of_an_earlier_attempt_is_kept_if_the_last_gets_nothing(
     assert all(words and "9999" not in words for words in texts)
 
 
+@on_one_database
 def test_a_tree_whose_branches_get_empty_replies_answers_with_its_notes(open_account, make_images):
     account = open_account(start=False, context_tokens=4096)
     job = account.submit(make_images(30))
@@ -347,6 +348,7 @@ def test_a_pause_lost_by_redis_still_ends(open_account, make_images, valkey):
     assert ended.status == JobStatus.COMPLETED
 
 
+@on_one_database
 @pytest.mark.parametrize("at", ["the upload", "the call"])
 def test_a_refused_key_stops_the_job_with_a_sentence(open_account, make_images, at):
     account = open_account()
@@ -365,6 +367,7 @@ def test_a_refused_key_stops_the_job_with_a_sentence(open_account, make_images, 
     assert sum(account.statuses(job).values()) == 60
 
 
+@on_one_database
 @pytest.mark.parametrize("status", [302, 404, 405, 407])
 @pytest.mark.parametrize("at", ["the upload", "the call"])
 def test_a_reply_from_another_server_stops_the_job_and_fails_no_image(
@@ -391,6 +394,7 @@ def test_a_reply_from_another_server_stops_the_job_and_fails_no_image(
         assert set(codes) <= {None, RefusalCode.JOB_FAILED}
 
 
+@on_one_database
 @pytest.mark.parametrize("kind", ["451", "content_filter"])
 def test_only_the_image_that_moderation_refuses_fails(open_account, make_images, tmp_path, kind):
     from PIL import Image
@@ -413,10 +417,10 @@ def test_a_quota_far_below_the_set_refuses_no_upload_and_sends_each_content_once
 ):
     account = open_account(files_max=40, concurrency=20)
     account.sandbox.configure(max_files=40)
-    job = account.submit(make_images(240))
+    job = account.submit(make_images(160))
     [ended] = account.ended(job)
     assert ended.status == JobStatus.COMPLETED
-    assert account.statuses(job) == {"included": 240}
+    assert account.statuses(job) == {"included": 160}
     check_files(account.sandbox, 40)
 
 
@@ -599,6 +603,7 @@ def raising(error: Exception) -> Callable[..., Any]:
     return fails
 
 
+@on_one_database
 @pytest.mark.parametrize("sends", [upload.SENDS, 1])
 def test_an_upload_with_a_lost_reply_is_searched_before_it_is_sent_again(
     open_account, make_images, monkeypatch, sends

@@ -16,7 +16,7 @@ from overstory.output.result import result
 from overstory.sandbox.answers.malformed import FALSE_TOTAL
 from overstory.sandbox.answers.observation import INVENTED_MARKER
 from overstory.sandbox.process import SandboxProcess
-from tests.support.account import Account
+from tests.support.account import Account, on_one_database
 
 OpenAccount = Callable[..., Account]
 MakeImages = Callable[..., Path]
@@ -113,6 +113,7 @@ def test_only_an_image_without_an_answer_in_any_attempt_fails(
     assert "not part of this answer" in (row.answer or "")
 
 
+@on_one_database
 @pytest.mark.parametrize(("fault", "together"), [("wrong_schema", 2), ("empty", 3), ("length", 3)])
 def test_replies_without_any_answer_cost_a_bounded_number_of_calls(
     fault: str,

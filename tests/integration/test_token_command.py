@@ -11,6 +11,9 @@ from sqlalchemy import select
 
 from models import tokens
 from models.tables import Token
+from overstory.doctor.api import api
+from overstory.doctor.context import Context
+from overstory.doctor.finding import Finding, Level
 from tests.support.shell import say
 
 
@@ -49,6 +52,22 @@ def test_tokens_are_listed_with_what_they_may_do(own) -> None:
     assert (listed["lab"]["budget"], listed["lab"]["budget_period"]) == (5.0, "day")
     assert "0 of 5/day" in told("list")
     assert told("budget", "lab", "none") == "token lab: no budget\n"
+
+
+def test_doctor_says_if_a_token_is_needed_and_there_is_none(own, monkeypatch) -> None:
+    def finding() -> Finding:
+        found = api(Context.examine({}))
+        assert found is not None
+        return found
+
+    assert (finding().level, "no token yet" in finding().says) == (Level.OK, True)
+    monkeypatch.setenv("OVERSTORY_API_HOSTS", "vision.internal")
+    assert finding().level == Level.WARNING
+    assert finding().says.startswith("answers as vision.internal and asks everybody for a token")
+    assert "overstory token create" in (finding().do or "")
+    with own.write() as connection:
+        assert tokens.create(connection, "lab", "h", False, False, None)
+    assert (finding().level, "1 token" in finding().says) == (Level.OK, True)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from overstory.api.app import make_api
 from tasks.runtime.services import Services
 from tests.support.account import make_services
 
+BASE = "http://127.0.0.1:8700"
 HERE = ("127.0.0.1", 50_000)
 ELSEWHERE = ("192.0.2.7", 50_000)
 
@@ -25,7 +26,7 @@ def api_client(
     headers = {} if token is None else {"Authorization": f"Bearer {token}"}
     return TestClient(
         make_api(services),
-        base_url="http://127.0.0.1:8700",
+        base_url=BASE,
         headers=headers,
         client=peer,
         raise_server_exceptions=False,

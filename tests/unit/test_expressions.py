@@ -31,7 +31,9 @@ PACKAGES = ("core", "clients", "models", "tasks", "workers", "overstory")
 NOT_IMPORTED = ("overstory.__main__", "overstory.sandbox.__main__", "workers.flower")
 """They run on import; they hold no expressions."""
 LENGTH = 100_000
-EXPRESSION_SECONDS = 0.05
+PATTERN_LENGTH = 20_000
+"""For one expression: what backtracks there takes at least 20 times EXPRESSION_SECONDS."""
+EXPRESSION_SECONDS = 0.01
 FUNCTION_SECONDS = 1.0
 RUNS = 4
 """The best of so many counts: other processes take time, too."""
@@ -196,11 +198,11 @@ def mentioned(pattern: re.Pattern[Any]) -> list[str]:
 
 
 def filled(unit: str, before: str = "", after: str = "") -> str:
-    return before + unit * (LENGTH // len(unit)) + after
+    return before + unit * (PATTERN_LENGTH // len(unit)) + after
 
 
 def hostile(pattern: re.Pattern[Any]) -> Iterator[str]:
-    """100,000 characters of each class that the expression mentions, and mixtures of them."""
+    """20,000 characters of each class that the expression mentions, and mixtures of them."""
     signs = mentioned(pattern)
     draw = random.Random(ascii(pattern.pattern))
     for sign in signs:
@@ -248,7 +250,7 @@ def test_the_expressions_of_all_packages_are_found() -> None:
 
 
 @pytest.mark.parametrize("use", USES, ids=lambda use: use.where)
-def test_an_expression_takes_100_000_characters_of_any_kind_in_50_ms(use: Use) -> None:
+def test_an_expression_takes_20_000_characters_of_any_kind_in_10_ms(use: Use) -> None:
     for text in hostile(use.pattern):
         given = (
             text.encode("latin-1", "replace") if isinstance(use.pattern.pattern, bytes) else text

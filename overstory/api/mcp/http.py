@@ -17,7 +17,7 @@ from typing import Any
 from anyio import to_thread
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from overstory.api.caller import _caller_of
+from overstory.api.caller import known_caller
 from overstory.api.estimates import Estimates
 from overstory.api.mcp import INSTALL
 from overstory.api.mcp.desk import Desk, GuestDesk
@@ -85,4 +85,4 @@ class McpEndpoint:
         return server.session_manager.asgi_app, server.session_manager
 
     async def _desk(self, request: Any) -> Desk:
-        return GuestDesk(self._services, _caller_of(request), self._submissions, self._estimates)
+        return GuestDesk(self._services, known_caller(request), self._submissions, self._estimates)

@@ -1,0 +1,2 @@
+"""``POST /v1/chat/completions`` and ``GET /v1/models``, as OpenAI's SDKs and LangChain speak to
+them, for any number of images."""

@@ -1,0 +1,1 @@
+"""The report's script: one module for each part of the page."""
