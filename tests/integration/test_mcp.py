@@ -15,12 +15,14 @@ from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from sqlalchemy import update
 
+from core.errors import WrongUsage
 from core.settings import load
 from models.engine import Database
 from models.tables import Job
 from overstory.api.app import make_api
 from overstory.api.caller import Caller
 from overstory.api.estimates import Estimates
+from overstory.api.mcp import command
 from overstory.api.mcp import http as module
 from overstory.api.mcp.desk import OwnDesk
 from overstory.api.mcp.home import OwnDesks
@@ -213,7 +215,10 @@ def test_a_foreign_page_is_refused_before_mcp_is_loaded(own: Database) -> None:
 def test_without_the_extra_it_says_how_to_install_it(
     own: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    for place in (module, command):
+        monkeypatch.setattr(place, "find_spec", lambda name: None)
+    with pytest.raises(WrongUsage, match=r"pip install 'overstory\[mcp\]'"):
+        command.mcp.main([], standalone_mode=False)
 
     async def use() -> httpx2.Response:
         async with served() as transport, httpx2.AsyncClient(transport=transport) as http:

@@ -73,10 +73,10 @@ class Event(_Value):
 
 
 class Share(_Value):
-    """A link to a job's report, which anybody may open until ``expires_at``."""
+    """A link to a job's report, which anybody may open until ``expires_at`` (Unix time)."""
 
     url: str
-    expires_at: float | str
+    expires_at: float
 
 
 @dataclass(frozen=True)
