@@ -119,7 +119,8 @@ def _told(status: HTTPStatus, title: str, text: str) -> HTMLResponse:
         '<!doctype html><html lang="en"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{style}"
-        "main { max-width: 34rem; margin: 18vh auto; padding: 0 1.5rem }</style>"
+        "main { max-width: 34rem; margin: 18vh auto; padding: 0 1.5rem }"
+        "p { margin-top: .8rem }</style>"
         f"<main><h1>{escape(title)}</h1><p>{escape(text)}</p></main></html>"
     )
     return HTMLResponse(page, status, UNLISTED)
