@@ -231,3 +231,11 @@ def test_the_npm_sdk_asks_and_streams(door: Door) -> None:
     assert got["streamed"] == got["whole"]["choices"][0]["message"]["content"]
     assert got["usage"] == got["whole"]["usage"]
     assert got["errors"] == {"model": ["NotFoundError", "model"], "n": ["BadRequestError", "n"]}
+
+
+def test_a_wrong_token_is_an_authentication_error(door: Door) -> None:
+    access = pytest.importorskip("core.access", reason="tokens are not in this branch yet")
+    wrong = openai.OpenAI(base_url=door.url, api_key=f"{access.PREFIX}wrong")
+    with wrong, pytest.raises(openai.AuthenticationError) as error:
+        wrong.models.list()
+    assert error.value.code == "invalid_api_key"

@@ -86,7 +86,8 @@ def chunks(waiting: Waiting, job: str, complete: Complete, with_usage: bool) -> 
 
 
 def _event(value: Any) -> str:
-    return f"data: {json.dumps(value, ensure_ascii=False)}\n\n"
+    """A value in ASCII: some readers of events end a line at U+2028 too."""
+    return f"data: {json.dumps(value)}\n\n"
 
 
 def _object_of(error: OverstoryError) -> dict[str, Any]:
