@@ -20,7 +20,13 @@ const read = () => {
 };
 export const draft = read();
 
+let gathered = () => ({});
+/** `what` gives values that change all the time; they are asked for when the draft is kept. */
+export const gather = (what) => { gathered = what; };
+let isOver = false; // it was asked
 const keep = () => {
+  if (isOver) return;
+  Object.assign(draft, gathered());
   for (const value of [draft, { ...draft, files: [] }]) { // a very long list may not fit
     try { sessionStorage.setItem(STORE, JSON.stringify(value)); return; } catch { /* try without it */ }
   }
@@ -44,8 +50,6 @@ export const keyed = () => {
   return draft.key;
 };
 export const forget = () => {
-  clearTimeout(due);
-  Object.assign(draft, EMPTY);
-  removeEventListener("pagehide", keep);
+  isOver = true;
   try { sessionStorage.removeItem(STORE); } catch { /* there is no storage */ }
 };

@@ -92,7 +92,7 @@ const start = async () => {
   drawMode();
   startSources(choices, look);
   byId("new").onsubmit = submit;
-  if (!mayChange()) byId("new").hidden = true;
+  if (!mayChange()) byId("opening").hidden = byId("new").hidden = true;
   startJobs();
   document.documentElement.dataset.ready = "yes";
 };

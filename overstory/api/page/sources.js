@@ -1,6 +1,6 @@
 // The pictures of a question: files of this device, or a folder of the service.
 import { byId, h } from "./dom.js";
-import { change, draft, later } from "./draft.js";
+import { change, draft, gather, later } from "./draft.js";
 import { dropped, picked, sorted } from "./files.js";
 import { browse } from "./folders.js";
 import { announce, fault } from "./notices.js";
@@ -39,14 +39,14 @@ const add = (files) => {
   }
   fault("pictures", "");
   change({ folder: null });
-  uploads.add(pictures);
+  uploads.add(pictures, choices.max_file_bytes);
   announce(`${count(pictures.length, "picture")} chosen`);
 };
 
 const take = (path) => {
   uploads.clear();
   others = 0;
-  change({ folder: path, files: [] });
+  change({ folder: path });
   fault("pictures", "");
   draw();
   announce(`The folder ${path} is chosen`);
@@ -56,7 +56,7 @@ const take = (path) => {
 const clear = () => {
   uploads.clear();
   others = 0;
-  change({ folder: null, files: [] });
+  change({ folder: null });
   fault("pictures", "");
   draw();
   byId("choose-files").focus();
@@ -83,9 +83,10 @@ const summary = () => {
 };
 const standing = () => {
   const [here, missing, failed] = ["here", "missing", "failed"].map((state) => uploads.count(state));
+  const refused = uploads.count("refused");
   const number = uploads.files.length;
   if (missing) return `${here.toLocaleString("en")} of ${number.toLocaleString("en")} are on the service. Choose the same files or folder again: only the other ${missing.toLocaleString("en")} are sent.`;
-  if (here + failed === number) return failed ? `${count(here, "picture")} on the service, ${failed.toLocaleString("en")} refused` : "All are on the service. Nothing was sent to a model.";
+  if (here + failed + refused === number) return failed + refused ? `${count(here, "picture")} on the service, ${(failed + refused).toLocaleString("en")} not` : "All are on the service. Nothing was sent to a model.";
   return `${uploads.paused ? "Paused" : "Uploading to this service"}: ${here.toLocaleString("en")} of ${number.toLocaleString("en")}, ${size(uploads.sent)} of ${size(uploads.bytes)}`;
 };
 
@@ -104,10 +105,10 @@ const draw = () => {
   const failed = uploads.files.filter((one) => one.state === "failed");
   byId("upload-pause").hidden = !(open && uploads.count("waiting")) && !failed.length;
   byId("upload-pause").textContent = uploads.paused ? "Go on" : failed.length && !uploads.stop ? "Try these again" : "Pause";
-  byId("upload-failed").replaceChildren(...failed.slice(0, FAILED_SHOWN).map((one) => h("li", {}, h("b", {}, one.path), " ", one.why)),
-    ...(failed.length > FAILED_SHOWN ? [h("li", {}, `and ${failed.length - FAILED_SHOWN} more`)] : []));
+  const left = uploads.files.filter((one) => one.why);
+  byId("upload-failed").replaceChildren(...left.slice(0, FAILED_SHOWN).map((one) => h("li", {}, h("b", {}, one.path), " ", one.why)),
+    ...(left.length > FAILED_SHOWN ? [h("li", {}, `and ${left.length - FAILED_SHOWN} more`)] : []));
   previews();
-  draft.files = uploads.rows;
   later();
   changed();
 };
@@ -124,7 +125,7 @@ const drops = () => {
   addEventListener("drop", async (event) => {
     if (!files(event)) return;
     event.preventDefault();
-    [depth] = [0];
+    depth = 0;
     over(false);
     add(await dropped(event.dataTransfer));
   });
@@ -145,7 +146,8 @@ export const startSources = (wanted, onChange) => {
   byId("clear").onclick = clear;
   byId("upload-pause").onclick = () => (uploads.stop && !uploads.paused ? uploads.pause() : uploads.resume());
   drops();
-  addEventListener("pagehide", () => { draft.files = uploads.rows; }, { capture: true }); // before it is kept
-  if (draft.files.length && !draft.folder) uploads.restore(draft.files);
+  const before = draft.files;
+  gather(() => ({ files: uploads.rows }));
+  if (before.length && !draft.folder) uploads.restore(before);
   else draw();
 };

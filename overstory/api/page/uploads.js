@@ -55,22 +55,25 @@ export class Uploads {
     this.hashers = null;
   }
 
-  /** A file's `state`: waiting, here, failed, or missing (from before a reload: to be chosen again). */
+  /** A file's `state`: waiting, here, failed, refused, or missing (from before a reload: to be chosen again). */
   count(state) { return this.files.filter((one) => one.state === state).length; }
   get bytes() { return this.files.reduce((sum, one) => sum + one.bytes, 0); }
   get sent() { return this.files.reduce((sum, one) => sum + (one.state === "here" ? one.bytes : one.sent), 0); }
-  get isDone() { return this.files.length > 0 && this.files.every((one) => one.state === "here" || one.state === "failed") && this.inputs.length > 0; }
+  get isDone() { return this.files.length > 0 && this.files.every((one) => ["here", "failed", "refused"].includes(one.state)) && this.inputs.length > 0; }
   get inputs() { return this.files.filter((one) => one.state === "here").map((one) => one.input); }
 
-  /** Add files. One that was chosen before is the same file, also after a reload. */
-  add(pictures) {
+  /** Add files of at most `most` bytes. One that was chosen before is the same file, also after a reload. */
+  add(pictures, most = Infinity) {
     const mark = (path, bytes, changed) => `${path}\n${bytes}\n${changed}`;
     const known = new Map(this.files.map((one) => [mark(one.path, one.bytes, one.changed), one]));
     for (const { path, file } of pictures) {
       const before = known.get(mark(path, file.size, file.lastModified));
       if (before?.file) continue;
       if (before) Object.assign(before, { file, state: before.state === "missing" ? "waiting" : before.state });
-      else this.files.push({ path, bytes: file.size, changed: file.lastModified, file, sha256: "", input: null, state: "waiting", sent: 0, why: "" });
+      else {
+        const why = file.size === 0 ? "it is empty" : file.size > most ? "it is larger than this service takes" : "";
+        this.files.push({ path, bytes: file.size, changed: file.lastModified, file, sha256: "", input: null, state: why ? "refused" : "waiting", sent: 0, why });
+      }
     }
     this.go();
   }
