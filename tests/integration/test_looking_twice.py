@@ -33,7 +33,8 @@ def pictures(tmp_path: Path) -> Path:
     folder.mkdir()
     for number in range(1, 9):
         colour = (60 + number, 0, 0) if number % 2 == 0 else (255, 200 + number, 200)
-        Picture.new("RGB", (1400, 1400), colour).save(folder / f"{number}.png")
+        picture = Picture.new("RGB", (1400, 1400), colour)
+        picture.save(folder / f"{number}.png", compress_level=1)
     return folder
 
 

@@ -9,12 +9,13 @@ from typing import Any
 import psutil
 
 
-def eventually(look: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """What ``look`` returns once that is true; the deadline is a failure."""
+def eventually(look: Callable[[], Any], seconds: float = 60.0, pause: float = 0.02) -> Any:
+    """What ``look`` returns once that is true; the deadline is a failure. A longer ``pause`` costs
+    less CPU, but might miss what does not last."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < deadline, f"still not so after {seconds} s"
-        time.sleep(0.02)
+        time.sleep(pause)
     return found
 
 
