@@ -543,12 +543,6 @@ def events(
     return [record(EventRow, row) for row in rows]
 
 
-def newest_event(connection: Connection, job_id: str) -> int:
-    """The id of a job's newest event; 0 if it has none."""
-    newest = select(func.max(Event.id)).where(Event.job_id == job_id)
-    return connection.execute(newest).scalar() or 0
-
-
 def root_text(connection: Connection, job_id: str) -> str | None:
     """The text of the job's root: its answer without the added sentence about missing images."""
     return connection.execute(

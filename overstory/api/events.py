@@ -20,7 +20,7 @@ from anyio import to_thread
 from core.errors import ServiceAway
 from models import repair
 from models.engine import Database
-from models.reads import pipeline
+from models.reads import inspect, pipeline
 from models.reads.pipeline import EventRow
 from overstory.client import is_over
 
@@ -123,7 +123,7 @@ class Events:
     def _newest(self, job: str) -> int:
         """The id of the job's newest event. No watcher may start the tail of all above it."""
         with self._database.read() as connection:
-            return pipeline.newest_event(connection, job)
+            return inspect.last_event(connection, job)
 
     def _look(self, job: str, after: int) -> tuple[bool, list[EventRow]]:
         """Whether the job is over, and its next events, at most PAGE."""

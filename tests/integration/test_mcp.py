@@ -24,8 +24,8 @@ from overstory.api.caller import Caller
 from overstory.api.estimates import Estimates
 from overstory.api.mcp import command
 from overstory.api.mcp import http as module
-from overstory.api.mcp.desk import OwnDesk
-from overstory.api.mcp.home import OwnDesks
+from overstory.api.mcp.agents import OwnAgent
+from overstory.api.mcp.home import OwnAgents
 from overstory.api.mcp.http import McpEndpoint
 from overstory.api.mcp.server import make_server
 from overstory.api.submissions import Submissions
@@ -166,7 +166,7 @@ def test_a_caller_sees_its_own_jobs_alone(own: Database) -> None:
     endpoint = McpEndpoint(services, Submissions(services), Estimates(services))
 
     async def use() -> None:
-        async with Client(make_server(lambda _: endpoint._desk(mia))) as client:
+        async with Client(make_server(lambda _: endpoint._agent(mia))) as client:
             call = calls_of(client)
             listed, _ = await call("status")
             assert mine in listed
@@ -232,7 +232,7 @@ def test_without_the_extra_it_says_how_to_install_it(
     assert "pip install 'overstory[mcp]'" in response.json()["detail"]
 
 
-# --- over stdio: the desk of the person
+# --- over stdio: the agent of the person
 
 
 def test_without_a_service_each_call_says_so(
@@ -241,7 +241,7 @@ def test_without_a_service_each_call_says_so(
     monkeypatch.setenv("OVERSTORY_SANDBOX", "true")
 
     async def use() -> tuple[str, bool]:
-        async with Client(make_server(OwnDesks(load()).desk)) as client:
+        async with Client(make_server(OwnAgents(load()).agent)) as client:
             assert {tool.name for tool in (await client.list_tools()).tools} == TOOLS
             return await calls_of(client)("estimate", images=[str(photos)], ask="What?")
 
@@ -258,10 +258,10 @@ def test_a_person_names_any_file_and_agrees_to_what_is_dear(
     monkeypatch.setenv("OVERSTORY_API_KEY", "sk-test")
     monkeypatch.setenv("OVERSTORY_CONFIRM_ABOVE", "0.0000001")
     services = make_services(load())
-    desk = OwnDesk(services)
+    agent = OwnAgent(services)
 
-    async def get(_: object) -> OwnDesk:
-        return desk
+    async def get(_: object) -> OwnAgent:
+        return agent
 
     async def use() -> None:
         async with Client(make_server(get)) as client:
@@ -270,12 +270,12 @@ def test_a_person_names_any_file_and_agrees_to_what_is_dear(
             text, wrong = await call("ask_about_images", **question)
             assert wrong
             assert "Nothing was sent" in text
-            (held,) = desk.jobs()
+            (held,) = agent.jobs()
             assert held.status == "paused"
             text, wrong = await call("ask_about_images", **question, budget=2)
             assert not wrong
             assert f"job {held.id} running" in text
-            assert len(desk.jobs()) == 1
+            assert len(agent.jobs()) == 1
 
     try:
         asyncio.run(use())

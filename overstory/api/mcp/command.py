@@ -31,13 +31,13 @@ def mcp(sandbox: bool, home: Path | None) -> None:
     settings = settings_at(home, sandbox)
     prepare_home(settings.home)
     configure_logs(settings)
-    from overstory.api.mcp.home import OwnDesks
+    from overstory.api.mcp.home import OwnAgents
     from overstory.api.mcp.server import make_server
 
     if sys.stdin.isatty():
         click.echo("An agent's host starts this command and speaks on its stdin.", err=True)
-    desks = OwnDesks(settings)
+    agents = OwnAgents(settings)
     try:
-        asyncio.run(make_server(desks.desk).run_stdio_async())
+        asyncio.run(make_server(agents.agent).run_stdio_async())
     finally:
-        desks.close()
+        agents.close()

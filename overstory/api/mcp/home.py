@@ -1,4 +1,4 @@
-"""The desk of the person at this machine: the service of their state folder does the jobs."""
+"""An agent of the person at this machine: the service of their state folder does the jobs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from anyio import to_thread
 
 from core.errors import ServiceAway, WrongUsage
 from core.settings import Settings
-from overstory.api.mcp.desk import Desk, OwnDesk
+from overstory.api.mcp.agents import Agent, OwnAgent
 from overstory.local.home import prepare_command
 from overstory.local.preflight import check_sandbox_is_wanted
 from overstory.local.servers.shared import with_running_sandbox
@@ -18,24 +18,24 @@ from workers.endpoints import broker_address, read_stack
 from workers.services import account_of, build_services
 
 
-class OwnDesks:
-    """Makes a desk when it is first needed, and another one after the service has moved."""
+class OwnAgents:
+    """Makes a agent when it is first needed, and another one after the service has moved."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
-        self._desk: OwnDesk | None = None
+        self._agent: OwnAgent | None = None
         self._made_for: object = None
 
-    async def desk(self, request: object = None) -> Desk:
+    async def agent(self, request: object = None) -> Agent:
         """Raises WrongUsage, ServiceAway: no service is up."""
         return await to_thread.run_sync(self._current)
 
     def close(self) -> None:
-        if self._desk is not None:
-            self._desk.services.close()
+        if self._agent is not None:
+            self._agent.services.close()
 
-    def _current(self) -> OwnDesk:
+    def _current(self) -> OwnAgent:
         settings = self._settings
         check_sandbox_is_wanted(settings)
         if settings.broker_url is None and served_by(settings.home) is None:
@@ -47,12 +47,12 @@ class OwnDesks:
         self._check_account(settings)
         made_for = (settings, broker_address(settings).url())
         with self._lock:
-            if self._desk is None or made_for != self._made_for:
+            if self._agent is None or made_for != self._made_for:
                 self.close()
                 prepare_command(settings)
-                self._desk = OwnDesk(build_services(settings, make_app(settings)))
+                self._agent = OwnAgent(build_services(settings, make_app(settings)))
                 self._made_for = made_for
-            return self._desk
+            return self._agent
 
     def _check_account(self, settings: Settings) -> None:
         """A job of another account would wait for ever. Raises WrongUsage."""

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from overstory.api.caller import known_caller
 from overstory.api.estimates import Estimates
 from overstory.api.mcp import INSTALL
-from overstory.api.mcp.desk import Desk, GuestDesk
+from overstory.api.mcp.agents import Agent, TokenAgent
 from overstory.api.problems import problem
 from overstory.api.submissions import Submissions
 from tasks.runtime.services import Services
@@ -77,12 +77,12 @@ class McpEndpoint:
 
         from overstory.api.mcp.server import make_server
 
-        server = make_server(self._desk)
+        server = make_server(self._agent)
         server.streamable_http_app(
             stateless_http=True,
             transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
         )
         return server.session_manager.asgi_app, server.session_manager
 
-    async def _desk(self, request: Any) -> Desk:
-        return GuestDesk(self._services, known_caller(request), self._submissions, self._estimates)
+    async def _agent(self, request: Any) -> Agent:
+        return TokenAgent(self._services, known_caller(request), self._submissions, self._estimates)

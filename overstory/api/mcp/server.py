@@ -14,8 +14,8 @@ from pydantic import Field
 from core.errors import OverstoryError
 from overstory import __version__
 from overstory.api.mcp import tools
+from overstory.api.mcp.agents import Agent
 from overstory.api.mcp.answers import Wanted
-from overstory.api.mcp.desk import Desk
 
 WAIT_SECONDS = 45.0
 """Hosts give up a call after a minute."""
@@ -57,11 +57,11 @@ Wait = Annotated[
     Field(ge=0, le=tools.WAIT_MOST, description="Seconds to wait for the answer, at most."),
 ]
 Job = Annotated[str, Field(max_length=64, description="The job's id.")]
-GetDesk = Callable[[Any], Awaitable[Desk]]
+GetAgent = Callable[[Any], Awaitable[Agent]]
 """Takes the HTTP request, None over stdio."""
 
 
-def make_server(desk_of: GetDesk) -> MCPServer[Any]:
+def make_server(desk_of: GetAgent) -> MCPServer[Any]:
     """The server; ``desk_of`` says who calls. Raises OverstoryError where nobody serves."""
     server: MCPServer[Any] = MCPServer(
         "overstory",
@@ -89,7 +89,7 @@ def make_server(desk_of: GetDesk) -> MCPServer[Any]:
         sent to a model. Call it before ask_about_images."""
         with _told(ToolError):
             fields = _fields(images=images, ask=ask, each=each, schema=schema, detail=detail)
-            return await tools.estimate(await _desk(context), fields)
+            return await tools.estimate(await _agent(context), fields)
 
     @server.tool(annotations=spends, structured_output=False)
     async def ask_about_images(
@@ -113,8 +113,8 @@ def make_server(desk_of: GetDesk) -> MCPServer[Any]:
             fields = _fields(
                 images=images, ask=ask, each=each, schema=schema, detail=detail, budget=budget
             )
-            desk = await _desk(context)
-            return await tools.ask(desk, fields, wait_seconds, context.report_progress)
+            agent = await _agent(context)
+            return await tools.ask(agent, fields, wait_seconds, context.report_progress)
 
     @server.tool(annotations=reads, structured_output=False)
     async def status(
@@ -123,10 +123,10 @@ def make_server(desk_of: GetDesk) -> MCPServer[Any]:
         """Say how far a job is, after waiting for its end for up to wait_seconds; the answer if it
         has ended. Without a job: list your newest jobs."""
         with _told(ToolError):
-            desk = await _desk(context)
+            agent = await _agent(context)
             if job is None:
-                return await tools.jobs(desk)
-            return await tools.status(desk, job, wait_seconds, context.report_progress)
+                return await tools.jobs(agent)
+            return await tools.status(agent, job, wait_seconds, context.report_progress)
 
     @server.tool(annotations=reads, structured_output=False)
     async def answer(
@@ -150,7 +150,7 @@ def make_server(desk_of: GetDesk) -> MCPServer[Any]:
         say how to read on."""
         with _told(ToolError):
             wanted = Wanted(tuple(dict.fromkeys(images)), start)
-            shown = await tools.answer(await _desk(context), job, wanted, pictures)
+            shown = await tools.answer(await _agent(context), job, wanted, pictures)
         text = TextContent(type="text", text=shown.text)
         added = [
             ImageContent(type="image", data=data, mime_type="image/jpeg") for data in shown.pictures
@@ -165,9 +165,9 @@ def make_server(desk_of: GetDesk) -> MCPServer[Any]:
     )
     async def report(job: str, context: Context[Any, Any]) -> str:
         with _told(ResourceError):
-            return await tools.report(await _desk(context), job)
+            return await tools.report(await _agent(context), job)
 
-    async def _desk(context: Context[Any, Any]) -> Desk:
+    async def _agent(context: Context[Any, Any]) -> Agent:
         return await desk_of(context.request_context.request)
 
     return server

@@ -13,8 +13,8 @@ from core.states import ImageStatus, JobStatus
 from models.reads import inspect
 from models.reads.inspect import ImageLine
 from models.reads.pipeline import JobRow
+from overstory.api.mcp.agents import Agent
 from overstory.api.mcp.answers import Told, Wanted, answer_of
-from overstory.api.mcp.desk import Desk
 from overstory.api.mcp.estimating import estimate_text
 from overstory.api.mcp.quoting import Quoted, joined, line
 from overstory.api.status import JobState
@@ -46,54 +46,54 @@ class Shown:
     pictures: tuple[str, ...] = ()
 
 
-async def estimate(desk: Desk, fields: dict[str, Any]) -> str:
+async def estimate(agent: Agent, fields: dict[str, Any]) -> str:
     """What a job with these fields would take. Raises OverstoryError."""
     spec = parse_spec(fields)
-    return estimate_text(await to_thread.run_sync(desk.estimate, spec))
+    return estimate_text(await to_thread.run_sync(agent.estimate, spec))
 
 
-async def ask(desk: Desk, fields: dict[str, Any], seconds: float, progress: Progress) -> str:
+async def ask(agent: Agent, fields: dict[str, Any], seconds: float, progress: Progress) -> str:
     """Start the job of these fields, and its answer if it is there in time."""
-    submitted = await desk.submit(parse_spec(fields))
+    submitted = await agent.submit(parse_spec(fields))
     begun = _left_out(submitted.ignored)
-    return joined(begun, await status(desk, submitted.job_id, seconds, progress))
+    return joined(begun, await status(agent, submitted.job_id, seconds, progress))
 
 
-async def status(desk: Desk, job: str, seconds: float, progress: Progress) -> str:
+async def status(agent: Agent, job: str, seconds: float, progress: Progress) -> str:
     """The state of a job when it is over or after ``seconds``, and its answer if there is one."""
 
     async def tell(state: JobState) -> None:
         await progress(done_of(state), state.coverage["submitted"], _standing(state))
 
-    state = await desk.wait(job, min(max(seconds, 0.0), WAIT_MOST), tell)
+    state = await agent.wait(job, min(max(seconds, 0.0), WAIT_MOST), tell)
     if state.status.ended:
-        return (await answer(desk, job, Wanted(), False)).text
-    cost = await to_thread.run_sync(desk.cost, job)
-    return _unfinished(state, cost, await to_thread.run_sync(_trouble, desk, state))
+        return (await answer(agent, job, Wanted(), False)).text
+    cost = await to_thread.run_sync(agent.cost, job)
+    return _unfinished(state, cost, await to_thread.run_sync(_trouble, agent, state))
 
 
-async def jobs(desk: Desk) -> str:
+async def jobs(agent: Agent) -> str:
     """The caller's newest jobs, a line for each."""
-    rows = await to_thread.run_sync(desk.jobs)
+    rows = await to_thread.run_sync(agent.jobs)
     quoted = Quoted(
         [f"{row.id} {row.status}, {row.submitted:,} images: {line(row.ask, 120)}" for row in rows]
     )
     return quoted.text() or "There is no job yet."
 
 
-async def answer(desk: Desk, job: str, wanted: Wanted, with_pictures: bool) -> Shown:
+async def answer(agent: Agent, job: str, wanted: Wanted, with_pictures: bool) -> Shown:
     """The answer of a job with its evidence, and pictures of the first images in it."""
-    row = await to_thread.run_sync(desk.find, job)
-    told = await to_thread.run_sync(answer_of, desk.services.database, row, wanted)
+    row = await to_thread.run_sync(agent.find, job)
+    told = await to_thread.run_sync(answer_of, agent.services.database, row, wanted)
     if not with_pictures:
         return Shown(told.text)
-    return await to_thread.run_sync(_with_pictures, desk, row, told)
+    return await to_thread.run_sync(_with_pictures, agent, row, told)
 
 
-async def report(desk: Desk, job: str) -> str:
+async def report(agent: Agent, job: str) -> str:
     """The report as one HTML page. Raises OverstoryError."""
-    row = await to_thread.run_sync(desk.find, job)
-    services = desk.services
+    row = await to_thread.run_sync(agent.find, job)
+    services = agent.services
     text = await to_thread.run_sync(report_text, services.settings, services.database, row)
     if len(text) > REPORT_CHARACTERS:
         return (
@@ -134,11 +134,11 @@ def _unfinished(state: JobState, cost: str, trouble: str) -> str:
     return f"{'; '.join(parts)}.\n{todo}"
 
 
-def _trouble(desk: Desk, state: JobState) -> str:
+def _trouble(agent: Agent, state: JobState) -> str:
     """Why nobody works on a job that has not begun; empty if somebody does."""
     if state.status is not JobStatus.RUNNING or done_of(state):
         return ""
-    return nobody_works(desk.services.settings)
+    return nobody_works(agent.services.settings)
 
 
 def _left_out(ignored: tuple[str, ...]) -> str:
@@ -148,8 +148,8 @@ def _left_out(ignored: tuple[str, ...]) -> str:
     return joined(f"{len(ignored):,} files are left out: they are not images.", quoted.text())
 
 
-def _with_pictures(desk: Desk, row: JobRow, told: Told) -> Shown:
-    services = desk.services
+def _with_pictures(agent: Agent, row: JobRow, told: Told) -> Shown:
+    services = agent.services
     with services.database.read() as connection:
         lines = {image.position: image for image in inspect.images(connection, row.id)}
     chosen = [_original(lines, at) for at in told.shown if at in lines]

@@ -34,7 +34,7 @@ JOBS_SHOWN = 10
 Tell = Callable[[JobState], Awaitable[None]]
 
 
-class Desk(ABC):
+class Agent(ABC):
     """One caller at one service. Every method may raise OverstoryError."""
 
     def __init__(self, services: Services, caller: Caller) -> None:
@@ -80,7 +80,7 @@ class Desk(ABC):
             await asyncio.sleep(min(POLL_SECONDS, left))
 
 
-class GuestDesk(Desk):
+class TokenAgent(Agent):
     """Over HTTP: what the API does for the same caller."""
 
     def __init__(
@@ -97,7 +97,7 @@ class GuestDesk(Desk):
         return self._estimates.of(spec, self.caller)
 
 
-class OwnDesk(Desk):
+class OwnAgent(Agent):
     """Over stdio: what the commands ``estimate`` and ``run`` do. All files that the person can read
     may be inputs, the same question about the same files is the same job, and nothing dear is
     started without a budget."""
