@@ -19,7 +19,7 @@ from workers.services import account_of, build_services
 
 
 class OwnAgents:
-    """Makes a agent when it is first needed, and another one after the service has moved."""
+    """Makes an agent when it is first needed, and another one after the service has moved."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
