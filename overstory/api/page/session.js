@@ -1,4 +1,4 @@
-// Who is at the page. A service that needs a token asks for it once; the browser keeps a cookie.
+// The person at the page. A service that needs a token asks for it once; the browser keeps a cookie.
 import { byId, h } from "./dom.js";
 import { get, onSignIn, post, request } from "./http.js";
 import { fault, sentence } from "./notices.js";
