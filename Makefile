@@ -138,6 +138,10 @@ bench-limits: $(VENV)/.stamp-dev ## the account end to end under kills, then the
 	@$(BIN)/python -m benchmarks.limits $(ARGS)
 	@$(BIN)/python -m benchmarks.limiter
 
+.PHONY: bench-uploads
+bench-uploads: $(VENV)/.stamp-dev ## 5,000 photographs through the HTTP API, killed in the middle, and 600 MB in one form: 3 minutes
+	@$(BIN)/python -m benchmarks.uploads $(ARGS)
+
 .PHONY: bench-families
 bench-families: $(VENV)/.stamp-dev ## estimates and budgets at five families of models, billed by their vendors' rules: 5 minutes
 	@$(BIN)/python -m benchmarks.families $(ARGS)

@@ -89,15 +89,19 @@ class Bucket:
         return None
 
     def head(self, key: str, first: int) -> tuple[int, bytes] | None:
-        """The size of an object and its ``first`` bytes; None if there is none."""
+        """The size of an object and its ``first`` bytes, by one request; None if there is none."""
         import obstore
+        from obstore.exceptions import GenericError
 
-        stored = self.stored(key)
-        if stored is None or stored.bytes == 0:
-            return None if stored is None else (0, b"")
         with self._as_ours(), contextlib.suppress(*_missing()):
-            end = min(first, stored.bytes)
-            return stored.bytes, bytes(obstore.get_range(self._store, key, start=0, end=end))
+            try:
+                found = obstore.get(self._store, key, options={"range": (0, first)})
+                return found.meta["size"], bytes(found.bytes())
+            except GenericError:
+                stored = self.stored(key)
+                if stored is None or stored.bytes:
+                    raise
+                return 0, b""  # an empty object has no range
         return None
 
     def save(self, key: str, path: Path) -> bool:

@@ -123,7 +123,7 @@ class Settings(BaseSettings):
     broker_url: str | None = None  # redis://...; None: an embedded Valkey
     limiter_url: str | None = None  # Redis of the limiter; None: the broker's server, database 1
     database_url: str | None = None  # SQLAlchemy URL; None: a SQLite file in home
-    blob_url: str | None = None  # prepared images: file:///... or s3://...; None: a folder in home
+    blob_url: str | None = None  # prepared images, uploads: file:///... or s3://...; None: in home
     home: Path = Field(default_factory=_default_home)  # state folder
     # Names under which Flower answers without a password, beside localhost: dash.internal
     flower_hosts: Annotated[tuple[str, ...], NoDecode] = ()

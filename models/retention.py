@@ -9,7 +9,7 @@ PostgreSQL locks only the job's own rows; on SQLite other writers wait.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import (
@@ -26,6 +26,7 @@ from sqlalchemy import (
     union,
 )
 
+from core.images.uploaded import SCHEME
 from core.states import ENDED_JOBS, CallStatus, DeliveryStatus
 from models.engine import now
 from models.records import columns_of, record
@@ -81,6 +82,22 @@ def only_here(connection: Connection, job_id: str) -> list[str]:
 
     both = union(contents(Image.sha256), contents(Image.first_sha256))
     return [str(sha) for sha in connection.execute(both).scalars()]
+
+
+def uploads_of(connection: Connection, job_id: str) -> set[str]:
+    """The locations of a job's uploads."""
+    own = select(Image.location).where(Image.job_id == job_id, _IS_UPLOAD).distinct()
+    return set(connection.execute(own).scalars())
+
+
+def used_uploads(connection: Connection, without: Collection[str]) -> Iterator[str]:
+    """The locations of all jobs' uploads, ``without`` those jobs. It reads all images: no index is
+    worth its writes for what is asked once an hour."""
+    rows = connection.execute(select(Image.job_id, Image.location).where(_IS_UPLOAD).distinct())
+    return (row.location for row in rows if row.job_id not in without)
+
+
+_IS_UPLOAD = Image.location.startswith(SCHEME, autoescape=True)
 
 
 def forget_history(connection: Connection, job_id: str, before: float) -> int:

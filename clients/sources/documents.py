@@ -76,8 +76,8 @@ class Documents:
         return [page for source in sources for page in _pages(source, counts.get(source.location))]
 
     def copy(self, url: str, save: Callable[[Path], None] | None = None) -> Path:
-        """A copy of the document, downloaded if there is none. ``save`` writes it to a path, for
-        what is no URL. Raises ImageRefused."""
+        """A copy of the document, downloaded if there is none. ``save`` writes it to a path, where
+        it is not behind a URL. Raises ImageRefused."""
         path = self.folder / file_name(url)
         if self._is_kept(path):
             return path

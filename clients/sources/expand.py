@@ -11,7 +11,7 @@ import os
 import re
 import stat
 import urllib.parse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from glob import has_magic
 from pathlib import Path
@@ -22,13 +22,14 @@ from clients.local_files import BELOW, Folders, OwnFolder, Place
 from clients.sources.location import Source, absolute, is_url, storable
 from clients.sources.names import url_name, with_distinct_names
 from clients.sources.patterns import Pattern, split
+from clients.sources.uploaded import UploadedInputs
 from clients.sources.walk import Found, Kind, Patience, cannot_read, walk
-from clients.uploads import Head, Uploads, local
+from clients.uploads import Uploads, local
 from core.errors import ImageRefused, InputRefused, WrongUsage
 from core.images.formats import IMAGE_ENDINGS, PAGED, SNIFF_BYTES, sniff, stands_for
 from core.images.inputs import LOCATION_BYTES_MAX, InputRules
 from core.images.sizing import ImageLimits
-from core.images.uploaded import UploadName, is_upload, parse_upload
+from core.images.uploaded import is_upload, parse_upload
 from core.text.printable import printable, printable_name, shortened
 from core.text.sanitize import UNSTORABLE, is_storable
 
@@ -68,7 +69,7 @@ def expand(
     """
     if not inputs:
         raise WrongUsage("no images: name files, folders, patterns like 'photos/*.jpg', or URLs")
-    uploaded = _Uploaded.of(inputs, uploads)
+    uploaded = UploadedInputs.of(inputs, uploads, check)
     expander = _Expander(limits, decoder, rules, patience or Patience(), check, uploaded)
     expansions = [expander.expand(text) for text in inputs]
     sources = [source for expansion in expansions for source in expansion.sources]
@@ -84,7 +85,7 @@ class _Expander:
     rules: InputRules
     patience: Patience
     check: Callable[[], None]
-    uploaded: _Uploaded | None
+    uploaded: UploadedInputs | None
 
     def expand(self, text: str) -> Expansion:
         self.check()
@@ -233,13 +234,11 @@ class _Expander:
         pages = self._pages(place)
         yield from _paged(Source(name, location, None, found.size, root, found.changed_ns), pages)
 
-    def _upload(self, uploaded: _Uploaded, text: str) -> Iterator[Source]:
+    def _upload(self, uploaded: UploadedInputs, text: str) -> Iterator[Source]:
         """The upload's pages as sources, like those of a file. Its content is its name, so it has
         no time."""
         upload = parse_upload(text)
-        head = uploaded.heads.get((upload.owner, upload.sha256))
-        if head is None:
-            raise _not_uploaded(upload)
+        head = uploaded.head(upload)
         pages = None
         if sniff(head.first) in PAGED:
             try:
@@ -267,36 +266,11 @@ class _Expander:
         return None if single or not 1 <= pages <= self.limits.max_pages else pages
 
 
-@dataclass(frozen=True, slots=True)
-class _Uploaded:
-    """The uploads among the inputs that are there, looked up together: a bucket takes requests for
-    each."""
-
-    store: Uploads
-    heads: Mapping[tuple[str, str], Head]
-
-    @classmethod
-    def of(cls, inputs: Sequence[str], store: Uploads | None) -> _Uploaded | None:
-        if store is None:
-            return None
-        named = [parse_upload(text) for text in inputs if is_upload(text)]
-        keys = list(dict.fromkeys((upload.owner, upload.sha256) for upload in named))
-        return cls(store, store.heads(keys, SNIFF_BYTES))
-
-
 def _paged(source: Source, pages: int | None) -> Iterator[Source]:
     if pages is None:
         yield source
     for page in range(1, (pages or 0) + 1):
         yield replace(source, name=f"{source.name}[{page}]", page=page)
-
-
-def _not_uploaded(upload: UploadName) -> WrongUsage:
-    shown = shortened(upload.name, SHOWN_CHARACTERS)
-    return WrongUsage(
-        f"images: the upload {upload.sha256[:12]} ({shown!r}) is not there (any more): upload the"
-        " file again, then submit the same job"
-    )
 
 
 def _exists(place: Place) -> bool:

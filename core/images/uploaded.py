@@ -100,10 +100,12 @@ def folder_name(owner: str) -> str:
 
 def owner_of(folder: str) -> str | None:
     """The owner of a folder; None if it is nobody's."""
+    plain, *escaped = folder.split("_")
     try:
-        owner = re.sub(
-            rb"_([0-9a-f]{2})", lambda found: bytes.fromhex(found[1].decode()), folder.encode()
-        ).decode()
-    except UnicodeError:
+        owner = (
+            plain
+            + b"".join(bytes.fromhex(part[:2]) + part[2:].encode() for part in escaped).decode()
+        )
+    except ValueError:
         return None
     return owner if is_owner(owner) and folder_name(owner) == folder else None

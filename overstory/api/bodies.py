@@ -37,18 +37,21 @@ class Writers:
 
 async def _pieces(request: Request) -> AsyncIterator[bytes]:
     """The body in pieces of PIECE_BYTES or a little more."""
-    piece = bytearray()
+    arrived: list[bytes] = []
+    size = 0
     stream = request.stream()
     try:
         while True:
             async with asyncio.timeout(IDLE_SECONDS):
-                piece += await anext(stream)
-            if len(piece) >= PIECE_BYTES:
-                yield bytes(piece)
-                piece.clear()
+                arrived.append(await anext(stream))
+            size += len(arrived[-1])
+            if size >= PIECE_BYTES:
+                piece = b"".join(arrived)
+                arrived, size = [], 0
+                yield piece
     except StopAsyncIteration:
-        if piece:
-            yield bytes(piece)
+        if size:
+            yield b"".join(arrived)
     except TimeoutError:
         raise HTTPException(
             HTTPStatus.REQUEST_TIMEOUT, f"nothing arrived for {IDLE_SECONDS:g} s: send it again"

@@ -15,6 +15,7 @@ STYLE = """
 main { max-width: 54rem; margin: 2rem auto; padding: 0 1rem }
 article { border-top: 1px solid var(--line); padding: 1rem 0 }
 h2 code { font-size: 1rem }
+h3 { font-size: 1rem; margin: 1rem 0 .2rem }
 table { border-collapse: collapse }
 td, th { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top }
 .kind { color: var(--soft) }
@@ -42,13 +43,14 @@ def reference_page(openapi: dict[str, Any]) -> str:
 
 
 def _operation(openapi: dict[str, Any], method: str, path: str, operation: dict[str, Any]) -> str:
-    table = _table([*_parameters(operation), *_fields(openapi, operation)])
-    table += "".join(
-        f"<h3>{'or as' if JSON in _contents(operation) else 'body:'} <code>{escape(media)}</code>"
-        f"</h3>{_table(list(_rows(content['schema'])))}"
-        for media, content in _contents(operation).items()
-        if media != JSON
-    )
+    fields = list(_fields(openapi, operation))
+    table = _table([*_parameters(operation), *fields])
+    for media, content in _contents(operation).items():
+        if media != JSON:
+            others = [row for row in _rows(content["schema"]) if row not in fields]
+            title = f"or as <code>{escape(media)}</code>: fields that differ"
+            table += f"<h3>{title if others else f'body: <code>{escape(media)}</code>'}</h3>"
+            table += _table(others)
     text = MARKDOWN.render(operation.get("description", ""))
     return f"<article><h2><code>{method} {escape(path)}</code></h2>{text}{table}</article>"
 

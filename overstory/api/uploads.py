@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from clients.uploads import Incoming
-from core.errors import InputRefused, WrongUsage
+from core.errors import InputRefused
 from core.images.uploaded import SCHEME, clean_name
 from core.text.printable import quotable
 from overstory.api.bodies import Writers
@@ -18,6 +18,8 @@ from overstory.api.caller import Caller, Calling
 from overstory.api.problems import FileTooLarge, Problem
 from tasks.runtime.services import Services
 
+FILES_MAX = 5_000
+"""In one question: a bucket takes a request for each."""
 SIGNED_SECONDS = 3_600.0
 """How long a URL of the bucket takes its file."""
 NAME_SHOWN = 80
@@ -26,7 +28,7 @@ NAME_CHARACTERS_MAX = 2_000
 
 
 class Announced(BaseModel):
-    """A file that a client has. ``name``: what people see of it, perhaps with folders."""
+    """A file of the client. ``name``: what people see of it, perhaps with folders."""
 
     model_config = ConfigDict(extra="forbid")
     sha256: Annotated[str, Field(pattern=SHA256)]
@@ -39,8 +41,15 @@ class Announcement(BaseModel):
     bucket: a browser may be kept from the bucket, or a network."""
 
     model_config = ConfigDict(extra="forbid")
-    files: Annotated[list[Announced], Field(min_length=1)]
-    direct: bool = True
+    files: Annotated[
+        list[Announced],
+        Field(
+            min_length=1,
+            max_length=FILES_MAX,
+            description="each with `sha256`, and better with `bytes` and `name`",
+        ),
+    ]
+    direct: Annotated[bool, Field(description="false: no URL of a bucket")] = True
 
 
 class Put(BaseModel):
@@ -95,11 +104,6 @@ class Uploading:
         a submission, which has to follow within a day.
         """
         check_may_upload(caller)
-        if len(given.files) > self._settings.max_inputs:
-            raise WrongUsage(
-                f"files: {len(given.files):,} at once, and {self._settings.max_inputs:,} is the"
-                " most (OVERSTORY_MAX_INPUTS): ask in groups of 500"
-            )
         for file in given.files:
             check_size(file.bytes or 0, file.name, self._settings.max_file_bytes)
         keys = [(caller.owner, file.sha256) for file in given.files]

@@ -69,9 +69,10 @@ def prune(
 ) -> None:
     """Delete old jobs from the database.
 
-    Deletes answers, image rows, notes, history and prepared images. Running and paused jobs stay,
-    and so do the image files you submitted. Paid replies stay in the ledger, so that the same
-    question about the same images costs nothing later; --ledger deletes them too.
+    Deletes answers, image rows, notes, history, prepared images, and uploads that no other job
+    uses. Running and paused jobs stay, and so do the image files that you named. Paid replies stay
+    in the ledger, so that the same question about the same images costs nothing later; --ledger
+    deletes them too.
     """
     settings = settings_at(home)
     prepare_command(settings)
@@ -105,9 +106,14 @@ def summary(pruned: Pruned, before: float, dry_run: bool) -> str:
     """What was deleted, in one or two sentences."""
     paid = pluralize(pruned.calls + pruned.kept_calls, "paid reply", "paid replies")
     deleted = f"{'would delete' if dry_run else 'deleted'} {paid} from the ledger"
+    uploads = f"{pluralize(pruned.uploads, 'upload')}, {pruned.upload_bytes / 1e6:.1f} MB"
     if not pruned.jobs:
         none = f"no job ended before {_day(before)}"
-        return f"{none}; {deleted}" if pruned.calls else f"nothing to prune: {none}"
+        others = [deleted] if pruned.calls else []
+        if pruned.uploads:
+            drops = "would delete" if dry_run else "deleted"
+            others.append(f"{drops} what no job uses: {uploads}")
+        return "; ".join([none, *others]) if others else f"nothing to prune: {none}"
     verb = "would prune" if dry_run else "pruned"
     text = (
         f"{verb} {pluralize(pruned.jobs, 'job')} that ended before {_day(before)}:"
@@ -115,6 +121,8 @@ def summary(pruned: Pruned, before: float, dry_run: bool) -> str:
         f" {pluralize(pruned.events, 'event')};"
         f" {pluralize(pruned.blobs, 'prepared image')}, {pruned.blob_bytes / 1e6:.1f} MB"
     )
+    if pruned.uploads:
+        text += f"; {uploads}"
     if pruned.calls:
         return f"{text}\n{deleted}"
     return f"{text}\nkept {paid} in the ledger: the same requests cost nothing later"

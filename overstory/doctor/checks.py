@@ -30,6 +30,7 @@ CHECKS = (
     Check("sqlite", machine.sqlite),
     Check("database", parts.database),
     Check("blobs", machine.blobs),
+    Check("uploads", machine.uploads),
     Check("broker", parts.broker),
     Check("limits", parts.limiter),
     Check("workers", parts.workers),

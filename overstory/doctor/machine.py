@@ -13,6 +13,7 @@ from pathlib import Path
 from clients.blobs import open_blobs
 from clients.images.decoder import Decoder
 from clients.images.frames import Ended
+from clients.uploads import FolderUploads, open_uploads
 from core.errors import ServiceAway, WrongUsage
 from models.engine import FIXED_IN, sqlite_is_fixed, sqlite_module
 from overstory.doctor.context import Context
@@ -143,6 +144,19 @@ def blobs(context: Context) -> Finding | None:
     except ServiceAway as error:
         return failed(str(error), "make it writable for every worker")
     return ok(f"{url or context.settings.home / 'blobs'} can be written")
+
+
+def uploads(context: Context) -> Finding | None:
+    """The folder of uploads can be written. Skipped if it does not exist yet, and for a bucket,
+    where uploads are beside the prepared images."""
+    store = open_uploads(context.settings.blob_url, context.settings.home)
+    if not isinstance(store, FolderUploads) or not store.folder.exists():
+        return None
+    try:
+        store.check()
+    except ServiceAway as error:
+        return failed(str(error), "make it writable for the API, and readable for every worker")
+    return ok(f"{store.folder} can be written")
 
 
 def nearest_existing(folder: Path) -> Path:

@@ -33,10 +33,11 @@ over `STEPFUN_API_KEY`, which other programs read too. Commands and workers read
 each start.
 
 `OVERSTORY_HOME` (on Linux `~/.local/share/overstory`) holds all state: `overstory.db` (jobs,
-answers, ledger), `blobs/` (prepared images), `logs/` (one file for each process), `broker/` and
-`run/` (embedded Valkey), `documents/` (copies of documents behind URLs, for a day), and `spool/`
-(paid replies that the database could not take yet). Back up the database; the rest can be rebuilt.
-Only its owner can read it. A report or an export is written with your own umask.
+answers, ledger), `blobs/` (prepared images), `uploads/` (images that came over HTTP, as long as a
+job has them), `logs/` (one file for each process), `broker/` and `run/` (embedded Valkey),
+`documents/` (copies of documents behind URLs, for a day), and `spool/` (paid replies that the
+database could not take yet). Back up the database, and `uploads/` for retries; the rest can be
+rebuilt. Only its owner can read it. A report or an export is written with your own umask.
 """
 _SECTION = re.compile(r"\n\n    # (.+)\n")
 _COMMENT = re.compile(r"^ +# ?(.*)$")

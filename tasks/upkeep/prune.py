@@ -1,7 +1,7 @@
-"""prune: delete ended jobs, and the prepared images that no other job uses.
+"""prune: delete ended jobs, and the prepared images and uploads that no other job uses.
 
-Reads: ended jobs and their rows. Does: deletes blobs. Writes: deletes rows, in short transactions.
-May raise ServiceAway; the next prune deletes the rest. Never touches a running job.
+Reads: ended jobs and their rows. Does: deletes blobs and uploads. Writes: deletes rows, in short
+transactions. May raise ServiceAway; the next prune deletes the rest. Never touches a running job.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from models import retention
 from models.retention import OldJob
 from tasks.runtime.services import Services
+from tasks.upkeep.uploads import sweep
 
 FRESH_SECONDS = 3_600.0
 """A blob that was written or read this recently is kept: a new job may be about to use it."""
@@ -32,6 +33,8 @@ class Pruned:
     blob_bytes: int = 0
     calls: int = 0
     kept_calls: int = 0
+    uploads: int = 0
+    upload_bytes: int = 0
 
     def count(self, job: OldJob, ledger: bool) -> None:
         self.jobs += 1
@@ -58,19 +61,28 @@ def prune(
     """Delete jobs that ended before ``before`` (Unix seconds by the database's clock).
 
     ``ledger``: also delete their paid replies and, without a label, the replies of jobs that were
-    pruned before. ``tell`` is called with each job.
+    pruned before. Without a label, uploads that no job uses are deleted too. ``tell`` is called
+    with each job.
     """
     pruned = Pruned()
+    uploads: set[str] = set()  # of jobs with the label
+    gone: set[str] = set()
     after = ""
     while jobs := _next(services, before, label, after):
         for job in jobs:
+            if label is not None:
+                uploads |= _uploads(services, job.id)
             if dry_run:
                 _count_blobs(services, job.id, pruned)
             elif not _forget(services, job, before, ledger, pruned):
                 continue
+            gone.add(job.id)
             pruned.count(job, ledger)
             tell(job)
         after = jobs[-1].id
+    among = None if label is None else uploads
+    swept = sweep(services, before, among, gone if dry_run else (), dry_run)
+    pruned.uploads, pruned.upload_bytes = swept.uploads, swept.bytes
     if ledger and label is None:
         pruned.calls += _forget_orphans(services, before, dry_run)
     return pruned
@@ -79,6 +91,11 @@ def prune(
 def _next(services: Services, before: float, label: str | None, after: str) -> list[OldJob]:
     with services.database.read() as connection:
         return retention.old_jobs(connection, before, label, AT_ONCE, after)
+
+
+def _uploads(services: Services, job_id: str) -> set[str]:
+    with services.database.read() as connection:
+        return retention.uploads_of(connection, job_id)
 
 
 def _forget(services: Services, job: OldJob, before: float, ledger: bool, pruned: Pruned) -> bool:

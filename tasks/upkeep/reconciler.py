@@ -28,6 +28,7 @@ from tasks.file_store import TIDY_AT_ONCE, tidy
 from tasks.image_slices import announce
 from tasks.runtime.leases import RENEWALS
 from tasks.runtime.services import Services
+from tasks.upkeep.uploads import sweep_unsubmitted
 
 log = structlog.get_logger()
 
@@ -39,6 +40,8 @@ TRY_SECONDS_MAX = 300.0
 empty balance is reported. The second comes PROBE_SECONDS after the first, each after twice that."""
 RECOUNT_SECONDS = 30.0
 """How often the countdowns are checked against the rows they count."""
+SWEEP_SECONDS = 3_600.0
+"""How often uploads are deleted that were never submitted."""
 TIDY_SECONDS = 10.0
 """How often files of ended jobs are deleted."""
 CALL_WINDOW_MAX = 256
@@ -58,6 +61,7 @@ class Reconciler:
     try_seconds: float = PROBE_SECONDS
     next_recount: float = 0.0
     next_tidy: float = 0.0
+    next_sweep: float = 0.0
     tidying: Future[None] | None = None
     left_spooled: set[Path] = field(default_factory=set)  # files that could not be settled
 
@@ -206,8 +210,9 @@ class Reconciler:
         self.next_try, self.try_seconds = self.clock(), PROBE_SECONDS
 
     def _tidy_files(self) -> None:
-        """Delete what ended jobs left at the provider, and old copies of documents, in another
-        thread: deletions may hang for minutes, and recovery must not wait for them."""
+        """Delete what ended jobs left at the provider, old copies of documents, and uploads that
+        were never submitted, in another thread: deletions may hang for minutes, and recovery must
+        not wait for them."""
         under_way = self.tidying is not None and not self.tidying.done()
         if under_way or self.clock() < self.next_tidy or self.services.limiter.paused():
             return
@@ -219,11 +224,19 @@ class Reconciler:
             Documents.of(self.services.settings, self.services.decoder).delete_old()
             if tidy(self.services) >= TIDY_AT_ONCE:
                 self.next_tidy = 0.0  # there are more
+            if self.clock() >= self.next_sweep:
+                self.next_sweep = self.clock() + SWEEP_SECONDS
+                self._sweep()
         except OverstoryError as error:
             log.warning("reconciler.tidies_later", error=str(error))
         except Exception:
             if not self.services.stopping.is_set():  # stopping cancels what has not begun
                 log.exception("reconciler.failed")
+
+    def _sweep(self) -> None:
+        swept = sweep_unsubmitted(self.services)
+        if swept.uploads:
+            log.info("uploads.unsubmitted_deleted", uploads=swept.uploads, bytes=swept.bytes)
 
     def _top_up(self) -> None:
         """Send messages for due work, up to a window: one tick refills a wiped queue."""

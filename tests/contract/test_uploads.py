@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from clients import uploads as stores
-from clients.uploads import ABANDONED_SECONDS, Uploads, local, open_uploads
+from clients.uploads import Uploads, local, open_uploads
+from clients.uploads.folder import ABANDONED_SECONDS
 from core.errors import ImageRefused, RefusalCode, ServiceAway, WrongUsage
 from tests.support.bucket import bucket
 

@@ -6,6 +6,7 @@ import hashlib
 import os
 import urllib.request
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -291,3 +292,27 @@ def test_a_real_picture_is_answered(open_account: Callable[..., Account], tmp_pa
         job = post(client, form(field("ask", "What?"), file("a.jpg", data))).json()["job"]
         (row,) = account.ended(job)
     assert row.status == "completed"
+
+
+def test_the_program_of_the_docs_sends_a_folder_and_goes_on_after_a_cut(
+    client: TestClient, account: Account, make_images: Callable[..., Path],
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    page = (Path(__file__).parents[2] / "docs" / "uploads.md").read_text("utf-8")
+    program = page.partition("```python\n")[2].partition("```")[0]
+    folder = make_images(5)
+    puts: list[str] = []
+    send = client.put
+    monkeypatch.setattr(client, "put", lambda url, **sent: puts.append(url) or send(url, **sent))
+    monkeypatch.setattr("httpx2.Client", lambda **options: client)
+    monkeypatch.setattr("sys.argv", ["send.py", str(folder)])
+    exec(program, {})
+    first = capsys.readouterr().out.split()[-1]
+    assert len(puts) == 5
+    upload = next(account.services.uploads.kept(4e9))
+    assert account.services.uploads.drop(upload, 4e9)
+    exec(program, {})
+    assert puts[5:] == [f"/api/uploads/{upload.sha256}"]
+    assert capsys.readouterr().out.split()[-1] == first  # the same key is the same job
+    lines = client.get(f"/api/jobs/{first}/images").json()
+    assert [line["name"] for line in lines] == [f"{n:04}.jpg" for n in range(5)]

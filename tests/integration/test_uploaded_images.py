@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Callable
 
 import pytest
 from PIL import Image as Pillow
+from sqlalchemy import text
 
 from clients.uploads import Uploads, open_uploads
 from core.errors import InputRefused, RefusalCode, WrongUsage
 from core.jobs import JobSpec
 from core.settings import load
 from core.states import JobStatus
+from models import retention, state
 from models.reads import inspect
 from models.reads.inspect import ImageLine
+from models.state import Moved
 from overstory.api.caller import Caller
-from overstory.api.submissions import Submissions, with_own_uploads
+from overstory.api.submissions import with_own_uploads
+from overstory.commands.prune import summary
 from overstory.report.pictures import pictures
 from tasks import image_slices, preprocess
+from tasks import submit as submitting
+from tasks.upkeep.prune import Pruned
+from tasks.upkeep.prune import prune as prune_jobs
+from tasks.upkeep.reconciler import Reconciler
+from tasks.upkeep.uploads import sweep, sweep_unsubmitted
 from tests.support.account import Account, on_one_database
 from tests.support.bucket import bucket
 
 __all__ = ["bucket"]
 
 pytestmark = on_one_database
+DAY = 86_400.0
 ANN, BOB = Caller("ann", is_admin=False), Caller("bob", is_admin=False)
 
 
@@ -47,7 +58,8 @@ def put(uploads: Uploads, caller: Caller, name: str, data: bytes) -> str:
 
 def submit(account: Account, caller: Caller, *images: str, **fields: object) -> str:
     spec = JobSpec(images=list(images), ask="What is there?", **fields)  # type: ignore[arg-type]
-    return Submissions(account.services).submit(spec, caller).job_id
+    spec = with_own_uploads(spec, caller)
+    return submitting.submit(account.services, spec, by_message=True).job_id
 
 
 def lines(account: Account, job: str) -> list[ImageLine]:
@@ -168,3 +180,100 @@ def test_a_job_over_uploads_is_answered(open_account: Callable[..., Account]) ->
     (job,) = account.ended(submit(account, ANN, *images))
     assert job.status is JobStatus.COMPLETED
     assert account.statuses(job.id) == {"included": 8}
+
+
+# --- retention
+
+
+def aged(account: Account, seconds: float) -> None:
+    """Make all uploads older by so much."""
+    for path in (account.services.settings.home / "uploads").glob("*/*/*"):
+        at = path.stat().st_mtime - seconds
+        os.utime(path, (at, at))
+
+
+def end(account: Account, job: str, ago: float) -> None:
+    with account.services.database.write() as connection:
+        state.job_cancelled(connection, job, Moved())
+        connection.execute(
+            text("UPDATE jobs SET finished_at = finished_at - :ago WHERE id = :job"),
+            {"ago": ago, "job": job},
+        )
+
+
+def prune(account: Account, days: float, **options: object) -> Pruned:
+    with account.services.database.read() as connection:
+        before = retention.cutoff(connection, days * DAY)
+    return prune_jobs(account.services, before, **options)  # type: ignore[arg-type]
+
+
+def kept(account: Account) -> set[str]:
+    return {upload.sha256 for upload in account.services.uploads.kept(4e9)}
+
+
+def sha_of(image: str) -> str:
+    return image.removeprefix("upload:").partition("/")[0]
+
+
+@pytest.fixture
+def quiet(open_account: Callable[..., Account]) -> Account:
+    return open_account(start=False)
+
+
+def test_uploads_go_with_the_last_job_that_uses_them(quiet: Account) -> None:
+    uploads = quiet.services.uploads
+    alone, shared = (put(uploads, ANN, f"{n}.jpg", jpeg(n)) for n in (1, 2))
+    old, new = submit(quiet, ANN, alone, shared), submit(quiet, ANN, shared)
+    aged(quiet, 200 * DAY)
+    end(quiet, old, 100 * DAY)
+    would = prune(quiet, 90, dry_run=True)
+    pruned = prune(quiet, 90)
+    assert (would.uploads, would.upload_bytes) == (pruned.uploads, pruned.upload_bytes)
+    assert (pruned.uploads, pruned.upload_bytes) == (1, len(jpeg(1)))
+    assert kept(quiet) == {sha_of(shared)}
+    end(quiet, new, 100 * DAY)
+    assert prune(quiet, 90, label="other").uploads == 0
+    assert prune(quiet, 90).uploads == 1
+    assert "1 upload, 0.0 MB" in summary(pruned, 0.0, dry_run=False)
+
+
+def test_with_a_label_only_uploads_of_its_jobs_go(quiet: Account) -> None:
+    mine, unused = (put(quiet.services.uploads, ANN, f"{n}.jpg", jpeg(n)) for n in (1, 2))
+    job = submit(quiet, ANN, mine, label="shop")
+    aged(quiet, 200 * DAY)
+    end(quiet, job, 100 * DAY)
+    assert prune(quiet, 90, label="shop").uploads == 1
+    assert kept(quiet) == {sha_of(unused)}
+
+
+def test_an_upload_that_was_asked_for_lately_stays(quiet: Account) -> None:
+    image = put(quiet.services.uploads, ANN, "a.jpg", jpeg())
+    aged(quiet, 2 * DAY)
+    quiet.services.uploads.sizes([(ANN.owner, sha_of(image))])
+    assert prune(quiet, 1).uploads == 0
+    assert sweep_unsubmitted(quiet.services).uploads == 0
+
+
+def test_what_was_never_submitted_goes_after_a_day(quiet: Account) -> None:
+    used, unused = (put(quiet.services.uploads, ANN, f"{n}.jpg", jpeg(n)) for n in (1, 2))
+    submit(quiet, ANN, used)
+    aged(quiet, 0.9 * DAY)
+    reconciler = Reconciler(quiet.services)
+    reconciler._tidy()
+    assert kept(quiet) == {sha_of(used), sha_of(unused)}
+    aged(quiet, 0.2 * DAY)
+    reconciler._tidy()  # not yet: it looks once an hour
+    assert len(kept(quiet)) == 2
+    reconciler.next_sweep = 0.0
+    reconciler._tidy()
+    assert kept(quiet) == {sha_of(used)}
+    assert prune(quiet, 90).uploads == 0
+
+
+def test_prune_of_a_bucket(bucket: dict[str, bytes], open_account: Callable[..., Account]) -> None:
+    account = open_account(start=False, blob_url="s3://photos/all")
+    used, unused = (put(account.services.uploads, ANN, f"{n}.jpg", jpeg(n)) for n in (1, 2))
+    submit(account, ANN, used)
+    assert sweep(account.services, 4e9).uploads == 1  # its objects are as old as the stand-in says
+    assert [path.rpartition("/")[2] for path in bucket] == [sha_of(used)]
+    assert sha_of(unused) != sha_of(used)

@@ -52,6 +52,8 @@ class Bucket(BaseHTTPRequestHandler):
         moment = {"Last-Modified": MOMENT}
         if asked := self.headers.get("Range"):
             first, last = (int(number) for number in asked.removeprefix("bytes=").split("-"))
+            if first >= len(found):
+                return self._say(416, b"<Error><Code>InvalidRange</Code></Error>")
             piece = found[first : last + 1]
             where = f"bytes {first}-{first + len(piece) - 1}/{len(found)}"
             return self._say(206, piece, ETag='"x"', **{"Content-Range": where}, **moment)
