@@ -38,12 +38,12 @@ const ask = () => {
         return;
       }
       token.value = "";
-      dialog.close();
       asking = null;
+      dialog.close();
       await know();
       resolve();
     };
-    dialog.oncancel = (event) => event.preventDefault(); // without a token there is nothing to see
+    dialog.onclose = () => { if (asking) dialog.showModal(); }; // without a token there is nothing to see
     dialog.showModal();
     token.focus();
   });
