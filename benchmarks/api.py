@@ -1,21 +1,26 @@
-"""The HTTP API under load: many submissions a second, and many who watch one job.
+"""The HTTP API under load: submissions, watchers, and a chat request with a thousand images.
 
     python -m benchmarks.api [--images 6000] [--watchers 200] [--rounds 2] [--rate 500]
 
 *Submissions*: every one is taken (201) or told to come again (429), and every taken one is a job
 that ends. *Watchers*: the same job with and without connections that read all its events, in turn.
-Exit status 1 if a submission was lost, or a watcher did not get every event.
+*Chat*: 1,000 images of 143 KB inside one request of 191 MB, and the memory of the API meanwhile.
+Exit status 1 if a submission was lost, a watcher did not get every event, or an image was not seen.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
+import io
 import json
 import os
+import random
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -23,12 +28,19 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import openai
+import psutil
+from PIL import Image
+
+from core.settings import DEFAULT_MODEL
+from overstory.local.stack import served_by
 from tests.support.pictures import draw_image
 from tests.support.ports import free_port
 
 COMMAND = [sys.executable, "-m", "overstory"]
 CONNECTIONS = 400
 END_SECONDS = 600.0
+CHAT_IMAGES, CHAT_BYTES = 1_000, 143_000
 
 
 @dataclass(frozen=True)
@@ -149,6 +161,46 @@ async def watch(api: Api, job: str) -> int:
     return events
 
 
+def chat(api: Api, process: psutil.Process) -> bool:
+    """Ask about the images of one request by the SDK. Whether all were seen."""
+    noise = random.Random(1).randbytes(CHAT_BYTES)
+    image = io.BytesIO()
+    Image.new("RGB", (64, 64), "teal").save(image, "JPEG")
+    parts: list[Any] = [{"type": "text", "text": "What is there?"}]
+    for number in range(CHAT_IMAGES):  # bytes after the end of a picture belong to no picture
+        data = image.getvalue() + number.to_bytes(4, "big") + noise
+        url = "data:image/jpeg;base64," + base64.b64encode(data).decode()
+        parts.append({"type": "image_url", "image_url": {"url": url}})
+    rest, most, stop = process.memory_info().rss, [0], threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(0.02):
+            most[0] = max(most[0], process.memory_info().rss)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    client = openai.OpenAI(base_url=f"http://127.0.0.1:{api.port}/v1", api_key="none")
+    began = time.monotonic()
+    message: Any = {"role": "user", "content": parts}
+    reply = client.chat.completions.create(model=DEFAULT_MODEL, messages=[message])
+    took = time.monotonic() - began
+    stop.set()
+    watcher.join()
+    included = (reply.model_extra or {})["overstory"]["coverage"]["included"]
+    print(
+        f"chat: {included:,} of {CHAT_IMAGES:,} images of one request seen, answered in"
+        f" {took:.1f} s; the API had {rest / 1e6:.0f} MB before and {most[0] / 1e6:.0f} MB at most",
+        flush=True,
+    )
+    return bool(included == CHAT_IMAGES)
+
+
+def api_process(home: Path) -> psutil.Process:
+    pid = served_by(home)
+    assert pid is not None
+    return next(p for p in psutil.Process(pid).children() if "serve" in p.cmdline())
+
+
 async def measure(args: argparse.Namespace, api: Api, pictures: Path) -> bool:
     first = next(iter(sorted(pictures.iterdir())))
     ok = await submit_at(api, first, args.rate, args.seconds)
@@ -182,7 +234,8 @@ def main() -> int:
         up = ["up", "--detach", "--no-flower", "--api-port", str(api.port)]
         subprocess.run([*COMMAND, *up], env=environment, check=True, stdout=subprocess.DEVNULL)
         try:
-            ok = asyncio.run(measure(args, api, pictures))
+            ok = chat(api, api_process(home))
+            ok &= asyncio.run(measure(args, api, pictures))
         finally:
             subprocess.run([*COMMAND, "down", "--now"], env=environment, check=True)
     return 0 if ok else 1
