@@ -12,7 +12,6 @@ from core.account.budget import (
     NextCall,
     Room,
     account_budgets,
-    advised,
     enough,
     is_spent,
     most_cost,
@@ -83,8 +82,6 @@ def test_the_reason_names_spent_and_missing_money_and_how_to_continue():
     assert "; 3 calls are left, and the next may cost up to 0.1000" in said
     assert "overstory resume abc --budget 2.05" in said
     assert is_spent("paused", said)
-    assert advised(said) == (said.partition(": overstory resume")[0] + ".", 2.05)
-    assert advised("on request") == ("on request", None)
     assert "lost" not in said
     lost = reason("abc", 2.0, Money(1.9, 0.0, 0.3), 0.2, rest[:1], "USD")
     assert "is spent (0.3000 of it on lost calls, if they were paid); 1 call is left" in lost
