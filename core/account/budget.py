@@ -99,6 +99,13 @@ def reason(
     )
 
 
+def advised(why: str) -> tuple[str, float | None]:
+    """A reason of these without its command, for people who have a button instead, and the budget
+    that it names, if it names one."""
+    text, command, wanted = why.partition(": overstory resume ")
+    return (f"{text}.", float(wanted.rpartition(" ")[2])) if command else (why, None)
+
+
 def plain(money: float) -> str:
     """``2.00``, ``0.0005``: two decimals, or four if two would hide something."""
     return f"{money:.2f}" if round(money, 2) == round(money, 4) else f"{money:.4f}"

@@ -11,7 +11,7 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from core.account.budget import is_spent
+from core.account.budget import advised, is_spent
 from core.settings import SANDBOX
 from core.states import JobStatus, NodeStatus
 from models.reads import inspect
@@ -120,6 +120,7 @@ def value_of(view: View, rate: Rate, nobody: str = "") -> dict[str, Any]:
         "images": {"submitted": job.submitted, **view.progress.images},
         "note": note_of(view, nobody),
         "over_budget": is_spent(job.status, job.reason),
+        "budget_enough": advised(job.reason or "")[1],
         "limits": [*view.limits],
         "images_per_second": round(rate.per_second(), 3) if runs else 0.0,
         "seconds_left": rate.eta_seconds(counts.left) if runs and counts.left else None,
@@ -138,10 +139,10 @@ def note_of(view: View, nobody: str = "") -> str:
     if view.job.status.ended:
         return ""
     if view.job.status == JobStatus.PAUSED:
-        return f"paused: {view.job.reason}"
+        return f"paused: {advised(view.job.reason or 'on request')[0]}"
     if view.state is None:
         return NO_WORKER
-    return nobody or held_back_by(view)
+    return nobody.partition(";")[0] or held_back_by(view)
 
 
 def standings(services: Services) -> APIRouter:

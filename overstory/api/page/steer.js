@@ -33,7 +33,7 @@ const cancel = async () => { if (await sure()) await act("cancel", nothing, "The
 
 const goOn = (now) => {
   if (!now.over_budget) return [button("Go on", act("resume", nothing, "The job goes on"), "go")];
-  const input = h("input", { type: "number", id: "new-budget", min: "0", step: "any", inputmode: "decimal", "aria-label": `New budget in ${now.currency}`, value: Number((2 * Math.max(now.budget ?? 0, now.cost)).toPrecision(2)) });
+  const input = h("input", { type: "number", id: "new-budget", min: "0", step: "any", inputmode: "decimal", "aria-label": `New budget in ${now.currency}`, value: now.budget_enough ?? Number((2 * Math.max(now.budget ?? 0, now.cost)).toPrecision(2)) });
   const body = () => ({ budget: Number(input.value) });
   return [h("span", { class: "unit" }, "Budget", input, now.currency), button("Go on with this budget", act("resume", body, "The job goes on"), "go")];
 };
