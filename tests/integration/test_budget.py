@@ -9,43 +9,22 @@ import pytest
 from sqlalchemy import select
 
 from core.account.budget import Money, is_spent
-from core.catalog.models import Price, cost
 from core.errors import WrongUsage
 from core.jobs import JobSpec
 from core.states import CallStatus, JobStatus
 from models import ledger, state
 from models.claims import Lease
 from models.ledger import NewCall
-from models.reads import pipeline
 from models.state import Moved
 from models.tables import Call
-from overstory.sandbox.process import SandboxProcess
 from tasks import submit as submitting
 from tasks.calls.budget import current_budgets, resume_jobs
 from tests.support.account import Account, on_one_database
 from tests.support.jobs import submit
+from tests.support.spending import DEAR, bill, stands
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
-
-PRICE = Price("USD", 0.20, 0.04, 1.15)
-DEAR = 8_000
-"""Reasoning so long that a call costs nearly as much as was reserved for it."""
-
-
-def bill(sandbox: SandboxProcess) -> float:
-    """Cost of all that the sandbox generated, paid or cut off, by its ledger and prices."""
-    lines = [x for x in sandbox.ledger() if x["event"] == "reply" and x["status"] in (200, 499)]
-    return sum(
-        cost(PRICE, x["prompt_tokens"], x["cached_tokens"], x["completion_tokens"]) for x in lines
-    )
-
-
-def stands(account: Account, job: str) -> bool:
-    row = account.job(job)
-    with account.services.database.read() as connection:
-        busy = pipeline.at_work(connection, job)
-    return (is_spent(row.status, row.reason) and not busy) or row.status.ended
 
 
 def raise_budget(account: Account, job: str, budget: float) -> None:

@@ -13,8 +13,8 @@ from core.jobs import JobSpec
 from core.states import JobStatus
 from models import ledger, retention, tokens
 from tasks import submit as submitting
-from tests.integration.test_budget import DEAR, bill, stands
 from tests.support.account import Account, on_one_database
+from tests.support.spending import DEAR, bill, stands
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.slow
