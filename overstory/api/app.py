@@ -44,13 +44,13 @@ def make_api(services: Services, elsewhere: bool = False) -> FastAPI:
         redoc_url=None,
         lifespan=agents.lifespan,
     )
-    writers = Writers()
+    writers, health = Writers(), Health(services)
     known = KnownTokens(services.database)
-    app.include_router(Health(services).router())
+    app.include_router(health.router())
     app.include_router(estimates.router())
     app.include_router(Jobs(services, submissions, writers).router())
     app.include_router(Uploading(services, writers).router())
-    app.include_router(Chat(services, submissions, writers).router())
+    app.include_router(Chat(services, submissions, writers, health).router())
     app.include_router(Sessions(services.database, known).router())
     app.include_router(Shares(services).router())
     app.include_router(statuses(services))

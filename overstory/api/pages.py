@@ -23,7 +23,7 @@ from overstory.api.caller import Calling
 from overstory.api.folders import folders
 from overstory.api.pictures import pictures
 from overstory.api.problems import NotFound
-from overstory.api.standing import standings
+from overstory.api.progress import progress_routes
 from overstory.report.page import parts_of_report
 from tasks.runtime.services import Services
 
@@ -49,7 +49,7 @@ class File:
 def page_routes(services: Services) -> APIRouter:
     """The page, and the parts of the API that were made for it."""
     routes = APIRouter()
-    for part in (answers, folders, pictures, standings):
+    for part in (answers, folders, pictures, progress_routes):
         routes.include_router(part(services))
     files = static_files()
     documents = {name: _document(name) for name in ("new.html", "job.html")}

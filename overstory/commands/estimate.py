@@ -197,7 +197,7 @@ def _value(
         "model": request.model,
         "detail": spec.detail or settings.detail,
         "limits": asdict(settings.sure_limits),
-        "sandbox": settings.uses_sandbox,
+        "sandbox": settings.endpoint == SANDBOX,
     }
 
 
@@ -276,7 +276,7 @@ def _cost_rows(settings: Settings, model: str, forecast: Estimate) -> list[tuple
     known = settings.find_price(model)
     if known is None:
         return [("cost", f"not known: there is no price of {model}; set OVERSTORY_PRICES")]
-    charged = ", not charged: sandbox" if settings.uses_sandbox else ""
+    charged = ", not charged: sandbox" if settings.endpoint == SANDBOX else ""
     told = f"{model}, {_prices(settings, known)}{charged}"
     return [
         ("cost", f"{forecast.cost:.4f} {forecast.currency} ({told})"),

@@ -19,8 +19,6 @@ from tests.support.ports import free_port
 from tests.support.waiting import eventually
 from tests.support.web_server import Server, gives, server
 
-pytest.importorskip("overstory.api.estimates")
-pytest.importorskip("overstory.api.shares")
 pytestmark = [
     pytest.mark.acceptance,
     pytest.mark.timeout(240),

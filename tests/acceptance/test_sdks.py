@@ -27,6 +27,7 @@ from langchain_openai import ChatOpenAI
 from PIL import Image
 from pydantic import BaseModel
 
+from core.access import PREFIX
 from overstory.sandbox.config import SandboxConfig
 from overstory.sandbox.process import SandboxProcess
 from tests.support.command import Person
@@ -234,8 +235,7 @@ def test_the_npm_sdk_asks_and_streams(door: Door) -> None:
 
 
 def test_a_wrong_token_is_an_authentication_error(door: Door) -> None:
-    access = pytest.importorskip("core.access", reason="tokens are not in this branch yet")
-    wrong = openai.OpenAI(base_url=door.url, api_key=f"{access.PREFIX}wrong")
+    wrong = openai.OpenAI(base_url=door.url, api_key=f"{PREFIX}wrong")
     with wrong, pytest.raises(openai.AuthenticationError) as error:
         wrong.models.list()
     assert error.value.code == "invalid_api_key"

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import httpx2
 import pytest
 from celery import Celery
 from celery.result import AsyncResult
@@ -47,9 +48,9 @@ def stack() -> Iterator[Stack]:
         made.make_database()
         made.start("migrate")
         assert made.processes.pop("migrate").wait(HEALTHY_SECONDS) == 0, made.log("migrate")
-        for name in (*WORKERS, "reconciler", "flower"):
+        for name in (*WORKERS, "reconciler", "flower", "api"):
             made.start(name)
-        made.wait_healthy("sandbox", *WORKERS, "reconciler", "flower")
+        made.wait_healthy("sandbox", *WORKERS, "reconciler", "flower", "api")
         made.sandbox("config", {**LIMITS, "cache_blocks": 0})
         yield made
     finally:
@@ -115,6 +116,22 @@ def test_wrong_arguments_are_refused_by_name(stack: Stack, plain: Celery) -> Non
     assert ready(sent).state == "FAILURE"
     for field in ("images", "ask", "aks"):
         assert field in str(sent.result)
+
+
+def test_the_api_takes_a_token_and_does_the_job_in_this_service(
+    stack: Stack, make_images: Callable[..., Path]
+) -> None:
+    url = f"http://127.0.0.1:{stack.ports['api:8700']}/api/jobs"
+    spec = {"images": [str(make_images(3))], "ask": "What is there?"}
+    assert httpx2.post(url, json=spec).status_code == 401
+    words = [sys.executable, "-m", "overstory", "token", "create", "shop"]
+    made = subprocess.run(words, env=stack.environment("api"), capture_output=True, text=True)
+    assert made.returncode == 0, made.stderr
+    own = {"Authorization": f"Bearer {made.stdout.strip()}"}
+    answer = httpx2.post(url, json=spec, headers=own)
+    assert answer.status_code == 201, answer.text
+    assert ended(stack, answer.json()["job"])[:3] == ("completed", 3, 3)
+    assert [job["owner"] for job in httpx2.get(url, headers=own).json()] == ["shop"]
 
 
 def ask_flower(stack: Stack, path: str, password: str | None = None) -> tuple[int, str]:

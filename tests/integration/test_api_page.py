@@ -15,7 +15,7 @@ from core.settings import load
 from models.engine import Database
 from overstory.api.app import make_api
 from overstory.api.caller import Caller, known_caller
-from overstory.api.standing import FRESH_SECONDS, Standings
+from overstory.api.progress import FRESH_SECONDS, SharedProgress
 from overstory.local.job_runner import planning_services
 from tasks.runtime.services import Services
 from tests.support.account import Account, on_one_database
@@ -231,7 +231,7 @@ def test_watchers_of_a_job_share_what_is_read(
     account = open_account(start=False)
     job = account.job(account.submit(make_images(2)))
     now = 100.0
-    standings = Standings(account.services, clock=lambda: now)
+    standings = SharedProgress(account.services, clock=lambda: now)
     first = standings.of(job)
     assert (first["status"], first["note"]) == ("running", "held by: preparing images (CPU)")
     assert standings.of(job) is first

@@ -15,6 +15,7 @@ from starlette.testclient import TestClient
 from core.errors import ServiceAway
 from models import state
 from models.state import Moved
+from overstory.api import health
 from overstory.api.app import make_api
 from overstory.api.chat import routes, waiting
 from overstory.api.chat.models import Models
@@ -37,7 +38,7 @@ def account(open_account: Callable[..., Account]) -> Account:
 def idle(open_account: Callable[..., Account], monkeypatch: pytest.MonkeyPatch) -> Account:
     """An account where nobody works, and no answer is waited for before the status is sent."""
     monkeypatch.setattr(routes, "FIRST_SECONDS", 0.01)
-    monkeypatch.setattr(routes, "nobody_works", lambda settings: "")
+    monkeypatch.setattr(health, "nobody_works", lambda settings: "")
     return open_account(start=False)
 
 
@@ -210,7 +211,7 @@ def test_a_late_end_without_an_answer_cuts_the_body(
 def test_without_workers_a_request_is_told_so(
     idle: Account, urls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(routes, "nobody_works", lambda settings: "waits for workers: none")
+    monkeypatch.setattr(health, "nobody_works", lambda settings: "waits for workers: none")
     with client_of(idle) as client:
         answer = client.post(PATH, json=asking(urls[:1]))
     assert answer.status_code == 503

@@ -28,7 +28,7 @@ prepare_home(settings.home)
 with only_one(settings.home):
     embedded = LocalStack(settings, name=SERVICE)
     embedded.start()
-    embedded.become_service(None)
+    embedded.become_service(None, None)
     print("up", flush=True)
     input()
 """

@@ -24,10 +24,10 @@ from overstory.api.chat.body import BYTES_OF_ALL_MAX, Body, too_large
 from overstory.api.chat.models import models_of
 from overstory.api.chat.reply import JOB_HEADER, completion, unanswered
 from overstory.api.chat.waiting import Waiting
+from overstory.api.health import Health
 from overstory.api.openai_errors import Refusal, error_response
 from overstory.api.problems import TooBusy
 from overstory.api.submissions import Submissions
-from overstory.local.hindrances import nobody_works
 from overstory.local.job_runner import take_up
 from tasks.runtime.services import Services
 from tasks.submit import Submitted
@@ -45,12 +45,14 @@ what is refused or fails at once has its true status, and clients wait longer th
 class Chat:
     """The OpenAI-compatible routes of one service."""
 
-    def __init__(self, services: Services, submissions: Submissions, writers: Writers) -> None:
+    def __init__(
+        self, services: Services, submissions: Submissions, writers: Writers, health: Health
+    ) -> None:
         self._services = services
         self._submissions = submissions
         self._writers = writers
         self._models = models_of(services)
-        self._waiting = Waiting(services.database, partial(nobody_works, services.settings))
+        self._waiting = Waiting(services.database, health.trouble)
         self._turns = asyncio.Semaphore(BODIES_AT_ONCE)
 
     def router(self) -> APIRouter:

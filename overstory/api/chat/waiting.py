@@ -22,7 +22,6 @@ COUNT_SECONDS = 3.0
 """Between two counts of the images of the waiting jobs, which cost more than their states."""
 BEAT_SECONDS = 10.0
 """Something is sent so often, because proxies cut a connection that is silent for a minute."""
-TROUBLE_SECONDS = 30.0
 log = structlog.get_logger()
 
 
@@ -42,9 +41,6 @@ class Waiting:
         self._jobs: dict[str, _Watched] = {}
         self._reader: asyncio.Task[None] | None = None
         self._new = asyncio.Event()  # a job that the reader has not asked about
-        self._trouble = ""
-        self._trouble_until = 0.0
-        self._asking = asyncio.Lock()
 
     async def follow(self, job: str) -> AsyncGenerator[Standing]:
         """Where ``job`` stands: now, whenever that changes, and every BEAT_SECONDS, until it is
@@ -84,14 +80,10 @@ class Waiting:
         return standing
 
     async def trouble(self, standing: Standing) -> str:
-        """Why nothing moves, or nothing. The workers are asked once for all that wait."""
+        """Why nothing moves, or nothing."""
         if standing.status is not JobStatus.RUNNING:
             return f"{standing.status}: {standing.reason}" if standing.reason else ""
-        async with self._asking:
-            if time.monotonic() > self._trouble_until:
-                self._trouble = await to_thread.run_sync(self._find_trouble)
-                self._trouble_until = time.monotonic() + TROUBLE_SECONDS
-        return self._trouble
+        return await to_thread.run_sync(self._find_trouble)
 
     async def _read(self) -> None:
         count_at = 0.0

@@ -51,11 +51,7 @@ const ask = () => {
 };
 
 const know = async () => {
-  try {
-    session = await get("/api/session");
-  } catch (problem) {
-    if (problem.status !== 404) throw problem; // a service without tokens
-  }
+  session = await get("/api/session");
   if (!session.needs_token) shown();
 };
 

@@ -7,15 +7,18 @@ from dataclasses import replace
 
 import pytest
 
+from clients.limiter.script import AccountState
 from core.account.budget import Money, NextCall, advised, reason
+from core.catalog.tiers import AccountLimits
 from core.job_options import JobOptions
 from core.states import JobStatus, NodeStatus
 from models.reads.pipeline import JobRow, Progress, Used
-from overstory.api.standing import NO_WORKER, note_of, value_of
+from overstory.api.progress import NO_WORKER, note_of, value_of
 from overstory.commands.watch import View
 from overstory.output.progress import Rate
-from tests.unit.test_watch import STATE
 
+LIMITS = AccountLimits(5, 100, 500_000)
+STATE = AccountState(0, 0, 0, LIMITS, LIMITS, {}, None, None, None, 60.0)
 NOBODY = "waits for workers: none answers; 'overstory resume JOB' or 'overstory up' starts some"
 SPENT = reason("0a1b", 2.0, Money(1.9, 0.05), 0.1, [NextCall(6, 0.02, 0.1)] * 3, "USD")
 

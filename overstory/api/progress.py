@@ -52,7 +52,7 @@ class Watched:
     looking: threading.Lock = field(default_factory=threading.Lock)
 
 
-class Standings:
+class SharedProgress:
     """Reads jobs at most once for FRESH_SECONDS each."""
 
     def __init__(self, services: Services, clock: Callable[[], float] = time.monotonic) -> None:
@@ -145,9 +145,9 @@ def note_of(view: View, nobody: str = "") -> str:
     return nobody.partition(";")[0] or held_back_by(view)
 
 
-def standings(services: Services) -> APIRouter:
+def progress_routes(services: Services) -> APIRouter:
     routes = APIRouter(prefix="/api/jobs", tags=["jobs"], responses=PROBLEMS)
-    known = Standings(services)
+    known = SharedProgress(services)
 
     @routes.get("/{job}/progress")
     def progress(job: str, caller: Calling) -> dict[str, Any]:
