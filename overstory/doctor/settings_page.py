@@ -39,7 +39,6 @@ job has them), `logs/` (one file for each process), `broker/` and `run/` (embedd
 database could not take yet). Back up the database, and `uploads/` for retries; the rest can be
 rebuilt. Only its owner can read it. A report or an export is written with your own umask.
 """
-_SECTION = re.compile(r"\n\n    # (.+)\n")
 _COMMENT = re.compile(r"^ +# ?(.*)$")
 
 
