@@ -82,7 +82,7 @@ class Events:
                     after = events[-1].id if events else tail.floor
                     lines = "".join(map(_line, events))
                 else:
-                    lines, after = tail.after(after), tail.newest
+                    lines, after = tail.after(after), max(after, tail.newest)
                 if lines:
                     yield lines
                 elif over and not missed:
