@@ -52,8 +52,8 @@ RINGS := integration acceptance unit contract migration
 # The unit ring takes the benchmarks' own checks along: they are no tests of the product.
 FOLDERS = tests/$1 $(if $(filter unit,$1),benchmarks/checks)
 # Acceptance runs real worker processes, which mostly wait for each other: three files at a time on two
-# cores. Each file stays in one process, because its tests share a stack. Integration waits too.
-SPREAD = $(if $(filter acceptance,$1),-n 3 --dist loadfile,-n $(if $(filter integration,$1),3,2) --dist worksteal)
+# cores. Each file stays in one process, because its tests share a stack.
+SPREAD = $(if $(filter acceptance,$1),-n 3 --dist loadfile,-n 2 --dist worksteal)
 
 # Tests of acceptance and integration mostly wait, so these two share the cores, and what acceptance
 # says follows at the end. A ring that fails keeps no other from running. 5: ARGS selected no test.
