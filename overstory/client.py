@@ -18,7 +18,6 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from clients.redis import REDIS_ERRORS, unavailable
-from core.account.budget import is_spent
 from core.errors import ServiceAway, WrongUsage
 from core.jobs import JobSpec, parse_spec
 from core.settings import Settings
@@ -26,10 +25,11 @@ from core.settings import load as load_settings
 from core.stages import SUBMIT
 from core.states import JobStatus
 from models import new_job, state
-from models.engine import Connection, Database
+from models.engine import Database
 from models.reads import pipeline
 from models.reads.pipeline import EventRow as Event
 from models.reads.pipeline import JobRow
+from models.reads.standings import job_is_over
 from models.state import Moved
 from overstory.output.result import result as result_of
 from overstory.schema_option import schema_of
@@ -208,7 +208,7 @@ class Client:
         """
         for _ in self._polls(seconds):
             with self._database.read() as connection:
-                over = is_over(connection, job)
+                over = job_is_over(connection, job)
             if over:
                 return self.status(job)
         raise TimeoutError(f"job {job} has not ended within {seconds:g} s")
@@ -279,7 +279,7 @@ class Client:
         highest = 0
         for _ in self._polls(None):
             with self._database.read() as connection:
-                over = is_over(connection, job)
+                over = job_is_over(connection, job)
                 fresh = pipeline.events(connection, job, highest - SEEN_BACK)
             for event in fresh:
                 if event.id not in seen:
@@ -337,16 +337,6 @@ class Client:
                 return
             self._sleep(pause)
             pause = min(pause * 1.5, POLL_MAX_SECONDS)
-
-
-def is_over(connection: Connection, job_id: str) -> bool:
-    """Whether a job has ended, or is paused for its budget with nothing in flight."""
-    status = pipeline.job_status(connection, job_id)
-    if status != JobStatus.PAUSED:
-        return status is None or status.ended
-    row = pipeline.job(connection, job_id)
-    spent = row is not None and is_spent(row.status, row.reason)
-    return spent and not pipeline.at_work(connection, job_id)
 
 
 def _absolute(image: str | Path) -> str:

@@ -1,4 +1,4 @@
-"""Where many jobs stand, by one question for all of them."""
+"""Where jobs stand: whether they are over, and of many jobs by one question for all of them."""
 
 from __future__ import annotations
 
@@ -39,6 +39,18 @@ class Standing:
         return sum(self.images.get(status, 0) for status in statuses)
 
 
+def is_over(connection: Connection, job_id: str, status: JobStatus, reason: str | None) -> bool:
+    """Whether a job of this status has ended, or is paused for its budget with nothing in
+    flight."""
+    return status.ended or (is_spent(status, reason) and not pipeline.at_work(connection, job_id))
+
+
+def job_is_over(connection: Connection, job_id: str) -> bool:
+    """``is_over`` of a job; also true if there is no such job."""
+    row = pipeline.job_standing(connection, job_id)
+    return row is None or is_over(connection, job_id, *row)
+
+
 def standings(
     connection: Connection, jobs: Collection[str], counted: Collection[str] = ()
 ) -> dict[str, Standing]:
@@ -56,12 +68,9 @@ def standings(
         for job_id, status, reason, submitted in connection.execute(
             select(Job.id, Job.status, Job.reason, Job.submitted).where(Job.id.in_(some))
         ).all():
-            is_over = JobStatus(status).ended or (
-                is_spent(status, reason) and not pipeline.at_work(connection, job_id)
-            )
-            found[job_id] = Standing(
-                JobStatus(status), is_over, reason, submitted, images.get(job_id, {})
-            )
+            known = JobStatus(status)
+            over = is_over(connection, job_id, known, reason)
+            found[job_id] = Standing(known, over, reason, submitted, images.get(job_id, {}))
     return found
 
 

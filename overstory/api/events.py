@@ -22,7 +22,7 @@ from models import repair
 from models.engine import Database
 from models.reads import inspect, pipeline
 from models.reads.pipeline import EventRow
-from overstory.client import is_over
+from models.reads.standings import job_is_over
 
 POLL_SECONDS = 0.5
 BEAT_SECONDS = 15.0
@@ -128,7 +128,7 @@ class Events:
     def _look(self, job: str, after: int) -> tuple[bool, list[EventRow]]:
         """Whether the job is over, and its next events, at most PAGE."""
         with self._database.read() as connection:
-            over = is_over(connection, job)
+            over = job_is_over(connection, job)
             events = pipeline.events(connection, job, after, PAGE)
             if over or self._database.is_sqlite:
                 return over, events

@@ -8,10 +8,10 @@ from pydantic import BaseModel
 from core.states import JobStatus
 from models.engine import Database
 from models.reads.pipeline import JobRow
+from models.reads.standings import job_is_over
 from models.state import coverage
 from overstory.api.caller import Calling, find_job
 from overstory.api.problems import PROBLEMS
-from overstory.client import is_over
 from tasks.runtime.services import Services
 
 
@@ -30,7 +30,7 @@ class JobState(BaseModel):
 def state_of(database: Database, row: JobRow) -> JobState:
     """The state of the job that ``row`` is of, now."""
     with database.read() as connection:
-        over = is_over(connection, row.id)
+        over = job_is_over(connection, row.id)
         counts = {"submitted": row.submitted, **coverage(connection, row.id)}
     return JobState(job=row.id, status=row.status, reason=row.reason, coverage=counts, over=over)
 

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 import structlog
 
-from core.account.budget import is_spent
 from core.errors import DatabaseUnusable, ServiceAway
 from core.states import JobStatus
 from core.text.printable import shortened
 from models.engine import Connection
 from models.reads import pipeline
+from models.reads.standings import is_over
 from overstory.local.stack import LocalStack
 from overstory.output.held_by import account_state, held_by, held_by_store
 from overstory.output.learned import settled_limits
@@ -88,8 +88,8 @@ def check(services: Services, job_id: str, shown: Display, counting: bool) -> Vi
             job = pipeline.job(connection, job_id)
             shown.report(settled_limits(connection, job) if job is not None else ())
             unanswered = counts.total[2] - counts.done[2]
-        spent = is_spent(status, reason) and not pipeline.at_work(connection, job_id)
-    return View(status.ended or spent, unanswered)
+        over = is_over(connection, job_id, status, reason)
+    return View(over, unanswered)
 
 
 def _trouble(connection: Connection, job_id: str) -> str:
