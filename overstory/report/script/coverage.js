@@ -3,14 +3,7 @@ import { byId, h, rove, short } from "./dom.js";
 import { choose } from "./gallery.js";
 import { data, thumb } from "./state.js";
 import { go, view } from "./viewer.js";
-import { count, group, unproven, word } from "./words.js";
-
-export const ORDER = ["included", "duplicate", "waiting", "skipped", "failed"];
-export const totals = () => {
-  const totals = new Map(ORDER.map((name) => [name, 0]));
-  for (const image of data.images) totals.set(group(image), totals.get(group(image)) + 1);
-  return [...totals].filter(([, number]) => number > 0);
-};
+import { count, totals, unproven, word } from "./words.js";
 
 const LONG = { duplicate: "duplicates of another", waiting: "not finished yet" };
 const long = (name) => LONG[name] ?? word(name);

@@ -1,10 +1,9 @@
 // All images: chunks are filled when they come near the window, and emptied when they leave it.
-import { ORDER, totals } from "./coverage.js";
 import { byId, h, short } from "./dom.js";
 import { plainText } from "./prose.js";
 import { cited, data, images, thumb } from "./state.js";
 import { view, viewer } from "./viewer.js";
-import { count, group, state, unproven, word } from "./words.js";
+import { count, group, ORDER, state, totals, unproven, word } from "./words.js";
 
 const CHUNK = 60;
 const searchTexts = new Map();

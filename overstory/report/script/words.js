@@ -30,3 +30,10 @@ export const unproven = (image) => image.seen === "sent" || image.code === "unse
 export const state = (image) => (image.seen === "sent" ? "only sent" : word(image.status));
 
 export const group = (image) => (OPEN.includes(image.status) ? "waiting" : image.status);
+
+export const ORDER = ["included", "duplicate", "waiting", "skipped", "failed"];
+export const totals = () => {
+  const totals = new Map(ORDER.map((name) => [name, 0]));
+  for (const image of data.images) totals.set(group(image), totals.get(group(image)) + 1);
+  return [...totals].filter(([, number]) => number > 0);
+};
