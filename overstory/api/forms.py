@@ -23,7 +23,7 @@ from core.jobs import JobSpec
 from core.text.printable import quotable
 from overstory.api.bodies import Writers
 from overstory.api.caller import known_caller
-from overstory.api.uploads import bounded, check_may_upload, input_of
+from overstory.api.uploads import bounded, input_of
 from tasks.runtime.services import Services
 
 FORM = "multipart/form-data"
@@ -199,7 +199,7 @@ async def _read(
     request: Request, boundary: bytes, services: Services, writers: Writers
 ) -> dict[str, Any]:
     caller, settings = known_caller(request), services.settings
-    check_may_upload(caller)
+    caller.check_changes()
     reader = FormReader(
         boundary,
         lambda: services.uploads.begin(caller.owner),

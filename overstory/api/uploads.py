@@ -10,7 +10,6 @@ from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from clients.uploads import Incoming
-from core.errors import InputRefused
 from core.images.uploaded import SCHEME, clean_name
 from core.text.printable import quotable
 from overstory.api.bodies import Writers
@@ -103,7 +102,7 @@ class Uploading:
         After a cut, ask again: only what is missing is sent. `input` of the answer is the image of
         a submission, which has to follow within a day.
         """
-        check_may_upload(caller)
+        caller.check_changes()
         for file in given.files:
             check_size(file.bytes or 0, file.name, self._settings.max_file_bytes)
         keys = [(caller.owner, file.sha256) for file in given.files]
@@ -146,7 +145,7 @@ class Uploading:
 
         201: it is new; 200: it was here. 422: other bytes arrived, and nothing is kept.
         """
-        check_may_upload(caller)
+        caller.check_changes()
         most = self._settings.max_file_bytes
         length = request.headers.get("content-length", "0")
         check_size(int(length) if length.isdecimal() else 0, name, most)
@@ -181,12 +180,6 @@ def check_size(size: int, name: str, most: int) -> None:
             f"{quotable(clean_name(name), NAME_SHOWN)!r} has more than {most:,} bytes, which is the"
             " most for a file (OVERSTORY_MAX_FILE_BYTES)"
         )
-
-
-def check_may_upload(caller: Caller) -> None:
-    """Raises InputRefused for a caller that may only read."""
-    if caller.read_only:
-        raise InputRefused(f"the token {caller.name!r} may only read: use one that may submit")
 
 
 def input_of(sha256: str, name: str) -> str:

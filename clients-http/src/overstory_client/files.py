@@ -77,7 +77,9 @@ def _listed(image: Input) -> Iterator[str | LocalFile]:
     if path.is_dir():
         found = list(_inside(path, ""))
         if not found:
-            raise WrongUsage(f"images: there is no image in the folder {text!r}", "images")
+            raise WrongUsage(
+                f"images: the folder {text!r} holds no images: give another one", "images"
+            )
         yield from found
     elif path.is_file():
         yield LocalFile(path, path.name)

@@ -54,7 +54,7 @@ def read(values: Mapping[str, Any], owner: str, idempotency_key: str | None = No
     }
     if not fields["images"]:
         raise Refusal(
-            "messages: there is no image: give parts of type image_url; this service answers"
+            "messages: they hold no images: give parts of type image_url; this service answers"
             " questions about images",
             "messages",
         )

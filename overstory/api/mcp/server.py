@@ -61,8 +61,8 @@ GetAgent = Callable[[Any], Awaitable[Agent]]
 """Takes the HTTP request, None over stdio."""
 
 
-def make_server(desk_of: GetAgent) -> MCPServer[Any]:
-    """The server; ``desk_of`` says who calls. Raises OverstoryError where nobody serves."""
+def make_server(agent_of: GetAgent) -> MCPServer[Any]:
+    """The server; ``agent_of`` says who calls. Raises OverstoryError where nobody serves."""
     server: MCPServer[Any] = MCPServer(
         "overstory",
         title="Overstory",
@@ -168,7 +168,7 @@ def make_server(desk_of: GetAgent) -> MCPServer[Any]:
             return await tools.report(await _agent(context), job)
 
     async def _agent(context: Context[Any, Any]) -> Agent:
-        return await desk_of(context.request_context.request)
+        return await agent_of(context.request_context.request)
 
     return server
 
