@@ -40,6 +40,9 @@ class JobOptions:
     look: tuple[int, ...] = ()  # positions whose leaves a further question shows again
     second_look: float | None = None  # the share of images that may be looked at twice
     second_model: str | None = None  # the model that looks again; None: the job's own
+    by: str | None = None  # what makes a unit: folder, document, date, or a column
+    facts: tuple[str, ...] = ()  # names of the facts that are shown beside each image
+    similar: bool = False  # of images that are nearly the same, one is asked about
     inputs: str | None = None  # hash of the inputs as they were named, if the job was given a key
 
     @property
@@ -54,14 +57,15 @@ class JobOptions:
 
     @property
     def asked(self) -> dict[str, Any]:
-        """What is part of the question, as keys hash it: answer form, prompt texts, pack and the
-        second look. The answers of one pack do not stand for another: how far they can be trusted
-        differs."""
+        """What is part of the question, as keys hash it: answer form, prompt texts, pack, the
+        second look, units and facts. The answers of one pack do not stand for another: how far they
+        can be trusted differs. ``similar`` is not: a job without it goes on from one with it."""
         return {
             **self._answer_form(),
             **self._own_prompts(),
             **self._packed(),
             **self._second(),
+            **self._sorted(),
         }
 
     @classmethod
@@ -71,6 +75,7 @@ class JobOptions:
         if "history" in known:
             known["history"] = tuple(Exchange(**exchange) for exchange in known["history"])
         known["look"] = tuple(known.get("look", ()))
+        known["facts"] = tuple(known.get("facts", ()))
         return cls(**known)
 
     def to_json(self) -> dict[str, Any]:
@@ -86,7 +91,10 @@ class JobOptions:
             **self._answer_form(),
             **self._packed(),
             **self._second(),
+            **self._sorted(),
         }
+        if self.similar:
+            values["similar"] = True
         if self.history is not None:
             values["history"] = [{"ask": e.ask, "answer": e.answer} for e in self.history]
             values["look"] = list(self.look)
@@ -103,6 +111,10 @@ class JobOptions:
     def _second(self) -> dict[str, Any]:
         values = {"second_look": self.second_look, "second_model": self.second_model}
         return {name: value for name, value in values.items() if value is not None}
+
+    def _sorted(self) -> dict[str, Any]:
+        values: dict[str, Any] = {"by": self.by, "facts": list(self.facts)}
+        return {name: value for name, value in values.items() if value}
 
     def _answer_form(self) -> dict[str, Any]:
         values: dict[str, Any] = {"each": self.each, "schema": self.schema}

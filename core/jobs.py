@@ -28,6 +28,7 @@ from core.text.printable import one_line
 from core.text.sanitize import UNSTORABLE, all_storable
 
 Words = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100_000)]
+Column = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Hook = Annotated[str, StringConstraints(pattern=r"^https?://[^\s]+$", max_length=2_000)]
 INPUT_CHARACTERS_MAX = LOCATION_BYTES_MAX
 """Of one path or URL; its bytes are counted when it is expanded."""
@@ -60,6 +61,18 @@ class JobSpec(BaseModel):
     each: Annotated[Words | None, Field(description="asked about every image")] = None
     schema_: dict[str, Any] | None = Field(
         None, alias="schema", description="JSON Schema of the answers"
+    )
+    by: Column | None = Field(
+        None, description="one answer a unit: folder, document, date, or a column of a table"
+    )
+    image_column: Column | None = Field(
+        None, description="of a table among images: the column with the paths or URLs"
+    )
+    with_: list[Column] | None = Field(
+        None, alias="with", description="facts shown beside an image: name, taken, gps, columns"
+    )
+    similar: bool = Field(
+        False, description="ask about the best image of a burst alone; the others are left out"
     )
     key: Annotated[str, StringConstraints(min_length=1, max_length=255)] | None = Field(
         None, description="the same key is the same job"
@@ -179,6 +192,9 @@ class JobSpec(BaseModel):
             canary=self.canary,
             pack=self.pack,
             second_model=self.second_model,
+            by=self.by,
+            facts=tuple(dict.fromkeys(self.with_ or ())),
+            similar=self.similar,
         )
 
 

@@ -94,7 +94,7 @@ CREATE TABLE nodes (
 	lease_token VARCHAR(32), 
 	lease_until DOUBLE DEFAULT 0 NOT NULL, 
 	started_at DOUBLE, 
-	finished_at DOUBLE, look INTEGER DEFAULT 1 NOT NULL, 
+	finished_at DOUBLE, look INTEGER DEFAULT 1 NOT NULL, unit INTEGER, 
 	CONSTRAINT pk_nodes PRIMARY KEY (id), 
 	CONSTRAINT ck_nodes_kind_known CHECK (kind IN ('leaf', 'branch')), 
 	CONSTRAINT ck_nodes_status_known CHECK (status IN ('waiting', 'ready', 'running', 'done', 'failed', 'split', 'cancelled')), 
@@ -176,7 +176,7 @@ CREATE TABLE images (
 	due_at DOUBLE DEFAULT 0 NOT NULL, 
 	lease_token VARCHAR(32), 
 	lease_until DOUBLE DEFAULT 0 NOT NULL, 
-	updated_at DOUBLE NOT NULL, answer JSON, changed_ns BIGINT, seen VARCHAR(8), note TEXT, look INTEGER DEFAULT 1 NOT NULL, unclear JSON, first_sha256 VARCHAR(64), 
+	updated_at DOUBLE NOT NULL, answer JSON, changed_ns BIGINT, seen VARCHAR(8), note TEXT, look INTEGER DEFAULT 1 NOT NULL, unclear JSON, first_sha256 VARCHAR(64), version TEXT, facts JSON, unit INTEGER, 
 	CONSTRAINT pk_images PRIMARY KEY (id), 
 	CONSTRAINT ck_images_status_known CHECK (status IN ('pending', 'prepared', 'uploaded', 'included', 'failed', 'duplicate', 'skipped')), 
 	CONSTRAINT fk_images_job_id FOREIGN KEY(job_id) REFERENCES jobs (id) ON DELETE CASCADE, 
@@ -304,4 +304,17 @@ CREATE INDEX ix_calls_owner ON calls (owner, started_at) WHERE owner IS NOT NULL
 
 CREATE VIEW v_jobs AS SELECT j.id AS "job", j.key AS "key", j.label AS "label", j.status AS "status", j.reason AS "reason", j.ask AS "ask", j.answer AS "answer", j.model AS "model", j.endpoint AS "endpoint", j.account AS "account", j.weight AS "weight", j.submitted AS "submitted", CASE WHEN j.finished_at IS NULL THEN (SELECT count(*) FROM images i WHERE i.job_id = j.id AND i.status = 'included') ELSE j.included END AS "included", CASE WHEN j.finished_at IS NULL THEN (SELECT count(*) FROM images i WHERE i.job_id = j.id AND i.status = 'failed') ELSE j.failed END AS "failed", CASE WHEN j.finished_at IS NULL THEN (SELECT count(*) FROM images i WHERE i.job_id = j.id AND i.status = 'duplicate') ELSE j.duplicate END AS "duplicate", CASE WHEN j.finished_at IS NULL THEN (SELECT count(*) FROM images i WHERE i.job_id = j.id AND i.status = 'skipped') ELSE j.skipped END AS "skipped", (SELECT count(*) FROM calls c WHERE c.job_id = j.id AND (c.status NOT IN ('started', 'failed') OR c.status = 'failed' AND c.http_status IS NOT NULL)) AS "requests", (SELECT coalesce(sum(c.prompt_tokens + c.completion_tokens), 0) FROM calls c WHERE c.job_id = j.id) AS "tokens", (SELECT coalesce(sum(c.cost), 0) FROM calls c WHERE c.job_id = j.id) AS "cost", strftime('%Y-%m-%d %H:%M:%f', j.created_at, 'unixepoch') AS "created_at", strftime('%Y-%m-%d %H:%M:%f', j.finished_at, 'unixepoch') AS "finished_at", j.finished_at - j.created_at - j.idle_seconds AS "seconds", j.owner AS "owner" FROM jobs j;
 
-INSERT INTO alembic_version VALUES ('0023')
+CREATE TABLE units (
+	id INTEGER NOT NULL, 
+	job_id VARCHAR(32) NOT NULL, 
+	number INTEGER NOT NULL, 
+	name TEXT NOT NULL, 
+	duplicate_of INTEGER, 
+	answer JSON, 
+	CONSTRAINT pk_units PRIMARY KEY (id), 
+	CONSTRAINT fk_units_job_id FOREIGN KEY(job_id) REFERENCES jobs (id) ON DELETE CASCADE
+);
+
+CREATE UNIQUE INDEX uq_units_job_id_number ON units (job_id, number);
+
+INSERT INTO alembic_version VALUES ('0024')

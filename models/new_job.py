@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -45,7 +45,8 @@ class NewJob:
 class NewImage:
     """A new job's image. ``leaf`` is an index into the tree's leaves, None for a duplicate.
 
-    ``known``: what an earlier job recorded about it, and the status it begins with.
+    ``known``: what an earlier job recorded about it, and the status it begins with. ``unit``: the
+    number of its unit, in a job by units.
     """
 
     name: str
@@ -56,6 +57,9 @@ class NewImage:
     duplicate_of: int | None
     leaf: int | None
     changed_ns: int | None = None
+    version: str | None = None
+    facts: Mapping[str, Any] | None = None
+    unit: int | None = None
     known: KnownImage | None = None
 
     @property
@@ -95,6 +99,9 @@ def insert_job(
             "root": image.root,
             "bytes": image.bytes,
             "changed_ns": image.changed_ns,
+            "version": image.version,
+            "facts": image.facts,
+            "unit": image.unit,
             **_known_values(image.known),
             "status": image.status,
             "duplicate_of": image.duplicate_of,

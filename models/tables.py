@@ -189,6 +189,9 @@ class Image(Base):
     root = _optional(Text)
     bytes = _optional(BigInteger)
     changed_ns = _optional(BigInteger)  # when the file last changed
+    version = _optional(Text)  # of an object of a bucket: its ETag
+    facts = _optional(JsonOrNull)  # what its table, or the picture itself, says of it
+    unit = _optional(Integer)  # number of its unit, in a job by units
     status = _column(String(16))
     duplicate_of = _optional(Integer)  # position of the first image with the same content
     error_code = _optional(String(32))
@@ -246,6 +249,22 @@ class Image(Base):
     )
 
 
+class Unit(Base):
+    """A group of a job's images that is answered about by itself (``--by``)."""
+
+    __tablename__ = "units"
+
+    id = _column(Key, primary_key=True)
+    job_id = _column(String(32), ForeignKey("jobs.id", ondelete="CASCADE"))
+    number = _column(Integer)  # in the order of their first images, from 1
+    name = _column(Text)
+    duplicate_of = _optional(Integer)  # number of an earlier unit with the same images
+    answer = _optional(JsonOrNull)  # text, or an object of the job's schema
+
+    # one unit of a number
+    __table_args__ = (Index("uq_units_job_id_number", "job_id", "number", unique=True),)
+
+
 class Node(Base):
     """One node of a job's summary tree. The root has no parent."""
 
@@ -262,6 +281,7 @@ class Node(Base):
     status = _column(String(16))
     pending = _column(Integer)  # number of images or children it still waits for
     look = _column(Integer, server_default=sql("1"))  # 2: a leaf that looks at its images again
+    unit = _optional(Integer)  # its number, where the node is about a part of one unit alone
     key = _optional(String(64))
     text = _optional(Text)
     images = _column(Integer, server_default=sql("0"))  # included below

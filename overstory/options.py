@@ -22,6 +22,29 @@ schema_option = click.option(
     help="Shape of the answer: a JSON Schema file, or a pydantic model as package.module:Model."
     " With --each, every image gets one such object.",
 )
+by_option = click.option(
+    "--by",
+    metavar="folder|document|date|COLUMN",
+    help="One answer a unit, not an image: --each is asked of each folder, document, date, or value"
+    " of a table's column.",
+)
+image_column_option = click.option(
+    "--image-column",
+    metavar="COLUMN",
+    help="Inputs that are tables (CSV, JSON Lines, Parquet) name images in this column. The other"
+    " columns are facts of the image, which exports show again.",
+)
+with_option = click.option(
+    "--with",
+    "with_",
+    metavar="FACT,...",
+    help="Show the model these facts beside each image: name, taken, gps, columns of the table.",
+)
+similar_option = click.option(
+    "--similar",
+    is_flag=True,
+    help="Of images that are nearly the same, as bursts are, ask about the best one.",
+)
 detail_option = click.option(
     "--detail",
     type=click.Choice(["low", "high", "auto"]),
@@ -106,9 +129,10 @@ home_option = click.option(
 def question_options(command: Any) -> Any:
     """The options that describe what to ask, for ``run`` and ``estimate``."""
     asked = (ask_option, each_option, schema_option)
+    sorted_ = (by_option, image_column_option, with_option, similar_option)
     sent = (detail_option, model_option, second_model_option, second_look_option)
     how = (pack_option, profile_option, prompts_option, bare_option, canary_option)
-    for option in reversed((*asked, *sent, *how)):
+    for option in reversed((*asked, *sorted_, *sent, *how)):
         command = option(command)
     return command
 

@@ -131,6 +131,8 @@ class Distinct:
                 duplicate_of=self.first_of[index] + 1 if index in self.first_of else None,
                 leaf=leaf_of.get(index),
                 changed_ns=source.changed_ns,
+                version=source.version,
+                facts=source.facts,
             )
             for index, source in enumerate(self.sources)
         ]

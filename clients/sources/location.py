@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import urllib.parse
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from clients.local_files import Place
 from core.images.uploaded import is_upload
@@ -20,7 +22,8 @@ class Source:
     ``page`` counts from 1 and is None for files with one image. ``bytes`` is the file's size and
     ``changed_ns`` its modification time; both are None for URLs, and for files that are missing or
     not to be opened. ``root`` is the folder beneath which the file is opened (``storable``, in the
-    form of ``local_files.Place``).
+    form of ``local_files.Place``). ``version`` tells whether an object of a bucket has changed (its
+    ETag). ``facts`` are what a table says of it: text, numbers, true or false, by column.
     """
 
     name: str
@@ -29,6 +32,8 @@ class Source:
     bytes: int | None = None
     root: str | None = None
     changed_ns: int | None = None
+    version: str | None = None
+    facts: Mapping[str, Any] | None = None
 
 
 def is_url(text: str) -> bool:

@@ -25,6 +25,8 @@ def spec_of(inputs: Sequence[str], options: dict[str, Any]) -> JobSpec:
         raise click.UsageError("no question: give --ask (all images), --each (each image) or both")
     if "schema" in values:
         values["schema"] = load_schema(values["schema"])
+    if "with_" in values:
+        values["with_"] = values["with_"].split(",")
     if "prompts" in values:
         values["prompts"] = read_folder(values["prompts"])
     try:
@@ -35,7 +37,7 @@ def spec_of(inputs: Sequence[str], options: dict[str, Any]) -> JobSpec:
 
 def _message(error: ErrorDetails) -> str:
     """What is wrong, with the option named as on the command line."""
-    name = str(error["loc"][0])
+    name = str(error["loc"][0]).rstrip("_")
     option = "--" + name.replace("_", "-")
     text = error["msg"].removeprefix("Value error, ").removeprefix(f"{name}: ")
     must = _SHOULD.sub("must", text)

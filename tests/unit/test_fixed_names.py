@@ -23,7 +23,7 @@ def test_tasks_and_queues():
 
 def test_tables_and_views():
     tables = {"jobs", "images", "nodes", "calls", "files", "events", "deliveries"}
-    tables |= {"endpoint_limits", "endpoint_probes", "tokens", "sessions", "shares"}
+    tables |= {"endpoint_limits", "endpoint_probes", "tokens", "sessions", "shares", "units"}
     assert set(Base.metadata.tables) == tables
     assert {view.name for view in views.VIEWS} == {
         *("v_jobs", "v_images", "v_nodes", "v_calls", "v_usage_daily", "v_failures"),
