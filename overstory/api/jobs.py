@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import asdict
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -17,7 +16,7 @@ from core.errors import WrongUsage
 from core.jobs import JobSpec
 from core.states import ImageStatus, JobStatus
 from models import repair, state
-from models.reads import inspect
+from models.reads import inspect, units
 from models.state import Moved
 from overstory.api.bodies import Writers
 from overstory.api.caller import Caller, Calling, find_job
@@ -31,6 +30,7 @@ from overstory.export.writers import WRITERS
 from overstory.local.job_runner import take_up
 from overstory.output.result import result
 from overstory.output.tables import values
+from overstory.output.unit_values import image_value
 from overstory.report.command import report_text
 from tasks import followups
 from tasks.calls.budget import check_budget
@@ -174,7 +174,8 @@ class Jobs:
         row = find_job(self._database, job, caller)
         with self._database.read() as connection:
             lines = inspect.images(connection, row.id, status, unseen)
-        return [asdict(line) for line in lines]
+            names = units.names(connection, row.id) if row.options.by else {}
+        return [image_value(line, names) for line in lines]
 
     async def events(
         self,
