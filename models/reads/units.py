@@ -67,6 +67,16 @@ def names(connection: Connection, job_id: str) -> dict[int, str]:
     return {row.number: row.name for row in rows}
 
 
+def errors(connection: Connection, job_id: str) -> dict[int, str]:
+    """Why each failed image of a job failed, by position."""
+    rows = connection.execute(
+        select(Image.position, Image.error)
+        .where(Image.job_id == job_id, Image.status == ImageStatus.FAILED)
+        .order_by(Image.position)
+    )
+    return {row.position: row.error or "" for row in rows}
+
+
 def _images(connection: Connection, job_id: str) -> Sequence[Any]:
     prepared = Image.sha256.is_not(None).label("prepared")
     return connection.execute(

@@ -25,7 +25,7 @@ from overstory.api.forms import form_body, form_route
 from overstory.api.problems import PROBLEMS, Conflict, NotAllowed
 from overstory.api.submissions import Submissions
 from overstory.commands.control import BY_REQUEST
-from overstory.export.rows import Export
+from overstory.export.units import export_of
 from overstory.export.writers import WRITERS
 from overstory.local.job_runner import take_up
 from overstory.output.result import result
@@ -201,9 +201,11 @@ class Jobs:
         job: str,
         caller: Calling,
         kind: Annotated[Literal["jsonl", "csv", "markdown"], Query(alias="format")] = "jsonl",
+        rows: Literal["units", "images"] | None = None,
     ) -> StreamingResponse:
-        """A job's images, one row for each, as `overstory export` writes them."""
-        export = Export(self._database, find_job(self._database, job, caller))
+        """A job's images, one row for each, as `overstory export` writes them; of a job by units,
+        its units. `rows`: which of the two."""
+        export = export_of(self._database, find_job(self._database, job, caller), rows)
         text = io.StringIO(newline="")
         WRITERS[kind](export, text)
         name = f'attachment; filename="{job}.{kind}"'

@@ -126,7 +126,9 @@ def print_summary(console: Console, database: Database, job: JobRow) -> None:
         print_plain(console, f"the object does not fit the schema: {wrong}")
     if taken_over:
         print_plain(console, f"continued: {taken_over}")
-    for sentence in (*(unanswered(job, groups, images) if groups else ()), *remarks(job, images)):
+    errors = {image.position: image.error or "" for image in failed}
+    answered = unanswered(job, groups, errors) if groups else ()
+    for sentence in (*answered, *remarks(job, images)):
         print_plain(console, sentence)
     for image in failed[:FAILED_SHOWN]:
         print_plain(console, f"  [{image.position}] {image.name}: {image.error}")

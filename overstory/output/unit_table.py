@@ -13,8 +13,8 @@ from rich.text import Text
 from core.answers.totals import value_at
 from core.text.json_replies import line_of
 from models.engine import Database
-from models.reads import pipeline, units
-from models.reads.pipeline import ImageRow, JobRow
+from models.reads import units
+from models.reads.pipeline import JobRow
 from models.reads.units import UnitRow
 from overstory.output.answer_table import ROWS_SHOWN
 from overstory.output.answers import Shape, shape_of_job
@@ -36,12 +36,12 @@ def print_units(database: Database, job: JobRow) -> None:
         return
     with database.read() as connection:
         groups = units.units(connection, job.id)
-        images = {image.position: image for image in pipeline.images(connection, job.id)}
+        errors = units.errors(connection, job.id)
     if not sys.stdout.isatty():
         sys.stdout.writelines(_line(shape, unit) for unit in groups if unit.answer is not None)
         return
     console = Console(highlight=False)
-    view = _View(job, shape, groups, images)
+    view = _View(job, shape, groups, errors)
     console.print(Text(safe(shape.each or ""), "dim"))
     shown = groups[:ROWS_SHOWN]
     if shape.schema is None:
@@ -54,15 +54,14 @@ def print_units(database: Database, job: JobRow) -> None:
     print_cited(database, job, " ".join(line_of(unit.answer) for unit in shown if unit.answer))
 
 
-def unanswered(job: JobRow, groups: Sequence[UnitRow], images: Sequence[ImageRow]) -> Iterator[str]:
+def unanswered(job: JobRow, groups: Sequence[UnitRow], errors: Mapping[int, str]) -> Iterator[str]:
     """How many units have an answer, and the first ones without one by name, with the reason."""
     without = [unit for unit in groups if unit.answer is None]
     copies = sum(unit.duplicate_of is not None for unit in groups)
     same = f", {copies:,} the same as an earlier one" if copies else ""
     yield f"{len(groups) - len(without):,} of {pluralize(len(groups), 'unit')} answered{same}"
-    by_position = {image.position: image for image in images}
     for unit in without[:UNANSWERED_SHOWN]:
-        yield f"  {safe_line(unit.name)}: {safe_line(why_unanswered(job, unit, by_position))}"
+        yield f"  {safe_line(unit.name)}: {safe_line(why_unanswered(job, unit, errors) or '')}"
     if len(without) > UNANSWERED_SHOWN:
         yield f"  and {pluralize(len(without) - UNANSWERED_SHOWN, 'more unit')}"
 
@@ -79,11 +78,11 @@ class _View:
         job: JobRow,
         shape: Shape,
         groups: Sequence[UnitRow],
-        images: Mapping[int, ImageRow],
+        errors: Mapping[int, str],
     ) -> None:
         self._job = job
         self._shape = shape
-        self._images = images
+        self._errors = errors
         self._names = {unit.number: unit.name for unit in groups}
 
     def print_texts(self, console: Console, groups: Sequence[UnitRow]) -> None:
@@ -108,10 +107,9 @@ class _View:
         return Text.assemble((safe_line(unit.name), "bold"), (same, "dim"))
 
     def _missing(self, unit: UnitRow) -> Text | None:
-        if unit.answer is not None:
-            return None
-        why = why_unanswered(self._job, unit, self._images)
-        return Text(safe_line(why), "red" if self._job.status.ended else "dim")
+        why = why_unanswered(self._job, unit, self._errors)
+        style = "red" if self._job.status.ended else "dim"
+        return None if why is None else Text(safe_line(why), style)
 
     def _cells(self, unit: UnitRow) -> list[Text]:
         if (missing := self._missing(unit)) is not None:

@@ -7,9 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from core.catalog.models import COST_DIGITS
-from core.states import ImageStatus
 from models.reads.inspect import ImageLine
-from models.reads.pipeline import ImageRow, JobRow
+from models.reads.pipeline import JobRow
 from models.reads.units import UnitRow
 from overstory.output.answers import Shape
 
@@ -25,10 +24,14 @@ def unit_values(shape: Shape, units: Sequence[UnitRow]) -> list[dict[str, Any]]:
             "coverage": unit.coverage,
             "duplicate_of": unit.duplicate_of,
             "images": unit.positions,
-            "cost": round(unit.cost, COST_DIGITS),
+            "cost": rounded(unit),
         }
         for unit in units
     ]
+
+
+def rounded(unit: UnitRow) -> float:
+    return round(unit.cost, COST_DIGITS)
 
 
 def ordered(shape: Shape, unit: UnitRow) -> Any:
@@ -41,11 +44,14 @@ def image_value(image: ImageLine, names: Mapping[int, str]) -> dict[str, Any]:
     return asdict(image) | {"unit": names.get(image.unit or 0)}
 
 
-def why_unanswered(job: JobRow, unit: UnitRow, images: Mapping[int, ImageRow]) -> str:
-    """Why a unit has no answer: its first image that failed says it."""
-    failed = [n for n in unit.positions if images[n].status == ImageStatus.FAILED]
-    if failed:
-        return f"[{failed[0]}] {images[failed[0]].error}"
+def why_unanswered(job: JobRow, unit: UnitRow, errors: Mapping[int, str]) -> str | None:
+    """Why a unit has no answer, None if it has one. ``errors``: of the job's failed images, by
+    position; a unit's first one says it."""
+    if unit.answer is not None:
+        return None
+    failed = next((position for position in unit.positions if position in errors), None)
+    if failed is not None:
+        return f"[{failed}] {errors[failed]}"
     if not job.status.ended:
         return "not answered yet"
     return "its images were skipped" if unit.coverage["skipped"] else "no reply answered it"
