@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from sqlalchemy import event, select, update
+from sqlalchemy import event, select, text, update
 
 from models.engine import Database
 from models.reads import pipeline
@@ -83,6 +83,9 @@ def test_a_divided_unit_pays_for_its_parts_and_its_fold(database: Database) -> N
         call(connection, job, fold, 0.05, images=0)
         call(connection, job, other, 0.01)
     assert costs(database, job) == pytest.approx([0.85, 0.01])
+    with database.read() as connection:
+        in_sql = connection.execute(text("SELECT cost FROM v_units ORDER BY number")).scalars()
+        assert list(in_sql) == pytest.approx([0.85, 0.01])
 
 
 def test_costs_of_units_and_of_calls_above_are_the_cost_of_the_job(database: Database) -> None:
@@ -99,6 +102,8 @@ def test_costs_of_units_and_of_calls_above_are_the_cost_of_the_job(database: Dat
     found = costs(database, job)
     with database.read() as connection:
         total = pipeline.used(connection, job).cost
+        in_sql = connection.execute(text("SELECT cost FROM v_units ORDER BY number")).scalars()
+        assert list(in_sql) == pytest.approx(found, abs=1e-12)
     assert min(found) > 0
     assert math.fsum([*found, 0.0333]) == pytest.approx(total, abs=1e-12)
 
