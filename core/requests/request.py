@@ -224,6 +224,8 @@ def with_room_for(capacity: RequestCapacity, canaries: int, tokens: int) -> Requ
 def tokens_an_image(spec: AnswerSpec) -> int:
     """Completion tokens that one image's answer should take."""
     wanted = ANSWER_TOKENS + ANSWER_TOKENS_PER_FIELD * spec.parts.fields
+    if spec.by:  # a unit may have one image: a line and an answer
+        return NOTE_TOKENS_PER_IMAGE + wanted
     return max(wanted, NOTE_TOKENS_PER_IMAGE)
 
 
