@@ -23,6 +23,7 @@ from core.catalog.tokens import LOW_TOKENS, Detail, detail_at
 from core.errors import BytesGone, RequestForm
 from core.images.sizing import MIN_SIDE
 from core.reply import Reply
+from core.requests import facts
 from core.requests.canary import SIDE
 from core.requests.leaf import ATTEMPTS_MAX_PER_LEAF, Leaf, LeafAttempt
 from core.requests.leaves import leaf_of
@@ -113,7 +114,12 @@ class LeafRequest(NodeRequest[LeafAttempt]):
         return self.leaf.context.capacity.probing and bool(self.shown(attempt))
 
     def body(self, attempt: LeafAttempt) -> Body:
-        return self.leaf.body(attempt, [content_name(image) for image in self.shown(attempt)])
+        shown, context = self.shown(attempt), self.leaf.context
+        body = self.leaf.body(attempt, [content_name(image) for image in shown])
+        if not context.facts or not shown:
+            return body
+        told = [facts_of(image, context.facts) for image in shown]
+        return facts.beside(body, told, context.prompts)
 
     def review(
         self, reply: Reply, attempt: LeafAttempt
@@ -181,7 +187,7 @@ class Infer:
             return Rearrange(partial(_back_to_prepare, node, again))
         if files is None:
             return Rearrange(partial(send_back_to_upload, services, node, gone=frozenset()))
-        if len(images) > 1 and not fits(weights(images), context.capacity.leaf):
+        if len(images) > 1 and not fits(weights(images, context.facts), context.capacity.leaf):
             return Rearrange(partial(self._divide, node, context))
         numbered = dict(enumerate(images, start=1))
         leaf = leaf_of(
@@ -217,7 +223,8 @@ class Infer:
     ) -> None:
         """Replace a leaf that is too large for one request by leaves that fit."""
         images = recounted(pipeline.look_images(connection, node.id), context)
-        groups = cut([image.id for image in images], weights(images), context.capacity.leaf)
+        heavy = weights(images, context.facts)
+        groups = cut([image.id for image in images], heavy, context.capacity.leaf)
         state.split_leaf(connection, node.id, token, groups, moved)
 
     def _files(
@@ -267,6 +274,13 @@ def content_name(image: LookImage | CanaryPicture) -> str:
     return f"sha256:{image.sha256}"
 
 
+def facts_of(image: LookImage | CanaryPicture, wanted: Sequence[str]) -> str:
+    """The text of an image's facts; empty for a picture of ours."""
+    if isinstance(image, CanaryPicture):
+        return ""
+    return facts.quoted(facts.chosen(image.facts, image.name, wanted))
+
+
 def inlined(services: Services, image: LookImage) -> Inline:
     """The image, read from the blob store while its request is sent."""
 
@@ -310,9 +324,14 @@ def recounted(images: Sequence[LookImage], context: RequestContext) -> list[Look
     return counted
 
 
-def weights(images: Sequence[LookImage]) -> list[Weight]:
+def weights(images: Sequence[LookImage], wanted: Sequence[str] = ()) -> list[Weight]:
+    """``wanted``: the names of the facts that are shown beside each image."""
     return [
-        Weight(base64_bytes(image.prepared_bytes), image.tokens + LABEL_TOKENS) for image in images
+        Weight(
+            base64_bytes(image.prepared_bytes),
+            image.tokens + LABEL_TOKENS + facts.tokens_of(image.facts, image.name, wanted),
+        )
+        for image in images
     ]
 
 

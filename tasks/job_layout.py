@@ -18,6 +18,7 @@ from core.account.estimate import OpenNode
 from core.catalog.facts import facts_of
 from core.catalog.tokens import detail_at
 from core.errors import RefusalCode
+from core.requests.facts import tokens_of
 from core.requests.request import RequestContext, request_context
 from core.settings import Settings
 from core.states import ImageStatus, NodeKind
@@ -196,7 +197,7 @@ def _continued(
 ) -> JobLayout:
     identities = [identity_of(distinct.sources[index]) for index in distinct.indices]
     weights = [
-        _weight(earlier.images.get(identity)) or _expected(distinct.sources[index], context)
+        _weight(earlier.images.get(identity), distinct.sources[index], context)
         for index, identity in zip(distinct.indices, identities, strict=True)
     ]
     fan_in = context.fan_in(len(distinct.sources))
@@ -352,10 +353,12 @@ def _text(earlier: Earlier, node_id: int | None, positions: dict[int, int]) -> K
 def _expected(source: Source, context: RequestContext) -> Weight:
     is_fetched = is_url(source.location) and source.page is None
     tokens = context.tokens_fetched if is_fetched else context.tokens_most
-    return Weight(expected_bytes(source.bytes, context.detail), LABEL_TOKENS + tokens)
+    tokens += LABEL_TOKENS + tokens_of(source.facts, source.name, context.facts)
+    return Weight(expected_bytes(source.bytes, context.detail), tokens)
 
 
-def _weight(known: KnownImage | None) -> Weight | None:
+def _weight(known: KnownImage | None, source: Source, context: RequestContext) -> Weight:
     if known is None or known.tokens is None:
-        return None
-    return Weight(base64_bytes(known.prepared_bytes or 0), LABEL_TOKENS + known.tokens)
+        return _expected(source, context)
+    told = tokens_of(source.facts, source.name, context.facts)
+    return Weight(base64_bytes(known.prepared_bytes or 0), LABEL_TOKENS + known.tokens + told)

@@ -265,7 +265,7 @@ def rebudget(services: Services, job_id: str, budget: float) -> None:
 
 def _new_job(services: Services, spec: JobSpec, key: str, owner: str | None) -> NewJob:
     options = spec.looking_twice(_detail(services, spec))
-    texts = prompts.version(options.second_look is not None)
+    texts = prompts.version(options.second_look is not None, bool(options.facts))
     return NewJob(
         id=secrets.token_hex(6),
         key=key,

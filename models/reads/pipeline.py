@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -123,6 +124,8 @@ class LookImage:
     width: int
     height: int
     note: str  # of an earlier question about the same image
+    name: str = ""
+    facts: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
