@@ -79,6 +79,7 @@ class NodeWork:
     options: JobOptions
     started_at: float | None
     owner: str | None
+    unit: int | None = None  # its number, where the node is about a part of one unit alone
 
 
 @dataclass(frozen=True, slots=True)

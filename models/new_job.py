@@ -17,7 +17,7 @@ from models.claims import least_served
 from models.engine import now
 from models.reads.lineage import KeptNode, KnownImage
 from models.state import Moved
-from models.tables import Event, Image, Job, Node
+from models.tables import Event, Image, Job, Node, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +69,16 @@ class NewImage:
         return ImageStatus.PENDING if self.known is None else self.known.status
 
 
+@dataclass(frozen=True, slots=True)
+class NewUnit:
+    """A new job's unit, with the answer that was taken over, if there is one. ``duplicate_of``: the
+    number of an earlier unit with the same images."""
+
+    name: str
+    duplicate_of: int | None = None
+    answer: Any = None
+
+
 def insert_job(
     connection: Connection,
     job: NewJob,
@@ -76,12 +86,14 @@ def insert_job(
     tree: Sequence[PlannedNode],
     kept: Sequence[KeptNode | None] = (),
     moved: Moved | None = None,
+    units: Sequence[NewUnit] = (),
 ) -> bool:
     """Write the whole job. Returns False, and writes nothing, if its key exists.
 
     ``images`` are in order: the first has position 1. ``tree`` is core.tree.plan's plan, root last.
     ``kept``, parallel to ``tree``: texts from an earlier job, which cite positions of this one.
-    Nodes that wait for nothing are opened at once and recorded in ``moved``.
+    Nodes that wait for nothing are opened at once and recorded in ``moved``. ``units`` are in
+    order: the first has number 1.
     """
     if not _insert_job_row(connection, job, len(images)):
         return False
@@ -110,6 +122,12 @@ def insert_job(
         for position, image in enumerate(images, start=1)
     ]
     connection.execute(insert(Image), rows)
+    if units:
+        numbered = [
+            {"job_id": job.id, "number": number, **asdict(unit)}
+            for number, unit in enumerate(units, start=1)
+        ]
+        connection.execute(insert(Unit), numbered)
     event = f"job.{_first_status(job)}"
     connection.execute(insert(Event).values(at=at, job_id=job.id, name=event, detail=job.reason))
     if any(kept):
@@ -197,6 +215,7 @@ def _node_rows(
         {
             "kind": NodeKind.LEAF if node.level == 0 else NodeKind.BRANCH,
             "level": node.level,
+            "unit": node.unit,
             "first_position": positions[node.first][0],
             "last_position": positions[node.last][-1],
             "pending": unsettled[node.first] if node.level == 0 else open_children[index],

@@ -31,13 +31,8 @@ from models.engine import Database
 from models.reads import inspect
 from models.reads.lineage import Identity, KnownImage
 from overstory.local.price import HeaderReader
-from tasks.job_layout import (
-    Distinct,
-    identity_of,
-    leaf_sizes,
-    learned_limits,
-    prepared_before,
-)
+from tasks.job_layout import Distinct, leaf_sizes, learned_limits
+from tasks.taken_over import identity_of, prepared_before
 from workers.endpoints import database_url
 
 THREADS = min(8, 2 * (os.cpu_count() or 1))

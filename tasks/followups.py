@@ -28,9 +28,10 @@ from models.reads import inspect, lineage, pipeline
 from models.reads.lineage import Earlier
 from models.reads.pipeline import JobRow
 from tasks.calls.budget import check_budget
-from tasks.job_layout import Keep, context_of, identity_of, lay_out
+from tasks.job_layout import Keep, context_of, lay_out
 from tasks.runtime.services import Services
 from tasks.submit import Submitted, continue_job, rebudget
+from tasks.taken_over import identity_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +180,7 @@ def _turn(
         canary=False,
         second_look=None,
         second_model=None,
+        by=None,
         pack=pack,
         inputs=None,
         budget=_budget(services, base.job, budget),

@@ -37,11 +37,13 @@ from core.requests.request import (
 )
 from core.requests.review import Accepted, AskAgain, NotSeen
 from core.requests.sight import Measured, Prompt, ShownImage, unheld
+from core.requests.unit_leaf import ShownUnit, of_part
 from core.states import NodeKind
 from core.text import citations
 from core.text.notes import SEPARATOR
+from core.tree import units
 from core.tree.capacity import LABEL_TOKENS, base64_bytes
-from core.tree.packing import Weight, cut, fits, halves
+from core.tree.packing import Weight, fits
 from models import provider_files, state
 from models.claims import NodeWork
 from models.endpoint_limits import WEBP, is_refused_by
@@ -190,12 +192,16 @@ class Infer:
         if len(images) > 1 and not fits(weights(images, context.facts), context.capacity.leaf):
             return Rearrange(partial(self._divide, node, context))
         numbered = dict(enumerate(images, start=1))
+        shown = _shown_units(connection, node, images) if node.options.by else ()
+        if node.unit is not None:
+            context = of_part(context)
         leaf = leaf_of(
             context,
             {number: image.position for number, image in numbered.items()},
             {number: image.sha256 for number, image in numbered.items()},
             node.parent_id is None,
             {n: image.note for n, image in numbered.items() if context.history and image.note},
+            shown,
         )
         usage = usage_rule(connection, node, services.settings.facts_of(node.model))
         return Ask(LeafRequest(leaf, images, files, usage))
@@ -208,10 +214,11 @@ class Infer:
         token: str,
         moved: Moved,
     ) -> bool:
-        ids = [image.id for image in pipeline.look_images(connection, node.id)]
-        if len(ids) < 2:
+        images = pipeline.look_images(connection, node.id)
+        if len(images) < 2:
             return False
-        return state.split_leaf(connection, node.id, token, halves(ids), moved)
+        division = units.halved([image.id for image in images], units_of(node, images))
+        return state.split_leaf(connection, node.id, token, division.groups, moved, division.unit)
 
     def _divide(
         self,
@@ -224,8 +231,9 @@ class Infer:
         """Replace a leaf that is too large for one request by leaves that fit."""
         images = recounted(pipeline.look_images(connection, node.id), context)
         heavy = weights(images, context.facts)
-        groups = cut([image.id for image in images], heavy, context.capacity.leaf)
-        state.split_leaf(connection, node.id, token, groups, moved)
+        ids = [image.id for image in images]
+        division = units.divided(ids, units_of(node, images), heavy, context.capacity.leaf)
+        state.split_leaf(connection, node.id, token, division.groups, moved, division.unit)
 
     def _files(
         self,
@@ -242,6 +250,25 @@ class Infer:
         files = provider_files.ids_of(connection, services.account, hashes)
         may_be_inline = services.settings.inline_when_full or node.attempts >= INLINE_AFTER
         return files if may_be_inline or hashes == set(files) else None
+
+
+def units_of(node: NodeWork, images: Sequence[LookImage]) -> list[int | None]:
+    """The unit of each image of a leaf; None where the leaf may be divided anywhere."""
+    return [None if node.unit is not None else image.unit for image in images]
+
+
+def _shown_units(
+    connection: Connection, node: NodeWork, images: Sequence[LookImage]
+) -> list[ShownUnit]:
+    """The units that a leaf shows as a whole."""
+    if node.unit is not None:
+        return []
+    names = pipeline.unit_names(connection, node.job_id)
+    numbers: dict[int, list[int]] = {}
+    for number, image in enumerate(images, start=1):
+        assert image.unit is not None, "an image of a job by units has one"
+        numbers.setdefault(image.unit, []).append(number)
+    return [ShownUnit(unit, names[unit], tuple(shown)) for unit, shown in numbers.items()]
 
 
 def _back_to_prepare(

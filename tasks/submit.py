@@ -38,11 +38,13 @@ from models.reads.lineage import Earlier, Identity, KnownImage
 from models.state import Moved
 from tasks.calls.budget import check_budget, check_token
 from tasks.image_slices import announce
-from tasks.job_layout import JobLayout, Keep, lay_out, prepared_before
+from tasks.job_layout import JobLayout, Keep, lay_out
 from tasks.runtime.base import StageTask
 from tasks.runtime.services import Services
 from tasks.runtime.tracing import Value
 from tasks.same_key import check_same, inputs_key, key_of
+from tasks.taken_over import prepared_before
+from tasks.unit_layout import lay_out_units
 
 log = structlog.get_logger()
 
@@ -190,13 +192,16 @@ def _write(
     webhook: str | None,
     prepared: Mapping[Identity, KnownImage],
 ) -> Submitted:
-    layout = lay_out(services, job, sources, earlier, keep, prepared)
+    if job.options.by is None:
+        layout = lay_out(services, job, sources, earlier, keep, prepared)
+    else:
+        layout = lay_out_units(services, job, sources, earlier, prepared)
     follows = earlier.job_id if earlier is not None else job.follows
     job = replace(job, follows=follows, reason=services.holds_new_jobs)
     moved = Moved()
     with services.database.write() as connection:
         created = new_job.insert_job(
-            connection, job, layout.images, layout.tree, layout.kept, moved
+            connection, job, layout.images, layout.tree, layout.kept, moved, layout.units
         )
         if created and webhook:
             deliveries.open_delivery(connection, job.id, webhook)
@@ -265,7 +270,9 @@ def rebudget(services: Services, job_id: str, budget: float) -> None:
 
 def _new_job(services: Services, spec: JobSpec, key: str, owner: str | None) -> NewJob:
     options = spec.looking_twice(_detail(services, spec))
-    texts = prompts.version(options.second_look is not None, bool(options.facts))
+    texts = prompts.version(
+        options.second_look is not None, bool(options.facts), options.by is not None
+    )
     return NewJob(
         id=secrets.token_hex(6),
         key=key,

@@ -38,7 +38,8 @@ class LeafImages:
     ``unseen``: those that fail, and why. ``apart``: those that are shown again, in these groups.
     ``unclear``: those that a second look may tell better, and which fields of them;
     ``rest``: notes about no single image, where there are unclear ones; ``units``: answers about
-    whole units, by the unit's number."""
+    whole units, by the unit's number; ``divided``: the unit whose parts ``apart`` is, None if it
+    is whole units."""
 
     seen: Mapping[int, Seen]
     answers: Mapping[int, Any] = field(default_factory=dict)  # where each image was asked
@@ -48,6 +49,7 @@ class LeafImages:
     unclear: Mapping[int, Unclear] = field(default_factory=dict)
     rest: str = ""
     units: Mapping[int, Any] = field(default_factory=dict)
+    divided: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

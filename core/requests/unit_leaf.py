@@ -113,6 +113,17 @@ class UnitLeaf(Leaf):
         together = cut(units, weights, Budget(most, 1, 1))
         return [[number for unit in some for number in unit] for some in together]
 
+    def _apart(
+        self, done: LeafAttempt, leaves: Sequence[Sequence[int]], unclear: Sequence[int]
+    ) -> Accepted:
+        accepted = super()._apart(done, leaves, unclear)
+        assert accepted.images is not None, "it is of a leaf"
+        cut_up = [
+            u.number for u in self.units if 0 < len({*leaves[0]} & {*u.images}) < len(u.images)
+        ]
+        images = replace(accepted.images, divided=cut_up[0] if cut_up else None)
+        return replace(accepted, images=images)
+
     def body_over_answers(self, attempt: LeafAttempt, inner: Attempt) -> Body:
         raise AssertionError("the answer over units is asked by the root alone")
 

@@ -64,6 +64,7 @@ class NodeRow:
     look: int
     first_position: int
     last_position: int
+    unit: int | None
 
 
 # key_share: compatible with the foreign key locks that each new event takes on the row
