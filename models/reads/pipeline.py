@@ -77,6 +77,7 @@ class ImageRow:
     remarks: str | None = None  # what was noticed while it was prepared
     look: int = 1  # 2: it was looked at twice
     unclear: list[str] | None = None  # fields that the model could not tell; []: the whole image
+    unit: int | None = None  # number of its unit, in a job by units
 
 
 @dataclass(frozen=True, slots=True)
