@@ -33,6 +33,7 @@ from models.reads.lineage import Identity, KnownImage
 from overstory.local.price import HeaderReader
 from tasks.job_layout import Distinct, leaf_sizes, learned_limits
 from tasks.taken_over import identity_of, prepared_before
+from tasks.unit_layout import Units
 from workers.endpoints import database_url
 
 THREADS = min(8, 2 * (os.cpu_count() or 1))
@@ -55,6 +56,7 @@ class Measured:
     work: Work = NO_WORK  # images to upload, without those that the provider fetches
     new: Work = NO_WORK  # those of them that no earlier job has left prepared
     unusable: list[tuple[str, str]] = field(default_factory=list)
+    units: Units | None = None  # of a job by units
 
     @property
     def submitted(self) -> int:
@@ -75,7 +77,10 @@ class Measured:
 
     def leaves(self, request: RequestContext) -> list[list[int]]:
         """The prompt tokens of the usable images of each leaf, in a plan with ``request``."""
-        sizes = leaf_sizes(self.distinct, request)
+        if self.units is not None:
+            sizes = self.units.leaf_sizes(request)
+        else:
+            sizes = leaf_sizes(self.distinct, request)
         usable = ([n for n in leaf if n is not None] for leaf in runs(self.tokens, sizes))
         return [leaf for leaf in usable if leaf]
 
@@ -102,9 +107,11 @@ def measure(
         rules or settings.own_inputs,
         uploads=reader.uploads,
     )
-    sources = Documents.of(settings, reader.decoder).with_pages(found.sources)
-    measured = Measured(Distinct.of(sources), found.ignored, found.passed_over)
-    distinct = measured.distinct.indices
+    listed = Documents.of(settings, reader.decoder).with_pages(found.sources)
+    units = Units.of(listed, spec.by, spec.options.facts) if spec.by else None
+    whole = Distinct.of(listed) if units is None else units.distinct
+    measured = Measured(whole, found.ignored, found.passed_over, units=units)
+    sources, distinct = whole.sources, whole.indices
     with ThreadPoolExecutor(THREADS) as pool:
         results = pool.map(lambda index: _tokens(sources[index], reader, *looks), distinct)
     for index, tokens in zip(distinct, results, strict=True):
