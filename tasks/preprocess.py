@@ -88,7 +88,7 @@ def prepared_image(services: Services, image: ImageWork, rules: Rules) -> Outcom
     """An endpoint that fetches no URL gets the bytes."""
     detail = detail_at(image.detail)
     if is_url(image.location) and _is_fetched_there(image, rules.forms):
-        return Done(passed_through(image.location, most_fetched(rules.tokens, detail)))
+        return Done(passed_through(image, most_fetched(rules.tokens, detail)))
     limits = services.settings.image_limits
     with (
         local_file(services, image) as place,
@@ -117,6 +117,7 @@ def prepared_image(services: Services, image: ImageWork, rules: Rules) -> Outcom
             prepared_bytes=len(prepared.data),
             tokens=rules.tokens.of(prepared.width, prepared.height, detail),
             remarks="; ".join(remarks_of(image, prepared.remarks)) or None,
+            facts={**prepared.facts, **(image.facts or {})} or None,
         )
     )
 
@@ -155,10 +156,10 @@ def _is_wanted(services: Services, job_id: str) -> bool:
     return True
 
 
-def passed_through(url: str, tokens: int) -> PreparedImage:
+def passed_through(image: ImageWork, tokens: int) -> PreparedImage:
     """A URL that the provider fetches: hashed by its address, counted at the largest size."""
     return PreparedImage(
-        sha256=hashlib.sha256(url.encode()).hexdigest(),
+        sha256=hashlib.sha256(image.location.encode()).hexdigest(),
         source_sha256=None,
         mime="",
         width=None,
@@ -166,6 +167,7 @@ def passed_through(url: str, tokens: int) -> PreparedImage:
         prepared_bytes=0,
         tokens=tokens,
         remarks="fetched by the provider",
+        facts=image.facts,
     )
 
 
