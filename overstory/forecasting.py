@@ -38,6 +38,7 @@ from tasks.job_layout import (
     learned_limits,
     prepared_before,
 )
+from tasks.shown_facts import table_rules
 from workers.endpoints import database_url
 
 THREADS = min(8, 2 * (os.cpu_count() or 1))
@@ -106,6 +107,7 @@ def measure(
         reader.decoder,
         rules or settings.own_inputs,
         uploads=reader.uploads,
+        tables=table_rules(settings, spec),
     )
     sources = Documents.of(settings, reader.decoder).with_pages(found.sources)
     measured = Measured(Distinct.of(sources), found.ignored, found.passed_over)

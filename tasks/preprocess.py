@@ -24,6 +24,7 @@ from clients.sources import location, original
 from clients.sources.documents import Documents, fetch_rules, names_document
 from clients.sources.download import fetch
 from clients.sources.location import is_url
+from clients.sources.refused_rows import check_row
 from core import stages
 from core.catalog.formulas import STEPFUN_SIZES, SentSizes
 from core.catalog.image_tokens import GUESS, ImageTokens, image_tokens_of, most_fetched
@@ -176,6 +177,7 @@ def local_file(services: Services, image: ImageWork) -> Iterator[AnyPlace]:
     """The image's file. A downloaded image is deleted after the block; a document is kept for its
     other pages."""
     settings = services.settings
+    check_row(image.location)
     if is_upload(image.location):
         with _uploaded_file(services, image) as path:
             yield path

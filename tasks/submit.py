@@ -21,6 +21,7 @@ from celery.exceptions import Ignore
 
 from clients.sources.documents import Documents, documents_among
 from clients.sources.expand import expand
+from clients.sources.facts import facts_key
 from clients.sources.location import Source
 from core import prompts, stages
 from core.catalog.tokens import JobDetail
@@ -43,6 +44,7 @@ from tasks.runtime.base import StageTask
 from tasks.runtime.services import Services
 from tasks.runtime.tracing import Value
 from tasks.same_key import check_same, inputs_key, key_of
+from tasks.shown_facts import table_rules, without_changed
 
 log = structlog.get_logger()
 
@@ -117,6 +119,7 @@ def submit(
         rules,
         check=limit.check,
         uploads=services.uploads,
+        tables=table_rules(settings, spec),
     )
     given = key_of(spec.key, owner)
     known = _known(services, given)
@@ -166,6 +169,7 @@ def same_job(services: Services, spec: JobSpec) -> str | None:
         services.decoder,
         settings.own_inputs,
         uploads=services.uploads,
+        tables=table_rules(settings, spec),
     )
     return _known(services, _natural_key(services, spec, found.sources))
 
@@ -190,6 +194,8 @@ def _write(
     webhook: str | None,
     prepared: Mapping[Identity, KnownImage],
 ) -> Submitted:
+    if earlier is not None:
+        earlier = without_changed(earlier, sources, job.options.facts)
     layout = lay_out(services, job, sources, earlier, keep, prepared)
     follows = earlier.job_id if earlier is not None else job.follows
     job = replace(job, follows=follows, reason=services.holds_new_jobs)
@@ -293,7 +299,8 @@ def _detail(services: Services, spec: JobSpec) -> JobDetail:
 
 def _natural_key(services: Services, spec: JobSpec, found: Sequence[Source]) -> str:
     files = [(each.location, each.page, each.bytes, each.changed_ns or 0) for each in found]
-    return content_key([*_asked(services, spec), files])
+    told = facts_key(found)
+    return content_key([*_asked(services, spec), files, *([told] if told else [])])
 
 
 def _asked(services: Services, spec: JobSpec) -> list[object]:
