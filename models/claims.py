@@ -7,8 +7,9 @@ served one, so it neither waits behind a backlog nor displaces others.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import (
     BindParameter,
@@ -55,6 +56,7 @@ class ImageWork:
     model: str
     detail: str
     options: JobOptions
+    facts: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

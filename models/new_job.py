@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from core.images.exif import GPS, TAKEN
 from core.job_options import JobOptions
 from core.states import UNSETTLED_IMAGES, ImageStatus, JobStatus, NodeKind, NodeStatus
 from core.tree.plan import PlannedNode
@@ -68,6 +69,13 @@ class NewImage:
             return ImageStatus.DUPLICATE
         return ImageStatus.PENDING if self.known is None else self.known.status
 
+    @property
+    def all_facts(self) -> dict[str, Any] | None:
+        """Its facts, and what was read from the picture when an earlier job prepared it."""
+        before = (self.known and self.known.facts) or {}
+        read = {name: before[name] for name in (TAKEN, GPS) if name in before}
+        return {**read, **(self.facts or {})} or None
+
 
 @dataclass(frozen=True, slots=True)
 class NewUnit:
@@ -112,7 +120,7 @@ def insert_job(
             "bytes": image.bytes,
             "changed_ns": image.changed_ns,
             "version": image.version,
-            "facts": image.facts,
+            "facts": image.all_facts,
             "unit": image.unit,
             **_known_values(image.known),
             "status": image.status,
@@ -146,7 +154,7 @@ def _known_values(known: KnownImage | None) -> dict[str, Any]:
     }
 
 
-_KNOWN = [f.name for f in fields(KnownImage) if f.name not in ("position", "status")]
+_KNOWN = [f.name for f in fields(KnownImage) if f.name not in ("position", "status", "facts")]
 
 
 def _open_or_end(

@@ -32,6 +32,7 @@ from models.reads import inspect
 from models.reads.lineage import Identity, KnownImage
 from overstory.local.price import HeaderReader
 from tasks.job_layout import Distinct, leaf_sizes, learned_limits
+from tasks.shown_facts import table_rules
 from tasks.taken_over import identity_of, prepared_before
 from tasks.unit_layout import Units
 from workers.endpoints import database_url
@@ -106,6 +107,7 @@ def measure(
         reader.decoder,
         rules or settings.own_inputs,
         uploads=reader.uploads,
+        tables=table_rules(settings, spec),
     )
     listed = Documents.of(settings, reader.decoder).with_pages(found.sources)
     units = Units.of(listed, spec.by, spec.options.facts) if spec.by else None

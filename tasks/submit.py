@@ -21,6 +21,7 @@ from celery.exceptions import Ignore
 
 from clients.sources.documents import Documents, documents_among
 from clients.sources.expand import expand
+from clients.sources.facts import facts_key
 from clients.sources.location import Source
 from core import prompts, stages
 from core.catalog.tokens import JobDetail
@@ -43,6 +44,7 @@ from tasks.runtime.base import StageTask
 from tasks.runtime.services import Services
 from tasks.runtime.tracing import Value
 from tasks.same_key import check_same, inputs_key, key_of
+from tasks.shown_facts import table_rules, without_changed
 from tasks.taken_over import prepared_before
 from tasks.unit_layout import lay_out_units
 
@@ -119,6 +121,7 @@ def submit(
         rules,
         check=limit.check,
         uploads=services.uploads,
+        tables=table_rules(settings, spec),
     )
     given = key_of(spec.key, owner)
     known = _known(services, given)
@@ -168,6 +171,7 @@ def same_job(services: Services, spec: JobSpec) -> str | None:
         services.decoder,
         settings.own_inputs,
         uploads=services.uploads,
+        tables=table_rules(settings, spec),
     )
     return _known(services, _natural_key(services, spec, found.sources))
 
@@ -192,6 +196,8 @@ def _write(
     webhook: str | None,
     prepared: Mapping[Identity, KnownImage],
 ) -> Submitted:
+    if earlier is not None:
+        earlier = without_changed(earlier, sources, job.options.facts)
     if job.options.by is None:
         layout = lay_out(services, job, sources, earlier, keep, prepared)
     else:
@@ -300,7 +306,8 @@ def _detail(services: Services, spec: JobSpec) -> JobDetail:
 
 def _natural_key(services: Services, spec: JobSpec, found: Sequence[Source]) -> str:
     files = [(each.location, each.page, each.bytes, each.changed_ns or 0) for each in found]
-    return content_key([*_asked(services, spec), files])
+    told = facts_key(found)
+    return content_key([*_asked(services, spec), files, *([told] if told else [])])
 
 
 def _asked(services: Services, spec: JobSpec) -> list[object]:

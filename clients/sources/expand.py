@@ -12,7 +12,9 @@ import re
 import stat
 import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from glob import has_magic
 from pathlib import Path
 
@@ -22,6 +24,15 @@ from clients.local_files import BELOW, Folders, OwnFolder, Place
 from clients.sources.location import Source, absolute, is_url, storable
 from clients.sources.names import url_name, with_distinct_names
 from clients.sources.patterns import Pattern, split
+from clients.sources.tables import (
+    NO_TABLES,
+    Expanded,
+    Opening,
+    TableRules,
+    check_facts,
+    columns_of,
+    tables_among,
+)
 from clients.sources.uploaded import UploadedInputs
 from clients.sources.walk import Found, Kind, Patience, cannot_read, walk
 from clients.uploads import Uploads, local
@@ -50,6 +61,14 @@ class Expansion:
     passed_over: list[str] = field(default_factory=list)
 
 
+class _NotThere(WrongUsage):
+    """An input does not exist."""
+
+    def __init__(self, message: str, place: Place) -> None:
+        super().__init__(message)
+        self.place = place
+
+
 def expand(
     inputs: Sequence[str],
     limits: ImageLimits,
@@ -58,11 +77,12 @@ def expand(
     patience: Patience | None = None,
     check: Callable[[], None] = lambda: None,
     uploads: Uploads | None = None,
+    tables: TableRules = NO_TABLES,
 ) -> Expansion:
     """All images of the inputs, in input order; files of a folder in natural order. ``decoder``
     counts the pages of documents; a URL is one image until ``documents`` has counted its pages.
     ``check`` is called before each input and each document: what it raises ends the search.
-    ``uploads``: where those are that inputs name.
+    ``uploads``: where those are that inputs name. ``tables``: how tables among them are read.
 
     Raises WrongUsage that names the input that is missing, unreachable, empty or without images;
     InputRefused for one that ``rules`` forbid, or that is too much for ``patience``.
@@ -71,7 +91,15 @@ def expand(
         raise WrongUsage("no images: name files, folders, patterns like 'photos/*.jpg', or URLs")
     uploaded = UploadedInputs.of(inputs, uploads, check)
     expander = _Expander(limits, decoder, rules, patience or Patience(), check, uploaded)
-    expansions = [expander.expand(text) for text in inputs]
+    with ExitStack() as held:
+        opening = Opening(expander.place, uploads, limits.max_file_bytes, rules.roots is not None)
+        rows = tables_among(inputs, tables, opening, held)
+        check_facts(tables.wanted, columns_of(rows.values()))
+        cells = partial(_cells, expander, uploads)
+        expansions = [
+            Expansion(rows[text].sources(cells)) if text in rows else expander.expand(text)
+            for text in inputs
+        ]
     sources = [source for expansion in expansions for source in expansion.sources]
     ignored = [name for expansion in expansions for name in expansion.ignored]
     passed_over = [name for expansion in expansions for name in expansion.passed_over]
@@ -86,6 +114,7 @@ class _Expander:
     patience: Patience
     check: Callable[[], None]
     uploaded: UploadedInputs | None
+    single: bool = False  # an input is one image or one document, no folder and no pattern
 
     def expand(self, text: str) -> Expansion:
         self.check()
@@ -113,7 +142,7 @@ class _Expander:
             return False
 
     def _local(self, text: str, shown: str) -> Expansion:
-        place = self._place(text)
+        place = self.place(text)
         try:
             with Folders() as folders:
                 status = folders.status(place) if text else None
@@ -138,11 +167,12 @@ class _Expander:
             raise _no_scheme(shown)
         if has_magic(text):
             return self._pattern(text, shown)
-        raise WrongUsage(f"{shown!r} does not exist: check the path and the current folder")
+        missing = f"{shown!r} does not exist: check the path and the current folder"
+        raise _NotThere(missing, place)
 
     # --- what may be opened
 
-    def _place(self, text: str) -> Place:
+    def place(self, text: str) -> Place:
         """The input's place. Raises InputRefused if it is outside the roots; then nothing of the
         file system was looked at."""
         path = absolute(text)
@@ -181,6 +211,8 @@ class _Expander:
     # --- folders and patterns
 
     def _folder(self, path: str, pattern: Pattern, what: str) -> Expansion:
+        if self.single:
+            raise WrongUsage(f"it names {what}, and a row is about one image or one document")
         if pattern.is_deep and os.path.realpath(path) == "/":
             raise InputRefused("'/' is the whole file system: give a folder in it")
         images = Expansion()
@@ -208,7 +240,9 @@ class _Expander:
     def _pattern(self, text: str, shown: str) -> Expansion:
         given, pattern = split(text)
         what = f"the pattern {shown!r}"
-        place = self._place(given)
+        if self.single:
+            return self._folder(given, pattern, what)
+        place = self.place(given)
         try:
             with Folders() as folders:
                 status = folders.status(place)
@@ -264,6 +298,25 @@ class _Expander:
             return None
         single = pages == 1 and kind != "pdf"
         return None if single or not 1 <= pages <= self.limits.max_pages else pages
+
+
+def _cells(
+    expander: _Expander, uploads: Uploads | None, texts: Sequence[str]
+) -> Iterator[Expanded]:
+    """What each of ``texts``, the cells of a table, names. A file that is not there is an image
+    that fails: once it is, a retry finds it."""
+    uploaded = UploadedInputs.of(texts, uploads, expander.check)
+    one = replace(expander, check=lambda: None, uploaded=uploaded, single=True)
+    for text in texts:
+        expander.check()
+        try:
+            yield one.expand(text).sources
+        except _NotThere as error:
+            place = error.place
+            root = None if place.root is None else storable(place.root)
+            yield [Source(printable_name(place.name), storable(place.path), None, None, root)]
+        except WrongUsage as error:
+            yield error
 
 
 def _paged(source: Source, pages: int | None) -> Iterator[Source]:

@@ -9,6 +9,7 @@ from io import BufferedReader
 from clients import local_files, uploads
 from clients.local_files import AnyPlace
 from clients.sources.location import is_url, place_of
+from clients.sources.refused_rows import check_row
 from clients.uploads import Uploads
 from core.images.uploaded import is_upload, parse_location
 
@@ -19,6 +20,7 @@ def opened(
 ) -> Iterator[tuple[BufferedReader, int]]:
     """Like ``local_files.opened``, for any location that is not a URL. An upload of a bucket is
     copied for the block."""
+    check_row(location)
     if is_upload(location):
         with (
             uploads.local(store, *parse_location(location), max_bytes) as path,

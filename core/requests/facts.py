@@ -12,11 +12,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from core.catalog.tokens import text_tokens_estimate
+from core.images.exif import GPS, TAKEN
 from core.prompts import Own, text_of
 from core.prompts.shaped import framed
 
 Facts = Mapping[str, Any]
-NAME, TAKEN, GPS = "name", "taken", "gps"
+NAME = "name"
 RESERVED = (NAME, TAKEN, GPS)
 """Facts that every image may have; a column of a table with such a name wins."""
 READ_LATER = {TAKEN: "2024-05-01T12:00:03.123+02:00", GPS: "-48.20849,-116.37208"}

@@ -56,6 +56,7 @@ class KnownImage:
     note: str | None
     look: int = 1
     unclear: list[str] | None = None
+    facts: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
