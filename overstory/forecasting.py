@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from clients.sources import location
+from clients.sources.dates import with_dates
 from clients.sources.documents import Documents
 from clients.sources.expand import expand
 from clients.sources.location import Source
@@ -110,7 +111,10 @@ def measure(
         tables=table_rules(settings, spec),
     )
     listed = Documents.of(settings, reader.decoder).with_pages(found.sources)
-    units = Units.of(listed, spec.by, spec.options.facts) if spec.by else None
+    units = None
+    if spec.by:
+        dated = with_dates(listed, spec.by, reader.decoder, reader.uploads, settings.image_limits)
+        units = Units.of(dated, spec.by, spec.options.facts)
     whole = Distinct.of(listed) if units is None else units.distinct
     measured = Measured(whole, found.ignored, found.passed_over, units=units)
     sources, distinct = whole.sources, whole.indices

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from clients.sources import duplicates
+from clients.sources.dates import with_dates
 from clients.sources.location import Source
 from clients.sources.units import Unit, grouped
 from core.requests.facts import chosen, quoted
@@ -117,6 +118,8 @@ def lay_out_units(
     """Every source at its place, like ``job_layout.lay_out``, in a job that is asked by units."""
     assert job.options.by is not None, "the caller has looked"
     context = context_of(services, job)
+    limits = services.settings.image_limits
+    sources = with_dates(sources, job.options.by, services.decoder, services.uploads, limits)
     units = Units.of(sources, job.options.by, job.options.facts)
     old = None if earlier is None else earlier.units
     weights = _Weights.of(units, context, old)
