@@ -227,7 +227,7 @@ def _continued(
 
 
 def identity_of(source: Source) -> Identity:
-    return (source.location, source.page, source.bytes, source.changed_ns)
+    return (source.location, source.page, source.bytes, source.changed_ns, source.version)
 
 
 def _kept_nodes(
