@@ -47,6 +47,7 @@ class ImageWork:
     location: str
     page: int | None
     root: str | None
+    version: str | None
     sha256: str | None
     mime: str | None
     prepared_bytes: int | None

@@ -181,6 +181,9 @@ def local_file(services: Services, image: ImageWork) -> Iterator[AnyPlace]:
     if is_upload(image.location):
         with _uploaded_file(services, image) as path:
             yield path
+    elif original.is_kept_apart(image.location):
+        with _copied_file(services, image) as path:
+            yield path
     elif not is_url(image.location):
         yield location.place_of(image.location, image.root, settings.private_folders)
     elif image.page is not None:
@@ -201,6 +204,18 @@ def _uploaded_file(services: Services, image: ImageWork) -> Iterator[Path]:
         yield documents.copy(image.location, partial(store.save, owner, sha256, max_bytes=most))
     else:
         with uploads.local(store, owner, sha256, most) as path:
+            yield path
+
+
+@contextlib.contextmanager
+def _copied_file(services: Services, image: ImageWork) -> Iterator[Path]:
+    """What is in a bucket. A document is copied once for all its pages."""
+    most = services.settings.max_file_bytes
+    if image.page is not None:
+        documents = Documents.of(services.settings, services.decoder)
+        yield documents.kept_apart(image.location, image.version)
+    else:
+        with original.copied(image.location, most, image.version) as path:
             yield path
 
 

@@ -305,7 +305,13 @@ def _detail(services: Services, spec: JobSpec) -> JobDetail:
 
 
 def _natural_key(services: Services, spec: JobSpec, found: Sequence[Source]) -> str:
-    files = [(each.location, each.page, each.bytes, each.changed_ns or 0) for each in found]
+    files = [
+        (
+            *(each.location, each.page, each.bytes, each.changed_ns or 0),
+            *([each.version] if each.version else []),
+        )
+        for each in found
+    ]
     told = facts_key(found)
     return content_key([*_asked(services, spec), files, *([told] if told else [])])
 

@@ -37,7 +37,7 @@ BLOBS_AT_ONCE = 16
 
 
 def identity_of(source: Source) -> Identity:
-    return (source.location, source.page, source.bytes, source.changed_ns)
+    return (source.location, source.page, source.bytes, source.changed_ns, source.version)
 
 
 def taken_over(

@@ -13,7 +13,7 @@ import stat
 import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from glob import has_magic
 from pathlib import Path
@@ -21,7 +21,8 @@ from pathlib import Path
 from clients import local_files
 from clients.images.decoder import Decoder
 from clients.local_files import BELOW, Folders, OwnFolder, Place
-from clients.sources.location import Source, absolute, is_url, storable
+from clients.sources import buckets
+from clients.sources.location import Expansion, Source, absolute, is_url, storable
 from clients.sources.names import url_name, with_distinct_names
 from clients.sources.patterns import Pattern, split
 from clients.sources.tables import (
@@ -37,8 +38,9 @@ from clients.sources.uploaded import UploadedInputs
 from clients.sources.walk import Found, Kind, Patience, cannot_read, walk
 from clients.uploads import Uploads, local
 from core.errors import ImageRefused, InputRefused, WrongUsage
-from core.images.formats import IMAGE_ENDINGS, PAGED, SNIFF_BYTES, sniff, stands_for
+from core.images.formats import PAGED, SNIFF_BYTES, has_image_ending, sniff, stands_for
 from core.images.inputs import LOCATION_BYTES_MAX, InputRules
+from core.images.objects import is_object
 from core.images.sizing import ImageLimits
 from core.images.uploaded import is_upload, parse_upload
 from core.text.printable import printable, printable_name, shortened
@@ -49,16 +51,6 @@ SHOWN_CHARACTERS = 400
 ROOTS = "OVERSTORY_INPUT_ROOTS"
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 EVERYTHING = InputRules()
-
-
-@dataclass(frozen=True, slots=True)
-class Expansion:
-    """The images of a job in order; the names of other files in their folders; and the folders and
-    files of systems and photo programs that were passed over."""
-
-    sources: list[Source] = field(default_factory=list)
-    ignored: list[str] = field(default_factory=list)
-    passed_over: list[str] = field(default_factory=list)
 
 
 class _NotThere(WrongUsage):
@@ -126,6 +118,8 @@ class _Expander:
         if is_url(text):
             url = _url(text)
             return Expansion([Source(url_name(url), _bounded(url))])
+        if is_object(text):
+            return self._bucket(text)
         if self.rules.roots is not None and _SCHEME.match(text):
             raise _no_scheme(shown)
         return self._local(text, shown)
@@ -134,7 +128,7 @@ class _Expander:
         """A person's path may have bytes that are not UTF-8, which Python reads as surrogates."""
         if is_storable(text):
             return True
-        if self.rules.roots is not None or is_url(text):
+        if self.rules.roots is not None or is_url(text) or is_object(text):
             return False
         try:
             return b"\0" not in os.fsencode(text)
@@ -256,6 +250,27 @@ class _Expander:
             raise _without_images(what, ())
         return self._folder(place.path, pattern, what)
 
+    # --- buckets
+
+    def _bucket(self, text: str) -> Expansion:
+        """Nothing of an object is read: a document's pages are counted like those behind URLs."""
+        listing = buckets.listing(text, self.rules, self.patience)
+        images = Expansion()
+        for found in listing.found:
+            name = printable_name(found.inner)
+            if found.kind is Kind.PASSED_OVER:
+                images.passed_over.append(name)
+            elif listing.is_single or has_image_ending(found.inner):
+                at = _bounded(listing.location(found))
+                images.sources.append(
+                    Source(name, at, None, found.size, None, found.changed_ns, found.version)
+                )
+            else:
+                images.ignored.append(name)
+        if images.sources:
+            return images
+        raise _without_images(listing.what, images.ignored, images.passed_over)
+
     # --- one file
 
     def _images(self, place: Place, found: Found) -> Iterator[Source]:
@@ -334,7 +349,7 @@ def _exists(place: Place) -> bool:
 
 def _is_image(place: Place, size: int | None) -> bool:
     """Decides by the file's extension, else by its first bytes."""
-    if _suffix(_stood_for(place.path)) in IMAGE_ENDINGS:
+    if has_image_ending(_stood_for(place.path)):
         return True
     if not size:
         return False
@@ -355,10 +370,6 @@ def _stood_for(path: str) -> str:
     """The path of the file that a placeholder of a cloud service stands for, or the path."""
     above, slash, name = path.rpartition("/")
     return above + slash + (stands_for(name) or name)
-
-
-def _suffix(path: str) -> str:
-    return os.path.splitext(path)[1].lower()  # noqa: PTH122 - a Path for every file is slow
 
 
 def _url(text: str) -> str:

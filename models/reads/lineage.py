@@ -14,6 +14,7 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
+    or_,
     select,
     tuple_,
 )
@@ -26,8 +27,9 @@ from core.tree.replan import OldNode
 from models.records import columns_of, record
 from models.tables import Image, Job, Node, Unit
 
-Identity = tuple[str, int | None, int | None, int | None]
-"""Location, page, bytes and modification time: they identify an image that has not changed."""
+Identity = tuple[str, int | None, int | None, int | None, str | None]
+"""Location, page, bytes, modification time and version: they identify an image that has not
+changed."""
 
 ALIKE_NAMES = 50
 """How many file names are looked up to find the earlier job: one in common is enough."""
@@ -117,7 +119,11 @@ def _named(names: Collection[str]) -> ColumnElement[bool]:
     return and_(name_key(Image.name).in_(keys), Image.name.in_(names))
 
 
-_REUSABLE = (Image.look == 1, Image.sha256.is_not(None), Image.changed_ns.is_not(None))
+_REUSABLE = (
+    Image.look == 1,
+    Image.sha256.is_not(None),
+    or_(Image.changed_ns.is_not(None), Image.version.is_not(None)),
+)
 """Prepared images that another job can take; those of a second look may be at another detail."""
 
 
@@ -233,8 +239,8 @@ def _units(
     shown = zip(
         connection.execute(units_of).scalars(), connection.execute(_images_of(job_id)), strict=True
     )
-    for unit, (leaf, location, page, size, changed, *known) in shown:
-        identity = (location, page, size, changed)
+    for unit, (leaf, location, page, size, changed, version, *known) in shown:
+        identity = (location, page, size, changed, version)
         if unit is None:
             continue
         images[names[unit], identity] = KnownImage(*known)
@@ -311,7 +317,7 @@ def _joined(first: KeptNode, second: KeptNode) -> KeptNode:
 
 def _images_of(job_id: str) -> Select[*tuple[Any, ...]]:
     """A query for a job's images in order: leaf, identity, then the columns of KnownImage."""
-    identity = (Image.location, Image.page, Image.bytes, Image.changed_ns)
+    identity = (Image.location, Image.page, Image.bytes, Image.changed_ns, Image.version)
     return (
         select(Image.node_id, *identity, *columns_of(KnownImage, Image))
         .where(Image.job_id == job_id)
@@ -326,8 +332,8 @@ def _by_identity(
     images: dict[Identity, KnownImage] = {}
     held: dict[int, list[Identity]] = {}
     for row in rows:
-        leaf, location, page, size, changed, *known = tuple(row)
-        identity = (location, page, size, changed)
+        leaf, location, page, size, changed, version, *known = tuple(row)
+        identity = (location, page, size, changed, version)
         images[identity] = KnownImage(*known)
         if leaf is not None:
             held.setdefault(leaf, []).append(identity)
