@@ -30,6 +30,7 @@ from clients.images.prepare import Prepared
 from core.catalog.formulas import STEPFUN_SIZES, SentSizes
 from core.catalog.tokens import Detail
 from core.errors import ImageRefused, RefusalCode
+from core.images import exif
 from core.images.formats import PAGED, SNIFF_BYTES, sniff
 from core.images.sizing import Accelerator, DecoderLimits, ImageLimits
 from core.text.printable import one_line
@@ -108,6 +109,15 @@ class Decoder:
             case [int(width), int(height)] if width > 0 and height > 0:
                 return width, height
         raise _crashed()
+
+    def taken(self, file: BufferedReader, size: int, limits: ImageLimits) -> str | None:
+        """When the picture was taken, from the header of its file alone: 2024-05-01T12:00:03, and
+        more where the camera tells it. None if the file does not tell, or cannot be read."""
+        try:
+            header, _ = self._ask(file, size, {"wants": "facts"}, limits, wanted)
+        except ImageRefused:
+            return None
+        return exif.checked(header.get("facts")).get(exif.TAKEN)
 
     def thumbnail(self, data: bytes, longest: int, quality: int) -> bytes | None:
         """Like clients.images.pillow.thumbnail; None also if the process did not survive it."""
@@ -276,7 +286,8 @@ def close() -> None:
 def _prepared(facts: Any, data: bytes) -> Prepared:
     """A Prepared of what a process says, which is checked: it may have been taken over."""
     try:
-        prepared = Prepared(data=data, **{**facts, "remarks": tuple(map(str, facts["remarks"]))})
+        told = {"remarks": tuple(map(str, facts["remarks"])), "facts": exif.checked(facts["facts"])}
+        prepared = Prepared(data=data, **{**facts, **told})
     except (TypeError, KeyError):
         raise _crashed() from None
     if hashlib.sha256(data).hexdigest() != prepared.sha256 or not data:

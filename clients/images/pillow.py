@@ -19,7 +19,7 @@ from typing import Any, Final, cast
 from PIL import Image, ImageChops, ImageCms, ImageFile, ImageMath, UnidentifiedImageError
 
 from clients.images.pdf import Raster
-from core.images import depth
+from core.images import depth, exif
 from core.images.columns import GAP, Columns
 from core.images.formats import SNIFF_BYTES, sniff
 
@@ -37,6 +37,7 @@ OVERVIEW = 1024
 """Up to this longest side in pixels, a picture is sent for its contents, not for small print."""
 HEIF_HEAD_BYTES = 1 << 18
 ORIENTATION = 0x0112
+EXIF, GPS = 0x8769, 0x8825
 SUBFILE_TYPE, BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = 254, 258, 262, 339
 WHITE_IS_ZERO = 0
 BLOCK, MISSING_VALUE = 8, 128
@@ -138,6 +139,27 @@ def upright_size(picture: Picture, kind: str) -> Size:
     """The full size after rotation, from the header. A TIFF reports it rotated already."""
     turned = kind != "tiff" and _orientation(picture) >= 5
     return picture.size[::-1] if turned else picture.size
+
+
+def recorded(picture: Picture | None, file: BufferedReader) -> dict[str, str]:
+    """When and where a picture was taken, by its EXIF: see core.images.exif. Nothing where it is
+    broken. Read it before the pixels. ``file``: of a TIFF or a RAW file, which is read where
+    ``picture`` (None: none is opened) has no EXIF of its own; it stays where it is."""
+    data = picture.info.get("exif") if picture is not None else None
+    at = file.tell()
+    try:
+        tags = Image.Exif()
+        data = data or (exif.png_block(file) if exif.is_png(file) else None)
+        if data:
+            tags.load(data)
+        else:
+            file.seek(0)
+            tags.load_from_fp(file)
+        return exif.facts_of(tags, tags.get_ifd(EXIF), tags.get_ifd(GPS))
+    except Exception:  # a picture is good without it
+        return {}
+    finally:
+        file.seek(at)
 
 
 def orient(picture: Picture, orientation: int) -> None:
@@ -251,8 +273,8 @@ def _orientation(image: Pixels) -> int:
     The base class reads it: the PNG class's getexif decodes all pixels if it finds no EXIF.
     """
     try:
-        exif = Image.Image.getexif(image)
-        stored = image.info.get("original_orientation") or exif.get(ORIENTATION, 1)
+        tags = Image.Image.getexif(image)
+        stored = image.info.get("original_orientation") or tags.get(ORIENTATION, 1)
         return int(stored)
     except Exception:
         return 1  # broken EXIF: use the image without rotation

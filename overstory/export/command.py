@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -14,6 +15,7 @@ from clients.private_files import for_the_person
 from core.errors import WrongUsage
 from overstory.export.parquet import write_parquet
 from overstory.export.rows import Export
+from overstory.export.sidecar_options import beside_the_pictures, sidecar_options, wanted_sidecars
 from overstory.export.units import ROWS, export_of
 from overstory.export.writers import ORDER_MARK, WRITERS
 from overstory.job_argument import find_job, job_argument
@@ -36,16 +38,31 @@ FORMATS = (*WRITERS, "parquet")
     help="A row for each unit or image. Default: units, if the job is by units.",
 )
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="File. Default: stdout.")
+@sidecar_options
 @home_option
 def export(
-    job: str, kind: str | None, what: str | None, out: Path | None, home: Path | None
+    job: str,
+    kind: str | None,
+    what: str | None,
+    out: Path | None,
+    home: Path | None,
+    **sidecars: Any,
 ) -> None:
     """Export a job's images, one row for each.
 
     A row has the line about the image, what shows that the model saw it, and its answer if each
     image was asked. In CSV, Parquet and Markdown each value of an object has its own column. Of a
     job by units (--by), a row is a unit: its answer, coverage, image positions, cost.
+
+    With --sidecar, a file is written beside each picture instead, where photo programs (xmp) or
+    training tools (txt) read it. No picture is touched, and no file that we did not write.
     """
+    if wanted := wanted_sidecars(sidecars):
+        if kind or what or out:
+            raise WrongUsage(
+                "--sidecar writes beside the pictures: leave out --format, --rows and --out"
+            )
+        beside_the_pictures(job, home, wanted, sidecars)
     kind = kind or _format_of(out)
     if kind == "parquet" and out is None:
         raise WrongUsage("Parquet cannot be printed: name a file, like -o images.parquet")
