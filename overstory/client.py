@@ -130,7 +130,8 @@ class Client:
                 default 1: share of the account against other jobs), budget (float: most it may
                 cost, in the currency of the prices), min_coverage (float, 0 to 1), fail_fast,
                 fresh, fetch, keep_files, bare, canary (bool, default False), prompts (dict),
-                webhook (URL).
+                webhook (URL), by ("folder", "document", "date" or a column: each is asked of every
+                unit), image_column (str), with_ (list of str), similar (bool).
 
         Returns:
             The job's id.
@@ -221,7 +222,7 @@ class Client:
 
         Returns:
             The object that ``overstory run --json`` prints, without ``waits``: ``answer``,
-            ``coverage``, ``images``, ``usage`` and more.
+            ``coverage``, ``images``, ``usage`` and more; ``units`` of a job by units.
 
         Raises:
             WrongUsage: There is no such job.

@@ -34,6 +34,8 @@ HEADER_BYTES_MAX = 8_192
 HEADERS_MAX = 16
 SHOWN = 60
 JSON_FIELDS = ("schema", "prompts")
+LIST_FIELDS = ("with",)
+"""Names between commas, as on the command line; such a field may also be repeated."""
 WHOLE = "job"
 IMAGES = ("images", "images[]")
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -156,6 +158,8 @@ class FormReader:
     def _take_field(self, text: str) -> None:
         if self._name in IMAGES:
             self._images.append(text)
+        elif self._name in LIST_FIELDS:
+            self._fields[self._name] = [*self._fields.get(self._name, ()), *text.split(",")]
         elif self._name in self._fields:
             raise WrongUsage(f"{quotable(self._name, SHOWN)}: it is given twice")
         elif self._name in (*JSON_FIELDS, WHOLE):
@@ -235,11 +239,15 @@ def form_body() -> dict[str, Any]:
         name: {"type": "string", "description": "as JSON", "contentMediaType": "application/json"}
         for name in JSON_FIELDS
     }
+    lists = {
+        name: {"type": "string", "description": "names between commas"} for name in LIST_FIELDS
+    }
     whole = "a submission as JSON; other fields add to it"
     properties = {
         "images": {"type": "array", "items": binary, "description": "files; texts are inputs"},
         **{name: field for name, field in fields.items() if name != "images"},
         **objects,
+        **lists,
         WHOLE: {"type": "string", "description": whole, "contentMediaType": "application/json"},
     }
     schema = {"type": "object", "required": ["images"], "properties": properties}

@@ -22,6 +22,7 @@ from overstory.api.bodies import Writers
 from overstory.api.caller import Caller, Calling, find_job
 from overstory.api.events import Events
 from overstory.api.forms import form_body, form_route
+from overstory.api.outcomes import Outcome
 from overstory.api.problems import PROBLEMS, Conflict, NotAllowed
 from overstory.api.submissions import Submissions
 from overstory.commands.control import BY_REQUEST
@@ -101,7 +102,7 @@ class Jobs:
             route_class_override=form_route(self._services, self._writers),
         )
         routes.get("")(self.listed)
-        routes.get("/{job}")(self.show)
+        routes.get("/{job}", responses={HTTPStatus.OK: {"model": Outcome}})(self.show)
         routes.get("/{job}/images")(self.images)
         routes.get("/{job}/events", response_class=StreamingResponse)(self.events)
         routes.get("/{job}/report", response_class=HTMLResponse)(self.report)

@@ -103,6 +103,7 @@ def value_of(view: View, rate: Rate, nobody: str = "") -> dict[str, Any]:
         "job": job.id,
         "ask": job.ask,
         "each": None if job.options.each_only else job.options.each,
+        "by": job.options.by,
         "created": job.created_at,
         "follows": job.follows,
         "owner": job.owner,

@@ -15,7 +15,7 @@ from core.requests.set_summary import texts_of
 from core.states import NodeKind
 from core.text.citations import parted
 from models.engine import Database
-from models.reads import inspect, lineage, pipeline
+from models.reads import inspect, lineage, pipeline, units
 from models.reads.inspect import ImageLine, JobLine, NodeLine
 from models.reads.pipeline import JobRow, Used
 from overstory.output import looks
@@ -24,6 +24,7 @@ from overstory.output.result import result
 from overstory.report import markdown, shaped, timeline
 from overstory.report.markdown import Block
 from overstory.report.notes import notes_of, rest_of, without_number
+from overstory.report.of_units import units_value
 from overstory.report.pictures import Pictures, pictures, positions_of_pictures
 
 Value = dict[str, Any]
@@ -67,6 +68,8 @@ def _data(
         nodes = inspect.nodes(connection, job.id)
         moments = inspect.moments(connection, job.id)
         turns = [pipeline.job(connection, turn) for turn in lineage.turns(connection, job.id)]
+        groups = units.units(connection, job.id) if job.options.by else []
+        errors = units.errors(connection, job.id) if job.options.by else {}
         bills = {turn.id: pipeline.used(connection, turn.id) for turn in turns if turn}
     span = line.seconds + line.idle_seconds
     thumbnails = pictures_of(images)
@@ -76,6 +79,7 @@ def _data(
         "written_at": written_at,
         "job": _job(job, line, job_result),
         "answer": _answer(job, shape, job_result),
+        "units": units_value(job, shape, groups, errors) if shape and shape.by else None,
         "turns": [_turn(turn, bills[turn.id]) for turn in turns if turn],
         "cited": markdown.runs(_cited(job, shape, job_result)),
         "coverage": job_result["coverage"],
@@ -100,6 +104,7 @@ def _job(job: JobRow, line: JobLine, job_result: Value) -> Value:
         "reason": job.reason,
         "ask": job.ask,
         "each": None if job.options.each_only else job.options.each,
+        "by": job.options.by,
         "label": line.label,
         "model": job.model,
         "endpoint": job.endpoint,
@@ -155,7 +160,11 @@ def _node(node: NodeLine, shape: Shape | None) -> Value:
 
 
 def _answer(job: JobRow, shape: Shape | None, job_result: Value) -> list[Block] | None:
-    """The answer as blocks; if each image was asked, the answers follow."""
+    """The answer as blocks; if each image or each unit was asked, the answers follow. Answers
+    about units are there before the job has one."""
+    if shape is not None and shape.by:
+        above = markdown.blocks(job.answer) if job.answer and not job.options.each_only else []
+        return [*above, ["units"], *shaped.totals_blocks(job_result.get("totals") or {})]
     if not job.answer:
         return None
     if shape is None:
@@ -167,8 +176,12 @@ def _answer(job: JobRow, shape: Shape | None, job_result: Value) -> list[Block] 
 
 
 def _cited(job: JobRow, shape: Shape | None, job_result: Value) -> list[range]:
-    """The images that the answer cites; of an object, those that its texts cite."""
+    """The images that the answer cites; of an object, those that its texts cite; of a job that
+    asks about units alone, those that their answers cite."""
     texts = [job.answer or ""]
+    if shape is not None and shape.by and job.options.each_only:
+        answers = [unit.get("answer", unit.get("data")) for unit in job_result["units"]]
+        texts = [text for answer in answers for text in texts_of(answer)]
     if shape is not None and shape.folds:
         texts = texts_of(job_result["data"])
     parts = (part for text in texts for part in parted(text))

@@ -18,8 +18,8 @@ from importlib import resources
 from typing import Any
 
 MODULES = (
-    *("dom", "state", "words", "prose", "answers", "citations", "viewer", "answer", "accuracy"),
-    *("coverage", "tree", "course", "gallery", "theme", "main"),
+    *("dom", "state", "words", "prose", "answers", "units", "citations", "viewer", "answer"),
+    *("accuracy", "coverage", "tree", "course", "gallery", "theme", "main"),
 )
 """In the order in which they are evaluated: what a module does at once needs those before it."""
 _PLACE = re.compile(r"@@(\w+)@@")

@@ -40,11 +40,16 @@ def each_blocks(shape: Shape, images: Sequence[Value], totals: Value | None) -> 
     """
     columns = [".".join(path) or "Answer" for path in shape.columns]
     rows: list[object] = [
-        [image["position"], *(_value(value_at(image["answer"], path)) for path in shape.columns)]
+        [image["position"], *cells(shape, image["answer"])]
         for image in images
         if image["status"] == ImageStatus.INCLUDED and image["answer"] is not None
     ]
-    return [["answers", columns, rows], *_totals(totals or {})]
+    return [["answers", columns, rows], *totals_blocks(totals or {})]
+
+
+def cells(shape: Shape, answer: Any) -> list[Any]:
+    """The values of one answer, in the order of the shape's columns."""
+    return [_value(value_at(answer, path)) for path in shape.columns]
 
 
 def json_blocks(text: str) -> list[Block]:
@@ -57,7 +62,7 @@ def note(shape: Shape | None, answer: Any) -> str | None:
     return None if shape is None or answer is None else line_of(answer)
 
 
-def _totals(totals: Value) -> list[Block]:
+def totals_blocks(totals: Value) -> list[Block]:
     if not totals:
         return []
     rows: list[object] = [[_plain("Property"), _plain("All images together")]]

@@ -25,7 +25,7 @@ from overstory_client.errors import (
 )
 from overstory_client.files import ServerPath
 from overstory_client.retries import Retries
-from overstory_client.values import Changed, Event, Result, Share, Status, Submitted
+from overstory_client.values import Changed, Event, Result, Share, Status, Submitted, Unit
 
 __all__ = [
     "AsyncClient",
@@ -47,6 +47,7 @@ __all__ = [
     "Submitted",
     "TooBusy",
     "TooLarge",
+    "Unit",
     "WrongUsage",
     "__version__",
 ]

@@ -46,8 +46,9 @@ def _path(job: str | BaseModel, rest: str = "") -> str:
 
 
 def spec_of(images: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
-    """The body of a submission; options that are None are left out."""
-    given = {name: value for name, value in options.items() if value is not None}
+    """The body of a submission; options that are None are left out. ``with_`` is ``with``, which no
+    keyword can be called."""
+    given = {name.rstrip("_"): value for name, value in options.items() if value is not None}
     if "schema" in given:
         given["schema"] = schema_of(given["schema"])
     return {"images": list(images), **given}
@@ -95,8 +96,8 @@ def report(job: str | BaseModel) -> Call[bytes]:
     return Call("GET", _path(job, "/report"), lambda response: response.content)
 
 
-def export(job: str | BaseModel, kind: str) -> Call[bytes]:
-    params = {"format": kind}
+def export(job: str | BaseModel, kind: str, rows: str | None) -> Call[bytes]:
+    params = {"format": kind} | ({} if rows is None else {"rows": rows})
     return Call("GET", _path(job, "/export"), lambda response: response.content, params=params)
 
 

@@ -80,6 +80,25 @@ class Share(_Value):
 
 
 @dataclass(frozen=True)
+class Unit(Generic[T]):
+    """A unit of a job (``by``).
+
+    ``name``: of its folder, document or day, or the value of its column. ``answer``: an object with
+    a schema, else a text; None where there is none. ``coverage``: number of its images by status,
+    and ``submitted``; ``images``: their positions. ``cost``: of its calls, and its share of calls
+    about several units. ``duplicate_of``: the index, from 1, of an earlier unit with the same
+    images.
+    """
+
+    name: str
+    answer: T | None
+    coverage: dict[str, int]
+    images: list[int]
+    cost: float
+    duplicate_of: int | None
+
+
+@dataclass(frozen=True)
 class Result(Generic[T]):
     """The result of a job so far. ``raw``: the object of ``overstory run --json``."""
 
@@ -142,6 +161,25 @@ class Result(Generic[T]):
         """
         given = {image["position"]: image.get("answer") for image in self.raw["images"]}
         return {at: self._parse(value) for at, value in given.items() if value is not None}
+
+    @cached_property
+    def units(self) -> list[Unit[T]]:
+        """The units of a job that asks about units (``by``), in order; empty for another job.
+
+        Raises pydantic.ValidationError, as ``data`` does.
+        """
+        return [self._unit(unit) for unit in self.raw.get("units", [])]
+
+    def _unit(self, given: dict[str, Any]) -> Unit[T]:
+        answer = given.get("data", given.get("answer"))
+        return Unit(
+            name=given["unit"],
+            answer=None if answer is None else self._parse(answer),
+            coverage=dict(given["coverage"]),
+            images=list(given["images"]),
+            cost=given["cost"],
+            duplicate_of=given["duplicate_of"],
+        )
 
     def _parse(self, value: Any) -> T:
         parsed: T = value

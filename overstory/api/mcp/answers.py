@@ -18,6 +18,8 @@ ANSWER_CHARACTERS = 12_000
 TOTALS_CHARACTERS = 3_000
 EVIDENCE_CHARACTERS = 8_000
 """Together 5,000 tokens; an agent asks for more of the one or the other."""
+UNIT_CHARACTERS = 2_000
+"""Of one unit's answer."""
 FAILED_SHOWN = 10
 NAMED = 20
 """Positions that are named where evidence is left out."""
@@ -47,15 +49,16 @@ def answer_of(database: Database, row: JobRow, wanted: Wanted) -> Told:
     images = {image["position"]: image for image in value["images"]}
     quoted = Quoted()
     notes: list[str] = []
-    asks_each = bool(row.options.each)
+    by_units = row.options.by is not None
+    asks_each = bool(row.options.each) and not by_units
     if not wanted.images:
         if not row.options.each_only:  # its text is the rows that follow
-            notes += _answer(value, quoted, 1 if asks_each else wanted.start)
+            notes += _answer(value, quoted, 1 if asks_each or by_units else wanted.start)
+        notes += _units(value, quoted, wanted.start) if by_units else ()
         notes += _totals(value, quoted)
         notes += _failed(value, quoted)
-    positions = [
-        at for at in wanted.images or _behind(value, asks_each, wanted.start) if at in images
-    ]
+    cited = [] if by_units and row.options.each_only else _behind(value, asks_each, wanted.start)
+    positions = [at for at in wanted.images or cited if at in images]
     if len(positions) < len(wanted.images):
         notes.append(f"Only the positions 1 to {row.submitted} are images of the job.")
     taken, left_out = Room(EVIDENCE_CHARACTERS).take(_row(images[at]) for at in positions)
@@ -95,6 +98,27 @@ def _answer(value: dict[str, Any], quoted: Quoted, start: int) -> Iterator[str]:
         )
     if value.get("data_error"):
         yield f"The object violates its schema: {line(value['data_error'])}"
+
+
+def _units(value: dict[str, Any], quoted: Quoted, start: int) -> Iterator[str]:
+    """Quote the answers about units from one on, which counts from 1; yields what is left out."""
+    units = value["units"]
+    taken, left_out = Room(ANSWER_CHARACTERS).take(map(_unit, units[start - 1 :]))
+    quoted.part(f"UNITS, by {line(value['by'], 60)}:", taken)
+    if left_out:
+        yield f"{left_out:,} more units: answer with start={len(units) - left_out + 1}"
+
+
+def _unit(unit: dict[str, Any]) -> str:
+    """``12 Oak Street [1-12]: the answer``. Its images are named by the first and the last."""
+    first, last = unit["images"][0], unit["images"][-1]
+    where = f"[{first}]" if first == last else f"[{first}-{last}]"
+    answer = unit.get("data", unit.get("answer"))
+    told = answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
+    told = "no answer" if answer is None else line(told, UNIT_CHARACTERS)
+    failed = unit["coverage"]["failed"]
+    missing = f" ({failed:,} of {unit['coverage']['submitted']:,} images failed)" if failed else ""
+    return f"{line(unit['unit'], 120)} {where}{missing}: {told}"
 
 
 def _totals(value: dict[str, Any], quoted: Quoted) -> Iterator[str]:

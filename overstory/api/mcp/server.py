@@ -41,6 +41,13 @@ Each = Annotated[
     str | None,
     Field(description="A question that is asked about every single image: a row for each."),
 ]
+By = Annotated[
+    str | None,
+    Field(
+        description="each is asked of every unit, not image: folder, document, date (of the"
+        " picture), or a column of a table."
+    ),
+]
 Schema = Annotated[
     dict[str, Any] | None,
     Field(description="JSON Schema: the answers are objects of it, and code counts totals."),
@@ -82,13 +89,14 @@ def make_server(agent_of: GetAgent) -> MCPServer[Any]:
         images: Images,
         ask: Ask = None,
         each: Each = None,
+        by: By = None,
         schema: Schema = None,
         detail: Detail = None,
     ) -> str:
         """Say what a question about images would cost and how long it would take. Free: no image is
         sent to a model. Call it before ask_about_images."""
         with _told(ToolError):
-            fields = _fields(images=images, ask=ask, each=each, schema=schema, detail=detail)
+            fields = _fields(images=images, ask=ask, each=each, by=by, schema=schema, detail=detail)
             return await tools.estimate(await _agent(context), fields)
 
     @server.tool(annotations=spends, structured_output=False)
@@ -97,6 +105,7 @@ def make_server(agent_of: GetAgent) -> MCPServer[Any]:
         images: Images,
         ask: Ask = None,
         each: Each = None,
+        by: By = None,
         schema: Schema = None,
         detail: Detail = None,
         budget: Budget = None,
@@ -111,7 +120,13 @@ def make_server(agent_of: GetAgent) -> MCPServer[Any]:
         """
         with _told(ToolError):
             fields = _fields(
-                images=images, ask=ask, each=each, schema=schema, detail=detail, budget=budget
+                images=images,
+                ask=ask,
+                each=each,
+                by=by,
+                schema=schema,
+                detail=detail,
+                budget=budget,
             )
             agent = await _agent(context)
             return await tools.ask(agent, fields, wait_seconds, context.report_progress)

@@ -49,7 +49,7 @@ const opening = () => {
   byId("ask").textContent = now.ask;
   byId("ask").classList.toggle("long", now.ask.length > 160);
   byId("each").hidden = !now.each;
-  byId("each").textContent = `Question about each image: ${now.each}`;
+  byId("each").textContent = `Question about each ${now.by ?? "image"}: ${now.each}`;
   byId("sandbox").hidden = !now.sandbox;
 };
 const line = () => {

@@ -45,7 +45,8 @@ const steering = (now) => {
   return [button("Try failed pictures again", act("retry", nothing, "The failed pictures are tried again"))];
 };
 
-const FORMATS = [["report", "Report, one file (HTML)"], ["export?format=csv", "Every picture (CSV)"], ["export?format=jsonl", "Every picture (JSON lines)"], ["export?format=markdown", "Answer (Markdown)"]];
+const FORMATS = [["report", "Report, one file (HTML)"], ["export?format=csv&rows=images", "Every picture (CSV)"], ["export?format=jsonl&rows=images", "Every picture (JSON lines)"], ["export?format=markdown", "Answer (Markdown)"]];
+const OF_UNITS = [["export?format=csv", "Every unit (CSV)"], ["export?format=jsonl", "Every unit (JSON lines)"]];
 
 let before = "";
 /** Show what may be done with the job as it stands `now`. */
@@ -56,11 +57,12 @@ export const drawSteering = (now) => {
   byId("steering").replaceChildren(...steering(now));
   byId("share").hidden = !now.ended;
   byId("downloads").hidden = !now.ended;
+  const formats = now.by ? FORMATS.toSpliced(1, 0, ...OF_UNITS) : FORMATS;
+  byId("downloads-list").replaceChildren(...formats.map(([path, text]) => h("li", {}, h("a", { href: `/api/jobs/${job}/${path}`, download: path === "report" ? `overstory-${job}.html` : "" }, text))));
 };
 
 export const startSteering = (id, onChange) => {
   [job, changed] = [id, onChange];
-  byId("downloads-list").replaceChildren(...FORMATS.map(([path, text]) => h("li", {}, h("a", { href: `/api/jobs/${id}/${path}`, download: path === "report" ? `overstory-${id}.html` : "" }, text))));
   const menu = byId("downloads");
   menu.addEventListener("keydown", (event) => { if (event.key === "Escape") { menu.open = false; menu.querySelector("summary").focus(); } });
   addEventListener("click", (event) => { if (!menu.contains(event.target)) menu.open = false; });

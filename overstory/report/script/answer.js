@@ -16,11 +16,12 @@ export const head = () => {
   byId("ask").textContent = job.ask;
   byId("ask").classList.toggle("long", job.ask.length > 160);
   byId("each").hidden = !job.each;
-  byId("each").textContent = `Question about each image: ${job.each}`;
+  byId("each").textContent = `Question about each ${job.by ?? "image"}: ${job.each}`;
   const { included, submitted } = coverage;
   const shape = data.tree.nodes === 1 ? "one request" : `${count(data.tree.leaves, "leaf", "leaves")}, ${count(data.tree.depth, "level")}`;
   const cells = [
     ["Images", submitted.toLocaleString("en"), included === submitted ? `all ${data.included_as}` : `${included.toLocaleString("en")} ${data.included_as}`],
+    ...(data.units ? [["Units", data.units.list.length.toLocaleString("en"), `by ${data.units.by}, ${data.units.list.filter((unit) => unit.answer).length.toLocaleString("en")} answered`]] : []),
     ["Requests", usage.requests.toLocaleString("en"), shape],
     ["Tokens", tokens(usage.prompt_tokens + usage.completion_tokens), `${tokens(usage.completion_tokens)} of them written`],
     [job.ended ? "Took" : "So far", seconds(job.seconds), job.seconds > 0 && included > 0 ? `${rate(included / job.seconds)} images a second` : ""],
@@ -42,8 +43,9 @@ export const answer = () => {
   byId("answer-text").replaceChildren(...(data.answer ? data.answer.map(block).flat() : [h("p", { class: "none" }, none)]));
   rove(byId("answer-text"), CITATIONS);
   if (cited.size) evidence.replaceChildren(...preview([...cited], "are cited in this answer. Point at one to see it."));
-  byId("answer").classList.toggle("alone", cited.size === 0);
-  evidence.hidden = cited.size === 0;
+  const isAlone = cited.size === 0 || Boolean(data.units?.columns); // a table takes the whole width
+  byId("answer").classList.toggle("alone", isAlone);
+  evidence.hidden = isAlone;
 };
 
 /** A job by its id: a link where there is a service, not in a file. */

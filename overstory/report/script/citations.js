@@ -12,15 +12,20 @@ const STRIP_MAX = 10;
 
 export const written = (runs) => `[${runs.map(([a, b]) => (a === b ? a : `${a}-${b}`)).join(", ")}]`;
 
-export const citation = (runs) => {
+export const citation = (runs, most = STRIP_MAX) => {
   const numbers = expand(runs);
   if (numbers.length === 0) return written(runs);
   if (numbers.length <= SINGLE_MAX) return numbers.map((n, index) => pointer(numbers, index, "cite", String(n)));
-  const left = numbers.length - STRIP_MAX;
-  const strip = numbers.slice(0, left > 1 ? STRIP_MAX : numbers.length).map((n, index) => pointer(numbers, index, "", null));
-  const rest = left > 1 ? opens(h("button", { type: "button", class: "rest", "aria-label": `+${left.toLocaleString("en")}: all ${numbers.length.toLocaleString("en")} images cited here` }, `+${left.toLocaleString("en")}`), numbers, STRIP_MAX, numbers) : null;
+  const left = numbers.length - most;
+  const strip = numbers.slice(0, left > 1 ? most : numbers.length).map((n, index) => pointer(numbers, index, "", null));
+  const rest = left > 1 ? opens(h("button", { type: "button", class: "rest", "aria-label": `+${left.toLocaleString("en")}: all ${numbers.length.toLocaleString("en")} images cited here` }, `+${left.toLocaleString("en")}`), numbers, most, numbers) : null;
   return [h("span", { class: "strip", role: "group", "aria-label": `${numbers.length} images` }, strip, rest), h("span", { class: "printed" }, written(runs))];
 };
+/** Plain text, with its citations as buttons. */
+export const linked = (text) => text.split(/(\[\d[\d\s,;–-]*\])/).map((part, i) => (i % 2 === 0 ? part : citation(part.slice(1, -1).split(/[,;]/).map((run) => {
+  const ends = run.split(/[–-]/).map(Number);
+  return [ends[0], ends.at(-1)];
+}), 4)));
 const pointer = (numbers, index, className, label) => {
   const image = images.get(numbers[index]);
   const shown = picture(image);

@@ -1,14 +1,14 @@
 // All images: chunks are filled when they come near the window, and emptied when they leave it.
 import { byId, h, short } from "./dom.js";
 import { plainText } from "./prose.js";
-import { cited, data, images, thumb } from "./state.js";
+import { cited, data, images, thumb, unitOf } from "./state.js";
 import { view, viewer } from "./viewer.js";
 import { count, group, ORDER, state, totals, unproven, word } from "./words.js";
 
 const CHUNK = 60;
 const searchTexts = new Map();
 const searchText = (image) => {
-  if (!searchTexts.has(image.n)) searchTexts.set(image.n, `${image.n} ${image.name} ${image.note ? plainText(image.note) : ""} ${image.error ?? ""}`.toLowerCase());
+  if (!searchTexts.has(image.n)) searchTexts.set(image.n, `${image.n} ${image.name} ${image.note ? plainText(image.note) : ""} ${image.error ?? ""} ${unitOf.get(image.n)?.name ?? ""}`.toLowerCase());
   return searchTexts.get(image.n);
 };
 let chosen = "all";

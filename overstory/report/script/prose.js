@@ -2,6 +2,7 @@
 import { answers } from "./answers.js";
 import { citation, written } from "./citations.js";
 import { h } from "./dom.js";
+import { units } from "./units.js";
 
 export const inline = (parts) => parts.map((part) => {
   if (typeof part === "string") return part;
@@ -19,6 +20,7 @@ export const block = ([kind, ...rest]) => {
   if (kind === "pre") return h("pre", {}, rest[0]);
   if (kind === "p") return h("p", {}, inline(rest[0]));
   if (kind === "answers") return answers(rest[0], rest[1]);
+  if (kind === "units") return units();
   if (kind === "table") {
     const [head, ...rows] = rest[0];
     return h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Table" }, h("table", {},

@@ -5,12 +5,14 @@ export let data = null; // see overstory/report/data.py
 export let images = new Map();
 export let nodes = new Map();
 export let cited = new Set();
+export let unitOf = new Map(); // of each image, in a job by units
 
 export const load = (value) => {
   data = value;
   images = new Map(data.images.map((image) => [image.n, image]));
   nodes = new Map(data.nodes.map((node) => [node.id, node]));
   cited = new Set(expand(data.cited));
+  unitOf = new Map((data.units?.list ?? []).flatMap((unit) => expand(unit.images).map((n) => [n, unit])));
 };
 
 export const expand = (runs) => runs.flatMap(([first, last]) => {

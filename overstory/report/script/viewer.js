@@ -2,8 +2,9 @@
 import { hidePeek } from "./citations.js";
 import { byId, h, icon } from "./dom.js";
 import { inline, plainText } from "./prose.js";
-import { images, nodes, picture, SIDES } from "./state.js";
+import { images, nodes, picture, SIDES, unitOf } from "./state.js";
 import { reveal } from "./tree.js";
+import { revealUnit } from "./units.js";
 import { count, span, word } from "./words.js";
 
 const BY = { answer: "by an answer of its own", line: "by a line of its own", sent: "only sent: nothing shows that the model saw it" };
@@ -53,6 +54,8 @@ const film = () => {
 const facts = (image) => {
   const node = nodes.get(image.node);
   const rows = [["Status", h("span", { class: "pill" }, h("span", { class: `dot s-${image.status}` }), word(image.status))]];
+  const unit = unitOf.get(image.n);
+  if (unit) rows.push(["Unit", go(unit.name, () => { viewer.close(); revealUnit(unit); })]);
   if (image.seen) rows.push(["Seen", BY[image.seen]]);
   if (image.same) rows.push(["Same as", go(`image ${image.same}`, () => view([image.same], 0))]);
   if (image.size) rows.push(["Sent as", `${image.size[0]} × ${image.size[1]} px, ${count(image.tokens ?? 0, "token")}`]);

@@ -77,7 +77,7 @@ class AsyncClient:
             images (list): Local files and folders, URLs, and ``ServerPath("/inputs/receipts")``
                 for what is on the service's machine.
             ask (str): The question about the whole set. Give ``ask``, ``each`` or both.
-            each (str): The question about every single image.
+            each (str): The question about every single image, or with ``by`` about every unit.
             schema (pydantic model or dict): Shape of the answers. Default: free text.
             key (str): The same key is the same job, and is refused with another question or other
                 images. Default: a random one, so that no cut makes the job twice.
@@ -85,7 +85,8 @@ class AsyncClient:
                 all, now and then.
             **options: Further fields: label, detail (low, high or auto), model, second_model,
                 second_look, pack, weight, budget, min_coverage, fail_fast, fresh, fetch,
-                keep_files, bare, canary, prompts, webhook.
+                keep_files, bare, canary, prompts, webhook, by (folder, document, date or a column:
+                one answer a unit), image_column, with_ (list of str), similar.
 
         Returns:
             A ``Submitted``, which every method takes as the job.
@@ -340,12 +341,21 @@ class AsyncClient:
 
     @overload
     async def export(
-        self, job: Job, kind: Literal["jsonl", "csv", "markdown"] = "jsonl"
+        self,
+        job: Job,
+        kind: Literal["jsonl", "csv", "markdown"] = "jsonl",
+        *,
+        rows: Literal["units", "images"] | None = None,
     ) -> bytes: ...
 
     @overload
     async def export(
-        self, job: Job, kind: Literal["jsonl", "csv", "markdown"], to: str | Path
+        self,
+        job: Job,
+        kind: Literal["jsonl", "csv", "markdown"],
+        to: str | Path,
+        *,
+        rows: Literal["units", "images"] | None = None,
     ) -> Path: ...
 
     async def export(
@@ -353,18 +363,22 @@ class AsyncClient:
         job: Job,
         kind: Literal["jsonl", "csv", "markdown"] = "jsonl",
         to: str | Path | None = None,
+        *,
+        rows: Literal["units", "images"] | None = None,
     ) -> bytes | Path:
-        """A job's images, one row for each, as ``overstory export`` writes them.
+        """A job's images, one row for each, as ``overstory export`` writes them; of a job by units,
+        its units.
 
         Args:
             kind (str): jsonl, csv or markdown.
             to (str or Path): A file to write, which is returned. Default: the bytes are returned.
+            rows (str): units or images. Default: the units of a job by units, else the images.
 
         Example:
             >>> await client.export(job, "csv", "receipts.csv")
             PosixPath('receipts.csv')
         """
-        return await self._download(calls.export(job, kind), to)
+        return await self._download(calls.export(job, kind, rows), to)
 
     async def share(self, job: Job, days: int = 7) -> Share:
         """Make a link to a job's report that anybody may open, for so many days.
