@@ -61,7 +61,9 @@ def agree(
     """
     job = _held(settings, database, job_id)
     forecast = say_price(settings, database, job, console, quiet)
-    limited = job.options.budget is not None or job.status == JobStatus.RUNNING
+    options = job.options
+    budgeted = options.budget is not None or options.watch_budget is not None
+    limited = budgeted or job.status == JobStatus.RUNNING
     if yes or limited or forecast.cost <= settings.confirm_above:
         return
     if not (sys.stdin.isatty() and console.is_terminal):
@@ -147,6 +149,8 @@ def _line(
     guess = "" if has_past else ", a guess without past calls"
     budget = job.options.budget
     limit = "" if budget is None else f"; budget {plain(budget)} {forecast.currency}"
+    if job.options.watch_budget is not None:
+        limit = f"; budget {job.options.watch_budget}"
     return (
         f"job {job.id}: about {forecast.cost:.4f} {forecast.currency} ({work}{guess}{charged})"
         f"{limit}"
