@@ -53,6 +53,7 @@ class Failure(Enum):
 _KINDS = (
     (Failure.CHANGED, ("PreconditionError", "ConditionNotMet", "PreconditionFailed")),
     (Failure.NO_CREDENTIALS, ("//169.254.", "MissingAccount", "token request", "//metadata.goog")),
+    (Failure.NO_CREDENTIALS, ("MissingAccessKey", "MissingSecretAccessKey")),
     (Failure.NO_BUCKET, ("NoSuchBucket", "ContainerNotFound", "InvalidBucketName")),
     (Failure.NO_BUCKET, ("specified bucket does not exist",)),
     (Failure.MISSING, ("FileNotFoundError", "NotFoundError")),

@@ -43,6 +43,8 @@ class JobOptions:
     by: str | None = None  # what makes a unit: folder, document, date, or a column
     facts: tuple[str, ...] = ()  # names of the facts that are shown beside each image
     similar: bool = False  # of images that are nearly the same, one is asked about
+    watch: str | None = None  # the watched folder whose budget counts the job's calls
+    watch_budget: str | None = None  # that budget, such as 5/month
     inputs: str | None = None  # hash of the inputs as they were named, if the job was given a key
 
     @property
@@ -95,6 +97,8 @@ class JobOptions:
         }
         if self.similar:
             values["similar"] = True
+        if self.watch is not None:
+            values |= {"watch": self.watch, "watch_budget": self.watch_budget}
         if self.history is not None:
             values["history"] = [{"ask": e.ask, "answer": e.answer} for e in self.history]
             values["look"] = list(self.look)

@@ -35,6 +35,7 @@ from core.catalog.tokens import JobDetail
 from core.config_file import ConfigFile, config_path, read_config, variables_of
 from core.errors import WrongUsage
 from core.images.inputs import SKIP_FOLDERS, InputRules
+from core.images.objects import is_object
 from core.images.sizing import Accelerator, DecoderLimits, ImageLimits
 from core.redis_address import has_cut_password, parse
 
@@ -50,6 +51,16 @@ EXAMPLE_PASSWORD = re.compile(r":change-me(?:-(valkey|postgres|flower))?(?=[@,]|
 
 def _default_home() -> Path:
     return Path(platformdirs.user_data_dir("overstory", appauthor=False))
+
+
+_PATHSEP = re.compile(r"(?<!s3)(?<!gs)(?<!az):|:(?!//)")
+"""What separates folders, of which ``s3://bucket`` is one."""
+
+
+def _root(folder: str) -> str:
+    if is_object(folder):
+        return folder.strip().rstrip("/")
+    return os.path.abspath(Path(folder).expanduser())  # noqa: PTH100 - links stay
 
 
 class Settings(BaseSettings):
@@ -129,8 +140,9 @@ class Settings(BaseSettings):
     flower_hosts: Annotated[tuple[str, ...], NoDecode] = ()
 
     # Images
-    # Folders whose files submissions by message may name, separated like PATH. Empty: none, only
-    # URLs. A person's own commands read whatever that person can read.
+    # Folders whose files submissions by message may name, separated like PATH, also in buckets:
+    # s3://bucket/prefix. Empty: none, only URLs. A person's own commands read whatever that person
+    # can read.
     input_roots: Annotated[tuple[str, ...], NoDecode] = ()
     # Names of folders to pass over in folders and patterns, separated by commas; NAME, or +NAME to
     # add to the built-in list (docs/images.md); none: nothing is passed over.
@@ -202,8 +214,8 @@ class Settings(BaseSettings):
     @classmethod
     def _split_folders(cls, value: object) -> object:
         if isinstance(value, str):
-            folders = [folder for folder in value.split(os.pathsep) if folder.strip()]
-            return tuple(os.path.abspath(Path(folder).expanduser()) for folder in folders)  # noqa: PTH100 - links stay
+            folders = [folder for folder in _PATHSEP.split(value) if folder.strip()]
+            return tuple(_root(folder) for folder in folders)
         return value
 
     @field_validator("skip_folders", mode="before")
@@ -342,10 +354,12 @@ class Settings(BaseSettings):
 
     @property
     def private_folders(self) -> tuple[str, ...]:
-        """The state folder and the folder of prepared images: everybody's pictures, the database
-        and the spool are there, so no file of theirs is ever an input."""
+        """The state folder and the folder or bucket of prepared images: everybody's pictures, the
+        database and the spool are there, so no file of theirs is ever an input."""
         parts = urllib.parse.urlsplit(self.blob_url or "")
         blobs = (urllib.parse.unquote(parts.path),) if parts.scheme == "file" else ()
+        if parts.scheme == "s3":
+            blobs = (f"s3://{parts.netloc}{urllib.parse.unquote(parts.path)}",)
         return (str(self.home), *blobs)
 
     def facts_of(self, model: str) -> ModelFacts:

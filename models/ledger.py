@@ -28,6 +28,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from core.account.budget import Money
 from core.errors import FORM_REFUSED
+from core.job_options import JobOptions
 from core.reply import Reply, Usage
 from core.requests.prompt_parts import PromptParts
 from core.states import CallStatus, NodeStatus
@@ -64,7 +65,7 @@ class NewCall:
     max_tokens: int | None = None  # see ``limited``
     endpoint: str | None = None
     prompt_parts: PromptParts | None = None  # None: not known
-    owner: str | None = None  # of its job
+    owner: str | None = None  # of its job: a token, or the watch that it is for
 
 
 def answered(connection: Connection, key: str, only_job: str | None = None) -> Reply | None:
@@ -277,7 +278,7 @@ def account_money(connection: Connection, account: str, currency: str, since: fl
 
 
 def owner_money(connection: Connection, owner: str, currency: str, since: float) -> Money:
-    """The same of all calls of a token's jobs."""
+    """The same of all calls of a token's or a watch's jobs."""
     calls = and_(Call.owner == owner, Call.currency == currency, Call.started_at >= since)
     return _money(connection, calls)
 
@@ -323,8 +324,6 @@ def reports_usage(connection: Connection, endpoint: str, model: str) -> bool | N
     return None if estimated is None else not estimated
 
 
-def budget_of(connection: Connection, job_id: str) -> float | None:
-    """The job's current budget, or None. It may have been raised since the job was read."""
-    options = connection.execute(select(Job.options).where(Job.id == job_id)).scalar_one()
-    budget = options.budget
-    return None if budget is None else float(budget)
+def options_of(connection: Connection, job_id: str) -> JobOptions:
+    """The job's current options: its budgets may have been changed since the job was read."""
+    return connection.execute(select(Job.options).where(Job.id == job_id)).scalar_one()

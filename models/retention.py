@@ -30,7 +30,7 @@ from core.images.uploaded import SCHEME
 from core.states import ENDED_JOBS, CallStatus, DeliveryStatus
 from models.engine import now
 from models.records import columns_of, record
-from models.tables import Call, Delivery, Event, Image, Job, Node
+from models.tables import Call, Delivery, Event, Image, Job, Node, Unit
 
 PIECE = 5_000
 """Rows that one transaction deletes when rows are deleted in pieces."""
@@ -117,7 +117,7 @@ def forget_job(connection: Connection, job_id: str, before: float) -> bool:
     ended = select(Job.id).where(Job.id == job_id, _may_go(before)).with_for_update()
     if connection.execute(ended).first() is None:
         return False
-    for table in (Image, Event, Delivery, Node):  # images first: they refer to nodes
+    for table in (Image, Event, Delivery, Node, Unit):  # images first: they refer to nodes
         connection.execute(delete(table).where(table.job_id == job_id))
     connection.execute(delete(Job).where(Job.id == job_id))
     return True

@@ -366,7 +366,8 @@ class Call(Base):
     # of older versions
     endpoint = _optional(String(255))
     prompt_parts = _optional(JsonOrNull)  # NULL too where the provider fetches an image itself
-    owner = _optional(String(64))  # of its job, whose row may be pruned before the month is over
+    # of its job, whose row may be pruned before the month is over: a token, or the name of a watch
+    owner = _optional(String(64))
 
     __table_args__ = (
         _one_of("status", CallStatus),

@@ -1,4 +1,4 @@
-"""A job's answers compared with a truth file."""
+"""A job's answers compared with a truth file: about each image, or about each unit."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from core.truth.rules import Rule, rules_of
 from core.truth.score import Case, Confusion, FieldScore, Score, Wrong, score
 from core.truth.truth import Not, Truth, Value
 from models.engine import Database
-from models.reads.export import ImageExport, pages
+from models.reads.export import pages
 from models.reads.inspect import WAITING_IMAGES
 from models.reads.pipeline import JobRow
+from models.reads.units import units
 from overstory.output.answers import shape_of_job
 
 SEED = 1
@@ -26,10 +27,22 @@ SEED = 1
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """What may be labelled: an image, or a unit with the position of its first image. ``known_as``:
+    what the truth file may call it."""
+
+    position: int
+    name: str
+    known_as: str
+    answer: Any
+    waits: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
-    """``labelled``: images in the truth file; ``matched``: those that the job has; ``waiting``:
-    matched images that the job has not come to, which are not judged. ``left_out``: fields of the
-    truth that the answers do not have."""
+    """``labelled``: images, or units, in the truth file; ``matched``: those that the job has;
+    ``waiting``: matched ones that the job has not come to, which are not judged. ``left_out``:
+    fields of the truth that the answers do not have."""
 
     job: str
     score: Score
@@ -39,26 +52,30 @@ class Check:
     unmatched: tuple[str, ...]
     ambiguous: tuple[str, ...]
     left_out: tuple[str, ...]
+    by_units: bool = False
 
 
 def check_job(database: Database, job: JobRow, truth: Truth, given_rules: Sequence[str]) -> Check:
     """Compare. Raises WrongUsage for a job without an answer for each image, for a rule that does
     not exist, and where no image or no field is in both."""
     judged, rules = judged_by(kinds_of(job), truth, given_rules, f"job {job.id} answers")
-    images = [image for page in pages(database, job.id, with_notes=False) for image in page]
-    matched = judged.matched([known_as(image.name, image.location, image.page) for image in images])
+    answered = _units(database, job) if job.options.by else _images(database, job)
+    matched = judged.matched([one.known_as for one in answered])
     if not matched.index:
-        raise WrongUsage(_nothing_matched(job, images, truth))
-    ready, waiting = _cases(images, matched.index, judged)
+        raise WrongUsage(_nothing_matched(job, answered, truth))
+    places = sorted(matched.index.items(), key=lambda pair: pair[1])
+    labelled = [(judged.rows[label], answered[place]) for label, place in places]
+    ready = [Case(a.position, a.name, row, a.answer) for row, a in labelled if not a.waits]
     return Check(
         job=job.id,
         score=score(ready, rules, random.Random(SEED)),  # noqa: S311 -- statistics
         labelled=len(truth.rows),
         matched=len(matched.index),
-        waiting=waiting,
+        waiting=len(labelled) - len(ready),
         unmatched=matched.unmatched,
         ambiguous=matched.ambiguous,
         left_out=tuple(field for field in truth.fields if field not in judged.fields),
+        by_units=job.options.by is not None,
     )
 
 
@@ -113,27 +130,39 @@ def _only(row: Mapping[str, Value], known: Sequence[str]) -> dict[str, Value]:
     return {field: value for field, value in row.items() if field in known}
 
 
-def _cases(
-    images: Sequence[ImageExport], index: Mapping[str, int], truth: Truth
-) -> tuple[list[Case], int]:
-    """Cases in the order of the images, and how many wait. A duplicate has its original's
-    answer."""
+def _images(database: Database, job: JobRow) -> list[Answered]:
+    """The images of a job. A duplicate has its original's answer."""
+    images = [image for page in pages(database, job.id, with_notes=False) for image in page]
     by_position = {image.position: image for image in images}
-    cases = []
-    for label, place in sorted(index.items(), key=lambda pair: pair[1]):
-        image = images[place]
+    answered = []
+    for image in images:
         source = by_position.get(image.duplicate_of or 0, image)
-        if source.status not in WAITING_IMAGES:
-            cases.append(Case(image.position, image.name, truth.rows[label], source.answer))
-    return cases, len(index) - len(cases)
+        called = known_as(image.name, image.location, image.page)
+        waits = source.status in WAITING_IMAGES
+        answered.append(Answered(image.position, image.name, called, source.answer, waits))
+    return answered
 
 
-def _nothing_matched(job: JobRow, images: Sequence[ImageExport], truth: Truth) -> str:
-    first = images[0] if images else None
-    ours = known_as(first.name, first.location, first.page) if first else "none"
+def _units(database: Database, job: JobRow) -> list[Answered]:
+    """The units of a job. One without an answer waits while the job goes on."""
+    with database.read() as connection:
+        rows = units(connection, job.id)
+    waits = not job.status.ended
+    return [
+        Answered(row.positions[0], row.name, row.name, row.answer, waits and row.answer is None)
+        for row in rows
+    ]
+
+
+def _nothing_matched(job: JobRow, answered: Sequence[Answered], truth: Truth) -> str:
+    ours = answered[0].known_as if answered else "none"
+    if job.options.by:
+        called, what = "the names of units", "unit"
+    else:
+        called, what = "paths, ends of paths or file names", "image"
     return (
-        f"no labelled image is in job {job.id}: the truth names {next(iter(truth.rows))!r}, the job"
-        f" {ours!r}. Write paths, ends of paths or file names; --name-column names their column"
+        f"no labelled {what} is in job {job.id}: the truth names {next(iter(truth.rows))!r}, the"
+        f" job {ours!r}. Write {called}; --name-column names their column"
     )
 
 

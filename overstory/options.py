@@ -100,6 +100,29 @@ def valid_text(context: click.Context, parameter: click.Parameter, text: str | N
     return text
 
 
+fetch_option = click.option(
+    "--fetch", is_flag=True, help="Download URLs here. Default: the provider does."
+)
+fresh_option = click.option(
+    "--fresh", is_flag=True, help="Do not reuse paid replies; ask and pay again."
+)
+keep_files_option = click.option(
+    "--keep-files", is_flag=True, help="Do not delete the uploads after the job."
+)
+fail_fast_option = click.option(
+    "--fail-fast", is_flag=True, help="End the job when the first image fails."
+)
+min_coverage_option = click.option(
+    "--min-coverage",
+    type=click.FloatRange(0, 1),
+    help="Share of the images that the answer must include; the job ends when too many failed.",
+)
+weight_option = click.option(
+    "--weight", type=float, help="Share of the limits beside other jobs. Default: 1."
+)
+report_option = click.option(
+    "--report", type=click.Path(path_type=Path), help="Also write an HTML report to this file."
+)
 label_option = click.option("--label", help="Label to find the job by, as in 'jobs --label'.")
 budget_option = click.option(
     "--budget",
@@ -135,6 +158,16 @@ def question_options(command: Any) -> Any:
     for option in reversed((*asked, *sorted_, *sent, *how)):
         command = option(command)
     return command
+
+
+def job_options(command: Any) -> Any:
+    """The options of commands that ask a job and show its answer: ``run`` and ``watch-folder``.
+    ``overstory.commands.specs.asked_of`` takes them. Each has its own --budget and --json."""
+    job = (fetch_option, fresh_option, keep_files_option, fail_fast_option, min_coverage_option)
+    shown = (weight_option, label_option, report_option, yes_option, quiet_option)
+    for option in reversed((*job, *shown, sandbox_option, home_option)):
+        command = option(command)
+    return question_options(command)
 
 
 def status_option(statuses: type[Any]) -> Decorator:

@@ -16,8 +16,8 @@ from core.errors import WrongUsage
 from core.truth.rules import RULES
 from core.truth.truth import Not, Truth, Value
 
-NAME_COLUMNS = ("file", "name", "image", "path", "filename")
-"""Columns that may name the image, the first that is there."""
+NAME_COLUMNS = ("file", "name", "image", "path", "filename", "unit")
+"""Columns that may name the image or the unit, the first that is there."""
 UNSURE = "not"
 """``{"not": X}`` in JSON Lines: the answer X is wrong, and the right one is not known."""
 truth_option = click.option(
@@ -37,7 +37,7 @@ rules_option = click.option(
 )
 name_column_option = click.option(
     "--name-column",
-    help="Column of the file name. Default: file, name, image, path or filename.",
+    help="Column of the file name. Default: file, name, image, path, filename or unit.",
 )
 Rows = Iterator[tuple[int, dict[str, Any]]]
 """Rows with the number of their line, or of their row in Parquet."""

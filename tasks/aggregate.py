@@ -17,6 +17,7 @@ from celery import shared_task
 from core import stages
 from core.account.reservations import note_tokens
 from core.answers.spec import AnswerSpec, whole_of
+from core.answers.units import answer_block
 from core.catalog.tokens import text_tokens_estimate
 from core.reply import Reply
 from core.requests.leaf import in_order
@@ -34,7 +35,6 @@ from core.requests.set_summary import review_texts, summary_body, texts_body
 from core.requests.unit_leaf import of_part, over_units
 from core.states import NodeKind
 from core.tree.packing import Budget, Weight, cut, fits, halves
-from core.units import answer_block
 from models import state
 from models.claims import NodeWork
 from models.engine import Connection

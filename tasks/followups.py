@@ -308,7 +308,7 @@ def _like(job: JobRow, options: JobOptions) -> NewJob:
         account=job.account,
         detail=job.detail,
         weight=job.weight,
-        options=options,
+        options=replace(options, watch=None, watch_budget=None),  # a person asks, not the watch
         family=job.family or content_key([job.key]),
         follows=job.id,
         owner=job.owner,

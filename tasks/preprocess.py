@@ -20,6 +20,7 @@ from celery import shared_task
 
 from clients import local_files, uploads
 from clients.local_files import AnyPlace
+from clients.object_failures import ObjectAway
 from clients.sources import location, original
 from clients.sources.documents import Documents, fetch_rules, names_document
 from clients.sources.download import fetch
@@ -31,7 +32,7 @@ from core.catalog.image_tokens import GUESS, ImageTokens, image_tokens_of, most_
 from core.catalog.tokens import detail_at
 from core.errors import ImageRefused, RefusalCode, RequestForm, ServiceAway
 from core.images.uploaded import is_upload, parse_location
-from core.outcomes import Done, Outcome
+from core.outcomes import Done, Outcome, Retry, backoff_seconds
 from models import endpoint_limits, state
 from models.claims import ImageWork
 from models.engine import Connection
@@ -63,7 +64,7 @@ def work(services: Services, images: Sequence[ImageWork]) -> list[Outcome[Prepar
     for image, following in zip_longest(images, images[1:]):
         was_read, ahead = ahead, following is not None and _read_ahead(services, following)
         outcomes.append(
-            attempt(services, image, partial(prepared_image, services, image, rules[image.look]))
+            attempt(services, image, partial(_tried, services, image, rules[image.look]))
         )
         place = original.on_disk(image.location, image.root, services.uploads)
         is_last = following is None or following.location != image.location
@@ -83,6 +84,15 @@ def _rules(services: Services, image: ImageWork) -> Rules:
         learned = endpoint_limits.learned(connection, image.endpoint, image.model)
     facts = services.settings.facts_of(image.model)
     return Rules(facts.sizes, image_tokens_of(facts, learned.image_tokens), learned.forms)
+
+
+def _tried(services: Services, image: ImageWork, rules: Rules) -> Outcome[PreparedImage]:
+    """A bucket that does not answer costs an attempt, unlike a service of ours: it may be gone for
+    good."""
+    try:
+        return prepared_image(services, image, rules)
+    except ObjectAway as away:
+        return Retry(backoff_seconds(image.attempts, services.draw()), str(away))
 
 
 def prepared_image(services: Services, image: ImageWork, rules: Rules) -> Outcome[PreparedImage]:
@@ -209,13 +219,14 @@ def _uploaded_file(services: Services, image: ImageWork) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _copied_file(services: Services, image: ImageWork) -> Iterator[Path]:
-    """What is in a bucket. A document is copied once for all its pages."""
-    most = services.settings.max_file_bytes
+    """What is in a bucket or an archive. A document is copied once for all its pages."""
+    settings, where = services.settings, (image.location, image.root)
     if image.page is not None:
-        documents = Documents.of(services.settings, services.decoder)
-        yield documents.kept_apart(image.location, image.version)
+        documents = Documents.of(settings, services.decoder)
+        yield documents.kept_apart(*where, image.version)
     else:
-        with original.copied(image.location, most, image.version) as path:
+        most, private = settings.max_file_bytes, settings.private_folders
+        with original.copied(*where, most, image.version, private) as path:
             yield path
 
 

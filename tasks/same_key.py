@@ -72,6 +72,8 @@ def other_question(job: JobRow, spec: JobSpec) -> list[str]:
     there = {
         "ask": None if options.each_only else job.ask,
         "each": options.each,
+        "by": options.by,
+        "with": list(options.facts),
         "schema": None if options.schema is None else json.loads(options.schema),
         "prompts": dict(options.prompts),
         "bare": options.bare,
@@ -84,7 +86,9 @@ def other_question(job: JobRow, spec: JobSpec) -> list[str]:
     }
     here = {
         "ask": spec.ask,
-        "each": spec.each,
+        "each": spec.options.each,
+        "by": spec.by,
+        "with": list(spec.options.facts),
         "schema": spec.schema_,
         "prompts": spec.prompts or {},
         "bare": spec.bare,

@@ -24,6 +24,7 @@ from clients.sources.expand import expand
 from clients.sources.facts import facts_key
 from clients.sources.location import Source
 from core import prompts, stages
+from core.account.budget import Watch
 from core.catalog.tokens import JobDetail
 from core.errors import ServiceAway, WrongUsage
 from core.jobs import JobSpec, parse_spec
@@ -33,6 +34,7 @@ from core.states import ImageStatus
 from core.text.hashing import content_key
 from core.tree.capacity import check_pack
 from models import deliveries, new_job, state
+from models.engine import Connection
 from models.new_job import NewJob
 from models.reads import lineage, pipeline
 from models.reads.lineage import Earlier, Identity, KnownImage
@@ -94,10 +96,12 @@ def submit(
     limit: TimeLimit = NO_LIMIT,
     tell: Callable[[int], None] = lambda urls: None,
     owner: str | None = None,
+    watch: Watch | None = None,
 ) -> Submitted:
     """Plan and write the job of ``spec``; a job with the same key is returned as it is, and
     WrongUsage raised if it has another question or other images. ``owner``: the token that submits
-    it. Owners do not share keys, and a job continues only earlier ones of its owner.
+    it. Owners do not share keys, and a job continues only earlier ones of its owner. ``watch``:
+    the watched folder whose budget counts the job's calls.
 
     ``natural``: a spec without a key gets one, made of its question and of the files' names, sizes
     and times, so that the same command is the same job. ``by_message``: local files must be in
@@ -109,7 +113,8 @@ def submit(
     settings = services.settings
     model = spec.model or settings.model
     spec.looking_twice(_detail(services, spec))  # refuses what cannot be
-    check_budget(settings, spec.budget or settings.budget, model, spec.second_model)
+    limit_of_cost = spec.budget or settings.budget or (watch.budget.amount if watch else None)
+    check_budget(settings, limit_of_cost, model, spec.second_model)
     check_token(services, owner, model, spec.second_model)
     check_pack(settings.facts_of(model), settings.images_per_request, spec.pack)
     rules = settings.submitted_inputs if by_message else settings.own_inputs
@@ -127,7 +132,7 @@ def submit(
     known = _known(services, given)
     if known is not None:
         ignored = check_same(services, known, spec, expand_inputs)
-        return _again(services, known, spec, ignored)
+        return _again(services, known, spec, watch, ignored)
     if spec.webhook and services.settings.webhook_secret is None:
         raise WrongUsage("webhook: the service has no OVERSTORY_WEBHOOK_SECRET to sign it with")
     expansion = expand_inputs()
@@ -136,12 +141,12 @@ def submit(
     key = given or (_natural_key(services, spec, expansion.sources) if natural else None)
     known = _known(services, key)
     if known is not None:
-        return _again(services, known, spec, *left_out)
+        return _again(services, known, spec, watch, *left_out)
     documents = Documents.of(settings, services.decoder)
     if urls := documents_among(expansion.sources):
         tell(len(urls))
     sources = documents.with_pages(expansion.sources, limit.check, limit.seconds / 2)
-    job = _new_job(services, spec, key or secrets.token_hex(16), owner)
+    job = _new_job(services, spec, key or secrets.token_hex(16), owner, watch)
     earlier = None if spec.fresh else precedent(services, job, sources)
     from_sources = spec.fresh or earlier is not None
     prepared = (
@@ -155,7 +160,7 @@ def submit(
     if not submitted.created:
         if spec.key is not None:  # another submission with the key was written meanwhile
             check_same(services, submitted.job_id, spec, lambda: expansion)
-        return _again(services, submitted.job_id, spec, *left_out)
+        return _again(services, submitted.job_id, spec, watch, *left_out)
     return replace(submitted, ignored=left_out[0], passed_over=left_out[1])
 
 
@@ -255,11 +260,16 @@ def _again(
     services: Services,
     job_id: str,
     spec: JobSpec,
+    watch: Watch | None,
     ignored: tuple[str, ...] = (),
     passed_over: tuple[str, ...] = (),
 ) -> Submitted:
     """A job that was submitted before, as it is. A new budget replaces its old one, because the
-    budget is not part of a job's identity."""
+    budget is not part of a job's identity, and nor is that of a watch."""
+    if watch is not None:
+        _goes_on(
+            services, job_id, partial(state.job_watched, watch=watch.name, budget=str(watch.budget))
+        )
     if spec.budget is not None:
         rebudget(services, job_id, spec.budget)
     return Submitted(job_id, created=False, ignored=ignored, passed_over=passed_over)
@@ -267,14 +277,21 @@ def _again(
 
 def rebudget(services: Services, job_id: str, budget: float) -> None:
     """Replace a job's budget. If the old one had paused it, it goes on."""
+    _goes_on(services, job_id, partial(state.job_budgeted, budget=budget))
+
+
+def _goes_on(services: Services, job_id: str, change: Callable[[Connection, str], bool]) -> None:
+    """Change the budgets of a job, and send its first messages if it resumes by that."""
     with services.database.write() as connection:
-        goes_on = state.job_budgeted(connection, job_id, budget)
+        goes_on = change(connection, job_id)
         images = pipeline.unsettled(connection, job_id)
     if goes_on:
         start(services, job_id, images)
 
 
-def _new_job(services: Services, spec: JobSpec, key: str, owner: str | None) -> NewJob:
+def _new_job(
+    services: Services, spec: JobSpec, key: str, owner: str | None, watch: Watch | None
+) -> NewJob:
     options = spec.looking_twice(_detail(services, spec))
     texts = prompts.version(
         options.second_look is not None, bool(options.facts), options.by is not None
@@ -295,6 +312,8 @@ def _new_job(services: Services, spec: JobSpec, key: str, owner: str | None) -> 
             options,
             budget=spec.budget or services.settings.budget,
             inputs=None if spec.key is None else inputs_key(spec.images),
+            watch=None if watch is None else watch.name,
+            watch_budget=None if watch is None else str(watch.budget),
         ),
         owner=owner,
     )

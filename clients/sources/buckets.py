@@ -56,12 +56,17 @@ def listing(text: str, rules: InputRules, patience: Patience) -> Listing:
             f"{shown!r} is outside OVERSTORY_INPUT_ROOTS, the folders and buckets that submissions"
             " may name"
         )
+    if is_below(base, rules.private):
+        raise InputRefused(
+            f"{shown!r} is where Overstory keeps prepared images (OVERSTORY_BLOB_URL): give a copy"
+            " of the images in another folder"
+        )
     bucket = bucket_of(name)
     if name.key and not name.key.endswith("/") and (one := bucket.find(name.key)) is not None:
         above, _, last = name.key.rpartition("/")
         folder = ObjectName(name.scheme, name.bucket, above)
         return Listing(folder, iter([_file(last, one)]), shown, is_single=True)
-    below = _Folder(bucket, base, pattern or Pattern(), patience, rules.skip_folders)
+    below = _Folder(bucket, base, pattern or Pattern(), patience, rules)
     what = f"the pattern {shown!r}" if pattern else f"the folder {shown!r}"
     return Listing(base, below.found(), what)
 
@@ -81,7 +86,7 @@ class _Folder:
     base: ObjectName
     pattern: Pattern
     patience: Patience
-    skip_folders: tuple[str, ...]
+    rules: InputRules
     states: dict[str, States | None] = field(default_factory=dict)  # of each folder; None: closed
     passed_over: list[Found] = field(default_factory=list)
 
@@ -115,7 +120,7 @@ class _Folder:
         states = self._entered(folder)
         if states is None or (not one.bytes and not has_image_ending(name)):
             return None
-        skipped = self.skip_folders and is_passed_over(name, SKIP_FILES)
+        skipped = self.rules.skip_folders and is_passed_over(name, SKIP_FILES)
         if skipped and not self.pattern.names(states, name):
             return Found(inner, Kind.PASSED_OVER)
         matches, _ = self.pattern.match(states, name)
@@ -138,7 +143,8 @@ class _Folder:
     def _opened(self, folder: str) -> States | None:
         above, _, name = folder.rpartition("/")
         states = self.states[above]
-        if states is None:
+        at = ObjectName(self.base.scheme, self.base.bucket, _joined(self.base.key, folder))
+        if states is None or is_below(at, self.rules.private):
             return None
         _, following = self.pattern.match(states, name)
         hidden = name.startswith(".") and self.pattern.is_deep_at(states)
@@ -148,10 +154,10 @@ class _Folder:
         return following or None
 
     def _is_passed_over(self, folder: str, name: str, states: States) -> bool:
-        if not self.skip_folders or self.pattern.names(states, name):
+        if not self.rules.skip_folders or self.pattern.names(states, name):
             return False
         path = _joined(self.base.key, folder)
-        return is_passed_over("/".join(path.split("/")[-2:]), self.skip_folders)
+        return is_passed_over("/".join(path.split("/")[-2:]), self.rules.skip_folders)
 
 
 def _file(inner: str, one: Listed) -> Found:

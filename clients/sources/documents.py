@@ -1,5 +1,5 @@
-"""Documents behind URLs and in buckets: their pages, and a copy of each document that the pages are
-read from.
+"""Documents behind URLs, in buckets and in archives: their pages, and a copy of each document that
+the pages are read from.
 
 A plan needs the number of pages, and every page its document. So a document is downloaded when a
 job is planned, and its copy is kept in a folder of this machine: a page does not download it again.
@@ -52,11 +52,18 @@ class Documents:
     rules: FetchRules
     limits: ImageLimits
     decoder: Decoder
+    private: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, settings: Settings, decoder: Decoder) -> Documents:
         rules = fetch_rules(settings)
-        return cls(settings.home / "documents", rules, settings.image_limits, decoder)
+        return cls(
+            settings.home / "documents",
+            rules,
+            settings.image_limits,
+            decoder,
+            settings.private_folders,
+        )
 
     def with_pages(
         self,
@@ -75,8 +82,8 @@ class Documents:
         urls = documents_among(sources)
         if not urls:
             return list(sources)
-        versions = {source.location: source.version for source in sources}
-        counts = self._counts({url: versions[url] for url in urls}, check, seconds)
+        first = {source.location: source for source in sources}
+        counts = self._counts({url: first[url] for url in urls}, check, seconds)
         return [page for source in sources for page in _pages(source, counts.get(source.location))]
 
     def copy(self, url: str, save: Callable[[Path], None] | None = None) -> Path:
@@ -97,11 +104,14 @@ class Documents:
                 self.delete_old()
         return path
 
-    def kept_apart(self, location: str, version: str | None) -> Path:
+    def kept_apart(self, location: str, root: str | None, version: str | None) -> Path:
         """A copy of a document for which ``original.is_kept_apart``. Raises ImageRefused."""
-        most = self.limits.max_file_bytes
-        name = f"{location}\n{version}"
-        return self.copy(name, lambda path: original.save(location, path, most, version))
+
+        def save(path: Path) -> None:
+            most = self.limits.max_file_bytes
+            original.save(location, root, path, most, version, self.private)
+
+        return self.copy(f"{location}\n{version}", save)
 
     def delete_old(self) -> None:
         """Delete copies that are too old, and the oldest of those that are too many together."""
@@ -112,7 +122,7 @@ class Documents:
                 path.unlink(missing_ok=True)
 
     def _counts(
-        self, urls: Mapping[str, str | None], check: Callable[[], None], seconds: float
+        self, urls: Mapping[str, Source], check: Callable[[], None], seconds: float
     ) -> dict[str, int | None]:
         """Pages by URL; 0 if they cannot be counted; None for what is no document of pages. The
         threads are daemons, so that Ctrl-C need not wait for a server."""
@@ -126,7 +136,7 @@ class Documents:
                 while True:
                     url = waiting.popleft()
                     try:
-                        results.put((url, self._count(url, urls[url], ends)))
+                        results.put((url, self._count(urls[url], ends)))
                     except Exception as error:
                         results.put((url, error))
 
@@ -144,16 +154,16 @@ class Documents:
             waiting.clear()
         return counts
 
-    def _count(self, url: str, version: str | None, ends: float) -> int | None:
+    def _count(self, source: Source, ends: float) -> int | None:
         left = ends - time.monotonic()
         if left <= 0:
             return None
         rules = replace(self.rules, timeout_seconds=min(self.rules.timeout_seconds, left))
         try:
-            if original.is_kept_apart(url):
-                path: Path | None = self.kept_apart(url, version)
+            if original.is_kept_apart(source.location):
+                path: Path | None = self.kept_apart(source.location, source.root, source.version)
             else:
-                path = fetch_document(url, into=self.folder, rules=rules)
+                path = fetch_document(source.location, into=self.folder, rules=rules)
         except ImageRefused:
             return None
         if path is None:
@@ -228,7 +238,8 @@ def fetch_rules(settings: Settings) -> FetchRules:
 
 def documents_among(sources: Sequence[Source]) -> list[str]:
     """The URLs that may lead to documents: those whose name says so, and up to UNTOLD_MOST of those
-    whose name does not tell what they are. And what is in a bucket under the name of a document."""
+    whose name does not tell what they are. And what is in a bucket or an archive
+    under the name of a document."""
     places = list(dict.fromkeys(source.location for source in sources if not source.page))
     apart = {at for at in places if original.is_kept_apart(at)}
     urls = [at for at in places if is_url(at)]

@@ -8,8 +8,10 @@ from collections import Counter
 from collections.abc import Sequence
 
 from clients import local_files
+from clients.sources import original
 from clients.sources.location import Source, is_url, place_of
 from core.errors import ImageRefused
+from core.images.members import is_member
 from core.images.objects import is_object
 from core.images.uploaded import is_upload
 
@@ -44,6 +46,7 @@ def _contents(sources: Sequence[Source]) -> dict[str, str]:
     missing: they will be refused, and a good file must not become the duplicate of one that fails.
     """
     contents = {s.location: name for s in sources if (name := _named(s)) is not None}
+    contents |= _of_members([s for s in sources if is_member(s.location)])
     roots = {s.location: s.root for s in sources}
     sizes = {s.location: s.bytes for s in sources if s.location not in contents}
     prints: dict[str, object] = {at: size for at, size in sizes.items() if size is not None}
@@ -69,6 +72,34 @@ def _named(source: Source) -> str | None:
         digest = _MD5.fullmatch(source.version or "")
         return f"{digest[1]} {source.bytes}" if digest else at
     return at if is_url(at) or is_upload(at) else None
+
+
+def _of_members(sources: Sequence[Source]) -> dict[str, str]:
+    """The same for files in archives. A ZIP tells their CRC-32, so few are read to compare them."""
+    first = {source.location: source for source in sources}
+    counts = Counter((source.bytes or 0, _crc(source)) for source in first.values())
+    contents = {}
+    for source in first.values():
+        alike = counts[(source.bytes or 0, _crc(source))] > 1
+        content = _member_hash(source) if alike else source.location
+        contents[source.location] = content or source.location
+    return contents
+
+
+def _crc(source: Source) -> str:
+    version = source.version or ""
+    return version if version.startswith("crc32:") else ""
+
+
+def _member_hash(source: Source) -> str | None:
+    try:
+        with (
+            original.copied(source.location, source.root, None) as path,
+            path.open("rb") as file,
+        ):
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except (ImageRefused, OSError):
+        return None
 
 
 def _sample_hashes(

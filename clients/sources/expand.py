@@ -21,10 +21,19 @@ from pathlib import Path
 from clients import local_files
 from clients.images.decoder import Decoder
 from clients.local_files import BELOW, Folders, OwnFolder, Place
-from clients.sources import buckets
+from clients.sources import buckets, members
 from clients.sources.location import Expansion, Source, absolute, is_url, storable
 from clients.sources.names import url_name, with_distinct_names
 from clients.sources.patterns import Pattern, split
+from clients.sources.refusals import (
+    ARCHIVE,
+    ROOTS,
+    no_scheme,
+    outside,
+    shortened_input,
+    with_images,
+    without_images,
+)
 from clients.sources.tables import (
     NO_TABLES,
     Expanded,
@@ -38,17 +47,21 @@ from clients.sources.uploaded import UploadedInputs
 from clients.sources.walk import Found, Kind, Patience, cannot_read, walk
 from clients.uploads import Uploads, local
 from core.errors import ImageRefused, InputRefused, WrongUsage
-from core.images.formats import PAGED, SNIFF_BYTES, has_image_ending, sniff, stands_for
+from core.images.formats import (
+    PAGED,
+    SNIFF_BYTES,
+    has_archive_ending,
+    has_image_ending,
+    sniff,
+    stands_for,
+)
 from core.images.inputs import LOCATION_BYTES_MAX, InputRules
 from core.images.objects import is_object
 from core.images.sizing import ImageLimits
 from core.images.uploaded import is_upload, parse_upload
-from core.text.printable import printable, printable_name, shortened
+from core.text.printable import printable_name, shortened
 from core.text.sanitize import UNSTORABLE, is_storable
 
-SHOWN_CHARACTERS = 400
-"""Of a path or URL in a message."""
-ROOTS = "OVERSTORY_INPUT_ROOTS"
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 EVERYTHING = InputRules()
 
@@ -110,7 +123,7 @@ class _Expander:
 
     def expand(self, text: str) -> Expansion:
         self.check()
-        shown = _shown(text)
+        shown = shortened_input(text)
         if not self._is_storable(text):
             raise WrongUsage(f"images: {shown!r}: {UNSTORABLE}, or the folder of the file")
         if self.uploaded is not None and is_upload(text):
@@ -121,7 +134,7 @@ class _Expander:
         if is_object(text):
             return self._bucket(text)
         if self.rules.roots is not None and _SCHEME.match(text):
-            raise _no_scheme(shown)
+            raise no_scheme(shown)
         return self._local(text, shown)
 
     def _is_storable(self, text: str) -> bool:
@@ -147,6 +160,9 @@ class _Expander:
             status, there = None, self._is_unreadable_link(place, error, shown)
         if status is not None and stat.S_ISDIR(status.st_mode):
             return self._folder(place.path, Pattern(), f"the folder {shown!r}")
+        if status is not None and (kind := members.kind_of(place)) is not None:
+            images = members.expanded(kind, place, self.patience, self.rules.skip_folders)
+            return with_images(images, f"the archive {shown!r}")
         if text and there:
             name = Path(text).name
             found = Found(name, Kind.FILE)
@@ -158,7 +174,7 @@ class _Expander:
             name = Path(placeholder.path).name
             return Expansion(list(self._images(placeholder, Found(name, Kind.FILE))))
         if _SCHEME.match(text):
-            raise _no_scheme(shown)
+            raise no_scheme(shown)
         if has_magic(text):
             return self._pattern(text, shown)
         missing = f"{shown!r} does not exist: check the path and the current folder"
@@ -175,14 +191,14 @@ class _Expander:
     def _root_of(self, path: str, text: str) -> str | None:
         if self.rules.roots is None:
             return None
-        if not self.rules.roots:
+        if not self.rules.folders:
             raise InputRefused(
                 f"images: local files of submissions need {ROOTS}, which names their folders; URLs"
                 " need no setting"
             )
-        above = [root for root in self.rules.roots if local_files.inside(path, root) is not None]
+        above = [root for root in self.rules.folders if local_files.inside(path, root) is not None]
         if not above:
-            raise _outside(text)
+            raise outside(text)
         return max(above, key=len)
 
     def _is_unreadable_link(self, place: Place, error: OSError, shown: str) -> bool:
@@ -194,7 +210,7 @@ class _Expander:
                 " images in another folder"
             ) from None
         if error.errno == errno.EXDEV:
-            raise _outside(shown) from None
+            raise outside(shown) from None
         if _exists(place):
             return True
         raise WrongUsage(
@@ -220,10 +236,9 @@ class _Expander:
             elif found.kind is Kind.PASSED_OVER:
                 images.passed_over.append(printable_name(found.inner))
             else:
-                images.ignored.append(printable_name(found.inner) + found.remark)
-        if images.sources:
-            return images
-        raise _without_images(what, images.ignored, images.passed_over)
+                hint = ARCHIVE if has_archive_ending(found.inner) else ""
+                images.ignored.append(printable_name(found.inner) + (found.remark or hint))
+        return with_images(images, what)
 
     def _folder_root(self, path: str) -> str:
         """The root of what is in a folder: the folder itself, opened beneath its own root."""
@@ -241,13 +256,13 @@ class _Expander:
             with Folders() as folders:
                 status = folders.status(place)
         except (FileNotFoundError, NotADirectoryError, ValueError):
-            raise _without_images(what, ()) from None
+            raise without_images(what, ()) from None
         except OSError as error:
             if isinstance(error, OwnFolder) or error.errno == errno.EXDEV:
                 self._is_unreadable_link(place, error, shown)
             raise cannot_read(given, error) from None
         if not stat.S_ISDIR(status.st_mode) or text.endswith("/"):
-            raise _without_images(what, ())
+            raise without_images(what, ())
         return self._folder(place.path, pattern, what)
 
     # --- buckets
@@ -257,6 +272,11 @@ class _Expander:
         listing = buckets.listing(text, self.rules, self.patience)
         images = Expansion()
         for found in listing.found:
+            if listing.is_single and has_archive_ending(found.inner):
+                raise WrongUsage(
+                    f"{listing.what} is an archive in a bucket, which is not opened there: copy it"
+                    " to this machine, and name the copy"
+                )
             name = printable_name(found.inner)
             if found.kind is Kind.PASSED_OVER:
                 images.passed_over.append(name)
@@ -267,9 +287,7 @@ class _Expander:
                 )
             else:
                 images.ignored.append(name)
-        if images.sources:
-            return images
-        raise _without_images(listing.what, images.ignored, images.passed_over)
+        return with_images(images, listing.what)
 
     # --- one file
 
@@ -393,38 +411,3 @@ def _bounded(location: str) -> str:
             " bytes: give a shorter path or URL"
         )
     return location
-
-
-def _shown(text: str) -> str:
-    return shortened(printable(text), SHOWN_CHARACTERS)
-
-
-def _outside(text: str) -> InputRefused:
-    """The same for what exists and what does not."""
-    return InputRefused(
-        f"{_shown(text)!r} is outside {ROOTS}, the folders that submissions may name"
-    )
-
-
-def _no_scheme(shown: str) -> WrongUsage:
-    return WrongUsage(
-        f"{shown!r} cannot be fetched: URLs begin with http:// or https://; give files by path"
-    )
-
-
-def _without_images(
-    what: str, ignored: Sequence[str], passed_over: Sequence[str] = ()
-) -> WrongUsage:
-    if passed_over:
-        return WrongUsage(
-            f"{what} has no images beside what is passed over, such as {passed_over[0]!r}: name"
-            " that folder itself, or set OVERSTORY_SKIP_FOLDERS=none"
-        )
-    if what.startswith("the pattern"):
-        return WrongUsage(f"{what} matches no images: try it with ls")
-    if not ignored:
-        return WrongUsage(f"{what} is empty: give a folder with images")
-    return WrongUsage(
-        f"{what} holds no images among its {len(ignored)} entries:"
-        " give another folder, or the files themselves"
-    )

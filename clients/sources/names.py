@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import urllib.parse
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from clients.sources.location import Source, is_url, local_path
+from clients.sources.location import Source, is_url, local_path, system_path
+from core.images.members import is_member, parse_member
 from core.images.objects import is_object, parse_object
 from core.images.uploaded import is_upload
 from core.text.printable import printable_name
@@ -48,10 +49,16 @@ def _distinct(name: str, locations: Iterable[str]) -> dict[str, str]:
 def _parents(location: str, name: str) -> list[str]:
     if is_url(location) or is_upload(location):
         return []
-    if is_object(location):
-        name_of = parse_object(location)
-        keys = [name_of.bucket, *name_of.key.split("/")]
-        parts = [printable_name(key) for key in keys]
-    else:
-        parts = [printable_name(p) for p in local_path(location).parts[1:]]
+    parts = [printable_name(part) for part in _parts(location)]
     return parts[: len(parts) - 1 - name.count("/")]
+
+
+def _parts(location: str) -> Sequence[str]:
+    if is_object(location):
+        name = parse_object(location)
+        return [name.bucket, *name.key.split("/")]
+    if is_member(location):
+        member = parse_member(location)
+        inner = system_path(member.inner).split("/")
+        return [*local_path(member.archive).parts[1:], *inner]
+    return local_path(location).parts[1:]

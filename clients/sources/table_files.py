@@ -196,7 +196,8 @@ class _JsonLines:
 
     def rows(self) -> Iterator[Row]:
         for number, value in self._values():
-            yield number, value if isinstance(value, str) else _kept(value.items())
+            if cells := value if isinstance(value, str) else _kept(value.items()):
+                yield number, cells
 
     def _values(self) -> Iterator[tuple[int, dict[str, Any] | str]]:
         self._lines.again()

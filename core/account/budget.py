@@ -1,4 +1,5 @@
-"""The budgets of jobs, accounts and tokens: whether one more call fits, with any number in flight.
+"""The budgets of jobs, accounts, tokens and watched folders: whether one more call fits, with any
+number in flight.
 
 A call counts from before it is sent. In flight it counts with the most it may cost, afterwards with
 its actual cost. A lost call may have been paid, so it keeps counting with the most.
@@ -16,8 +17,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from core.access import BudgetPeriod, TokenBudget
+from core.access import BudgetPeriod, TokenBudget, parse_budget
 from core.catalog.models import Price, cost
+from core.job_options import JobOptions
 from core.reply import Usage
 
 REASON = "budget: "
@@ -26,7 +28,9 @@ ACCOUNT_REASON = "account budget: "
 """The same of a job that is paused for the budget of its account."""
 TOKEN_REASON = "token budget: "  # noqa: S105 - not a password
 """The same of a job that is paused for the budget of the token that submitted it."""
-PERIOD_REASONS = (ACCOUNT_REASON, TOKEN_REASON)
+WATCH_REASON = "watch budget: "
+"""The same of a job that is paused for the budget of the watched folder that it is about."""
+PERIOD_REASONS = (ACCOUNT_REASON, TOKEN_REASON, WATCH_REASON)
 
 
 class Room(StrEnum):
@@ -141,21 +145,21 @@ def rounded_up(money: float) -> float:
 
 
 def is_spent(status: str, why: str | None) -> bool:
-    """Whether a job is paused for its budget, or for that of its account or token."""
+    """Whether a job is paused for its budget, or for that of its account, token or watch."""
     return status == "paused" and (why or "").startswith((REASON, *PERIOD_REASONS))
 
 
 @dataclass(frozen=True, slots=True)
 class PeriodBudget:
-    """The most that all calls of an account, or of a token's jobs, may cost that are sent in a day
-    or a month (UTC). ``since``, ``until``: Unix times."""
+    """The most that all calls of an account, of a token's jobs or of a watched folder's jobs may
+    cost that are sent in a day or a month (UTC). ``since``, ``until``: Unix times."""
 
-    setting: str  # or the token's name
+    setting: str  # or the token's name, or watch-folder
     amount: float
     period: str  # 2026-11-29, or 2026-11
     since: float
     until: float
-    kind: str  # ACCOUNT_REASON or TOKEN_REASON
+    kind: str  # one of PERIOD_REASONS
     larger: str  # what makes it larger
 
     @property
@@ -190,6 +194,28 @@ def budget_of_token(at: float, name: str, budget: TokenBudget) -> PeriodBudget:
     """The budget of the token ``name`` at the Unix time ``at``."""
     larger = f"one: overstory token budget {name} AMOUNT/{budget.period}"
     return _period_budget(at, name, budget.amount, budget.period, TOKEN_REASON, larger)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """A watched folder with one question. ``name``: the owner of its calls, which no token is
+    called. ``budget``: the most that its jobs may cost in each period."""
+
+    name: str
+    budget: TokenBudget
+
+
+def watch_of(options: JobOptions) -> Watch | None:
+    """The watch whose budget counts a job's calls."""
+    if options.watch is None or options.watch_budget is None:
+        return None
+    return Watch(options.watch, parse_budget(options.watch_budget))
+
+
+def budget_of_watch(at: float, watch: Watch) -> PeriodBudget:
+    """The budget of a watched folder at the Unix time ``at``."""
+    amount, period = watch.budget.amount, watch.budget.period
+    return _period_budget(at, "watch-folder", amount, period, WATCH_REASON, "--budget")
 
 
 def _period_budget(

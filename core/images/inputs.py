@@ -1,8 +1,10 @@
-"""Which local files may be the inputs of a job."""
+"""Which local files and objects of buckets may be the inputs of a job."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from core.images.objects import is_object
 
 LOCATION_BYTES_MAX = 8_192
 """The longest path or URL of an image, in bytes of UTF-8."""
@@ -34,13 +36,19 @@ SKIP_FILES = ("._*", "Thumbs.db", "ehthumbs*.db", "*.thm")
 
 @dataclass(frozen=True, slots=True)
 class InputRules:
-    """Which local files may be inputs.
+    """Which local files and objects of buckets may be inputs.
 
-    ``roots``: the folders that they must be in. None: all files that the person can read; empty: no
-    local file. ``private``: Overstory's own folders, whose files are never inputs.
-    ``skip_folders``: patterns of folders that are passed over inside the inputs.
+    ``roots``: the folders that they must be in, also of buckets (``s3://bucket/prefix``). None: all
+    that the person can read; empty: none. ``private``: Overstory's own folders, whose files are
+    never inputs, and its own bucket. ``skip_folders``: patterns of folders that are passed over
+    inside the inputs.
     """
 
     roots: tuple[str, ...] | None = None
     private: tuple[str, ...] = ()
     skip_folders: tuple[str, ...] = SKIP_FOLDERS
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The roots that are folders of this machine."""
+        return tuple(root for root in self.roots or () if not is_object(root))

@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 from core.answers.json_schema import ANSWER
 from core.answers.spec import REPLY_STEPS_MAX, TEXT, AnswerSpec, closed, parts_of
+from core.answers.units import answer_block
 from core.answers.validation import Steps
 from core.errors import RefusalCode
 from core.prompts import Nudge, shaped
@@ -27,7 +28,6 @@ from core.states import Seen
 from core.text.json_replies import entries
 from core.text.notes import copies, says_nothing
 from core.tree.packing import Budget, Weight, cut, groups
-from core.units import answer_block
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,24 @@ class ImageExport:
     note: str | None
     unit: int | None
     notes: str
+    facts: dict[str, Any] | None = None
+
+
+def facts_of(database: Database, job_id: str) -> Iterator[dict[str, Any]]:
+    """The facts of the images that have some, in order. Pages are read like ``pages``."""
+    after = 0
+    query = select(Image.position, Image.facts).order_by(Image.position).limit(PAGE_ROWS)
+    while True:
+        with database.read() as connection:
+            rows = connection.execute(
+                query.where(
+                    Image.job_id == job_id, Image.position > after, Image.facts.is_not(None)
+                )
+            ).all()
+        if not rows:
+            return
+        yield from (row.facts for row in rows)
+        after = rows[-1].position
 
 
 def pages(database: Database, job_id: str, with_notes: bool) -> Iterator[list[ImageExport]]:

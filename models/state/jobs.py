@@ -80,6 +80,22 @@ def job_budgeted(connection: Connection, job_id: str, budget: float) -> bool:
     return is_spent(job.status, job.reason) and job_moved(connection, job_id, JobStatus.RUNNING)
 
 
+def job_watched(connection: Connection, job_id: str, watch: str, budget: str) -> bool:
+    """Let the budget of a watched folder count a job's calls from now on. Returns True if the job
+    was paused by its old amount and resumes."""
+    job = connection.execute(
+        select(Job.options, Job.status, Job.reason)
+        .where(Job.id == job_id)
+        .with_for_update(key_share=True)
+    ).one()
+    options = replace(job.options, watch=watch, watch_budget=budget)
+    if job.options == options:
+        return False
+    connection.execute(update(Job).where(Job.id == job_id).values(options=options))
+    event(connection, job_id, "job.budgeted", detail=budget)
+    return is_spent(job.status, job.reason) and job_moved(connection, job_id, JobStatus.RUNNING)
+
+
 def adopt(connection: Connection, job_id: str, account: str) -> None:
     """Let workers of ``account`` serve a job: the API key was changed, or the sandbox is new."""
     connection.execute(update(Job).where(Job.id == job_id).values(account=account))

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, or_, select, update
 
-from core.units import answer_block
+from core.answers.units import answer_block
 from models.state.moves import NodeRow, node_row
 from models.tables import Job, Unit
 

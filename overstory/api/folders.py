@@ -46,7 +46,7 @@ def folders(services: Services) -> APIRouter:
         """List the folders of the service that a job may name: without a path those of
         `OVERSTORY_INPUT_ROOTS`, with one the folders in it and the number of its images."""
         rules = services.settings.submitted_inputs
-        roots = [*(rules.roots or ())]
+        roots = [*rules.folders]
         if not path:
             return {
                 "path": None, "parent": None, "images": 0, "cut": False,
@@ -74,7 +74,7 @@ def place_of(path: str, rules: InputRules) -> Place:
     if not is_storable(path):
         raise WrongUsage("path: no folder has this name")
     full = absolute(path)
-    above = [root for root in rules.roots or () if _is_below(full, root)]
+    above = [root for root in rules.folders if _is_below(full, root)]
     if not above:
         raise InputRefused(
             f"{printable_name(path)!r} is not in a folder of OVERSTORY_INPUT_ROOTS: choose one of"

@@ -87,7 +87,7 @@ def choices_of(settings: Settings) -> dict[str, Any]:
         "details": [*get_args(JobDetail)],
         "detail": settings.detail,
         "budget": settings.budget,
-        "folders": bool(settings.input_roots),
+        "folders": bool(settings.submitted_inputs.folders),
         "endings": sorted(IMAGE_ENDINGS),
         "max_inputs": settings.max_inputs,
         "max_file_bytes": settings.max_file_bytes,

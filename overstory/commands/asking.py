@@ -6,16 +6,16 @@ Separate from the command, because the command starts to load the workers before
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
-from typing import NoReturn
 
 from rich.console import Console
 
-from core.jobs import JobSpec
+from core.account.budget import Watch
 from core.settings import Settings, load
 from models.engine import Database
+from overstory.commands.specs import Asked
 from overstory.local.forks import ForkServer
 from overstory.local.job_runner import run
+from overstory.output.result import Ran
 from overstory.output.summary import Showing
 from overstory.output.terminal import print_plain
 from workers.endpoints import database_url
@@ -23,28 +23,25 @@ from workers.loading import loaded
 
 
 def ask_and_show(
-    settings: Settings,
-    spec: JobSpec,
+    asked: Asked,
     console: Console,
-    quiet: bool,
-    as_json: bool,
-    report: Path | None,
-    fork_server: ForkServer | None,
-    yes: bool,
-) -> NoReturn:
-    """Run the job of ``spec``, show its result and exit with its status."""
-    showing = Showing(console, settings, as_json)
-    pages = None if report is None else loaded("overstory.report.command")
+    fork_server: ForkServer | None = None,
+    watch: Watch | None = None,
+) -> tuple[Showing, Ran]:
+    """Run a job, show its result and write its report. ``watch``: what it is asked for."""
+    settings = asked.settings
+    showing = Showing(console, settings, asked.as_json)
+    pages = None if asked.report is None else loaded("overstory.report.command")
     if pages is not None:
-        pages.check_writable(report)
-    ran = run(settings, spec, console, quiet, showing, fork_server, yes)
+        pages.check_writable(asked.report)
+    ran = run(settings, asked.spec, console, asked.quiet, showing, fork_server, asked.yes, watch)
     showing(ran.job)
     if pages is not None:
-        pages.write_report(settings, Database(database_url(settings)), ran.job, report)
-        pages.say_written(console, report)
-    elif console.is_terminal and not (quiet or as_json) and ran.job.answer:
+        pages.write_report(settings, Database(database_url(settings)), ran.job, asked.report)
+        pages.say_written(console, asked.report)
+    elif console.is_terminal and not (asked.quiet or asked.as_json) and ran.job.answer:
         print_plain(console, f"next: {next_step(settings, ran.job.id)}")
-    showing.finish(ran)
+    return showing, ran
 
 
 def next_step(settings: Settings, job_id: str) -> str:

@@ -133,10 +133,11 @@ def _listed(names: Sequence[str], count: int) -> str:
 
 def _remarks(checked: Check) -> list[str]:
     """What was compared, and what was not."""
-    of = pluralize(checked.labelled, "labelled image")
+    what = "unit" if checked.by_units else "image"
+    of = pluralize(checked.labelled, f"labelled {what}")
     lines = ["", f"{checked.matched} of {of} found in job {checked.job}"]
     if checked.waiting:
-        lines.append(f"{pluralize(checked.waiting, 'image')} not answered yet, so not compared")
+        lines.append(f"{pluralize(checked.waiting, what)} not answered yet, so not compared")
     for names, why in (
         (checked.unmatched, "not in the job"),
         (checked.ambiguous, "ambiguous: write more of the path"),

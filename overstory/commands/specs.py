@@ -3,19 +3,54 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Any
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
 
 import click
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from core.jobs import JobSpec
+from core.settings import Settings
 from overstory.commands.prompts import read_folder
+from overstory.options import settings_at
+from overstory.profiles import filled
 from overstory.schema_option import load_schema
 
 _SHOULD = re.compile(r"^(?:Input|String|Value) should")
 """The start of a pydantic message that names a requirement."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A job to ask, and what follows its answer: what ``run`` and ``watch-folder`` were given."""
+
+    settings: Settings
+    spec: JobSpec
+    report: Path | None
+    yes: bool
+    as_json: bool
+    quiet: bool
+
+    def anew(self) -> Self:
+        """The same, to be asked now: with --fresh, each time is a job of its own."""
+        if not self.spec.fresh:
+            return self
+        key = f"fresh-{secrets.token_hex(8)}"
+        return replace(self, spec=self.spec.model_copy(update={"key": key}))
+
+
+def asked_of(inputs: Sequence[str], options: Mapping[str, Any]) -> Asked:
+    """What the options of ``overstory.options.job_options`` ask for. Raises click's UsageError and
+    WrongUsage."""
+    mine = ("report", "yes", "as_json", "quiet")
+    others = {n: v for n, v in options.items() if n not in (*mine, "home", "sandbox")}
+    settings = settings_at(options["home"], options["sandbox"])
+    spec = spec_of(inputs, filled(settings.home, others))
+    return Asked(settings, spec, **{name: options[name] for name in mine}).anew()
 
 
 def spec_of(inputs: Sequence[str], options: dict[str, Any]) -> JobSpec:

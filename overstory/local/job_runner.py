@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 
 from clients.proxies import proxy_for
-from core.account.budget import is_spent
+from core.account.budget import Watch, is_spent
 from core.errors import OverstoryError
 from core.jobs import JobSpec
 from core.settings import SANDBOX, Settings
@@ -66,9 +66,10 @@ def run(
     on_end: OnEnd = nothing,
     fork_server: ForkServer | None = None,
     yes: bool = False,
+    watch: Watch | None = None,
 ) -> Ran:
-    """Run ``spec`` to its end. ``yes``: whatever it costs. Raises WrongUsage for bad input,
-    ServiceAway for a missing part."""
+    """Run ``spec`` to its end. ``yes``: whatever it costs. ``watch``: what it is asked for. Raises
+    WrongUsage for bad input, ServiceAway for a missing part."""
     check_sandbox_is_wanted(settings)
     proxy_for(settings.base_url)  # a wrong one is refused before anything is started
     check_broker(settings, console)
@@ -89,7 +90,7 @@ def run(
             if not quiet:
                 print_plain(console, f"looking into {pluralize(urls, 'URL or document')}")
 
-        submitted = submitting.submit(services, spec, natural=True, tell=tell)
+        submitted = submitting.submit(services, spec, natural=True, tell=tell, watch=watch)
         if not quiet:
             print_left_out(console, submitted.ignored, submitted.passed_over)
         job = job_row(services, submitted.job_id)

@@ -6,6 +6,7 @@ A job that nobody has agreed to begins paused, so that no worker starts it meanw
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
@@ -21,6 +22,7 @@ from core.account.estimate import Ahead, ahead
 from core.account.habit import habit_of
 from core.account.token_fit import TokenFit
 from core.errors import ImageRefused, WrongUsage
+from core.images.objects import is_object
 from core.images.sizing import ImageLimits
 from core.requests.request import RequestContext
 from core.settings import SANDBOX, Settings
@@ -59,7 +61,9 @@ def agree(
     """
     job = _held(settings, database, job_id)
     forecast = say_price(settings, database, job, console, quiet)
-    limited = job.options.budget is not None or job.status == JobStatus.RUNNING
+    options = job.options
+    budgeted = options.budget is not None or options.watch_budget is not None
+    limited = budgeted or job.status == JobStatus.RUNNING
     if yes or limited or forecast.cost <= settings.confirm_above:
         return
     if not (sys.stdin.isatty() and console.is_terminal):
@@ -145,6 +149,8 @@ def _line(
     guess = "" if has_past else ", a guess without past calls"
     budget = job.options.budget
     limit = "" if budget is None else f"; budget {plain(budget)} {forecast.currency}"
+    if job.options.watch_budget is not None:
+        limit = f"; budget {job.options.watch_budget}"
     return (
         f"job {job.id}: about {forecast.cost:.4f} {forecast.currency} ({work}{guess}{charged})"
         f"{limit}"
@@ -176,6 +182,11 @@ def _average(settings: Settings, images: Sequence[ImageLine], look: RequestConte
     return sum(counts) / len(counts) if counts else look.tokens_most
 
 
+HEADER_BYTES = 128 * 1024
+"""Of an object: the size of nearly every image is told before the first pixels, behind EXIF and a
+colour profile."""
+
+
 @dataclass(frozen=True, slots=True)
 class HeaderReader:
     """Reads the headers of images, for their tokens."""
@@ -193,14 +204,37 @@ class HeaderReader:
         self, where: str, root: str | None, page: int | None, *looks: RequestContext
     ) -> tuple[int, ...] | str:
         """Prompt tokens of one image by its header at each of ``looks``, or why it will fail. A URL
-        is taken for an image of full size; the pages of documents are drawn here."""
+        is taken for an image of full size, and so is a page in a bucket; the pages of other
+        documents are drawn here. Of an image in a bucket only the first bytes are read."""
         if location.is_url(where):
             return tuple(
                 look.tokens_fetched if page is None else look.tokens_most for look in looks
             )
+        if is_object(where):
+            return self._of_object(where, page, *looks)
         try:
             with original.opened(where, root, self.uploads, self.limits.max_file_bytes) as found:
                 size = self.decoder.measure(*found, self.limits, page)
         except ImageRefused as refusal:
             return refusal.reason
+        return tuple(look.tokens_of(*size) for look in looks)
+
+    def _of_object(
+        self, where: str, page: int | None, *looks: RequestContext
+    ) -> tuple[int, ...] | str:
+        """An image whose size is not in the first bytes is taken for one of full size."""
+        most = tuple(look.tokens_most for look in looks)
+        if page is not None:
+            return most
+        try:
+            head = original.first_bytes(where, HEADER_BYTES)
+        except ImageRefused as refusal:
+            return refusal.reason
+        with tempfile.NamedTemporaryFile() as written, open(written.name, "rb") as file:  # noqa: PTH123
+            written.write(head)
+            written.flush()
+            try:
+                size = self.decoder.measure(file, len(head), self.limits)
+            except ImageRefused:
+                return most
         return tuple(look.tokens_of(*size) for look in looks)

@@ -285,7 +285,7 @@ def _new_call(services: Services, call: AnyCall, tokens: int) -> NewCall:
         currency=services.settings.price_of(node.model).currency,
         endpoint=node.endpoint,
         prompt_parts=call.parts,
-        owner=node.owner,
+        owner=node.owner or node.options.watch,
     )
 
 

@@ -1,4 +1,5 @@
-"""Budgets of jobs and accounts: checked before a call is written, where its node is claimed.
+"""Budgets of jobs, accounts, tokens and watched folders: checked before a call is written, where
+its node is claimed.
 
 Where there is no room for all that a reply may write, the call is sent with as many tokens as
 earlier replies have shown to be enough, and only they are held back. A reply that is cut short by
@@ -7,7 +8,7 @@ this is asked again with all of its tokens, once the budget has room for them.
 That transaction has updated the job's row (models.claims). So on PostgreSQL the calls of one job
 are counted one after the other; on SQLite every writer waits for its turn anyway. What an account
 spends in a day or a month is counted under a lock of its own, and so is what the jobs of a token
-spend.
+or of a watched folder spend.
 """
 
 from __future__ import annotations
@@ -21,17 +22,21 @@ from core.account.budget import (
     NextCall,
     PeriodBudget,
     Room,
+    Watch,
     account_budgets,
     budget_of_token,
+    budget_of_watch,
     most_cost,
     reason,
     room_for,
+    watch_of,
 )
 from core.account.estimate import calls_ahead
 from core.account.habit import enough_tokens
 from core.answers.spec import values_of
 from core.catalog.prices import EXAMPLE
 from core.errors import WrongUsage
+from core.job_options import JobOptions
 from core.settings import SANDBOX, Settings
 from core.states import JobStatus, NodeKind
 from models import ledger, repair, state, tokens
@@ -75,28 +80,46 @@ def must_wait(services: Services, call: AnyCall) -> bool:
 
     This is checked before the account is asked; ``affords`` decides.
     """
-    settings, budget = services.settings, call.node.options.budget  # as it was a moment ago
-    if budget is None and not _may_have_period(settings, call.node):
+    settings, options = services.settings, call.node.options  # as they were a moment ago
+    if (options.budget, options.watch) == (None, None) and not _may_have_period(
+        settings, call.node
+    ):
         return False
     with services.database.read() as connection:
         max_tokens = call.max_tokens
-        if budget is not None:
-            money = ledger.money(connection, call.node.job_id)
-            room, max_tokens = _fitting(connection, settings, call, budget, money)
+        for amount, money in _own(services, connection, call.node, options):
+            room, fitting = _fitting(connection, settings, call, amount, money)
             if room == Room.LATER:
                 return True
+            max_tokens = min(max_tokens, fitting)
         most = _cost(settings, call, max_tokens)
         room, _ = _period_room(services, connection, call.node, most)
         return room == Room.LATER
 
 
+def _own(
+    services: Services, connection: Connection, node: NodeWork, options: JobOptions
+) -> Iterator[tuple[float, Money]]:
+    """The amounts of the job's own budget and of its watch's, and what each has spent."""
+    if options.budget is not None:
+        yield options.budget, ledger.money(connection, node.job_id)
+    if watch := watch_of(options):
+        budget = budget_of_watch(repair.moment(connection), watch)
+        currency = services.settings.price_of(node.model).currency
+        yield budget.amount, ledger.owner_money(connection, watch.name, currency, budget.since)
+
+
 def affords(
     services: Services, connection: Connection, call: AnyCall, new: NewCall, lease: Lease
 ) -> NewCall | None:
-    """``new`` as its job, its account and its token can pay for it now: with fewer tokens, if the
-    job's budget has no room for all. If it cannot be paid, its node, just claimed, is ready again;
-    and a job that could not pay even after all calls in flight have returned is paused."""
-    new, room, why = _job_room(services, connection, call, new)
+    """``new`` as its job, its watch, its account and its token can pay for it now: with fewer
+    tokens, if the budget of job or watch has no room for all. If it cannot be paid, its node, just
+    claimed, is ready again; and a job that could not pay even after all calls in flight have
+    returned is paused."""
+    options = ledger.options_of(connection, call.node.job_id)
+    new, room, why = _job_room(services, connection, call, new, options.budget)
+    if room == Room.FITS and (watch := watch_of(options)) is not None:
+        new, room, why = _watch_room(services, connection, call, new, watch)
     if room == Room.FITS:
         room, why = _period_room(services, connection, call.node, new.reserved_cost, alone=True)
     if room == Room.FITS:
@@ -108,12 +131,15 @@ def affords(
 
 
 def _job_room(
-    services: Services, connection: Connection, call: AnyCall, new: NewCall
+    services: Services,
+    connection: Connection,
+    call: AnyCall,
+    new: NewCall,
+    budget: float | None,
 ) -> tuple[NewCall, Room, str]:
     """Whether the job's budget has room for a call, the call as it may be sent, and why it must be
     paused if there is none."""
     node, settings = call.node, services.settings
-    budget = ledger.budget_of(connection, node.job_id)
     if budget is None:
         return new, Room.FITS, ""
     money = ledger.money(connection, node.job_id)
@@ -125,6 +151,28 @@ def _job_room(
         why = reason(node.job_id, budget, money, most, rest, new.currency)
     limit = max_tokens if max_tokens < call.max_tokens else None
     return replace(new, reserved_cost=most, max_tokens=limit), room, why
+
+
+def _watch_room(
+    services: Services, connection: Connection, call: AnyCall, new: NewCall, watch: Watch
+) -> tuple[NewCall, Room, str]:
+    """The same for the budget of the watched folder that the job is about. Other processes may
+    watch it too, so its money is counted under a lock, which all code takes before the account's.
+    """
+    ledger.lock_money(connection, watch.name)
+    budget = budget_of_watch(repair.moment(connection), watch)
+    money = ledger.owner_money(connection, watch.name, new.currency, budget.since)
+    if room_for(budget.amount, money, new.reserved_cost) == Room.FITS:
+        return new, Room.FITS, ""
+    room, fitting = _fitting(connection, services.settings, call, budget.amount, money)
+    max_tokens = min(fitting, new.max_tokens or call.max_tokens)
+    most = _cost(services.settings, call, max_tokens)
+    limit = max_tokens if max_tokens < call.max_tokens else None
+    return (
+        replace(new, reserved_cost=most, max_tokens=limit),
+        room,
+        budget.why(money, most, new.currency),
+    )
 
 
 def _may_have_period(settings: Settings, node: NodeWork) -> bool:
@@ -178,8 +226,8 @@ def current_budgets(settings: Settings, at: float) -> list[PeriodBudget]:
 
 
 def resume_jobs(services: Services) -> int:
-    """Resume jobs that were paused for a budget of the account or of a token whose day or month is
-    over, or that was changed since. Returns their number."""
+    """Resume jobs that were paused for a budget of the account, of a token or of a watched folder
+    whose day or month is over, or that was changed since. Returns their number."""
     with services.database.read() as connection:
         paused = state.paused_for(connection, services.account, PERIOD_REASONS)
         if not paused:
@@ -189,6 +237,9 @@ def resume_jobs(services: Services) -> int:
         for token in tokens.tokens(connection):
             if token.token_budget is not None:
                 budgets.append(budget_of_token(at, token.name, token.token_budget))
+        for job in paused:
+            if watch := watch_of(ledger.options_of(connection, job)):
+                budgets.append(budget_of_watch(at, watch))
     current = tuple(budget.reason for budget in budgets)
     due = [job for job, reason in paused.items() if not reason.startswith(current)]
     if not due:

@@ -141,6 +141,33 @@ def test_a_watched_folder_is_answered_again_when_it_changes(
     eventually(lambda: not person.processes())
 
 
+def test_a_watched_folder_takes_a_schema_a_report_and_a_budget_of_a_month(
+    person: Person, endpoint: Endpoint, make_images
+):
+    photos = make_images(2)
+    (person.folder / "s.json").write_text(
+        '{"type": "object", "properties": {"n": {"type": "integer"}}}'
+    )
+    words = ("watch-folder", photos, "--each", "How many?", "--schema", "s.json", "--every", "0.3")
+    words += ("--report", "report.html", "--json", "-q", "--budget")
+    watching = person.begin(*words, "0.0001/month")
+    first = json.loads(watching.stdout.readline())
+    assert (first["status"], first["usage"]["requests"]) == ("paused", 0)
+    assert "goes on after" in first["reason"]
+    watching.send_signal(signal.SIGINT)
+    assert person.wait(watching).status == 130
+    watching = person.begin(*words, "1/month")  # raised by a restart: the same job goes on
+    second = json.loads(watching.stdout.readline())
+    assert (second["job"], second["status"]) == (first["job"], "completed")
+    assert [image["answer"] is not None for image in second["images"]] == [True, True]
+    draw_image(photos / "later.jpg", 903)
+    third = json.loads(watching.stdout.readline())
+    assert (third["status"], third["coverage"]["included"]) == ("completed", 3)
+    eventually(lambda: "later.jpg" in (person.folder / "report.html").read_text("utf-8"))
+    watching.send_signal(signal.SIGINT)
+    assert person.wait(watching).status == 130
+
+
 def test_a_questions_price_uses_the_custom_price_list(person: Person, make_images):
     job = done(person.run(make_images(2), "--json"))["job"]
     dear = {"as_of": "2026-11-20", "models": {"step-3.7-flash": {"prompt": 9e3, "completion": 9e3}}}

@@ -99,6 +99,44 @@ def test_a_table_has_a_column_for_each_value(database: Database) -> None:
     assert second["answer.total"] == ""
 
 
+FACTS = [
+    {"asset": "A1", "floor": 3, "name": "Bridge", "answer": "theirs", "ok": True, "size": 1},
+    {"floor": 4, "=cmd": "=1+1", "size": 1.5},
+]
+
+
+def with_facts(database: Database) -> Export:
+    written(database, [ANSWER, None, ANSWER], each="?", schema=json.dumps(SCHEMA))
+    with database.write() as connection:
+        for position, facts in enumerate(FACTS, start=1):
+            image = update(Image).where(Image.position == position)
+            connection.execute(image.values(facts=facts))
+        row = pipeline.job(connection, "j")
+    assert row is not None
+    return Export(database, row)
+
+
+def test_facts_are_columns_of_the_persons_own_names(database: Database) -> None:
+    export = with_facts(database)
+    rows = list(csv.DictReader(io.StringIO(text_of(export, "csv"), newline="")))
+    assert (rows[0]["asset"], rows[0]["floor"], rows[0]["ok"]) == ("A1", "3", "true")
+    assert (rows[0]["name"], rows[0]["table.name"]) == (f"'{HOSTILE[1]}", "Bridge")
+    assert (rows[1]["asset"], rows[1]["'=cmd"]) == ("", "'=1+1")
+    assert rows[2]["floor"] == ""
+    first, *_ = [json.loads(line) for line in text_of(export, "jsonl").splitlines()]
+    assert first["answer"]["paid"] is True
+    assert (first["table.answer"], first["asset"], first["floor"]) == ("theirs", "A1", 3)
+    assert first["=cmd"] is None
+
+
+def test_facts_have_types_in_parquet(database: Database, tmp_path: Path) -> None:
+    write_parquet(with_facts(database), tmp_path / "out.parquet")
+    table = parquet.read_table(tmp_path / "out.parquet")
+    kinds = {field.name: str(field.type) for field in table.schema}
+    assert (kinds["floor"], kinds["size"], kinds["ok"]) == ("int64", "double", "bool")
+    assert table["size"].to_pylist() == [1.0, 1.5, None]
+
+
 def test_no_name_is_a_spreadsheet_formula_and_every_letter_is_kept(database: Database) -> None:
     export = written(database, ["x"] * 7, each="?")
     names = [row["name"] for row in csv.DictReader(io.StringIO(text_of(export, "csv"), newline=""))]

@@ -17,8 +17,10 @@ from core.jobs import parse_spec
 from core.settings import load
 from models import repair
 from models.state import Moved
+from overstory.checking import check_job
 from overstory.local.job_runner import planning_services
 from overstory.sandbox.process import SandboxProcess
+from overstory.truth_file import read_truth
 from tasks import followups, submit
 from tests.support.account import Account, on_one_database
 from tests.support.waiting import eventually
@@ -171,7 +173,7 @@ def test_a_refused_image_costs_its_unit_only_this_image(
 
 @on_one_database
 @pytest.mark.parametrize(
-    "fault", [{"missing_keys": 3}, {"skips_every": 4}, {"wrong_schema": True}], ids=str
+    "fault", [{"missing_keys": 3}, {"skips_every": 4}, {"wrong_schema": True}, {}], ids=str
 )
 def test_no_unit_is_answered_from_a_part_of_its_images(
     open_account: OpenAccount, folders: Any, sandbox: SandboxProcess, fault: dict[str, Any]
@@ -179,7 +181,7 @@ def test_no_unit_is_answered_from_a_part_of_its_images(
     sizes = [2, 3, 1, 4]
     sandbox.configure(**fault)
     account = open_account()
-    job = ended(account, folders(sizes))
+    job = ended(account, folders(sizes), canary=not fault)
     if "wrong_schema" in fault:
         assert answers(account, job.id) == dict.fromkeys(expected(sizes))
         return
@@ -239,10 +241,17 @@ def test_a_grown_set_asks_about_changed_units_alone(
     assert sorted(shown(sandbox)[3:]) == [2, 5]
     sizes[2] += 1
     assert answers(account, second.id) == expected(sizes)
-    (photos / "0 red" / "0.png").unlink()
-    third = ended(account, photos)
-    sizes[0] -= 1
-    assert answers(account, third.id) == expected(sizes)
+    added = paint(photos.parent / "more" / "0 red" / "8.png", "red", 8)
+    third = followups.add(account.services, second.id, [str(added)]).job_id
+    account.ended(third)
+    fewer = followups.remove(account.services, third, [1]).job_id
+    account.ended(fewer)
+    given = answers(account, fewer)
+    assert given["all/0 red"]["photo_count"] == sizes[0] - 1
+    assert given["more/0 red"] == {"colour": "red", "photo_count": 1}
+    assert {name: given[name] for name in list(expected(sizes))[1:]} == {
+        name: value for name, value in expected(sizes).items() if name != "0 red"
+    }
 
 
 @on_one_database
@@ -289,6 +298,19 @@ def test_failed_images_are_retried_with_their_unit(
     account.services.send("preprocess")
     eventually(lambda: account.job(job.id).status.ended, 60)
     assert answers(account, job.id) == expected(sizes)
+
+
+@on_one_database
+def test_answers_about_units_are_checked_by_their_names(
+    open_account: OpenAccount, folders: Any, tmp_path: Path
+) -> None:
+    account = open_account()
+    job = ended(account, folders([2, 3]))
+    labels = tmp_path / "truth.csv"
+    labels.write_text("unit,colour\n0 red,red\n1 blue,green\n")
+    checked = check_job(account.services.database, job, read_truth(labels), ())
+    assert (checked.matched, checked.score.fields["colour"].right) == (2, 1)
+    assert [wrong.name for wrong in checked.score.wrong] == ["1 blue"]
 
 
 @pytest.mark.parametrize(
