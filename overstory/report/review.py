@@ -31,6 +31,11 @@ def review_data(
 ) -> dict[str, Any]:
     """At most ``count`` answered images of ``job``, drawn by ``seed``, as one JSON value. Raises
     WrongUsage for a job without an answer about each image, or with no answer yet."""
+    if job.options.by:
+        raise WrongUsage(
+            f"job {job.id} has answers about units, and a review shows single images: compare the"
+            f" answers with what you know: overstory check {job.id} --truth FILE"
+        )
     kinds_of(job)  # refuses a job that asked about the set alone
     shape = shape_of_job(job)
     rows = [row for page in pages(database, job.id, with_notes=False) for row in page]
