@@ -315,6 +315,8 @@ CREATE TABLE units (
 
 CREATE UNIQUE INDEX uq_units_job_id_number ON units (job_id, number);
 
+CREATE INDEX ix_units_duplicate_of ON units (job_id, duplicate_of) WHERE duplicate_of IS NOT NULL;
+
 CREATE VIEW v_images AS SELECT i.id AS "image", i.job_id AS "job", j.label AS "label", i.position AS "position", i.name AS "name", i.location AS "location", i.page AS "page", i.status AS "status", i.error_code AS "error_code", i.error AS "error", i.duplicate_of AS "duplicate_of", i.node_id AS "node", i.source_sha256 AS "source_sha256", i.sha256 AS "sha256", i.mime AS "mime", i.width AS "width", i.height AS "height", i.bytes AS "bytes", i.prepared_bytes AS "prepared_bytes", i.tokens AS "tokens", i.remarks AS "remarks", strftime('%Y-%m-%d %H:%M:%f', i.updated_at, 'unixepoch') AS "updated_at", CASE WHEN i.status = 'included' THEN coalesce(i.seen, 'sent') END AS "seen", i.note AS "note", i.look AS "look", CAST(i.unclear AS TEXT) AS "unclear", u.name AS "unit", CAST(i.facts AS TEXT) AS "facts" FROM images i JOIN jobs j ON j.id = i.job_id LEFT JOIN units u ON u.job_id = i.job_id AND u.number = i.unit;
 
 CREATE VIEW v_units AS 

@@ -261,8 +261,18 @@ class Unit(Base):
     duplicate_of = _optional(Integer)  # number of an earlier unit with the same images
     answer = _optional(JsonOrNull)  # text, or an object of the job's schema
 
-    # one unit of a number
-    __table_args__ = (Index("uq_units_job_id_number", "job_id", "number", unique=True),)
+    __table_args__ = (
+        # one unit of a number
+        Index("uq_units_job_id_number", "job_id", "number", unique=True),
+        # the units that get the answer of another
+        Index(
+            "ix_units_duplicate_of",
+            "job_id",
+            "duplicate_of",
+            sqlite_where=sql("duplicate_of IS NOT NULL"),
+            postgresql_where=sql("duplicate_of IS NOT NULL"),
+        ),
+    )
 
 
 class Node(Base):

@@ -95,8 +95,8 @@ def judged_by(
 
 
 def kinds_of(job: JobRow) -> dict[str, str | None]:
-    """The fields of the answer about an image, by dotted name, with their JSON type if it has one.
-    Raises WrongUsage if the job did not ask about each image."""
+    """The fields of the answer about an image, or a unit, by dotted name, with their JSON type if
+    it has one. Raises WrongUsage if the job asked about neither."""
     shape = shape_of_job(job)
     if shape is None or shape.each is None:
         raise WrongUsage(

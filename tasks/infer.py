@@ -263,11 +263,11 @@ def _shown_units(
     """The units that a leaf shows as a whole."""
     if node.unit is not None:
         return []
-    names = pipeline.unit_names(connection, node.job_id)
     numbers: dict[int, list[int]] = {}
     for number, image in enumerate(images, start=1):
         assert image.unit is not None, "an image of a job by units has one"
         numbers.setdefault(image.unit, []).append(number)
+    names = pipeline.unit_names(connection, node.job_id, numbers)
     return [ShownUnit(unit, names[unit], tuple(shown)) for unit, shown in numbers.items()]
 
 

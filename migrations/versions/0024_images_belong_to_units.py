@@ -41,6 +41,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_units")),
     )
     op.create_index(op.f("uq_units_job_id_number"), "units", ["job_id", "number"], unique=True)
+    copies = sa.text("duplicate_of IS NOT NULL")
+    op.create_index(
+        op.f("ix_units_duplicate_of"),
+        "units",
+        ["job_id", "duplicate_of"],
+        sqlite_where=copies,
+        postgresql_where=copies,
+    )
     op.add_column("images", sa.Column("version", sa.Text(), nullable=True))
     op.add_column("images", sa.Column("facts", JSON, nullable=True))
     op.add_column("images", sa.Column("unit", sa.Integer(), nullable=True))
@@ -52,5 +60,4 @@ def downgrade() -> None:
     op.drop_column("images", "unit")
     op.drop_column("images", "facts")
     op.drop_column("images", "version")
-    op.drop_index(op.f("uq_units_job_id_number"), "units")
     op.drop_table("units")

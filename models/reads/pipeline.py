@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -418,12 +418,14 @@ def answers(connection: Connection, job_id: str, first: int, last: int) -> list[
     return [(row[0], row[1]) for row in rows]
 
 
-def unit_names(connection: Connection, job_id: str) -> dict[int, tuple[str, ...]]:
-    """The name of each of a job's units by its number, with the names of units with the same
-    images behind it."""
+def unit_names(
+    connection: Connection, job_id: str, numbers: Collection[int]
+) -> dict[int, tuple[str, ...]]:
+    """The names of units by their numbers, with the names of units with the same images behind."""
+    these = or_(Unit.number.in_(numbers), Unit.duplicate_of.in_(numbers))
     rows = connection.execute(
         select(Unit.number, Unit.name, Unit.duplicate_of)
-        .where(Unit.job_id == job_id)
+        .where(Unit.job_id == job_id, these)
         .order_by(Unit.number)
     )
     names: dict[int, tuple[str, ...]] = {}

@@ -33,8 +33,8 @@ def review_data(
     WrongUsage for a job without an answer about each image, or with no answer yet."""
     if job.options.by:
         raise WrongUsage(
-            f"job {job.id} has answers about units, and a review shows an image beside its"
-            " answer: compare them with a truth file: overstory check"
+            f"job {job.id} has answers about units, and a review shows single images: compare the"
+            f" answers with what you know: overstory check {job.id} --truth FILE"
         )
     kinds_of(job)  # refuses a job that asked about the set alone
     shape = shape_of_job(job)
