@@ -55,14 +55,16 @@ def shaped(
     """Fields of a result besides the answer; empty if the job asks for text only.
 
     ``data`` and ``data_error`` for one object: the object, and how it violates its schema (None if
-    it does not). ``totals`` for an object for each image, or for each unit.
+    it does not). ``totals`` for an object for each image, or for each unit. What is the same as an
+    earlier one counts once.
     """
     shape = shape_of_job(job)
     if shape is None or shape.schema is None:
         return {}
     if not shape.folds:
         answers = [image.answer for image in images if image.status == ImageStatus.INCLUDED]
-        answers = [unit.answer for unit in units] if shape.by else answers
+        if shape.by:
+            answers = [unit.answer for unit in units if unit.duplicate_of is None]
         return {"totals": totals(shape.schema, answers)}
     data = json.loads(job.answer) if job.answer else None
     schema_text = job.options.schema

@@ -88,6 +88,7 @@ def print_answer(database: Database, job: JobRow) -> None:
         if sys.stdout.isatty() and shape is None:
             print_cited(database, job, job.answer)
     if by_units and (table or lines_only):
+        sys.stdout.write("" if lines_only else "\n")
         print_units(database, job)
     elif table and shape is not None:
         with database.read() as connection:

@@ -87,9 +87,10 @@ class _View:
 
     def print_texts(self, console: Console, groups: Sequence[UnitRow]) -> None:
         for unit in groups:
+            below = int(unit is not groups[-1])
             head = Text.assemble(self._name(unit), (f"  {', '.join(_positions(unit))}", "dim"))
             text = self._missing(unit) or Text(safe(str(unit.answer)))
-            console.print(head, Padding(text, (0, 0, 1, 2)), sep="\n")
+            console.print(head, Padding(text, (0, 0, below, 2)), sep="\n")
 
     def table(self, groups: Sequence[UnitRow]) -> Table:
         drawn = Table()

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
 from typing import Any
 
+import PIL.Image
 import pytest
 from sqlalchemy import event, select, text, update
 
@@ -12,6 +16,9 @@ from models.engine import Database
 from models.reads import pipeline
 from models.reads.units import UnitRow, names, units
 from models.tables import Image, Node
+from overstory.sandbox.process import SandboxProcess
+from tests.support.account import Account, on_one_database
+from tests.support.pictures import draw_image
 from tests.support.units import Given, call, ended, node
 
 
@@ -136,3 +143,39 @@ def test_the_number_of_statements_does_not_grow_with_the_units(database: Databas
     before = len(statements)
     read(database, large)
     assert len(statements) == 2 * before
+
+
+@on_one_database
+def test_costs_are_exact_in_a_job_with_refused_and_divided_units(
+    open_account: Callable[..., Account], sandbox: SandboxProcess, tmp_path: Path
+) -> None:
+    numbers = count()
+    for unit, size in enumerate([3, 9, 1, 2, 14, 1]):
+        for _ in range(size):
+            number = next(numbers)
+            draw_image(tmp_path / "all" / f"unit {unit}" / f"{number:02}.png", number)
+    for unit in (0, 3):
+        PIL.Image.new("RGB", (50 + unit, 60), "white").save(tmp_path / f"all/unit {unit}/99.png")
+    sandbox.configure(keyed=[{"match": "colour:white", "kind": "451"}])
+    account = open_account(images_per_request=5)
+    job = account.submit(tmp_path / "all", "Which is best?", each="What is it?", by="folder")
+    account.ended(job)
+    database = account.services.database
+    found = read(database, job)
+    above = (
+        "SELECT coalesce(sum(c.cost), 0) FROM calls c JOIN nodes n ON n.id = c.node_id"
+        " WHERE c.images = 0 AND n.unit IS NULL"
+    )
+    with database.read() as connection:
+        over_units = connection.execute(text(above)).scalar_one()
+        assert connection.execute(
+            text("SELECT count(*) FROM nodes WHERE status = 'split'")
+        ).scalar()
+        total = pipeline.used(connection, job).cost
+    assert over_units > 0
+    assert all(unit.cost > 0 for unit in found)
+    assert math.fsum([*(unit.cost for unit in found), over_units]) == pytest.approx(
+        total, abs=1e-12
+    )
+    assert sum(unit.coverage["submitted"] for unit in found) == 32
+    assert sum(unit.coverage["included"] for unit in found) == account.statuses(job)["included"]

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from core.errors import WrongUsage
+from core.settings import load
 from models.engine import Database
 from overstory.report.data import live_data
 from overstory.report.page import page
+from overstory.report.review import review_data
 from tests.support.account import on_one_database
 from tests.support.browser import Browser, Page, find_chromium
 from tests.support.units import LISTINGS, Given, ended, job_of
@@ -51,6 +54,13 @@ def test_objects_are_rows_below_the_answer_over_the_units(database: Database) ->
     assert value["units"]["list"][1]["answer"] == [12, "new [7-8]"]
     assert value["cited"] == [[2, 2]]
     assert (value["job"]["by"], value["job"]["each"]) == ("folder", "What is it?")
+
+
+@on_one_database
+def test_a_review_of_units_is_refused(database: Database) -> None:
+    row = job_of(database, ended(database))
+    with pytest.raises(WrongUsage, match="has answers about units"):
+        review_data(load(), database, row, 5, 1)
 
 
 def cards(shown: Page) -> list[str]:

@@ -72,7 +72,8 @@ def test_json_has_each_unit_with_its_answer_coverage_images_and_cost(database: D
 
 
 def test_objects_are_data_in_the_order_of_their_schema_with_totals(database: Database) -> None:
-    value = result(database, job_of(database, ended(database, OBJECTS, SCHEMA)))
+    twin = Given("Yew", {"kind": "flat", "rooms": 2}, ("duplicate",), duplicate_of=2)
+    value = result(database, job_of(database, ended(database, [*OBJECTS, twin], SCHEMA)))
     assert list(value["units"][0]["data"]) == ["rooms", "kind"]
     assert value["units"][2]["data"] is None
     assert value["totals"]["rooms"] == {"count": 2, "sum": 6, "min": 2, "max": 4}
