@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
@@ -19,6 +20,10 @@ from models.engine import now
 from models.reads.lineage import KeptNode, KnownImage
 from models.state import Moved
 from models.tables import Event, Image, Job, Node
+
+
+ROWS_AT_ONCE = 2_000
+"""A row that is written takes three times as much memory as its image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,7 @@ def insert_job(
     at = connection.execute(select(now())).scalar_one()
     kept = kept or [None] * len(tree)
     node_ids = _insert_nodes(connection, job.id, _node_rows(images, tree, kept, at), tree)
-    rows = [
+    rows = (
         {
             "job_id": job.id,
             "position": position,
@@ -116,8 +121,9 @@ def insert_job(
             "updated_at": at,
         }
         for position, image in enumerate(images, start=1)
-    ]
-    connection.execute(insert(Image), rows)
+    )
+    while some := list(islice(rows, ROWS_AT_ONCE)):
+        connection.execute(insert(Image), some)
     event = f"job.{_first_status(job)}"
     connection.execute(insert(Event).values(at=at, job_id=job.id, name=event, detail=job.reason))
     if any(kept):
