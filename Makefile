@@ -150,6 +150,10 @@ bench-uploads: $(VENV)/.stamp-dev ## 5,000 photographs through the HTTP API, kil
 bench-units: $(VENV)/.stamp-dev ## 2,000 PDFs, an answer for each, with and without refusals: requests, and whether each is right: 5 minutes
 	@$(BIN)/python -m benchmarks.units $(ARGS)
 
+.PHONY: bench-tables
+bench-tables: $(VENV)/.stamp-dev ## memory of reading and planning tables of 600 to 60,000 rows: 1 minute
+	@$(BIN)/python -m benchmarks.tables $(ARGS)
+
 .PHONY: bench-families
 bench-families: $(VENV)/.stamp-dev ## estimates and budgets at five families of models, billed by their vendors' rules: 5 minutes
 	@$(BIN)/python -m benchmarks.families $(ARGS)

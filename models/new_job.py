@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, insert, select
@@ -19,6 +20,9 @@ from models.engine import now
 from models.reads.lineage import KeptNode, KnownImage
 from models.state import Moved
 from models.tables import Event, Image, Job, Node, Unit
+
+ROWS_AT_ONCE = 2_000
+"""A row that is written takes three times as much memory as its image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,7 @@ def insert_job(
     at = connection.execute(select(now())).scalar_one()
     kept = kept or [None] * len(tree)
     node_ids = _insert_nodes(connection, job.id, _node_rows(images, tree, kept, at), tree)
-    rows = [
+    rows = (
         {
             "job_id": job.id,
             "position": position,
@@ -128,8 +132,9 @@ def insert_job(
             "updated_at": at,
         }
         for position, image in enumerate(images, start=1)
-    ]
-    connection.execute(insert(Image), rows)
+    )
+    while some := list(islice(rows, ROWS_AT_ONCE)):
+        connection.execute(insert(Image), some)
     if units:
         numbered = [
             {"job_id": job.id, "number": number, **asdict(unit)}
