@@ -133,6 +133,10 @@ bench-auto: $(VENV)/.stamp-dev ## the limit that finds itself, beside the best f
 bench-litellm: $(VENV)/.stamp-dev build/litellm/.stamp ## LiteLLM's real proxy in front: its limits, budgets and timeouts, 10 minutes
 	@$(BIN)/python -m benchmarks.proxy --litellm build/litellm/bin/litellm $(ARGS)
 
+.PHONY: bench-bucket
+bench-bucket: $(VENV)/.stamp-dev build/moto/.stamp ## 10,000 objects of an S3 server: listing, and finding what has changed: 4 minutes
+	@$(BIN)/python -m benchmarks.buckets --server build/moto/bin/moto_server $(ARGS)
+
 .PHONY: bench-limits
 bench-limits: $(VENV)/.stamp-dev ## the account end to end under kills, then the limiter alone: at most 25 minutes
 	@$(BIN)/python -m benchmarks.limits $(ARGS)
@@ -213,6 +217,12 @@ build/litellm/.stamp: requirements/litellm.txt
 	@build/litellm/bin/python -m pip install $(if $(MAKE_TERMOUT),,-qq) --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
+build/moto/.stamp: requirements/bucket.txt
+	@echo "installing requirements/bucket.txt into build/moto"
+	@$(PYTHON) -m venv build/moto
+	@build/moto/bin/python -m pip install $(if $(MAKE_TERMOUT),,-qq) --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
 $(VENV)/.stamp-docs: requirements/docs.txt $(VENV)/.stamp-dev
 	@echo "installing requirements/docs.txt"
 	@$(PIP) install --require-hashes -r requirements/docs.txt
@@ -233,6 +243,7 @@ lock: $(VENV)/.stamp-venv ## solve the locks again; LOCK_ARGS=--upgrade moves ev
 	@$(LOCK) --group bench -c requirements/dev.txt -o requirements/bench.txt
 	@$(LOCK) --group eyes -c requirements/dev.txt -o requirements/eyes.txt
 	@$(LOCK) --group litellm -o requirements/litellm.txt
+	@$(LOCK) --group bucket -o requirements/bucket.txt
 	@$(LOCK) --group docs -c requirements/dev.txt -o requirements/docs.txt
 	@! grep -nE '://|^--|^ *-[if] |^/' requirements/*.txt || { echo "a lock names a place" >&2; exit 1; }
 
