@@ -49,10 +49,12 @@ class _Picture:
     folder: str
     name: str
     local: bool
+    page: int | None = None
 
     @property
     def stem(self) -> str:
-        return os.path.splitext(self.name)[0]  # noqa: PTH122 - text, not a path
+        """What a short name begins with. A page has no name but ours, so that is not shortened."""
+        return self.name if self.page else os.path.splitext(self.name)[0]  # noqa: PTH122 - text, not a path
 
 
 class SidecarNames:
@@ -77,21 +79,22 @@ class SidecarNames:
         if into:
             images = list(images)
             self._base = _common(images)
-        pictures: dict[Key, _Picture] = {}
+        pictures: dict[object, _Picture] = {}  # by file; elsewhere two may have one name
         folders: dict[str, str | None] = {}
         for image in images:
             picture = self._picture(image)
-            pictures[_key(picture.folder, picture.name)] = picture
+            file = (picture.folder, picture.name)
+            pictures[file if picture.local else (image.location, image.page)] = picture
             if picture.local:
                 folders[picture.folder] = image.root
         if not into:
             for folder, root in folders.items():
                 for name in pictures_in(folder, root):
-                    pictures[_key(folder, name)] = _Picture(folder, name, True)
+                    pictures[folder, name] = _Picture(folder, name, True)
         self._stems = Counter(_key(p.folder, p.stem) for p in pictures.values())
-        self._taken: dict[tuple[str, str], tuple[str, int | None]] = dict.fromkeys(
-            pictures, ("", None)
-        )
+        self._taken: dict[Key, tuple[str, int | None]] = {
+            _key(picture.folder, picture.name): ("", None) for picture in pictures.values()
+        }
         self.folders = folders
         self.shared = 0
 
@@ -133,7 +136,7 @@ class SidecarNames:
         folder = folder or "/"
         inner = os.path.relpath(folder, self._base) if self._into else folder
         paged = f"{name}-{image.page}" if image.page else name
-        return _Picture("" if inner == "." else inner, paged, image.page is None)
+        return _Picture("" if inner == "." else inner, paged, image.page is None, image.page)
 
 
 def _common(images: Iterable[ImagePlace]) -> str:
@@ -152,7 +155,7 @@ def _foreign(path: str, page: int | None) -> _Picture:
     """A picture without a file here, by the path that it has where it is."""
     parts = [_clean(part) for part in path.split("/") if part not in ("", ".", "..")]
     name = parts[-1] if parts else "image"
-    return _Picture("/".join(parts[:-1]), f"{name}-{page}" if page else name, False)
+    return _Picture("/".join(parts[:-1]), f"{name}-{page}" if page else name, False, page)
 
 
 def _clean(part: str) -> str:
