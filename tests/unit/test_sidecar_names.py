@@ -41,7 +41,7 @@ def named(locations: Sequence[str], **options: Any) -> list[str | None]:
         (["/p/a.txt"], ["/p/a.txt.txt"]),  # a picture that is called like a text
         (["/p/a.jpg", "/p/a.jpg.txt"], ["/p/a.txt", "/p/a.jpg.txt.txt"]),
         (["/p/a", "/p/a.jpg", "/p/a.txt"], ["/p/a-1.txt", "/p/a.jpg.txt", "/p/a.txt.txt"]),
-        (["file-bytes:/p/%FF.jpg"], ["/p/\udcff.txt"]),
+        (["file-bytes:/p!/%FF.jpg"], ["/p!/\udcff.txt"]),
         (["https://h.org/a.jpg", "upload:me/00"], [None, None]),
         (["s3://bucket/a.jpg", "zip:/p/a.zip!/a.jpg"], [None, None]),
     ],
