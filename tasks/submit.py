@@ -264,8 +264,8 @@ def _again(
     ignored: tuple[str, ...] = (),
     passed_over: tuple[str, ...] = (),
 ) -> Submitted:
-    """A job that was submitted before, as it is. A new budget replaces its old one, because the
-    budget is not part of a job's identity, and nor is that of a watch."""
+    """A job that was submitted before, as it is. New budgets, its own and its watch's, replace the
+    old ones, because they are not part of a job's identity."""
     if watch is not None:
         _goes_on(
             services, job_id, partial(state.job_watched, watch=watch.name, budget=str(watch.budget))
