@@ -31,6 +31,7 @@ from core.catalog.formulas import STEPFUN_SIZES, SentSizes
 from core.catalog.tokens import Detail
 from core.errors import ImageRefused, RefusalCode
 from core.images.formats import PAGED, SNIFF_BYTES, sniff
+from core.images.likeness import Likeness
 from core.images.sizing import Accelerator, DecoderLimits, ImageLimits
 from core.text.printable import one_line
 
@@ -71,6 +72,7 @@ class Decoder:
         page: int | None = None,
         accelerator: Accelerator = "none",
         no_webp: bool = False,
+        compares: bool = False,
         still_wanted: Callable[[], bool] = wanted,
     ) -> Prepared:
         """Like clients.images.prepare.prepare_file. Raises ImageRefused.
@@ -84,6 +86,7 @@ class Decoder:
             "page": page,
             "accelerator": accelerator,
             "no_webp": no_webp,
+            "compares": compares,
         }
         header, data = self._ask(file, size, asked, limits, still_wanted)
         return _prepared(header.get("prepared"), data)
@@ -276,7 +279,11 @@ def close() -> None:
 def _prepared(facts: Any, data: bytes) -> Prepared:
     """A Prepared of what a process says, which is checked: it may have been taken over."""
     try:
-        prepared = Prepared(data=data, **{**facts, "remarks": tuple(map(str, facts["remarks"]))})
+        checked = {
+            "remarks": tuple(map(str, facts["remarks"])),
+            "likeness": Likeness.from_json(facts["likeness"]),
+        }
+        prepared = Prepared(data=data, **{**facts, **checked})
     except (TypeError, KeyError):
         raise _crashed() from None
     if hashlib.sha256(data).hexdigest() != prepared.sha256 or not data:
