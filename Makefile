@@ -146,6 +146,10 @@ bench-api: $(VENV)/.stamp-dev ## the HTTP API: 500 submissions a second, 200 who
 bench-uploads: $(VENV)/.stamp-dev ## 5,000 photographs through the HTTP API, killed in the middle, and 600 MB in one form: 3 minutes
 	@$(BIN)/python -m benchmarks.uploads $(ARGS)
 
+.PHONY: bench-units
+bench-units: $(VENV)/.stamp-dev ## 2,000 PDFs, an answer for each, with and without refusals: requests, and whether each is right: 5 minutes
+	@$(BIN)/python -m benchmarks.units $(ARGS)
+
 .PHONY: bench-families
 bench-families: $(VENV)/.stamp-dev ## estimates and budgets at five families of models, billed by their vendors' rules: 5 minutes
 	@$(BIN)/python -m benchmarks.families $(ARGS)

@@ -64,6 +64,7 @@ class RefusalCode(StrEnum):
     """Why an image was refused. A closed set: stored on the image row and used in SQL reports."""
 
     MISSING = "missing"  # the file does not exist
+    CHANGED = "changed"  # an object of a bucket, or an archive, is not what was planned
     UNREADABLE = "unreadable"  # permissions, or an I/O error while reading
     EMPTY = "empty"  # zero bytes
     NOT_DOWNLOADED = "not_downloaded"  # a placeholder of a cloud service

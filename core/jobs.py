@@ -46,7 +46,8 @@ BARE_ONCE = (
     "bare: it takes a plain answer as it is, so no image can be marked as unclear: leave out"
     " detail auto and second_model, or bare"
 )
-BARE_WITH = "bare: it takes a plain answer as it is: leave out each, schema and canary, or bare"
+BY_ONCE = "by: a unit is not looked at twice: leave out detail auto and second_model, or by"
+BARE_WITH = "bare: it takes a plain answer as it is: leave out each, schema, by and canary, or bare"
 
 
 class JobSpec(BaseModel):
@@ -146,11 +147,14 @@ class JobSpec(BaseModel):
             raise WrongUsage(NOTHING_ASKED)
         if self.bare and (self.each is not None or self.schema_ is not None or self.canary):
             raise WrongUsage(BARE_WITH)
+        if self.bare and self.by is not None:
+            raise WrongUsage(BARE_WITH)
         if self.pack == 1 and self.canary:
             raise WrongUsage(PACK_WITHOUT_PLACE)
         if self.schema_ is not None:
             check(self.schema_)
-            check_parts(self.schema_text, folds=self.each is None)
+            # a unit that is divided is merged from records
+            check_parts(self.schema_text, folds=self.each is None or self.by is not None)
         return self
 
     def looking_twice(self, detail: JobDetail) -> JobOptions:
@@ -162,6 +166,8 @@ class JobSpec(BaseModel):
             return self.options
         if self.bare:
             raise WrongUsage(BARE_ONCE)
+        if self.by is not None:
+            raise WrongUsage(BY_ONCE)
         return replace(self.options, second_look=self.second_look or SECOND_LOOK)
 
     @property
@@ -185,7 +191,7 @@ class JobSpec(BaseModel):
             min_coverage=self.min_coverage,
             budget=self.budget,
             prompts=self.prompts or {},
-            each=self.each,
+            each=self.each if self.by is None else self.each or self.ask,
             schema=self.schema_text,
             each_only=self.ask is None,
             bare=self.bare,

@@ -253,8 +253,6 @@ CREATE TABLE "endpoint_limits" (
 	CONSTRAINT ck_endpoint_limits_part_known CHECK (part IN ('images', 'tokens', 'bytes', 'proven', 'completion_tokens', 'no_max_tokens', 'reply_tokens', 'no_temperature', 'no_reasoning', 'no_system', 'no_json_schema', 'no_json_mode', 'inline', 'jpeg', 'no_detail'))
 );
 
-CREATE VIEW v_images AS SELECT i.id AS "image", i.job_id AS "job", j.label AS "label", i.position AS "position", i.name AS "name", i.location AS "location", i.page AS "page", i.status AS "status", i.error_code AS "error_code", i.error AS "error", i.duplicate_of AS "duplicate_of", i.node_id AS "node", i.source_sha256 AS "source_sha256", i.sha256 AS "sha256", i.mime AS "mime", i.width AS "width", i.height AS "height", i.bytes AS "bytes", i.prepared_bytes AS "prepared_bytes", i.tokens AS "tokens", i.remarks AS "remarks", strftime('%Y-%m-%d %H:%M:%f', i.updated_at, 'unixepoch') AS "updated_at", CASE WHEN i.status = 'included' THEN coalesce(i.seen, 'sent') END AS "seen", i.note AS "note", i.look AS "look", CAST(i.unclear AS TEXT) AS "unclear" FROM images i JOIN jobs j ON j.id = i.job_id;
-
 CREATE INDEX ix_calls_endpoint ON calls (endpoint, model, id);
 
 CREATE TABLE endpoint_probes (
@@ -317,4 +315,34 @@ CREATE TABLE units (
 
 CREATE UNIQUE INDEX uq_units_job_id_number ON units (job_id, number);
 
-INSERT INTO alembic_version VALUES ('0024')
+CREATE VIEW v_images AS SELECT i.id AS "image", i.job_id AS "job", j.label AS "label", i.position AS "position", i.name AS "name", i.location AS "location", i.page AS "page", i.status AS "status", i.error_code AS "error_code", i.error AS "error", i.duplicate_of AS "duplicate_of", i.node_id AS "node", i.source_sha256 AS "source_sha256", i.sha256 AS "sha256", i.mime AS "mime", i.width AS "width", i.height AS "height", i.bytes AS "bytes", i.prepared_bytes AS "prepared_bytes", i.tokens AS "tokens", i.remarks AS "remarks", strftime('%Y-%m-%d %H:%M:%f', i.updated_at, 'unixepoch') AS "updated_at", CASE WHEN i.status = 'included' THEN coalesce(i.seen, 'sent') END AS "seen", i.note AS "note", i.look AS "look", CAST(i.unclear AS TEXT) AS "unclear", u.name AS "unit", CAST(i.facts AS TEXT) AS "facts" FROM images i JOIN jobs j ON j.id = i.job_id LEFT JOIN units u ON u.job_id = i.job_id AND u.number = i.unit;
+
+CREATE VIEW v_units AS 
+WITH RECURSIVE paid AS (
+  SELECT n.id AS node, n.job_id, n.unit, sum(c.cost) AS cost
+  FROM nodes n JOIN calls c ON c.node_id = n.id AND c.job_id = n.job_id
+  WHERE n.job_id IN (SELECT job_id FROM units) AND c.status <> 'started'
+    AND (c.images > 0 OR n.unit IS NOT NULL)
+  GROUP BY n.id, n.job_id, n.unit
+), parts(node, part) AS (
+  SELECT node, node FROM paid WHERE unit IS NULL
+  UNION
+  SELECT p.node, n.id FROM parts p JOIN nodes n ON n.split_from = p.part OR n.parent_id = p.part
+), shown AS (
+  SELECT p.node, i.unit, count(*) AS images FROM parts p JOIN images i ON i.node_id = p.part
+  WHERE i.unit IS NOT NULL AND i.sha256 IS NOT NULL GROUP BY p.node, i.unit
+), shares AS (
+  SELECT job_id, unit, cost FROM paid WHERE unit IS NOT NULL
+  UNION ALL
+  SELECT p.job_id, s.unit, p.cost * s.images / sum(s.images) OVER (PARTITION BY s.node)
+  FROM paid p JOIN shown s ON s.node = p.node
+)
+SELECT u.job_id AS "job", j.label AS "label", u.number AS "number", u.name AS "unit", json_extract(j.options, '$.each') AS "question", json_extract(u.answer, '$') AS "answer", u.duplicate_of AS "duplicate_of", i.first_position AS "first_position", coalesce(i.submitted, 0) AS "submitted", coalesce(i.included, 0) AS "included", coalesce(i.failed, 0) AS "failed", coalesce(i.duplicate, 0) AS "duplicate", coalesce(i.skipped, 0) AS "skipped", coalesce(m.cost, 0) AS "cost" FROM units u JOIN jobs j ON j.id = u.job_id
+LEFT JOIN (
+  SELECT job_id, unit, min(position) AS first_position, count(*) AS submitted, sum(CASE WHEN status = 'included' THEN 1 ELSE 0 END) AS included, sum(CASE WHEN status = 'failed' THEN 1 ELSE 0 END) AS failed, sum(CASE WHEN status = 'duplicate' THEN 1 ELSE 0 END) AS duplicate, sum(CASE WHEN status = 'skipped' THEN 1 ELSE 0 END) AS skipped
+  FROM images WHERE unit IS NOT NULL GROUP BY job_id, unit
+) i ON i.job_id = u.job_id AND i.unit = u.number
+LEFT JOIN (SELECT job_id, unit, sum(cost) AS cost FROM shares GROUP BY job_id, unit) m
+  ON m.job_id = u.job_id AND m.unit = u.number;
+
+INSERT INTO alembic_version VALUES ('0025')

@@ -7,8 +7,9 @@ served one, so it neither waits behind a backlog nor displaces others.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from sqlalchemy import (
     BindParameter,
@@ -46,6 +47,7 @@ class ImageWork:
     location: str
     page: int | None
     root: str | None
+    version: str | None
     sha256: str | None
     mime: str | None
     prepared_bytes: int | None
@@ -55,6 +57,7 @@ class ImageWork:
     model: str
     detail: str
     options: JobOptions
+    facts: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class NodeWork:
     options: JobOptions
     started_at: float | None
     owner: str | None
+    unit: int | None = None  # its number, where the node is about a part of one unit alone
 
 
 @dataclass(frozen=True, slots=True)

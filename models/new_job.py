@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from core.images.exif import GPS, TAKEN
 from core.job_options import JobOptions
 from core.states import UNSETTLED_IMAGES, ImageStatus, JobStatus, NodeKind, NodeStatus
 from core.tree.plan import PlannedNode
@@ -17,7 +18,7 @@ from models.claims import least_served
 from models.engine import now
 from models.reads.lineage import KeptNode, KnownImage
 from models.state import Moved
-from models.tables import Event, Image, Job, Node
+from models.tables import Event, Image, Job, Node, Unit
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,23 @@ class NewImage:
             return ImageStatus.DUPLICATE
         return ImageStatus.PENDING if self.known is None else self.known.status
 
+    @property
+    def all_facts(self) -> dict[str, Any] | None:
+        """Its facts, and what was read from the picture when an earlier job prepared it."""
+        before = (self.known and self.known.facts) or {}
+        read = {name: before[name] for name in (TAKEN, GPS) if name in before}
+        return {**read, **(self.facts or {})} or None
+
+
+@dataclass(frozen=True, slots=True)
+class NewUnit:
+    """A new job's unit, with the answer that was taken over, if there is one. ``duplicate_of``: the
+    number of an earlier unit with the same images."""
+
+    name: str
+    duplicate_of: int | None = None
+    answer: Any = None
+
 
 def insert_job(
     connection: Connection,
@@ -76,12 +94,14 @@ def insert_job(
     tree: Sequence[PlannedNode],
     kept: Sequence[KeptNode | None] = (),
     moved: Moved | None = None,
+    units: Sequence[NewUnit] = (),
 ) -> bool:
     """Write the whole job. Returns False, and writes nothing, if its key exists.
 
     ``images`` are in order: the first has position 1. ``tree`` is core.tree.plan's plan, root last.
     ``kept``, parallel to ``tree``: texts from an earlier job, which cite positions of this one.
-    Nodes that wait for nothing are opened at once and recorded in ``moved``.
+    Nodes that wait for nothing are opened at once and recorded in ``moved``. ``units`` are in
+    order: the first has number 1.
     """
     if not _insert_job_row(connection, job, len(images)):
         return False
@@ -100,7 +120,7 @@ def insert_job(
             "bytes": image.bytes,
             "changed_ns": image.changed_ns,
             "version": image.version,
-            "facts": image.facts,
+            "facts": image.all_facts,
             "unit": image.unit,
             **_known_values(image.known),
             "status": image.status,
@@ -110,6 +130,12 @@ def insert_job(
         for position, image in enumerate(images, start=1)
     ]
     connection.execute(insert(Image), rows)
+    if units:
+        numbered = [
+            {"job_id": job.id, "number": number, **asdict(unit)}
+            for number, unit in enumerate(units, start=1)
+        ]
+        connection.execute(insert(Unit), numbered)
     event = f"job.{_first_status(job)}"
     connection.execute(insert(Event).values(at=at, job_id=job.id, name=event, detail=job.reason))
     if any(kept):
@@ -128,7 +154,7 @@ def _known_values(known: KnownImage | None) -> dict[str, Any]:
     }
 
 
-_KNOWN = [f.name for f in fields(KnownImage) if f.name not in ("position", "status")]
+_KNOWN = [f.name for f in fields(KnownImage) if f.name not in ("position", "status", "facts")]
 
 
 def _open_or_end(
@@ -197,6 +223,7 @@ def _node_rows(
         {
             "kind": NodeKind.LEAF if node.level == 0 else NodeKind.BRANCH,
             "level": node.level,
+            "unit": node.unit,
             "first_position": positions[node.first][0],
             "last_position": positions[node.last][-1],
             "pending": unsettled[node.first] if node.level == 0 else open_children[index],

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from clients.sources import location
+from clients.sources.dates import with_dates
 from clients.sources.documents import Documents
 from clients.sources.expand import expand
 from clients.sources.location import Source
@@ -31,13 +32,10 @@ from models.engine import Database
 from models.reads import inspect
 from models.reads.lineage import Identity, KnownImage
 from overstory.local.price import HeaderReader
-from tasks.job_layout import (
-    Distinct,
-    identity_of,
-    leaf_sizes,
-    learned_limits,
-    prepared_before,
-)
+from tasks.job_layout import Distinct, leaf_sizes, learned_limits
+from tasks.shown_facts import table_rules
+from tasks.taken_over import identity_of, prepared_before
+from tasks.unit_layout import Units
 from workers.endpoints import database_url
 
 THREADS = min(8, 2 * (os.cpu_count() or 1))
@@ -60,6 +58,7 @@ class Measured:
     work: Work = NO_WORK  # images to upload, without those that the provider fetches
     new: Work = NO_WORK  # those of them that no earlier job has left prepared
     unusable: list[tuple[str, str]] = field(default_factory=list)
+    units: Units | None = None  # of a job by units
 
     @property
     def submitted(self) -> int:
@@ -80,7 +79,10 @@ class Measured:
 
     def leaves(self, request: RequestContext) -> list[list[int]]:
         """The prompt tokens of the usable images of each leaf, in a plan with ``request``."""
-        sizes = leaf_sizes(self.distinct, request)
+        if self.units is not None:
+            sizes = self.units.leaf_sizes(request)
+        else:
+            sizes = leaf_sizes(self.distinct, request)
         usable = ([n for n in leaf if n is not None] for leaf in runs(self.tokens, sizes))
         return [leaf for leaf in usable if leaf]
 
@@ -106,10 +108,16 @@ def measure(
         reader.decoder,
         rules or settings.own_inputs,
         uploads=reader.uploads,
+        tables=table_rules(settings, spec),
     )
-    sources = Documents.of(settings, reader.decoder).with_pages(found.sources)
-    measured = Measured(Distinct.of(sources), found.ignored, found.passed_over)
-    distinct = measured.distinct.indices
+    listed = Documents.of(settings, reader.decoder).with_pages(found.sources)
+    units = None
+    if spec.by:
+        dated = with_dates(listed, spec.by, reader.decoder, reader.uploads, settings.image_limits)
+        units = Units.of(dated, spec.by, spec.options.facts)
+    whole = Distinct.of(listed) if units is None else units.distinct
+    measured = Measured(whole, found.ignored, found.passed_over, units=units)
+    sources, distinct = whole.sources, whole.indices
     with ThreadPoolExecutor(THREADS) as pool:
         results = pool.map(lambda index: _tokens(sources[index], reader, *looks), distinct)
     for index, tokens in zip(distinct, results, strict=True):

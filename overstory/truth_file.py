@@ -11,10 +11,10 @@ from typing import Any
 
 import click
 
+from clients.parquet import rows_of
 from core.errors import WrongUsage
 from core.truth.rules import RULES
 from core.truth.truth import Not, Truth, Value
-from overstory.parquet import rows_of
 
 NAME_COLUMNS = ("file", "name", "image", "path", "filename")
 """Columns that may name the image, the first that is there."""

@@ -31,8 +31,10 @@ from core.requests.review import (
     salvage,
 )
 from core.requests.set_summary import review_texts, summary_body, texts_body
+from core.requests.unit_leaf import of_part, over_units
 from core.states import NodeKind
 from core.tree.packing import Budget, Weight, cut, fits, halves
+from core.units import answer_block
 from models import state
 from models.claims import NodeWork
 from models.engine import Connection
@@ -152,8 +154,15 @@ class Aggregate:
         notes = pipeline.notes(connection, node.id)
         is_root = node.parent_id is None
         first, last = node.first_position, node.last_position
+        if node.unit is not None:  # it answers for its unit as a root does for its set
+            context = of_part(context)
+            is_root = not pipeline.is_of_unit(connection, node.parent_id)
+        elif node.options.by:
+            if not context.asks_above_leaves:
+                return Compose(_of_units(connection, node, notes, is_root))
+            context = over_units(context)
         if not context.asks_above_leaves:
-            return Compose(_composed(connection, context.answer_spec, node, notes))
+            return Compose(_composed(connection, context.answer_spec, node, notes, is_root))
         if smaller_groups(notes, budget(context)):
             return Rearrange(partial(self._divide, node, budget(context)))
         known = pipeline.included_positions(connection, node.job_id, first, last)
@@ -185,14 +194,27 @@ class Aggregate:
 
 
 def _composed(
-    connection: Connection, spec: AnswerSpec | None, node: NodeWork, notes: Sequence[Note]
+    connection: Connection,
+    spec: AnswerSpec | None,
+    node: NodeWork,
+    notes: Sequence[Note],
+    is_root: bool,
 ) -> str:
     """The text of a branch that needs no model: the leaves' answers, or the merged object."""
-    if spec is None or not spec.folds or node.parent_id is not None:
+    if spec is None or not spec.folds or not is_root:
         return in_order([note.text for note in notes])
     first, last = node.first_position, node.last_position
     records = pipeline.answers(connection, node.job_id, first, last)
     return json.dumps(whole_of(spec, [value for _, value in records], None), ensure_ascii=False)
+
+
+def _of_units(connection: Connection, node: NodeWork, notes: Sequence[Note], is_root: bool) -> str:
+    """The answers about units; the root's text has those of units that were not asked about too,
+    because their images are the same as those of others."""
+    if not is_root:
+        return "\n\n".join(note.text for note in notes)
+    units = pipeline.answered_units(connection, node.job_id)
+    return "\n\n".join(answer_block((u.name,), (u.first, u.last), u.answer) for u in units)
 
 
 def smaller_groups(notes: Sequence[Note], most: Budget) -> list[list[int]]:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from clients.sources.documents import Documents
 from clients.sources.expand import expand
 from clients.sources.location import Source, is_url
+from clients.sources.original import is_kept_apart
 from core.account.estimate import Ahead, ahead
 from core.account.habit import habit_of
 from core.catalog.tokens import detail_at
@@ -28,9 +29,10 @@ from models.reads import inspect, lineage, pipeline
 from models.reads.lineage import Earlier
 from models.reads.pipeline import JobRow
 from tasks.calls.budget import check_budget
-from tasks.job_layout import Keep, context_of, identity_of, lay_out
+from tasks.job_layout import Keep, context_of, lay_out
 from tasks.runtime.services import Services
 from tasks.submit import Submitted, continue_job, rebudget
+from tasks.taken_over import identity_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,12 @@ def add(
         settings.own_inputs,
         uploads=services.uploads,
     )
-    known = {source.location for source in base.sources if is_url(source.location)}
-    new = [source for source in expansion.sources if source.location not in known]
+    known = {
+        (source.location, source.version)
+        for source in base.sources
+        if is_url(source.location) or is_kept_apart(source.location)
+    }
+    new = [each for each in expansion.sources if (each.location, each.version) not in known]
     new = Documents.of(settings, services.decoder).with_pages(new)
     added = {(source.location, source.page): source for source in new}
     kept = [added.pop((source.location, source.page), source) for source in base.sources]
@@ -179,6 +185,7 @@ def _turn(
         canary=False,
         second_look=None,
         second_model=None,
+        by=None,
         pack=pack,
         inputs=None,
         budget=_budget(services, base.job, budget),
@@ -283,7 +290,8 @@ def _changed(
     budgeted = replace(base.job.options, budget=_budget(services, base.job, budget), inputs=None)
     job = _like(base.job, budgeted)
     owned = [base.job.owner] if base.job.owner else []
-    key = content_key(["set", base.job.family or base.job.key, identities, *owned])
+    known_by = [one if one[-1] else one[:-1] for one in identities]  # as before there were versions
+    key = content_key(["set", base.job.family or base.job.key, known_by, *owned])
     job = replace(job, key=key)
     return _continued(services, job, sources, base.earlier, Keep(), budget)
 

@@ -23,6 +23,7 @@ from core.catalog.tokens import LOW_TOKENS, Detail, detail_at
 from core.errors import BytesGone, RequestForm
 from core.images.sizing import MIN_SIDE
 from core.reply import Reply
+from core.requests import facts
 from core.requests.canary import SIDE
 from core.requests.leaf import ATTEMPTS_MAX_PER_LEAF, Leaf, LeafAttempt
 from core.requests.leaves import leaf_of
@@ -36,11 +37,13 @@ from core.requests.request import (
 )
 from core.requests.review import Accepted, AskAgain, NotSeen
 from core.requests.sight import Measured, Prompt, ShownImage, unheld
+from core.requests.unit_leaf import ShownUnit, of_part
 from core.states import NodeKind
 from core.text import citations
 from core.text.notes import SEPARATOR
+from core.tree import units
 from core.tree.capacity import LABEL_TOKENS, base64_bytes
-from core.tree.packing import Weight, cut, fits, halves
+from core.tree.packing import Weight, fits
 from models import provider_files, state
 from models.claims import NodeWork
 from models.endpoint_limits import WEBP, is_refused_by
@@ -113,7 +116,12 @@ class LeafRequest(NodeRequest[LeafAttempt]):
         return self.leaf.context.capacity.probing and bool(self.shown(attempt))
 
     def body(self, attempt: LeafAttempt) -> Body:
-        return self.leaf.body(attempt, [content_name(image) for image in self.shown(attempt)])
+        shown, context = self.shown(attempt), self.leaf.context
+        body = self.leaf.body(attempt, [content_name(image) for image in shown])
+        if not context.facts or not shown:
+            return body
+        told = [facts_of(image, context.facts) for image in shown]
+        return facts.beside(body, told, context.prompts)
 
     def review(
         self, reply: Reply, attempt: LeafAttempt
@@ -181,15 +189,19 @@ class Infer:
             return Rearrange(partial(_back_to_prepare, node, again))
         if files is None:
             return Rearrange(partial(send_back_to_upload, services, node, gone=frozenset()))
-        if len(images) > 1 and not fits(weights(images), context.capacity.leaf):
+        if len(images) > 1 and not fits(weights(images, context.facts), context.capacity.leaf):
             return Rearrange(partial(self._divide, node, context))
         numbered = dict(enumerate(images, start=1))
+        shown = _shown_units(connection, node, images) if node.options.by else ()
+        if node.unit is not None:
+            context = of_part(context)
         leaf = leaf_of(
             context,
             {number: image.position for number, image in numbered.items()},
             {number: image.sha256 for number, image in numbered.items()},
             node.parent_id is None,
             {n: image.note for n, image in numbered.items() if context.history and image.note},
+            shown,
         )
         usage = usage_rule(connection, node, services.settings.facts_of(node.model))
         return Ask(LeafRequest(leaf, images, files, usage))
@@ -202,10 +214,11 @@ class Infer:
         token: str,
         moved: Moved,
     ) -> bool:
-        ids = [image.id for image in pipeline.look_images(connection, node.id)]
-        if len(ids) < 2:
+        images = pipeline.look_images(connection, node.id)
+        if len(images) < 2:
             return False
-        return state.split_leaf(connection, node.id, token, halves(ids), moved)
+        division = units.halved([image.id for image in images], units_of(node, images))
+        return state.split_leaf(connection, node.id, token, division.groups, moved, division.unit)
 
     def _divide(
         self,
@@ -217,8 +230,10 @@ class Infer:
     ) -> None:
         """Replace a leaf that is too large for one request by leaves that fit."""
         images = recounted(pipeline.look_images(connection, node.id), context)
-        groups = cut([image.id for image in images], weights(images), context.capacity.leaf)
-        state.split_leaf(connection, node.id, token, groups, moved)
+        heavy = weights(images, context.facts)
+        ids = [image.id for image in images]
+        division = units.divided(ids, units_of(node, images), heavy, context.capacity.leaf)
+        state.split_leaf(connection, node.id, token, division.groups, moved, division.unit)
 
     def _files(
         self,
@@ -235,6 +250,25 @@ class Infer:
         files = provider_files.ids_of(connection, services.account, hashes)
         may_be_inline = services.settings.inline_when_full or node.attempts >= INLINE_AFTER
         return files if may_be_inline or hashes == set(files) else None
+
+
+def units_of(node: NodeWork, images: Sequence[LookImage]) -> list[int | None]:
+    """The unit of each image of a leaf; None where the leaf may be divided anywhere."""
+    return [None if node.unit is not None else image.unit for image in images]
+
+
+def _shown_units(
+    connection: Connection, node: NodeWork, images: Sequence[LookImage]
+) -> list[ShownUnit]:
+    """The units that a leaf shows as a whole."""
+    if node.unit is not None:
+        return []
+    names = pipeline.unit_names(connection, node.job_id)
+    numbers: dict[int, list[int]] = {}
+    for number, image in enumerate(images, start=1):
+        assert image.unit is not None, "an image of a job by units has one"
+        numbers.setdefault(image.unit, []).append(number)
+    return [ShownUnit(unit, names[unit], tuple(shown)) for unit, shown in numbers.items()]
 
 
 def _back_to_prepare(
@@ -265,6 +299,13 @@ def canary_picture(word: str, tokens: int) -> CanaryPicture:
 def content_name(image: LookImage | CanaryPicture) -> str:
     """An image as keys name it."""
     return f"sha256:{image.sha256}"
+
+
+def facts_of(image: LookImage | CanaryPicture, wanted: Sequence[str]) -> str:
+    """The text of an image's facts; empty for a picture of ours."""
+    if isinstance(image, CanaryPicture):
+        return ""
+    return facts.quoted(facts.chosen(image.facts, image.name, wanted))
 
 
 def inlined(services: Services, image: LookImage) -> Inline:
@@ -310,9 +351,14 @@ def recounted(images: Sequence[LookImage], context: RequestContext) -> list[Look
     return counted
 
 
-def weights(images: Sequence[LookImage]) -> list[Weight]:
+def weights(images: Sequence[LookImage], wanted: Sequence[str] = ()) -> list[Weight]:
+    """``wanted``: the names of the facts that are shown beside each image."""
     return [
-        Weight(base64_bytes(image.prepared_bytes), image.tokens + LABEL_TOKENS) for image in images
+        Weight(
+            base64_bytes(image.prepared_bytes),
+            image.tokens + LABEL_TOKENS + facts.tokens_of(image.facts, image.name, wanted),
+        )
+        for image in images
     ]
 
 

@@ -8,45 +8,35 @@ Writes nothing. May raise ServiceAway.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from clients.sources import duplicates
-from clients.sources.location import Source, is_url
+from clients.sources.location import Source
 from core.account.estimate import OpenNode
-from core.catalog.facts import facts_of
 from core.catalog.tokens import detail_at
-from core.errors import RefusalCode
 from core.requests.request import RequestContext, request_context
-from core.settings import Settings
-from core.states import ImageStatus, NodeKind
-from core.text import citations
+from core.states import NodeKind
 from core.tree.capacity import (
-    LABEL_TOKENS,
     LearnedLimits,
-    base64_bytes,
-    expected_bytes,
 )
-from core.tree.packing import Weight, pack
+from core.tree.packing import pack
 from core.tree.plan import PlannedNode, plan_tree
 from core.tree.replan import Replanned, replan
 from models import endpoint_limits
 from models.engine import Database
-from models.new_job import NewImage, NewJob
-from models.reads import lineage
+from models.new_job import NewImage, NewJob, NewUnit
 from models.reads.inspect import WAITING_IMAGES
 from models.reads.lineage import Earlier, Identity, KeptNode, KnownImage
 from tasks.runtime.services import Services
-
-REFUSED_FOR_GOOD = (
-    RefusalCode.BLOCKED,
-    RefusalCode.REFUSED_BY_PROVIDER,
-    RefusalCode.POISON,
-    RefusalCode.NOTES_BLOCKED,
+from tasks.taken_over import (
+    already_prepared,
+    expected_weight,
+    identity_of,
+    kept_text,
+    known_weight,
+    taken_over,
 )
-"""Trying these again would be paid for again; other failures cost nothing to try."""
-BLOBS_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +56,7 @@ class JobLayout:
     images: list[NewImage]
     tree: list[PlannedNode]
     kept: list[KeptNode | None]
+    units: Sequence[NewUnit] = ()
 
     def open_nodes(self, typical: float) -> list[OpenNode]:
         """The nodes that will be asked, as models.reads.inspect.open_nodes gives them for a job
@@ -152,7 +143,7 @@ def lay_out(
     if earlier is not None:
         return _continued(services, context, Distinct.of(sources), earlier, keep)
     images, leaves = place(sources, context)
-    images = _already_prepared(services, context, sources, images, prepared)
+    images = already_prepared(services, context, sources, images, prepared)
     tree = plan_tree(leaves, context.fan_in(leaves))
     return JobLayout(images, tree, [None] * len(tree))
 
@@ -187,7 +178,7 @@ def place(sources: Sequence[Source], context: RequestContext) -> tuple[list[NewI
 
 def leaf_sizes(distinct: Distinct, context: RequestContext) -> list[int]:
     """How many images each leaf of a fresh plan shows."""
-    expected = [_expected(distinct.sources[index], context) for index in distinct.indices]
+    expected = [expected_weight(distinct.sources[index], context) for index in distinct.indices]
     return pack(expected, context.capacity.leaf)
 
 
@@ -196,7 +187,7 @@ def _continued(
 ) -> JobLayout:
     identities = [identity_of(distinct.sources[index]) for index in distinct.indices]
     weights = [
-        _weight(earlier.images.get(identity)) or _expected(distinct.sources[index], context)
+        known_weight(earlier.images.get(identity), distinct.sources[index], context)
         for index, identity in zip(distinct.indices, identities, strict=True)
     ]
     fan_in = context.fan_in(len(distinct.sources))
@@ -212,22 +203,14 @@ def _continued(
         for index, identity in zip(distinct.indices, identities, strict=True)
         if identity in earlier.images
     }
-    positions = {image.position: index + 1 for index, image in known.items()}
     leaves = {index: images[index].leaf for index in known}
     stay = {index for index, leaf in leaves.items() if leaf is not None and kept[leaf] is not None}
-    stored = _stored(services, [image for index, image in known.items() if index not in stay])
-    for index, image in known.items():
-        taken_over = _moved(context, image, positions)
-        state = taken_over if index in stay else _again(context, image, stored)
-        if state is not None and not keep.branches:  # its note is part of the conversation
-            state = replace(state, note=taken_over.note)
+    states = taken_over(services, context, known, stay, with_notes=not keep.branches)
+    for index, state in states.items():
         images[index] = replace(images[index], known=state)
-    texts = [_text(earlier, node, positions) for node in kept]
+    positions = {image.position: index + 1 for index, image in known.items()}
+    texts = [kept_text(earlier, node, positions) for node in kept]
     return JobLayout(images, plan.tree, texts)
-
-
-def identity_of(source: Source) -> Identity:
-    return (source.location, source.page, source.bytes, source.changed_ns)
 
 
 def _kept_nodes(
@@ -244,118 +227,3 @@ def _kept_nodes(
             kept[leaf] = None
         start += size
     return kept
-
-
-def prepared_before(
-    settings: Settings, database: Database, model: str, detail: str, found: Sequence[Source]
-) -> dict[Identity, KnownImage]:
-    """The images that another question about them has left prepared, in the sizes of ``model``."""
-    images = [(source.name, source.location) for source in found]
-    sizes = settings.facts_of(model).sizes
-
-    def is_alike(model: str, endpoint: str) -> bool:
-        return facts_of(model, endpoint, settings.own_models).sizes == sizes
-
-    with database.read() as connection:
-        return lineage.prepared(connection, detail, images, is_alike)
-
-
-def _already_prepared(
-    services: Services,
-    context: RequestContext,
-    sources: Sequence[Source],
-    images: Sequence[NewImage],
-    prepared: Mapping[Identity, KnownImage],
-) -> list[NewImage]:
-    """``images``, of which those in ``prepared`` begin as prepared if their bytes are stored."""
-    known = [prepared.get(identity_of(source)) for source in sources]
-    stored = _stored(services, [image for image in known if image is not None])
-    return [
-        image
-        if earlier is None or image.leaf is None
-        else replace(image, known=_as_prepared(context, earlier, stored))
-        for image, earlier in zip(images, known, strict=True)
-    ]
-
-
-def _again(
-    context: RequestContext, known: KnownImage, stored: Collection[str]
-) -> KnownImage | None:
-    """How an image begins that is shown again; None: from its source."""
-    if known.status == ImageStatus.FAILED and known.error_code in REFUSED_FOR_GOOD:
-        return known
-    return _as_prepared(context, known, stored)
-
-
-def _as_prepared(
-    context: RequestContext, known: KnownImage, stored: Collection[str]
-) -> KnownImage | None:
-    """An image whose prepared bytes are ``stored``; None if they are not, or are larger than the
-    model sees, as those of an older version may be."""
-    if known.look > 1:  # its bytes may be at the detail of a second look
-        return None
-    if not known.sha256 or (known.prepared_bytes and known.sha256 not in stored):
-        return None
-    tokens = known.tokens
-    if known.width and known.height:
-        size = (known.width, known.height)
-        if context.sizes.of(*size, context.detail) != size:
-            return None
-        tokens = context.image_tokens.of(*size, context.detail)
-    return replace(
-        known,
-        tokens=tokens,
-        status=ImageStatus.PREPARED,
-        error=None,
-        error_code=None,
-        answer=None,
-        seen=None,
-        note=None,
-        unclear=None,
-    )
-
-
-def _stored(services: Services, known: Collection[KnownImage]) -> set[str]:
-    """Hashes of the prepared images that the blob store has. A bucket takes a request for each."""
-    hashes = list({image.sha256 for image in known if image.sha256 and image.prepared_bytes})
-
-    def held(some: Sequence[str]) -> list[str]:
-        return [sha256 for sha256 in some if services.blobs.size(sha256) is not None]
-
-    if not hashes:  # a first question starts no threads
-        return set()
-    with ThreadPoolExecutor(BLOBS_AT_ONCE) as pool:
-        parts = pool.map(held, (hashes[one::BLOBS_AT_ONCE] for one in range(BLOBS_AT_ONCE)))
-        return {sha256 for part in parts for sha256 in part}
-
-
-def _moved(context: RequestContext, known: KnownImage, positions: dict[int, int]) -> KnownImage:
-    """An image whose answer is taken over, with the new positions in its citations."""
-    if known.note:
-        known = replace(known, note=citations.translate(known.note, positions))
-    if context.answer_spec is None or known.answer is None:
-        return known
-    own = positions[known.position]
-    return replace(known, answer=context.answer_spec.parts.moved(known.answer, positions, own))
-
-
-def _text(earlier: Earlier, node_id: int | None, positions: dict[int, int]) -> KeptNode | None:
-    """A text that is taken over, citing positions of the new job."""
-    if node_id is None:
-        return None
-    text = earlier.texts[node_id]
-    if all(old == new for old, new in positions.items()):
-        return text
-    return replace(text, text=citations.translate(text.text, positions))
-
-
-def _expected(source: Source, context: RequestContext) -> Weight:
-    is_fetched = is_url(source.location) and source.page is None
-    tokens = context.tokens_fetched if is_fetched else context.tokens_most
-    return Weight(expected_bytes(source.bytes, context.detail), LABEL_TOKENS + tokens)
-
-
-def _weight(known: KnownImage | None) -> Weight | None:
-    if known is None or known.tokens is None:
-        return None
-    return Weight(base64_bytes(known.prepared_bytes or 0), LABEL_TOKENS + known.tokens)

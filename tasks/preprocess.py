@@ -24,6 +24,7 @@ from clients.sources import location, original
 from clients.sources.documents import Documents, fetch_rules, names_document
 from clients.sources.download import fetch
 from clients.sources.location import is_url
+from clients.sources.refused_rows import check_row
 from core import stages
 from core.catalog.formulas import STEPFUN_SIZES, SentSizes
 from core.catalog.image_tokens import GUESS, ImageTokens, image_tokens_of, most_fetched
@@ -88,7 +89,7 @@ def prepared_image(services: Services, image: ImageWork, rules: Rules) -> Outcom
     """An endpoint that fetches no URL gets the bytes."""
     detail = detail_at(image.detail)
     if is_url(image.location) and _is_fetched_there(image, rules.forms):
-        return Done(passed_through(image.location, most_fetched(rules.tokens, detail)))
+        return Done(passed_through(image, most_fetched(rules.tokens, detail)))
     limits = services.settings.image_limits
     with (
         local_file(services, image) as place,
@@ -117,6 +118,7 @@ def prepared_image(services: Services, image: ImageWork, rules: Rules) -> Outcom
             prepared_bytes=len(prepared.data),
             tokens=rules.tokens.of(prepared.width, prepared.height, detail),
             remarks="; ".join(remarks_of(image, prepared.remarks)) or None,
+            facts={**prepared.facts, **(image.facts or {})} or None,
         )
     )
 
@@ -155,10 +157,10 @@ def _is_wanted(services: Services, job_id: str) -> bool:
     return True
 
 
-def passed_through(url: str, tokens: int) -> PreparedImage:
+def passed_through(image: ImageWork, tokens: int) -> PreparedImage:
     """A URL that the provider fetches: hashed by its address, counted at the largest size."""
     return PreparedImage(
-        sha256=hashlib.sha256(url.encode()).hexdigest(),
+        sha256=hashlib.sha256(image.location.encode()).hexdigest(),
         source_sha256=None,
         mime="",
         width=None,
@@ -166,6 +168,7 @@ def passed_through(url: str, tokens: int) -> PreparedImage:
         prepared_bytes=0,
         tokens=tokens,
         remarks="fetched by the provider",
+        facts=image.facts,
     )
 
 
@@ -174,8 +177,12 @@ def local_file(services: Services, image: ImageWork) -> Iterator[AnyPlace]:
     """The image's file. A downloaded image is deleted after the block; a document is kept for its
     other pages."""
     settings = services.settings
+    check_row(image.location)
     if is_upload(image.location):
         with _uploaded_file(services, image) as path:
+            yield path
+    elif original.is_kept_apart(image.location):
+        with _copied_file(services, image) as path:
             yield path
     elif not is_url(image.location):
         yield location.place_of(image.location, image.root, settings.private_folders)
@@ -197,6 +204,18 @@ def _uploaded_file(services: Services, image: ImageWork) -> Iterator[Path]:
         yield documents.copy(image.location, partial(store.save, owner, sha256, max_bytes=most))
     else:
         with uploads.local(store, owner, sha256, most) as path:
+            yield path
+
+
+@contextlib.contextmanager
+def _copied_file(services: Services, image: ImageWork) -> Iterator[Path]:
+    """What is in a bucket. A document is copied once for all its pages."""
+    most = services.settings.max_file_bytes
+    if image.page is not None:
+        documents = Documents.of(services.settings, services.decoder)
+        yield documents.kept_apart(image.location, image.version)
+    else:
+        with original.copied(image.location, most, image.version) as path:
             yield path
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 
-from clients.sources.expand import Expansion
-from clients.sources.location import Source, is_url
+from clients.sources.location import Expansion, Source, is_url
+from clients.sources.original import is_kept_apart
 from core.errors import WrongUsage
 from core.jobs import JobSpec
 from core.text.hashing import content_key
@@ -112,7 +112,7 @@ def other_images(before: Sequence[SourceRow], now: Sequence[Source]) -> list[str
         "changed": [
             image.name
             for place, image in here.items()
-            if place in there and _is_resized(there[place].bytes, image.bytes)
+            if place in there and _is_changed(there[place], image)
         ],
     }
     counts = [f"{len(names):,} {what} ({_few(names)})" for what, names in groups.items() if names]
@@ -121,13 +121,15 @@ def other_images(before: Sequence[SourceRow], now: Sequence[Source]) -> list[str
 
 def _place(image: SourceRow | Source) -> tuple[str, int | None]:
     """Where an image is. A URL is the same whatever pages are behind it: it is not fetched again to
-    know that."""
-    return image.location, None if is_url(image.location) else image.page
+    know that. So is a document in a bucket."""
+    counted_later = is_url(image.location) or is_kept_apart(image.location)
+    return image.location, None if counted_later else image.page
 
 
-def _is_resized(before: int | None, now: int | None) -> bool:
-    """Whether a file has another size than before, where both are known."""
-    return before is not None and now is not None and before != now
+def _is_changed(before: SourceRow, now: Source) -> bool:
+    """Whether a file has another size or version than before, where both are known."""
+    pairs = ((before.bytes, now.bytes), (before.version, now.version))
+    return any(None not in pair and pair[0] != pair[1] for pair in pairs)
 
 
 def _few(names: Sequence[str]) -> str:

@@ -21,6 +21,7 @@ from celery.exceptions import Ignore
 
 from clients.sources.documents import Documents, documents_among
 from clients.sources.expand import expand
+from clients.sources.facts import facts_key
 from clients.sources.location import Source
 from core import prompts, stages
 from core.catalog.tokens import JobDetail
@@ -38,11 +39,14 @@ from models.reads.lineage import Earlier, Identity, KnownImage
 from models.state import Moved
 from tasks.calls.budget import check_budget, check_token
 from tasks.image_slices import announce
-from tasks.job_layout import JobLayout, Keep, lay_out, prepared_before
+from tasks.job_layout import JobLayout, Keep, lay_out
 from tasks.runtime.base import StageTask
 from tasks.runtime.services import Services
 from tasks.runtime.tracing import Value
 from tasks.same_key import check_same, inputs_key, key_of
+from tasks.shown_facts import table_rules, without_changed
+from tasks.taken_over import prepared_before
+from tasks.unit_layout import lay_out_units
 
 log = structlog.get_logger()
 
@@ -117,6 +121,7 @@ def submit(
         rules,
         check=limit.check,
         uploads=services.uploads,
+        tables=table_rules(settings, spec),
     )
     given = key_of(spec.key, owner)
     known = _known(services, given)
@@ -166,6 +171,7 @@ def same_job(services: Services, spec: JobSpec) -> str | None:
         services.decoder,
         settings.own_inputs,
         uploads=services.uploads,
+        tables=table_rules(settings, spec),
     )
     return _known(services, _natural_key(services, spec, found.sources))
 
@@ -190,13 +196,18 @@ def _write(
     webhook: str | None,
     prepared: Mapping[Identity, KnownImage],
 ) -> Submitted:
-    layout = lay_out(services, job, sources, earlier, keep, prepared)
+    if earlier is not None:
+        earlier = without_changed(earlier, sources, job.options.facts)
+    if job.options.by is None:
+        layout = lay_out(services, job, sources, earlier, keep, prepared)
+    else:
+        layout = lay_out_units(services, job, sources, earlier, prepared)
     follows = earlier.job_id if earlier is not None else job.follows
     job = replace(job, follows=follows, reason=services.holds_new_jobs)
     moved = Moved()
     with services.database.write() as connection:
         created = new_job.insert_job(
-            connection, job, layout.images, layout.tree, layout.kept, moved
+            connection, job, layout.images, layout.tree, layout.kept, moved, layout.units
         )
         if created and webhook:
             deliveries.open_delivery(connection, job.id, webhook)
@@ -265,7 +276,9 @@ def rebudget(services: Services, job_id: str, budget: float) -> None:
 
 def _new_job(services: Services, spec: JobSpec, key: str, owner: str | None) -> NewJob:
     options = spec.looking_twice(_detail(services, spec))
-    texts = prompts.version(options.second_look is not None)
+    texts = prompts.version(
+        options.second_look is not None, bool(options.facts), options.by is not None
+    )
     return NewJob(
         id=secrets.token_hex(6),
         key=key,
@@ -292,8 +305,15 @@ def _detail(services: Services, spec: JobSpec) -> JobDetail:
 
 
 def _natural_key(services: Services, spec: JobSpec, found: Sequence[Source]) -> str:
-    files = [(each.location, each.page, each.bytes, each.changed_ns or 0) for each in found]
-    return content_key([*_asked(services, spec), files])
+    files = [
+        (
+            *(each.location, each.page, each.bytes, each.changed_ns or 0),
+            *([each.version] if each.version else []),
+        )
+        for each in found
+    ]
+    told = facts_key(found)
+    return content_key([*_asked(services, spec), files, *([told] if told else [])])
 
 
 def _asked(services: Services, spec: JobSpec) -> list[object]:

@@ -30,6 +30,7 @@ from clients.images.prepare import Prepared
 from core.catalog.formulas import STEPFUN_SIZES, SentSizes
 from core.catalog.tokens import Detail
 from core.errors import ImageRefused, RefusalCode
+from core.images import exif
 from core.images.formats import PAGED, SNIFF_BYTES, sniff
 from core.images.likeness import Likeness
 from core.images.sizing import Accelerator, DecoderLimits, ImageLimits
@@ -111,6 +112,15 @@ class Decoder:
             case [int(width), int(height)] if width > 0 and height > 0:
                 return width, height
         raise _crashed()
+
+    def taken(self, file: BufferedReader, size: int, limits: ImageLimits) -> str | None:
+        """When the picture was taken, from the header of its file alone: 2024-05-01T12:00:03, and
+        more where the camera tells it. None if the file does not tell, or cannot be read."""
+        try:
+            header, _ = self._ask(file, size, {"wants": "facts"}, limits, wanted)
+        except ImageRefused:
+            return None
+        return exif.checked(header.get("facts")).get(exif.TAKEN)
 
     def thumbnail(self, data: bytes, longest: int, quality: int) -> bytes | None:
         """Like clients.images.pillow.thumbnail; None also if the process did not survive it."""
@@ -281,6 +291,7 @@ def _prepared(facts: Any, data: bytes) -> Prepared:
     try:
         checked = {
             "remarks": tuple(map(str, facts["remarks"])),
+            "facts": exif.checked(facts["facts"]),
             "likeness": Likeness.from_json(facts["likeness"]),
         }
         prepared = Prepared(data=data, **{**facts, **checked})

@@ -57,6 +57,8 @@ def _served(request: dict[str, Any], descriptor: int) -> tuple[dict[str, Any], b
                     page = request["page"]
                     sides = prepare.measure(file, request["size"], limits, page)
                     return {"sides": list(sides)}, b""
+                case "facts":
+                    return {"facts": prepare.recorded(file, request["size"], limits)}, b""
                 case "thumbnail":
                     small = thumbnail(file.read(), request["longest"], request["quality"])
                     return {}, small or b""

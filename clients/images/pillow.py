@@ -28,7 +28,7 @@ from PIL import (
 )
 
 from clients.images.pdf import Raster
-from core.images import depth
+from core.images import depth, exif
 from core.images.columns import GAP, Columns
 from core.images.formats import SNIFF_BYTES, sniff
 from core.images.likeness import GRID, HASH_SIDE, HUES, Likeness, made_of
@@ -47,7 +47,8 @@ OVERVIEW = 1024
 """Up to this longest side in pixels, a picture is sent for its contents, not for small print."""
 HEIF_HEAD_BYTES = 1 << 18
 ORIENTATION = 0x0112
-EXIF_PART, DATE_TIME_ORIGINAL, SUBSEC_TIME_ORIGINAL = 0x8769, 0x9003, 0x9291
+EXIF, GPS = 0x8769, 0x8825
+DATE_TIME_ORIGINAL, SUBSEC_TIME_ORIGINAL = 0x9003, 0x9291
 SUBFILE_TYPE, BITS_PER_SAMPLE, PHOTOMETRIC, SAMPLE_FORMAT = 254, 258, 262, 339
 WHITE_IS_ZERO = 0
 BLOCK, MISSING_VALUE = 8, 128
@@ -149,6 +150,27 @@ def upright_size(picture: Picture, kind: str) -> Size:
     """The full size after rotation, from the header. A TIFF reports it rotated already."""
     turned = kind != "tiff" and _orientation(picture) >= 5
     return picture.size[::-1] if turned else picture.size
+
+
+def recorded(picture: Picture | None, file: BufferedReader) -> dict[str, str]:
+    """When and where a picture was taken, by its EXIF: see core.images.exif. Nothing where it is
+    broken. Read it before the pixels. ``file``: of a TIFF or a RAW file, which is read where
+    ``picture`` (None: none is opened) has no EXIF of its own; it stays where it is."""
+    data = picture.info.get("exif") if picture is not None else None
+    at = file.tell()
+    try:
+        tags = Image.Exif()
+        data = data or (exif.png_block(file) if exif.is_png(file) else None)
+        if data:
+            tags.load(data)
+        else:
+            file.seek(0)
+            tags.load_from_fp(file)
+        return exif.facts_of(tags, tags.get_ifd(EXIF), tags.get_ifd(GPS))
+    except Exception:  # a picture is good without it
+        return {}
+    finally:
+        file.seek(at)
 
 
 def orient(picture: Picture, orientation: int) -> None:
@@ -262,8 +284,8 @@ def _orientation(image: Pixels) -> int:
     The base class reads it: the PNG class's getexif decodes all pixels if it finds no EXIF.
     """
     try:
-        exif = Image.Image.getexif(image)
-        stored = image.info.get("original_orientation") or exif.get(ORIENTATION, 1)
+        tags = Image.Image.getexif(image)
+        stored = image.info.get("original_orientation") or tags.get(ORIENTATION, 1)
         return int(stored)
     except Exception:
         return 1  # broken EXIF: use the image without rotation
@@ -578,10 +600,10 @@ def taken_at(picture: Picture) -> float | None:
     """When the camera says that it took the picture: EXIF DateTimeOriginal with SubSecTimeOriginal,
     as seconds since 1970 as if its clock ran by UTC. None if the picture does not say."""
     try:
-        exif = Image.Image.getexif(picture).get_ifd(EXIF_PART)
-        date = f"{exif[DATE_TIME_ORIGINAL]}".strip("\0 ")
+        tags = Image.Image.getexif(picture).get_ifd(EXIF)
+        date = f"{tags[DATE_TIME_ORIGINAL]}".strip("\0 ")
         at = datetime.strptime(f"{date}+0000", "%Y:%m:%d %H:%M:%S%z").timestamp()
-        part = str(exif.get(SUBSEC_TIME_ORIGINAL, "")).strip("\0 ")
+        part = str(tags.get(SUBSEC_TIME_ORIGINAL, "")).strip("\0 ")
         return at + (float(f"0.{part}") if part.isdigit() else 0.0)
     except Exception:
         return None  # absent or broken EXIF

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from io import BufferedReader, BytesIO
 from typing import Final, TypeVar
@@ -70,7 +70,8 @@ class Prepared:
     """An image ready to send: ``data`` is upright sRGB on white without metadata.
 
     Width and height are in pixels, as sent and as in the source (upright). Hashes are SHA-256 in
-    hex, of ``data`` and of the whole source file. ``remarks`` are texts for people.
+    hex, of ``data`` and of the whole source file. ``remarks`` are texts for people. ``facts``: when
+    and where it was taken, by its EXIF.
     """
 
     data: bytes
@@ -83,6 +84,7 @@ class Prepared:
     source_height: int
     source_format: str
     remarks: tuple[str, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
     likeness: Likeness | None = None  # if it was asked for; a page of a document has none
 
 
@@ -178,6 +180,15 @@ def measure(file: BufferedReader, size: int, limits: ImageLimits, page: int | No
         return full
 
 
+def recorded(file: BufferedReader, size: int, limits: ImageLimits) -> dict[str, str]:
+    """When and where a picture was taken, from the header of an open file alone. Raises
+    ImageRefused."""
+    with _job(file, size, limits) as job:
+        if job.kind == "pdf":
+            return {}
+        return pillow.recorded(None if job.kind == "raw" else _open(job), job.file)
+
+
 def _upright_size(job: _Job) -> Size:
     inner, picture, _ = _chosen(job)
     return pillow.upright_size(picture, inner.kind)
@@ -241,8 +252,13 @@ def _not_an_image(head: bytes) -> ImageRefused:
 
 
 def _prepare(job: _Job, digest: str) -> Prepared:
-    job, picture, remarks = _chosen(job)
+    inner, picture, remarks = _chosen(job)
     check_size(*picture.size, job.limits)
+    facts = pillow.recorded(picture, job.file)
+    return replace(_drawn(inner, picture, digest, remarks), facts=facts)
+
+
+def _drawn(job: _Job, picture: Picture, digest: str, remarks: tuple[str, ...]) -> Prepared:
     _check_scans(job)
     planned = _planned(picture, job)
     untouched = None if remarks else _untouched(picture, planned, job)

@@ -1,4 +1,5 @@
-"""Documents behind URLs: their pages, and a copy of each document that the pages are read from.
+"""Documents behind URLs and in buckets: their pages, and a copy of each document that the pages are
+read from.
 
 A plan needs the number of pages, and every page its document. So a document is downloaded when a
 job is planned, and its copy is kept in a folder of this machine: a page does not download it again.
@@ -16,13 +17,14 @@ import threading
 import time
 import urllib.parse
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from queue import SimpleQueue
 
 from clients import local_files, private_files
 from clients.images.decoder import Decoder
+from clients.sources import original
 from clients.sources.download import FetchRules, fetch, fetch_document, file_name
 from clients.sources.location import Source, is_url
 from core.errors import ImageRefused, RefusalCode
@@ -62,7 +64,8 @@ class Documents:
         check: Callable[[], None] = lambda: None,
         seconds: float = math.inf,
     ) -> list[Source]:
-        """``sources`` with all pages of the documents that are behind URLs, in place of each.
+        """``sources`` with all pages of the documents that are behind URLs or in buckets, in place
+        of each.
 
         A document that is not downloaded after ``seconds`` for all, or cannot be, stays one source:
         then its image fails, or has the first page with a remark. One whose pages cannot be
@@ -72,7 +75,8 @@ class Documents:
         urls = documents_among(sources)
         if not urls:
             return list(sources)
-        counts = self._counts(urls, check, seconds)
+        versions = {source.location: source.version for source in sources}
+        counts = self._counts({url: versions[url] for url in urls}, check, seconds)
         return [page for source in sources for page in _pages(source, counts.get(source.location))]
 
     def copy(self, url: str, save: Callable[[Path], None] | None = None) -> Path:
@@ -93,6 +97,12 @@ class Documents:
                 self.delete_old()
         return path
 
+    def kept_apart(self, location: str, version: str | None) -> Path:
+        """A copy of a document for which ``original.is_kept_apart``. Raises ImageRefused."""
+        most = self.limits.max_file_bytes
+        name = f"{location}\n{version}"
+        return self.copy(name, lambda path: original.save(location, path, most, version))
+
     def delete_old(self) -> None:
         """Delete copies that are too old, and the oldest of those that are too many together."""
         room = KEPT_FILES * self.limits.max_file_bytes
@@ -102,7 +112,7 @@ class Documents:
                 path.unlink(missing_ok=True)
 
     def _counts(
-        self, urls: Sequence[str], check: Callable[[], None], seconds: float
+        self, urls: Mapping[str, str | None], check: Callable[[], None], seconds: float
     ) -> dict[str, int | None]:
         """Pages by URL; 0 if they cannot be counted; None for what is no document of pages. The
         threads are daemons, so that Ctrl-C need not wait for a server."""
@@ -116,7 +126,7 @@ class Documents:
                 while True:
                     url = waiting.popleft()
                     try:
-                        results.put((url, self._count(url, ends)))
+                        results.put((url, self._count(url, urls[url], ends)))
                     except Exception as error:
                         results.put((url, error))
 
@@ -134,13 +144,16 @@ class Documents:
             waiting.clear()
         return counts
 
-    def _count(self, url: str, ends: float) -> int | None:
+    def _count(self, url: str, version: str | None, ends: float) -> int | None:
         left = ends - time.monotonic()
         if left <= 0:
             return None
         rules = replace(self.rules, timeout_seconds=min(self.rules.timeout_seconds, left))
         try:
-            path = fetch_document(url, into=self.folder, rules=rules)
+            if original.is_kept_apart(url):
+                path: Path | None = self.kept_apart(url, version)
+            else:
+                path = fetch_document(url, into=self.folder, rules=rules)
         except ImageRefused:
             return None
         if path is None:
@@ -215,11 +228,18 @@ def fetch_rules(settings: Settings) -> FetchRules:
 
 def documents_among(sources: Sequence[Source]) -> list[str]:
     """The URLs that may lead to documents: those whose name says so, and up to UNTOLD_MOST of those
-    whose name does not tell what they are."""
-    urls = list(dict.fromkeys(source.location for source in sources if is_url(source.location)))
+    whose name does not tell what they are. And what is in a bucket under the name of a document."""
+    places = list(dict.fromkeys(source.location for source in sources if not source.page))
+    apart = {at for at in places if original.is_kept_apart(at)}
+    urls = [at for at in places if is_url(at)]
     untold = [url for url in urls if not _ending(url) and not names_document(url)]
     looked_into = set(untold[:UNTOLD_MOST])
-    return [url for url in urls if names_document(url) or url in looked_into]
+    return [
+        at
+        for at in places
+        if (_suffix(at) in DOCUMENT_ENDINGS if at in apart else names_document(at))
+        or at in looked_into
+    ]
 
 
 def names_document(url: str) -> bool:

@@ -80,6 +80,19 @@ def fetch_document(
         return None
 
 
+def fetch_file(
+    url: str,
+    *,
+    into: Path,
+    rules: FetchRules,
+    resolve: Resolver = system_resolver,
+    clock: Clock = time.monotonic,
+) -> Path:
+    """Like ``fetch``, whatever the content is. Raises ImageRefused, but not NOT_AN_IMAGE."""
+    deadline = Deadline(rules.timeout_seconds, clock)
+    return _fetched(url, into, rules, resolve, deadline, lambda head: None)
+
+
 def file_name(url: str) -> str:
     """The name of the file that a URL is downloaded to."""
     return hashlib.sha256(url.encode(errors="replace")).hexdigest()

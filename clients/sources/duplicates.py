@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import Counter
 from collections.abc import Sequence
 
 from clients import local_files
 from clients.sources.location import Source, is_url, place_of
 from core.errors import ImageRefused
+from core.images.objects import is_object
 from core.images.uploaded import is_upload
 
+_MD5 = re.compile(r'"?([0-9a-f]{32})"?')
+"""The ETag of an object that came in one part, unless it is encrypted with a key of its own."""
 SAMPLE_BYTES = 16 * 1024
 """Scans and bursts can be thousands of files of equal size; this much distinguishes them."""
 
@@ -35,14 +39,13 @@ def content_twins(sources: Sequence[Source]) -> dict[int, int]:
 
 
 def _contents(sources: Sequence[Source]) -> dict[str, str]:
-    """location -> what identifies its bytes: the URL; the location of an upload; the location if no
-    other file is like it; else the hash. Files without a known size are missing: they will be
-    refused, and a good file must not become the duplicate of one that fails.
+    """location -> what identifies its bytes: the URL; the location of an upload; the MD5 of an
+    object; the location if no other file is like it; else the hash. Files without a known size are
+    missing: they will be refused, and a good file must not become the duplicate of one that fails.
     """
-    named = {s.location for s in sources if is_url(s.location) or is_upload(s.location)}
-    contents = dict(zip(named, named, strict=True))
+    contents = {s.location: name for s in sources if (name := _named(s)) is not None}
     roots = {s.location: s.root for s in sources}
-    sizes = {s.location: s.bytes for s in sources if s.location not in named}
+    sizes = {s.location: s.bytes for s in sources if s.location not in contents}
     prints: dict[str, object] = {at: size for at, size in sizes.items() if size is not None}
     for offsets in (_head, _middle_and_end):
         counts = Counter(prints.values())
@@ -56,6 +59,16 @@ def _contents(sources: Sequence[Source]) -> dict[str, str]:
         if content is not None:
             contents[at] = content
     return contents
+
+
+def _named(source: Source) -> str | None:
+    """What identifies the bytes of an image that is not to be read; None for a file. An object is
+    known by the MD5 of its bytes, where its ETag is one: nothing is downloaded."""
+    at = source.location
+    if is_object(at):
+        digest = _MD5.fullmatch(source.version or "")
+        return f"{digest[1]} {source.bytes}" if digest else at
+    return at if is_url(at) or is_upload(at) else None
 
 
 def _sample_hashes(

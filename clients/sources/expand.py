@@ -12,22 +12,35 @@ import re
 import stat
 import urllib.parse
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import partial
 from glob import has_magic
 from pathlib import Path
 
 from clients import local_files
 from clients.images.decoder import Decoder
 from clients.local_files import BELOW, Folders, OwnFolder, Place
-from clients.sources.location import Source, absolute, is_url, storable
+from clients.sources import buckets
+from clients.sources.location import Expansion, Source, absolute, is_url, storable
 from clients.sources.names import url_name, with_distinct_names
 from clients.sources.patterns import Pattern, split
+from clients.sources.tables import (
+    NO_TABLES,
+    Expanded,
+    Opening,
+    TableRules,
+    check_facts,
+    columns_of,
+    tables_among,
+)
 from clients.sources.uploaded import UploadedInputs
 from clients.sources.walk import Found, Kind, Patience, cannot_read, walk
 from clients.uploads import Uploads, local
 from core.errors import ImageRefused, InputRefused, WrongUsage
-from core.images.formats import IMAGE_ENDINGS, PAGED, SNIFF_BYTES, sniff, stands_for
+from core.images.formats import PAGED, SNIFF_BYTES, has_image_ending, sniff, stands_for
 from core.images.inputs import LOCATION_BYTES_MAX, InputRules
+from core.images.objects import is_object
 from core.images.sizing import ImageLimits
 from core.images.uploaded import is_upload, parse_upload
 from core.text.printable import printable, printable_name, shortened
@@ -40,14 +53,12 @@ _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 EVERYTHING = InputRules()
 
 
-@dataclass(frozen=True, slots=True)
-class Expansion:
-    """The images of a job in order; the names of other files in their folders; and the folders and
-    files of systems and photo programs that were passed over."""
+class _NotThere(WrongUsage):
+    """An input does not exist."""
 
-    sources: list[Source] = field(default_factory=list)
-    ignored: list[str] = field(default_factory=list)
-    passed_over: list[str] = field(default_factory=list)
+    def __init__(self, message: str, place: Place) -> None:
+        super().__init__(message)
+        self.place = place
 
 
 def expand(
@@ -58,11 +69,12 @@ def expand(
     patience: Patience | None = None,
     check: Callable[[], None] = lambda: None,
     uploads: Uploads | None = None,
+    tables: TableRules = NO_TABLES,
 ) -> Expansion:
     """All images of the inputs, in input order; files of a folder in natural order. ``decoder``
     counts the pages of documents; a URL is one image until ``documents`` has counted its pages.
     ``check`` is called before each input and each document: what it raises ends the search.
-    ``uploads``: where those are that inputs name.
+    ``uploads``: where those are that inputs name. ``tables``: how tables among them are read.
 
     Raises WrongUsage that names the input that is missing, unreachable, empty or without images;
     InputRefused for one that ``rules`` forbid, or that is too much for ``patience``.
@@ -71,7 +83,15 @@ def expand(
         raise WrongUsage("no images: name files, folders, patterns like 'photos/*.jpg', or URLs")
     uploaded = UploadedInputs.of(inputs, uploads, check)
     expander = _Expander(limits, decoder, rules, patience or Patience(), check, uploaded)
-    expansions = [expander.expand(text) for text in inputs]
+    with ExitStack() as held:
+        opening = Opening(expander.place, uploads, limits.max_file_bytes, rules.roots is not None)
+        rows = tables_among(inputs, tables, opening, held)
+        check_facts(tables.wanted, columns_of(rows.values()))
+        cells = partial(_cells, expander, uploads)
+        expansions = [
+            Expansion(rows[text].sources(cells)) if text in rows else expander.expand(text)
+            for text in inputs
+        ]
     sources = [source for expansion in expansions for source in expansion.sources]
     ignored = [name for expansion in expansions for name in expansion.ignored]
     passed_over = [name for expansion in expansions for name in expansion.passed_over]
@@ -86,6 +106,7 @@ class _Expander:
     patience: Patience
     check: Callable[[], None]
     uploaded: UploadedInputs | None
+    single: bool = False  # an input is one image or one document, no folder and no pattern
 
     def expand(self, text: str) -> Expansion:
         self.check()
@@ -97,6 +118,8 @@ class _Expander:
         if is_url(text):
             url = _url(text)
             return Expansion([Source(url_name(url), _bounded(url))])
+        if is_object(text):
+            return self._bucket(text)
         if self.rules.roots is not None and _SCHEME.match(text):
             raise _no_scheme(shown)
         return self._local(text, shown)
@@ -105,7 +128,7 @@ class _Expander:
         """A person's path may have bytes that are not UTF-8, which Python reads as surrogates."""
         if is_storable(text):
             return True
-        if self.rules.roots is not None or is_url(text):
+        if self.rules.roots is not None or is_url(text) or is_object(text):
             return False
         try:
             return b"\0" not in os.fsencode(text)
@@ -113,7 +136,7 @@ class _Expander:
             return False
 
     def _local(self, text: str, shown: str) -> Expansion:
-        place = self._place(text)
+        place = self.place(text)
         try:
             with Folders() as folders:
                 status = folders.status(place) if text else None
@@ -138,11 +161,12 @@ class _Expander:
             raise _no_scheme(shown)
         if has_magic(text):
             return self._pattern(text, shown)
-        raise WrongUsage(f"{shown!r} does not exist: check the path and the current folder")
+        missing = f"{shown!r} does not exist: check the path and the current folder"
+        raise _NotThere(missing, place)
 
     # --- what may be opened
 
-    def _place(self, text: str) -> Place:
+    def place(self, text: str) -> Place:
         """The input's place. Raises InputRefused if it is outside the roots; then nothing of the
         file system was looked at."""
         path = absolute(text)
@@ -181,6 +205,8 @@ class _Expander:
     # --- folders and patterns
 
     def _folder(self, path: str, pattern: Pattern, what: str) -> Expansion:
+        if self.single:
+            raise WrongUsage(f"it names {what}, and a row is about one image or one document")
         if pattern.is_deep and os.path.realpath(path) == "/":
             raise InputRefused("'/' is the whole file system: give a folder in it")
         images = Expansion()
@@ -208,7 +234,9 @@ class _Expander:
     def _pattern(self, text: str, shown: str) -> Expansion:
         given, pattern = split(text)
         what = f"the pattern {shown!r}"
-        place = self._place(given)
+        if self.single:
+            return self._folder(given, pattern, what)
+        place = self.place(given)
         try:
             with Folders() as folders:
                 status = folders.status(place)
@@ -221,6 +249,27 @@ class _Expander:
         if not stat.S_ISDIR(status.st_mode) or text.endswith("/"):
             raise _without_images(what, ())
         return self._folder(place.path, pattern, what)
+
+    # --- buckets
+
+    def _bucket(self, text: str) -> Expansion:
+        """Nothing of an object is read: a document's pages are counted like those behind URLs."""
+        listing = buckets.listing(text, self.rules, self.patience)
+        images = Expansion()
+        for found in listing.found:
+            name = printable_name(found.inner)
+            if found.kind is Kind.PASSED_OVER:
+                images.passed_over.append(name)
+            elif listing.is_single or has_image_ending(found.inner):
+                at = _bounded(listing.location(found))
+                images.sources.append(
+                    Source(name, at, None, found.size, None, found.changed_ns, found.version)
+                )
+            else:
+                images.ignored.append(name)
+        if images.sources:
+            return images
+        raise _without_images(listing.what, images.ignored, images.passed_over)
 
     # --- one file
 
@@ -266,6 +315,25 @@ class _Expander:
         return None if single or not 1 <= pages <= self.limits.max_pages else pages
 
 
+def _cells(
+    expander: _Expander, uploads: Uploads | None, texts: Sequence[str]
+) -> Iterator[Expanded]:
+    """What each of ``texts``, the cells of a table, names. A file that is not there is an image
+    that fails: once it is, a retry finds it."""
+    uploaded = UploadedInputs.of(texts, uploads, expander.check)
+    one = replace(expander, check=lambda: None, uploaded=uploaded, single=True)
+    for text in texts:
+        expander.check()
+        try:
+            yield one.expand(text).sources
+        except _NotThere as error:
+            place = error.place
+            root = None if place.root is None else storable(place.root)
+            yield [Source(printable_name(place.name), storable(place.path), None, None, root)]
+        except WrongUsage as error:
+            yield error
+
+
 def _paged(source: Source, pages: int | None) -> Iterator[Source]:
     if pages is None:
         yield source
@@ -281,7 +349,7 @@ def _exists(place: Place) -> bool:
 
 def _is_image(place: Place, size: int | None) -> bool:
     """Decides by the file's extension, else by its first bytes."""
-    if _suffix(_stood_for(place.path)) in IMAGE_ENDINGS:
+    if has_image_ending(_stood_for(place.path)):
         return True
     if not size:
         return False
@@ -302,10 +370,6 @@ def _stood_for(path: str) -> str:
     """The path of the file that a placeholder of a cloud service stands for, or the path."""
     above, slash, name = path.rpartition("/")
     return above + slash + (stands_for(name) or name)
-
-
-def _suffix(path: str) -> str:
-    return os.path.splitext(path)[1].lower()  # noqa: PTH122 - a Path for every file is slow
 
 
 def _url(text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import urllib.parse
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,16 @@ class Source:
     changed_ns: int | None = None
     version: str | None = None
     facts: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Expansion:
+    """The images of a job in order; the names of other files in their folders; and the folders and
+    files of systems and photo programs that were passed over."""
+
+    sources: list[Source] = field(default_factory=list)
+    ignored: list[str] = field(default_factory=list)
+    passed_over: list[str] = field(default_factory=list)
 
 
 def is_url(text: str) -> bool:

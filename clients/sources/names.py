@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from clients.sources.location import Source, is_url, local_path
+from core.images.objects import is_object, parse_object
 from core.images.uploaded import is_upload
 from core.text.printable import printable_name
 
@@ -47,5 +48,10 @@ def _distinct(name: str, locations: Iterable[str]) -> dict[str, str]:
 def _parents(location: str, name: str) -> list[str]:
     if is_url(location) or is_upload(location):
         return []
-    parts = [printable_name(p) for p in local_path(location).parts[1:]]
+    if is_object(location):
+        name_of = parse_object(location)
+        keys = [name_of.bucket, *name_of.key.split("/")]
+        parts = [printable_name(key) for key in keys]
+    else:
+        parts = [printable_name(p) for p in local_path(location).parts[1:]]
     return parts[: len(parts) - 1 - name.count("/")]

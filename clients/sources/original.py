@@ -1,15 +1,21 @@
-"""The file of an image as it was submitted, wherever it is: on this machine, or uploaded."""
+"""The file of an image as it was submitted, wherever it is: on this machine, uploaded, or in a
+bucket."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
+from pathlib import Path
 
 from clients import local_files, uploads
 from clients.local_files import AnyPlace
+from clients.objects import bucket_of
 from clients.sources.location import is_url, place_of
+from clients.sources.refused_rows import check_row
 from clients.uploads import Uploads
+from core.images.objects import is_object, parse_object
 from core.images.uploaded import is_upload, parse_location
 
 
@@ -17,11 +23,18 @@ from core.images.uploaded import is_upload, parse_location
 def opened(
     location: str, root: str | None, store: Uploads, max_bytes: int | None = None
 ) -> Iterator[tuple[BufferedReader, int]]:
-    """Like ``local_files.opened``, for any location that is not a URL. An upload of a bucket is
-    copied for the block."""
+    """Like ``local_files.opened``, for any location that is not a URL. What is in a bucket is
+    copied for the block, as it is now."""
+    check_row(location)
     if is_upload(location):
         with (
             uploads.local(store, *parse_location(location), max_bytes) as path,
+            local_files.opened(path, max_bytes) as file,
+        ):
+            yield file
+    elif is_kept_apart(location):
+        with (
+            copied(location, max_bytes) as path,
             local_files.opened(path, max_bytes) as file,
         ):
             yield file
@@ -34,4 +47,27 @@ def on_disk(location: str, root: str | None, store: Uploads) -> AnyPlace | None:
     """Where the file is; None if it is on no disk of ours."""
     if is_upload(location):
         return store.path(*parse_location(location))
-    return None if is_url(location) else place_of(location, root)
+    if is_url(location) or is_kept_apart(location):
+        return None
+    return place_of(location, root)
+
+
+def is_kept_apart(location: str) -> bool:
+    """Whether the image is no file of its own, so that ``save`` writes one."""
+    return is_object(location)
+
+
+def save(location: str, path: Path, max_bytes: int | None, version: str | None = None) -> None:
+    """Write a copy of an image that is kept apart to a new file. ``version``: that it must have
+    still. Raises ImageRefused; ObjectAway if it may be tried again."""
+    name = parse_object(location)
+    bucket_of(name).save(name.key, path, max_bytes, version)
+
+
+@contextmanager
+def copied(location: str, max_bytes: int | None, version: str | None = None) -> Iterator[Path]:
+    """A copy for the block, in a folder that nobody else can read."""
+    with tempfile.TemporaryDirectory(prefix="overstory-") as folder:
+        path = Path(folder) / "image"
+        save(location, path, max_bytes, version)
+        yield path

@@ -50,6 +50,7 @@ class Found:
     changed_ns: int | None = None
     remark: str = ""
     states: States = frozenset()
+    version: str | None = None
 
 
 @dataclass(slots=True)

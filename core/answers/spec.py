@@ -2,6 +2,7 @@
 
 ask                     plain text (nothing here is used)
 each, each + schema     a text or an object for each image; no model is asked above the leaves
+each + by               the same for each unit
 each + ask              the same, and the question is answered from these answers
 ask + schema            a record for each image, merged by code into one object
 """
@@ -50,12 +51,14 @@ FIELDS_DEPTH = 6
 
 @dataclass(frozen=True, slots=True)
 class AnswerSpec:
-    """What is asked about each image and what becomes of it. ``schema``: JSON text, in order."""
+    """What is asked about each image, or each unit, and what becomes of it. ``schema``: JSON text,
+    in order."""
 
     ask: str | None
     each: str | None
     schema: str | None
     structured: Structured = "json_object"
+    by: bool = False  # each unit is asked about, not each image
 
     @property
     def question(self) -> str:
@@ -178,7 +181,13 @@ def answer_spec_of(ask: str, options: JobOptions, structured: Structured) -> Ans
     """The answer spec of a stored job; None where plain text is asked for."""
     if options.each is None and options.schema is None:
         return None
-    return AnswerSpec(None if options.each_only else ask, options.each, options.schema, structured)
+    return AnswerSpec(
+        None if options.each_only else ask,
+        options.each,
+        options.schema,
+        structured,
+        by=options.by is not None,
+    )
 
 
 def values_of(options: JobOptions) -> int:

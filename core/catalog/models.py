@@ -8,6 +8,8 @@ from typing import Literal
 
 Structured = Literal["json_schema", "json_object", "text"]
 """How to request JSON: a schema that the endpoint enforces, its JSON mode, or only the prompt."""
+COST_DIGITS = 10
+"""A price of a million tokens has four decimals, so the cost of one token has ten."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,18 @@ SNIFF_BYTES = 1024
 """How many first bytes ``sniff`` needs: the mark of a PDF may come that late."""
 
 
+ARCHIVE_ENDINGS = (".zip", ".tar", ".tgz", ".tbz2", ".txz", ".tar.gz", ".tar.bz2", ".tar.xz")
+
+
+def has_image_ending(name: str) -> bool:
+    """Whether a file of this name is taken as an image."""
+    return name[name.rfind(".") :].lower() in IMAGE_ENDINGS
+
+
+def has_archive_ending(name: str) -> bool:
+    return name.lower().endswith(ARCHIVE_ENDINGS)
+
+
 def stands_for(name: str) -> str | None:
     """The name of the file that a placeholder stands for, such as ``a.jpg`` for ``.a.jpg.icloud``;
     None if ``name`` is not the name of a placeholder."""

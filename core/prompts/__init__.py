@@ -27,7 +27,11 @@ FIRST_TEXTS = (
 )
 SECOND_TEXTS = ("unclear", "unclear_line")
 """Texts of jobs that look twice alone: a change of them changes no other job's version."""
-TEXTS = (*FIRST_TEXTS, *SECOND_TEXTS)
+FACTS_TEXTS = ("facts",)
+"""The same for jobs that show facts beside images."""
+UNIT_TEXTS = ("units",)
+"""The same of jobs by units."""
+TEXTS = (*FIRST_TEXTS, *SECOND_TEXTS, *FACTS_TEXTS, *UNIT_TEXTS)
 Nudge = Literal["citation", "length", "line", "missing", "form", "figure"]
 Message = dict[str, Any]
 Own = Mapping[str, str]
@@ -46,9 +50,10 @@ def text(name: str) -> str:
 
 
 @cache
-def version(looks_twice: bool = False) -> str:
+def version(looks_twice: bool = False, shows_facts: bool = False, by_units: bool = False) -> str:
     """Short hash of all texts of a job: notes from other texts are not reused."""
-    names = TEXTS if looks_twice else FIRST_TEXTS
+    names = FIRST_TEXTS + SECOND_TEXTS * looks_twice
+    names += FACTS_TEXTS * shows_facts + UNIT_TEXTS * by_units
     joined = "\0".join(f"{name}\0{text(name)}" for name in names)
     return hashlib.sha256(joined.encode()).hexdigest()[:12]
 

@@ -54,6 +54,52 @@ def each_instruction(
     return "\n\n".join(part for part in parts if part)
 
 
+def units_instruction(
+    count: int,
+    question: str,
+    groups: Sequence[Sequence[int]],
+    *,
+    objects: bool,
+    schema: Any,
+    words: Sequence[int] = (),
+    own: Own = OURS,
+) -> str:
+    """The instruction under the images of several units; ``groups``: the numbers of the images of
+    each. The other arguments are those of ``each_instruction``."""
+    named = [f'"{group_key(n)}" is {_images(group)}' for n, group in enumerate(groups, 1)]
+    last = group_key(len(groups))
+    filled = fill(
+        "units",
+        own,
+        these=numbered(count),
+        question=framed(question),
+        count=len(groups),
+        groups="; ".join(named),
+        keys='"1"' if count == 1 else f'"1" to "{count}"',
+        group_keys=f'"{last}"' if len(groups) == 1 else f'"{group_key(1)}" to "{last}"',
+        kind=KINDS[objects],
+    )
+    parts = (filled, canaries(words, own), _schema(schema, own))
+    return "\n\n".join(part for part in parts if part)
+
+
+def group_key(number: int) -> str:
+    """The key of a unit in a reply; ``number`` counts the units of the request from 1."""
+    return f"group {number}"
+
+
+def _images(numbers: Sequence[int]) -> str:
+    """``image [3]`` or ``images [3], [5] to [8]``."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    texts = [f"[{run[0]}]" if len(run) == 1 else f"[{run[0]}] to [{run[-1]}]" for run in runs]
+    return f"{'image' if len(numbers) == 1 else 'images'} {', '.join(texts)}"
+
+
 def also_answer(question: str, own: Own = OURS) -> str:
     return fill("also_answer", own, question=framed(question))
 

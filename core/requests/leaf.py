@@ -54,7 +54,8 @@ class LeafAttempt:
     another image had the same; said again of the same image alone or elsewhere, one counts.
     ``rest``: text of earlier replies about no single image; ``text``: of one about all images,
     which a later one is to replace. ``unclear``: the kept ones that their reply could not tell.
-    ``over_answers``: it shows no image and asks for a text over the answers or lines.
+    ``units``: answers about whole units, by the unit's number. ``over_answers``: it shows no image
+    and asks for a text over the answers or lines.
     """
 
     shown: tuple[int, ...]
@@ -67,6 +68,7 @@ class LeafAttempt:
     rest: str = ""
     text: str | None = None
     unclear: Mapping[int, Unclear] = field(default_factory=dict)
+    units: Mapping[int, Any] = field(default_factory=dict)
     over_answers: Attempt | None = None
 
 
@@ -74,7 +76,7 @@ class LeafAttempt:
 class Reading:
     """What one reply says. ``values``: of the images that it answers for, as they are kept;
     ``text``: about all images, None if it has none that can be kept; ``unfit``: the images for
-    which it has a value that cannot be kept."""
+    which it has a value that cannot be kept; ``units``: answers about whole units."""
 
     values: Mapping[int, Any]
     text: str | None = None
@@ -84,6 +86,7 @@ class Reading:
     unclear: Mapping[int, Unclear] = field(default_factory=dict)
     unfit: frozenset[int] = frozenset()
     words: Mapping[int, str] = field(default_factory=dict)  # what it says of canaries, by place
+    units: Mapping[int, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -191,6 +194,7 @@ class Leaf(ABC):
             refused=attempt.refused + reading.refused,
             copied={**attempt.copied, **reading.copied},
             unclear={**attempt.unclear, **reading.unclear},
+            units={**attempt.units, **reading.units},
             rest="\n\n".join(part for part in (attempt.rest, reading.rest) if part),
             text=attempt.text if reading.text is None or is_broken else reading.text,
         )
@@ -264,7 +268,12 @@ class Leaf(ABC):
                 return self._after_all(done, is_cut=False)
             return self._accepted(done, None)
         most = max(1, min(most, len(done.shown) - 1))
-        return self._apart(done, groups(missing, most), unfit)
+        return self._apart(done, self.divided(missing, most, alone=not done.kept), unfit)
+
+    def divided(self, missing: Sequence[int], most: int, alone: bool) -> list[list[int]]:
+        """What is ``missing``, in groups of at most ``most`` images, of which each gets a leaf.
+        ``alone``: nothing but it was in the leaf, so there must be several groups."""
+        return groups(missing, most)
 
     def _apart(
         self, done: LeafAttempt, leaves: Sequence[Sequence[int]], unclear: Sequence[int]

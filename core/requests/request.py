@@ -68,6 +68,7 @@ class RequestContext:
     reply_tokens: int | None = None  # the most that the endpoint lets a reply have
     sizes: SentSizes = STEPFUN_SIZES  # in which images are sent
     image_tokens: ImageTokens = GUESS  # how images are counted
+    facts: tuple[str, ...] = ()  # names of those that are shown beside each image
 
     def tokens_of(self, width: int, height: int) -> int:
         """Prompt tokens of an original of width x height, as it is sent."""
@@ -202,6 +203,7 @@ def request_context(
         sizes=facts.sizes,
         image_tokens=image_tokens,
         marks=options.second_look is not None and not options.is_follow_up,
+        facts=options.facts,
     )
 
 
@@ -224,6 +226,8 @@ def with_room_for(capacity: RequestCapacity, canaries: int, tokens: int) -> Requ
 def tokens_an_image(spec: AnswerSpec) -> int:
     """Completion tokens that one image's answer should take."""
     wanted = ANSWER_TOKENS + ANSWER_TOKENS_PER_FIELD * spec.parts.fields
+    if spec.by:  # a unit may have one image: a line and an answer
+        return NOTE_TOKENS_PER_IMAGE + wanted
     return max(wanted, NOTE_TOKENS_PER_IMAGE)
 
 

@@ -37,7 +37,9 @@ class LeafImages:
     """What a leaf's replies say about its images, by position. ``seen``: those that are included.
     ``unseen``: those that fail, and why. ``apart``: those that are shown again, in these groups.
     ``unclear``: those that a second look may tell better, and which fields of them;
-    ``rest``: notes about no single image, where there are unclear ones."""
+    ``rest``: notes about no single image, where there are unclear ones; ``units``: answers about
+    whole units, by the unit's number; ``divided``: the unit whose parts ``apart`` is, None if it
+    is whole units."""
 
     seen: Mapping[int, Seen]
     answers: Mapping[int, Any] = field(default_factory=dict)  # where each image was asked
@@ -46,6 +48,8 @@ class LeafImages:
     apart: tuple[tuple[int, ...], ...] = ()
     unclear: Mapping[int, Unclear] = field(default_factory=dict)
     rest: str = ""
+    units: Mapping[int, Any] = field(default_factory=dict)
+    divided: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,12 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """The size of one item: encoded bytes (base64 for images) and prompt tokens."""
+    """The size of one item: encoded bytes (base64 for images), prompt tokens, and how many places
+    it takes: a unit has one for each of its images."""
 
     bytes: int
     tokens: int
+    items: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ def runs(items: Sequence[Item], sizes: Sequence[int]) -> list[list[Item]]:
 def fits(weights: Sequence[Weight], budget: Budget) -> bool:
     """Whether all of ``weights`` fit into one request."""
     return (
-        len(weights) <= budget.items
+        sum(w.items for w in weights) <= budget.items
         and sum(w.bytes for w in weights) <= budget.bytes
         and sum(w.tokens for w in weights) <= budget.tokens
     )
@@ -81,7 +83,9 @@ def fits(weights: Sequence[Weight], budget: Budget) -> bool:
 
 def _load(weight: Weight, budget: Budget) -> float:
     """The share of a request that one item uses, by the limit that binds."""
-    return max(1 / budget.items, weight.bytes / budget.bytes, weight.tokens / budget.tokens)
+    return max(
+        weight.items / budget.items, weight.bytes / budget.bytes, weight.tokens / budget.tokens
+    )
 
 
 def _fits(sizes: Sequence[int], weights: Sequence[Weight], budget: Budget) -> bool:
@@ -91,20 +95,21 @@ def _fits(sizes: Sequence[int], weights: Sequence[Weight], budget: Budget) -> bo
 def _greedy(weights: Sequence[Weight], budget: Budget, cap: float) -> list[int]:
     """Fill each pack up to ``cap`` times the budget. For runs in order, greedy gives the fewest."""
     sizes: list[int] = []
-    items = load_bytes = load_tokens = 0
+    count = items = load_bytes = load_tokens = 0
     for weight in weights:
         over = (
-            items + 1 > budget.items * cap
+            items + weight.items > budget.items * cap
             or load_bytes + weight.bytes > budget.bytes * cap
             or load_tokens + weight.tokens > budget.tokens * cap
         )
-        if items and over:
-            sizes.append(items)
-            items = load_bytes = load_tokens = 0
-        items += 1
+        if count and over:
+            sizes.append(count)
+            count = items = load_bytes = load_tokens = 0
+        count += 1
+        items += weight.items
         load_bytes += weight.bytes
         load_tokens += weight.tokens
-    return [*sizes, items]
+    return [*sizes, count]
 
 
 def _smallest_cap(weights: Sequence[Weight], budget: Budget, count: int, heaviest: float) -> float:

@@ -16,6 +16,7 @@ class PlannedNode:
     first: int  # first leaf below
     last: int  # last leaf below, inclusive
     children: int  # number of direct children; 0 for a leaf
+    unit: int | None = None  # number of the unit that it is about a part of
 
 
 def plan_tree(leaves: int, fan_in: int) -> list[PlannedNode]:

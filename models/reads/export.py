@@ -35,6 +35,7 @@ class ImageExport:
     look: int
     unclear: list[str] | None
     note: str | None
+    unit: int | None
     notes: str
 
 

@@ -93,6 +93,7 @@ class ImageLine:
     look: int  # 2: it was looked at twice
     unclear: list[str] | None  # fields that the model could not tell; []: the whole image
     note: str | None  # the line that the model wrote about it
+    unit: int | None  # number of its unit, in a job by units
 
 
 @dataclass(frozen=True, slots=True)

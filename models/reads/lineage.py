@@ -14,6 +14,7 @@ from sqlalchemy import (
     Text,
     and_,
     bindparam,
+    or_,
     select,
     tuple_,
 )
@@ -24,10 +25,11 @@ from core.requests.leaf import in_order
 from core.states import ANSWERED_JOBS, ImageStatus, NodeKind, NodeStatus
 from core.tree.replan import OldNode
 from models.records import columns_of, record
-from models.tables import Image, Job, Node
+from models.tables import Image, Job, Node, Unit
 
-Identity = tuple[str, int | None, int | None, int | None]
-"""Location, page, bytes and modification time: they identify an image that has not changed."""
+Identity = tuple[str, int | None, int | None, int | None, str | None]
+"""Location, page, bytes, modification time and version: they identify an image that has not
+changed."""
 
 ALIKE_NAMES = 50
 """How many file names are looked up to find the earlier job: one in common is enough."""
@@ -56,6 +58,7 @@ class KnownImage:
     note: str | None
     look: int = 1
     unclear: list[str] | None = None
+    facts: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +78,21 @@ class Earlier:
     root: OldNode
     texts: dict[int, KeptNode]
     images: dict[Identity, KnownImage]
+    units: EarlierUnits | None = None  # of a job by units
+
+
+UnitKey = tuple[str, tuple[Identity, ...]]
+"""The name of a unit, and what identifies its images."""
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierUnits:
+    """The units of an earlier job. ``root``: its tree, whose leaves hold units in place of images;
+    ``images``: by the name of their unit and by identity."""
+
+    root: OldNode
+    images: dict[tuple[str, Identity], KnownImage]
+    answers: dict[UnitKey, Any]
 
 
 class name_key(FunctionElement[int]):  # noqa: N801 -- a SQL function, like models.engine.now
@@ -101,7 +119,11 @@ def _named(names: Collection[str]) -> ColumnElement[bool]:
     return and_(name_key(Image.name).in_(keys), Image.name.in_(names))
 
 
-_REUSABLE = (Image.look == 1, Image.sha256.is_not(None), Image.changed_ns.is_not(None))
+_REUSABLE = (
+    Image.look == 1,
+    Image.sha256.is_not(None),
+    or_(Image.changed_ns.is_not(None), Image.version.is_not(None)),
+)
 """Prepared images that another job can take; those of a second look may be at another detail."""
 
 
@@ -174,6 +196,7 @@ def earlier(connection: Connection, job_id: str) -> Earlier | None:
             Node.images,
             Node.refused_citations,
             Node.look,
+            Node.unit,
             Node.first_position,
             Node.last_position,
         )
@@ -189,8 +212,71 @@ def earlier(connection: Connection, job_id: str) -> Earlier | None:
         for node in nodes
         if node.status == NodeStatus.DONE and node.text
     }
+    units = _units(connection, job_id, tops[0], nodes, texts)
     nodes = _looks_joined(nodes, images, held, texts)
-    return Earlier(job_id, _tree(tops[0], nodes, held, texts), texts, images)
+    return Earlier(job_id, _tree(tops[0], nodes, held, texts), texts, images, units)
+
+
+def _units(
+    connection: Connection,
+    job_id: str,
+    root: int,
+    nodes: Sequence[Any],
+    texts: Mapping[int, KeptNode],
+) -> EarlierUnits | None:
+    """The units of a job; None if it has none."""
+    rows = connection.execute(
+        select(Unit.number, Unit.name, Unit.answer).where(Unit.job_id == job_id)
+    ).all()
+    if not rows:
+        return None
+    names = {row.number: row.name for row in rows}
+    units_of = select(Image.unit).where(Image.job_id == job_id).order_by(Image.position)
+    images: dict[tuple[str, Identity], KnownImage] = {}
+    members: dict[int, list[Identity]] = {}
+    homes: dict[int, list[int]] = {}
+    home_of = _homes(nodes)
+    shown = zip(
+        connection.execute(units_of).scalars(), connection.execute(_images_of(job_id)), strict=True
+    )
+    for unit, (leaf, location, page, size, changed, version, *known) in shown:
+        identity = (location, page, size, changed, version)
+        if unit is None:
+            continue
+        images[names[unit], identity] = KnownImage(*known)
+        if leaf is None:
+            continue
+        members.setdefault(unit, []).append(identity)
+        held = homes.setdefault(home_of[leaf], [])
+        if unit not in held[-1:]:
+            held.append(unit)
+    keys = {unit: (names[unit], tuple(members.get(unit, ()))) for unit in names}
+    answers = {keys[row.number]: row.answer for row in rows}
+    below: dict[int | None, list[int]] = {}
+    for node in nodes:
+        if home_of[node.id] == node.id:
+            below.setdefault(node.parent_id, []).append(node.id)
+
+    def build(node_id: int) -> OldNode:
+        held = tuple(keys[unit] for unit in homes.get(node_id, ()))
+        is_answered = all(answers[key] is not None for key in held)
+        children = () if held else tuple(build(child) for child in below.get(node_id, ()))
+        return OldNode(node_id, held, children, node_id in texts and is_answered)
+
+    return EarlierUnits(build(root), images, answers)
+
+
+def _homes(nodes: Sequence[Any]) -> dict[int, int]:
+    """For each node the one that answers for its units: itself, or the branch over all parts of its
+    unit."""
+    by_id = {node.id: node for node in nodes}
+    homes: dict[int, int] = {}
+    for node in nodes:
+        home = node
+        while home.unit is not None and by_id[home.parent_id].unit is not None:
+            home = by_id[home.parent_id]
+        homes[node.id] = home.id
+    return homes
 
 
 def _looks_joined(
@@ -231,7 +317,7 @@ def _joined(first: KeptNode, second: KeptNode) -> KeptNode:
 
 def _images_of(job_id: str) -> Select[*tuple[Any, ...]]:
     """A query for a job's images in order: leaf, identity, then the columns of KnownImage."""
-    identity = (Image.location, Image.page, Image.bytes, Image.changed_ns)
+    identity = (Image.location, Image.page, Image.bytes, Image.changed_ns, Image.version)
     return (
         select(Image.node_id, *identity, *columns_of(KnownImage, Image))
         .where(Image.job_id == job_id)
@@ -246,8 +332,8 @@ def _by_identity(
     images: dict[Identity, KnownImage] = {}
     held: dict[int, list[Identity]] = {}
     for row in rows:
-        leaf, location, page, size, changed, *known = tuple(row)
-        identity = (location, page, size, changed)
+        leaf, location, page, size, changed, version, *known = tuple(row)
+        identity = (location, page, size, changed, version)
         images[identity] = KnownImage(*known)
         if leaf is not None:
             held.setdefault(leaf, []).append(identity)
@@ -285,6 +371,8 @@ class SourceRow:
     bytes: int | None
     root: str | None
     changed_ns: int | None
+    version: str | None
+    facts: dict[str, Any] | None
 
 
 def sources_of(connection: Connection, job_id: str) -> list[SourceRow]:

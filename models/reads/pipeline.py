@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ from core.states import (
 from models.engine import now
 from models.ledger import SENT
 from models.records import columns_of, record
-from models.tables import Call, Event, Image, Job, Node
+from models.tables import Call, Event, Image, Job, Node, Unit
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -76,6 +77,7 @@ class ImageRow:
     remarks: str | None = None  # what was noticed while it was prepared
     look: int = 1  # 2: it was looked at twice
     unclear: list[str] | None = None  # fields that the model could not tell; []: the whole image
+    unit: int | None = None  # number of its unit, in a job by units
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,9 @@ class LookImage:
     width: int
     height: int
     note: str  # of an earlier question about the same image
+    name: str = ""
+    facts: Mapping[str, Any] | None = None
+    unit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,6 +416,49 @@ def answers(connection: Connection, job_id: str, first: int, last: int) -> list[
         .order_by(Image.position)
     )
     return [(row[0], row[1]) for row in rows]
+
+
+def unit_names(connection: Connection, job_id: str) -> dict[int, tuple[str, ...]]:
+    """The name of each of a job's units by its number, with the names of units with the same
+    images behind it."""
+    rows = connection.execute(
+        select(Unit.number, Unit.name, Unit.duplicate_of)
+        .where(Unit.job_id == job_id)
+        .order_by(Unit.number)
+    )
+    names: dict[int, tuple[str, ...]] = {}
+    for row in rows:
+        number = row.duplicate_of or row.number
+        names[number] = (*names.get(number, ()), row.name)
+    return names
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweredUnit:
+    """A unit with its answer, and the first and last position of its images."""
+
+    name: str
+    answer: Any
+    first: int
+    last: int
+
+
+def answered_units(connection: Connection, job_id: str) -> list[AnsweredUnit]:
+    """A job's units that have an answer, in order."""
+    rows = connection.execute(
+        select(Unit.name, Unit.answer, func.min(Image.position), func.max(Image.position))
+        .join(Image, (Image.job_id == Unit.job_id) & (Image.unit == Unit.number))
+        .where(Unit.job_id == job_id, Unit.answer.is_not(None))
+        .group_by(Unit.id)
+        .order_by(Unit.number)
+    )
+    return [AnsweredUnit(*row) for row in rows]
+
+
+def is_of_unit(connection: Connection, node_id: int | None) -> bool:
+    """Whether a node is about a part of one unit alone."""
+    unit = select(Node.unit).where(Node.id == node_id)
+    return connection.execute(unit).scalar() is not None
 
 
 def seconds_since(connection: Connection, at: float | None) -> float:

@@ -20,7 +20,8 @@ USAGE_DAILY = table("v_usage_daily", column("day"), column("account"), column("c
 FAILURES = table("v_failures", column("scope"), column("job"), column("code"), column("at"))
 DELIVERIES = table("v_deliveries", column("job"), column("url"), column("status"))
 ANSWERS = table("v_answers", column("job"), column("position"), column("answer"))
-VIEWS = (JOBS, IMAGES, NODES, CALLS, USAGE_DAILY, FAILURES, DELIVERIES, ANSWERS)
+UNITS = table("v_units", column("job"), column("unit"), column("answer"), column("cost"))
+VIEWS = (JOBS, IMAGES, NODES, CALLS, USAGE_DAILY, FAILURES, DELIVERIES, ANSWERS, UNITS)
 
 
 def rows(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +53,7 @@ class PreparedImage:
     prepared_bytes: int
     tokens: int
     remarks: str | None
+    facts: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class NodeRow:
     look: int
     first_position: int
     last_position: int
+    unit: int | None
 
 
 # key_share: compatible with the foreign key locks that each new event takes on the row

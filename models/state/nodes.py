@@ -15,6 +15,7 @@ from models.state.fanin import child_settled, images_failed
 from models.state.images import images_to_upload_again
 from models.state.moves import Moved, event, hold_job, image_events, move_node, node_row
 from models.state.splits import part_leaf
+from models.state.units import answer_units, from_parts
 from models.tables import Image, Node
 
 
@@ -33,6 +34,7 @@ def node_done(
     the ledger keeps the reply for the next attempt.
     """
     node = node_row(connection, node_id)
+    text, units = from_parts(connection, node, text)
     unseen = images.unseen if images is not None else {}
     if node.parent_id is None or unseen:
         hold_job(connection, node.job_id)
@@ -51,7 +53,9 @@ def node_done(
         return False
     if images is not None:
         include(connection, node_id, images)
+        units |= images.units
         fail_unseen(connection, node_id, node.job_id, unseen, moved)
+    answer_units(connection, node.job_id, units)
     child_settled(connection, node_id, moved)
     return True
 
@@ -74,9 +78,10 @@ def leaf_parted(
     seen = [ids[position] for position in images.seen if position in ids]
     apart = [[ids[p] for p in group if p in ids] for group in images.apart]
     groups = [group for group in apart if group]
-    done = part_leaf(connection, node_id, token, groups, seen, moved)
+    done = part_leaf(connection, node_id, token, groups, seen, moved, unit=images.divided)
     if done is None:
         return False
+    answer_units(connection, node_row(connection, node_id).job_id, images.units)
     if seen:
         connection.execute(
             update(Node)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 from sqlalchemy import Connection, func, insert, select, update
 
@@ -12,14 +14,21 @@ from models.tables import Image, Node
 
 
 def split_leaf(
-    connection: Connection, node_id: int, token: str, groups: Sequence[Sequence[int]], moved: Moved
+    connection: Connection,
+    node_id: int,
+    token: str,
+    groups: Sequence[Sequence[int]],
+    moved: Moved,
+    unit: int | None = None,
 ) -> bool:
     """Replace a leaf by one ready leaf for each group of image ids.
 
     The new leaves become children of the leaf's parent. A root leaf becomes a branch above them,
-    because a job has one root.
+    because a job has one root. So does a leaf over the whole of one ``unit`` (its number), because
+    its parts are answered for together.
     """
-    return part_leaf(connection, node_id, token, groups, (), moved) is not None
+    done = part_leaf(connection, node_id, token, groups, (), moved, unit=unit)
+    return done is not None
 
 
 def part_leaf(
@@ -30,6 +39,7 @@ def part_leaf(
     done: Sequence[int],
     moved: Moved,
     again: Sequence[int] = (),
+    unit: int | None = None,
 ) -> int | None:
     """The same, and one more leaf over the images ``done`` if there are any, which is done, and one
     over those of ``again``, which waits to look at them for the second time.
@@ -37,23 +47,23 @@ def part_leaf(
     Returns the id of the done one, 0 where there is none, and None if the lease was lost.
     """
     node = node_row(connection, node_id)
-    is_root = node.parent_id is None
+    becomes_branch = node.parent_id is None or unit is not None
     open_leaves = len(groups) + bool(again)
-    values = (
-        {"kind": NodeKind.BRANCH, "level": 1, "pending": open_leaves, "attempts": 0, "error": None}
-        if is_root
-        else {}
-    )
-    to = NodeStatus.WAITING if is_root else NodeStatus.SPLIT
+    values: dict[str, Any] = {}
+    if becomes_branch:
+        values = {"kind": NodeKind.BRANCH, "level": 1, "pending": open_leaves, "unit": unit}
+        values |= {"attempts": 0, "error": None}
+        node = replace(node, unit=unit)
+    to = NodeStatus.WAITING if becomes_branch else NodeStatus.SPLIT
     if not move_node(connection, node_id, to, token, **values):
         return None
-    parent_id = node_id if is_root else node.parent_id
+    parent_id = node_id if becomes_branch else node.parent_id
     for group in groups:
         child = _insert_leaf(connection, node, parent_id, node_id, group, NodeStatus.READY)
         moved.ready(child, NodeKind.LEAF)
     if again:
         _insert_leaf(connection, node, parent_id, node_id, again, NodeStatus.WAITING, look=2)
-    if not is_root:
+    if not becomes_branch:
         pending = Node.pending + open_leaves - 1
         connection.execute(update(Node).where(Node.id == parent_id).values(pending=pending))
     if not done:
@@ -106,6 +116,7 @@ def _insert_leaf(
         int(last or 0),
         status,
         max(leaf.look, look),
+        leaf.unit,
     )
     connection.execute(update(Image).where(Image.id.in_(image_ids)).values(node_id=node_id))
     return node_id
@@ -126,6 +137,7 @@ def _insert_branch(connection: Connection, parent: NodeRow, child_ids: Sequence[
         parent.level,
         int(first or 0),
         int(last or 0),
+        unit=parent.unit,
     )
     connection.execute(update(Node).where(Node.id.in_(child_ids)).values(parent_id=node_id))
     return node_id
@@ -142,6 +154,7 @@ def _insert_node(
     last: int,
     status: NodeStatus = NodeStatus.READY,
     look: int = 1,
+    unit: int | None = None,
 ) -> int:
     return connection.execute(
         insert(Node)
@@ -155,6 +168,7 @@ def _insert_node(
             last_position=last,
             status=status,
             look=look,
+            unit=unit,
             pending=0,
         )
         .returning(Node.id)

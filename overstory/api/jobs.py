@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import asdict
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -17,7 +16,7 @@ from core.errors import WrongUsage
 from core.jobs import JobSpec
 from core.states import ImageStatus, JobStatus
 from models import repair, state
-from models.reads import inspect
+from models.reads import inspect, units
 from models.state import Moved
 from overstory.api.bodies import Writers
 from overstory.api.caller import Caller, Calling, find_job
@@ -26,11 +25,12 @@ from overstory.api.forms import form_body, form_route
 from overstory.api.problems import PROBLEMS, Conflict, NotAllowed
 from overstory.api.submissions import Submissions
 from overstory.commands.control import BY_REQUEST
-from overstory.export.rows import Export
+from overstory.export.units import export_of
 from overstory.export.writers import WRITERS
 from overstory.local.job_runner import take_up
 from overstory.output.result import result
 from overstory.output.tables import values
+from overstory.output.unit_values import image_value
 from overstory.report.command import report_text
 from tasks import followups
 from tasks.calls.budget import check_budget
@@ -174,7 +174,8 @@ class Jobs:
         row = find_job(self._database, job, caller)
         with self._database.read() as connection:
             lines = inspect.images(connection, row.id, status, unseen)
-        return [asdict(line) for line in lines]
+            names = units.names(connection, row.id) if row.options.by else {}
+        return [image_value(line, names) for line in lines]
 
     async def events(
         self,
@@ -200,9 +201,11 @@ class Jobs:
         job: str,
         caller: Calling,
         kind: Annotated[Literal["jsonl", "csv", "markdown"], Query(alias="format")] = "jsonl",
+        rows: Literal["units", "images"] | None = None,
     ) -> StreamingResponse:
-        """A job's images, one row for each, as `overstory export` writes them."""
-        export = Export(self._database, find_job(self._database, job, caller))
+        """A job's images, one row for each, as `overstory export` writes them; of a job by units,
+        its units. `rows`: which of the two."""
+        export = export_of(self._database, find_job(self._database, job, caller), rows)
         text = io.StringIO(newline="")
         WRITERS[kind](export, text)
         name = f'attachment; filename="{job}.{kind}"'

@@ -20,13 +20,14 @@ from core.access import (
     secret_of,
 )
 from core.account.budget import budget_of_token
+from core.catalog.models import COST_DIGITS
 from core.errors import WrongUsage
 from models import ledger, repair, tokens
 from models.engine import Connection, Database
 from models.tokens import TokenRow
 from overstory.local.home import prepare_command
 from overstory.options import home_option, json_option, settings_at
-from overstory.output.tables import COST_DIGITS, clock, print_json, stdout_console, table
+from overstory.output.tables import clock, print_json, stdout_console, table
 from workers.endpoints import database_url
 
 NO_BUDGET = "none"

@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -14,10 +15,11 @@ from clients.private_files import for_the_person
 from core.errors import WrongUsage
 from overstory.export.parquet import write_parquet
 from overstory.export.rows import Export
+from overstory.export.sidecar_options import beside_the_pictures, sidecar_options, wanted_sidecars
+from overstory.export.units import ROWS, export_of
 from overstory.export.writers import ORDER_MARK, WRITERS
 from overstory.job_argument import find_job, job_argument
 from overstory.options import home_option
-from overstory.output.plural import pluralize
 from overstory.output.terminal import Screen, print_plain
 from overstory.report.command import check_writable
 
@@ -29,27 +31,49 @@ FORMATS = (*WRITERS, "parquet")
 @click.command()
 @job_argument
 @click.option("--format", "kind", type=click.Choice(FORMATS), help="Default: by suffix, or jsonl.")
+@click.option(
+    "--rows",
+    "what",
+    type=click.Choice(ROWS),
+    help="A row for each unit or image. Default: units, if the job is by units.",
+)
 @click.option("--out", "-o", type=click.Path(path_type=Path), help="File. Default: stdout.")
+@sidecar_options
 @home_option
-def export(job: str, kind: str | None, out: Path | None, home: Path | None) -> None:
+def export(
+    job: str,
+    kind: str | None,
+    what: str | None,
+    out: Path | None,
+    home: Path | None,
+    **sidecars: Any,
+) -> None:
     """Export a job's images, one row for each.
 
     A row has the line about the image, what shows that the model saw it, and its answer if each
-    image was asked. In CSV, Parquet and Markdown each value of
-    an object has its own column.
+    image was asked. In CSV, Parquet and Markdown each value of an object has its own column. Of a
+    job by units (--by), a row is a unit: its answer, coverage, image positions, cost.
+
+    With --sidecar, a file is written beside each picture instead, where photo programs (xmp) or
+    training tools (txt) read it. No picture is touched, and no file that we did not write.
     """
+    if wanted := wanted_sidecars(sidecars):
+        if kind or what or out:
+            raise WrongUsage(
+                "--sidecar writes beside the pictures: leave out --format, --rows and --out"
+            )
+        beside_the_pictures(job, home, wanted, sidecars)
     kind = kind or _format_of(out)
     if kind == "parquet" and out is None:
         raise WrongUsage("Parquet cannot be printed: name a file, like -o images.parquet")
     _, database, row = find_job(job, home)
-    rows = Export(database, row)
+    rows = export_of(database, row, what)
     if out is None:
         _to_stdout(rows, kind)
         return
     check_writable(out, "export")
     _to_file(rows, kind, out)
-    text = f"export: {out} ({pluralize(row.submitted, 'image')})"
-    print_plain(Console(stderr=True), text)
+    print_plain(Console(stderr=True), f"export: {out} ({rows.count})")
 
 
 def _format_of(out: Path | None) -> str:

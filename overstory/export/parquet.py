@@ -6,8 +6,8 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
+from clients.parquet import pyarrow_modules
 from overstory.export.rows import Export
-from overstory.parquet import pyarrow_modules
 
 GROUP_ROWS = 10_000
 

@@ -10,9 +10,11 @@ from typing import Any
 from core.answers.json_schema import kind_of
 from core.answers.totals import fields, value_at
 from models.engine import Database
+from models.reads import units
 from models.reads.export import ImageExport, pages
 from models.reads.pipeline import JobRow
 from overstory.output.answers import Shape, shape_of_job
+from overstory.output.plural import pluralize
 from overstory.report.notes import notes_of, without_number
 
 BASE = (
@@ -39,8 +41,16 @@ class Export:
     def __init__(self, database: Database, job: JobRow) -> None:
         self._database = database
         self._job = job
-        self._shape = shape_of_job(job)
+        self._shape = None if job.options.by else shape_of_job(job)  # an image of a unit has none
+        self._units = _names_of_units(database, job)
         self.columns = _columns(self._shape)
+        if self._units:
+            self.columns.insert(2, Column("unit", "string"))
+
+    @property
+    def count(self) -> str:
+        """``40 images``: what the rows are about."""
+        return pluralize(self._job.submitted, "image")
 
     def rows(self) -> Iterator[Row]:
         """One dict for each image. An answer that is an object stays one."""
@@ -49,6 +59,8 @@ class Export:
                 row = {name: getattr(image, name) for name in BASE}
                 row["status"] = str(image.status)
                 row["note"] = self._note(image)
+                if self._units:
+                    row["unit"] = self._units.get(image.unit or 0)
                 yield row if self._shape is None else row | {"answer": self._answer(image)}
 
     def cells(self, row: Row) -> list[Any]:
@@ -70,13 +82,20 @@ class Export:
         return self._shape.ordered(image.answer, image.position) if self._shape else None
 
 
+def _names_of_units(database: Database, job: JobRow) -> dict[int, str]:
+    if not job.options.by:
+        return {}
+    with database.read() as connection:
+        return units.names(connection, job.id)
+
+
 def _columns(shape: Shape | None) -> list[Column]:
     base = [Column(name, "integer" if name in INTEGERS else "string") for name in BASE]
-    answers = [] if shape is None else _answer_columns(shape)
+    answers = [] if shape is None else answer_columns(shape)
     return [*base, Column("note", "string"), *answers]
 
 
-def _answer_columns(shape: Shape) -> list[Column]:
+def answer_columns(shape: Shape) -> list[Column]:
     if shape.schema is None:
         return [Column("answer", "string")]
     return [

@@ -87,7 +87,7 @@ def run(
 
         def tell(urls: int) -> None:
             if not quiet:
-                print_plain(console, f"looking for documents behind {pluralize(urls, 'URL')}")
+                print_plain(console, f"looking into {pluralize(urls, 'URL or document')}")
 
         submitted = submitting.submit(services, spec, natural=True, tell=tell)
         if not quiet:

@@ -12,14 +12,17 @@ from core.answers.spec import faults
 from core.answers.totals import fields, totals
 from core.states import ImageStatus
 from models.reads.pipeline import ImageRow, JobRow
+from models.reads.units import UnitRow
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The answer's structure that a job asks for. ``each``: the question about each image."""
+    """The answer's structure that a job asks for. ``each``: the question about each image, or of a
+    job by units, about each unit; ``by``: what makes a unit."""
 
     each: str | None
     schema: dict[str, Any] | None
+    by: str | None = None
 
     @property
     def folds(self) -> bool:
@@ -43,20 +46,23 @@ def shape_of_job(job: JobRow) -> Shape | None:
     each, schema = job.options.each, job.options.schema
     if each is None and schema is None:
         return None
-    return Shape(each, None if schema is None else json.loads(schema))
+    return Shape(each, None if schema is None else json.loads(schema), job.options.by)
 
 
-def shaped(job: JobRow, images: Sequence[ImageRow]) -> dict[str, Any]:
+def shaped(
+    job: JobRow, images: Sequence[ImageRow], units: Sequence[UnitRow] = ()
+) -> dict[str, Any]:
     """Fields of a result besides the answer; empty if the job asks for text only.
 
     ``data`` and ``data_error`` for one object: the object, and how it violates its schema (None if
-    it does not). ``totals`` for an object for each image.
+    it does not). ``totals`` for an object for each image, or for each unit.
     """
     shape = shape_of_job(job)
     if shape is None or shape.schema is None:
         return {}
     if not shape.folds:
         answers = [image.answer for image in images if image.status == ImageStatus.INCLUDED]
+        answers = [unit.answer for unit in units] if shape.by else answers
         return {"totals": totals(shape.schema, answers)}
     data = json.loads(job.answer) if job.answer else None
     schema_text = job.options.schema

@@ -17,9 +17,9 @@ SHOWN = 12
 """Answers that cite more images are about groups: their files would fill the screen."""
 
 
-def print_cited(database: Database, job: JobRow) -> None:
-    """Print the name of each image that the answer cites, or how to list them if there are many."""
-    cited = first_cited(job.answer or "", SHOWN + 1)
+def print_cited(database: Database, job: JobRow, text: str) -> None:
+    """Print the name of each image that ``text`` cites, or how to list them if there are many."""
+    cited = first_cited(text, SHOWN + 1)
     console = Console(highlight=False)
     if len(cited) > SHOWN:
         hint = f"'overstory images {job.id}' lists the files behind the numbers"

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from core.settings import SANDBOX
 from core.states import JobStatus
 from models.engine import Database
-from models.reads import pipeline
-from models.reads.pipeline import JobRow
+from models.reads import pipeline, units
+from models.reads.pipeline import ImageRow, JobRow
+from models.reads.units import UnitRow
 from models.state import coverage
 from overstory.output import looks
-from overstory.output.answers import shape_of_job, shaped
+from overstory.output.answers import Shape, shape_of_job, shaped
+from overstory.output.unit_values import unit_values
 
 EXIT_STATUS = {
     JobStatus.COMPLETED: 0,
@@ -33,6 +36,7 @@ def result(database: Database, job: JobRow) -> dict[str, Any]:
         tree = pipeline.tree_shape(connection, job.id)
         used = pipeline.used(connection, job.id)
         seen = pipeline.seen(connection, job.id)
+        groups = units.units(connection, job.id) if job.options.by else []
     shape = shape_of_job(job)
     return {
         "job": job.id,
@@ -42,7 +46,8 @@ def result(database: Database, job: JobRow) -> dict[str, Any]:
         "coverage": {"submitted": job.submitted, **counts},
         "seen": seen,
         "looks": looks.counts(images),
-        **shaped(job, images),
+        **shaped(job, images, groups),
+        **({"by": shape.by, "units": unit_values(shape, groups)} if shape and shape.by else {}),
         "images": [
             {
                 "position": image.position,
@@ -56,7 +61,7 @@ def result(database: Database, job: JobRow) -> dict[str, Any]:
                 "remarks": image.remarks,
                 "look": image.look,
                 "unclear": image.unclear,
-                **({"answer": shape.ordered(image.answer, image.position)} if shape else {}),
+                **_own(shape, image, groups),
             }
             for image in images
         ],
@@ -76,6 +81,15 @@ def result(database: Database, job: JobRow) -> dict[str, Any]:
         "endpoint": job.endpoint,
         "sandbox": job.endpoint == SANDBOX,
     }
+
+
+def _own(shape: Shape | None, image: ImageRow, units: Sequence[UnitRow]) -> dict[str, Any]:
+    """The image's own answer; in a job by units, the name of the unit that was answered about."""
+    if shape is None:
+        return {}
+    if shape.by is None:
+        return {"answer": shape.ordered(image.answer, image.position)}
+    return {"unit": units[image.unit - 1].name if image.unit else None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from rich.console import Console
 from core.settings import SANDBOX, Settings
 from core.states import ImageStatus, JobStatus
 from models.engine import Database
-from models.reads import pipeline
+from models.reads import pipeline, units
 from models.reads.pipeline import ImageRow, JobRow
 from models.state import coverage
 from overstory.output import looks, proof
@@ -25,6 +25,7 @@ from overstory.output.plural import pluralize
 from overstory.output.progress import is_priced
 from overstory.output.result import EXIT_STATUS, INTERRUPTED, Ran, result
 from overstory.output.terminal import for_stdout, json_line, print_plain, safe_line
+from overstory.output.unit_table import print_units, unanswered
 from workers.endpoints import database_url
 
 FAILED_SHOWN = 10
@@ -76,16 +77,19 @@ class Showing:
 
 
 def print_answer(database: Database, job: JobRow) -> None:
-    """Print the answer on stdout. Answers about each image become a table on a terminal, and stay
-    plain lines in a pipe."""
+    """Print the answer on stdout. Answers about each image, or each unit, become a table on a
+    terminal, and stay plain lines in a pipe."""
     shape = shape_of_job(job)
+    by_units = shape is not None and shape.by is not None
     table = shape is not None and shape.each is not None and sys.stdout.isatty()
     lines_only = job.options.each_only
-    if job.answer and not (table and lines_only):
+    if job.answer and not ((table or by_units) and lines_only):
         sys.stdout.write(for_stdout(answer_text(job, shape)) + "\n")
         if sys.stdout.isatty() and shape is None:
-            print_cited(database, job)
-    if table and shape is not None:
+            print_cited(database, job, job.answer)
+    if by_units and (table or lines_only):
+        print_units(database, job)
+    elif table and shape is not None:
         with database.read() as connection:
             images = pipeline.images(connection, job.id)
         print_table(Console(), job, shape, images)
@@ -99,6 +103,7 @@ def print_summary(console: Console, database: Database, job: JobRow) -> None:
         taken_over = pipeline.taken_over(connection, job.id)
         images = pipeline.images(connection, job.id)
         seen = pipeline.seen(connection, job.id)
+        groups = units.units(connection, job.id) if job.options.by else []
     failed = [image for image in images if image.status == ImageStatus.FAILED]
     parts = [f"{pluralize(job.submitted, 'image')} submitted"]
     parts += [_counted(name, number, seen) for name, number in counts.items() if number]
@@ -121,7 +126,9 @@ def print_summary(console: Console, database: Database, job: JobRow) -> None:
         print_plain(console, f"the object does not fit the schema: {wrong}")
     if taken_over:
         print_plain(console, f"continued: {taken_over}")
-    for sentence in remarks(job, images):
+    errors = {image.position: image.error or "" for image in failed}
+    answered = unanswered(job, groups, errors) if groups else ()
+    for sentence in (*answered, *remarks(job, images)):
         print_plain(console, sentence)
     for image in failed[:FAILED_SHOWN]:
         print_plain(console, f"  [{image.position}] {image.name}: {image.error}")

@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
+from core.catalog.models import COST_DIGITS
 from models.reads.inspect import CallLine, JobLine, NodeLine
 from overstory.output.terminal import json_line
 
@@ -23,8 +24,6 @@ COLOURS = {
 }
 UNBROKEN = ("job", "status", "began", "owner")
 """Text columns whose cells are never wrapped."""
-COST_DIGITS = 10
-"""A price of a million tokens has four decimals, so the cost of one token has ten."""
 PIPE_WIDTH = 180
 
 

@@ -56,7 +56,7 @@ def found(
     """Location -> hash of the images known to be prepared."""
     with database.read() as connection:
         known = lineage.prepared(connection, detail, FOUND[:names], is_alike)
-    assert all((page, size, changed) == (None, 10, 7) for _, page, size, changed in known)
+    assert all((page, size, changed) == (None, 10, 7) for _, page, size, changed, _ in known)
     return {location: image.sha256 for (location, *_), image in known.items()}
 
 

@@ -377,7 +377,7 @@ def test_names_that_are_not_valid_text_are_shown_and_opened(tmp_path: Path) -> N
         ("https:///x.jpg", "has no host"),
         ("http://[::1/x.jpg", "has no host"),
         ("ftp://x/y.jpg", "URLs begin with http:// or https://"),
-        ("s3://bucket/*.jpg", "URLs begin with http:// or https://"),
+        ("s3:///*.jpg", "names no bucket"),
         ("file:///x.jpg", "give files by path"),
     ],
 )

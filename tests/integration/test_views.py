@@ -16,7 +16,7 @@ from sqlalchemy import insert, text, update
 from core.job_options import JobOptions
 from models.engine import Database
 from models.reads import pipeline, views
-from models.tables import Call, Delivery, Image, Job, Node
+from models.tables import Call, Delivery, Image, Job, Node, Unit
 from tests.support import jobs
 from tests.support.one_process import make_files, whole
 
@@ -30,6 +30,7 @@ VALUES = {
     "name": "b.jpg",
     "sha256": "s" * 64,
     "words": "two apples",
+    "unit": "Oak",
 }
 AT = 1_790_000_000.25  # 2026-09-21 14:13:20.25 UTC
 CALL = {"job_id": "job-1", "account": "a", "model": "m", "images": 2, "currency": "USD"}
@@ -81,10 +82,16 @@ def told(database: Database) -> Database:
                 insert(Image).values(
                     job_id="job-1", position=position, name=name, location=f"/{name}", root=None,
                     status=status, node_id=node_id, error_code=code, duplicate_of=twin,
-                    updated_at=AT, source_sha256="s" * 64,
+                    updated_at=AT, source_sha256="s" * 64, unit=1 + (position == 3),
+                    facts={"agent": name},
                     answer={1: {"fruit": "apples"}, 2: "pears"}.get(position),
                 )
             )  # fmt: skip
+        units = [(1, "Oak", {"rooms": 4}), (2, "Elm", None)]
+        for number, name, answer in units:
+            connection.execute(
+                insert(Unit).values(job_id="job-1", number=number, name=name, answer=answer)
+            )
         for key, status in (("1", "settled"), ("2", "unknown")):
             connection.execute(
                 insert(Call).values(
@@ -204,6 +211,17 @@ def test_an_answer_is_a_text_or_json_text(told: Database) -> None:
     found = ask(told, "SELECT question, answer FROM v_answers ORDER BY position")
     assert [json.loads(found[0]["answer"]), found[1]["answer"]] == [{"fruit": "apples"}, "pears"]
     assert found[0]["question"] == "What?"
+
+
+def test_a_unit_has_its_answer_counts_and_facts(told: Database) -> None:
+    found = ask(told, "SELECT * FROM v_units ORDER BY number")
+    assert json.loads(found[0]["answer"]) == {"rooms": 4}
+    assert (found[1]["unit"], found[1]["answer"], found[1]["first_position"]) == ("Elm", None, 3)
+    names = ("submitted", "included", "failed", "duplicate", "skipped")
+    counts = [[row[name] for name in names] for row in found]
+    assert counts == [[3, 2, 0, 1, 0], [1, 0, 1, 0, 0]]
+    (image,) = ask(told, "SELECT unit, facts FROM v_images WHERE position = 3")
+    assert (image["unit"], json.loads(image["facts"])) == ("Elm", {"agent": "c.jpg"})
 
 
 def test_everything_is_explained_in_postgresql(told: Database) -> None:

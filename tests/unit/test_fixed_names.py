@@ -27,7 +27,7 @@ def test_tables_and_views():
     assert set(Base.metadata.tables) == tables
     assert {view.name for view in views.VIEWS} == {
         *("v_jobs", "v_images", "v_nodes", "v_calls", "v_usage_daily", "v_failures"),
-        *("v_deliveries", "v_answers"),
+        *("v_deliveries", "v_answers", "v_units"),
     }
 
 

@@ -44,7 +44,7 @@ def test_a_job_is_bare_or_has_canaries(command: click.Command) -> None:
     assert {"--bare", "--canary"} <= names
     assert spec_of(["a.jpg"], GIVEN | {"bare": True, "canary": False}).options.bare
     assert spec_of(["a.jpg"], GIVEN | {"bare": False, "canary": True}).options.canary
-    with pytest.raises(WrongUsage, match="leave out each, schema and canary"):
+    with pytest.raises(WrongUsage, match="leave out each, schema, by and canary"):
         spec_of(["a.jpg"], GIVEN | {"bare": True, "canary": True})
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import click
@@ -11,14 +10,15 @@ from rich.table import Table
 from rich.text import Text
 
 from core.states import ImageStatus, Seen
-from models.reads import inspect
+from models.reads import inspect, units
 from models.reads.inspect import ImageLine
 from overstory.job_argument import find_job, job_argument
 from overstory.options import home_option, json_option, status_option
 from overstory.output import looks
 from overstory.output.proof import ONLY_SENT
 from overstory.output.tables import coloured, print_json, stdout_console, table
-from overstory.output.terminal import safe
+from overstory.output.terminal import safe, safe_line
+from overstory.output.unit_values import image_value
 
 
 @click.command()
@@ -48,25 +48,28 @@ def images(
     _, database, row = find_job(job, home)
     with database.read() as connection:
         lines = inspect.images(connection, row.id, statuses, unseen)
+        names = units.names(connection, row.id) if row.options.by else {}
     if as_json:
-        print_json([asdict(image) for image in lines])
+        print_json([image_value(image, names) for image in lines])
         return
     if not lines:
         asked = [*([" or ".join(statuses)] if statuses else []), *(["unseen"] if unseen else [])]
         click.echo(f"none of the {row.submitted:,} images is {' and '.join(asked)}")
         return
-    stdout_console().print(_draw(lines, notes))
+    stdout_console().print(_draw(lines, notes, names))
 
 
-def _draw(lines: Iterable[ImageLine], notes: bool) -> Table:
+def _draw(lines: Iterable[ImageLine], notes: bool, names: Mapping[int, str]) -> Table:
     drawn = table(
-        *("=#", "name", "status", "seen", "=size", "=tokens", "reason"),
+        *("=#", "name", *(["unit"] if names else [])),
+        *("status", "seen", "=size", "=tokens", "reason"),
         *(["line"] if notes else []),
     )
     for image in lines:
         drawn.add_row(
             str(image.position),
             Text(image.name),
+            *([Text(safe_line(names.get(image.unit or 0, "")))] if names else []),
             coloured(image.status),
             _seen(image),
             f"{image.width}x{image.height}" if image.width else "",

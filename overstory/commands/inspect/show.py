@@ -24,6 +24,7 @@ from overstory.output.cited import print_cited
 from overstory.output.plural import pluralize
 from overstory.output.progress import duration
 from overstory.output.result import result
+from overstory.output.summary import print_answer
 from overstory.output.tables import clock, coloured, print_json, stdout_console
 from overstory.output.terminal import for_stdout, safe
 from workers.loading import loaded
@@ -48,13 +49,25 @@ def show(job: str, as_json: bool, home: Path | None) -> None:
         return
     console = stdout_console()
     _print_facts(console, row, line, outcome, nobody)
-    if row.answer:
+    if row.options.by:
+        console.print()
+        print_answer(database, row)
+    elif row.answer:
         console.print()
         sys.stdout.write(for_stdout(row.answer) + "\n")
         if sys.stdout.isatty():
-            print_cited(database, row)
+            print_cited(database, row, row.answer)
     hint = f"'overstory report {row.id}' writes this as a page with the images"
     console.print(f"\n[dim]{hint}[/]", soft_wrap=True, highlight=False)
+
+
+def _answered(outcome: dict[str, Any]) -> str:
+    """How many units of a job by units are answered; empty for another job."""
+    units = outcome.get("units")
+    if units is None:
+        return ""
+    answered = sum(unit.get("answer", unit.get("data")) is not None for unit in units)
+    return f"{answered:,} of {len(units):,} answered, by {safe(outcome['by'])}"
 
 
 def _print_facts(
@@ -82,6 +95,7 @@ def _print_facts(
         ("owner", row.owner or ""),
         ("reason", Text(safe(row.reason or ""))),
         ("images", ", ".join(coverage)),
+        ("units", _answered(outcome)),
         ("tree", f"{leaves}, {pluralize(tree['nodes'], 'node')}, depth {tree['depth']}"),
         ("requests", f"{usage['requests']:,} sent; {pluralize(tokens, 'token')}{cached}"),
         ("cost", f"{usage['cost']:.4f} {usage['currency']}{limit}{charged}"),

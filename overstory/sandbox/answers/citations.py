@@ -10,6 +10,7 @@ _MARKER = re.compile(r"\[(\d{1,9}(?:\s*[,;–-]\s*\d{1,9})*)\]")
 _RUN = re.compile(r"(\d+)(?:\s*[–-]\s*(\d+))?")
 _KEY = re.compile(r'"(\d{1,9})"\s*:|"(?:image|marker|number|index|position|n)"\s*:\s*(\d{1,9})')
 _NOTES = re.compile(r"<notes\b[^<>]*>((?:[^<]++|<(?!/?notes\b))*+)</notes>", re.IGNORECASE)
+_GROUP = re.compile(r'("group \d{1,9}") is images? (\[\d{1,9}\](?:(?:, | to )\[\d{1,9}\])*)')
 RUN_MAX = 100_000
 
 
@@ -52,6 +53,16 @@ def declared(text: str, count: int) -> tuple[int, ...]:
         if len(candidate) == count:
             return candidate
     return tuple(range(1, count + 1))
+
+
+def groups(text: str) -> dict[str, tuple[int, ...]]:
+    """The markers of each group of images that a prompt's ``text`` names as a key of the reply."""
+    return {
+        key.strip('"'): cited(
+            _RANGE.sub(lambda m: _listed(_filled(int(m[1]), int(m[2]), RUN_MAX)), named)
+        )
+        for key, named in _GROUP.findall(text)
+    }
 
 
 def _filled(first: int, last: int, most: int) -> tuple[int, ...]:

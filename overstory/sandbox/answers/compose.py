@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from overstory.sandbox.account.prompt_cache import BYTES_PER_TOKEN
 from overstory.sandbox.answers import unsure, words
-from overstory.sandbox.answers.citations import notes_of
+from overstory.sandbox.answers.citations import groups, notes_of
 from overstory.sandbox.answers.json_schema import asks_json, wanted_schema
 from overstory.sandbox.answers.json_value import fill
 from overstory.sandbox.answers.malformed import reply_text
+from overstory.sandbox.answers.observation import Observation
 from overstory.sandbox.answers.observed import Observed, observed_in_notes, observed_in_pictures
 from overstory.sandbox.config import SandboxConfig
 from overstory.sandbox.protocol.request import ChatRequest
 from overstory.sandbox.vision.decode import Picture
 
+Groups = dict[str, tuple[tuple[Observation, ...], str]]
 JSON_MODE = {"type": "json_object"}
 NOTHING = "No image and no note was given, so there is nothing to describe."
 
@@ -78,6 +81,19 @@ def _sentence(observed: Observed) -> str:
     return words.overview(observed.known) if observed.known else NOTHING
 
 
+def _groups(request: ChatRequest, observed: Observed) -> Groups:
+    """What is known of each group of images that the instruction asks about."""
+    known = {observation.marker: observation for observation in observed.known}
+    scopes = {
+        key: tuple(known[marker] for marker in markers if marker in known)
+        for key, markers in groups(request.instruction).items()
+    }
+    return {
+        key: (scope, words.grouped(scope, None) if scope else NOTHING)
+        for key, scope in scopes.items()
+    }
+
+
 def _as_json(
     request: ChatRequest,
     observed: Observed,
@@ -91,7 +107,9 @@ def _as_json(
     text = words.grouped(known, room) if known else NOTHING
     prompt = "\n".join(text for turn in request.turns for text in turn.texts)
     schema = wanted_schema(request.response_format or JSON_MODE, prompt)
-    value = {"answer": text} if schema is None else fill(schema, known, text, observed.one_by_one)
+    value: Any = {"answer": text}
+    if schema is not None:
+        value = fill(schema, known, text, observed.one_by_one, _groups(request, observed))
     if isinstance(value, dict) and any(key.isdecimal() for key in value):
         silent = {str(number) for number in observed.silent}
         value = {key: part for key, part in value.items() if key not in silent}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 from overstory.sandbox.answers.json_schema import DEEPEST, Schema, kind_of, map_schema, resolved
@@ -26,18 +27,20 @@ def fill(
     observations: Sequence[Observation],
     text: str,
     one_by_one: Sequence[Observation] | None = None,
+    groups: Mapping[str, tuple[Scope, str]] = MappingProxyType({}),
 ) -> Any:
     """A value that validates against ``schema``; ``text`` is the answer in words.
 
     ``one_by_one``: what stands under the markers that are keys of the outermost object, if that
-    differs from ``observations``.
+    differs from ``observations``. ``groups``: what each key of the outermost object is about that
+    stands for several images, and the answer about them in words.
 
     Supports types, properties, items, enum, const, $ref, anyOf, oneOf, allOf, bounds of numbers,
     lengths and sizes, additionalProperties and patternProperties (one entry for each marker). It
     ignores a string's pattern.
     """
     outermost = tuple(observations if one_by_one is None else one_by_one)
-    return _Filler(schema, text, outermost).value(schema, "", tuple(observations))
+    return _Filler(schema, text, outermost, groups).value(schema, "", tuple(observations))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,7 @@ class _Filler:
     root: Schema
     text: str
     outermost: Scope  # what the markers mean that are keys of the outermost object
+    groups: Mapping[str, tuple[Scope, str]]
 
     def value(self, schema: Schema, name: str, scope: Scope, depth: int = 0) -> Any:
         """The value for one place of the schema; ``name`` is its key in the object around it."""
@@ -81,12 +85,19 @@ class _Filler:
         entry = map_schema(schema)
         if entry is not None and not properties and depth <= DEEPEST:
             wanted |= dict.fromkeys(by_marker, entry)
+        groups = self.groups if depth == 1 else {}
         return {
-            key: self.value(
+            key: self._about(groups[key], part)
+            if key in groups
+            else self.value(
                 part, name if key in by_marker else key, by_marker.get(key, scope), depth
             )
             for key, part in wanted.items()
         }
+
+    def _about(self, group: tuple[Scope, str], schema: Schema) -> Any:
+        scope, text = group
+        return replace(self, text=text).value(schema, "", scope, depth=1)
 
     def _array(self, schema: Schema, name: str, scope: Scope, depth: int) -> list[Any]:
         scopes: list[Scope] = []

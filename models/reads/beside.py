@@ -1,0 +1,51 @@
+"""Where a job's images are, for files that are written beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sqlalchemy import select
+
+from models.engine import Database
+from models.records import columns_of, record
+from models.tables import Image, Unit
+
+PAGE_ROWS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePlace:
+    """The columns of an image's row that say where it is. ``unit``: its unit's number."""
+
+    position: int
+    name: str
+    location: str
+    page: int | None
+    root: str | None
+    duplicate_of: int | None
+    unit: int | None
+
+
+def places(database: Database, job_id: str) -> Iterator[ImagePlace]:
+    """The images in order. Each page is read in its own transaction, so no lock is held between."""
+    after = 0
+    while True:
+        with database.read() as connection:
+            rows = connection.execute(
+                select(*columns_of(ImagePlace, Image))
+                .where(Image.job_id == job_id, Image.position > after)
+                .order_by(Image.position)
+                .limit(PAGE_ROWS)
+            ).all()
+        if not rows:
+            return
+        yield from (record(ImagePlace, row) for row in rows)
+        after = rows[-1].position
+
+
+def unit_names(database: Database, job_id: str) -> dict[int, str]:
+    """The names of a job's units by number; empty for a job that is not by units."""
+    with database.read() as connection:
+        rows = connection.execute(select(Unit.number, Unit.name).where(Unit.job_id == job_id))
+        return {row.number: row.name for row in rows}
