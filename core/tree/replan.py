@@ -8,7 +8,7 @@ exceed its limit is divided.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from core.tree.packing import Budget, Weight, cut, fits, groups, pack
@@ -24,13 +24,15 @@ more than the fewest possible plus WORN_LEAVES."""
 class OldNode:
     """A node of the earlier tree: ``items`` of a leaf or ``children`` of a branch, in order.
 
-    ``settled``: it has a text, which may be kept if nothing below it has changed.
+    ``settled``: it has a text, which may be kept if nothing below it has changed. ``span``: the
+    positions of its first and last item; where those of leaves overlap, the leaves take turns.
     """
 
     id: int
     items: tuple[Hashable, ...] = ()
     children: tuple[OldNode, ...] = ()
     settled: bool = True
+    span: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,9 @@ class Replanned:
     tree: list[PlannedNode]
     sizes: list[int]
     kept: list[int | None]
+    order: list[int] = field(
+        default_factory=list
+    )  # indexes of the items, leaf by leaf; []: in order
 
 
 @dataclass(slots=True)
@@ -60,13 +65,16 @@ def replan(
     old: OldNode,
     budget: Budget,
     fan_in: int,
+    apart: Collection[int] = (),
 ) -> Replanned | None:
     """The plan over ``items`` that keeps as much of ``old`` as possible.
 
-    ``items`` are distinct; ``weights`` is parallel to them. None if nothing can be kept, or if
-    changes have left so many small leaves that a fresh plan is better.
+    ``items`` are distinct; ``weights`` is parallel to them. ``apart``: indexes of new items that
+    join no earlier leaf: many of them stand among its items, which would all be asked about again.
+    None if nothing can be kept, or if changes have left so many small leaves that a fresh plan is
+    better.
     """
-    roots = _rebuilt(old, _Leaves(items, weights, old, budget).by_old, fan_in)
+    roots = _rebuilt(old, _Leaves(items, weights, old, budget, apart).by_old, fan_in)
     while len(roots) > 1:
         roots = _divided(roots, fan_in)
     if not roots:
@@ -83,9 +91,15 @@ class _Leaves:
     """``by_old``: the new leaves that replace each old leaf, by the id of the old one."""
 
     def __init__(
-        self, items: Sequence[Hashable], weights: Sequence[Weight], old: OldNode, budget: Budget
+        self,
+        items: Sequence[Hashable],
+        weights: Sequence[Weight],
+        old: OldNode,
+        budget: Budget,
+        apart: Collection[int],
     ) -> None:
         self._items, self._weights, self._budget = items, weights, budget
+        self._apart = apart
         self._old = list(_leaves_of(old))
         self.by_old: dict[int, list[_Node]] = {}
         self._place(self._segments())
@@ -98,13 +112,20 @@ class _Leaves:
         highest = 0
         for index, item in enumerate(self._items):
             leaf = old_leaf.get(item)
-            if leaf is not None and leaf < highest:
+            if leaf is not None and leaf < highest and not self._take_turns(leaf, highest):
                 leaf = None
-            highest = highest if leaf is None else leaf
-            if not segments or segments[-1][0] != leaf:
+            highest = highest if leaf is None else max(leaf, highest)
+            if not segments or segments[-1][0] != leaf or self._parts(index):
                 segments.append((leaf, []))
             segments[-1][1].append(index)
         return segments
+
+    def _take_turns(self, leaf: int, later: int) -> bool:
+        return self._old[later].span[0] < self._old[leaf].span[1]
+
+    def _parts(self, index: int) -> bool:
+        """Whether a new item and the one before it go different ways."""
+        return (index in self._apart) != (index - 1 in self._apart)
 
     def _place(self, segments: list[tuple[int | None, list[int]]]) -> None:
         """Give each run of new items to a neighbour with room, else to leaves of its own."""
@@ -115,6 +136,9 @@ class _Leaves:
             if leaf is not None:
                 grown.setdefault(leaf, []).extend(run)
                 before = leaf
+                continue
+            if run[0] in self._apart:
+                own.setdefault(before, []).extend(run)
                 continue
             after = segments[n + 1][0] if n + 1 < len(segments) else None
             inside = after is not None and after == before  # in the middle of a leaf
@@ -191,7 +215,10 @@ def _flat(root: _Node) -> Replanned:
         PlannedNode(node.level, parents.get(id(node)), *node.span, len(node.children))
         for node in order
     ]
-    return Replanned(tree, [len(leaf.items) for leaf in leaves], [node.kept for node in order])
+    items = [index for leaf in leaves for index in leaf.items]
+    return Replanned(
+        tree, [len(leaf.items) for leaf in leaves], [node.kept for node in order], items
+    )
 
 
 def _measured(node: _Node, leaves: list[_Node]) -> list[_Node]:
