@@ -70,11 +70,13 @@ def replan(
     """The plan over ``items`` that keeps as much of ``old`` as possible.
 
     ``items`` are distinct; ``weights`` is parallel to them. ``apart``: indexes of new items that
-    join no earlier leaf: many of them stand among its items, which would all be asked about again.
+    join no earlier leaf: where many of them stand among its items, all would be asked about again.
+    They have leaves of their own beside the topmost branches, so no earlier branch changes either.
     None if nothing can be kept, or if changes have left so many small leaves that a fresh plan is
     better.
     """
-    roots = _rebuilt(old, _Leaves(items, weights, old, budget, apart).by_old, fan_in)
+    leaves = _Leaves(items, weights, old, budget, apart)
+    roots = _beside(_rebuilt(old, leaves.by_old, fan_in), leaves.apart, fan_in)
     while len(roots) > 1:
         roots = _divided(roots, fan_in)
     if not roots:
@@ -88,7 +90,8 @@ def replan(
 
 
 class _Leaves:
-    """``by_old``: the new leaves that replace each old leaf, by the id of the old one."""
+    """``by_old``: the new leaves that replace each old leaf, by the id of the old one. ``apart``:
+    those of the items that join none."""
 
     def __init__(
         self,
@@ -99,33 +102,31 @@ class _Leaves:
         apart: Collection[int],
     ) -> None:
         self._items, self._weights, self._budget = items, weights, budget
-        self._apart = apart
         self._old = list(_leaves_of(old))
+        self.apart = self._packed(sorted(apart))
         self.by_old: dict[int, list[_Node]] = {}
-        self._place(self._segments())
+        self._place(self._segments(apart))
 
-    def _segments(self) -> list[tuple[int | None, list[int]]]:
+    def _segments(self, apart: Collection[int]) -> list[tuple[int | None, list[int]]]:
         """The items in order as runs: (number of their old leaf, or None for new items; indexes).
         An item that now comes after a later leaf counts as new, since leaves keep input order."""
         old_leaf = {item: n for n, leaf in enumerate(self._old) for item in leaf.items}
         segments: list[tuple[int | None, list[int]]] = []
         highest = 0
         for index, item in enumerate(self._items):
+            if index in apart:
+                continue
             leaf = old_leaf.get(item)
             if leaf is not None and leaf < highest and not self._take_turns(leaf, highest):
                 leaf = None
             highest = highest if leaf is None else max(leaf, highest)
-            if not segments or segments[-1][0] != leaf or self._parts(index):
+            if not segments or segments[-1][0] != leaf:
                 segments.append((leaf, []))
             segments[-1][1].append(index)
         return segments
 
     def _take_turns(self, leaf: int, later: int) -> bool:
         return self._old[later].span[0] < self._old[leaf].span[1]
-
-    def _parts(self, index: int) -> bool:
-        """Whether a new item and the one before it go different ways."""
-        return (index in self._apart) != (index - 1 in self._apart)
 
     def _place(self, segments: list[tuple[int | None, list[int]]]) -> None:
         """Give each run of new items to a neighbour with room, else to leaves of its own."""
@@ -136,9 +137,6 @@ class _Leaves:
             if leaf is not None:
                 grown.setdefault(leaf, []).extend(run)
                 before = leaf
-                continue
-            if run[0] in self._apart:
-                own.setdefault(before, []).extend(run)
                 continue
             after = segments[n + 1][0] if n + 1 < len(segments) else None
             inside = after is not None and after == before  # in the middle of a leaf
@@ -185,6 +183,16 @@ def _rebuilt(node: OldNode, leaves: dict[int, list[_Node]], fan_in: int) -> list
     if same:
         return [_Node(children=children, kept=node.id if node.settled else None)]
     return _divided(children, fan_in)
+
+
+def _beside(roots: list[_Node], apart: list[_Node], fan_in: int) -> list[_Node]:
+    """The topmost nodes, and those over the leaves ``apart`` beside them."""
+    if not apart:
+        return roots
+    tops = roots[0].children if len(roots) == 1 and roots[0].children else roots
+    while len(apart) > 1 and len(tops) + len(apart) > fan_in:
+        apart = _divided(apart, fan_in)
+    return [*tops, *apart]
 
 
 def _divided(children: list[_Node], fan_in: int) -> list[_Node]:

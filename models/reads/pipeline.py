@@ -30,6 +30,7 @@ from core.states import (
     NodeStatus,
     Seen,
 )
+from models.below import images_below
 from models.engine import now
 from models.ledger import SENT
 from models.records import columns_of, record
@@ -389,27 +390,22 @@ def notes(connection: Connection, node_id: int) -> list[Note]:
     return [Note(row[0], row[1] or "", row[2], row[3] or "", row[4] or 0) for row in rows]
 
 
-def included_positions(
-    connection: Connection, job_id: str, first: int, last: int
-) -> frozenset[int]:
-    """Positions of the included images from ``first`` to ``last``."""
+def included_positions(connection: Connection, node_id: int) -> frozenset[int]:
+    """Positions of the included images below a node."""
     rows = connection.execute(
         select(Image.position).where(
-            Image.job_id == job_id,
-            Image.position.between(first, last),
-            Image.status == ImageStatus.INCLUDED,
+            images_below(connection, node_id), Image.status == ImageStatus.INCLUDED
         )
     )
     return frozenset(rows.scalars())
 
 
-def answers(connection: Connection, job_id: str, first: int, last: int) -> list[tuple[int, Any]]:
-    """(position, answer) of the included images from ``first`` to ``last`` with an answer."""
+def answers(connection: Connection, node_id: int) -> list[tuple[int, Any]]:
+    """(position, answer) of the included images below a node that have an answer."""
     rows = connection.execute(
         select(Image.position, Image.answer)
         .where(
-            Image.job_id == job_id,
-            Image.position.between(first, last),
+            images_below(connection, node_id),
             Image.status == ImageStatus.INCLUDED,
             Image.answer.is_not(None),
         )
