@@ -62,6 +62,7 @@ class JobRow:
     family: str | None
     follows: str | None
     owner: str | None  # name of a token; None: this machine, or a message
+    comparing: bool = False  # its images are compared before its tree is planned
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ class ImageRow:
     look: int = 1  # 2: it was looked at twice
     unclear: list[str] | None = None  # fields that the model could not tell; []: the whole image
     unit: int | None = None  # number of its unit, in a job by units
+    similar_to: int | None = None  # position of the image that stands for it
 
 
 @dataclass(frozen=True, slots=True)
