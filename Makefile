@@ -162,6 +162,10 @@ bench-tables: $(VENV)/.stamp-dev ## memory of reading and planning tables of 600
 bench-families: $(VENV)/.stamp-dev ## estimates and budgets at five families of models, billed by their vendors' rules: 5 minutes
 	@$(BIN)/python -m benchmarks.families $(ARGS)
 
+.PHONY: bench-similar
+bench-similar: $(VENV)/.stamp-dev ## made bursts and what resembles them: precision, recall and CPU of --similar, 4 minutes
+	@$(BIN)/python -m benchmarks.similar $(ARGS)
+
 .PHONY: client
 client: $(VENV)/.stamp-dev ## overstory-client, the distribution for other programs, as a wheel in dist/
 	@$(BIN)/python clients-http/generate.py
