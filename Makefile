@@ -133,6 +133,10 @@ bench-auto: $(VENV)/.stamp-dev ## the limit that finds itself, beside the best f
 bench-litellm: $(VENV)/.stamp-dev build/litellm/.stamp ## LiteLLM's real proxy in front: its limits, budgets and timeouts, 10 minutes
 	@$(BIN)/python -m benchmarks.proxy --litellm build/litellm/bin/litellm $(ARGS)
 
+.PHONY: bench-bucket
+bench-bucket: $(VENV)/.stamp-dev build/moto/.stamp ## 10,000 objects of an S3 server: listing, and finding what has changed: 4 minutes
+	@$(BIN)/python -m benchmarks.buckets --server build/moto/bin/moto_server $(ARGS)
+
 .PHONY: bench-limits
 bench-limits: $(VENV)/.stamp-dev ## the account end to end under kills, then the limiter alone: at most 25 minutes
 	@$(BIN)/python -m benchmarks.limits $(ARGS)
@@ -150,9 +154,17 @@ bench-uploads: $(VENV)/.stamp-dev ## 5,000 photographs through the HTTP API, kil
 bench-units: $(VENV)/.stamp-dev ## 2,000 PDFs, an answer for each, with and without refusals: requests, and whether each is right: 5 minutes
 	@$(BIN)/python -m benchmarks.units $(ARGS)
 
+.PHONY: bench-tables
+bench-tables: $(VENV)/.stamp-dev ## memory of reading and planning tables of 600 to 60,000 rows: 1 minute
+	@$(BIN)/python -m benchmarks.tables $(ARGS)
+
 .PHONY: bench-families
 bench-families: $(VENV)/.stamp-dev ## estimates and budgets at five families of models, billed by their vendors' rules: 5 minutes
 	@$(BIN)/python -m benchmarks.families $(ARGS)
+
+.PHONY: bench-similar
+bench-similar: $(VENV)/.stamp-dev ## made bursts and what resembles them: precision, recall and CPU of --similar, 4 minutes
+	@$(BIN)/python -m benchmarks.similar $(ARGS)
 
 .PHONY: client
 client: $(VENV)/.stamp-dev ## overstory-client, the distribution for other programs, as a wheel in dist/
@@ -209,6 +221,12 @@ build/litellm/.stamp: requirements/litellm.txt
 	@build/litellm/bin/python -m pip install $(if $(MAKE_TERMOUT),,-qq) --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
+build/moto/.stamp: requirements/bucket.txt
+	@echo "installing requirements/bucket.txt into build/moto"
+	@$(PYTHON) -m venv build/moto
+	@build/moto/bin/python -m pip install $(if $(MAKE_TERMOUT),,-qq) --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
 $(VENV)/.stamp-docs: requirements/docs.txt $(VENV)/.stamp-dev
 	@echo "installing requirements/docs.txt"
 	@$(PIP) install --require-hashes -r requirements/docs.txt
@@ -229,6 +247,7 @@ lock: $(VENV)/.stamp-venv ## solve the locks again; LOCK_ARGS=--upgrade moves ev
 	@$(LOCK) --group bench -c requirements/dev.txt -o requirements/bench.txt
 	@$(LOCK) --group eyes -c requirements/dev.txt -o requirements/eyes.txt
 	@$(LOCK) --group litellm -o requirements/litellm.txt
+	@$(LOCK) --group bucket -o requirements/bucket.txt
 	@$(LOCK) --group docs -c requirements/dev.txt -o requirements/docs.txt
 	@! grep -nE '://|^--|^ *-[if] |^/' requirements/*.txt || { echo "a lock names a place" >&2; exit 1; }
 

@@ -168,7 +168,8 @@ def _opened(place: Place) -> Iterator[tuple[BufferedReader, Members]]:
     """The file that holds the content, and its list."""
     with local_files.opened(place) as (file, size):
         status = os.fstat(file.fileno())
-        mark = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+        times = (status.st_ctime_ns, status.st_mtime_ns)
+        mark = (status.st_dev, status.st_ino, *times, status.st_size)
         if is_compressed(file.peek(SNIFF_BYTES)):
             plain = unpacked(file, str(mark), printable_name(place.name))
             with local_files.opened(plain) as (unpacked_file, _):
@@ -205,7 +206,8 @@ def _listed(
             f"{shown!r} cannot be read as an archive ({type(error).__name__}): make it again, or"
             " unpack it and name the folder"
         ) from None
-    if len({member.version for member in found.values()}) == 1 < len(found):
+    files = [member for member in found.values() if not member.remark]
+    if read is _tar_members and len({member.version for member in files}) == 1 < len(files):
         found = _known_by_archive(found, mark)
     with _keeping:
         _kept[mark] = found
@@ -217,7 +219,7 @@ def _listed(
 def _known_by_archive(found: Members, mark: tuple[int, ...]) -> dict[str, Member]:
     """The members of a tar whose times are all the same, as programs write that want the same bytes
     each time: then only the archive tells whether they have changed."""
-    *_, size, changed = mark
+    *_, changed, size = mark
     return {
         inner: Member(inner, one.bytes, f"{one.version} {size} {changed}", one.remark, one.info)
         for inner, one in found.items()

@@ -1,8 +1,8 @@
 """Compressed tars as plain ones, in a private folder of this machine.
 
-A copy has the name of the archive's inode, size and time, so no other file is taken for it. It is
-visible when it is complete; what a killed process left is deleted by the next one, and a copy that
-nobody has used for a day, too.
+A copy has the name of the inode, size and times of its archive, so no other file is taken for it.
+It is visible when it is complete; what a killed process left is deleted by the next one, and a copy
+that nobody has used for a day, too.
 """
 
 from __future__ import annotations

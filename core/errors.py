@@ -90,6 +90,7 @@ class RefusalCode(StrEnum):
     NO_ANSWER = "no_answer"  # asked alone, and no attempt got a usable answer
     NOTES_BLOCKED = "notes_blocked"  # a branch or the root refused its notes
     JOB_FAILED = "job_failed"  # the job ended before the image was processed
+    SIMILAR = "similar"  # left out, because another image that is nearly the same stands for it
 
 
 class ImageRefused(OverstoryError):

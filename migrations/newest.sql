@@ -46,7 +46,7 @@ CREATE TABLE jobs (
 	skipped INTEGER DEFAULT 0 NOT NULL, 
 	answer TEXT, 
 	created_at DOUBLE NOT NULL, 
-	finished_at DOUBLE, follows VARCHAR(32), family VARCHAR(64), idle_since DOUBLE, idle_seconds DOUBLE DEFAULT 0 NOT NULL, owner VARCHAR(64), 
+	finished_at DOUBLE, follows VARCHAR(32), family VARCHAR(64), idle_since DOUBLE, idle_seconds DOUBLE DEFAULT 0 NOT NULL, owner VARCHAR(64), comparing BOOLEAN DEFAULT 0 NOT NULL, 
 	CONSTRAINT pk_jobs PRIMARY KEY (id), 
 	CONSTRAINT ck_jobs_status_known CHECK (status IN ('running', 'paused', 'completed', 'partial', 'failed', 'cancelled')), 
 	CONSTRAINT ck_jobs_coverage_adds_up CHECK (included + failed + duplicate + skipped <= submitted), 
@@ -176,7 +176,7 @@ CREATE TABLE images (
 	due_at DOUBLE DEFAULT 0 NOT NULL, 
 	lease_token VARCHAR(32), 
 	lease_until DOUBLE DEFAULT 0 NOT NULL, 
-	updated_at DOUBLE NOT NULL, answer JSON, changed_ns BIGINT, seen VARCHAR(8), note TEXT, look INTEGER DEFAULT 1 NOT NULL, unclear JSON, first_sha256 VARCHAR(64), version TEXT, facts JSON, unit INTEGER, 
+	updated_at DOUBLE NOT NULL, answer JSON, changed_ns BIGINT, seen VARCHAR(8), note TEXT, look INTEGER DEFAULT 1 NOT NULL, unclear JSON, first_sha256 VARCHAR(64), version TEXT, facts JSON, unit INTEGER, likeness JSON, similar_to INTEGER, 
 	CONSTRAINT pk_images PRIMARY KEY (id), 
 	CONSTRAINT ck_images_status_known CHECK (status IN ('pending', 'prepared', 'uploaded', 'included', 'failed', 'duplicate', 'skipped')), 
 	CONSTRAINT fk_images_job_id FOREIGN KEY(job_id) REFERENCES jobs (id) ON DELETE CASCADE, 
@@ -347,4 +347,4 @@ LEFT JOIN (
 LEFT JOIN (SELECT job_id, unit, sum(cost) AS cost FROM shares GROUP BY job_id, unit) m
   ON m.job_id = u.job_id AND m.unit = u.number;
 
-INSERT INTO alembic_version VALUES ('0025')
+INSERT INTO alembic_version VALUES ('0026')

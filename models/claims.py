@@ -17,6 +17,7 @@ from sqlalchemy import (
     Connection,
     Double,
     Integer,
+    String,
     and_,
     bindparam,
     exists,
@@ -28,7 +29,7 @@ from sqlalchemy import (
 
 from core.catalog.tokens import detail_at
 from core.job_options import JobOptions
-from core.stages import STAGES, Stage
+from core.stages import PREPROCESS, STAGES, Stage
 from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
 from models.engine import now
 from models.records import columns_of, record
@@ -97,6 +98,11 @@ def _served_by(account: str | BindParameter[str]) -> ColumnElement[bool]:
     return and_(Job.status == JobStatus.RUNNING, Job.account == account)
 
 
+def _goes_on(status: BindParameter[str]) -> ColumnElement[bool]:
+    """A job that still compares its images uploads none of them."""
+    return or_(status != ImageStatus.PREPARED, Job.comparing.is_(False))
+
+
 # Built once: building a statement takes longer than running it, and these run for every slice.
 _FREE = and_(
     Image.status == bindparam("in_status"),
@@ -106,7 +112,11 @@ _FREE = and_(
 )
 _NEXT_JOB = (
     select(Job.id, Job.endpoint, Job.model, Job.detail, Job.options)
-    .where(_served_by(bindparam("for_account")), exists().where(Image.job_id == Job.id, _FREE))
+    .where(
+        _served_by(bindparam("for_account")),
+        _goes_on(bindparam("in_status", type_=String)),
+        exists().where(Image.job_id == Job.id, _FREE),
+    )
     .order_by(Job.served_images / Job.weight, Job.created_at)
     .limit(1)
 )
@@ -136,7 +146,9 @@ _SERVED = (
 _DUE = select(func.count()).select_from(
     select(Image.id)
     .join(Job, Job.id == Image.job_id)
-    .where(_served_by(bindparam("for_account")), _FREE)
+    .where(
+        _served_by(bindparam("for_account")), _goes_on(bindparam("in_status", type_=String)), _FREE
+    )
     .limit(bindparam("at_most", type_=Integer))
     .subquery()
 )
@@ -287,14 +299,33 @@ def least_served(connection: Connection, account: str) -> tuple[float, float]:
     return float(row[0] or 0.0), float(row[1] or 0.0)
 
 
+_TO_COMPARE = (
+    select(Job.id)
+    .where(
+        _served_by(bindparam("for_account")),
+        Job.comparing,
+        ~exists().where(Image.job_id == Job.id, Image.status == ImageStatus.PENDING),
+    )
+    .order_by(Job.created_at)
+    .limit(1)
+)
+
+
+def job_to_compare(connection: Connection, account: str) -> str | None:
+    """A running job whose images are all prepared or refused, and not compared yet."""
+    return connection.execute(_TO_COMPARE, {"for_account": account}).scalar()
+
+
 def waiting_work(connection: Connection, account: str, limit: int) -> dict[Stage, int]:
     """Units of work that are due and not claimed, by stage, each counted up to ``limit``."""
-    counts = {}
+    counts: dict[Stage, int] = {}
     for stage in STAGES:
         if isinstance(stage.takes, ImageStatus):
             counts[stage] = count_images(connection, account, stage.takes, limit)
         elif stage.takes is not None:
             counts[stage] = count_nodes(connection, account, stage.takes, limit)
+    if not counts[PREPROCESS] and job_to_compare(connection, account) is not None:
+        counts[PREPROCESS] = 1
     return {stage: count for stage, count in counts.items() if count}
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, and_, bindparam, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from core.images.exif import GPS, TAKEN
@@ -19,6 +20,9 @@ from models.engine import now
 from models.reads.lineage import KeptNode, KnownImage
 from models.state import Moved
 from models.tables import Event, Image, Job, Node, Unit
+
+ROWS_AT_ONCE = 2_000
+"""A row that is written takes three times as much memory as its image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +44,13 @@ class NewJob:
     follows: str | None = None
     reason: str | None = None  # why it begins paused; None: it begins running
     owner: str | None = None  # name of a token
+    comparing: bool = False  # it has no tree yet: its images are compared first
 
 
 @dataclass(frozen=True, slots=True)
 class NewImage:
-    """A new job's image. ``leaf`` is an index into the tree's leaves, None for a duplicate.
+    """A new job's image. ``leaf`` is an index into the tree's leaves, None for a duplicate, for an
+    image that is left out, and before the tree is planned.
 
     ``known``: what an earlier job recorded about it, and the status it begins with. ``unit``: the
     number of its unit, in a job by units.
@@ -65,7 +71,7 @@ class NewImage:
 
     @property
     def status(self) -> ImageStatus:
-        if self.leaf is None:
+        if self.leaf is None and self.duplicate_of is not None:
             return ImageStatus.DUPLICATE
         return ImageStatus.PENDING if self.known is None else self.known.status
 
@@ -108,7 +114,7 @@ def insert_job(
     at = connection.execute(select(now())).scalar_one()
     kept = kept or [None] * len(tree)
     node_ids = _insert_nodes(connection, job.id, _node_rows(images, tree, kept, at), tree)
-    rows = [
+    rows = (
         {
             "job_id": job.id,
             "position": position,
@@ -128,8 +134,9 @@ def insert_job(
             "updated_at": at,
         }
         for position, image in enumerate(images, start=1)
-    ]
-    connection.execute(insert(Image), rows)
+    )
+    while some := list(islice(rows, ROWS_AT_ONCE)):
+        connection.execute(insert(Image), some)
     if units:
         numbered = [
             {"job_id": job.id, "number": number, **asdict(unit)}
@@ -139,8 +146,47 @@ def insert_job(
     event = f"job.{_first_status(job)}"
     connection.execute(insert(Event).values(at=at, job_id=job.id, name=event, detail=job.reason))
     if any(kept):
-        _open_or_end(connection, job, kept, moved or Moved())
+        _tell_continued(connection, job.id, job.follows, kept)
+        _open_or_end(connection, job.id, kept, moved or Moved())
     return True
+
+
+def insert_tree(
+    connection: Connection,
+    job_id: str,
+    follows: str | None,
+    images: Sequence[NewImage],
+    tree: Sequence[PlannedNode],
+    kept: Sequence[KeptNode | None],
+    moved: Moved,
+) -> None:
+    """Write the tree of a job whose images are there and compared. The job must be locked.
+
+    ``images``, by position, are as their rows are, or in a kept leaf as an earlier job had them.
+    Nodes that wait for nothing are opened, or failed if no image below them can be used.
+    """
+    at = connection.execute(select(now())).scalar_one()
+    node_ids = _insert_nodes(connection, job_id, _node_rows(images, tree, kept, at), tree)
+    leaves: dict[int, list[int]] = {}
+    for position, image in enumerate(images, start=1):
+        if image.leaf is not None:
+            leaves.setdefault(image.leaf, []).append(position)
+    for leaf, positions in leaves.items():
+        these = and_(Image.job_id == job_id, Image.position.in_(positions))
+        connection.execute(update(Image).where(these).values(node_id=node_ids[leaf]))
+    rows = [
+        {"of_job": job_id, "at": position, "status": image.status, **_known_values(image.known)}
+        for position, image in enumerate(images, start=1)
+        if image.leaf is not None and kept[image.leaf] is not None
+    ]
+    if rows:
+        of_row = and_(Image.job_id == bindparam("of_job"), Image.position == bindparam("at"))
+        values: dict[str, Any] = {
+            name: bindparam(name) for name in rows[0] if name not in ("of_job", "at")
+        }
+        connection.execute(update(Image).where(of_row).values(**values, updated_at=now()), rows)
+        _tell_continued(connection, job_id, follows, kept)
+    _open_or_end(connection, job_id, kept, moved)
 
 
 def _first_status(job: NewJob) -> JobStatus:
@@ -157,24 +203,29 @@ def _known_values(known: KnownImage | None) -> dict[str, Any]:
 _KNOWN = [f.name for f in fields(KnownImage) if f.name not in ("position", "status", "facts")]
 
 
+def _tell_continued(
+    connection: Connection, job_id: str, follows: str | None, kept: Sequence[KeptNode | None]
+) -> None:
+    count = sum(text is not None for text in kept)
+    detail = f"{count} of {len(kept)} nodes taken over from job {follows}"
+    connection.execute(
+        insert(Event).values(at=now(), job_id=job_id, name="job.continued", detail=detail)
+    )
+
+
 def _open_or_end(
-    connection: Connection, job: NewJob, kept: Sequence[KeptNode | None], moved: Moved
+    connection: Connection, job_id: str, kept: Sequence[KeptNode | None], moved: Moved
 ) -> None:
     """Open the nodes that wait for nothing, leaves first. End a job whose root is kept."""
-    count = sum(text is not None for text in kept)
-    detail = f"{count} of {len(kept)} nodes taken over from job {job.follows}"
-    connection.execute(
-        insert(Event).values(at=now(), job_id=job.id, name="job.continued", detail=detail)
-    )
     waiting = connection.execute(
         select(Node.id, Node.kind)
-        .where(Node.job_id == job.id, Node.status == NodeStatus.WAITING, Node.pending == 0)
+        .where(Node.job_id == job_id, Node.status == NodeStatus.WAITING, Node.pending == 0)
         .order_by(Node.level)
     ).all()
     for node in waiting:
         state.open_node(connection, node.id, node.kind, moved)
     if kept[-1] is not None:
-        state.finish(connection, job.id, moved)
+        state.finish(connection, job_id, moved)
 
 
 def job_of_key(connection: Connection, key: str) -> str | None:
@@ -224,8 +275,8 @@ def _node_rows(
             "kind": NodeKind.LEAF if node.level == 0 else NodeKind.BRANCH,
             "level": node.level,
             "unit": node.unit,
-            "first_position": positions[node.first][0],
-            "last_position": positions[node.last][-1],
+            "first_position": min(some[0] for some in positions[node.first : node.last + 1]),
+            "last_position": max(some[-1] for some in positions[node.first : node.last + 1]),
             "pending": unsettled[node.first] if node.level == 0 else open_children[index],
             **_kept_values(kept[index], at),
         }

@@ -169,13 +169,15 @@ def reopen(connection: Connection, job_id: str, moved: Moved) -> int:
     if not state.job_moved(connection, job_id, JobStatus.RUNNING):
         return 0
     connection.execute(update(Job).where(Job.id == job_id).values(answer=None))
+    # similar images, which have no node, stay left out; a job that still compares has no nodes yet
+    comparing = connection.execute(select(Job.comparing).where(Job.id == job_id)).scalar_one()
     again = (
         connection.execute(
             update(Image)
             .where(
                 Image.job_id == job_id,
                 Image.status.in_([ImageStatus.FAILED, ImageStatus.SKIPPED]),
-                Image.node_id.is_not(None),
+                *([] if comparing else [Image.node_id.is_not(None)]),
             )
             .values(
                 status=ImageStatus.PENDING,

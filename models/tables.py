@@ -158,6 +158,8 @@ class Job(Base):
     # the token that submitted it; NULL: this machine, or a message. Not a foreign key, because it
     # is never changed, and a token is never deleted
     owner = _optional(String(64))
+    # its images are prepared to be compared; its tree is planned when they were
+    comparing = _column(Boolean, server_default=sql("false"))
 
     __table_args__ = (
         _one_of("status", JobStatus),
@@ -210,6 +212,8 @@ class Image(Base):
     look = _column(Integer, server_default=sql("1"))  # 2: looked at twice, or about to be
     unclear = _optional(JsonOrNull)  # fields that the model could not tell; []: the whole image
     first_sha256 = _optional(String(64))  # of the prepared bytes of the first of two looks
+    likeness = _optional(JsonOrNull)  # to find similar images: core/images/likeness.py
+    similar_to = _optional(Integer)  # position of the image that stands for it
     attempts = _column(Integer, server_default=sql("0"))
     due_at = _column(Seconds, server_default=sql("0"))
     lease_token = _optional(String(32))

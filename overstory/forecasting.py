@@ -17,12 +17,13 @@ from clients.sources.documents import Documents
 from clients.sources.expand import expand
 from clients.sources.location import Source
 from core.account import estimate as core_estimate
-from core.account.estimate import Estimate
+from core.account.estimate import BOUND, Estimate
 from core.account.habit import PastCall, habit_of
 from core.account.pace import Pace, Work, pace_of, ready_in
 from core.catalog.tokens import detail_at
 from core.images.inputs import InputRules
 from core.jobs import JobSpec
+from core.requests.facts import tokens_of
 from core.requests.request import RequestContext, request_context
 from core.requests.second_look import looks_left
 from core.settings import Settings
@@ -46,7 +47,7 @@ NO_WORK = Work(0, 0, 0)
 @dataclass(slots=True)
 class Measured:
     """The image set, as far as file headers tell. ``tokens``: the prompt tokens of each distinct
-    image, None for one that is unusable; ``again``: those of the usable ones at a second look.
+    image and its facts, None for one that is unusable; ``again``: those of the usable ones at a second look.
     ``ignored`` and ``passed_over``: entries of folders that are not in the set."""
 
     distinct: Distinct
@@ -126,8 +127,9 @@ def measure(
             measured.unusable.append((sources[index].name, tokens))
             measured.tokens.append(None)
             continue
-        measured.tokens.append(tokens[0])
-        measured.again.append(tokens[-1])
+        told = tokens_of(sources[index].facts, sources[index].name, looks[0].facts) // BOUND
+        measured.tokens.append(tokens[0] + told)
+        measured.again.append(tokens[-1] + told)
     images = [sources[index] for index in distinct]
     measured.work = _work(images, spec.fetch)
     known = {} if spec.fresh else _prepared(settings, spec, images)

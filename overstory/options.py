@@ -160,14 +160,18 @@ def question_options(command: Any) -> Any:
     return command
 
 
-def job_options(command: Any) -> Any:
-    """The options of commands that ask a job and show its answer: ``run`` and ``watch-folder``.
-    ``overstory.commands.specs.asked_of`` takes them. Each has its own --budget and --json."""
+def job_options(budget: Decorator, as_json: Decorator) -> Decorator:
+    """The options of commands that ask a job and show its answer: ``run`` and ``watch-folder``,
+    which have a --budget and a --json of their own. ``commands.specs.asked_of`` takes them."""
     job = (fetch_option, fresh_option, keep_files_option, fail_fast_option, min_coverage_option)
-    shown = (weight_option, label_option, report_option, yes_option, quiet_option)
-    for option in reversed((*job, *shown, sandbox_option, home_option)):
-        command = option(command)
-    return question_options(command)
+    shown = (budget, weight_option, label_option, report_option, yes_option, as_json, quiet_option)
+
+    def decorate(command: Any) -> Any:
+        for option in reversed((*job, *shown, sandbox_option, home_option)):
+            command = option(command)
+        return question_options(command)
+
+    return decorate
 
 
 def status_option(statuses: type[Any]) -> Decorator:

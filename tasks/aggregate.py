@@ -153,7 +153,6 @@ class Aggregate:
         context = context_of(services, connection, node)
         notes = pipeline.notes(connection, node.id)
         is_root = node.parent_id is None
-        first, last = node.first_position, node.last_position
         if node.unit is not None:  # it answers for its unit as a root does for its set
             context = of_part(context)
             is_root = not pipeline.is_of_unit(connection, node.parent_id)
@@ -165,10 +164,10 @@ class Aggregate:
             return Compose(_composed(connection, context.answer_spec, node, notes, is_root))
         if smaller_groups(notes, budget(context)):
             return Rearrange(partial(self._divide, node, budget(context)))
-        known = pipeline.included_positions(connection, node.job_id, first, last)
+        known = pipeline.included_positions(connection, node.id)
         if context.answer_spec is None or not context.answer_spec.folds:
             return Ask(BranchRequest(context, notes, known, is_root))
-        records = pipeline.answers(connection, node.job_id, first, last)
+        records = pipeline.answers(connection, node.id)
         return Ask(MergeRequest(context, notes, known, is_root, records))
 
     def halve(
@@ -203,8 +202,7 @@ def _composed(
     """The text of a branch that needs no model: the leaves' answers, or the merged object."""
     if spec is None or not spec.folds or not is_root:
         return in_order([note.text for note in notes])
-    first, last = node.first_position, node.last_position
-    records = pipeline.answers(connection, node.job_id, first, last)
+    records = pipeline.answers(connection, node.id)
     return json.dumps(whole_of(spec, [value for _, value in records], None), ensure_ascii=False)
 
 

@@ -290,8 +290,9 @@ def _changed(
     budgeted = replace(base.job.options, budget=_budget(services, base.job, budget), inputs=None)
     job = _like(base.job, budgeted)
     owned = [base.job.owner] if base.job.owner else []
+    similar = ["similar"] if base.job.options.similar else []
     known_by = [one if one[-1] else one[:-1] for one in identities]  # as before there were versions
-    key = content_key(["set", base.job.family or base.job.key, known_by, *owned])
+    key = content_key(["set", base.job.family or base.job.key, known_by, *owned, *similar])
     job = replace(job, key=key)
     return _continued(services, job, sources, base.earlier, Keep(), budget)
 

@@ -44,12 +44,15 @@ _sizes: defaultdict[str, SliceSize] = defaultdict(SliceSize)
 class ImageStage(Generic[T]):
     """What differs between the image stages. A slice is processed and recorded as a whole, so it
     costs one message, one set of statements and one commit. ``shares``: slices get smaller near the
-    end, so that all workers end at the same time; for a stage that keeps its workers busy."""
+    end, so that all workers end at the same time; for a stage that keeps its workers busy.
+    ``after``: what may be due once images of a job have passed the stage; it returns the job and
+    what became ready."""
 
     stage: Stage
     work: Callable[[Services, Sequence[ImageWork]], list[Outcome[T]]]
     record: Callable[[Connection, Services, Sequence[tuple[ImageWork, T]], str, Moved], None]
     shares: bool = False
+    after: Callable[[Services], tuple[str, Moved] | None] = lambda services: None
 
     @property
     def takes(self) -> ImageStatus:
@@ -73,7 +76,7 @@ def run_slice(services: Services, stage: ImageStage[T]) -> str:
             services.settings.attempts_max,
         )
     if not images:
-        return "nothing was due"
+        return _afterwards(services, stage) or "nothing was due"
     if due > len(images):  # before the work, so that an idle worker starts now
         services.send(stage.stage.name, job=images[0].job_id, after=images[-1].position)
     begun = time.monotonic()
@@ -82,9 +85,21 @@ def run_slice(services: Services, stage: ImageStage[T]) -> str:
         moved = keep(services, stage, images, outcomes, lease.token)
     size.took(time.monotonic() - begun, len(images))
     announce(services, images[0].job_id, moved)
+    if images[0].options.similar:
+        _afterwards(services, stage)
     done = sum(isinstance(outcome, Done) for outcome in outcomes)
     services.traces.span(stage.stage.task, images[0].job_id, began_ns, _traced(images, done))
     return f"job {images[0].job_id}: {_span(images)}: {done} of {len(images)} done"
+
+
+def _afterwards(services: Services, stage: ImageStage[T]) -> str:
+    """Do what is due after a slice. Returns a sentence for Flower, empty if nothing was due."""
+    done = stage.after(services)
+    if done is None:
+        return ""
+    job_id, moved = done
+    announce(services, job_id, moved)
+    return f"job {job_id}: its images were compared"
 
 
 def keep(

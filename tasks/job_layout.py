@@ -8,15 +8,17 @@ Writes nothing. May raise ServiceAway.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from clients.sources import duplicates
 from clients.sources.location import Source
+from clients.sources.units import Unit
 from core.account.estimate import OpenNode
 from core.catalog.tokens import detail_at
+from core.errors import RefusalCode
 from core.requests.request import RequestContext, request_context
-from core.states import NodeKind
+from core.states import ImageStatus, NodeKind
 from core.tree.capacity import (
     LearnedLimits,
 )
@@ -31,12 +33,15 @@ from models.reads.lineage import Earlier, Identity, KeptNode, KnownImage
 from tasks.runtime.services import Services
 from tasks.taken_over import (
     already_prepared,
+    as_new,
     expected_weight,
     identity_of,
     kept_text,
     known_weight,
     taken_over,
 )
+
+SIMILAR = RefusalCode.SIMILAR
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +62,21 @@ class JobLayout:
     tree: list[PlannedNode]
     kept: list[KeptNode | None]
     units: Sequence[NewUnit] = ()
+
+    @property
+    def asks(self) -> bool:
+        """Whether an image is shown that no kept text is about."""
+        return any(
+            image.leaf is not None and self.kept[image.leaf] is None for image in self.images
+        )
+
+    def unplanned(self) -> JobLayout:
+        """The layout of a job that compares its images first: no tree, no answers, and every image
+        pending that has no likeness from an earlier job."""
+        images = [
+            replace(image, leaf=None, known=_to_compare(image.known)) for image in self.images
+        ]
+        return JobLayout(images, [], [], [replace(unit, answer=None) for unit in self.units])
 
     def open_nodes(self, typical: float) -> list[OpenNode]:
         """The nodes that will be asked, as models.reads.inspect.open_nodes gives them for a job
@@ -90,27 +110,51 @@ class JobLayout:
         ]
 
 
+def _to_compare(known: KnownImage | None) -> KnownImage | None:
+    if known is None or known.status == ImageStatus.FAILED:
+        return known
+    is_fetched_there = not known.prepared_bytes
+    if known.look > 1 or not (known.likeness or is_fetched_there):
+        return None
+    return as_new(known)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What is known of a job's images when they were compared. ``first_of``: index of a duplicate
+    -> index of the first source with the same content; ``left_out``: indices of images for which
+    similar ones stand; ``units``: of a job by units, the name of each and its indices."""
+
+    first_of: Mapping[int, int]
+    left_out: Collection[int]
+    units: Sequence[Unit] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Distinct:
     """The sources of a job with duplicates marked. ``first_of``: index of a duplicate -> index of
-    the first source with the same content; ``indices``: of all others, in order."""
+    the first source with the same content; ``indices``: of all others, in order, but for those
+    that similar ones stand for."""
 
     sources: Sequence[Source]
     first_of: Mapping[int, int]
     indices: Sequence[int]
 
     @classmethod
-    def of(cls, sources: Sequence[Source]) -> Distinct:
-        first_of = duplicates.content_twins(sources)
-        indices = [index for index in range(len(sources)) if index not in first_of]
+    def of(cls, sources: Sequence[Source], compared: Compared | None = None) -> Distinct:
+        first_of = compared.first_of if compared else duplicates.content_twins(sources)
+        without = {*first_of, *(compared.left_out if compared else ())}
+        indices = [index for index in range(len(sources)) if index not in without]
         return cls(sources, first_of, indices)
 
-    def placed(self, sizes: Sequence[int]) -> list[NewImage]:
-        """Every source at its place; ``sizes``: distinct images in each leaf."""
+    def placed(self, sizes: Sequence[int], order: Sequence[int] = ()) -> list[NewImage]:
+        """Every source at its place; ``sizes``: distinct images in each leaf; ``order``: their
+        numbers leaf by leaf, if they do not follow each other."""
         leaf_of: dict[int, int] = {}
+        ordered = [self.indices[number] for number in order] if order else self.indices
         start = 0
         for leaf, size in enumerate(sizes):
-            leaf_of.update(dict.fromkeys(self.indices[start : start + size], leaf))
+            leaf_of.update(dict.fromkeys(ordered[start : start + size], leaf))
             start += size
         return [
             NewImage(
@@ -136,13 +180,15 @@ def lay_out(
     earlier: Earlier | None,
     keep: Keep,
     prepared: Mapping[Identity, KnownImage],
+    compared: Compared | None = None,
 ) -> JobLayout:
     """Every source at its place, in the tree of ``earlier`` as far as it fits. Without an earlier
-    job, images in ``prepared`` begin as prepared."""
+    job, images in ``prepared`` begin as prepared. ``compared``: of a job that was planned before
+    and has compared its images."""
     context = context_of(services, job)
     if earlier is not None:
-        return _continued(services, context, Distinct.of(sources), earlier, keep)
-    images, leaves = place(sources, context)
+        return _continued(services, context, Distinct.of(sources, compared), earlier, keep)
+    images, leaves = place(sources, context, compared)
     images = already_prepared(services, context, sources, images, prepared)
     tree = plan_tree(leaves, context.fan_in(leaves))
     return JobLayout(images, tree, [None] * len(tree))
@@ -168,10 +214,12 @@ def learned_limits(database: Database, endpoint: str, model: str, canary: bool) 
         return endpoint_limits.learned(connection, endpoint, model, canary)
 
 
-def place(sources: Sequence[Source], context: RequestContext) -> tuple[list[NewImage], int]:
+def place(
+    sources: Sequence[Source], context: RequestContext, compared: Compared | None = None
+) -> tuple[list[NewImage], int]:
     """Every source in its leaf, or as a duplicate of another; and the number of leaves. Leaves are
     planned over distinct images, by their expected bytes and tokens."""
-    distinct = Distinct.of(sources)
+    distinct = Distinct.of(sources, compared)
     sizes = leaf_sizes(distinct, context)
     return distinct.placed(sizes), len(sizes)
 
@@ -185,19 +233,25 @@ def leaf_sizes(distinct: Distinct, context: RequestContext) -> list[int]:
 def _continued(
     services: Services, context: RequestContext, distinct: Distinct, earlier: Earlier, keep: Keep
 ) -> JobLayout:
+    similar = {} if keep.branches else _similar_before(earlier, distinct)
+    indices = [index for index in distinct.indices if index not in similar]
+    distinct = replace(distinct, indices=indices)
     identities = [identity_of(distinct.sources[index]) for index in distinct.indices]
     weights = [
         known_weight(earlier.images.get(identity), distinct.sources[index], context)
         for index, identity in zip(distinct.indices, identities, strict=True)
     ]
     fan_in = context.fan_in(len(distinct.sources))
-    plan = replan(identities, weights, earlier.root, context.capacity.leaf, fan_in)
+    before = (earlier.images.get(identity) for identity in identities)
+    apart = {n for n, known in enumerate(before) if known and known.error_code == SIMILAR}
+    plan = replan(identities, weights, earlier.root, context.capacity.leaf, fan_in, apart)
     if plan is None:
         sizes = pack(weights, context.capacity.leaf)
         tree = plan_tree(len(sizes), fan_in)
         plan = Replanned(tree, sizes, [None] * len(tree))
-    kept = _kept_nodes(plan, earlier, keep, identities)
-    images = distinct.placed(plan.sizes)
+    ordered = [identities[number] for number in plan.order] or identities
+    kept = _kept_nodes(plan, earlier, keep, ordered)
+    images = distinct.placed(plan.sizes, plan.order)
     known = {
         index: earlier.images[identity]
         for index, identity in zip(distinct.indices, identities, strict=True)
@@ -208,9 +262,21 @@ def _continued(
     states = taken_over(services, context, known, stay, with_notes=not keep.branches)
     for index, state in states.items():
         images[index] = replace(images[index], known=state)
+    for index, image in similar.items():
+        images[index] = replace(images[index], known=image)
     positions = {image.position: index + 1 for index, image in known.items()}
     texts = [kept_text(earlier, node, positions) for node in kept]
     return JobLayout(images, plan.tree, texts)
+
+
+def _similar_before(earlier: Earlier, distinct: Distinct) -> dict[int, KnownImage]:
+    """The images that the earlier job left out: a further question leaves them out too."""
+    known = {i: earlier.images.get(identity_of(distinct.sources[i])) for i in distinct.indices}
+    return {
+        index: image
+        for index, image in known.items()
+        if image is not None and image.error_code == SIMILAR
+    }
 
 
 def _kept_nodes(

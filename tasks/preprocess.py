@@ -38,6 +38,7 @@ from models.claims import ImageWork
 from models.engine import Connection
 from models.reads import pipeline
 from models.state import Moved, PreparedImage
+from tasks.comparing import compare_next
 from tasks.image_slices import ImageStage, attempt, run_slice
 from tasks.runtime.base import StageTask
 from tasks.runtime.services import Services
@@ -114,6 +115,7 @@ def prepared_image(services: Services, image: ImageWork, rules: Rules) -> Outcom
             page=image.page,
             accelerator=services.settings.accelerator,
             no_webp=RequestForm.JPEG in rules.forms,
+            compares=image.options.similar,
             still_wanted=partial(_is_wanted, services, image.job_id),
         )
     check_name(image.location, prepared.source_sha256)
@@ -129,6 +131,7 @@ def prepared_image(services: Services, image: ImageWork, rules: Rules) -> Outcom
             tokens=rules.tokens.of(prepared.width, prepared.height, detail),
             remarks="; ".join(remarks_of(image, prepared.remarks)) or None,
             facts={**prepared.facts, **(image.facts or {})} or None,
+            likeness=None if prepared.likeness is None else prepared.likeness.to_json(),
         )
     )
 
@@ -242,7 +245,7 @@ def record(
     )
 
 
-STAGE = ImageStage(stages.PREPROCESS, work, record, shares=True)
+STAGE = ImageStage(stages.PREPROCESS, work, record, shares=True, after=compare_next)
 
 
 @shared_task(name=stages.PREPROCESS.task, base=StageTask, bind=True)  # type: ignore[untyped-decorator]

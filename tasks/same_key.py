@@ -82,6 +82,7 @@ def other_question(job: JobRow, spec: JobSpec) -> list[str]:
         "detail": job.detail,
         "second_model": options.second_model,
         "second_look": options.second_look,
+        "similar": options.similar,
         "model": job.model,
     }
     here = {
@@ -97,6 +98,7 @@ def other_question(job: JobRow, spec: JobSpec) -> list[str]:
         "detail": spec.detail or job.detail,
         "second_model": spec.second_model,
         "second_look": spec.second_look or options.second_look,
+        "similar": spec.similar,
         "model": spec.model or job.model,
     }
     return [

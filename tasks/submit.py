@@ -207,8 +207,11 @@ def _write(
         layout = lay_out(services, job, sources, earlier, keep, prepared)
     else:
         layout = lay_out_units(services, job, sources, earlier, prepared)
+    compares = job.options.similar and not job.options.is_follow_up and layout.asks
+    if compares:
+        layout = layout.unplanned()
     follows = earlier.job_id if earlier is not None else job.follows
-    job = replace(job, follows=follows, reason=services.holds_new_jobs)
+    job = replace(job, follows=follows, reason=services.holds_new_jobs, comparing=compares)
     moved = Moved()
     with services.database.write() as connection:
         created = new_job.insert_job(
@@ -220,6 +223,8 @@ def _write(
         return Submitted(_known(services, job.key) or job.id, created=False)
     _log_submitted(job, layout)
     start(services, job.id, Counter(image.status for image in layout.images))
+    if compares:  # also where all images are prepared
+        services.send(stages.PREPROCESS.name, job=job.id)
     announce(services, job.id, moved)
     return Submitted(job.id, created=True)
 
@@ -264,8 +269,8 @@ def _again(
     ignored: tuple[str, ...] = (),
     passed_over: tuple[str, ...] = (),
 ) -> Submitted:
-    """A job that was submitted before, as it is. A new budget replaces its old one, because the
-    budget is not part of a job's identity, and nor is that of a watch."""
+    """A job that was submitted before, as it is. New budgets, its own and its watch's, replace the
+    old ones, because they are not part of a job's identity."""
     if watch is not None:
         _goes_on(
             services, job_id, partial(state.job_watched, watch=watch.name, budget=str(watch.budget))
@@ -332,7 +337,8 @@ def _natural_key(services: Services, spec: JobSpec, found: Sequence[Source]) -> 
         for each in found
     ]
     told = facts_key(found)
-    return content_key([*_asked(services, spec), files, *([told] if told else [])])
+    similar = ["similar"] if spec.similar else []
+    return content_key([*_asked(services, spec), files, *([told] if told else []), *similar])
 
 
 def _asked(services: Services, spec: JobSpec) -> list[object]:

@@ -118,12 +118,17 @@ def _as_prepared(
         if context.sizes.of(*size, context.detail) != size:
             return None
         tokens = context.image_tokens.of(*size, context.detail)
+    return as_new(replace(known, tokens=tokens))
+
+
+def as_new(known: KnownImage) -> KnownImage:
+    """A prepared image about which nothing was said yet."""
     return replace(
         known,
-        tokens=tokens,
         status=ImageStatus.PREPARED,
         error=None,
         error_code=None,
+        similar_to=None,
         answer=None,
         seen=None,
         note=None,

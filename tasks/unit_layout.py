@@ -25,7 +25,7 @@ from core.tree.replan import Replanned, replan
 from core.tree.units import UnitTree, together, with_parts
 from models.new_job import NewImage, NewJob, NewUnit
 from models.reads.lineage import Earlier, EarlierUnits, Identity, KnownImage, UnitKey
-from tasks.job_layout import Distinct, JobLayout, context_of
+from tasks.job_layout import Compared, Distinct, JobLayout, context_of
 from tasks.runtime.services import Services
 from tasks.taken_over import (
     already_prepared,
@@ -48,14 +48,20 @@ class Units:
     asked: Mapping[int, Sequence[int]]
 
     @classmethod
-    def of(cls, found: Sequence[Source], by: str, facts: Sequence[str] = ()) -> Units:
+    def of(
+        cls,
+        found: Sequence[Source],
+        by: str,
+        facts: Sequence[str] = (),
+        compared: Compared | None = None,
+    ) -> Units:
         """``facts``: names of those that are shown: units with the same images differ by them.
         Raises WrongUsage for a column that no table has."""
-        units = grouped(found, by)
+        units = list(compared.units) if compared else grouped(found, by)
         sources = [found[index] for unit in units for index in unit.images]
         members = runs(range(len(sources)), [len(unit.images) for unit in units])
         units = [replace(u, images=tuple(m)) for u, m in zip(units, members, strict=True)]
-        contents = duplicates.content_twins(sources)
+        contents = compared.first_of if compared else duplicates.content_twins(sources)
         first_of: dict[int, int] = {}
         asked: dict[int, list[int]] = {}
         copies: dict[int, int] = {}
@@ -77,6 +83,9 @@ class Units:
                 for index in unit.images
                 if own[contents.get(index, index)] != index
             }
+        if compared:
+            left_out = compared.left_out
+            asked = {n: [i for i in own_ if i not in left_out] for n, own_ in asked.items()}
         indices = [index for own_ in asked.values() for index in own_]
         return cls(units, Distinct(sources, first_of, indices), copies, asked)
 
@@ -114,13 +123,15 @@ def lay_out_units(
     sources: Sequence[Source],
     earlier: Earlier | None,
     prepared: Mapping[Identity, KnownImage],
+    compared: Compared | None = None,
 ) -> JobLayout:
     """Every source at its place, like ``job_layout.lay_out``, in a job that is asked by units."""
     assert job.options.by is not None, "the caller has looked"
     context = context_of(services, job)
     limits = services.settings.image_limits
-    sources = with_dates(sources, job.options.by, services.decoder, services.uploads, limits)
-    units = Units.of(sources, job.options.by, job.options.facts)
+    if not compared:
+        sources = with_dates(sources, job.options.by, services.decoder, services.uploads, limits)
+    units = Units.of(sources, job.options.by, job.options.facts, compared)
     old = None if earlier is None else earlier.units
     weights = _Weights.of(units, context, old)
     packed = None if old is None else _continued(units, weights, context, old)

@@ -32,6 +32,7 @@ from core.catalog.tokens import Detail
 from core.errors import ImageRefused, RefusalCode
 from core.images import exif
 from core.images.formats import PAGED, SNIFF_BYTES, sniff
+from core.images.likeness import Likeness
 from core.images.sizing import Accelerator, DecoderLimits, ImageLimits
 from core.text.printable import one_line
 
@@ -72,6 +73,7 @@ class Decoder:
         page: int | None = None,
         accelerator: Accelerator = "none",
         no_webp: bool = False,
+        compares: bool = False,
         still_wanted: Callable[[], bool] = wanted,
     ) -> Prepared:
         """Like clients.images.prepare.prepare_file. Raises ImageRefused.
@@ -85,6 +87,7 @@ class Decoder:
             "page": page,
             "accelerator": accelerator,
             "no_webp": no_webp,
+            "compares": compares,
         }
         header, data = self._ask(file, size, asked, limits, still_wanted)
         return _prepared(header.get("prepared"), data)
@@ -286,8 +289,12 @@ def close() -> None:
 def _prepared(facts: Any, data: bytes) -> Prepared:
     """A Prepared of what a process says, which is checked: it may have been taken over."""
     try:
-        told = {"remarks": tuple(map(str, facts["remarks"])), "facts": exif.checked(facts["facts"])}
-        prepared = Prepared(data=data, **{**facts, **told})
+        checked = {
+            "remarks": tuple(map(str, facts["remarks"])),
+            "facts": exif.checked(facts["facts"]),
+            "likeness": Likeness.from_json(facts["likeness"]),
+        }
+        prepared = Prepared(data=data, **{**facts, **checked})
     except (TypeError, KeyError):
         raise _crashed() from None
     if hashlib.sha256(data).hexdigest() != prepared.sha256 or not data:

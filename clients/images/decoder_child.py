@@ -71,6 +71,7 @@ def _served(request: dict[str, Any], descriptor: int) -> tuple[dict[str, Any], b
                 request["accelerator"],
                 request["no_webp"],
                 SentSizes.from_json(request["sizes"]),
+                request["compares"],
             )
         except ImageRefused as error:
             return {"code": str(error.code), "reason": error.reason[: HEADER_MAX // 10]}, b""

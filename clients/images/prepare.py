@@ -24,6 +24,7 @@ from core.errors import ImageRefused, RefusalCode
 from core.images import headers, mending, raws, tiff
 from core.images.columns import columns_remark, plan_columns
 from core.images.formats import SNIFF_BYTES, known_as, sniff
+from core.images.likeness import Likeness
 from core.images.mending import Mended
 from core.images.raws import Raw
 from core.images.sizing import (
@@ -84,6 +85,7 @@ class Prepared:
     source_format: str
     remarks: tuple[str, ...] = ()
     facts: Mapping[str, str] = field(default_factory=dict)
+    likeness: Likeness | None = None  # if it was asked for; a page of a document has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ class _Job:
     accelerator: Accelerator
     no_webp: bool = False  # a WebP file is encoded anew
     sizes: SentSizes = STEPFUN_SIZES
+    compares: bool = False  # the picture's likeness is wanted
     profile: bytes | None = None  # of colours, if it is not in the file
     remarks: tuple[str, ...] = ()  # about the file itself
 
@@ -110,13 +113,14 @@ def prepare(
     limits: ImageLimits,
     page: int | None = None,
     accelerator: Accelerator = "none",
+    compares: bool = False,
 ) -> Prepared:
     """Read, check, turn upright, shrink and encode one image; ``page`` counts from 1.
 
     Raises only ImageRefused, with a code and a sentence, whatever is on disk.
     """
     with local_files.opened(path, limits.max_file_bytes) as (file, size):
-        return prepare_file(file, size, detail, limits, page, accelerator)
+        return prepare_file(file, size, detail, limits, page, accelerator, compares=compares)
 
 
 def prepare_file(
@@ -128,10 +132,11 @@ def prepare_file(
     accelerator: Accelerator,
     no_webp: bool = False,
     sizes: SentSizes = STEPFUN_SIZES,
+    compares: bool = False,
 ) -> Prepared:
     """The same for an open file of ``size`` bytes, at its start. ``no_webp``: the result is no
-    WebP. ``sizes``: in which images are sent to the model."""
-    with _job(file, size, limits, detail, page, accelerator, no_webp, sizes) as job:
+    WebP. ``sizes``: in which images are sent to the model. ``compares``: with its likeness."""
+    with _job(file, size, limits, detail, page, accelerator, no_webp, sizes, compares) as job:
         digest = hashlib.file_digest(job.file, "sha256").hexdigest()
         if job.kind == "pdf":
             return _prepare_pdf(job, digest)
@@ -199,9 +204,11 @@ def _job(
     accelerator: Accelerator = "none",
     no_webp: bool = False,
     sizes: SentSizes = STEPFUN_SIZES,
+    compares: bool = False,
 ) -> Iterator[_Job]:
     """Turns every error inside into ImageRefused: decoders may raise anything."""
-    job = _Job(file, size, _kind(file), limits, detail, page, accelerator, no_webp, sizes)
+    kind = _kind(file)
+    job = _Job(file, size, kind, limits, detail, page, accelerator, no_webp, sizes, compares)
     try:
         yield job
     except ImageRefused:
@@ -255,12 +262,22 @@ def _drawn(job: _Job, picture: Picture, digest: str, remarks: tuple[str, ...]) -
     _check_scans(job)
     planned = _planned(picture, job)
     untouched = None if remarks else _untouched(picture, planned, job)
-    if untouched is not None:
+    if untouched is not None and not job.compares:
         pillow.prove_whole(picture)
         return _prepared(job, digest, untouched, planned, planned, ())
     decoded = None if remarks else _accelerated(picture, planned, job)
     upright, full, noticed = pillow.upright(picture, planned, job.kind, decoded)
-    return _finished(job, digest, upright, full, remarks + noticed)
+    likeness = _likeness(job, picture, upright, full)
+    if untouched is not None:
+        return _prepared(job, digest, untouched, planned, planned, (), likeness)
+    return _finished(job, digest, upright, full, remarks + noticed, likeness)
+
+
+def _likeness(job: _Job, picture: Picture, upright: Pixels, full: Size) -> Likeness | None:
+    """What tells whether another photograph is nearly the same, if that is wanted."""
+    if not job.compares or job.page is not None:
+        return None
+    return pillow.likeness(upright, full, pillow.taken_at(picture))
 
 
 def _prepare_pdf(job: _Job, digest: str) -> Prepared:
@@ -307,7 +324,12 @@ def _accelerated(picture: Picture, planned: Size, job: _Job) -> bytes | None:
 
 
 def _finished(
-    job: _Job, digest: str, upright: Pixels, full: Size, remarks: tuple[str, ...]
+    job: _Job,
+    digest: str,
+    upright: Pixels,
+    full: Size,
+    remarks: tuple[str, ...],
+    likeness: Likeness | None = None,
 ) -> Prepared:
     """Cut a tall image into columns, pad a tiny one, encode and describe it."""
     columns = plan_columns(*full, job.detail, job.sizes)
@@ -320,11 +342,17 @@ def _finished(
     if canvas != upright.size:
         remarks += (f"padded with white from {upright.width} x {upright.height}",)
         upright = pillow.centred(upright, canvas)
-    return _prepared(job, digest, pillow.encoded(upright), upright.size, full, remarks)
+    return _prepared(job, digest, pillow.encoded(upright), upright.size, full, remarks, likeness)
 
 
 def _prepared(
-    job: _Job, digest: str, data: bytes, size: Size, full: Size, remarks: tuple[str, ...]
+    job: _Job,
+    digest: str,
+    data: bytes,
+    size: Size,
+    full: Size,
+    remarks: tuple[str, ...],
+    likeness: Likeness | None = None,
 ) -> Prepared:
     return Prepared(
         data=data,
@@ -337,6 +365,7 @@ def _prepared(
         source_height=full[1],
         source_format=job.kind,
         remarks=remarks,
+        likeness=likeness,
     )
 
 

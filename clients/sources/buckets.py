@@ -13,6 +13,7 @@ from glob import has_magic
 
 from clients.objects import Bucket, Listed, bucket_of
 from clients.sources.patterns import Pattern, States, is_passed_over
+from clients.sources.refusals import ROOTS
 from clients.sources.walk import Found, Kind, Patience, natural
 from core.errors import InputRefused, WrongUsage
 from core.images.formats import has_image_ending
@@ -45,22 +46,10 @@ def listing(text: str, rules: InputRules, patience: Patience) -> Listing:
     Raises InputRefused, before anything is asked, for a bucket that ``rules`` do not list;
     WrongUsage and ObjectAway if the bucket cannot be read.
     """
-    name = parse_object(text)
+    name = checked(text, rules)
     shown = quotable(name.location, SHOWN)
-    if not name.bucket:
-        raise WrongUsage(f"{shown!r} names no bucket: write {name.scheme}://bucket/folder/")
     key, pattern = _split(name.key)
     base = ObjectName(name.scheme, name.bucket, key)
-    if rules.roots is not None and not is_below(base, rules.roots):
-        raise InputRefused(
-            f"{shown!r} is outside OVERSTORY_INPUT_ROOTS, the folders and buckets that submissions"
-            " may name"
-        )
-    if is_below(base, rules.private):
-        raise InputRefused(
-            f"{shown!r} is where Overstory keeps prepared images (OVERSTORY_BLOB_URL): give a copy"
-            " of the images in another folder"
-        )
     bucket = bucket_of(name)
     if name.key and not name.key.endswith("/") and (one := bucket.find(name.key)) is not None:
         above, _, last = name.key.rpartition("/")
@@ -69,6 +58,26 @@ def listing(text: str, rules: InputRules, patience: Patience) -> Listing:
     below = _Folder(bucket, base, pattern or Pattern(), patience, rules)
     what = f"the pattern {shown!r}" if pattern else f"the folder {shown!r}"
     return Listing(base, below.found(), what)
+
+
+def checked(text: str, rules: InputRules) -> ObjectName:
+    """The object, folder or pattern that an input names, if ``rules`` allow it. Nothing is asked.
+    Raises InputRefused, WrongUsage."""
+    name = parse_object(text)
+    shown = quotable(name.location, SHOWN)
+    if not name.bucket:
+        raise WrongUsage(f"{shown!r} names no bucket: write {name.scheme}://bucket/folder/")
+    base = ObjectName(name.scheme, name.bucket, _split(name.key)[0])
+    if rules.roots is not None and not is_below(base, rules.roots):
+        raise InputRefused(
+            f"{shown!r} is outside {ROOTS}, the folders and buckets that submissions may name"
+        )
+    if is_below(base, rules.private):
+        raise InputRefused(
+            f"{shown!r} is where Overstory keeps prepared images (OVERSTORY_BLOB_URL): give a copy"
+            " of the images in another folder"
+        )
+    return name
 
 
 def _split(key: str) -> tuple[str, Pattern | None]:

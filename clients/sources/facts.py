@@ -48,5 +48,13 @@ class Facts(Mapping[str, Any]):
         return len(self._json)
 
     def _values(self) -> dict[str, Any]:
-        values: dict[str, Any] = json.loads(self._json)
+        """The one that was read last is kept: who reads a column reads the others next."""
+        global _last
+        of, values = _last
+        if of is not self._json:
+            values = json.loads(self._json.decode())
+            _last = (self._json, values)
         return values
+
+
+_last: tuple[bytes, dict[str, Any]] = (b"", {})

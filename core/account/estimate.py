@@ -39,6 +39,8 @@ REQUEST_TOKENS = 250
 """Our instructions in a request, approximately."""
 TYPICAL_LABEL_TOKENS = 3
 """The number before an image."""
+TYPICAL_FACT_TOKENS = 12
+"""A fact beside an image: its name and a short value."""
 WINDOW_SECONDS = 60.0
 
 
@@ -253,7 +255,7 @@ def _open_call(ask: RequestContext, node: OpenNode, habit: Habit) -> Tokens:
     written = habit.completion_tokens(node.kind, node.images, _values(ask))
     text = REQUEST_TOKENS + len(ask.repeated.encode()) // BYTES_PER_TOKEN
     if node.kind == NodeKind.LEAF:
-        text += TYPICAL_LABEL_TOKENS * node.images
+        text += (TYPICAL_LABEL_TOKENS + TYPICAL_FACT_TOKENS * len(ask.facts)) * node.images
         most = ask.capacity.leaf_max_tokens(node.images)
     else:
         most = ask.capacity.branch_max_tokens()

@@ -46,7 +46,7 @@ def pack(weights: Sequence[Weight], budget: Budget) -> list[int]:
     loads = [_load(weight, budget) for weight in weights]
     count = len(_greedy(weights, budget, 1.0))
     even = balanced(len(weights), count)
-    if _fits(even, weights, budget):
+    if all(w.items == 1 for w in weights) and _fits(even, weights, budget):
         return even
     return _greedy(weights, budget, _smallest_cap(weights, budget, count, max(loads)))
 

@@ -8,7 +8,7 @@ exceed its limit is divided.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from core.tree.packing import Budget, Weight, cut, fits, groups, pack
@@ -24,13 +24,15 @@ more than the fewest possible plus WORN_LEAVES."""
 class OldNode:
     """A node of the earlier tree: ``items`` of a leaf or ``children`` of a branch, in order.
 
-    ``settled``: it has a text, which may be kept if nothing below it has changed.
+    ``settled``: it has a text, which may be kept if nothing below it has changed. ``span``: the
+    positions of its first and last item; where those of leaves overlap, the leaves take turns.
     """
 
     id: int
     items: tuple[Hashable, ...] = ()
     children: tuple[OldNode, ...] = ()
     settled: bool = True
+    span: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,9 @@ class Replanned:
     tree: list[PlannedNode]
     sizes: list[int]
     kept: list[int | None]
+    order: list[int] = field(
+        default_factory=list
+    )  # indexes of the items, leaf by leaf; []: in order
 
 
 @dataclass(slots=True)
@@ -60,13 +65,18 @@ def replan(
     old: OldNode,
     budget: Budget,
     fan_in: int,
+    apart: Collection[int] = (),
 ) -> Replanned | None:
     """The plan over ``items`` that keeps as much of ``old`` as possible.
 
-    ``items`` are distinct; ``weights`` is parallel to them. None if nothing can be kept, or if
-    changes have left so many small leaves that a fresh plan is better.
+    ``items`` are distinct; ``weights`` is parallel to them. ``apart``: indexes of new items that
+    join no earlier leaf: where many of them stand among its items, all would be asked about again.
+    They have leaves of their own beside the topmost branches, so no earlier branch changes either.
+    None if nothing can be kept, or if changes have left so many small leaves that a fresh plan is
+    better.
     """
-    roots = _rebuilt(old, _Leaves(items, weights, old, budget).by_old, fan_in)
+    leaves = _Leaves(items, weights, old, budget, apart)
+    roots = _beside(_rebuilt(old, leaves.by_old, fan_in), leaves.apart, fan_in)
     while len(roots) > 1:
         roots = _divided(roots, fan_in)
     if not roots:
@@ -80,31 +90,43 @@ def replan(
 
 
 class _Leaves:
-    """``by_old``: the new leaves that replace each old leaf, by the id of the old one."""
+    """``by_old``: the new leaves that replace each old leaf, by the id of the old one. ``apart``:
+    those of the items that join none."""
 
     def __init__(
-        self, items: Sequence[Hashable], weights: Sequence[Weight], old: OldNode, budget: Budget
+        self,
+        items: Sequence[Hashable],
+        weights: Sequence[Weight],
+        old: OldNode,
+        budget: Budget,
+        apart: Collection[int],
     ) -> None:
         self._items, self._weights, self._budget = items, weights, budget
         self._old = list(_leaves_of(old))
+        self.apart = self._packed(sorted(apart))
         self.by_old: dict[int, list[_Node]] = {}
-        self._place(self._segments())
+        self._place(self._segments(apart))
 
-    def _segments(self) -> list[tuple[int | None, list[int]]]:
+    def _segments(self, apart: Collection[int]) -> list[tuple[int | None, list[int]]]:
         """The items in order as runs: (number of their old leaf, or None for new items; indexes).
         An item that now comes after a later leaf counts as new, since leaves keep input order."""
         old_leaf = {item: n for n, leaf in enumerate(self._old) for item in leaf.items}
         segments: list[tuple[int | None, list[int]]] = []
         highest = 0
         for index, item in enumerate(self._items):
+            if index in apart:
+                continue
             leaf = old_leaf.get(item)
-            if leaf is not None and leaf < highest:
+            if leaf is not None and leaf < highest and not self._take_turns(leaf, highest):
                 leaf = None
-            highest = highest if leaf is None else leaf
+            highest = highest if leaf is None else max(leaf, highest)
             if not segments or segments[-1][0] != leaf:
                 segments.append((leaf, []))
             segments[-1][1].append(index)
         return segments
+
+    def _take_turns(self, leaf: int, later: int) -> bool:
+        return self._old[later].span[0] < self._old[leaf].span[1]
 
     def _place(self, segments: list[tuple[int | None, list[int]]]) -> None:
         """Give each run of new items to a neighbour with room, else to leaves of its own."""
@@ -163,6 +185,16 @@ def _rebuilt(node: OldNode, leaves: dict[int, list[_Node]], fan_in: int) -> list
     return _divided(children, fan_in)
 
 
+def _beside(roots: list[_Node], apart: list[_Node], fan_in: int) -> list[_Node]:
+    """The topmost nodes, and those over the leaves ``apart`` beside them."""
+    if not apart:
+        return roots
+    tops = roots[0].children if len(roots) == 1 and roots[0].children else roots
+    while len(apart) > 1 and len(tops) + len(apart) > fan_in:
+        apart = _divided(apart, fan_in)
+    return [*tops, *apart]
+
+
 def _divided(children: list[_Node], fan_in: int) -> list[_Node]:
     return [
         _Node(children=below) if len(below) > 1 else below[0] for below in groups(children, fan_in)
@@ -191,7 +223,10 @@ def _flat(root: _Node) -> Replanned:
         PlannedNode(node.level, parents.get(id(node)), *node.span, len(node.children))
         for node in order
     ]
-    return Replanned(tree, [len(leaf.items) for leaf in leaves], [node.kept for node in order])
+    items = [index for leaf in leaves for index in leaf.items]
+    return Replanned(
+        tree, [len(leaf.items) for leaf in leaves], [node.kept for node in order], items
+    )
 
 
 def _measured(node: _Node, leaves: list[_Node]) -> list[_Node]:

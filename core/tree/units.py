@@ -128,7 +128,8 @@ def _add_unit(nodes: list[PlannedNode], start: int, leaves: int, fan_in: int, un
 def _add_branch(nodes: list[PlannedNode], children: Sequence[int]) -> None:
     """Add a branch over nodes. Its level leaves one below it, for a leaf that is divided later."""
     level = max(1, *(nodes[child].level for child in children)) + 1
-    first, last = nodes[children[0]].first, nodes[children[-1]].last
+    first = min(nodes[child].first for child in children)  # a leaf may stand beside a branch
+    last = max(nodes[child].last for child in children)
     for child in children:
         nodes[child] = replace(nodes[child], parent=len(nodes))
     nodes.append(PlannedNode(level, None, first, last, len(children)))

@@ -57,6 +57,27 @@ def facts_of(database: Database, job_id: str) -> Iterator[dict[str, Any]]:
         after = rows[-1].position
 
 
+def facts_of_units(database: Database, job_id: str) -> dict[int, dict[str, Any]]:
+    """The facts that all images of a unit share, by the unit's number. Pages are read like
+    ``pages``."""
+    after = 0
+    shared: dict[int, dict[str, Any]] = {}
+    query = select(Image.position, Image.unit, Image.facts).order_by(Image.position)
+    while True:
+        with database.read() as connection:
+            rows = connection.execute(
+                query.where(Image.job_id == job_id, Image.position > after).limit(PAGE_ROWS)
+            ).all()
+        if not rows:
+            return shared
+        for row in rows:
+            facts = row.facts or {}
+            known = shared.setdefault(row.unit or 0, facts)
+            if known != facts:
+                shared[row.unit or 0] = {n: v for n, v in known.items() if facts.get(n) == v}
+        after = rows[-1].position
+
+
 def pages(database: Database, job_id: str, with_notes: bool) -> Iterator[list[ImageExport]]:
     """The images in order. Each page is read in its own transaction, so no lock is held between."""
     after = 0

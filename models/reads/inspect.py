@@ -94,6 +94,7 @@ class ImageLine:
     unclear: list[str] | None  # fields that the model could not tell; []: the whole image
     note: str | None  # the line that the model wrote about it
     unit: int | None  # number of its unit, in a job by units
+    similar_to: int | None = None  # position of the image that stands for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,15 +244,22 @@ def job_ids(connection: Connection, start: str, limit: int = 20) -> list[tuple[s
 
 
 def images(
-    connection: Connection, job_id: str, statuses: Collection[str] = (), unseen: bool = False
+    connection: Connection,
+    job_id: str,
+    statuses: Collection[str] = (),
+    unseen: bool = False,
+    similar_to: int | None = None,
 ) -> list[ImageLine]:
     """A job's images in order; with ``statuses``, only those. ``unseen``: only images without a
-    proof that the model saw them: they were only sent, or failed for it."""
+    proof that the model saw them: they were only sent, or failed for it. ``similar_to``: only
+    those that the image at this position stands for."""
     query = select(*image_columns(ImageLine)).where(Image.job_id == job_id)
     if statuses:
         query = query.where(Image.status.in_(statuses))
     if unseen:
         query = query.where(or_(ONLY_SENT, Image.error_code == RefusalCode.UNSEEN))
+    if similar_to is not None:
+        query = query.where(Image.similar_to == similar_to)
     rows = connection.execute(query.order_by(Image.position))
     return [record(ImageLine, row, status=ImageStatus(row.status)) for row in rows]
 

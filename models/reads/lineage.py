@@ -59,6 +59,8 @@ class KnownImage:
     look: int = 1
     unclear: list[str] | None = None
     facts: dict[str, Any] | None = None
+    likeness: dict[str, Any] | None = None
+    similar_to: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,19 +347,53 @@ def _tree(
 ) -> OldNode:
     below: dict[int, list[int]] = {}
     leaves = set()
+    spans = {}
     for node in nodes:
         below.setdefault(node.parent_id, []).append(node.id)
+        spans[node.id] = (node.first_position, node.last_position)
         if node.kind == NodeKind.LEAF:
             leaves.add(node.id)
 
     def build(node_id: int) -> OldNode:
         settled = node_id in texts
         if node_id in leaves:
-            return OldNode(node_id, items=tuple(held.get(node_id, ())), settled=settled)
+            items = tuple(held.get(node_id, ()))
+            return OldNode(node_id, items=items, settled=settled, span=spans[node_id])
         children = tuple(build(child) for child in below.get(node_id, ()))
         return OldNode(node_id, children=children, settled=settled)
 
     return build(root)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnImage:
+    """An image of a job whose images are compared."""
+
+    known: KnownImage
+    unit: int | None
+    duplicate_of: int | None
+
+
+def own_images(connection: Connection, job_id: str) -> list[OwnImage]:
+    """A job's images as their rows are, in order."""
+    rows = connection.execute(
+        select(Image.unit, Image.duplicate_of, *columns_of(KnownImage, Image))
+        .where(Image.job_id == job_id)
+        .order_by(Image.position)
+    )
+    return [OwnImage(KnownImage(*row[2:]), row[0], row[1]) for row in rows]
+
+
+def statuses(connection: Connection, job_id: str) -> list[ImageStatus]:
+    """The status of each image of a job, in order."""
+    query = select(Image.status).where(Image.job_id == job_id).order_by(Image.position)
+    return [ImageStatus(status) for status in connection.execute(query).scalars()]
+
+
+def unit_names(connection: Connection, job_id: str) -> list[str]:
+    """The names of a job's units, in order."""
+    query = select(Unit.name).where(Unit.job_id == job_id).order_by(Unit.number)
+    return list(connection.execute(query).scalars())
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,7 @@ from core.states import (
     NodeStatus,
     Seen,
 )
+from models.below import images_below
 from models.engine import now
 from models.ledger import SENT
 from models.records import columns_of, record
@@ -61,6 +62,7 @@ class JobRow:
     family: str | None
     follows: str | None
     owner: str | None  # name of a token; None: this machine, or a message
+    comparing: bool = False  # its images are compared before its tree is planned
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class ImageRow:
     look: int = 1  # 2: it was looked at twice
     unclear: list[str] | None = None  # fields that the model could not tell; []: the whole image
     unit: int | None = None  # number of its unit, in a job by units
+    similar_to: int | None = None  # position of the image that stands for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,27 +392,22 @@ def notes(connection: Connection, node_id: int) -> list[Note]:
     return [Note(row[0], row[1] or "", row[2], row[3] or "", row[4] or 0) for row in rows]
 
 
-def included_positions(
-    connection: Connection, job_id: str, first: int, last: int
-) -> frozenset[int]:
-    """Positions of the included images from ``first`` to ``last``."""
+def included_positions(connection: Connection, node_id: int) -> frozenset[int]:
+    """Positions of the included images below a node."""
     rows = connection.execute(
         select(Image.position).where(
-            Image.job_id == job_id,
-            Image.position.between(first, last),
-            Image.status == ImageStatus.INCLUDED,
+            images_below(connection, node_id), Image.status == ImageStatus.INCLUDED
         )
     )
     return frozenset(rows.scalars())
 
 
-def answers(connection: Connection, job_id: str, first: int, last: int) -> list[tuple[int, Any]]:
-    """(position, answer) of the included images from ``first`` to ``last`` with an answer."""
+def answers(connection: Connection, node_id: int) -> list[tuple[int, Any]]:
+    """(position, answer) of the included images below a node that have an answer."""
     rows = connection.execute(
         select(Image.position, Image.answer)
         .where(
-            Image.job_id == job_id,
-            Image.position.between(first, last),
+            images_below(connection, node_id),
             Image.status == ImageStatus.INCLUDED,
             Image.answer.is_not(None),
         )

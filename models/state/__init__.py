@@ -5,6 +5,7 @@ the caller's transaction. What became ready is returned, so that messages are se
 from models.state.fanin import images_failed, node_failed, open_node
 from models.state.images import (
     image_to_prepare_again,
+    images_left_out,
     images_postponed,
     images_prepared,
     images_to_upload_again,
@@ -19,6 +20,7 @@ from models.state.jobs import (
     is_paused,
     job_budgeted,
     job_cancelled,
+    job_compared,
     job_failed,
     job_moved,
     job_watched,
@@ -36,12 +38,14 @@ from models.state.nodes import (
 )
 from models.state.second_look import chosen_again, look_again, looked_again
 from models.state.splits import split_branch, split_leaf
+from models.state.units import answer_units
 
 __all__ = [
     "FREE",
     "Moved",
     "PreparedImage",
     "adopt",
+    "answer_units",
     "chosen_again",
     "close_open_work",
     "coverage",
@@ -49,6 +53,7 @@ __all__ = [
     "hold_job",
     "image_to_prepare_again",
     "images_failed",
+    "images_left_out",
     "images_postponed",
     "images_prepared",
     "images_to_upload_again",
@@ -56,6 +61,7 @@ __all__ = [
     "is_paused",
     "job_budgeted",
     "job_cancelled",
+    "job_compared",
     "job_failed",
     "job_moved",
     "job_watched",

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, and_, bindparam, exists, func, select, true, 
 
 from core.errors import RefusalCode
 from core.states import ENDED_JOBS, UNSETTLED_IMAGES, ImageStatus, NodeKind, NodeStatus
+from models.below import images_below
 from models.engine import now
 from models.state.first_answers import LOOKED_AT_BEFORE, keep_first, leaf_values
 from models.state.jobs import coverage, finish, job_failed
@@ -113,11 +114,8 @@ def node_failed(
         finished_at=now(),
     ):
         return False
-    own = Image.node_id == node_id  # between its positions may stand images of other leaves
-    between = Image.position.between(node.first_position, node.last_position)
     below = and_(
-        Image.job_id == node.job_id,
-        own if node.kind == NodeKind.LEAF else between,
+        images_below(connection, node_id),
         Image.status.in_([ImageStatus.UPLOADED, ImageStatus.INCLUDED]),
     )
     locked = select(Image.id).where(below).order_by(Image.id).with_for_update()

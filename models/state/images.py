@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import fields
 
-from sqlalchemy import Connection, bindparam, exists, select, update
+from sqlalchemy import Connection, and_, bindparam, exists, select, update
 
+from core.errors import RefusalCode
 from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
 from models.engine import now
 from models.state.fanin import count_down_leaf
@@ -24,6 +25,16 @@ _PREPARED = (
     .values(status=ImageStatus.PREPARED, **_MOVED, **{name: bindparam(name) for name in _COLUMNS})
 )
 _UPLOADED = update(Image).where(_THESE).values(status=ImageStatus.UPLOADED, **_MOVED)
+_LEFT_OUT = (
+    update(Image)
+    .where(Image.id == bindparam("image"))
+    .values(
+        status=ImageStatus.SKIPPED,
+        error_code=RefusalCode.SIMILAR,
+        similar_to=bindparam("like"),
+        **{**_MOVED, "error": bindparam("told")},
+    )
+)
 _HELD = (
     select(Image.id, Image.node_id)
     .where(_THESE, Image.lease_token == bindparam("token"), Image.status == bindparam("in_status"))
@@ -58,6 +69,31 @@ def images_uploaded(
     for node_id, count in sorted(Counter(leaf for leaf in held.values() if leaf).items()):
         count_down_leaf(connection, node_id, count, moved)
     return set(held)
+
+
+def images_left_out(connection: Connection, job_id: str, stand_ins: Mapping[int, int]) -> set[int]:
+    """prepared -> skipped for images that are similar to others: position -> position of the image
+    that stands for it. The job must be locked. Returns the positions that moved."""
+    own = and_(Image.job_id == job_id, Image.status == ImageStatus.PREPARED)
+    locked = select(Image.id, Image.position).where(own).order_by(Image.id).with_for_update()
+    ids = {row.id: row.position for row in connection.execute(locked) if row.position in stand_ins}
+    if ids:
+        rows = [
+            {
+                "image": image_id,
+                "like": stand_ins[position],
+                "told": similar_to(stand_ins[position]),
+            }
+            for image_id, position in ids.items()
+        ]
+        connection.execute(_LEFT_OUT, rows)
+        image_events(connection, ids, ImageStatus.SKIPPED)
+    return set(ids.values())
+
+
+def similar_to(position: int) -> str:
+    """What is said of an image for which the one at ``position`` stands."""
+    return f"similar to [{position}]"
 
 
 def _still_held(

@@ -96,6 +96,18 @@ def job_watched(connection: Connection, job_id: str, watch: str, budget: str) ->
     return is_spent(job.status, job.reason) and job_moved(connection, job_id, JobStatus.RUNNING)
 
 
+def job_compared(connection: Connection, job_id: str, left_out: int) -> bool:
+    """The images of a running job were compared, and its tree is planned in this transaction."""
+    compared = connection.execute(
+        update(Job)
+        .where(Job.id == job_id, Job.comparing, Job.status == JobStatus.RUNNING)
+        .values(comparing=False)
+    ).rowcount
+    if compared:
+        event(connection, job_id, "job.compared", detail=f"{left_out} similar images left out")
+    return bool(compared)
+
+
 def adopt(connection: Connection, job_id: str, account: str) -> None:
     """Let workers of ``account`` serve a job: the API key was changed, or the sandbox is new."""
     connection.execute(update(Job).where(Job.id == job_id).values(account=account))
@@ -187,6 +199,12 @@ def coverage(connection: Connection, job_id: str) -> dict[str, int]:
     return {str(name): counts.get(name, 0) for name in names}
 
 
+def similar_images(connection: Connection, job_id: str) -> int:
+    """How many images of a job were left out because similar ones stand for them."""
+    left_out = and_(Image.job_id == job_id, Image.similar_to.is_not(None))
+    return connection.execute(select(func.count()).where(left_out)).scalar_one()
+
+
 def finish(connection: Connection, job_id: str, moved: Moved) -> bool:
     """End a running job whose root is settled: completed or partial with an answer, or failed."""
     root = connection.execute(
@@ -198,7 +216,8 @@ def finish(connection: Connection, job_id: str, moved: Moved) -> bool:
         return False
     counts = coverage(connection, job_id)
     included = counts["included"] if root.status == NodeStatus.DONE else 0
-    to = outcome_of_job(included, counts["failed"], counts["skipped"])
+    skipped = counts["skipped"] - similar_images(connection, job_id)  # a person wanted it so
+    to = outcome_of_job(included, counts["failed"], skipped)
     if to == JobStatus.FAILED:
         reason = root.error or "no image could be used"
         job_failed(connection, job_id, reason, moved)
@@ -219,7 +238,11 @@ def _left_out(connection: Connection, job_id: str) -> str:
     """A sentence that names the images missing from an answer; empty if none is missing."""
     rows = connection.execute(
         select(Image.name)
-        .where(Image.job_id == job_id, Image.status.in_([ImageStatus.FAILED, ImageStatus.SKIPPED]))
+        .where(
+            Image.job_id == job_id,
+            Image.status.in_([ImageStatus.FAILED, ImageStatus.SKIPPED]),
+            Image.similar_to.is_(None),
+        )
         .order_by(Image.position)
     )
     names = list(rows.scalars())

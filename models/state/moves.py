@@ -54,6 +54,7 @@ class PreparedImage:
     tokens: int
     remarks: str | None
     facts: Mapping[str, Any] | None = None
+    likeness: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

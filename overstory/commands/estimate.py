@@ -176,6 +176,7 @@ def _value(
         "ignored": len(measured.ignored),
         "passed_over": len(measured.passed_over),
         "urls": measured.urls,
+        **({"similar": True} if spec.similar else {}),  # so all numbers are upper bounds
         "requests": forecast.requests,
         "tree": {"depth": forecast.depth, "nodes": forecast.nodes, "leaves": forecast.leaves},
         "prompt_tokens": forecast.prompt_tokens,
@@ -248,6 +249,10 @@ def _print(console: Console, forecasting: Forecasting) -> None:
     if settings.find_price(request.model) is not None:
         rows[-1:-1] = _budget_rows(spec, measured, forecast)
     rows[3:3] = _counted(settings, request)
+    if spec.similar:
+        rows.insert(
+            1, ("", "all of them: how many --similar leaves out is known when they are prepared")
+        )
     if measured.urls:
         rows.insert(1, ("", f"{pluralize(measured.urls, 'URL')}, counted as images of full size"))
     grid = Table.grid(padding=(0, 2))

@@ -15,9 +15,7 @@ from workers.loading import loaded
 
 @click.command()
 @click.argument("inputs", nargs=-1, required=True, metavar="PATH_OR_URL...")
-@job_options
-@budget_option
-@json_option
+@job_options(budget_option, json_option)
 def run(inputs: tuple[str, ...], **options: Any) -> None:
     """Ask a question about images.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from overstory.job_argument import find_job, job_argument
 from overstory.local.hindrances import WorkerSearch, consumed_queues, nobody_works
 from overstory.local.job_runner import planning_services
 from overstory.options import home_option
-from overstory.output.held_by import account_state, held_by, held_by_store
+from overstory.output.held_by import account_state, comparing, held_by, held_by_store
 from overstory.output.learned import settled_limits
 from overstory.output.progress import Bars, Counts, Display, Lines, Rate, counts_of, plain_line
 from overstory.output.result import Ran
@@ -187,6 +187,10 @@ def _held_back_by(view: View) -> str:
         return held_by_store(view.upload_waits) or "held by: the model's answers"
     if view.upload_waits:
         return f"held by: uploads ({view.upload_waits})"
+    return comparing(images) if job.comparing else _held_by_images(images)
+
+
+def _held_by_images(images: Mapping[str, int]) -> str:
     if images.get("pending"):
         return "held by: preparing images (CPU)"
     return "held by: uploads" if images.get("prepared") else "held by: the model's answers"

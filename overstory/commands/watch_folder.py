@@ -33,13 +33,14 @@ from overstory.report.command import check_writable
 from workers.endpoints import database_url
 
 
-def watched(context: click.Context, parameter: click.Parameter, text: str) -> str:
-    """A callback that takes a folder: of this machine, or of a bucket."""
-    if is_url(text):
-        raise click.BadParameter("a URL cannot be watched: name a folder", context, parameter)
-    if "://" not in text:
-        click.Path(exists=True, file_okay=False).convert(text, parameter, context)
-    return text
+class WatchedFolder(click.Path):
+    """A folder: of this machine, or of a bucket."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        if is_url(text):
+            self.fail("a URL cannot be watched: name a folder", param, ctx)
+        return text if "://" in text else str(super().convert(text, param, ctx))
 
 
 def budget_text(
@@ -56,19 +57,20 @@ def budget_text(
 
 
 @click.command("watch-folder")
-@click.argument("folder", callback=watched)
+@click.argument("folder", type=WatchedFolder(exists=True, file_okay=False))
 @click.option(
     "--every", type=click.FloatRange(0.2), default=5.0, help="Seconds between checks. Default: 5."
 )
-@job_options
-@click.option(
-    "--budget",
-    metavar="AMOUNT[/month|/day]",
-    callback=budget_text,
-    help="5/month: the most that this folder and question may cost in a calendar month (UTC), over"
-    " all its jobs. 5: the most that each of its jobs may cost.",
+@job_options(
+    click.option(
+        "--budget",
+        metavar="AMOUNT[/month|/day]",
+        callback=budget_text,
+        help="5/month: the most that this folder and question may cost in a calendar month (UTC),"
+        " over all its jobs. 5: the most that each of its jobs may cost.",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each answer."),
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON for each answer.")
 def watch_folder(
     folder: str, every: float, budget: float | TokenBudget | None, **options: Any
 ) -> None:
@@ -85,6 +87,8 @@ def watch_folder(
     if asked.report is not None:
         check_writable(asked.report)
     watch = watch_of(asked, folder, budget) if isinstance(budget, TokenBudget) else None
+    if "://" in folder:
+        _found(asked.settings, folder)  # says at once that a bucket cannot be reached
     console = Console(stderr=True)
     say = _say_once(console, asked.quiet)
     seen: list[Source] = []
@@ -164,12 +168,16 @@ def settled_folder(
 
 def _images(settings: Settings, folder: str) -> list[Source]:
     try:
-        decoder = Decoder(settings.decoder_limits)
-        return expand([folder], settings.image_limits, decoder, settings.own_inputs).sources
+        return _found(settings, folder)
     except InputRefused:
         raise
     except (WrongUsage, ServiceAway):  # empty, or missing for a moment
         return []
+
+
+def _found(settings: Settings, folder: str) -> list[Source]:
+    decoder = Decoder(settings.decoder_limits)
+    return expand([folder], settings.image_limits, decoder, settings.own_inputs).sources
 
 
 def _say_once(console: Console, quiet: bool) -> Callable[[str], None]:

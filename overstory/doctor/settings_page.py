@@ -35,9 +35,10 @@ each start.
 `OVERSTORY_HOME` (on Linux `~/.local/share/overstory`) holds all state: `overstory.db` (jobs,
 answers, ledger), `blobs/` (prepared images), `uploads/` (images that came over HTTP, as long as a
 job has them), `logs/` (one file for each process), `broker/` and `run/` (embedded Valkey),
-`documents/` (copies of documents behind URLs, for a day), and `spool/` (paid replies that the
-database could not take yet). Back up the database, and `uploads/` for retries; the rest can be
-rebuilt. Only its owner can read it. A report or an export is written with your own umask.
+`documents/` (copies of documents behind URLs, for a day), `spool/` (paid replies that the database
+could not take yet), and `sidecars` (which files beside pictures are ours). Back up the database,
+and `uploads/` for retries; the rest can be rebuilt. Only its owner can read it. A report, an export
+or a file beside a picture is written with your own umask.
 """
 _COMMENT = re.compile(r"^ +# ?(.*)$")
 

@@ -19,7 +19,7 @@ NOTE = "note"
 ANSWER = "answer"
 UNIT = "unit"
 USUAL_CAPTIONS = ("caption", "description")
-TITLE = ("title",)
+TITLE = (ANSWER, "title")
 SHOWN = 12
 _BETWEEN = re.compile(r"[,;\n]")
 Path = tuple[str, ...]
@@ -40,35 +40,41 @@ class Caption:
 class Captions:
     """Finds the caption of each row: the text in ``caption`` and the values of ``keywords``, which
     are names of fields. Without names: the answer about the image, or of an object the field that
-    reads like a caption; else the line about the image.
+    reads like a caption; else the line about the image. ``plain``: no title, and no keywords but
+    those that are named.
 
     Raises WrongUsage for a field that the job does not have.
     """
 
-    def __init__(self, job: JobRow, caption: str | None, keywords: Sequence[str]) -> None:
+    def __init__(
+        self, job: JobRow, caption: str | None, keywords: Sequence[str], plain: bool
+    ) -> None:
         shape = shape_of_job(job)
         self._shape = None if shape is None or shape.folds else shape
         self._fields = _fields(self._shape)
         self._by_units = job.options.by is not None
         self._caption = self._usual() if caption is None else self._named(caption, "--caption")
-        self._title = TITLE if TITLE in self._texts() and self._caption != TITLE else None
+        self._or_note = caption is None
+        has_title = TITLE in self._texts() and self._caption != TITLE and not plain
+        self._title = TITLE if has_title else None
         named = [self._named(name, "--keywords") for name in keywords]
-        self._keywords = named if named else [(UNIT,), *self._usual_keywords()]
+        self._keywords = named if named or plain else [(UNIT,), *self._usual_keywords()]
 
     def of(self, row: Row, unit: str | None) -> Caption:
         """What ``row`` says. ``unit``: the name of the image's unit."""
         values = row | {UNIT: unit}
         words = (word for path in self._keywords for word in _words(path, _value(values, path)))
+        text = _text(_value(values, self._caption))
         return Caption(
-            text=_text(_value(values, self._caption)) or _text(row[NOTE]),
-            title="" if self._title is None else _text(_value(values, (ANSWER, *self._title))),
+            text=text or (_text(row[NOTE]) if self._or_note else ""),
+            title="" if self._title is None else _text(_value(values, self._title)),
             keywords=tuple(dict.fromkeys(words)),
         )
 
     def _texts(self) -> list[Path]:
         """The fields of the answer that hold text of the model's own."""
         return [
-            path
+            (ANSWER, *path)
             for path, schema in self._fields.items()
             if kind_of(schema) == "string" and "enum" not in schema
         ]
@@ -82,7 +88,7 @@ class Captions:
         usual = [path for path in texts if path[-1].lower() in USUAL_CAPTIONS]
         others = [path for path in texts if path != TITLE]
         first = next(iter([*usual, *others, *texts]), None)
-        return (NOTE,) if first is None else (ANSWER, *first)
+        return first or (NOTE,)
 
     def _usual_keywords(self) -> list[Path]:
         lists = (

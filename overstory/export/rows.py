@@ -52,7 +52,7 @@ class Export:
         self.columns = _columns(self._shape)
         if self._units:
             self.columns.insert(2, Column("unit", "string"))
-        self._facts = _fact_columns(self.columns, facts_of(database, job.id))
+        self._facts = fact_columns(self.columns, facts_of(database, job.id))
         self.columns += self._facts
 
     @property
@@ -71,7 +71,7 @@ class Export:
                     row["unit"] = self._units.get(image.unit or 0)
                 if self._shape is not None:
                     row["answer"] = self._answer(image)
-                yield row | self._told(image.facts or {})
+                yield row | self.told(image.facts or {})
 
     def cells(self, row: Row) -> list[Any]:
         """The row's values in the order of ``columns``; lists and objects as JSON text."""
@@ -82,7 +82,7 @@ class Export:
         value = value_at(row["answer"], column.path) if is_answer else row[column.name]
         return json.dumps(value, ensure_ascii=False) if isinstance(value, Mapping | list) else value
 
-    def _told(self, facts: Mapping[str, Any]) -> Row:
+    def told(self, facts: Mapping[str, Any]) -> Row:
         return {c.name: _as_kind(facts.get(c.fact or ""), c.kind) for c in self._facts}
 
     def _note(self, image: ImageExport) -> str | None:
@@ -108,7 +108,7 @@ def _columns(shape: Shape | None) -> list[Column]:
     return [*base, Column("note", "string"), *answers]
 
 
-def _fact_columns(own: Sequence[Column], facts: Iterable[Mapping[str, Any]]) -> list[Column]:
+def fact_columns(own: Sequence[Column], facts: Iterable[Mapping[str, Any]]) -> list[Column]:
     """A column for each fact that some image has, of the kind that holds all its values."""
     kinds: dict[str, set[str]] = {}
     for one in facts:

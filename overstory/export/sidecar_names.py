@@ -27,7 +27,6 @@ ARCHIVE = "!/"
 NAME_BYTES_MAX = 200
 """Of a part of a path that a URL gives; most file systems hold 255."""
 Key = tuple[str, str]
-_SCHEME = re.compile(r"[a-z][a-z0-9+.-]{1,15}:")
 _UNUSABLE = re.compile(r'[/\\:*?"<>|\0]')
 """No file name on Windows has these, and a folder may be copied there."""
 
@@ -49,10 +48,12 @@ class _Picture:
     folder: str
     name: str
     local: bool
+    page: int | None = None
 
     @property
     def stem(self) -> str:
-        return os.path.splitext(self.name)[0]  # noqa: PTH122 - text, not a path
+        """What a short name begins with. A page has no name but ours, so that is not shortened."""
+        return self.name if self.page else os.path.splitext(self.name)[0]  # noqa: PTH122 - text, not a path
 
 
 class SidecarNames:
@@ -77,21 +78,22 @@ class SidecarNames:
         if into:
             images = list(images)
             self._base = _common(images)
-        pictures: dict[Key, _Picture] = {}
+        pictures: dict[object, _Picture] = {}  # by file; elsewhere two may have one name
         folders: dict[str, str | None] = {}
         for image in images:
             picture = self._picture(image)
-            pictures[_key(picture.folder, picture.name)] = picture
+            file = (picture.folder, picture.name)
+            pictures[file if picture.local else (image.location, image.page)] = picture
             if picture.local:
                 folders[picture.folder] = image.root
         if not into:
             for folder, root in folders.items():
                 for name in pictures_in(folder, root):
-                    pictures[_key(folder, name)] = _Picture(folder, name, True)
+                    pictures[folder, name] = _Picture(folder, name, True)
         self._stems = Counter(_key(p.folder, p.stem) for p in pictures.values())
-        self._taken: dict[tuple[str, str], tuple[str, int | None]] = dict.fromkeys(
-            pictures, ("", None)
-        )
+        self._taken: dict[Key, tuple[str, int | None]] = {
+            _key(picture.folder, picture.name): ("", None) for picture in pictures.values()
+        }
         self.folders = folders
         self.shared = 0
 
@@ -116,24 +118,34 @@ class SidecarNames:
         return Target(picture.folder, name + self._suffix, original, root)
 
     def _picture(self, image: ImagePlace) -> _Picture:
-        location = image.location
-        if is_upload(location):
-            return _foreign(image.name, None)
-        if is_url(location):
-            parts = urllib.parse.urlsplit(location)
-            path = urllib.parse.unquote(parts.path.strip("/"), errors="replace")
-            return _foreign(f"{parts.hostname or ''}/{path or 'image'}", image.page)
-        if ARCHIVE in location and _SCHEME.match(location):
-            archive, _, inner = location.partition(ARCHIVE)
-            return _foreign(f"{archive.rpartition('/')[2]}/{inner}", image.page)
-        path = system_path(location)
+        path = system_path(image.location)
         if not path.startswith("/"):
-            return _foreign(location.partition("://")[2] or location, image.page)
+            return _elsewhere(image)
         folder, _, name = path.rpartition("/")
         folder = folder or "/"
         inner = os.path.relpath(folder, self._base) if self._into else folder
         paged = f"{name}-{image.page}" if image.page else name
-        return _Picture("" if inner == "." else inner, paged, image.page is None)
+        return _Picture("" if inner == "." else inner, paged, image.page is None, image.page)
+
+
+def _elsewhere(image: ImagePlace) -> _Picture:
+    """A picture without a file of its own here, by the path that it has where it is."""
+    location = image.location
+    if is_upload(location):
+        path = image.name
+    elif is_url(location):
+        parts = urllib.parse.urlsplit(location)
+        inner = urllib.parse.unquote(parts.path.strip("/"), errors="replace")
+        path = f"{parts.hostname or ''}/{inner or 'image'}"
+    elif ARCHIVE in location:
+        archive, _, inner = location.partition(ARCHIVE)
+        path = f"{archive.rpartition('/')[2]}/{inner}"
+    else:  # scheme://bucket/key
+        path = location.partition("://")[2] or location
+    parts_of = [_clean(part) for part in path.split("/") if part not in ("", ".", "..")]
+    name = parts_of[-1] if parts_of else "image"
+    paged = f"{name}-{image.page}" if image.page else name
+    return _Picture("/".join(parts_of[:-1]), paged, False, image.page)
 
 
 def _common(images: Iterable[ImagePlace]) -> str:
@@ -146,13 +158,6 @@ def _common(images: Iterable[ImagePlace]) -> str:
         if system_path(image.location).startswith("/")
     }
     return os.path.commonpath(folders) if folders else "/"
-
-
-def _foreign(path: str, page: int | None) -> _Picture:
-    """A picture without a file here, by the path that it has where it is."""
-    parts = [_clean(part) for part in path.split("/") if part not in ("", ".", "..")]
-    name = parts[-1] if parts else "image"
-    return _Picture("/".join(parts[:-1]), f"{name}-{page}" if page else name, False)
 
 
 def _clean(part: str) -> str:

@@ -80,7 +80,6 @@ def wanted_sidecars(options: Mapping[str, Any]) -> Wanted | None:
         full=options["full_name"],
         into=options["into"],
         overwrite=options["overwrite"],
-        named_keywords=bool(options["keywords"]),
     )
 
 
@@ -89,7 +88,7 @@ def beside_the_pictures(
 ) -> NoReturn:
     """Write the files, say what became of them, and exit: with 3 if some could not be written."""
     settings, database, row = find_job(job, home)
-    captions = Captions(row, options["caption"], options["keywords"])
+    captions = Captions(row, options["caption"], options["keywords"], wanted.kind == "txt")
     tally = write_sidecars(database, row, captions, wanted, settings.home)
     console = Console(stderr=True)
     for sentence in tally.sentences(wanted):

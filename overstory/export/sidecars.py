@@ -40,7 +40,6 @@ class Wanted:
     full: bool = False
     into: Path | None = None
     overwrite: bool = False
-    named_keywords: bool = False
 
 
 @dataclass(slots=True)
@@ -158,9 +157,8 @@ def _why(row: Row) -> str:
 def _content(caption: Caption, wanted: Wanted) -> bytes:
     if wanted.kind == "xmp":
         return packet(caption).encode()
-    words = caption.keywords if wanted.named_keywords else ()
     # training tools read one line
-    parts = [" ".join(part.split()) for part in (caption.text, *words)]
+    parts = [" ".join(part.split()) for part in (caption.text, *caption.keywords)]
     return (", ".join(filter(None, parts)) + "\n").encode()
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from core.errors import WrongUsage
 from models.engine import Database
 from models.reads import units
+from models.reads.export import facts_of_units
 from models.reads.pipeline import JobRow
-from overstory.export.rows import Column, Export, Row, answer_columns
+from overstory.export.rows import Column, Export, Row, answer_columns, fact_columns
 from overstory.output.answers import shape_of_job
 from overstory.output.plural import pluralize
 from overstory.output.unit_values import ordered, rounded, why_unanswered
@@ -32,7 +33,7 @@ def export_of(database: Database, job: JobRow, rows: str | None = None) -> Expor
 
 class UnitExport(Export):
     """A job's units as rows, each with its answer, the number of its images in each state, their
-    positions, and its cost."""
+    positions, its cost, and the facts that all of its images share."""
 
     def __init__(self, database: Database, job: JobRow) -> None:
         super().__init__(database, job)
@@ -47,6 +48,9 @@ class UnitExport(Export):
             Column("images", "string"),
             Column("cost", "number"),
         ]
+        self._shared = facts_of_units(database, job.id)
+        self._facts = fact_columns(self.columns, self._shared.values())
+        self.columns += self._facts
 
     @property
     def count(self) -> str:
@@ -67,4 +71,5 @@ class UnitExport(Export):
                 "duplicate_of": unit.duplicate_of,
                 "images": unit.positions,
                 "cost": rounded(unit),
+                **self.told(self._shared.get(unit.number, {})),
             }

@@ -15,7 +15,7 @@ from models.engine import Connection
 from models.reads import pipeline
 from models.reads.standings import is_over
 from overstory.local.stack import LocalStack
-from overstory.output.held_by import account_state, held_by, held_by_store
+from overstory.output.held_by import account_state, comparing, held_by, held_by_store
 from overstory.output.learned import settled_limits
 from overstory.output.progress import Display, counts_of
 from tasks.runtime.services import Services
@@ -84,8 +84,10 @@ def check(services: Services, job_id: str, shown: Display, counting: bool) -> Vi
             note = paused or _trouble(connection, job_id) or held_by(account_state(services))
             note = note or held_by_store(pipeline.upload_waits_for(connection, job_id))
             counts = counts_of(standing, leaf_images)
-            shown.show(counts, shortened(note, NOTE_SHOWN))
             job = pipeline.job(connection, job_id)
+            if job is not None and job.comparing:
+                note = note or comparing(standing.images)
+            shown.show(counts, shortened(note, NOTE_SHOWN))
             shown.report(settled_limits(connection, job) if job is not None else ())
             unanswered = counts.total[2] - counts.done[2]
         over = is_over(connection, job_id, status, reason)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from clients.limiter.limiter import AccountState, Hold
 from core.errors import LimitKind, ServiceAway
 from tasks.runtime.services import Services
@@ -55,6 +57,11 @@ def held_by(state: AccountState | None) -> str:
     if state.binds is LimitKind.CONCURRENCY and state.auto is not None:
         return f"held by: {BINDS[state.binds]} ({auto_line(state)})"
     return "" if state.binds is None else f"held by: {BINDS[state.binds]}"
+
+
+def comparing(images: Mapping[str, int]) -> str:
+    """Where a job stands that compares its images before it uploads any."""
+    return "preparing images to compare them" if images.get("pending") else "comparing images"
 
 
 def held_by_store(upload_waits: str | None) -> str:

@@ -38,12 +38,14 @@ def result(database: Database, job: JobRow) -> dict[str, Any]:
         seen = pipeline.seen(connection, job.id)
         groups = units.units(connection, job.id) if job.options.by else []
     shape = shape_of_job(job)
+    left_out = sum(image.similar_to is not None for image in images)
+    similar = {"similar": left_out} if left_out else {}  # of those that were skipped
     return {
         "job": job.id,
         "status": str(job.status),
         "answer": job.answer,
         "reason": job.reason,
-        "coverage": {"submitted": job.submitted, **counts},
+        "coverage": {"submitted": job.submitted, **counts, **similar},
         "seen": seen,
         "looks": looks.counts(images),
         **shaped(job, images, groups),
@@ -56,6 +58,7 @@ def result(database: Database, job: JobRow) -> dict[str, Any]:
                 "error": image.error,
                 "error_code": image.error_code,
                 "duplicate_of": image.duplicate_of,
+                **({"similar_to": image.similar_to} if image.similar_to else {}),
                 "seen": image.seen,
                 "note": image.note,
                 "remarks": image.remarks,

@@ -107,7 +107,10 @@ def print_summary(console: Console, database: Database, job: JobRow) -> None:
         groups = units.units(connection, job.id) if job.options.by else []
     failed = [image for image in images if image.status == ImageStatus.FAILED]
     parts = [f"{pluralize(job.submitted, 'image')} submitted"]
-    parts += [_counted(name, number, seen) for name, number in counts.items() if number]
+    similar = sum(image.similar_to is not None for image in images)
+    told = {**counts, "skipped": counts["skipped"] - similar}
+    parts += [_counted(name, number, seen) for name, number in told.items() if number]
+    parts += [f"{pluralize(similar, 'similar image')} left out"] if similar else []
     tokens = used.prompt_tokens + used.completion_tokens
     tree = f"tree of {pluralize(shape.leaves, 'leaf', 'leaves')}, {pluralize(shape.nodes, 'node')}"
     charged = " (not charged: sandbox)" if job.endpoint == SANDBOX else ""

@@ -212,6 +212,7 @@ def _images(
             "error": image.error if image.error_code else None,
             "code": image.error_code,
             "same": image.duplicate_of,
+            "like": image.similar_to,
             "remarks": image.remarks,
             "look": looks.mark(image) or None,
             "size": [image.width, image.height] if image.width else None,

@@ -68,9 +68,9 @@ def asked(database: Database, images: list[dict[str, Any]], **options: Any) -> J
 def written(
     database: Database, job: JobRow, home: Path, kind: str = "txt", **options: Any
 ) -> Tally:
-    keywords = options.pop("keywords", ())
-    captions = Captions(job, options.pop("caption", None), keywords)
-    wanted = Wanted(kind, named_keywords=bool(keywords), **options)
+    named = options.pop("caption", None), options.pop("keywords", ())
+    captions = Captions(job, *named, plain=kind == "txt")
+    wanted = Wanted(kind, **options)
     return write_sidecars(database, job, captions, wanted, home)
 
 
@@ -94,6 +94,21 @@ def test_a_caption_is_one_line_of_the_field_that_is_named(
 ) -> None:
     written(own, of_schema(own, photos), home, **options)
     assert (photos / "a.txt").read_text() == text + "\n"
+
+
+def test_a_title_is_not_said_twice_and_a_named_field_has_no_stand_in(
+    own: Database, home: Path, photos: Path
+) -> None:
+    rows = [
+        {"location": f"{photos}/a.jpg", "answer": ANSWER, "note": "[1] a line"},
+        {"location": f"{photos}/b.jpg", "answer": ANSWER | {"says": ""}, "note": "[2] a line"},
+    ]
+    job = asked(own, rows, each="?", schema=json.dumps(SCHEMA))
+    written(own, job, home, "xmp", caption="title")
+    assert (photos / "a.xmp").read_text().count(">T<") == 1
+    written(own, job, home)
+    assert (photos / "b.txt").read_text() == "a line\n"
+    assert written(own, job, home, caption="says").outcomes == {Outcome.UNCHANGED: 1}
 
 
 def test_a_field_that_the_job_has_not_is_refused(own: Database, home: Path, photos: Path) -> None:

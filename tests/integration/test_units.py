@@ -18,6 +18,7 @@ from core.settings import load
 from models import repair
 from models.state import Moved
 from overstory.checking import check_job
+from overstory.export.units import export_of
 from overstory.local.job_runner import planning_services
 from overstory.sandbox.process import SandboxProcess
 from overstory.truth_file import read_truth
@@ -109,7 +110,7 @@ def test_units_share_requests_and_each_has_its_own_answer(
     account = open_account()
     job = ended(account, folders(sizes))
     assert (job.status, answers(account, job.id)) == ("completed", expected(sizes))
-    assert sorted(shown(sandbox)) == [3, 5, 5, 6]
+    assert sorted(shown(sandbox)) == [1, 6, 6, 6]
     assert job.answer.startswith('"0 red", image [1]:\ncolour: red; photo_count: 1')
 
 
@@ -311,6 +312,25 @@ def test_answers_about_units_are_checked_by_their_names(
     checked = check_job(account.services.database, job, read_truth(labels), ())
     assert (checked.matched, checked.score.fields["colour"].right) == (2, 1)
     assert [wrong.name for wrong in checked.score.wrong] == ["1 blue"]
+
+
+@on_one_database
+def test_units_of_a_table_are_exported_with_the_facts_that_their_images_share(
+    open_account: OpenAccount, folders: Any
+) -> None:
+    photos = folders([1, 2])
+    table = photos / "photos.csv"
+    table.write_text(
+        "file,asset,inspector\n0 red/0.png,P-17,Ann\n1 blue/0.png,P-18,Ann\n1 blue/1.png,P-18,Ben\n"
+    )
+    account = open_account()
+    job = ended(account, table, by="asset", image_column="file")
+    rows = list(export_of(account.services.database, job).rows())
+    assert [(row["unit"], row["asset"], row["inspector"]) for row in rows] == [
+        ("P-17", "P-17", "Ann"),
+        ("P-18", "P-18", None),
+    ]
+    assert answers(account, job.id)["P-18"] == {"colour": "blue", "photo_count": 2}
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def named(locations: Sequence[str], **options: Any) -> list[str | None]:
         (["/p/a.txt"], ["/p/a.txt.txt"]),  # a picture that is called like a text
         (["/p/a.jpg", "/p/a.jpg.txt"], ["/p/a.txt", "/p/a.jpg.txt.txt"]),
         (["/p/a", "/p/a.jpg", "/p/a.txt"], ["/p/a-1.txt", "/p/a.jpg.txt", "/p/a.txt.txt"]),
-        (["file-bytes:/p/%FF.jpg"], ["/p/\udcff.txt"]),
+        (["file-bytes:/p!/%FF.jpg"], ["/p!/\udcff.txt"]),
         (["https://h.org/a.jpg", "upload:me/00"], [None, None]),
         (["s3://bucket/a.jpg", "zip:/p/a.zip!/a.jpg"], [None, None]),
     ],
@@ -76,7 +76,7 @@ def test_full_names_are_never_shortened() -> None:
         ),
         (
             [place("https://h.org/b.jpg?k=1", 1), place("https://h.org/b.jpg?k=2", 2)],
-            ["h.org/b.txt", "h.org/b.jpg.txt"],
+            ["h.org/b.jpg.txt", "h.org/b.jpg-2.txt"],
         ),
         ([place("s3://bucket/2024/a.jpg")], ["bucket/2024/a.txt"]),
         ([place("zip:/p/set.zip!/in/../a.jpg")], ["set.zip/in/a.txt"]),
@@ -92,6 +92,7 @@ def test_below_another_folder_the_structure_is_mirrored(
     targets = [names.target(image) for image in images]
     assert [f"{each.folder}/{each.name}" for each in targets if each] == wanted
     assert all(each.original is None for each in targets if each)
+    assert names.shared == (2 if "h.org/b.jpg.txt" in wanted else 0)
 
 
 PART = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/"), min_size=1)

@@ -29,6 +29,12 @@ from overstory.output.unit_values import image_value
     is_flag=True,
     help="List only images without a proof that the model saw them: only sent, or failed for it.",
 )
+@click.option(
+    "--similar-to",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="List only images that were left out because they are similar to image N.",
+)
 @click.option("--notes", is_flag=True, help="Also show the line that the model wrote about each.")
 @json_option
 @home_option
@@ -36,6 +42,7 @@ def images(
     job: str,
     statuses: tuple[str, ...],
     unseen: bool,
+    similar_to: int | None,
     notes: bool,
     as_json: bool,
     home: Path | None,
@@ -47,13 +54,14 @@ def images(
     """
     _, database, row = find_job(job, home)
     with database.read() as connection:
-        lines = inspect.images(connection, row.id, statuses, unseen)
+        lines = inspect.images(connection, row.id, statuses, unseen, similar_to)
         names = units.names(connection, row.id) if row.options.by else {}
     if as_json:
         print_json([image_value(image, names) for image in lines])
         return
     if not lines:
         asked = [*([" or ".join(statuses)] if statuses else []), *(["unseen"] if unseen else [])]
+        asked += [f"similar to [{similar_to}]"] if similar_to else []
         click.echo(f"none of the {row.submitted:,} images is {' and '.join(asked)}")
         return
     stdout_console().print(_draw(lines, notes, names))

@@ -19,6 +19,7 @@ export const covered = () => {
   proofs();
   byId("failed").replaceChildren();
   listed("failures", data.images.filter((image) => image.status === "failed"), (number) => `${count(number, "image is", "images are")} not ${data.included_as}`, (image) => image.error ?? image.code ?? "no reason recorded");
+  listed("failures remarked", data.images.filter((image) => image.like), (number) => `${count(number, "similar image was", "similar images were")} left out`, (image) => image.error);
   const unclear = (image) => image.look.includes("unclear");
   listed("failures remarked", data.images.filter((image) => image.look).sort((a, b) => unclear(b) - unclear(a)), () => data.looks || "Looks", (image) => image.look);
   listed("failures remarked", data.images.filter((image) => image.remarks && image.status !== "failed"), (number) => `${count(number, "image has", "images have")} a remark`, (image) => image.remarks);

@@ -58,7 +58,8 @@ const facts = (image) => {
   if (unit) rows.push(["Unit", go(unit.name, () => { viewer.close(); revealUnit(unit); })]);
   if (image.seen) rows.push(["Seen", BY[image.seen]]);
   if (image.same) rows.push(["Same as", go(`image ${image.same}`, () => view([image.same], 0))]);
-  if (image.size) rows.push(["Sent as", `${image.size[0]} × ${image.size[1]} px, ${count(image.tokens ?? 0, "token")}`]);
+  if (image.like) rows.push(["Similar to", go(`image ${image.like}`, () => view([image.like], 0))]);
+  if (image.size) rows.push([image.like ? "Prepared as" : "Sent as", `${image.size[0]} × ${image.size[1]} px, ${count(image.tokens ?? 0, "token")}`]);
   if (image.look) rows.push(["Look", image.look]);
   if (image.remarks) rows.push(["Remarks", image.remarks]);
   if (node) rows.push(["In one request with", go(span(node.first, node.last), () => { viewer.close(); reveal(node.id); })]);
