@@ -47,6 +47,7 @@ def test_a_row_is_a_unit_with_its_answer_counts_positions_and_cost(database: Dat
         "number": 2, "unit": "Flat 3", "answer": "An empty flat [5].", "error": None,
         "submitted": 2, "included": 1, "failed": 1, "duplicate": 0, "skipped": 0,
         "duplicate_of": None, "images": [4, 5], "cost": 0.0,
+        "agent": "Kim", "rooms": None,
     }  # fmt: skip
     assert rows[2]["duplicate_of"] == 1
     assert (rows[3]["answer"], rows[3]["error"]) == (None, "[9] the provider refused it")
