@@ -163,8 +163,10 @@ def _answer(job: JobRow, shape: Shape | None, job_result: Value) -> list[Block] 
     """The answer as blocks; if each image or each unit was asked, the answers follow. Answers
     about units are there before the job has one."""
     if shape is not None and shape.by:
-        above = markdown.blocks(job.answer) if job.answer and not job.options.each_only else []
-        return [*above, ["units"], *shaped.totals_blocks(job_result.get("totals") or {})]
+        above = [] if job.options.each_only or not job.answer else markdown.blocks(job.answer)
+        title: list[Block] = [["h", [f"Each {shape.by}"]]] if above else []
+        totals = shaped.totals_blocks(job_result.get("totals") or {}, "units")
+        return [*above, *title, ["units"], *totals]
     if not job.answer:
         return None
     if shape is None:

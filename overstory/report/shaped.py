@@ -62,10 +62,10 @@ def note(shape: Shape | None, answer: Any) -> str | None:
     return None if shape is None or answer is None else line_of(answer)
 
 
-def totals_blocks(totals: Value) -> list[Block]:
+def totals_blocks(totals: Value, of: str = "images") -> list[Block]:
     if not totals:
         return []
-    rows: list[object] = [[_plain("Property"), _plain("All images together")]]
+    rows: list[object] = [[_plain("Property"), _plain(f"All {of} together")]]
     rows += [[_plain(name), _plain(line_of(total))] for name, total in totals.items()]
     return [["h", _plain("Totals")], ["table", rows]]
 

@@ -49,7 +49,7 @@ def test_a_unit_has_its_answer_images_and_coverage(database: Database) -> None:
 def test_objects_are_rows_below_the_answer_over_the_units(database: Database) -> None:
     job = ended(database, OBJECTS, SCHEMA, ask="Which is best?", answer="Oak is [2].")
     value = data(database, job)
-    assert [block[0] for block in value["answer"]] == ["p", "units", "h", "table"]
+    assert [block[0] for block in value["answer"]] == ["p", "h", "units", "h", "table"]
     assert value["units"]["columns"] == ["rooms", "state"]
     assert value["units"]["list"][1]["answer"] == [12, "new [7-8]"]
     assert value["cited"] == [[2, 2]]
@@ -97,7 +97,7 @@ def test_a_person_finds_units_and_their_images(database: Database, tmp_path: Pat
             )
             assert cards(shown) == ["Garage"]
             pressed(shown, "same as an earlier one")
-            shown.click(".unit .link")
+            shown.click(".unit-card .link")
             assert shown.js(at) == "1"
             assert len(cards(shown)) == 40
             assert shown.complaints() == []

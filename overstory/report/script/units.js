@@ -56,7 +56,7 @@ const table = (all, isKept) => sheet(data.units.columns, all.map((unit) => [unit
   head: data.units.by,
   noun: "unit",
   value: (value) => (typeof value === "string" ? linked(value) : said(value)),
-  cell: (number) => { const unit = all[number - 1]; return h("div", { class: "unit" }, h("b", {}, unit.name), meta(unit), same(unit), why(unit), h("div", { class: "shown" }, citation(unit.images, 4))); },
+  cell: (number) => { const unit = all[number - 1]; return h("div", { class: "unit-card" }, h("b", {}, unit.name), meta(unit), same(unit), why(unit), h("div", { class: "shown" }, citation(unit.images, 4))); },
   text: (number) => `${all[number - 1].name} ${all[number - 1].why ?? ""}`,
   saved: (number) => [all[number - 1].name, all[number - 1].images.map(([a, b]) => (a === b ? a : `${a}-${b}`)).join(" ")],
   savedHeads: [data.units.by, "images"],
@@ -65,7 +65,7 @@ const table = (all, isKept) => sheet(data.units.columns, all.map((unit) => [unit
 
 // ---- texts
 
-const card = (unit) => h("li", { class: "unit", "data-unit": unit.number, tabindex: "-1" },
+const card = (unit) => h("li", { class: "unit-card", "data-unit": unit.number, tabindex: "-1" },
   h("header", {}, h("h3", {}, unit.name), meta(unit)), h("div", { class: "shown" }, citation(unit.images)), same(unit), why(unit), (unit.answer ?? []).map(block));
 
 const KINDS = new Set(["p", "t", "h", "hr", "ul", "ol", "quote", "pre", "table", "b", "i", "code", "c"]);
