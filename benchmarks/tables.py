@@ -56,7 +56,7 @@ def main() -> None:
 
 def made(path: Path, rows: int) -> Path:
     """A table of so many rows; the same each time."""
-    draw = random.Random(rows)  # noqa: S311 - a sample, no secret
+    draw = random.Random(rows)
     cells = (
         {
             "url": f"https://pictures.example.com/{number:06d}.jpg",

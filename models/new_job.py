@@ -21,7 +21,6 @@ from models.reads.lineage import KeptNode, KnownImage
 from models.state import Moved
 from models.tables import Event, Image, Job, Node
 
-
 ROWS_AT_ONCE = 2_000
 """A row that is written takes three times as much memory as its image."""
 

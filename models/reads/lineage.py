@@ -286,6 +286,8 @@ class SourceRow:
     bytes: int | None
     root: str | None
     changed_ns: int | None
+    version: str | None
+    facts: dict[str, Any] | None
 
 
 def sources_of(connection: Connection, job_id: str) -> list[SourceRow]:
