@@ -12,6 +12,7 @@ packed, and its names, which are never the name of a file that is written.
 from __future__ import annotations
 
 import gzip
+import hashlib
 import lzma
 import os
 import stat
@@ -102,6 +103,18 @@ def save(place: Place, inner: str, path: Path, most: int | None, version: str | 
                 _write(file, member, copy)
     except WrongUsage as error:
         raise ImageRefused(RefusalCode.CORRUPT, str(error)) from None
+
+
+def digest(place: Place, inner: str) -> str | None:
+    """The SHA-256 of a file of an archive; None if it cannot be read."""
+    hashed = hashlib.sha256()
+    try:
+        with _opened(place) as (file, found):
+            for piece in _pieces(file, found[inner], PIECE):
+                hashed.update(piece)
+    except (ImageRefused, WrongUsage, KeyError, *BROKEN):
+        return None
+    return hashed.hexdigest()
 
 
 def first_bytes(place: Place, member: Member) -> bytes:
@@ -261,6 +274,8 @@ def _tar_members(file: Any) -> Iterator[Member]:
 def _remark(inner: str, is_file: bool) -> str:
     if not is_file:
         return " (a link or a device)"
+    if "\0" in inner:
+        return " (no name of a file)"
     return " (a path out of the archive)" if leads_out(inner) else ""
 
 

@@ -37,6 +37,8 @@ class ParquetRows:
     def __init__(self, file: BinaryIO) -> None:
         """Raises WrongUsage without pyarrow, and for a file that is not Parquet."""
         self._pyarrow, parquet = pyarrow_modules()
+        # its own allocator keeps 23 MiB for the 5 MiB of pages that are decoded at a time
+        self._pyarrow.set_memory_pool(self._pyarrow.system_memory_pool())
         try:
             self._file = parquet.ParquetFile(file, buffer_size=BUFFER_BYTES)
             fields = list(self._file.schema_arrow)

@@ -47,7 +47,7 @@ NO_WORK = Work(0, 0, 0)
 @dataclass(slots=True)
 class Measured:
     """The image set, as far as file headers tell. ``tokens``: the prompt tokens of each distinct
-    image and its facts, None for one that is unusable; ``again``: those of the usable ones at a second look.
+    image and its facts, None if it is unusable; ``again``: of the usable ones at a second look.
     ``ignored`` and ``passed_over``: entries of folders that are not in the set."""
 
     distinct: Distinct

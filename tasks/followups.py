@@ -11,10 +11,12 @@ import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 
-from clients.sources.documents import Documents
+from clients.sources.documents import Documents, fetch_rules
 from clients.sources.expand import expand
+from clients.sources.facts import facts_key
 from clients.sources.location import Source, is_url
 from clients.sources.original import is_kept_apart
+from clients.sources.tables import TableRules
 from core.account.estimate import Ahead, ahead
 from core.account.habit import habit_of
 from core.catalog.tokens import detail_at
@@ -45,10 +47,15 @@ class BaseJob:
 
 
 def add(
-    services: Services, job_id: str, inputs: Sequence[str], budget: float | None = None
+    services: Services,
+    job_id: str,
+    inputs: Sequence[str],
+    budget: float | None = None,
+    image_column: str | None = None,
 ) -> Submitted:
     """The question of ``job_id`` (or of the job that continued it) with more images. Images that
-    the job has already are shown again only if they have changed. ``budget``: of the new job."""
+    the job has already are shown again only if they have changed. ``budget``: of the new job.
+    ``image_column``: of tables among ``inputs``."""
     base = _newest(services, job_id)
     settings = services.settings
     expansion = expand(
@@ -57,6 +64,7 @@ def add(
         services.decoder,
         settings.own_inputs,
         uploads=services.uploads,
+        tables=TableRules(image_column, (), fetch_rules(settings)),
     )
     known = {
         (source.location, source.version)
@@ -285,14 +293,18 @@ def _changed(
     services: Services, base: BaseJob, sources: Sequence[Source], budget: float | None
 ) -> Submitted:
     identities = [identity_of(source) for source in sources]
-    if identities == [identity_of(source) for source in base.sources]:
+    told = facts_key(sources)
+    is_same = identities == [identity_of(source) for source in base.sources]
+    if is_same and told == facts_key(base.sources):
         return Submitted(base.job.id, created=False)
     budgeted = replace(base.job.options, budget=_budget(services, base.job, budget), inputs=None)
     job = _like(base.job, budgeted)
     owned = [base.job.owner] if base.job.owner else []
     similar = ["similar"] if base.job.options.similar else []
+    facts = [told] if told else []
     known_by = [one if one[-1] else one[:-1] for one in identities]  # as before there were versions
-    key = content_key(["set", base.job.family or base.job.key, known_by, *owned, *similar])
+    names = ["set", base.job.family or base.job.key, known_by]
+    key = content_key([*names, *owned, *similar, *facts])
     job = replace(job, key=key)
     return _continued(services, job, sources, base.earlier, Keep(), budget)
 

@@ -7,11 +7,10 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
-from clients import local_files
-from clients.sources import original
-from clients.sources.location import Source, is_url, place_of
+from clients import archives, local_files
+from clients.sources.location import Source, is_url, place_of, system_path
 from core.errors import ImageRefused
-from core.images.members import is_member
+from core.images.members import is_member, parse_member
 from core.images.objects import is_object
 from core.images.uploaded import is_upload
 
@@ -92,14 +91,8 @@ def _crc(source: Source) -> str:
 
 
 def _member_hash(source: Source) -> str | None:
-    try:
-        with (
-            original.copied(source.location, source.root, None) as path,
-            path.open("rb") as file,
-        ):
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except (ImageRefused, OSError):
-        return None
+    member = parse_member(source.location)
+    return archives.digest(place_of(member.archive, source.root), system_path(member.inner))
 
 
 def _sample_hashes(

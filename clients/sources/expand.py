@@ -28,6 +28,7 @@ from clients.sources.patterns import Pattern, split
 from clients.sources.refusals import (
     ARCHIVE,
     ROOTS,
+    bounded,
     no_scheme,
     outside,
     shortened_input,
@@ -55,11 +56,11 @@ from core.images.formats import (
     sniff,
     stands_for,
 )
-from core.images.inputs import LOCATION_BYTES_MAX, InputRules
+from core.images.inputs import InputRules
 from core.images.objects import is_object
 from core.images.sizing import ImageLimits
 from core.images.uploaded import is_upload, parse_upload
-from core.text.printable import printable_name, shortened
+from core.text.printable import printable_name
 from core.text.sanitize import UNSTORABLE, is_storable
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -130,7 +131,7 @@ class _Expander:
             return Expansion(list(self._upload(self.uploaded, text)))
         if is_url(text):
             url = _url(text)
-            return Expansion([Source(url_name(url), _bounded(url))])
+            return Expansion([Source(url_name(url), bounded(url))])
         if is_object(text):
             return self._bucket(text)
         if self.rules.roots is not None and _SCHEME.match(text):
@@ -281,7 +282,7 @@ class _Expander:
             if found.kind is Kind.PASSED_OVER:
                 images.passed_over.append(name)
             elif listing.is_single or has_image_ending(found.inner):
-                at = _bounded(listing.location(found))
+                at = bounded(listing.location(found))
                 images.sources.append(
                     Source(name, at, None, found.size, None, found.changed_ns, found.version)
                 )
@@ -296,7 +297,7 @@ class _Expander:
         folder that cannot be read is one source, which fails like an unreadable file, so that its
         images are not skipped silently."""
         name = printable_name(_stood_for(found.inner))
-        location = _bounded(storable(place.path.rstrip("/")))
+        location = bounded(storable(place.path.rstrip("/")))
         root = None if place.root is None else storable(place.root)
         pages = self._pages(place)
         yield from _paged(Source(name, location, None, found.size, root, found.changed_ns), pages)
@@ -401,13 +402,3 @@ def _url(text: str) -> str:
         raise WrongUsage(f"{shown!r} has no host: a URL is like https://host/photo.jpg")
     scheme, _, rest = text.partition(":")
     return f"{scheme.lower()}:{rest}"
-
-
-def _bounded(location: str) -> str:
-    """The location. Raises InputRefused if it is too long to be kept and indexed."""
-    if len(location.encode("utf-8", "surrogatepass")) > LOCATION_BYTES_MAX:
-        raise InputRefused(
-            f"{shortened(printable_name(location), 60)!r} is longer than {LOCATION_BYTES_MAX:,}"
-            " bytes: give a shorter path or URL"
-        )
-    return location

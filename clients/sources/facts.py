@@ -5,6 +5,7 @@ A dict with five short texts takes four times as much memory as its JSON.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,13 +49,11 @@ class Facts(Mapping[str, Any]):
         return len(self._json)
 
     def _values(self) -> dict[str, Any]:
-        """The one that was read last is kept: who reads a column reads the others next."""
-        global _last
-        of, values = _last
-        if of is not self._json:
-            values = json.loads(self._json.decode())
-            _last = (self._json, values)
-        return values
+        return _parsed(self._json)
 
 
-_last: tuple[bytes, dict[str, Any]] = (b"", {})
+@functools.lru_cache(1)
+def _parsed(text: bytes) -> dict[str, Any]:
+    """The last one is kept: who reads a column reads the others next."""
+    values: dict[str, Any] = json.loads(text.decode())
+    return values

@@ -7,6 +7,7 @@ from clients.archives import Member
 from clients.local_files import Place
 from clients.sources.location import Expansion, Source, storable
 from clients.sources.patterns import is_passed_over
+from clients.sources.refusals import bounded
 from clients.sources.walk import Patience, natural
 from core.errors import ImageRefused, WrongUsage
 from core.images.formats import (
@@ -66,7 +67,7 @@ def expanded(
             nested = NESTED if has_archive_ending(member.inner) else ""
             images.ignored.append(name + (member.remark or nested))
         else:
-            at = MemberName(kind, archive, storable(member.inner)).location
+            at = bounded(MemberName(kind, archive, storable(member.inner)).location)
             images.sources.append(Source(name, at, None, member.bytes, root, None, member.version))
     patience.pause(place.path)
     return images

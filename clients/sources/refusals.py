@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from clients.sources.location import Expansion
 from core.errors import InputRefused, WrongUsage
-from core.text.printable import printable, shortened
+from core.images.inputs import LOCATION_BYTES_MAX
+from core.text.printable import printable, printable_name, shortened
 
 SHOWN_CHARACTERS = 400
 """Of a path or URL in a message."""
@@ -58,3 +59,13 @@ def without_images(
         f"{what} holds no images among its {len(ignored)} entries:"
         " give another folder, or the files themselves"
     )
+
+
+def bounded(location: str) -> str:
+    """The location. Raises InputRefused if it is too long to be kept and indexed."""
+    if len(location.encode("utf-8", "surrogatepass")) > LOCATION_BYTES_MAX:
+        raise InputRefused(
+            f"{shortened(printable_name(location), 60)!r} is longer than {LOCATION_BYTES_MAX:,}"
+            " bytes: give a shorter path or URL"
+        )
+    return location

@@ -18,7 +18,7 @@ PREFIX = "row "
 def refused_row(table: str, number: int, reason: str, facts: Mapping[str, Any] | None) -> Source:
     """The image of a row that cannot be used. ``table``: its name."""
     location = f"{PREFIX}{number:,} of {table}: {one_line(reason)}"
-    return Source(f"{table} row {number}", location, facts=facts)
+    return Source(f"{table.rpartition('/')[2]} row {number:,}", location, facts=facts)
 
 
 def check_row(location: str) -> None:

@@ -40,7 +40,7 @@ AT_ONCE = 500
 FACTS_BYTES_MAX = 65_536
 """Of one image, as JSON."""
 COLUMNS_SHOWN = 40
-NAME_SHOWN = 60
+NAME_SHOWN = 200
 _ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
 

@@ -24,6 +24,7 @@ READ_LATER = {TAKEN: "2024-05-01T12:00:03.123+02:00", GPS: "-48.20849,-116.37208
 """What is read from the picture when it is prepared; a plan counts as many characters."""
 CHARACTERS_MAX = 2_000
 """Of one image's facts: a description fits, a page of text does not."""
+_AROUND = len('"": "", ')
 _ESCAPED = {"<": "\\u003c", "\u2028": "\\u2028", "\u2029": "\\u2029", "\x85": "\\u0085"}
 _ESCAPES = str.maketrans(_ESCAPED)
 
@@ -40,7 +41,7 @@ def quoted(facts: Facts) -> str:
     told: dict[str, Any] = {}
     left = CHARACTERS_MAX
     for key, value in facts.items():
-        left -= len(key)
+        left -= len(key) + _AROUND
         if left <= 0:
             break
         text = value if isinstance(value, bool | int | float) else str(value)

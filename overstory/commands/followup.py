@@ -22,6 +22,7 @@ from overstory.local.price import holds_new_jobs, say_price
 from overstory.options import (
     budget_option,
     home_option,
+    image_column_option,
     json_option,
     pack_option,
     quiet_option,
@@ -81,6 +82,7 @@ def ask(
 @click.command()
 @job_argument
 @click.argument("inputs", nargs=-1, required=True, metavar="PATH_OR_URL...")
+@image_column_option
 @budget_option
 @yes_option
 @json_option
@@ -90,6 +92,7 @@ def ask(
 def add(
     job: str,
     inputs: tuple[str, ...],
+    image_column: str | None,
     budget: float | None,
     yes: bool,
     as_json: bool,
@@ -104,7 +107,7 @@ def add(
     """
     settings, database, row = _base(job, home, sandbox)
     console = Console(stderr=True)
-    submitted = followups.add(_services(settings), row.id, list(inputs), budget)
+    submitted = followups.add(_services(settings), row.id, list(inputs), budget, image_column)
     if not quiet:
         print_left_out(console, submitted.ignored, submitted.passed_over)
     _show(settings, database, submitted, console, as_json, quiet, yes)

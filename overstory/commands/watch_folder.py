@@ -20,7 +20,7 @@ from core.errors import InputRefused, ServiceAway, WrongUsage
 from core.settings import Settings
 from core.states import JobStatus
 from core.text.hashing import content_key
-from models import repair
+from models import ledger, repair
 from models.engine import Database
 from models.reads.pipeline import JobRow
 from overstory.commands.asking import ask_and_show
@@ -96,6 +96,8 @@ def watch_folder(
         while True:
             seen = settled_folder(asked.settings, folder, seen, every, say)
             job = answer(asked.anew(), console, watch)
+            if watch is not None and not asked.quiet:
+                print_plain(console, spent_line(asked.settings, watch))
             if watch is not None and is_out_of_money(job):
                 wait_for_money(asked.settings, folder, watch, every, say)
                 seen = []
@@ -124,6 +126,17 @@ def answer(asked: Asked, console: Console, watch: Watch | None) -> JobRow:
 def is_out_of_money(job: JobRow) -> bool:
     """Whether a job is paused because the budget of its watch has no room for its next call."""
     return job.status == JobStatus.PAUSED and (job.reason or "").startswith(WATCH_REASON)
+
+
+def spent_line(settings: Settings, watch: Watch) -> str:
+    """What the watch has spent of its budget, calls in flight left out."""
+    database = Database(database_url(settings))
+    with database.read() as connection:
+        budget = budget_of_watch(repair.moment(connection), watch)
+        spent = ledger.owner_spent(connection, watch.name, budget.since)
+    database.dispose()
+    sums = ", ".join(f"{amount:.4f} {currency}" for currency, amount in spent.items())
+    return f"spent of {watch.budget} in {budget.period}: {sums or 'nothing'}"
 
 
 def wait_for_money(

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -190,3 +191,17 @@ def test_a_confined_process_can_neither_write_nor_read_nor_connect(tmp_path: Pat
         assert "read refused" in tries
     if "network" in in_force:
         assert "connect refused" in tries
+
+
+def test_it_tells_how_a_photograph_looks_if_it_is_asked(
+    corpus: tuple[Path, list[Good], list[Bad]],
+) -> None:
+    folder, goods, _ = corpus
+    photographs = [good for good in goods if good.page is None and not good.name.endswith("pdf")]
+    for good in photographs[:4]:
+        path = folder / good.name
+        here = prepare(path, detail="low", limits=LIMITS, compares=True)
+        there = decoded(path, LONG, compares=True)
+        assert there == here
+        assert there.likeness is not None
+        assert replace(there, likeness=None) == decoded(path, LONG), "its bytes are the same"

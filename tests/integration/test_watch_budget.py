@@ -67,6 +67,10 @@ def test_a_month_is_counted_without_the_last_and_with_what_was_pruned(
         assert spent > 0
         assert retention.forget_job(connection, first.id, 1e12)
         assert ledger.owner_spent(connection, NAME, 0.0)["USD"] == spent
+    watch = Watch(NAME, parse_budget("1/month"))
+    line = watch_folder.spent_line(account.services.settings, watch)
+    assert line.startswith("spent of 1/month in 20")
+    assert line.endswith(f": {spent:.4f} USD")
     paused = submit(account, more, f"{spent:g}/month")
     eventually(lambda: stands(account, paused))
     assert account.job(paused).status == JobStatus.PAUSED

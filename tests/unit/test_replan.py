@@ -142,3 +142,47 @@ def test_any_change_gives_a_tree_within_its_limits(data):
         if node.level and kept is not None:
             assert below == [child.id for child in known[kept].children]
             assert (kept == old.id) == (node.parent is None)
+
+
+def left_out(size: int, every: int) -> tuple[list[int], OldNode]:
+    """All items, and the earlier tree over one of ``every``."""
+    items = list(range(size))
+    return items, tree_over(items[::every])
+
+
+@pytest.mark.parametrize(("size", "every"), [(610, 10), (6_000, 10), (20_000, 3), (900, 2)])
+def test_items_apart_cost_leaves_of_their_own_and_the_root(size, every):
+    items, old = left_out(size, every)
+    apart = {index for index in range(size) if index % every}
+    plan = replan(items, weights(size), old, BUDGET, FAN_IN, apart)
+    known = by_id(old)
+    kept = {node for node in plan.kept if node is not None}
+    assert kept == known.keys() - {old.id}
+    leaves = len(pack(weights(len(apart)), BUDGET))
+    # a branch of new leaves may be needed where the root has no room
+    assert asked(plan) <= leaves + 1 + -(-leaves // FAN_IN)
+    assert sorted(plan.order) == items
+    start = 0
+    for size_, node in zip(plan.sizes, plan.kept, strict=False):
+        shown = tuple(items[n] for n in plan.order[start : start + size_])
+        assert node is None or known[node].items == shown
+        start += size_
+
+
+def test_leaves_that_take_turns_are_kept():
+    """The tree of a set whose left-out items were asked about later."""
+    items = list(range(240))
+    asked_first, asked_later = items[::2], items[1::2]
+    leaves = [asked_first[:60], asked_first[60:], asked_later[:60], asked_later[60:]]
+    leaves.sort(key=min)
+    children = tuple(
+        OldNode(n, items=tuple(leaf), span=(leaf[0], leaf[-1]))
+        for n, leaf in enumerate(leaves, start=1)
+    )
+    old = OldNode(9, children=children)
+    assert asked(again(items, old)) == 0
+    grown = again([*items, 240], old)
+    assert asked(grown) == 2  # the leaf of the new one, and the root
+    apart_from_turns = OldNode(9, children=tuple(OldNode(c.id, c.items) for c in children))
+    lost = again(items, apart_from_turns)
+    assert lost is None or asked(lost) > 2  # without their spans they would be out of order

@@ -99,6 +99,7 @@ def _print_facts(
         ("tree", f"{leaves}, {pluralize(tree['nodes'], 'node')}, depth {tree['depth']}"),
         ("requests", f"{usage['requests']:,} sent; {pluralize(tokens, 'token')}{cached}"),
         ("cost", f"{usage['cost']:.4f} {usage['currency']}{limit}{charged}"),
+        ("budget", f"{row.options.watch_budget} of a watched folder" if row.options.watch else ""),
         ("began", f"{clock(line.created_at)}, took {duration(line.seconds)}"),
         ("looks", safe(looks.sentence(row.options, outcome["looks"], row.submitted))),
         ("model", f"{row.model} at {row.endpoint}, {row.detail} detail{packed}"),
