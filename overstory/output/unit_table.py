@@ -55,11 +55,14 @@ def print_units(database: Database, job: JobRow) -> None:
 
 
 def unanswered(job: JobRow, groups: Sequence[UnitRow], errors: Mapping[int, str]) -> Iterator[str]:
-    """How many units have an answer, and the first ones without one by name, with the reason."""
+    """How many units have an answer, and if the job has ended, the first ones without one by name,
+    with the reason."""
     without = [unit for unit in groups if unit.answer is None]
     copies = sum(unit.duplicate_of is not None for unit in groups)
     same = f", {copies:,} the same as an earlier one" if copies else ""
     yield f"{len(groups) - len(without):,} of {pluralize(len(groups), 'unit')} answered{same}"
+    if not job.status.ended:
+        return
     for unit in without[:UNANSWERED_SHOWN]:
         yield f"  {safe_line(unit.name)}: {safe_line(why_unanswered(job, unit, errors) or '')}"
     if len(without) > UNANSWERED_SHOWN:

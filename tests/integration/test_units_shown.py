@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from sqlalchemy import update
 
 from models.engine import Database
+from models.reads.units import units
+from models.tables import Job
 from overstory.output.result import result
 from overstory.output.summary import print_answer, print_summary
-from overstory.output.unit_table import spans
+from overstory.output.unit_table import spans, unanswered
 from tests.support.account import on_one_database
 from tests.support.shell import say
 from tests.support.units import COVERAGE, LISTINGS, Given, ended, job_of
@@ -137,6 +140,18 @@ def test_the_summary_names_units_without_an_answer(database: Database) -> None:
     assert "3 of 16 units answered, 1 the same as an earlier one\n" in text
     assert "  Garage: [9] the provider refused it\n" in text
     assert "  dark 8: its images were skipped\n  and 3 more units\n" in text
+
+
+@on_one_database
+def test_units_of_a_job_that_goes_on_are_not_missing(database: Database, shown: Shown) -> None:
+    job = ended(database)
+    with database.write() as connection:
+        connection.execute(update(Job).values(status="running", finished_at=None))
+    assert "Garage  [9], 1 failed\n  [9] the provider refused it" in shown(database, job)
+    row = job_of(database, job)
+    with database.read() as connection:
+        told = list(unanswered(row, units(connection, job), {}))
+    assert told == ["3 of 4 units answered, 1 the same as an earlier one"]
 
 
 def test_positions_are_told_as_runs() -> None:
