@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 import tempfile
 import urllib.parse
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -41,7 +40,6 @@ FACTS_BYTES_MAX = 65_536
 """Of one image, as JSON."""
 COLUMNS_SHOWN = 40
 NAME_SHOWN = 200
-_ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +136,7 @@ class TableInput:
         except ValueError:
             joined = ""
         if "://" not in joined or joined.lower().startswith("file:"):
-            raise WrongUsage(f"{_quoted(text)} is no URL: a table from the web names others there")
+            raise WrongUsage(f"{_quoted(text)} is not a URL: a table from the web names URLs alone")
         return joined
 
     def _path(self, text: str) -> str:

@@ -169,7 +169,7 @@ def test_a_manifest_names_urls_relative_to_it_and_nothing_here(tmp_path, server:
         f"{base}/b/c.jpg",
         "https://x.example/d.jpg",
     ]
-    assert "is no URL" in images[3].location
+    assert "is not a URL" in images[3].location
     assert "somebody else" in images[4].location
     with pytest.raises(WrongUsage, match="the download failed"):
         found(server.url("/sets/gone.csv"))
