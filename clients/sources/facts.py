@@ -54,6 +54,6 @@ class Facts(Mapping[str, Any]):
 
 @functools.lru_cache(1)
 def _parsed(text: bytes) -> dict[str, Any]:
-    """The last one is kept: who reads a column reads the others next."""
+    """The last one is kept, because a caller that reads a column reads the others next."""
     values: dict[str, Any] = json.loads(text.decode())
     return values

@@ -24,7 +24,7 @@ from core.text.sanitize import storable
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 ROW_CHARACTERS_MAX = 1_000_000
-"""Of one row of a CSV or JSON Lines file. Above, a quote is missing, or it is no table."""
+"""Of one row of a CSV or JSON Lines file. Above, a quote is missing."""
 COLUMNS_MAX = 1_000
 NAME_CHARACTERS_MAX = 200
 INTEGER_MAX = 2**63

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 import tempfile
 import urllib.parse
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -31,7 +30,7 @@ from clients.sources.table_files import Table, is_table
 from clients.uploads import Uploads, local
 from core.errors import ImageRefused, WrongUsage
 from core.images.inputs import ENTRIES_MAX
-from core.images.uploaded import is_upload, parse_upload
+from core.images.uploaded import SCHEME, is_sha256, is_upload, owned, parse_upload
 from core.requests.facts import RESERVED
 from core.text.printable import printable, shortened
 
@@ -41,7 +40,6 @@ FACTS_BYTES_MAX = 65_536
 """Of one image, as JSON."""
 COLUMNS_SHOWN = 40
 NAME_SHOWN = 200
-_ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*:", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +80,7 @@ class TableInput:
         while batch := list(itertools.islice(rows, AT_ONCE)):
             named = iter(expander([row.text for row in batch if not row.reason]))
             for row in batch:
-                images = WrongUsage(row.reason) if row.reason else next(named)
+                images = WrongUsage(row.reason) if row.reason else _about_one(next(named))
                 if isinstance(images, WrongUsage):
                     first = first or f"row {row.number:,}: {images}"
                     sources.append(refused_row(self.shown, row.number, str(images), row.facts))
@@ -138,7 +136,7 @@ class TableInput:
         except ValueError:
             joined = ""
         if "://" not in joined or joined.lower().startswith("file:"):
-            raise WrongUsage(f"{_quoted(text)} is no URL: a table from the web names others there")
+            raise WrongUsage(f"{_quoted(text)} is not a URL: a table from the web names URLs alone")
         return joined
 
     def _path(self, text: str) -> str:
@@ -155,7 +153,10 @@ class TableInput:
         return path
 
     def _upload(self, text: str) -> str:
-        """A table may name uploads of its own owner, and a person's own table those of all."""
+        """A table may name uploads of its own owner, also without that name, as the owner knows
+        them; a person's own table those of all."""
+        if self.owner is not None and is_sha256(text.removeprefix(SCHEME).partition("/")[0]):
+            return owned(text, self.owner)
         owner = parse_upload(text).owner
         if not self.is_own and owner != self.owner:
             raise WrongUsage(f"{_quoted(text)} is an upload of somebody else")
@@ -218,6 +219,13 @@ def columns_of(tables: Collection[TableInput]) -> tuple[str, ...]:
     """The facts that the rows may have, each once."""
     names = (name for it in tables for name in it.table.columns if name != it.column)
     return tuple(dict.fromkeys(names))
+
+
+def _about_one(images: Expanded) -> Expanded:
+    """``images``, if they are all of one file: what holds several files is a folder."""
+    if not isinstance(images, WrongUsage) and len({image.location for image in images}) > 1:
+        return WrongUsage("it names several images, and a row is about one image or one document")
+    return images
 
 
 def _is_missing(image: Source) -> bool:

@@ -84,6 +84,35 @@ def test_a_wrong_submission_is_a_problem_that_names_the_field(
         assert says in problem["detail"]
 
 
+def test_a_table_of_a_submission_is_read_under_its_rules(web: TestClient, photos: Path) -> None:
+    names = sorted(path.name for path in photos.iterdir())
+    lines = ["file,asset", f"{names[0]},A1", "/etc/hostname,A2", f"{names[1]},A3"]
+    (photos / "list.csv").write_text("\n".join(lines))
+    spec = {"images": [str(photos / "list.csv")], "ask": "What?", "with": ["asset"]}
+    refused = web.post("/api/jobs", json=spec)
+    assert refused.status_code == 422
+    assert "'file', 'asset'" in refused.json()["detail"]
+    unknown = web.post("/api/jobs", json={**spec, "image_column": "file", "with": ["colour"]})
+    assert (unknown.status_code, "'asset'" in unknown.json()["detail"]) == (422, True)
+    done = web.post("/api/jobs", json={**spec, "image_column": "file"})
+    assert done.status_code == 201, done.text
+    images = web.get(f"/api/jobs/{done.json()['job']}/images").json()
+    assert "OVERSTORY_INPUT_ROOTS" in str(images)
+    assert "root:" not in str(images)
+    text = web.get(f"/api/jobs/{done.json()['job']}/export?format=csv").text
+    assert [row["asset"] for row in csv.DictReader(io.StringIO(text))] == ["A1", "A2", "A3"]
+
+
+def test_a_table_may_be_a_file_of_the_form(web: TestClient) -> None:
+    table = ("photos.csv", b"url,asset\nhttps://pictures.example/a.jpg,A1\n", "text/csv")
+    fields = {"ask": "What?", "image_column": "url"}
+    done = web.post("/api/jobs", data=fields, files={"images": table})
+    assert done.status_code == 201, done.text
+    text = web.get(f"/api/jobs/{done.json()['job']}/export?format=csv").text
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert (row["location"], row["asset"]) == ("https://pictures.example/a.jpg", "A1")
+
+
 def test_an_unknown_job_and_path_are_problems(web: TestClient) -> None:
     for path in ("/api/jobs/none", "/api/jobs/none/images", "/api/jobs/none/events", "/api/x"):
         done = web.get(path)

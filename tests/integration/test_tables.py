@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,10 +12,11 @@ from PIL import Image as Pillow
 from sqlalchemy import select
 
 from clients.images.decoder import Decoder
+from clients.sources import table_files
 from clients.sources.download import FetchRules
 from clients.sources.expand import Expansion, expand
 from clients.sources.location import Source
-from clients.sources.tables import FACTS_BYTES_MAX, TableRules
+from clients.sources.tables import FACTS_BYTES_MAX, TableInput, TableRules
 from clients.uploads import open_uploads
 from core.errors import InputRefused, RefusalCode, WrongUsage
 from core.images.inputs import InputRules
@@ -129,6 +131,15 @@ def test_an_unknown_fact_is_refused_before_rows_are_read(tmp_path):
         found(name, wanted=["asset", "taken", "colour"])
 
 
+def test_a_cell_that_holds_several_files_is_refused():
+    file = io.BytesIO(b"url,asset\na.zip,1\nb.jpg,2\n")
+    rows = TableInput("t.csv", table_files.opened(file, "t.csv"), "url", "/x", None, is_own=True)
+    held = [Source(name, f"zip:/x/a.zip!/{name}", bytes=1) for name in ("1.jpg", "2.jpg")]
+    images = rows.sources(lambda texts: iter([held, [Source("b.jpg", "/x/b.jpg", bytes=1)]]))
+    assert [image.name for image in images] == ["t.csv row 2", "b.jpg"]
+    assert "several images" in images[0].location
+
+
 # --- what a stranger's table may name
 
 
@@ -158,7 +169,7 @@ def test_a_manifest_names_urls_relative_to_it_and_nothing_here(tmp_path, server:
         f"{base}/b/c.jpg",
         "https://x.example/d.jpg",
     ]
-    assert "is no URL" in images[3].location
+    assert "is not a URL" in images[3].location
     assert "somebody else" in images[4].location
     with pytest.raises(WrongUsage, match="the download failed"):
         found(server.url("/sets/gone.csv"))
@@ -169,10 +180,11 @@ def test_an_uploaded_table_names_uploads_of_its_owner(tmp_path):
     put = uploads.put
     a, b = put("ann", picture(tmp_path / "a.jpg", 1).read_bytes()), put("bob", b"\xff\xd8\xff b")
     rows = ["url,asset", f"upload:ann/{a.sha256}/a.jpg,1", f"upload:bob/{b.sha256}/b.jpg,2"]
-    rows += ["a.jpg,3", "https://x.example/d.jpg,4"]
+    rows += ["a.jpg,3", "https://x.example/d.jpg,4", f"upload:{a.sha256}/mine.jpg,5"]
     listed = put("ann", "\n".join(rows).encode())
     images = found(f"upload:ann/{listed.sha256}/photos.csv", uploads=uploads).sources
     assert told(images)[0] == ("a.jpg", {"asset": "1"})
+    assert (images[4].name, images[4].location) == ("mine.jpg", images[0].location)
     assert "somebody else" in images[1].location
     assert "relative path" in images[2].location
     assert images[3].location == "https://x.example/d.jpg"
