@@ -10,7 +10,7 @@ import pytest
 from PIL import Image as Pillow
 
 from clients import objects
-from core.errors import RefusalCode
+from core.errors import InputRefused, RefusalCode
 from core.jobs import JobSpec
 from core.outcomes import Outcome, Retry
 from models.claims import ImageWork
@@ -109,6 +109,20 @@ def test_an_object_that_changes_after_planning_fails_alone(
     del people.objects["/pics/t/a.jpg"]
     job = submit(account, "s3://pics/t/b.jpg", "s3://pics/t/doc.pdf")
     assert submit(account, "s3://pics/t/doc.pdf", "s3://pics/t/b.jpg") != job
+
+
+def test_a_message_names_only_buckets_of_the_roots(
+    people: People, open_account: Callable[..., Account]
+) -> None:
+    people.objects["/pics/t/a.jpg"] = jpeg()
+    account = open_account(start=False, input_roots="/srv:s3://pics/t")
+    for image in ("s3://pics/", "s3://pics/t2/a.jpg", "s3://other/t/a.jpg", "/etc/passwd"):
+        spec = JobSpec(images=[image], ask="What is there?")
+        with pytest.raises(InputRefused, match="OVERSTORY_INPUT_ROOTS"):
+            submitting.submit(account.services, spec, by_message=True)
+    assert people.asked == []
+    spec = JobSpec(images=["s3://pics/t/"], ask="What is there?")
+    assert submitting.submit(account.services, spec, by_message=True).created
 
 
 def test_a_failure_that_may_pass_costs_an_attempt(
