@@ -192,6 +192,7 @@ CODES = {
     Failure.NO_CREDENTIALS: RefusalCode.UNREADABLE,
     Failure.WRONG_CREDENTIALS: RefusalCode.UNREADABLE,
     Failure.REGION: RefusalCode.UNREADABLE,
+    Failure.FROZEN: RefusalCode.UNREADABLE,
     Failure.ODD_KEY: RefusalCode.UNREADABLE,
 }
 """Why an image is refused. A failure that may pass refuses none."""

@@ -76,7 +76,8 @@ def expand(
     if not inputs:
         raise WrongUsage("no images: name files, folders, patterns like 'photos/*.jpg', or URLs")
     uploaded = UploadedInputs.of(inputs, uploads, check)
-    expander = _Expander(limits, decoder, rules, patience or Patience(), check, uploaded)
+    objects = buckets.looked_up(inputs, rules, check)
+    expander = _Expander(limits, decoder, rules, patience or Patience(), check, uploaded, objects)
     expansions = [expander.expand(text) for text in inputs]
     sources = [source for expansion in expansions for source in expansion.sources]
     ignored = [name for expansion in expansions for name in expansion.ignored]
@@ -92,6 +93,7 @@ class _Expander:
     patience: Patience
     check: Callable[[], None]
     uploaded: UploadedInputs | None
+    objects: buckets.Known
 
     def expand(self, text: str) -> Expansion:
         self.check()
@@ -236,7 +238,7 @@ class _Expander:
 
     def _bucket(self, text: str) -> Expansion:
         """Nothing of an object is read: a document's pages are counted like those behind URLs."""
-        listing = buckets.listing(text, self.rules, self.patience)
+        listing = buckets.listing(text, self.rules, self.patience, self.objects)
         images = Expansion()
         for found in listing.found:
             if listing.is_single and has_archive_ending(found.inner):
