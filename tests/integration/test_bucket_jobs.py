@@ -17,6 +17,8 @@ from models.claims import ImageWork
 from models.reads import inspect
 from models.reads.inspect import ImageLine
 from models.state import PreparedImage
+from overstory.forecasting import context_of, learned_of, measure
+from overstory.local.price import HEADER_BYTES
 from overstory.report.pictures import pictures
 from tasks import image_slices, preprocess
 from tasks import submit as submitting
@@ -27,6 +29,7 @@ from tests.support.bucket import People, bucket, people
 __all__ = ["bucket", "people"]
 
 pytestmark = on_one_database
+READ = ("a.jpg", "b.jpg", "empty.jpg", "large.png")
 
 
 def jpeg(shade: int = 90) -> bytes:
@@ -151,3 +154,20 @@ def test_a_report_reads_an_object_again_when_its_blob_is_pruned(account: Account
         [line], services.blobs, services.uploads, services.settings.image_limits, services.decoder
     )
     assert shown.index_of == {1: 0}
+
+
+def test_an_estimate_reads_only_first_bytes(account: Account, people: People) -> None:
+    large = io.BytesIO()
+    Pillow.effect_noise((900, 900), 90).save(large, "PNG")
+    people.objects["/pics/t/large.png"] = large.getvalue()
+    assert len(large.getvalue()) > HEADER_BYTES
+    settings = account.services.settings
+    spec = JobSpec(images=["s3://pics/t/"], ask="What is there?")
+    measured = measure(settings, spec, context_of(settings, spec, learned_of(settings, spec)))
+    assert measured.unusable == [("empty.jpg", "the object is empty")]
+    assert measured.submitted == len(measured.tokens) == 6
+    assert measured.images == 5
+    read = [asked for asked in people.asked if asked.startswith("GET") and "list-type" not in asked]
+    whole = ["GET /pics/t/doc.pdf"]  # for the number of its pages
+    first = [f"GET /pics/t/{name} bytes=0-{HEADER_BYTES - 1}" for name in READ]
+    assert sorted(read) == sorted([*whole, *first])
