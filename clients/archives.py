@@ -77,8 +77,8 @@ def members(place: Place) -> Members:
     """The files in an archive by name, in its order; the last of one name counts. Folders are left
     out.
 
-    Raises InputRefused if it is too much, WrongUsage if it is no archive, ImageRefused if the file
-    cannot be opened.
+    Raises InputRefused if it is too much, WrongUsage if it cannot be read as an archive,
+    ImageRefused if the file cannot be opened.
     """
     with _opened(place) as (_, found):
         return found

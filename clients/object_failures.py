@@ -46,6 +46,7 @@ class Failure(Enum):
     NO_CREDENTIALS = auto()
     WRONG_CREDENTIALS = auto()
     REGION = auto()
+    FROZEN = auto()  # in a class of storage from which it is restored first
     ODD_KEY = auto()  # one that obstore cannot read
     AWAY = auto()  # it may pass
 
@@ -61,6 +62,7 @@ _KINDS = (
     (Failure.WRONG_CREDENTIALS, ("ExpiredToken", "AuthenticationFailed", "TokenRefreshRequired")),
     (Failure.REGION, ("PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocation")),
     (Failure.REGION, ("redirect without LOCATION", "status code: 301")),
+    (Failure.FROZEN, ("InvalidObjectState", "BlobArchived")),
     (Failure.DENIED, ("PermissionDenied", "Unauthenticated", "AccessDenied")),
     (Failure.DENIED, ("status code: 401", "status code: 403")),
     (Failure.ODD_KEY, ("InvalidPathError", "Could not parse path")),
@@ -86,6 +88,7 @@ _SENTENCES = {
     Failure.WRONG_CREDENTIALS: "{endpoint} does not accept the credentials for {bucket!r}, or they"
     " have expired: set others ({keys})",
     Failure.REGION: "{bucket!r} is in another region: set {region}",
+    Failure.FROZEN: "{shown!r} is in an archive class of the store: restore it first",
     Failure.ODD_KEY: "the key {odd!r} cannot be read: it has an empty part, '.' or '..' between"
     " slashes, or a control character. Rename that object, or name the folders beside it",
     Failure.AWAY: "{endpoint} does not answer for {bucket!r}: check the network and {variable}, and"

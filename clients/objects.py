@@ -192,6 +192,7 @@ CODES = {
     Failure.NO_CREDENTIALS: RefusalCode.UNREADABLE,
     Failure.WRONG_CREDENTIALS: RefusalCode.UNREADABLE,
     Failure.REGION: RefusalCode.UNREADABLE,
+    Failure.FROZEN: RefusalCode.UNREADABLE,
     Failure.ODD_KEY: RefusalCode.UNREADABLE,
 }
 """Why an image is refused. A failure that may pass refuses none."""
@@ -231,8 +232,8 @@ def _opened(name: ObjectName) -> Any:
 
 
 def _is_plain(name: ObjectName) -> bool:
-    """Whether the environment names an endpoint without TLS. Raises WrongUsage for one that is no
-    URL: the store would end the process."""
+    """Whether the environment names an endpoint without TLS. Raises WrongUsage for one that is
+    not a URL: the store would end the process."""
     urls = [os.environ[variable] for variable in ENDPOINTS[name.scheme] if os.environ.get(variable)]
     for url in urls:
         if not url.startswith(("http://", "https://")):

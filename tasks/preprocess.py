@@ -43,6 +43,8 @@ from tasks.image_slices import ImageStage, attempt, run_slice
 from tasks.runtime.base import StageTask
 from tasks.runtime.services import Services
 
+AWAY_BASE_SECONDS = 5.0
+"""Of the waits for a bucket that does not answer: five attempts take a minute or two."""
 FIRST_PAGE = re.compile(r"first of .* pages")
 
 
@@ -93,7 +95,9 @@ def _tried(services: Services, image: ImageWork, rules: Rules) -> Outcome[Prepar
     try:
         return prepared_image(services, image, rules)
     except ObjectAway as away:
-        return Retry(backoff_seconds(image.attempts, services.draw()), str(away))
+        return Retry(
+            backoff_seconds(image.attempts, services.draw(), base=AWAY_BASE_SECONDS), str(away)
+        )
 
 
 def prepared_image(services: Services, image: ImageWork, rules: Rules) -> Outcome[PreparedImage]:

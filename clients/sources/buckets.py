@@ -7,7 +7,8 @@ beside the pattern may be millions of objects. No first bytes are read: each wou
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from glob import has_magic
 
@@ -18,10 +19,12 @@ from clients.sources.walk import Found, Kind, Patience, natural
 from core.errors import InputRefused, WrongUsage
 from core.images.formats import has_image_ending
 from core.images.inputs import SKIP_FILES, InputRules
-from core.images.objects import ObjectName, is_below, parse_object
+from core.images.objects import ObjectName, is_below, is_object, parse_object
 from core.text.printable import quotable
 
 SHOWN = 200
+AT_ONCE = 16
+CHECK_EVERY = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,31 @@ class Listing:
         ).location
 
 
-def listing(text: str, rules: InputRules, patience: Patience) -> Listing:
+Known = Mapping[ObjectName, Listed | None]
+"""Objects that were looked up; None: there is none with that key."""
+
+
+def looked_up(inputs: Sequence[str], rules: InputRules, check: Callable[[], None]) -> Known:
+    """The single objects among the inputs of a job. Each takes a request, so many are asked for at
+    the same time. ``check`` is called now and then: what it raises ends the search.
+
+    Raises like ``listing``.
+    """
+    names = [checked(text, rules) for text in inputs if is_object(text)]
+    wanted = [name for name in dict.fromkeys(names) if _may_be_object(name)]
+    if len(wanted) < AT_ONCE:
+        return {}
+    found: dict[ObjectName, Listed | None] = {}
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for first in range(0, len(wanted), CHECK_EVERY):
+            check()
+            some = wanted[first : first + CHECK_EVERY]
+            ones = pool.map(lambda name: bucket_of(name).find(name.key), some)
+            found |= zip(some, ones, strict=True)
+    return found
+
+
+def listing(text: str, rules: InputRules, patience: Patience, known: Known) -> Listing:
     """What an input in a bucket leads to: one object, all of a folder, or what a pattern matches.
 
     Raises InputRefused, before anything is asked, for a bucket that ``rules`` do not list;
@@ -51,13 +78,20 @@ def listing(text: str, rules: InputRules, patience: Patience) -> Listing:
     key, pattern = _split(name.key)
     base = ObjectName(name.scheme, name.bucket, key)
     bucket = bucket_of(name)
-    if name.key and not name.key.endswith("/") and (one := bucket.find(name.key)) is not None:
+    one = None
+    if _may_be_object(name):
+        one = known[name] if name in known else bucket.find(name.key)
+    if one is not None:
         above, _, last = name.key.rpartition("/")
         folder = ObjectName(name.scheme, name.bucket, above)
         return Listing(folder, iter([_file(last, one)]), shown, is_single=True)
     below = _Folder(bucket, base, pattern or Pattern(), patience, rules)
     what = f"the pattern {shown!r}" if pattern else f"the folder {shown!r}"
     return Listing(base, below.found(), what)
+
+
+def _may_be_object(name: ObjectName) -> bool:
+    return bool(name.key) and not name.key.endswith("/")
 
 
 def checked(text: str, rules: InputRules) -> ObjectName:

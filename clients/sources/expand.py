@@ -96,7 +96,8 @@ def expand(
     if not inputs:
         raise WrongUsage("no images: name files, folders, patterns like 'photos/*.jpg', or URLs")
     uploaded = UploadedInputs.of(inputs, uploads, check)
-    expander = _Expander(limits, decoder, rules, patience or Patience(), check, uploaded)
+    objects = buckets.looked_up(inputs, rules, check)
+    expander = _Expander(limits, decoder, rules, patience or Patience(), check, uploaded, objects)
     with ExitStack() as held:
         opening = Opening(expander.place, uploads, limits.max_file_bytes, rules.roots is not None)
         rows = tables_among(inputs, tables, opening, held)
@@ -120,6 +121,7 @@ class _Expander:
     patience: Patience
     check: Callable[[], None]
     uploaded: UploadedInputs | None
+    objects: buckets.Known
     single: bool = False  # an input is one image or one document, no folder and no pattern
 
     def expand(self, text: str) -> Expansion:
@@ -270,7 +272,7 @@ class _Expander:
 
     def _bucket(self, text: str) -> Expansion:
         """Nothing of an object is read: a document's pages are counted like those behind URLs."""
-        listing = buckets.listing(text, self.rules, self.patience)
+        listing = buckets.listing(text, self.rules, self.patience, self.objects)
         images = Expansion()
         for found in listing.found:
             if listing.is_single and has_archive_ending(found.inner):
@@ -340,7 +342,11 @@ def _cells(
     """What each of ``texts``, the cells of a table, names. A file that is not there is an image
     that fails: once it is, a retry finds it."""
     uploaded = UploadedInputs.of(texts, uploads, expander.check)
-    one = replace(expander, check=lambda: None, uploaded=uploaded, single=True)
+    try:
+        objects = buckets.looked_up(texts, expander.rules, expander.check)
+    except WrongUsage:  # then each row says what is wrong with its own
+        objects = {}
+    one = replace(expander, check=lambda: None, uploaded=uploaded, objects=objects, single=True)
     for text in texts:
         expander.check()
         try:

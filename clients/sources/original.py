@@ -54,7 +54,7 @@ def on_disk(location: str, root: str | None, store: Uploads) -> AnyPlace | None:
 
 
 def is_kept_apart(location: str) -> bool:
-    """Whether the image is no file of its own, so that ``save`` writes one."""
+    """Whether the image has no file of its own, so that ``save`` writes one."""
     return is_object(location) or is_member(location)
 
 

@@ -36,7 +36,7 @@ def parse_member(location: str) -> MemberName:
 
 
 def leads_out(inner: str) -> bool:
-    """Whether a name in an archive is none of a file below it."""
+    """Whether a name in an archive leads to a place outside the archive."""
     return inner.startswith("/") or ".." in inner.split("/")
 
 

@@ -230,6 +230,8 @@ class HeaderReader:
             head = original.first_bytes(where, HEADER_BYTES)
         except ImageRefused as refusal:
             return refusal.reason
+        if not head:
+            return "the object is empty"
         with tempfile.NamedTemporaryFile() as written, open(written.name, "rb") as file:  # noqa: PTH123
             written.write(head)
             written.flush()

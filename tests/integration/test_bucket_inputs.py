@@ -100,6 +100,25 @@ def test_credentials_that_are_missing(people: People, monkeypatch: pytest.Monkey
         found("s3://pics/")
 
 
+def test_many_objects_are_looked_up_at_the_same_time(people: People) -> None:
+    keys = [f"n/{n}.jpg" for n in range(40)]
+    put(people, *keys)
+    inputs = [f"s3://pics/{key}" for key in reversed(keys)]
+    checks: list[None] = []
+    expansion = expand(
+        [*inputs, "s3://pics/n"],
+        *(ImageLimits(), DECODER),
+        patience=Patience(),
+        check=lambda: checks.append(None),
+    )
+    assert [source.location for source in expansion.sources][:40] == inputs
+    assert len(expansion.sources) == 80
+    heads = [asked for asked in people.asked if asked.startswith("HEAD")]
+    assert sorted(heads) == sorted({*(f"HEAD /pics/{key}" for key in keys), "HEAD /pics/n"})
+    with pytest.raises(InputRefused, match="outside OVERSTORY_INPUT_ROOTS"):
+        expand([*inputs, "s3://no-such/x"], ImageLimits(), DECODER, InputRules(("s3://pics",)))
+
+
 def test_too_many_entries(people: People) -> None:
     put(people, *(f"m/{n}.jpg" for n in range(9)))
     with pytest.raises(InputRefused, match="leads to more than 5 files"):

@@ -10,13 +10,15 @@ import pytest
 from PIL import Image as Pillow
 
 from clients import objects
-from core.errors import RefusalCode
+from core.errors import InputRefused, RefusalCode
 from core.jobs import JobSpec
 from core.outcomes import Outcome, Retry
 from models.claims import ImageWork
 from models.reads import inspect
 from models.reads.inspect import ImageLine
 from models.state import PreparedImage
+from overstory.forecasting import context_of, learned_of, measure
+from overstory.local.price import HEADER_BYTES
 from overstory.report.pictures import pictures
 from tasks import image_slices, preprocess
 from tasks import submit as submitting
@@ -27,6 +29,7 @@ from tests.support.bucket import People, bucket, people
 __all__ = ["bucket", "people"]
 
 pytestmark = on_one_database
+READ = ("a.jpg", "b.jpg", "empty.jpg", "large.png")
 
 
 def jpeg(shade: int = 90) -> bytes:
@@ -111,6 +114,20 @@ def test_an_object_that_changes_after_planning_fails_alone(
     assert submit(account, "s3://pics/t/doc.pdf", "s3://pics/t/b.jpg") != job
 
 
+def test_a_message_names_only_buckets_of_the_roots(
+    people: People, open_account: Callable[..., Account]
+) -> None:
+    people.objects["/pics/t/a.jpg"] = jpeg()
+    account = open_account(start=False, input_roots="/srv:s3://pics/t")
+    for image in ("s3://pics/", "s3://pics/t2/a.jpg", "s3://other/t/a.jpg", "/etc/passwd"):
+        spec = JobSpec(images=[image], ask="What is there?")
+        with pytest.raises(InputRefused, match="OVERSTORY_INPUT_ROOTS"):
+            submitting.submit(account.services, spec, by_message=True)
+    assert people.asked == []
+    spec = JobSpec(images=["s3://pics/t/"], ask="What is there?")
+    assert submitting.submit(account.services, spec, by_message=True).created
+
+
 def test_a_failure_that_may_pass_costs_an_attempt(
     account: Account, people: People, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,3 +154,20 @@ def test_a_report_reads_an_object_again_when_its_blob_is_pruned(account: Account
         [line], services.blobs, services.uploads, services.settings.image_limits, services.decoder
     )
     assert shown.index_of == {1: 0}
+
+
+def test_an_estimate_reads_only_first_bytes(account: Account, people: People) -> None:
+    large = io.BytesIO()
+    Pillow.effect_noise((900, 900), 90).save(large, "PNG")
+    people.objects["/pics/t/large.png"] = large.getvalue()
+    assert len(large.getvalue()) > HEADER_BYTES
+    settings = account.services.settings
+    spec = JobSpec(images=["s3://pics/t/"], ask="What is there?")
+    measured = measure(settings, spec, context_of(settings, spec, learned_of(settings, spec)))
+    assert measured.unusable == [("empty.jpg", "the object is empty")]
+    assert measured.submitted == len(measured.tokens) == 6
+    assert measured.images == 5
+    read = [asked for asked in people.asked if asked.startswith("GET") and "list-type" not in asked]
+    whole = ["GET /pics/t/doc.pdf"]  # for the number of its pages
+    first = [f"GET /pics/t/{name} bytes=0-{HEADER_BYTES - 1}" for name in READ]
+    assert sorted(read) == sorted([*whole, *first])

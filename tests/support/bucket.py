@@ -53,7 +53,8 @@ class Bucket(BaseHTTPRequestHandler):
         return self._say(200, body)
 
     def do_GET(self) -> None:
-        self.asked.append(f"{self.command} {unquote(self.path)}")
+        some = self.headers.get("Range", "")
+        self.asked.append(f"{self.command} {unquote(self.path)} {some}".rstrip())
         if self._path.startswith("/no-"):
             return self._say(404, b"<Error><Code>NoSuchBucket</Code></Error>")
         if self._path.startswith("/closed"):

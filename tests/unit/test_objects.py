@@ -74,6 +74,7 @@ def test_the_bucket_of_prepared_images_is_private() -> None:
         ("GenericError", "source: MissingAccessKeyId", Failure.NO_CREDENTIALS),
         ("GenericError", "source: MissingAccount", Failure.NO_CREDENTIALS),
         ("GenericError", "Received redirect without LOCATION", Failure.REGION),
+        ("PermissionDeniedError", "403 <Code>InvalidObjectState</Code>", Failure.FROZEN),
         ("InvalidPathError", 'Error parsing Path "a/../b"', Failure.ODD_KEY),
         ("GenericError", "error sending request", Failure.AWAY),
         ("GenericError", "status code: 503 Slow Down", Failure.AWAY),
