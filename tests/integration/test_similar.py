@@ -16,6 +16,8 @@ from core.states import JobStatus
 from models import claims, new_job, repair, state
 from models.reads import pipeline
 from models.state import Moved
+from overstory.commands import watch
+from overstory.output.held_by import account_state
 from tasks import comparing, followups, image_slices, preprocess
 from tests.support.account import Account, on_one_database
 
@@ -190,6 +192,9 @@ def test_nothing_is_uploaded_before_the_comparison_and_a_crash_in_it_loses_nothi
     account = open_account(start=False)
     job = account.submit(bursts(tmp_path / "a", 3, 2), similar=True)
     stepped(account, job)
+    view = watch.view_of(account.services.database, job, account_state(account.services))
+    assert "comparing images" in watch.one_line(view, "")
+    assert watch.above_bars(view)
     with account.services.database.read() as connection:
         due = claims.waiting_work(connection, account.services.account, 10)
     assert {stage.name: count for stage, count in due.items()} == {"preprocess": 1}
