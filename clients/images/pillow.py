@@ -549,7 +549,7 @@ def thumbnail(data: bytes, longest: int, quality: int) -> bytes | None:
 
 SAMPLED = 256
 """Longest side in pixels of what the cells of a likeness are the means of."""
-MIDDLE, MIDDLE_SMALL = 320, 128
+MIDDLE, MIDDLE_SMALL = 208, 104
 """Longest side of the part that tells how sharp a picture is, before and after it is reduced."""
 SQUARES = [level * level for level in range(256)]
 LAPLACIAN = ImageFilter.Kernel((3, 3), [0, 1, 0, 1, -4, 1, 0, 1, 0], scale=1, offset=128)
@@ -586,8 +586,8 @@ def _sharpness(pixels: Pixels) -> float:
     scene, the sharpest has the largest."""
     side = min(max(3, min(pixels.size) // 2), MIDDLE)
     left, top = (pixels.width - side) // 2, (pixels.height - side) // 2
-    middle = pixels.crop((left, top, left + side, top + side)).convert("L")
-    middle = middle.reduce(math.ceil(side / MIDDLE_SMALL))
+    factor = math.ceil(side / MIDDLE_SMALL)
+    middle = pixels.reduce(factor, (left, top, left + side, top + side)).convert("L")
     edges = middle.filter(LAPLACIAN)
     edges = edges.crop((1, 1, edges.width - 1, edges.height - 1))  # its rim is not filtered
     counts = edges.histogram()
