@@ -115,6 +115,23 @@ def test_without_it_only_what_was_left_out_is_paid_for(
 
 
 @on_one_database
+def test_answers_about_each_image_of_one_request_stay(
+    open_account: OpenAccount, tmp_path: Path
+) -> None:
+    account = open_account()
+    folder = bursts(tmp_path / "a", 2, 2)
+    account.ended(account.submit(folder, ask=None, each="What is it?", similar=True))
+    plain = account.submit(folder, ask=None, each="What is it?")
+    assert account.ended(plain)[0].status == "completed"
+    assert account.statuses(plain) == {"included": 4}
+    asked = (
+        "SELECT sum(images) FROM nodes WHERE job_id = :job AND id IN (SELECT node_id FROM calls)"
+    )
+    assert sql(account, asked, job=plain) == [(2,)]
+    assert all(row.answer for row in images_of(account, plain))
+
+
+@on_one_database
 def test_on_top_of_a_complete_job_everything_is_reused(
     open_account: OpenAccount, tmp_path: Path
 ) -> None:
