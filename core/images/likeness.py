@@ -43,7 +43,7 @@ HUE_MAX, HUES_BESIDE_MAX = 11.0, 4
 cells that may differ more."""
 HUE_SHIFT_MAX = 10.0
 """The mean difference of colours that a camera's white balance makes from shot to shot."""
-TEXTURED, STEADY, CHANGED_MAX = 16.0, 0.06, 12.0
+TEXTURED, STEADY, CHANGED_MAX = 16.0, 0.035, 12.0
 """Where cells that span TEXTURED levels differ by less than the share STEADY of what they span (in
 the middle case), the camera stood still. A cell that then differs by more than CHANGED_MAX levels
 shows another thing, such as a number."""
