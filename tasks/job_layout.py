@@ -244,7 +244,9 @@ def _continued(
     fan_in = context.fan_in(len(distinct.sources))
     before = (earlier.images.get(identity) for identity in identities)
     apart = {n for n, known in enumerate(before) if known and known.error_code == SIMILAR}
-    plan = replan(identities, weights, earlier.root, context.capacity.leaf, fan_in, apart)
+    spec = context.answer_spec
+    roles = spec is None or spec.folds or spec.needs_words
+    plan = replan(identities, weights, earlier.root, context.capacity.leaf, fan_in, apart, roles)
     if plan is None:
         sizes = pack(weights, context.capacity.leaf)
         tree = plan_tree(len(sizes), fan_in)

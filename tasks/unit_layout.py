@@ -70,8 +70,9 @@ class Units:
             own: dict[int, int] = {}  # content -> index of its first image here
             for index in unit.images:
                 own.setdefault(contents.get(index, index), index)
-            told = (quoted(chosen(sources[i].facts, sources[i].name, facts)) for i in own.values())
-            earlier = same.setdefault((*own, *told), number)
+            told = [quoted(chosen(sources[i].facts, sources[i].name, facts)) for i in own.values()]
+            # when they were compared, those with other facts were told apart before
+            earlier = same.setdefault((*own, *([] if compared else told)), number)
             if earlier != number:
                 copies[number] = earlier
                 whose = {contents.get(index, index): index for index in asked[earlier]}

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from itertools import accumulate
-from operator import mul, sub
+from operator import lt, mul, sub
 from typing import Any
 
 HASH_SIDE = 16
@@ -43,7 +43,7 @@ HUE_MAX, HUES_BESIDE_MAX = 11.0, 4
 cells that may differ more."""
 HUE_SHIFT_MAX = 10.0
 """The mean difference of colours that a camera's white balance makes from shot to shot."""
-TEXTURED, STEADY, CHANGED_MAX = 16.0, 0.06, 12.0
+TEXTURED, STEADY, CHANGED_MAX = 16.0, 0.035, 12.0
 """Where cells that span TEXTURED levels differ by less than the share STEADY of what they span (in
 the middle case), the camera stood still. A cell that then differs by more than CHANGED_MAX levels
 shows another thing, such as a number."""
@@ -88,13 +88,10 @@ def made_of(
 ) -> Likeness:
     """``hash_cells``: HASH_SIDE rows of HASH_SIDE + 1 levels. A bit says that a level is lower than
     its neighbour on the right."""
-    bits = 0
     wide = HASH_SIDE + 1
-    for row in range(0, HASH_SIDE * wide, wide):
-        for left, right in zip(
-            hash_cells[row : row + HASH_SIDE], hash_cells[row + 1 : row + wide], strict=True
-        ):
-            bits = bits * 2 + (left < right)
+    rows = [hash_cells[start : start + wide] for start in range(0, HASH_SIDE * wide, wide)]
+    lower = (map(lt, row, row[1:]) for row in rows)
+    bits = int("".join("01"[bit] for row in lower for bit in row), 2)
     text = base64.b64encode(cells).decode()
     return Likeness(f"{bits:0{HASH_SIDE**2 // 4}x}", text, round(sharpness, 2), pixels, taken)
 

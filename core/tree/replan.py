@@ -66,12 +66,14 @@ def replan(
     budget: Budget,
     fan_in: int,
     apart: Collection[int] = (),
+    roles: bool = True,
 ) -> Replanned | None:
     """The plan over ``items`` that keeps as much of ``old`` as possible.
 
     ``items`` are distinct; ``weights`` is parallel to them. ``apart``: indexes of new items that
     join no earlier leaf: where many of them stand among its items, all would be asked about again.
     They have leaves of their own beside the topmost branches, so no earlier branch changes either.
+    ``roles``: whether the root's text differs from what another node says of the same items.
     None if nothing can be kept, or if changes have left so many small leaves that a fresh plan is
     better.
     """
@@ -82,7 +84,8 @@ def replan(
     if not roots:
         return None
     root = roots[0]
-    _drop_changed_roles(root, old.id)
+    if roles:
+        _drop_changed_roles(root, old.id)
     plan = _flat(root)
     fewest = len(pack(weights, budget))
     worn = len(plan.sizes) > max(fewest * WORN_FACTOR, fewest + WORN_LEAVES)

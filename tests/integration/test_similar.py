@@ -16,6 +16,8 @@ from core.states import JobStatus
 from models import claims, new_job, repair, state
 from models.reads import pipeline
 from models.state import Moved
+from overstory.commands import watch
+from overstory.output.held_by import account_state
 from tasks import comparing, followups, image_slices, preprocess
 from tests.support.account import Account, on_one_database
 
@@ -113,6 +115,23 @@ def test_without_it_only_what_was_left_out_is_paid_for(
 
 
 @on_one_database
+def test_answers_about_each_image_of_one_request_stay(
+    open_account: OpenAccount, tmp_path: Path
+) -> None:
+    account = open_account()
+    folder = bursts(tmp_path / "a", 2, 2)
+    account.ended(account.submit(folder, ask=None, each="What is it?", similar=True))
+    plain = account.submit(folder, ask=None, each="What is it?")
+    assert account.ended(plain)[0].status == "completed"
+    assert account.statuses(plain) == {"included": 4}
+    asked = (
+        "SELECT sum(images) FROM nodes WHERE job_id = :job AND id IN (SELECT node_id FROM calls)"
+    )
+    assert sql(account, asked, job=plain) == [(2,)]
+    assert all(row.answer for row in images_of(account, plain))
+
+
+@on_one_database
 def test_on_top_of_a_complete_job_everything_is_reused(
     open_account: OpenAccount, tmp_path: Path
 ) -> None:
@@ -190,6 +209,9 @@ def test_nothing_is_uploaded_before_the_comparison_and_a_crash_in_it_loses_nothi
     account = open_account(start=False)
     job = account.submit(bursts(tmp_path / "a", 3, 2), similar=True)
     stepped(account, job)
+    view = watch.view_of(account.services.database, job, account_state(account.services))
+    assert "comparing images" in watch.one_line(view, "")
+    assert watch.above_bars(view)
     with account.services.database.read() as connection:
         due = claims.waiting_work(connection, account.services.account, 10)
     assert {stage.name: count for stage, count in due.items()} == {"preprocess": 1}

@@ -74,16 +74,19 @@ def _print_facts(
     console: Console, row: JobRow, line: JobLine, outcome: dict[str, Any], nobody: str
 ) -> None:
     usage, tree = outcome["usage"], outcome["tree"]
+    words = {
+        ImageStatus.INCLUDED: proof.included(outcome["seen"]),
+        "similar": f"of them {outcome['coverage'].get('similar', 0):,} similar to others",
+    }
     coverage = [
-        proof.included(outcome["seen"]) if name == ImageStatus.INCLUDED else f"{count:,} {name}"
-        for name, count in outcome["coverage"].items()
-        if count
+        words.get(name, f"{count:,} {name}") for name, count in outcome["coverage"].items() if count
     ]
     tokens = usage["prompt_tokens"] + usage["completion_tokens"]
     leaves = pluralize(tree["leaves"], "leaf", "leaves")
     cached = f", {usage['cached_tokens']:,} from the cache" if usage["cached_tokens"] else ""
     charged = " (not charged: sandbox)" if row.endpoint == SANDBOX else ""
     limit = f" of at most {plain(outcome['budget'])}" if outcome["budget"] else ""
+    later = ": it is planned when similar images were left out" if row.comparing else ""
     pack = row.options.pack
     packed = f", at most {pluralize(pack, 'image')} a request" if pack else ""
     rows: list[tuple[str, Any]] = [
@@ -96,7 +99,7 @@ def _print_facts(
         ("reason", Text(safe(row.reason or ""))),
         ("images", ", ".join(coverage)),
         ("units", _answered(outcome)),
-        ("tree", f"{leaves}, {pluralize(tree['nodes'], 'node')}, depth {tree['depth']}"),
+        ("tree", f"{leaves}, {pluralize(tree['nodes'], 'node')}, depth {tree['depth']}{later}"),
         ("requests", f"{usage['requests']:,} sent; {pluralize(tokens, 'token')}{cached}"),
         ("cost", f"{usage['cost']:.4f} {usage['currency']}{limit}{charged}"),
         ("budget", f"{row.options.watch_budget} of a watched folder" if row.options.watch else ""),

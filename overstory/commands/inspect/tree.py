@@ -37,6 +37,8 @@ def tree(job: str, with_images: bool, as_json: bool, home: Path | None) -> None:
     if as_json:
         print_json([values(node) for node in nodes])
         return
+    if row.comparing:
+        click.echo("no tree yet: it is planned when similar images were left out")
     children: Children = defaultdict(list)
     for node in nodes:
         children[node.parent_id].append(node)
