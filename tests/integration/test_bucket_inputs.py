@@ -153,6 +153,9 @@ def test_a_submission_names_only_buckets_of_the_roots(people: People) -> None:
     for text in ("s3://pics/in2/a.jpg", "s3://pics/", "s3://pics/i*/a.jpg", "gs://pics/in/a.jpg"):
         with pytest.raises(InputRefused, match="outside OVERSTORY_INPUT_ROOTS"):
             found(text, rules)
+    for text in ("s3://pics/in/../in2/a.jpg", "s3://pics/in/../*.jpg", "s3://pics/in/./../in2/"):
+        with pytest.raises(WrongUsage, match="cannot be read"):
+            found(text, rules)
     with pytest.raises(InputRefused, match="where Overstory keeps prepared images"):
         found("s3://pics/in/blobs/ab", rules)
     assert people.asked == []
