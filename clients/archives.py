@@ -16,6 +16,7 @@ import hashlib
 import lzma
 import os
 import stat
+import struct
 import tarfile
 import threading
 import zipfile
@@ -54,7 +55,8 @@ ZIP_HEADER_BYTES = 30
 4.3.7)."""
 BROKEN = (
     *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, gzip.BadGzipFile),
-    *(EOFError, OSError, ValueError, OverflowError, NotImplementedError),
+    *(EOFError, OSError, ValueError, OverflowError, struct.error),
+    RuntimeError,  # a method that is unknown, or headers inside each other without end
 )
 
 
@@ -128,15 +130,20 @@ def first_bytes(place: Place, member: Member) -> bytes:
 
 def _write(file: BufferedReader, member: Member, copy: IO[bytes]) -> None:
     size = 0
-    try:
-        for piece in _pieces(file, member, PIECE):
-            size += copy.write(piece)
-    except BROKEN as error:
-        reason = f"it cannot be unpacked from the archive ({type(error).__name__})"
-        raise ImageRefused(RefusalCode.CORRUPT, reason) from None
+    for piece in _readable(file, member):
+        size += copy.write(piece)
     if size != member.bytes:
         reason = f"the archive ends early: it has {size} of {member.bytes} bytes"
         raise ImageRefused(RefusalCode.TRUNCATED, reason)
+
+
+def _readable(file: BufferedReader, member: Member) -> Iterator[bytes]:
+    """What cannot be read refuses the image; a disk that is full does not."""
+    try:
+        yield from _pieces(file, member, PIECE)
+    except BROKEN as error:
+        reason = f"it cannot be unpacked from the archive ({type(error).__name__})"
+        raise ImageRefused(RefusalCode.CORRUPT, reason) from None
 
 
 def _pieces(file: BufferedReader, member: Member, length: int) -> Iterator[bytes]:

@@ -83,7 +83,8 @@ class Bucket:
         """All objects below a folder, at any depth, by pages. To plan with."""
         import obstore
 
-        pages = obstore.list(self._store, folder or None, chunk_size=PAGE)
+        with self._as_ours(self._named(folder)):
+            pages = obstore.list(self._store, folder or None, chunk_size=PAGE)
         while (page := self._asked(folder, lambda: next(pages, None))) is not None:
             yield from map(Listed.of, page)
 

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from clients import private_files
-from core.errors import InputRefused, WrongUsage
+from core.errors import InputRefused, ServiceAway, WrongUsage
 from core.images.members import BZIP2, GZIP
 
 MOST = 2_000_000_000
@@ -41,7 +41,7 @@ PARTIAL = ".part"
 
 def unpacked(file: BufferedReader, mark: str, shown: str) -> Path:
     """A copy of the tar without its compression. Raises InputRefused if it is too large, WrongUsage
-    if it is broken or the folder cannot be written."""
+    if it is broken, ServiceAway if the folder cannot be written."""
     folder = Path(tempfile.gettempdir()) / f"overstory-tars-{os.geteuid()}"
     path = folder / hashlib.sha256(mark.encode()).hexdigest()
     try:
@@ -57,7 +57,7 @@ def unpacked(file: BufferedReader, mark: str, shown: str) -> Path:
                 _unpack(file, copy, shown)
             return partial.replace(path)
     except OSError as error:
-        raise WrongUsage(
+        raise ServiceAway(
             f"{shown!r} cannot be unpacked in {folder} ({error.strerror or error}): free space, or"
             " set TMPDIR"
         ) from None

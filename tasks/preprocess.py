@@ -22,6 +22,7 @@ from clients import local_files, uploads
 from clients.local_files import AnyPlace
 from clients.object_failures import ObjectAway
 from clients.sources import location, original
+from clients.sources.ahead import Ahead
 from clients.sources.documents import Documents, fetch_rules, names_document
 from clients.sources.download import fetch
 from clients.sources.location import is_url
@@ -31,6 +32,7 @@ from core.catalog.formulas import STEPFUN_SIZES, SentSizes
 from core.catalog.image_tokens import GUESS, ImageTokens, image_tokens_of, most_fetched
 from core.catalog.tokens import detail_at
 from core.errors import ImageRefused, RefusalCode, RequestForm, ServiceAway
+from core.images.objects import is_object
 from core.images.uploaded import is_upload, parse_location
 from core.outcomes import Done, Outcome, Retry, backoff_seconds
 from models import endpoint_limits, state
@@ -45,6 +47,7 @@ from tasks.runtime.services import Services
 
 AWAY_BASE_SECONDS = 5.0
 """Of the waits for a bucket that does not answer: five attempts take a minute or two."""
+NO_COPIES = Ahead({})
 FIRST_PAGE = re.compile(r"first of .* pages")
 
 
@@ -58,22 +61,33 @@ class Rules:
 
 
 def work(services: Services, images: Sequence[ImageWork]) -> list[Outcome[PreparedImage]]:
-    """Prepare one image after another, while the disk reads the next file. Files that were not in
-    the page cache before are dropped from it again."""
+    """Prepare one image after another, while the disk reads the next file, or a bucket gives the
+    next ones. Files that were not in the page cache before are dropped from it again."""
     outcomes = []
     ahead = _read_ahead(services, images[0])
     wanted = {image.look: image for image in images}  # two looks may be at two models
     rules = {look: _rules(services, image) for look, image in wanted.items()}
-    for image, following in zip_longest(images, images[1:]):
-        was_read, ahead = ahead, following is not None and _read_ahead(services, following)
-        outcomes.append(
-            attempt(services, image, partial(_tried, services, image, rules[image.look]))
-        )
-        place = original.on_disk(image.location, image.root, services.uploads)
-        is_last = following is None or following.location != image.location
-        if was_read and is_last and place is not None:
-            local_files.let_go(place)
+    with _copies(services, images) as copies:
+        for image, following in zip_longest(images, images[1:]):
+            was_read, ahead = ahead, following is not None and _read_ahead(services, following)
+            tried = partial(_tried, services, image, rules[image.look], copies)
+            outcomes.append(attempt(services, image, tried))
+            place = original.on_disk(image.location, image.root, services.uploads)
+            is_last = following is None or following.location != image.location
+            if was_read and is_last and place is not None:
+                local_files.let_go(place)
     return outcomes
+
+
+def _copies(services: Services, images: Sequence[ImageWork]) -> Ahead:
+    """The objects among the images, without the pages of documents."""
+    most = services.settings.max_file_bytes
+    objects = [image for image in images if image.page is None and is_object(image.location)]
+    return Ahead({image.id: partial(_save, image, most) for image in objects})
+
+
+def _save(image: ImageWork, most: int, path: Path) -> None:
+    original.save(image.location, image.root, path, most, image.version)
 
 
 def _read_ahead(services: Services, image: ImageWork) -> bool:
@@ -89,25 +103,29 @@ def _rules(services: Services, image: ImageWork) -> Rules:
     return Rules(facts.sizes, image_tokens_of(facts, learned.image_tokens), learned.forms)
 
 
-def _tried(services: Services, image: ImageWork, rules: Rules) -> Outcome[PreparedImage]:
+def _tried(
+    services: Services, image: ImageWork, rules: Rules, copies: Ahead
+) -> Outcome[PreparedImage]:
     """A bucket that does not answer costs an attempt, unlike a service of ours: it may be gone for
     good."""
     try:
-        return prepared_image(services, image, rules)
+        return prepared_image(services, image, rules, copies)
     except ObjectAway as away:
         return Retry(
             backoff_seconds(image.attempts, services.draw(), base=AWAY_BASE_SECONDS), str(away)
         )
 
 
-def prepared_image(services: Services, image: ImageWork, rules: Rules) -> Outcome[PreparedImage]:
+def prepared_image(
+    services: Services, image: ImageWork, rules: Rules, copies: Ahead
+) -> Outcome[PreparedImage]:
     """An endpoint that fetches no URL gets the bytes."""
     detail = detail_at(image.detail)
     if is_url(image.location) and _is_fetched_there(image, rules.forms):
         return Done(passed_through(image, most_fetched(rules.tokens, detail)))
     limits = services.settings.image_limits
     with (
-        local_file(services, image) as place,
+        local_file(services, image, copies) as place,
         local_files.opened(place, limits.max_file_bytes) as (file, size),
     ):
         prepared = services.decoder.prepare(
@@ -190,13 +208,18 @@ def passed_through(image: ImageWork, tokens: int) -> PreparedImage:
 
 
 @contextlib.contextmanager
-def local_file(services: Services, image: ImageWork) -> Iterator[AnyPlace]:
-    """The image's file. A downloaded image is deleted after the block; a document is kept for its
-    other pages."""
+def local_file(
+    services: Services, image: ImageWork, copies: Ahead = NO_COPIES
+) -> Iterator[AnyPlace]:
+    """The image's file, of a bucket one of ``copies``. A downloaded image is deleted after the
+    block; a document is kept for its other pages."""
     settings = services.settings
     check_row(image.location)
     if is_upload(image.location):
         with _uploaded_file(services, image) as path:
+            yield path
+    elif image.id in copies:
+        with copies.file(image.id) as path:
             yield path
     elif original.is_kept_apart(image.location):
         with _copied_file(services, image) as path:
@@ -226,7 +249,7 @@ def _uploaded_file(services: Services, image: ImageWork) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _copied_file(services: Services, image: ImageWork) -> Iterator[Path]:
-    """What is in a bucket or an archive. A document is copied once for all its pages."""
+    """A file of an archive, or a page in a bucket. A document is copied once for all its pages."""
     settings, where = services.settings, (image.location, image.root)
     if image.page is not None:
         documents = Documents.of(settings, services.decoder)

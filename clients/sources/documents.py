@@ -241,16 +241,15 @@ def documents_among(sources: Sequence[Source]) -> list[str]:
     whose name does not tell what they are. And what is in a bucket or an archive
     under the name of a document."""
     places = list(dict.fromkeys(source.location for source in sources if not source.page))
-    apart = {at for at in places if original.is_kept_apart(at)}
     urls = [at for at in places if is_url(at)]
     untold = [url for url in urls if not _ending(url) and not names_document(url)]
-    looked_into = set(untold[:UNTOLD_MOST])
-    return [
-        at
-        for at in places
-        if (_suffix(at) in DOCUMENT_ENDINGS if at in apart else names_document(at))
-        or at in looked_into
-    ]
+    wanted = {url for url in urls if names_document(url)} | set(untold[:UNTOLD_MOST])
+    wanted |= {at for at in places if original.is_kept_apart(at) and _is_document(at)}
+    return [at for at in places if at in wanted]
+
+
+def _is_document(name: str) -> bool:
+    return _suffix(name) in DOCUMENT_ENDINGS
 
 
 def names_document(url: str) -> bool:
@@ -258,7 +257,7 @@ def names_document(url: str) -> bool:
     parts = urllib.parse.urlsplit(url)
     values = [value for _, value in urllib.parse.parse_qsl(parts.query)]
     names = [urllib.parse.unquote(parts.path), *values]
-    return any(_suffix(name) in DOCUMENT_ENDINGS for name in names)
+    return any(_is_document(name) for name in names)
 
 
 def _ending(url: str) -> bool:

@@ -69,7 +69,7 @@ def _named(source: Source) -> str | None:
     at = source.location
     if is_object(at):
         digest = _MD5.fullmatch(source.version or "")
-        return f"{digest[1]} {source.bytes}" if digest else at
+        return f"{digest[1]} {source.bytes}" if digest and source.bytes else at
     return at if is_url(at) or is_upload(at) else None
 
 

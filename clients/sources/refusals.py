@@ -29,7 +29,8 @@ def outside(text: str) -> InputRefused:
 
 def no_scheme(shown: str) -> WrongUsage:
     return WrongUsage(
-        f"{shown!r} cannot be fetched: URLs begin with http:// or https://; give files by path"
+        f"{shown!r} cannot be fetched: URLs begin with http:// or https://, buckets with"
+        " s3://, gs:// or az://; give files by path"
     )
 
 

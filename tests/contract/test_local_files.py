@@ -145,6 +145,7 @@ def _image(number: int, name: str, folder: Path) -> ImageWork:
         location=location,
         page=None,
         root=None,
+        version=None,
         sha256=None,
         mime=None,
         prepared_bytes=None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import lzma
 import os
@@ -12,6 +13,7 @@ from collections.abc import Mapping
 from io import BufferedReader
 from pathlib import Path
 from typing import IO
+from unittest.mock import Mock
 
 import pytest
 
@@ -21,7 +23,7 @@ from clients.sources import original
 from clients.sources.duplicates import content_twins
 from clients.sources.expand import expand
 from clients.sources.location import Expansion, Source
-from core.errors import ImageRefused, InputRefused, RefusalCode, WrongUsage
+from core.errors import ImageRefused, InputRefused, RefusalCode, ServiceAway, WrongUsage
 from core.images.inputs import InputRules
 from core.images.sizing import DecoderLimits, ImageLimits
 
@@ -267,3 +269,19 @@ def test_a_compressed_tar_is_unpacked_once_and_again_when_its_copy_is_gone(
     os.utime(old, (1, 1))
     found(make(tmp_path / "other.tgz"))
     assert not old.exists()
+
+
+def test_a_full_disk_refuses_no_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr(unpacked, "_unpack", Mock(side_effect=full))
+    with pytest.raises(ServiceAway, match=r"\(No space left on device\): free space, or set"):
+        found(make(tmp_path / "photos.tgz"))
+
+
+def test_headers_inside_each_other_end(tmp_path: Path) -> None:
+    name = tarfile.TarInfo("././@LongLink")
+    name.type, name.size = tarfile.GNUTYPE_LONGNAME, 1
+    path = tmp_path / "a.tar"
+    path.write_bytes((name.tobuf(tarfile.GNU_FORMAT) + b"a" + bytes(511)) * 3_000)
+    with pytest.raises(WrongUsage, match="cannot be read as an archive"):
+        found(path)

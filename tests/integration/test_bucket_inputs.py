@@ -8,11 +8,12 @@ import pytest
 
 from clients.images.decoder import Decoder
 from clients.object_failures import ObjectAway
+from clients.sources import original
 from clients.sources.duplicates import content_twins
 from clients.sources.expand import expand
 from clients.sources.location import Expansion
 from clients.sources.walk import Patience
-from core.errors import InputRefused, WrongUsage
+from core.errors import ImageRefused, InputRefused, WrongUsage
 from core.images.inputs import InputRules
 from core.images.sizing import DecoderLimits, ImageLimits
 from tests.support.bucket import People, bucket, people
@@ -56,6 +57,27 @@ def test_what_is_left_out_of_a_folder(people: People) -> None:
     assert [source.name for source in expansion.sources] == ["a.jpg"]
     assert expansion.ignored == ["n.txt", "z.zip"]
     assert sorted(expansion.passed_over) == ["._a.jpg", "@eaDir"]
+
+
+def test_keys_of_all_kinds_are_listed_and_read(people: People) -> None:
+    keys = [
+        "sp ace/ü%20 é.jpg",
+        "q?x#y&z.jpg",
+        "%2e%2e/p+q.jpg",
+        "\U0001f600.jpg",
+        "l" * 2_000 + ".jpg",
+    ]
+    put(people, *keys)
+    sources = found("s3://pics/").sources
+    assert {source.location for source in sources} == {f"s3://pics/{key}" for key in keys}
+    for source in sources:
+        with original.copied(source.location, None, 9_000, source.version) as path:
+            assert path.read_text() == source.location.removeprefix("s3://pics/")
+        with pytest.raises(ImageRefused, match="more than the 5 allowed"):
+            original.save(source.location, None, path, 5)
+    put(people, "l" * 9_000 + ".jpg")
+    with pytest.raises(InputRefused, match="longer than 8,192"):
+        found("s3://pics/")
 
 
 def test_patterns(people: People) -> None:
@@ -131,6 +153,9 @@ def test_a_submission_names_only_buckets_of_the_roots(people: People) -> None:
     for text in ("s3://pics/in2/a.jpg", "s3://pics/", "s3://pics/i*/a.jpg", "gs://pics/in/a.jpg"):
         with pytest.raises(InputRefused, match="outside OVERSTORY_INPUT_ROOTS"):
             found(text, rules)
+    for text in ("s3://pics/in/../in2/a.jpg", "s3://pics/in/../*.jpg", "s3://pics/in/./../in2/"):
+        with pytest.raises(WrongUsage, match="cannot be read"):
+            found(text, rules)
     with pytest.raises(InputRefused, match="where Overstory keeps prepared images"):
         found("s3://pics/in/blobs/ab", rules)
     assert people.asked == []
@@ -139,7 +164,8 @@ def test_a_submission_names_only_buckets_of_the_roots(people: People) -> None:
 
 
 def test_copies_are_known_without_reading_them(people: People) -> None:
-    people.objects |= {"/pics/d/1.jpg": b"same", "/pics/d/2.jpg": b"same", "/pics/d/3.jpg": b"diff"}
+    contents = (b"same", b"same", b"diff", b"", b"")
+    people.objects |= {f"/pics/d/{n}.jpg": data for n, data in enumerate(contents)}
     sources = found("s3://pics/d/").sources
     people.asked.clear()
     assert content_twins(sources) == {1: 0}
