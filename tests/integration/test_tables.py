@@ -261,15 +261,16 @@ def test_what_is_sent_is_data_and_only_what_was_named(open_account, set_of, monk
     provider = type(account.services.provider)
     chat = provider.chat
 
-    def spied(self, body, inline):
+    def spied(self, body, *how, **named):
         sent.append(body)
-        return chat(self, body, inline)
+        return chat(self, body, *how, **named)
 
     monkeypatch.setattr(provider, "chat", spied)
-    submitted(account, spec(set_of(["wall", HOSTILE, ""])))
+    job = submitted(account, spec(set_of(["wall", HOSTILE, ""]), canary=True))
     (body,) = sent
     parts = body["messages"][1]["content"]
-    labels = [part["text"] for part in parts if part["type"] == "text"][:3]
+    labels = [part["text"] for part in parts if part["type"] == "text"][:4]
+    assert labels[3] == "Image 4:"  # the canary
     assert labels[0] == 'Image 1: {"note": "wall", "taken": "2024-05-01T12:00:03"}'
     assert labels[2] == "Image 3:"
     number, _, fact = labels[1].partition(": ")
@@ -279,6 +280,10 @@ def test_what_is_sent_is_data_and_only_what_was_named(open_account, set_of, monk
     note = json.loads(fact)["note"]
     assert note == HOSTILE.replace("</question", "(/question")
     assert "floor" not in json.dumps(body)
+    turn = followups.ask(account.services, job, "How high is it?", look=frozenset([1]))
+    account.ended(turn.job_id)
+    shown = sent[-1]["messages"][1]["content"]
+    assert [part["text"] for part in shown if part["type"] == "text"][:3] == labels[:3]
 
 
 @on_one_database
