@@ -249,7 +249,9 @@ def _by_identity(
     for row in rows:
         leaf, location, page, size, changed, *known = tuple(row)
         identity = (location, page, size, changed)
-        images[identity] = KnownImage(*known)
+        image = KnownImage(*known)
+        if image.status != ImageStatus.DUPLICATE or identity not in images:
+            images[identity] = image  # a file that was named twice is known by its first row
         if leaf is not None:
             held.setdefault(leaf, []).append(identity)
     return images, held

@@ -302,6 +302,27 @@ def test_a_row_that_cannot_be_used_fails_alone(open_account, tmp_path):
 
 
 @on_one_database
+@pytest.mark.parametrize("shown", [["note"], None])
+def test_a_picture_in_two_rows_stays_as_it_was_when_a_job_goes_on(open_account, tmp_path, shown):
+    account = open_account()
+    for name, shade in (("a.jpg", 1), ("b.jpg", 99)):
+        picture(tmp_path / name, shade)
+    head = ("url", "note", "floor")
+
+    def job(floor: str) -> str:
+        rows = [("a.jpg", "x", floor), ("b.jpg", "y", floor), ("a.jpg", "z", floor)]
+        return submitted(account, spec(table(tmp_path, head, *rows), **{"with": shown}))
+
+    first = job("1")
+    paid = calls(account)
+    second = job("2")
+    assert second != first
+    assert account.statuses(second) == account.statuses(first) == {"included": 2, "duplicate": 1}
+    assert [facts["floor"] for facts in facts_in(account, second)] == ["2"] * 3
+    assert calls(account) == paid
+
+
+@on_one_database
 def test_added_images_keep_the_facts_of_the_others(open_account, set_of, tmp_path):
     account = open_account()
     first = submitted(account, spec(set_of(["wall", "door", ""])))
