@@ -7,7 +7,7 @@ from typing import Any, BinaryIO
 
 from core.errors import WrongUsage
 
-BATCH_ROWS = 1_000
+BATCH_ROWS = 250
 BUFFER_BYTES = 1 << 16
 
 

@@ -17,7 +17,7 @@ from core.images.exif import GPS, TAKEN
 from core.jobs import JobSpec
 from core.settings import Settings
 from core.tree.replan import OldNode
-from models.reads.lineage import Earlier
+from models.reads.lineage import Earlier, Identity
 from tasks.taken_over import identity_of
 
 Facts = Mapping[str, Any] | None
@@ -32,10 +32,13 @@ def without_changed(earlier: Earlier, sources: Sequence[Source], shown: Sequence
     """``earlier`` without the texts about images whose ``shown`` facts are others now."""
     if not shown:
         return earlier
+    first: dict[Identity, Source] = {}  # a file may be in two rows; the first one is shown
+    for source in sources:
+        first.setdefault(identity_of(source), source)
     changed = {
         identity
-        for source in sources
-        if (known := earlier.images.get(identity := identity_of(source))) is not None
+        for identity, source in first.items()
+        if (known := earlier.images.get(identity)) is not None
         and _shown(source.facts, shown, known.facts) != _shown(known.facts, shown)
     }
     if not changed:

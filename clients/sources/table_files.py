@@ -76,7 +76,8 @@ class _Csv:
         if separator := _declared(first):
             first = next(self._lines, "")
         self._lines.put_back(first)
-        self._records = csv.reader(self._lines, delimiter=separator or _separator(first))
+        self._separator = separator or _separator(first)
+        self._records = csv.reader(self._lines, delimiter=self._separator)
         names = self._next() or []
         while names and not names[-1].strip():
             names.pop()
@@ -88,6 +89,8 @@ class _Csv:
             self._number += 1
             if not any(cell.strip() for cell in cells):
                 continue
+            if len(self.columns) == 1:  # a list of URLs, which may have commas
+                cells = [self._separator.join(cells).rstrip(self._separator)]
             if any(cell.strip() for cell in cells[len(self.columns) :]):
                 yield (
                     self._number,

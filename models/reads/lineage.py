@@ -245,7 +245,9 @@ def _units(
         identity = (location, page, size, changed, version)
         if unit is None:
             continue
-        images[names[unit], identity] = KnownImage(*known)
+        image = KnownImage(*known)
+        if image.status != ImageStatus.DUPLICATE or (names[unit], identity) not in images:
+            images[names[unit], identity] = image
         if leaf is None:
             continue
         members.setdefault(unit, []).append(identity)
@@ -336,7 +338,9 @@ def _by_identity(
     for row in rows:
         leaf, location, page, size, changed, version, *known = tuple(row)
         identity = (location, page, size, changed, version)
-        images[identity] = KnownImage(*known)
+        image = KnownImage(*known)
+        if image.status != ImageStatus.DUPLICATE or identity not in images:
+            images[identity] = image  # a file that was named twice is known by its first row
         if leaf is not None:
             held.setdefault(leaf, []).append(identity)
     return images, held

@@ -261,15 +261,16 @@ def test_what_is_sent_is_data_and_only_what_was_named(open_account, set_of, monk
     provider = type(account.services.provider)
     chat = provider.chat
 
-    def spied(self, body, inline):
+    def spied(self, body, *how, **named):
         sent.append(body)
-        return chat(self, body, inline)
+        return chat(self, body, *how, **named)
 
     monkeypatch.setattr(provider, "chat", spied)
-    submitted(account, spec(set_of(["wall", HOSTILE, ""])))
+    job = submitted(account, spec(set_of(["wall", HOSTILE, ""]), canary=True))
     (body,) = sent
     parts = body["messages"][1]["content"]
-    labels = [part["text"] for part in parts if part["type"] == "text"][:3]
+    labels = [part["text"] for part in parts if part["type"] == "text"][:4]
+    assert labels[3] == "Image 4:"  # the canary
     assert labels[0] == 'Image 1: {"note": "wall", "taken": "2024-05-01T12:00:03"}'
     assert labels[2] == "Image 3:"
     number, _, fact = labels[1].partition(": ")
@@ -279,6 +280,10 @@ def test_what_is_sent_is_data_and_only_what_was_named(open_account, set_of, monk
     note = json.loads(fact)["note"]
     assert note == HOSTILE.replace("</question", "(/question")
     assert "floor" not in json.dumps(body)
+    turn = followups.ask(account.services, job, "How high is it?", look=frozenset([1]))
+    account.ended(turn.job_id)
+    shown = sent[-1]["messages"][1]["content"]
+    assert [part["text"] for part in shown if part["type"] == "text"][:3] == labels[:3]
 
 
 @on_one_database
@@ -294,6 +299,27 @@ def test_a_row_that_cannot_be_used_fails_alone(open_account, tmp_path):
         rows = connection.execute(select(*columns).order_by(Image.position)).all()
     assert tuple(rows[1]) == (RefusalCode.UNREADABLE, "column 'url' is empty", {"note": "y"})
     assert tuple(rows[2]) == (RefusalCode.MISSING, "there is no such file", {"note": "z"})
+
+
+@on_one_database
+@pytest.mark.parametrize("shown", [["note"], None])
+def test_a_picture_in_two_rows_stays_as_it_was_when_a_job_goes_on(open_account, tmp_path, shown):
+    account = open_account()
+    for name, shade in (("a.jpg", 1), ("b.jpg", 99)):
+        picture(tmp_path / name, shade)
+    head = ("url", "note", "floor")
+
+    def job(floor: str) -> str:
+        rows = [("a.jpg", "x", floor), ("b.jpg", "y", floor), ("a.jpg", "z", floor)]
+        return submitted(account, spec(table(tmp_path, head, *rows), **{"with": shown}))
+
+    first = job("1")
+    paid = calls(account)
+    second = job("2")
+    assert second != first
+    assert account.statuses(second) == account.statuses(first) == {"included": 2, "duplicate": 1}
+    assert [facts["floor"] for facts in facts_in(account, second)] == ["2"] * 3
+    assert calls(account) == paid
 
 
 @on_one_database

@@ -75,6 +75,13 @@ def test_a_row_with_too_many_cells_is_not_guessed():
     assert "3 cells" in long
 
 
+def test_a_list_of_urls_is_a_table_of_one_column():
+    assert rows("url\nhttps://x/a,b.jpg?c=1;2\nb.jpg,\n") == [
+        {"url": "https://x/a,b.jpg?c=1;2"},
+        {"url": "b.jpg"},
+    ]
+
+
 def test_columns_have_distinct_names():
     columns, found = read("url,note,,note\na,1,2,3\n")
     assert columns == ["url", "note", "column 3", "note (2)"]
