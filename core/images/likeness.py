@@ -112,10 +112,11 @@ def is_alike(a: Likeness, b: Likeness) -> bool:
     if not 1 / CONTRAST_MAX <= gain <= CONTRAST_MAX:
         return False
     leveled = [level * gain for level in second.brightness]
+    spans = _spans(a.cells)
     return (
-        _beside(leveled, first, 1.0) <= CELLS_BESIDE_MAX
-        and _beside(first.brightness, second, gain) <= CELLS_BESIDE_MAX
-        and not _differ_in_one_place(first, leveled)
+        _beside(leveled, spans, 1.0) <= CELLS_BESIDE_MAX
+        and _beside(first.brightness, _spans(b.cells), gain) <= CELLS_BESIDE_MAX
+        and not _differ_in_one_place(first, leveled, spans)
     )
 
 
@@ -137,8 +138,6 @@ class _Seen:
 
     brightness: list[float]  # with mean 0
     contrast: float
-    low: list[float]  # the least of a cell and its 8 neighbours
-    high: list[float]
     blue: bytes
     red: bytes
     is_page: bool
@@ -158,12 +157,20 @@ def _seen(cells: str) -> _Seen:
     return _Seen(
         brightness=brightness,
         contrast=max(math.sqrt(sum(map(mul, brightness, brightness)) / _CELLS), 1.0),
-        low=_around(brightness, min),
-        high=_around(brightness, max),
         blue=blue,
         red=red,
         is_page=is_page(levels, detail, blue, red),
     )
+
+
+Spans = tuple[Sequence[float], Sequence[float]]
+
+
+@lru_cache(maxsize=256)
+def _spans(cells: str) -> Spans:
+    """The least and the most of each cell and its 8 neighbours."""
+    brightness = _seen(cells).brightness
+    return _around(brightness, min), _around(brightness, max)
 
 
 def _around(cells: Sequence[float], choose: Callable[[float, float, float], float]) -> list[float]:
@@ -178,21 +185,21 @@ def _around(cells: Sequence[float], choose: Callable[[float, float, float], floa
     ]
 
 
-def _beside(levels: Sequence[float], other: _Seen, gain: float) -> int:
-    """How many cells lie outside what their neighbours span in ``other``, with ``gain``."""
-    over = map(sub, levels, (high * gain for high in other.high))
-    under = map(sub, (low * gain for low in other.low), levels)
+def _beside(levels: Sequence[float], spans: Spans, gain: float) -> int:
+    """How many cells lie outside ``spans``, of the other picture, with ``gain``."""
+    over = map(sub, levels, (high * gain for high in spans[1]))
+    under = map(sub, (low * gain for low in spans[0]), levels)
     return sum(map(BESIDE_MAX.__lt__, over)) + sum(map(BESIDE_MAX.__lt__, under))
 
 
-def _differ_in_one_place(a: _Seen, leveled: Sequence[float]) -> bool:
+def _differ_in_one_place(a: _Seen, leveled: Sequence[float], spans: Spans) -> bool:
     """Whether the camera stood still and something in view is another."""
     apart = list(map(abs, map(sub, a.brightness, leveled)))
     if max(apart) <= CHANGED_MAX:
         return False
     shares = [
         difference / span
-        for difference, span in zip(apart, map(sub, a.high, a.low), strict=True)
+        for difference, span in zip(apart, map(sub, spans[1], spans[0]), strict=True)
         if span >= TEXTURED
     ]
     return sum(map(STEADY.__gt__, shares)) > len(shares) / 2

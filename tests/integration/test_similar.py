@@ -169,6 +169,26 @@ def test_groups_are_found_anew_when_the_set_grows(
 
 
 @on_one_database
+def test_adding_and_removing_compare_again(open_account: OpenAccount, tmp_path: Path) -> None:
+    account = open_account()
+    job = account.submit(bursts(tmp_path / "a", 2, 3), similar=True)
+    account.ended(job)
+    new = shot(tmp_path / "b" / "new.jpg", 1, 0, 61.5, sharp=True)
+    added = followups.add(account.services, job, [str(new)]).job_id
+    account.ended(added)
+    assert [row.error for row in images_of(account, added)][3:] == [
+        "similar to [5]",
+        None,
+        "similar to [5]",
+        "similar to [5]",
+    ]
+    assert requests(account, added) == 0  # nothing new is asked about
+    without = followups.remove(account.services, added, {2}).job_id  # it stood for [1] and [3]
+    account.ended(without)
+    assert account.statuses(without) == {"included": 2, "skipped": 4}
+
+
+@on_one_database
 def test_an_image_that_fails_holds_nothing_up_and_is_never_similar(
     open_account: OpenAccount, tmp_path: Path
 ) -> None:
