@@ -17,7 +17,7 @@ from core.images.exif import GPS, TAKEN
 from core.jobs import JobSpec
 from core.settings import Settings
 from core.tree.replan import OldNode
-from models.reads.lineage import Earlier, Identity
+from models.reads.lineage import Earlier, Identity, KnownImage
 from tasks.taken_over import identity_of
 
 Facts = Mapping[str, Any] | None
@@ -29,7 +29,8 @@ def table_rules(settings: Settings, spec: JobSpec) -> TableRules:
 
 
 def without_changed(earlier: Earlier, sources: Sequence[Source], shown: Sequence[str]) -> Earlier:
-    """``earlier`` without the texts about images whose ``shown`` facts are others now."""
+    """``earlier`` without the texts about images whose ``shown`` facts are others now. Units are
+    compared when they are laid out: a file may be in two of them."""
     if not shown:
         return earlier
     first: dict[Identity, Source] = {}  # a file may be in two rows; the first one is shown
@@ -38,16 +39,16 @@ def without_changed(earlier: Earlier, sources: Sequence[Source], shown: Sequence
     changed = {
         identity
         for identity, source in first.items()
-        if (known := earlier.images.get(identity)) is not None
-        and _shown(source.facts, shown, known.facts) != _shown(known.facts, shown)
+        if (known := earlier.images.get(identity)) is not None and are_others(source, known, shown)
     }
     if not changed:
         return earlier
-    units = earlier.units
-    if units is not None:
-        root = unsettled(units.root, lambda unit: not changed.isdisjoint(unit[1]))  # type: ignore[index]
-        units = replace(units, root=root)
-    return replace(earlier, root=unsettled(earlier.root, changed.__contains__), units=units)
+    return replace(earlier, root=unsettled(earlier.root, changed.__contains__))
+
+
+def are_others(source: Source, known: KnownImage, shown: Sequence[str]) -> bool:
+    """Whether ``shown`` facts of an image have changed since an earlier job."""
+    return _shown(source.facts, shown, known.facts) != _shown(known.facts, shown)
 
 
 def unsettled(node: OldNode, has_changed: Callable[[Hashable], bool]) -> OldNode:

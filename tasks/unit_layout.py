@@ -27,6 +27,7 @@ from models.new_job import NewImage, NewJob, NewUnit
 from models.reads.lineage import Earlier, EarlierUnits, Identity, KnownImage, UnitKey
 from tasks.job_layout import Compared, Distinct, JobLayout, context_of
 from tasks.runtime.services import Services
+from tasks.shown_facts import are_others, unsettled
 from tasks.taken_over import (
     already_prepared,
     identity_of,
@@ -198,9 +199,20 @@ def _fresh(weights: _Weights, context: RequestContext) -> Replanned:
 def _continued(
     units: Units, weights: _Weights, context: RequestContext, old: EarlierUnits
 ) -> Replanned | None:
-    keys = [_key(units, number) for number in units.asked]
+    keys = {number: _key(units, number) for number in units.asked}
+    sources = units.distinct.sources
+    changed = {
+        keys[number]
+        for number, indices in units.asked.items()
+        if any(
+            (known := _known(old, units.name_of(number), sources[index])) is not None
+            and are_others(sources[index], known, context.facts)
+            for index in indices
+        )
+    }
+    root = unsettled(old.root, changed.__contains__) if changed else old.root
     fan_in = context.fan_in(len(keys))
-    return replan(keys, weights.units, old.root, context.capacity.leaf, fan_in)
+    return replan(list(keys.values()), weights.units, root, context.capacity.leaf, fan_in)
 
 
 def _expanded(

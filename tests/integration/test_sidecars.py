@@ -244,7 +244,7 @@ def test_the_command_says_what_it_did(own: Database, home: Path, photos: Path) -
 @pytest.mark.parametrize(
     ("words", "reason"),
     [
-        (["--sidecar", "txt", "--format", "csv"], "leave out --format and --out"),
+        (["--sidecar", "txt", "--format", "csv"], "leave out --format, --rows and --out"),
         (["--into", "x"], "--into is about files beside the pictures"),
         (["--sidecar", "txt"], "no caption for any of its images (1 not answered yet)"),
     ],

@@ -333,6 +333,23 @@ def test_units_of_a_table_are_exported_with_the_facts_that_their_images_share(
     assert answers(account, job.id)["P-18"] == {"colour": "blue", "photo_count": 2}
 
 
+@on_one_database
+def test_a_unit_is_asked_again_when_a_shown_fact_of_one_of_its_images_changes(
+    open_account: OpenAccount, folders: Any, sandbox: SandboxProcess
+) -> None:
+    photos = folders([1, 6])
+    table = photos / "photos.csv"
+    rows = [f"1 blue/{number}.png,B,new" for number in range(6)]
+    table.write_text("\n".join(["file,asset,state", "0 red/0.png,A,new", *rows]))
+    account = open_account()
+    spec = {"by": "asset", "image_column": "file", "with_": ["state"]}
+    ended(account, table, **spec)
+    assert sorted(shown(sandbox)) == [1, 6]
+    table.write_text("\n".join(["file,asset,state", "0 red/0.png,A,old", *rows]))
+    ended(account, table, **spec)
+    assert sorted(shown(sandbox)) == [1, 1, 6]
+
+
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
