@@ -192,7 +192,8 @@ class Image(Base):
     bytes = _optional(BigInteger)
     changed_ns = _optional(BigInteger)  # when the file last changed
     version = _optional(Text)  # of an object of a bucket: its ETag
-    facts = _optional(JsonOrNull)  # what its table, or the picture itself, says of it
+    # what its table, or the picture itself, says of it, in the table's order
+    facts = _optional(JSON(none_as_null=True))
     unit = _optional(Integer)  # number of its unit, in a job by units
     status = _column(String(16))
     duplicate_of = _optional(Integer)  # position of the first image with the same content

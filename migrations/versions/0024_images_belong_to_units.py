@@ -50,7 +50,7 @@ def upgrade() -> None:
         postgresql_where=copies,
     )
     op.add_column("images", sa.Column("version", sa.Text(), nullable=True))
-    op.add_column("images", sa.Column("facts", JSON, nullable=True))
+    op.add_column("images", sa.Column("facts", sa.JSON(), nullable=True))
     op.add_column("images", sa.Column("unit", sa.Integer(), nullable=True))
     op.add_column("nodes", sa.Column("unit", sa.Integer(), nullable=True))
 
