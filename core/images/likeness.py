@@ -223,9 +223,9 @@ PLAIN = 14
 """Levels of colour by which paper differs from the brightest cells' colour."""
 NEAR, EQUAL = 5, 1
 """Levels by which cells of one plain ground differ in a photograph, and on a screen."""
-WRITTEN = 12
+WRITTEN = 9
 """Mean difference of neighbours in a cell with writing."""
-GROUND_MAX, SCREEN_MAX, PAPER_MAX, WRITTEN_MAX = 0.28, 0.4, 0.45, 0.04
+GROUND_MAX, SCREEN_MAX, PAPER_MAX, WRITTEN_MAX = 0.28, 0.4, 0.5, 0.06
 """Shares of all cells: of a plain ground in a photograph and on a screen, of paper, of writing."""
 
 
