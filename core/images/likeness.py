@@ -43,10 +43,12 @@ HUE_MAX, HUES_BESIDE_MAX = 11.0, 4
 cells that may differ more."""
 HUE_SHIFT_MAX = 10.0
 """The mean difference of colours that a camera's white balance makes from shot to shot."""
-TEXTURED, STEADY, CHANGED_MAX = 16.0, 0.035, 12.0
+TEXTURED, STEADY = 16.0, 0.035
 """Where cells that span TEXTURED levels differ by less than the share STEADY of what they span (in
-the middle case), the camera stood still. A cell that then differs by more than CHANGED_MAX levels
-shows another thing, such as a number."""
+the middle case), the camera stood still."""
+CHANGED_MAX, CHANGED_SHARE_MAX = 12.0, 0.2
+"""A cell that then differs by more levels, and by a larger share of what it spans, shows another
+thing, such as a number: a camera that moved by a hair changes each edge by a small share of it."""
 COPY_BITS_MAX, COPY_MAX = 24, 4.0
 """Of a copy: bits of the hash, and levels of a cell."""
 
@@ -197,11 +199,11 @@ def _differ_in_one_place(a: _Seen, leveled: Sequence[float], spans: Spans) -> bo
     apart = list(map(abs, map(sub, a.brightness, leveled)))
     if max(apart) <= CHANGED_MAX:
         return False
-    shares = [
-        difference / span
-        for difference, span in zip(apart, map(sub, spans[1], spans[0]), strict=True)
-        if span >= TEXTURED
-    ]
+    wide = list(map(sub, spans[1], spans[0]))
+    pairs = list(zip(apart, wide, strict=True))
+    if not any(d > CHANGED_MAX and d > CHANGED_SHARE_MAX * span for d, span in pairs):
+        return False
+    shares = [difference / span for difference, span in pairs if span >= TEXTURED]
     return sum(map(STEADY.__gt__, shares)) > len(shares) / 2
 
 
