@@ -34,7 +34,7 @@ class ImageStatus(StrEnum):
     INCLUDED = "included"  # a leaf has recorded its notes
     FAILED = "failed"  # refused, with a code and a reason
     DUPLICATE = "duplicate"  # same bytes as an earlier image of the job
-    SKIPPED = "skipped"  # the job ended before it was processed
+    SKIPPED = "skipped"  # the job ended first, or a similar image stands for it
 
 
 class Seen(StrEnum):
