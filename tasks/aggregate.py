@@ -38,7 +38,7 @@ from core.tree.packing import Budget, Weight, cut, fits, halves
 from models import state
 from models.claims import NodeWork
 from models.engine import Connection
-from models.reads import pipeline
+from models.reads import pipeline, units
 from models.reads.pipeline import Note
 from models.state import Moved
 from tasks.calls.node_request import Ask, Compose, NextStep, NodeRequest, Rearrange, context_of
@@ -155,7 +155,7 @@ class Aggregate:
         is_root = node.parent_id is None
         if node.unit is not None:  # it answers for its unit as a root does for its set
             context = of_part(context)
-            is_root = not pipeline.is_of_unit(connection, node.parent_id)
+            is_root = not units.is_of_unit(connection, node.parent_id)
         elif node.options.by:
             if not context.asks_above_leaves:
                 return Compose(_of_units(connection, node, notes, is_root))
@@ -211,8 +211,8 @@ def _of_units(connection: Connection, node: NodeWork, notes: Sequence[Note], is_
     because their images are the same as those of others."""
     if not is_root:
         return "\n\n".join(note.text for note in notes)
-    units = pipeline.answered_units(connection, node.job_id)
-    return "\n\n".join(answer_block((u.name,), (u.first, u.last), u.answer) for u in units)
+    answered = units.answered_units(connection, node.job_id)
+    return "\n\n".join(answer_block((u.name,), (u.first, u.last), u.answer) for u in answered)
 
 
 def smaller_groups(notes: Sequence[Note], most: Budget) -> list[list[int]]:

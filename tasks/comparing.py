@@ -24,8 +24,9 @@ from core.images.likeness import Likeness
 from core.states import ImageStatus
 from models import claims, new_job, state
 from models.new_job import NewJob
-from models.reads import lineage, pipeline
-from models.reads.lineage import Earlier, OwnImage
+from models.reads import lineage, own_images, pipeline, units
+from models.reads.lineage import Earlier
+from models.reads.own_images import OwnImage
 from models.reads.pipeline import JobRow
 from models.state import Moved
 from tasks.job_layout import Compared, JobLayout, Keep, lay_out
@@ -73,9 +74,9 @@ def _read(services: Services, job_id: str) -> _Read | None:
         job = pipeline.job(connection, job_id)
         if job is None:
             return None
-        rows = lineage.sources_of(connection, job_id)
-        images = lineage.own_images(connection, job_id)
-        names = lineage.unit_names(connection, job_id)
+        rows = own_images.sources_of(connection, job_id)
+        images = own_images.own_images(connection, job_id)
+        names = list(units.names(connection, job_id).values())
         earlier = None if job.follows is None else lineage.earlier(connection, job.follows)
     sources = []
     for row in rows:
@@ -141,7 +142,7 @@ def _write(
     with services.database.write() as connection:
         state.hold_job(connection, job.id)
         before = [image.known.status for image in read.images]
-        if lineage.statuses(connection, job.id) != before:  # it was cancelled and tried again
+        if own_images.statuses(connection, job.id) != before:  # it was cancelled and tried again
             return False
         if not state.job_compared(connection, job.id, len(similar)):
             return False

@@ -27,7 +27,7 @@ from core.text.hashing import content_key
 from core.text.sanitize import UNSTORABLE, is_storable
 from core.tree.capacity import check_pack
 from models.new_job import NewJob, job_of_key
-from models.reads import inspect, lineage, pipeline
+from models.reads import inspect, lineage, own_images, pipeline
 from models.reads.lineage import Earlier
 from models.reads.pipeline import JobRow
 from tasks.calls.budget import check_budget
@@ -272,7 +272,7 @@ def _newest(services: Services, job_id: str) -> BaseJob:
 def _base(services: Services, job_id: str) -> BaseJob:
     with services.database.read() as connection:
         job = pipeline.job(connection, job_id)
-        rows = lineage.sources_of(connection, job_id)
+        rows = own_images.sources_of(connection, job_id)
         earlier = lineage.earlier(connection, job_id)
     assert job is not None, "the caller has read it"
     if job.status not in ANSWERED_JOBS or earlier is None:

@@ -50,6 +50,7 @@ from models.endpoint_limits import WEBP, is_refused_by
 from models.engine import Connection
 from models.reads import pipeline
 from models.reads.pipeline import LookImage
+from models.reads.units import shown_names
 from models.state import Moved
 from tasks.calls.failures import send_back_to_upload
 from tasks.calls.node_request import Ask, NextStep, NodeRequest, Rearrange, context_of
@@ -267,7 +268,7 @@ def _shown_units(
     for number, image in enumerate(images, start=1):
         assert image.unit is not None, "an image of a job by units has one"
         numbers.setdefault(image.unit, []).append(number)
-    names = pipeline.unit_names(connection, node.job_id, numbers)
+    names = shown_names(connection, node.job_id, numbers)
     return [ShownUnit(unit, names[unit], tuple(shown)) for unit, shown in numbers.items()]
 
 

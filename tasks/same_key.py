@@ -15,8 +15,8 @@ from core.errors import WrongUsage
 from core.jobs import JobSpec
 from core.text.hashing import content_key
 from core.text.printable import quotable
-from models.reads import lineage, pipeline
-from models.reads.lineage import SourceRow
+from models.reads import own_images, pipeline
+from models.reads.own_images import SourceRow
 from models.reads.pipeline import JobRow
 from tasks.runtime.services import Services
 
@@ -34,7 +34,7 @@ def check_same(
     """
     with services.database.read() as connection:
         job = pipeline.job(connection, job_id)
-        before = lineage.sources_of(connection, job_id)
+        before = own_images.sources_of(connection, job_id)
     assert job is not None, "its key was found"
     found = other_question(job, spec)
     ignored: tuple[str, ...] = ()

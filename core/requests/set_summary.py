@@ -14,6 +14,7 @@ from core.answers.spec import AnswerSpec, totals_of, whole_of
 from core.catalog.models import Structured
 from core.prompts import shaped
 from core.reply import Reply
+from core.requests.leaf import LeafAttempt
 from core.requests.request import Attempt, Body, RequestContext, make_body, notes_body
 from core.requests.review import ATTEMPTS_MAX, Accepted, Rejected
 from core.text import citations
@@ -41,6 +42,20 @@ def response_format(structured: Structured, schema: Any) -> Body:
         return {"response_format": {"type": "json_object"}}
     named = {"name": "answers", "schema": schema}
     return {"response_format": {"type": "json_schema", "json_schema": named}}
+
+
+def shown_body(
+    context: RequestContext,
+    spec: AnswerSpec,
+    urls: Sequence[str],
+    instruction: str,
+    schema: Any,
+    attempt: LeafAttempt,
+) -> Body:
+    """The request that shows ``urls`` and asks for JSON that follows ``schema``."""
+    messages = shaped.each(urls, context.detail, instruction, attempt.nudges, context.prompts)
+    max_tokens = context.capacity.leaf_max_tokens(len(urls), attempt.widened)
+    return make_body(context, messages, max_tokens) | response_format(spec.structured, schema)
 
 
 def texts_body(

@@ -22,7 +22,7 @@ from core.prompts import Nudge, shaped
 from core.reply import Reply
 from core.requests import set_summary
 from core.requests.leaf import Leaf, LeafAttempt, Reading, seen_as
-from core.requests.request import Attempt, Body, RequestContext, make_body
+from core.requests.request import Attempt, Body, RequestContext
 from core.requests.review import Accepted, LeafImages, Rejected
 from core.states import Seen
 from core.text.json_replies import entries
@@ -68,11 +68,7 @@ class UnitLeaf(Leaf):
             words=words,
             own=context.prompts,
         )
-        messages = shaped.each(urls, context.detail, instruction, attempt.nudges, context.prompts)
-        max_tokens = context.capacity.leaf_max_tokens(len(urls), attempt.widened)
-        return make_body(context, messages, max_tokens) | set_summary.response_format(
-            spec.structured, schema
-        )
+        return set_summary.shown_body(context, spec, urls, instruction, schema, attempt)
 
     def read(self, attempt: LeafAttempt, reply: Reply) -> Reading:
         answers = entries(reply.text)

@@ -21,7 +21,7 @@ from core.prompts import Nudge, shaped
 from core.reply import Reply
 from core.requests import second_look, set_summary
 from core.requests.leaf import Leaf, LeafAttempt, Reading, lines_of, seen_as
-from core.requests.request import Attempt, Body, make_body, notes_body
+from core.requests.request import Attempt, Body, notes_body
 from core.requests.review import Accepted, LeafImages, Rejected, review
 from core.states import Seen
 from core.text import citations
@@ -58,11 +58,7 @@ class ValueLeaf(Leaf):
             schema=None if spec.structured == "json_schema" else schema,
             own=context.prompts,
         )
-        messages = shaped.each(urls, context.detail, instruction, attempt.nudges, context.prompts)
-        max_tokens = context.capacity.leaf_max_tokens(len(urls), attempt.widened)
-        return make_body(context, messages, max_tokens) | set_summary.response_format(
-            spec.structured, schema
-        )
+        return set_summary.shown_body(context, spec, urls, instruction, schema, attempt)
 
     def read(self, attempt: LeafAttempt, reply: Reply) -> Reading:
         answers = entries(reply.text)

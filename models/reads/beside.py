@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from models.engine import Database
 from models.records import columns_of, record
-from models.tables import Image, Unit
+from models.tables import Image
 
 PAGE_ROWS = 10_000
 
@@ -42,10 +42,3 @@ def places(database: Database, job_id: str) -> Iterator[ImagePlace]:
             return
         yield from (record(ImagePlace, row) for row in rows)
         after = rows[-1].position
-
-
-def unit_names(database: Database, job_id: str) -> dict[int, str]:
-    """The names of a job's units by number; empty for a job that is not by units."""
-    with database.read() as connection:
-        rows = connection.execute(select(Unit.number, Unit.name).where(Unit.job_id == job_id))
-        return {row.number: row.name for row in rows}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ from models.below import images_below
 from models.engine import now
 from models.ledger import SENT
 from models.records import columns_of, record
-from models.tables import Call, Event, Image, Job, Node, Unit
+from models.tables import Call, Event, Image, Job, Node
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -414,51 +414,6 @@ def answers(connection: Connection, node_id: int) -> list[tuple[int, Any]]:
         .order_by(Image.position)
     )
     return [(row[0], row[1]) for row in rows]
-
-
-def unit_names(
-    connection: Connection, job_id: str, numbers: Collection[int]
-) -> dict[int, tuple[str, ...]]:
-    """The names of units by their numbers, with the names of units with the same images behind."""
-    these = or_(Unit.number.in_(numbers), Unit.duplicate_of.in_(numbers))
-    rows = connection.execute(
-        select(Unit.number, Unit.name, Unit.duplicate_of)
-        .where(Unit.job_id == job_id, these)
-        .order_by(Unit.number)
-    )
-    names: dict[int, tuple[str, ...]] = {}
-    for row in rows:
-        number = row.duplicate_of or row.number
-        names[number] = (*names.get(number, ()), row.name)
-    return names
-
-
-@dataclass(frozen=True, slots=True)
-class AnsweredUnit:
-    """A unit with its answer, and the first and last position of its images."""
-
-    name: str
-    answer: Any
-    first: int
-    last: int
-
-
-def answered_units(connection: Connection, job_id: str) -> list[AnsweredUnit]:
-    """A job's units that have an answer, in order."""
-    rows = connection.execute(
-        select(Unit.name, Unit.answer, func.min(Image.position), func.max(Image.position))
-        .join(Image, (Image.job_id == Unit.job_id) & (Image.unit == Unit.number))
-        .where(Unit.job_id == job_id, Unit.answer.is_not(None))
-        .group_by(Unit.id)
-        .order_by(Unit.number)
-    )
-    return [AnsweredUnit(*row) for row in rows]
-
-
-def is_of_unit(connection: Connection, node_id: int | None) -> bool:
-    """Whether a node is about a part of one unit alone."""
-    unit = select(Node.unit).where(Node.id == node_id)
-    return connection.execute(unit).scalar() is not None
 
 
 def seconds_since(connection: Connection, at: float | None) -> float:

@@ -15,7 +15,7 @@ from clients.sources.location import system_path
 from core.errors import WrongUsage
 from core.text.printable import printable_name
 from models.engine import Database
-from models.reads import beside
+from models.reads import beside, units
 from models.reads.beside import ImagePlace
 from models.reads.pipeline import JobRow
 from overstory.export.captions import Caption, Captions
@@ -90,13 +90,14 @@ def write_sidecars(
     written, before anything is, and for a job that says nothing of single images."""
     names = _names(database, job, wanted)
     tally = Tally()
-    units = beside.unit_names(database, job.id)
+    with database.read() as connection:
+        names_of_units = units.names(connection, job.id)
     if wanted.into is None:
         _check_folders(names.folders)
     else:
         _make(wanted.into)
     with SidecarFiles(home / RECORD) as files:
-        for image, caption in _captioned(database, job, captions, units, tally):
+        for image, caption in _captioned(database, job, captions, names_of_units, tally):
             target = names.target(image)
             if target is None:
                 tally.elsewhere += 1
