@@ -45,7 +45,7 @@ from overstory.options import budget_option, home_option, json_option, question_
 from overstory.output.left_out import print_left_out
 from overstory.output.plural import pluralize
 from overstory.output.progress import duration
-from overstory.output.terminal import print_plain
+from overstory.output.terminal import print_plain, safe_line
 from overstory.profiles import filled
 from tasks.calls.budget import check_budget
 
@@ -172,6 +172,7 @@ def _value(
         "images": measured.submitted,
         "usable": measured.images,
         "duplicate": measured.duplicates,
+        **({} if measured.units is None else {"units": len(measured.units.units)}),
         "unusable": [{"name": name, "error": why} for name, why in measured.unusable],
         "ignored": len(measured.ignored),
         "passed_over": len(measured.passed_over),
@@ -228,6 +229,7 @@ def _print(console: Console, forecasting: Forecasting) -> None:
     detail = spec.detail or settings.detail
     rows = [
         ("images", f"{measured.submitted:,}: {', '.join(images)}"),
+        *_units(measured, spec.by),
         ("requests", f"{forecast.requests:,}{shape}"),
         ("prompt", f"{forecast.prompt_tokens:,} tokens at {detail} detail"),
         (
@@ -263,6 +265,12 @@ def _print(console: Console, forecasting: Forecasting) -> None:
         print_plain(console, f"  {name}: {why}")
     if len(measured.unusable) > UNUSABLE_SHOWN:
         console.print(f"  and {len(measured.unusable) - UNUSABLE_SHOWN:,} more")
+
+
+def _units(measured: Measured, by: str | None) -> list[tuple[str, str]]:
+    if measured.units is None:
+        return []
+    return [("units", f"{len(measured.units.units):,}, by {safe_line(by or '')}")]
 
 
 def _counted(settings: Settings, request: RequestContext) -> list[tuple[str, str]]:
