@@ -99,7 +99,7 @@ def expand(
     objects = buckets.looked_up(inputs, rules, check)
     expander = _Expander(limits, decoder, rules, patience or Patience(), check, uploaded, objects)
     with ExitStack() as held:
-        opening = Opening(expander.place, uploads, limits.max_file_bytes, rules.roots is not None)
+        opening = Opening(expander.place, uploads, limits.max_file_bytes, rules)
         rows = tables_among(inputs, tables, opening, held)
         check_facts(tables.wanted, columns_of(rows.values()))
         cells = partial(_cells, expander, uploads)

@@ -20,16 +20,18 @@ from typing import Any
 
 from clients import local_files
 from clients.local_files import Place
-from clients.sources import table_files
+from clients.sources import buckets, table_files
 from clients.sources.download import FetchRules, fetch_file
 from clients.sources.facts import Facts
 from clients.sources.location import Source, is_url
 from clients.sources.names import url_name
+from clients.sources.original import copied
 from clients.sources.refused_rows import refused_row
 from clients.sources.table_files import Table, is_table
 from clients.uploads import Uploads, local
 from core.errors import ImageRefused, WrongUsage
-from core.images.inputs import ENTRIES_MAX
+from core.images.inputs import ENTRIES_MAX, InputRules
+from core.images.objects import is_object
 from core.images.uploaded import SCHEME, is_sha256, is_upload, owned, parse_upload
 from core.requests.facts import RESERVED
 from core.text.printable import printable, shortened
@@ -176,12 +178,12 @@ class _Row:
 @dataclass(frozen=True, slots=True)
 class Opening:
     """How tables are opened. ``place``: of a local file; it raises WrongUsage for one that may not
-    be an input. ``by_message``: a stranger submits them."""
+    be an input. ``rules``: which buckets may be read."""
 
     place: Callable[[str], Place]
     uploads: Uploads | None
     max_bytes: int
-    by_message: bool
+    rules: InputRules
 
 
 def tables_among(
@@ -249,7 +251,7 @@ def _opened(text: str, rules: TableRules, opening: Opening, held: ExitStack) -> 
         )
     if rules.column not in table.columns:
         raise WrongUsage(f"{shown!r} has no column {_quoted(rules.column)}; {there}")
-    is_own = not (is_url(text) or owner or opening.by_message)
+    is_own = not (is_url(text) or owner or opening.rules.roots is not None)
     return TableInput(shown, table, rules.column, base, owner, is_own)
 
 
@@ -257,7 +259,7 @@ def _file(
     text: str, rules: TableRules, opening: Opening, held: ExitStack
 ) -> tuple[BufferedReader, str | None, str | None]:
     """The open table; the folder or URL that its rows are relative to; the owner of an upload.
-    Raises ImageRefused."""
+    Raises ImageRefused, WrongUsage."""
     if is_url(text):
         folder = held.enter_context(tempfile.TemporaryDirectory(prefix="overstory-"))
         path = fetch_file(text, into=Path(folder), rules=rules.fetch)
@@ -268,6 +270,11 @@ def _file(
         path = held.enter_context(copy)
         file, _ = held.enter_context(local_files.opened(path, opening.max_bytes))
         return file, None, upload.owner
+    if is_object(text):
+        location = buckets.checked(text, opening.rules).location
+        path = held.enter_context(copied(location, None, opening.max_bytes))
+        file, _ = held.enter_context(local_files.opened(path, opening.max_bytes))
+        return file, location.rpartition("/")[0], None
     place = opening.place(text)
     file, _ = held.enter_context(local_files.opened(place, opening.max_bytes))
     return file, os.path.dirname(place.path), None  # noqa: PTH120 - text

@@ -12,6 +12,7 @@ from clients.sources import original
 from clients.sources.duplicates import content_twins
 from clients.sources.expand import expand
 from clients.sources.location import Expansion
+from clients.sources.tables import TableRules
 from clients.sources.walk import Patience
 from core.errors import ImageRefused, InputRefused, WrongUsage
 from core.images.inputs import InputRules
@@ -170,3 +171,24 @@ def test_copies_are_known_without_reading_them(people: People) -> None:
     people.asked.clear()
     assert content_twins(sources) == {1: 0}
     assert people.asked == []
+
+
+def test_a_table_in_a_bucket_names_objects_beside_it(people: People) -> None:
+    put(people, "lots/a.jpg", "lots/b.jpg", "other/c.jpg")
+    people.objects["/pics/lots/list.csv"] = (
+        b"file,asset\na.jpg,P-1\ns3://pics/other/c.jpg,P-2\nnone.jpg,P-3\n"
+    )
+    rules = TableRules("file")
+    table = "s3://pics/lots/list.csv"
+    found_ = expand([table], ImageLimits(), DECODER, InputRules(), tables=rules).sources
+    assert [dict(source.facts or {})["asset"] for source in found_] == ["P-1", "P-2", "P-3"]
+    assert [source.location for source in found_[:2]] == [
+        "s3://pics/lots/a.jpg",
+        "s3://pics/other/c.jpg",
+    ]
+    before = len(people.asked)
+    with pytest.raises(InputRefused, match="outside OVERSTORY_INPUT_ROOTS"):
+        expand([table], ImageLimits(), DECODER, InputRules(roots=("/inputs",)), tables=rules)
+    assert len(people.asked) == before
+    with pytest.raises(WrongUsage, match="cannot be read"):
+        expand(["s3://pics/x.csv"], ImageLimits(), DECODER, InputRules(), tables=rules)
