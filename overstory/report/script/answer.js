@@ -1,8 +1,10 @@
 // The head of the page, the answer, and the further questions.
+import "./answers.js";
 import { CITATIONS, evidence, preview } from "./citations.js";
 import { byId, h, rove } from "./dom.js";
 import { block } from "./prose.js";
 import { cited, data } from "./state.js";
+import "./units.js";
 import { count, money, rate, seconds, tokens } from "./words.js";
 
 export const head = () => {

@@ -1,6 +1,7 @@
 // The table of answers: sorted, filtered and saved here.
 import { citation } from "./citations.js";
 import { h, rove } from "./dom.js";
+import { drawers } from "./prose.js";
 import { data, images } from "./state.js";
 import { count } from "./words.js";
 
@@ -27,7 +28,7 @@ const OF_IMAGES = {
   saved: (n) => [n, images.get(n).name],
   savedHeads: ["image", "name"],
 };
-export const answers = (columns, rows) => sheet(columns, rows, OF_IMAGES).parts;
+drawers.answers = (columns, rows) => sheet(columns, rows, OF_IMAGES).parts;
 
 /** A table. `of`: what the first column holds; `isKept`: whether a row passes the filters outside, which call `fill`. */
 export const sheet = (columns, rows, of, isKept = () => true) => {

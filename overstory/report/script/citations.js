@@ -1,16 +1,14 @@
 // Citations: hover or focus shows the image, a click opens the viewer.
 import { byId, h, short } from "./dom.js";
-import { plainText } from "./prose.js";
+import { drawers, plainText } from "./prose.js";
 import { cited, expand, images, picture, SIDES, thumb } from "./state.js";
-import { view } from "./viewer.js";
-import { count } from "./words.js";
+import { view, viewer } from "./viewer.js";
+import { count, written } from "./words.js";
 
 export const CITATIONS = "button:is([data-n], .rest):not(.answers *)";
 
 const SINGLE_MAX = 3; // citations of more images become a strip of small pictures
 const STRIP_MAX = 10;
-
-export const written = (runs) => `[${runs.map(([a, b]) => (a === b ? a : `${a}-${b}`)).join(", ")}]`;
 
 export const citation = (runs, most = STRIP_MAX) => {
   const numbers = expand(runs);
@@ -77,5 +75,7 @@ export const hidePeek = () => {
   peeking = null;
 };
 
+drawers.c = (runs) => citation(runs);
+viewer.addEventListener("close", hidePeek);
 addEventListener("scroll", hidePeek, { passive: true });
 addEventListener("keydown", (event) => { if (event.key === "Escape") hidePeek(); });

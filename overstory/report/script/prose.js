@@ -1,13 +1,14 @@
 // Model output: blocks and spans of overstory/report/markdown.py.
-import { answers } from "./answers.js";
-import { citation, written } from "./citations.js";
 import { h } from "./dom.js";
-import { units } from "./units.js";
+import { written } from "./words.js";
+
+/** What draws a part that is more than text, by its kind. The modules that draw them add theirs. */
+export const drawers = Object.create(null);
 
 export const inline = (parts) => parts.map((part) => {
   if (typeof part === "string") return part;
   const [kind, value] = part;
-  if (kind === "c") return citation(value);
+  if (kind === "c") return drawers.c(value);
   if (kind === "code") return h("code", {}, value);
   return h(kind === "b" ? "strong" : "em", {}, inline(value));
 });
@@ -19,8 +20,7 @@ export const block = ([kind, ...rest]) => {
   if (kind === "quote") return h("blockquote", {}, rest[0].map(block));
   if (kind === "pre") return h("pre", {}, rest[0]);
   if (kind === "p") return h("p", {}, inline(rest[0]));
-  if (kind === "answers") return answers(rest[0], rest[1]);
-  if (kind === "units") return units();
+  if (kind in drawers) return drawers[kind](...rest);
   if (kind === "table") {
     const [head, ...rows] = rest[0];
     return h("div", { class: "scroll", tabindex: "0", role: "group", "aria-label": "Table" }, h("table", {},

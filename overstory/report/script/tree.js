@@ -2,7 +2,7 @@
 import { byId, chevron, h, rove, short } from "./dom.js";
 import { block, plainText } from "./prose.js";
 import { data, nodes, thumb } from "./state.js";
-import { view } from "./viewer.js";
+import { reveals, view } from "./viewer.js";
 import { count, money, seconds, span, state } from "./words.js";
 
 let children = new Map();
@@ -45,7 +45,7 @@ const fill = (node, inside) => {
     thumb(image), h("span", {}, h("span", { class: "name" }, h("b", {}, String(image.n)), short(image.name)),
       h("span", { class: image.error ? "says bad" : "says" }, image.error ?? (image.note ? plainText(image.note) : state(image)))))))));
 };
-export const reveal = (id) => {
+reveals.node = (id) => {
   const path = [];
   for (let node = nodes.get(id); node; node = nodes.get(node.parent)) path.unshift(node.id);
   path.forEach((nodeId) => folds.get(nodeId)?.unfold(true));

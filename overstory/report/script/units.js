@@ -2,9 +2,9 @@
 import { said, sheet, wordsIn } from "./answers.js";
 import { citation, linked } from "./citations.js";
 import { h } from "./dom.js";
-import { block } from "./prose.js";
+import { block, drawers } from "./prose.js";
 import { data } from "./state.js";
-import { go } from "./viewer.js";
+import { go, reveals } from "./viewer.js";
 import { count, money } from "./words.js";
 
 const CARDS = 40; // at first, and with each press of the button below
@@ -16,7 +16,7 @@ const SORTS = {
   "same as an earlier one": (unit) => unit.same !== undefined,
 };
 
-export const units = () => {
+drawers.units = () => {
   const all = data.units.list;
   const sorts = Object.entries(SORTS).filter(([, belongs]) => all.some(belongs));
   let sort = "all";
@@ -31,12 +31,13 @@ export const units = () => {
 };
 
 let findUnit = () => {};
-export const revealUnit = (unit) => {
+const revealUnit = (unit) => {
   findUnit(unit);
   const found = document.querySelector(`[data-unit="${unit.number}"]`);
   found?.scrollIntoView({ block: "center" });
   found?.focus({ preventScroll: true });
 };
+reveals.unit = revealUnit;
 
 const covers = ({ coverage: { submitted, included = 0, ...left } }) => [
   included === submitted ? count(submitted, "image") : `${included.toLocaleString("en")} of ${count(submitted, "image")}`,

@@ -1,15 +1,14 @@
 // The viewer: one image of a set at a time.
-import { hidePeek } from "./citations.js";
 import { byId, h, icon } from "./dom.js";
 import { inline, plainText } from "./prose.js";
 import { images, nodes, picture, SIDES, unitOf } from "./state.js";
-import { reveal } from "./tree.js";
-import { revealUnit } from "./units.js";
 import { count, span, word } from "./words.js";
 
 const BY = { answer: "by an answer of its own", line: "by a line of its own", sent: "only sent: nothing shows that the model saw it" };
 
 export const viewer = byId("viewer");
+/** How a node or a unit is shown on the page: the modules that draw them say it. */
+export const reveals = {};
 const FILM = 24;
 let opener = null;
 let set = [];
@@ -55,14 +54,14 @@ const facts = (image) => {
   const node = nodes.get(image.node);
   const rows = [["Status", h("span", { class: "pill" }, h("span", { class: `dot s-${image.status}` }), word(image.status))]];
   const unit = unitOf.get(image.n);
-  if (unit) rows.push(["Unit", go(unit.name, () => { viewer.close(); revealUnit(unit); })]);
+  if (unit) rows.push(["Unit", go(unit.name, () => { viewer.close(); reveals.unit(unit); })]);
   if (image.seen) rows.push(["Seen", BY[image.seen]]);
   if (image.same) rows.push(["Same as", go(`image ${image.same}`, () => view([image.same], 0))]);
   if (image.like) rows.push(["Similar to", go(`image ${image.like}`, () => view([image.like], 0))]);
   if (image.size) rows.push([image.like ? "Prepared as" : "Sent as", `${image.size[0]} × ${image.size[1]} px, ${count(image.tokens ?? 0, "token")}`]);
   if (image.look) rows.push(["Look", image.look]);
   if (image.remarks) rows.push(["Remarks", image.remarks]);
-  if (node) rows.push(["In one request with", go(span(node.first, node.last), () => { viewer.close(); reveal(node.id); })]);
+  if (node) rows.push(["In one request with", go(span(node.first, node.last), () => { viewer.close(); reveals.node(node.id); })]);
   return h("dl", {}, rows.flatMap(([term, value]) => [h("dt", {}, term), h("dd", {}, value)]));
 };
 export const go = (label, act) => h("button", { type: "button", class: "link", onclick: act }, label);
@@ -73,4 +72,4 @@ viewer.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 viewer.addEventListener("click", (event) => { if (event.target === viewer) viewer.close(); });
-viewer.addEventListener("close", () => { if (opener?.isConnected) opener.focus({ preventScroll: true }); opener = null; hidePeek(); });
+viewer.addEventListener("close", () => { if (opener?.isConnected) opener.focus({ preventScroll: true }); opener = null; });

@@ -37,3 +37,5 @@ export const totals = () => {
   for (const image of data.images) totals.set(group(image), totals.get(group(image)) + 1);
   return [...totals].filter(([, number]) => number > 0);
 };
+/** The numbers of runs of images, as citations are written. */
+export const written = (runs) => `[${runs.map(([a, b]) => (a === b ? a : `${a}-${b}`)).join(", ")}]`;
