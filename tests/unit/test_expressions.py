@@ -32,8 +32,9 @@ NOT_IMPORTED = ("overstory.__main__", "overstory.sandbox.__main__", "workers.flo
 """They run on import; they hold no expressions."""
 LENGTH = 100_000
 PATTERN_LENGTH = 20_000
-"""For one expression: what backtracks there takes at least 20 times EXPRESSION_SECONDS."""
-EXPRESSION_SECONDS = 0.01
+"""For one expression: what backtracks there takes at least four times EXPRESSION_SECONDS, and what
+does not a fifth of it, also on a machine with other work."""
+EXPRESSION_SECONDS = 0.05
 FUNCTION_SECONDS = 1.0
 RUNS = 4
 """The best of so many counts: other processes take time, too."""
@@ -250,7 +251,7 @@ def test_the_expressions_of_all_packages_are_found() -> None:
 
 
 @pytest.mark.parametrize("use", USES, ids=lambda use: use.where)
-def test_an_expression_takes_20_000_characters_of_any_kind_in_10_ms(use: Use) -> None:
+def test_an_expression_takes_20_000_characters_of_any_kind_at_once(use: Use) -> None:
     for text in hostile(use.pattern):
         given = (
             text.encode("latin-1", "replace") if isinstance(use.pattern.pattern, bytes) else text
