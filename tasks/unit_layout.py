@@ -1,5 +1,5 @@
 """Where each image of a job by units goes: leaves show whole units, in a new tree or in that of an
-earlier job, so that units that have not changed are not asked again.
+earlier job, so that requests whose units have not changed are not asked again.
 
 Reads: the blob store (which prepared images are still there). Does: units, duplicates, packing, the
 tree. Writes nothing. May raise WrongUsage (no such column), ServiceAway.
