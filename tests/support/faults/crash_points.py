@@ -165,7 +165,7 @@ def points() -> dict[str, Install]:
     return {
         "popped": lambda traps: _after(transport.Channel, "_brpop_read", traps),
         "prepare": lambda traps: _before(
-            preprocess, "prepared_image", traps, lambda _, image, forms: image.name
+            preprocess, "prepared_image", traps, lambda _, image, *others: image.name
         ),
         "blob": lambda traps: _before(blobs.FolderBlobs, "_write", traps),
         "uploaded": lambda traps: _provider(wiring, "upload", traps, before=False),
