@@ -144,13 +144,12 @@ def _job_room(
         return new, Room.FITS, ""
     money = ledger.money(connection, node.job_id)
     room, max_tokens = _fitting(connection, settings, call, budget, money)
-    most = _cost(settings, call, max_tokens)
+    new = _within(settings, call, new, max_tokens)
     why = ""
     if room == Room.NONE:
         rest = _rest(services, connection, node)
-        why = reason(node.job_id, budget, money, most, rest, new.currency)
-    limit = max_tokens if max_tokens < call.max_tokens else None
-    return replace(new, reserved_cost=most, max_tokens=limit), room, why
+        why = reason(node.job_id, budget, money, new.reserved_cost, rest, new.currency)
+    return new, room, why
 
 
 def _watch_room(
@@ -166,13 +165,14 @@ def _watch_room(
         return new, Room.FITS, ""
     room, fitting = _fitting(connection, services.settings, call, budget.amount, money)
     max_tokens = min(fitting, new.max_tokens or call.max_tokens)
-    most = _cost(services.settings, call, max_tokens)
+    new = _within(services.settings, call, new, max_tokens)
+    return new, room, budget.why(money, new.reserved_cost, new.currency)
+
+
+def _within(settings: Settings, call: AnyCall, new: NewCall, max_tokens: int) -> NewCall:
+    """``new`` with a reply of at most ``max_tokens``, and what it may then cost."""
     limit = max_tokens if max_tokens < call.max_tokens else None
-    return (
-        replace(new, reserved_cost=most, max_tokens=limit),
-        room,
-        budget.why(money, most, new.currency),
-    )
+    return replace(new, reserved_cost=_cost(settings, call, max_tokens), max_tokens=limit)
 
 
 def _may_have_period(settings: Settings, node: NodeWork) -> bool:
