@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import select
 
 from models.engine import Database
+from models.reads.export import in_pages
 from models.records import columns_of, record
 from models.tables import Image
 
@@ -29,16 +30,6 @@ class ImagePlace:
 
 def places(database: Database, job_id: str) -> Iterator[ImagePlace]:
     """The images in order. Each page is read in its own transaction, so no lock is held between."""
-    after = 0
-    while True:
-        with database.read() as connection:
-            rows = connection.execute(
-                select(*columns_of(ImagePlace, Image))
-                .where(Image.job_id == job_id, Image.position > after)
-                .order_by(Image.position)
-                .limit(PAGE_ROWS)
-            ).all()
-        if not rows:
-            return
-        yield from (record(ImagePlace, row) for row in rows)
-        after = rows[-1].position
+    query = select(*columns_of(ImagePlace, Image)).where(Image.job_id == job_id)
+    for row in in_pages(database, query, PAGE_ROWS):
+        yield record(ImagePlace, row)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Select, select
 
 from core.states import ImageStatus
 from models.engine import Database
@@ -15,6 +15,7 @@ from models.records import record
 from models.tables import Image, Node
 
 PAGE_ROWS = 2_000
+P = TypeVar("P", bound=Any)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,53 +42,56 @@ class ImageExport:
 
 
 def facts_of(database: Database, job_id: str) -> Iterator[dict[str, Any]]:
-    """The facts of the images that have some, in order. Pages are read like ``pages``."""
-    after = 0
-    query = select(Image.position, Image.facts).order_by(Image.position).limit(PAGE_ROWS)
-    while True:
-        with database.read() as connection:
-            rows = connection.execute(
-                query.where(
-                    Image.job_id == job_id, Image.position > after, Image.facts.is_not(None)
-                )
-            ).all()
-        if not rows:
-            return
-        yield from (row.facts for row in rows)
-        after = rows[-1].position
+    """The facts of the images that have some, in order."""
+    query = select(Image.position, Image.facts).where(
+        Image.job_id == job_id, Image.facts.is_not(None)
+    )
+    yield from (row.facts for row in in_pages(database, query))
 
 
 def facts_of_units(database: Database, job_id: str) -> dict[int, dict[str, Any]]:
-    """The facts that all images of a unit share, by the unit's number. Pages are read like
-    ``pages``."""
-    after = 0
+    """The facts that all images of a unit share, by the unit's number."""
     shared: dict[int, dict[str, Any]] = {}
-    query = select(Image.position, Image.unit, Image.facts).order_by(Image.position)
-    while True:
-        with database.read() as connection:
-            rows = connection.execute(
-                query.where(Image.job_id == job_id, Image.position > after).limit(PAGE_ROWS)
-            ).all()
-        if not rows:
-            return shared
-        for row in rows:
-            facts = row.facts or {}
-            known = shared.setdefault(row.unit or 0, facts)
-            if known != facts:
-                shared[row.unit or 0] = {n: v for n, v in known.items() if facts.get(n) == v}
-        after = rows[-1].position
+    query = select(Image.position, Image.unit, Image.facts).where(Image.job_id == job_id)
+    for row in in_pages(database, query):
+        facts = row.facts or {}
+        known = shared.setdefault(row.unit or 0, facts)
+        if known != facts:
+            shared[row.unit or 0] = {n: v for n, v in known.items() if facts.get(n) == v}
+    return shared
 
 
-def pages(database: Database, job_id: str, with_notes: bool) -> Iterator[list[ImageExport]]:
-    """The images in order. Each page is read in its own transaction, so no lock is held between."""
+def in_pages(
+    database: Database, query: Select[*tuple[Any, ...]], size: int = PAGE_ROWS
+) -> Iterator[Any]:
+    """The rows of a query about a job's images, in order; it selects their positions. Each page is
+    read in its own transaction, so no lock is held between."""
+
+    def read(connection: Connection, after: int) -> Sequence[Any]:
+        page = query.where(Image.position > after).order_by(Image.position).limit(size)
+        return connection.execute(page).all()
+
+    for page in _pages(database, read):
+        yield from page
+
+
+def _pages(
+    database: Database, read: Callable[[Connection, int], Sequence[P]]
+) -> Iterator[Sequence[P]]:
+    """What ``read`` gives of the images after a position, as long as there are some."""
     after = 0
     while True:
         with database.read() as connection:
-            page = _page(connection, job_id, after, with_notes)
+            page = read(connection, after)
         if not page:
             return
         yield page
         after = page[-1].position
+
+
+def pages(database: Database, job_id: str, with_notes: bool) -> Iterator[Sequence[ImageExport]]:
+    """The images in order. Each page is read in its own transaction, so no lock is held between."""
+    return _pages(database, lambda connection, after: _page(connection, job_id, after, with_notes))
 
 
 def _page(connection: Connection, job_id: str, after: int, with_notes: bool) -> list[ImageExport]:
