@@ -317,7 +317,7 @@ def job_to_compare(connection: Connection, account: str) -> str | None:
 
 
 def waiting_work(connection: Connection, account: str, limit: int) -> dict[Stage, int]:
-    """Units of work that are due and not claimed, by stage, each counted up to ``limit``."""
+    """Work that is due and not claimed, by stage, each counted up to ``limit``."""
     counts: dict[Stage, int] = {}
     for stage in STAGES:
         if isinstance(stage.takes, ImageStatus):
