@@ -58,6 +58,21 @@ class RedisServer:
         except redis.RedisError as error:
             raise self._error(error) from error
 
+    def put(self, key: str, text: str, seconds: int) -> None:
+        """Keep ``text`` under ``key`` for so long. Raises ServiceAway."""
+        try:
+            self._client.set(key, text, ex=seconds)
+        except redis.RedisError as error:
+            raise self._error(error) from error
+
+    def get(self, key: str) -> str | None:
+        """The text under ``key``, or None. Raises ServiceAway."""
+        try:
+            kept = self._client.get(key)
+        except redis.RedisError as error:
+            raise self._error(error) from error
+        return kept.decode() if isinstance(kept, bytes) else kept
+
     def try_out(self, commands: Sequence[Sequence[str | int]], patterns: Sequence[str]) -> None:
         """Run ``commands`` in one transaction, subscribe to ``patterns``, run a script. Raises
         ServiceAway: the server does not answer, or refuses one of them."""

@@ -119,7 +119,10 @@ class Settings(BaseSettings):
     rpm: int | None = Field(None, ge=1)  # requests per minute; None: from the tier
     tpm: int | None = Field(None, ge=1)  # tokens per minute; None: from the tier
     files_max: int = Field(1000, ge=1)  # files that the account may keep in the provider's store
-    inline_when_full: bool = False  # when the store is full, send images inside their requests
+    # How images reach the model: auto, inside their request, and by the provider's file store where
+    # that pays (docs/limits.md); always or never by the store
+    store: Literal["auto", "always", "never"] = "auto"
+    inline_when_full: bool = False  # with always: when the store is full, send images inside
     limit_window_seconds: float = Field(
         60.0, gt=0
     )  # of rpm and tpm; less only in scaled benchmarks

@@ -19,6 +19,7 @@ from core.states import ImageStatus
 from models import claims, provider_files
 from models.provider_files import StoredFile
 from tasks.runtime.services import Services
+from tasks.store_choice import may_go_inside
 
 log = structlog.get_logger()
 
@@ -43,17 +44,17 @@ def delete_files(services: Services, files: Sequence[StoredFile]) -> int:
 
 def room_came(services: Services) -> None:
     """A leaf was answered, so its files can be deleted: wake up an upload that waits for room."""
-    if not services.profile.file_store:
-        return
+    if not services.profile.file_store or may_go_inside(services):
+        return  # no image waits for room
     with services.database.read() as connection:
         waiting = claims.count_images(connection, services.account, ImageStatus.PREPARED, 1)
     if waiting:
         services.send(UPLOAD.name)
 
 
-def tidy(services: Services) -> int:
+def tidy(services: Services, next_question_seconds: float = 0.0) -> int:
     """Delete a batch of files that no open job needs, and retry failed deletions; returns how many
-    were deleted.
+    were deleted. Files of a further question wait ``next_question_seconds`` for the next one.
 
     One thread of a process at a time: a run that finds nothing left ends, which would cancel the
     deletions that its reconciler has just begun.
@@ -61,12 +62,14 @@ def tidy(services: Services) -> int:
     if not services.profile.file_store:
         return 0
     with services.tidying:
-        return _tidy(services)
+        return _tidy(services, next_question_seconds)
 
 
-def _tidy(services: Services) -> int:
+def _tidy(services: Services, next_question_seconds: float) -> int:
     with services.database.write() as connection:
-        files = provider_files.unneeded(connection, services.account, TIDY_AT_ONCE)
+        files = provider_files.unneeded(
+            connection, services.account, TIDY_AT_ONCE, next_question_seconds
+        )
     deleted = delete_files(services, files)
     if deleted == len(files):  # else deletions fail at the moment
         deleted += _delete_again(services)

@@ -52,6 +52,7 @@ from models.reads import pipeline
 from models.reads.pipeline import LookImage
 from models.reads.units import shown_names
 from models.state import Moved
+from tasks import store_choice
 from tasks.calls.failures import send_back_to_upload
 from tasks.calls.node_request import Ask, NextStep, NodeRequest, Rearrange, context_of
 from tasks.calls.run import run
@@ -244,13 +245,15 @@ class Infer:
         images: Sequence[LookImage],
         context: RequestContext,
     ) -> dict[str, str] | None:
-        """File ids by content; None if a missing one must be uploaded first."""
-        if not services.profile.file_store or RequestForm.INLINE in context.forms:
+        """File ids by content; None if missing ones are uploaded first."""
+        has_store = services.profile.file_store and services.settings.store != "never"
+        if not has_store or RequestForm.INLINE in context.forms:
             return {}
         hashes = {image.sha256 for image in images if image.prepared_bytes}
         files = provider_files.ids_of(connection, services.account, hashes)
-        may_be_inline = services.settings.inline_when_full or node.attempts >= INLINE_AFTER
-        return files if may_be_inline or hashes == set(files) else None
+        may_be_inline = store_choice.may_go_inside(services) or node.attempts >= INLINE_AFTER
+        uploads_first = not may_be_inline or store_choice.sent_in_vain(services, node)
+        return None if uploads_first and hashes != set(files) else files
 
 
 def units_of(node: NodeWork, images: Sequence[LookImage]) -> list[int | None]:

@@ -38,7 +38,7 @@ from models.engine import Connection
 from models.provider_files import Claim
 from models.reads import pipeline
 from models.state import Moved
-from tasks import upload_backoff
+from tasks import store_choice, upload_backoff
 from tasks.account import pause_account
 from tasks.file_store import FILE_PREFIX, delete_files, found_at_provider, reconcile_files
 from tasks.image_slices import ImageStage, attempt, run_slice
@@ -132,7 +132,7 @@ def claim_with_room(
 ) -> dict[str, Claim]:
     """The claims of a slice, after room was made for contents that found none."""
     claimed = claim_contents(services, images, lease)
-    if services.settings.inline_when_full:  # cheaper than a deletion and an upload for each
+    if store_choice.may_go_inside(services):  # cheaper than a deletion and an upload for each
         return {sha: Claim.INLINE if c is Claim.FULL else c for sha, c in claimed.items()}
     full = [image for image in images if claimed.get(image.sha256 or "") is Claim.FULL]
     if full and make_room(services, full[0], len(full)):
@@ -147,8 +147,10 @@ def claim_contents(
 ) -> dict[str, Claim]:
     """What to do with each distinct content that we have prepared."""
     sizes = {image.sha256 or "": image.prepared_bytes for image in images if image.prepared_bytes}
-    if not services.profile.file_store:
-        return dict.fromkeys(sizes, Claim.INLINE)
+    stored = store_choice.by_file(services, images)
+    inside = {sha: Claim.INLINE for sha in sizes if sha not in stored}
+    if not stored:
+        return inside
     account, ours = services.account, {image.position for image in images}
     files_max = 0 if upload_backoff.of(account).is_full_elsewhere() else services.settings.files_max
     with services.database.write() as connection:
@@ -158,10 +160,10 @@ def claim_contents(
             image.sha256 or "": sum(position < image.position for position in others)
             for image in images
         }
-        return provider_files.claim_all(
+        return inside | provider_files.claim_all(
             connection,
             account,
-            sizes,
+            {sha: size for sha, size in sizes.items() if sha in stored},
             lease,
             files_max,
             reserved,
@@ -255,7 +257,7 @@ def _upload(
         return Stop(str(error))
     except FileStoreFull as error:  # it has files that we do not know, such as unrecorded uploads
         log.warning("store.refused", error=str(error))
-        if services.settings.inline_when_full:
+        if store_choice.may_go_inside(services):
             upload_backoff.of(services.account).full_elsewhere()
             return Done(Uploaded(refused=True))
         return _make_room_after_refusal(services, image)

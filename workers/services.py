@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 from celery import Celery
@@ -17,7 +17,6 @@ from clients.queued_messages import collect_submissions
 from clients.redis import REDIS_ERRORS, RedisServer, unavailable
 from clients.spool import Spool
 from clients.uploads import open_uploads
-from core.account.allowance import Allowance
 from core.errors import KeyRefused, ServiceAway, WrongUsage
 from core.settings import Settings
 from models.engine import Database
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from clients.provider.client import Provider
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 COLLECT_SECONDS = 2.0
 AWAY = (OperationalError, OSError, *REDIS_ERRORS)
@@ -67,6 +67,7 @@ def build_services(settings: Settings, app: Celery) -> Services:
 
 def _provider(settings: Settings, limiter: RedisLimiter) -> Provider:
     from clients.provider.client import Provider
+    from clients.provider.uplink import Uplink
 
     if settings.uses_sandbox:  # without a key nothing may be sent to a real endpoint
         raise KeyRefused(
@@ -74,19 +75,20 @@ def _provider(settings: Settings, limiter: RedisLimiter) -> Provider:
         )
     connections = max(settings.infer_threads, settings.upload_threads)
     try:
-        return Provider(settings, connections, _listener(limiter))
+        heard, sent = _unharmed(limiter.heard), _unharmed(limiter.sent)
+        return Provider(settings, connections, heard, Uplink(sent))
     except WrongUsage as error:  # the work waits for somebody to start this worker with others
         raise ServiceAway(f"the settings of this process are wrong: {error}") from None
 
 
-def _listener(limiter: RedisLimiter) -> Callable[[Sequence[Allowance]], None]:
-    """A reply that was paid for must not be lost because the limiter does not answer."""
+def _unharmed(told: Callable[[T], None]) -> Callable[[T], None]:
+    """A call that was paid for must not be lost because the limiter does not answer."""
 
-    def heard(allowances: Sequence[Allowance]) -> None:
+    def tell(what: T) -> None:
         with suppress(ServiceAway):
-            limiter.heard(allowances)
+            told(what)
 
-    return heard
+    return tell
 
 
 def account_of(settings: Settings) -> str:

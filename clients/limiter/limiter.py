@@ -56,6 +56,9 @@ __all__ = ["KINDS", "AccountState", "Admitted", "Hold", "Wait"]
 CAS_TRIES = 5
 """How often a refusal is applied again if another process has changed the limit meanwhile."""
 
+UPLINK_SECONDS = 600
+"""How long a measurement of the line is believed: then requests with images try it again."""
+
 
 class Limiter(Protocol):
     """Admits calls to the provider. Any method may raise ServiceAway: then send nothing."""
@@ -132,6 +135,12 @@ class Limiter(Protocol):
         """All counted waits of the account by kind; ``none``: calls that did not wait. The counters
         start again at zero after a day without calls."""
 
+    def sent(self, bytes_a_second: float) -> None:
+        """So fast were requests with images inside taken by the line."""
+
+    def uplink(self) -> float | None:
+        """What ``sent`` was told last, in bytes a second; None after ten minutes without it."""
+
     def close(self) -> None:
         """Close the connections; leases stay."""
 
@@ -166,6 +175,7 @@ class RedisLimiter:
             f"overstory:limiter:{{{account}}}:{name}"
             for name in ("leases", "calls", "ticks", "window", "state", "ended", "waits", "cohort")
         ]
+        self._uplink = f"overstory:limiter:{{{account}}}:uplink"
         self._auto = auto
         self._heard: dict[LimitKind, int] = {}  # named by the last headers: most change nothing
         self._limits = limits
@@ -254,6 +264,13 @@ class RedisLimiter:
     def waits(self) -> dict[str, WaitHistogram]:
         fields = iter(self._do("waits"))
         return read({field: int(value) for field, value in zip(fields, fields, strict=True)})
+
+    def sent(self, bytes_a_second: float) -> None:
+        self._server.put(self._uplink, str(round(bytes_a_second)), UPLINK_SECONDS)
+
+    def uplink(self) -> float | None:
+        told = self._server.get(self._uplink)
+        return float(told) if told else None
 
     def close(self) -> None:
         self._server.close()

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from clients.provider.uplink import Uplink
 from core.errors import BytesGone
 from core.requests.request import Inline
 from core.tree.capacity import base64_bytes
@@ -41,9 +42,13 @@ def utf8(text: str) -> bytes:
 
 class InlineBody:
     """``body`` with each URL in ``inline`` replaced by its image: an iterable of bytes with a known
-    size. Each image is read just before it is sent and released afterwards."""
+    size. Each image is read just before it is sent and released afterwards. ``uplink`` measures how
+    fast the pieces are taken."""
 
-    def __init__(self, body: Mapping[str, Any], inline: Mapping[str, Inline]) -> None:
+    def __init__(
+        self, body: Mapping[str, Any], inline: Mapping[str, Inline], uplink: Uplink | None = None
+    ) -> None:
+        self._uplink = uplink
         self._parts: list[bytes | Inline] = []
         text, at = _json(body), 0
         for url in _URL.finditer(text):
@@ -57,8 +62,14 @@ class InlineBody:
     def __iter__(self) -> Iterator[bytes]:
         """The pieces. Raises BytesGone if an image has changed since, and ServiceAway if the blob
         store does not answer."""
-        for part in self._parts:
-            yield _encoded(part) if isinstance(part, Inline) else part
+        if self._uplink is None:
+            yield from map(_encoded, self._parts)
+            return
+        with self._uplink.sending() as took:
+            for part in self._parts:
+                piece = _encoded(part)
+                yield piece
+                took(len(piece))
 
 
 def _json(body: Mapping[str, Any]) -> str:
@@ -69,10 +80,12 @@ def _size(part: bytes | Inline) -> int:
     return base64_bytes(part.size) if isinstance(part, Inline) else len(part)
 
 
-def _encoded(image: Inline) -> bytes:
-    data = image.read()
-    if len(data) != image.size:
-        raise BytesGone(f"the prepared image has {len(data)} bytes now, and had {image.size}")
+def _encoded(part: bytes | Inline) -> bytes:
+    if not isinstance(part, Inline):
+        return part
+    data = part.read()
+    if len(data) != part.size:
+        raise BytesGone(f"the prepared image has {len(data)} bytes now, and had {part.size}")
     return b64encode(data)
 
 

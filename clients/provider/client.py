@@ -48,6 +48,7 @@ from clients.provider.transport import (
     http_client,
     pool_for,
 )
+from clients.provider.uplink import Uplink
 from core.account.allowance import Allowance
 from core.errors import (
     AccountPaused,
@@ -88,12 +89,15 @@ class Provider:
         settings: Settings,
         max_connections: int = 200,
         heard: Callable[[Sequence[Allowance]], None] | None = None,
+        uplink: Uplink | None = None,
     ) -> None:
         """``max_connections``: at least the number of threads that call. ``heard`` is told what the
-        headers of a chat reply say about the account's limits. Raises WrongUsage for an invalid
-        base URL and KeyRefused for a key that does not fit into an HTTP header."""
+        headers of a chat reply say about the account's limits. ``uplink`` measures requests with
+        images inside. Raises WrongUsage for an invalid base URL and KeyRefused for a key that does
+        not fit into an HTTP header."""
         self._settings = settings
         self._heard = heard
+        self._uplink = uplink
         self._key = _header_key(settings)
         url = _endpoint(settings.base_url)
         self._url = url.copy_with(query=None, fragment=None)
@@ -140,7 +144,7 @@ class Provider:
         paid for.
         """
         seconds = timeout_seconds or self._settings.read_timeout_seconds
-        content = InlineBody(body, inline) if inline else json_bytes(body)
+        content = InlineBody(body, inline, self._uplink) if inline else json_bytes(body)
         response = self._send("POST", CHAT, seconds, content=content)
         reply = self._reply(self._object(response), response.headers.get("x-trace-id"))
         reply = replace(reply, limits=self._safe(limits_in(response)))

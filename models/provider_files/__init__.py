@@ -30,6 +30,7 @@ from models.provider_files.uploads import (
     stored_all,
     unclaimed,
     unknown,
+    used_again,
 )
 
 __all__ = [
@@ -61,4 +62,5 @@ __all__ = [
     "undeleted",
     "unknown",
     "unneeded",
+    "used_again",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, exists, or_, select, update
 
 from core.states import ENDED_JOBS, FileStatus, ImageStatus, JobStatus
 from models.engine import now
@@ -44,14 +44,20 @@ def evict(connection: Connection, account: str, count: int) -> list[StoredFile]:
     return chosen
 
 
-def unneeded(connection: Connection, account: str, limit: int) -> list[StoredFile]:
+def unneeded(
+    connection: Connection, account: str, limit: int, next_question_seconds: float
+) -> list[StoredFile]:
     """Give up to ``limit`` files that no open job needs and no job asked to keep; delete them
-    next."""
+    next. Those of a further question stay for ``next_question_seconds`` after their last use."""
     needed = exists().where(
         Image.sha256 == File.sha256,
         Image.job_id == Job.id,
         Job.account == account,
-        or_(Job.status.not_in(ENDED_JOBS), Job.options["keep_files"].as_boolean()),
+        or_(
+            Job.status.not_in(ENDED_JOBS),
+            Job.options["keep_files"].as_boolean(),
+            and_(Job.follows.is_not(None), File.used_at > now() - next_question_seconds),
+        ),
     )
     return _give_up(connection, account, ~needed, limit)
 

@@ -18,15 +18,16 @@ from sqlalchemy import (
     literal_column,
     or_,
     select,
+    union,
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from core.states import FileStatus, ImageStatus
+from core.states import FileStatus, ImageStatus, JobStatus
 from models.claims import Lease
 from models.engine import now
 from models.provider_files.room import ACCOUNT, count, room_will_come
-from models.tables import File, Image
+from models.tables import File, Image, Job, Node
 
 SPARE = 60
 """Places that a job which fills the store leaves to others. Otherwise a small job behind it could
@@ -78,6 +79,29 @@ _HELD = select(func.count()).select_from(
     .where(Image.job_id == bindparam("of_job"), Image.status == ImageStatus.UPLOADED)
     .limit(bindparam("at_most", type_=Integer))
     .subquery()
+)
+_USED_AGAIN: Any = union(
+    select(File.sha256).where(
+        ACCOUNT,
+        File.sha256.in_(bindparam("shas", expanding=True)),
+        File.status == FileStatus.STORED,
+    ),
+    select(Image.sha256)
+    .join(Job, Job.id == Image.job_id)
+    .where(
+        Image.sha256.in_(bindparam("shas", expanding=True)),
+        Image.job_id != bindparam("of_job"),
+        Image.status.in_([ImageStatus.PREPARED, ImageStatus.UPLOADED]),
+        Job.account == bindparam("of"),
+        Job.status == JobStatus.RUNNING,
+    ),
+    select(Image.sha256)
+    .join(Node, Node.id == Image.node_id)
+    .where(
+        Image.sha256.in_(bindparam("shas", expanding=True)),
+        Image.job_id == bindparam("of_job"),
+        Node.attempts >= bindparam("attempts", type_=Integer),
+    ),
 )
 
 
@@ -137,6 +161,15 @@ def claim_all(
     for sha in taking:
         claims[sha] = (Claim.LOST if sha in lost else Claim.MINE) if sha in mine else Claim.BUSY
     return claims
+
+
+def used_again(
+    connection: Connection, account: str, job_id: str, shas: Collection[str], attempts: int
+) -> set[str]:
+    """Those of a job's contents that a file would serve more than once: they are stored, another
+    running job waits to show them, or their leaf was sent ``attempts`` times."""
+    values = {"of": account, "of_job": job_id, "shas": list(shas), "attempts": attempts}
+    return set(connection.execute(_USED_AGAIN, values).scalars())
 
 
 def _spare(connection: Connection, account: str, job_id: str, files_max: int) -> int:

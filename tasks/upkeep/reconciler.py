@@ -42,6 +42,8 @@ RECOUNT_SECONDS = 30.0
 """How often the countdowns are checked against the rows they count."""
 SWEEP_SECONDS = 3_600.0
 """How often uploads are deleted that were never submitted."""
+NEXT_QUESTION_SECONDS = 600.0
+"""How long the files of a further question stay for the next one, where a service goes on."""
 TIDY_SECONDS = 10.0
 """How often files of ended jobs are deleted."""
 CALL_WINDOW_MAX = 256
@@ -222,7 +224,7 @@ class Reconciler:
     def _tidy(self) -> None:
         try:
             Documents.of(self.services.settings, self.services.decoder).delete_old()
-            if tidy(self.services) >= TIDY_AT_ONCE:
+            if tidy(self.services, NEXT_QUESTION_SECONDS) >= TIDY_AT_ONCE:
                 self.next_tidy = 0.0  # there are more
             if self.clock() >= self.next_sweep:
                 self.next_sweep = self.clock() + SWEEP_SECONDS

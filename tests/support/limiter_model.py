@@ -91,6 +91,7 @@ class ModelLimiter:
     named: dict[LimitKind, int] = field(default_factory=dict)
     compared: Compared = field(default_factory=Compared)
     fields: dict[str, int] = field(default_factory=dict)
+    sent_at: float | None = None
 
     # what the Limiter protocol asks for
 
@@ -240,6 +241,12 @@ class ModelLimiter:
 
     def waits(self) -> dict[str, WaitHistogram]:
         return read(self.fields)
+
+    def sent(self, bytes_a_second: float) -> None:
+        self.sent_at = bytes_a_second
+
+    def uplink(self) -> float | None:
+        return self.sent_at
 
     def close(self) -> None:
         pass

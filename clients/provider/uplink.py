@@ -1,0 +1,60 @@
+"""How fast the line takes requests with images inside: told, so that files can be used instead."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Lock
+
+ENOUGH_BYTES = 1_000_000
+"""Bytes after which a rate is told. Fewer may fit into the buffers of the system."""
+
+
+class Uplink:
+    """Measures what a process sends while at least one request with images is being sent.
+
+    Requests that are sent at once share the line, so their bytes are added up and time counts once.
+    Thread-safe. ``told`` receives bytes a second, at most once for ``ENOUGH_BYTES``.
+    """
+
+    def __init__(
+        self, told: Callable[[float], None], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._told = told
+        self._clock = clock
+        self._lock = Lock()
+        self._sending = 0
+        self._since = 0.0
+        self._busy_seconds = 0.0
+        self._bytes = 0
+
+    @contextmanager
+    def sending(self) -> Iterator[Callable[[int], None]]:
+        """While one request is sent. Call what it returns with the bytes of each piece, once the
+        system has taken it."""
+        with self._lock:
+            if not self._sending:
+                self._since = self._clock()
+            self._sending += 1
+        try:
+            yield self._took
+        finally:
+            if rate := self._ended():
+                self._told(rate)
+
+    def _took(self, size: int) -> None:
+        with self._lock:
+            self._bytes += size
+
+    def _ended(self) -> float | None:
+        with self._lock:
+            now = self._clock()
+            self._busy_seconds += now - self._since
+            self._since = now
+            self._sending -= 1
+            if self._bytes < ENOUGH_BYTES:
+                return None
+            rate = self._bytes / max(self._busy_seconds, 1e-6)
+            self._busy_seconds, self._bytes = 0.0, 0
+            return rate
