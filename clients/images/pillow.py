@@ -29,6 +29,7 @@ from PIL import (
 )
 
 from clients.images.pdf import Raster
+from clients.images.resampling import resized
 from core.images import depth, exif
 from core.images.columns import GAP, Columns
 from core.images.formats import SNIFF_BYTES, sniff
@@ -204,7 +205,7 @@ def from_raster(raster: Raster, size: Size) -> Pixels:
     """A rendered page at ``size``."""
     drawn = (raster.width, raster.height)
     page = Image.frombuffer("RGB", drawn, raster.data, "raw", "BGR", raster.stride, 1)
-    return _resized(page, size, Image.Resampling.LANCZOS)
+    return resized(page, size)
 
 
 # --- out
@@ -293,19 +294,10 @@ def _orientation(image: Pixels) -> int:
 
 
 def _shrunk_jpeg(image: Picture, planned: Size) -> Pixels:
-    """The decoder reduces to 1/2, 1/4 or 1/8 while it reads; one small resize does the rest.
-
-    A softer filter than LANCZOS would be faster, and costs small print (docs/truth.md).
-    """
+    """The decoder reduces to 1/2, 1/4 or 1/8 while it reads; one small resize does the rest."""
     drafted = image.draft(None, planned)
     image.load()
-    return _resized(image, planned, _filter(planned), drafted[1] if drafted else None)
-
-
-def _filter(planned: Size) -> Image.Resampling:
-    """LANCZOS for overviews. BICUBIC for large sizes: a quarter faster, 0.0001 SSIM different."""
-    large = max(planned) > OVERVIEW
-    return Image.Resampling.BICUBIC if large else Image.Resampling.LANCZOS
+    return resized(image, planned, drafted[1] if drafted else None)
 
 
 def _shrunk(picture: Picture, planned: Size) -> tuple[Pixels, tuple[str, ...]]:
@@ -325,9 +317,9 @@ def _shrunk(picture: Picture, planned: Size) -> tuple[Pixels, tuple[str, ...]]:
     normal = _normaliser(image, levels)
     remarks = (remark,) if remark else ()
     if factor == 1:
-        return _resized(normal(image), planned, _filter(planned)), remarks
+        return resized(normal(image), planned), remarks
     box = (0.0, 0.0, image.width / factor, image.height / factor)
-    return _resized(_reduced(image, factor, normal), planned, _filter(planned), box), remarks
+    return resized(_reduced(image, factor, normal), planned, box), remarks
 
 
 def _decoded(picture: Picture) -> tuple[Pixels, str]:
@@ -398,15 +390,6 @@ def _reduced(image: Pixels, factor: int, normal: _Normaliser) -> Pixels:
         canvas.paste(small, (0, top // factor))
     assert canvas is not None
     return canvas
-
-
-def _resized(
-    image: Pixels,
-    size: Size,
-    resample: Image.Resampling,
-    box: tuple[float, float, float, float] | None = None,
-) -> Pixels:
-    return image if image.size == size else image.resize(size, resample, box)
 
 
 def _rawmode(tile: ImageFile._Tile) -> str:
