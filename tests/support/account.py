@@ -163,6 +163,7 @@ def open_account(
             "database_url": database.url,
             "limiter_url": valkey.connection_url,
             "images_per_request": 6,
+            "store": "always",  # most of these tests are about the file store
             "limit_window_seconds": WINDOW,
             "lease_seconds": 5.0,
             "gate_wait_seconds": 1.0,

@@ -71,6 +71,6 @@ files_max gate_wait_seconds home images_per_request infer_processes inline_when_
 limit_window_seconds limiter_url log_format log_level max_aspect_ratio max_file_bytes
 max_image_pixels max_pages metrics_host metrics_port model outage_max_seconds prices prices_days
 provider read_timeout_seconds reasoning_effort reasoning_tokens rpm slice_images slot_seconds
-skip_folders soft_shutdown_seconds structured task_events tier tpm traces upload_threads
+skip_folders soft_shutdown_seconds store structured task_events tier tpm traces upload_threads
 webhook_attempts_max webhook_hosts webhook_secret
 """
