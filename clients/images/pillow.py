@@ -45,8 +45,6 @@ QUALITY = 80
 STRIP_PIXELS = 2_000_000
 GENEROUS_PIXELS = 32_000_000
 """Up to this size, averaging leaves LANCZOS a factor of 2 to 4; above, 1 to 2, to save memory."""
-OVERVIEW = 1024
-"""Up to this longest side in pixels, a picture is sent for its contents, not for small print."""
 HEIF_HEAD_BYTES = 1 << 18
 ORIENTATION = 0x0112
 EXIF, GPS = 0x8769, 0x8825

@@ -12,25 +12,22 @@ import logging
 import os
 from typing import Any
 
-from clients.images.pillow import OVERVIEW, Size
+from clients.images.pillow import Size
 
 MIN_PIXELS = 400_000
 """Below this size, starting libvips costs as much as it saves."""
-DROPS = (8, 4, 2)
-"""Factors by which a JPEG decoder can shrink a picture's sides while it reads."""
 
 
 def wins(kind: str, size: Size, planned: Size) -> bool:
     """Whether libvips is clearly faster on opaque RGB (figures: docs/images.md).
 
-    It is not if decoding takes all the time: both use the same libraries for JPEG and WebP.
+    It is not if decoding takes all the time: both use the same libraries for JPEG and WebP, and a
+    resize takes little in either (``resampling``).
     """
     if size[0] * size[1] < MIN_PIXELS:
         return False
-    drop = _drop(size, planned)
-    if kind == "jpeg":
-        return size != planned and (drop == 1 or max(planned) > OVERVIEW)
-    return kind == "png" or (kind == "webp" and drop > 1)
+    halves = min(size[0] // planned[0], size[1] // planned[1]) >= 2
+    return kind == "png" or (kind == "webp" and halves)
 
 
 def shrunk(data: bytes, kind: str, planned: Size) -> bytes | None:
@@ -63,17 +60,7 @@ def _loaded(pyvips: Any, data: bytes, kind: str, planned: Size) -> Any:
     # fail on any warning, not only on truncation: Pillow decides about unusual files
     options = {"access": "sequential", "fail_on": "warning"}
     image = load(data, **options)
-    drop = _drop((image.width, image.height), planned)
-    if drop == 1 or kind == "png":
-        return image
-    if kind == "jpeg":
-        return load(data, shrink=drop, **options)
-    return load(data, scale=planned[0] / image.width, **options)
-
-
-def _drop(size: Size, planned: Size) -> int:
-    room = min(size[0] // planned[0], size[1] // planned[1])
-    return next((drop for drop in DROPS if drop <= room), 1)
+    return image if kind == "png" else load(data, scale=planned[0] / image.width, **options)
 
 
 _users: list[int] = []

@@ -66,9 +66,6 @@ ADOBE = corpus.adobe_rgb_profile()
 @pytest.mark.parametrize(
     ("name", "options", "detail"),
     [
-        ("a.jpg", {"quality": 90}, "high"),
-        ("a.jpg", {"quality": 90, "progressive": True}, "high"),
-        ("a.jpg", {"quality": 90, "exif": turned(), "icc_profile": ADOBE}, "high"),
         ("a.png", {}, "low"),
         ("a.png", {}, "high"),
         ("a.png", {"exif": turned(), "icc_profile": ADOBE}, "low"),
@@ -119,10 +116,8 @@ def _code(path: Path, detail: Detail, accelerator: Accelerator) -> RefusalCode |
     ("kind", "size", "planned", "wins"),
     [
         ("jpeg", (4000, 3000), (728, 546), False),  # Pillow's reduced decode is as fast
-        ("jpeg", (1200, 900), (728, 546), True),  # too small for a reduction
-        ("jpeg", (4000, 3000), (3024, 2268), True),
-        ("jpeg", (8000, 6000), (3024, 2268), True),
-        ("jpeg", (1200, 900), (1200, 900), False),  # decoding only
+        ("jpeg", (4000, 3000), (3024, 2268), False),
+        ("jpeg", (1200, 900), (728, 546), False),
         ("png", (4000, 3000), (728, 546), True),
         ("png", (300, 200), (300, 200), False),
         ("webp", (4000, 3000), (728, 546), True),
