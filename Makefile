@@ -117,6 +117,10 @@ fuzz: $(VENV)/.stamp-dev ## 100,000 hostile files, schemas, replies, messages an
 bench: $(VENV)/.stamp-dev build/daft/.stamp ## jobs of 60 to 6,000 images beside a careful script, Daft and the least time: at most 10 minutes
 	@$(BIN)/python -m benchmarks.pipeline $(ARGS)
 
+.PHONY: bench-store
+bench-store: $(VENV)/.stamp-dev ## images in the provider's file store and inside requests, over slow and distant lines: 10 minutes; ARGS=--quick: 5
+	@$(BIN)/python -m benchmarks.shaped $(ARGS)
+
 .PHONY: bench-preprocess
 bench-preprocess: $(VENV)/.stamp-bench ## image preparation beside plain Pillow and pyvips
 	@$(BIN)/python -m benchmarks.preprocess $(ARGS)
