@@ -21,7 +21,7 @@ from workers.app import make_app
 
 NOOPS = 2_500
 START_SECONDS = 60.0
-DAFT_SECONDS = 300.0
+DAFT_SECONDS = 180.0
 
 
 @dataclass(frozen=True, slots=True)

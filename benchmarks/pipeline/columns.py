@@ -71,7 +71,7 @@ def _daft(rounds: Rounds) -> str:
 
 def _least(rounds: Rounds) -> str:
     least = _mean(rounds, lambda row: float(row["schedule"]))
-    return f"{least:.1f}, {rounds[-1]['schedule_binds']}"
+    return f"{least:.1f} ({rounds[-1]['schedule_binds']})"
 
 
 def _over(kind: str) -> Callable[[Rounds], str]:
@@ -110,14 +110,14 @@ JOB: Sequence[Column] = (
 )
 RIVALS: Sequence[Column] = (
     *JOB,
-    ("overstory, s", _ours),
-    ("careful script, s", _script),
-    ("overstory / script", _against_script),
-    ("least possible s, limited by", _least),
-    ("overstory / least", _over("schedule")),
-    ("same, on the cores that others left", _over("schedule_here")),
+    ("run, s", _ours),
+    ("script, s", _script),
+    ("run / script", _against_script),
+    ("least, s (limit)", _least),
+    ("run / least", _over("schedule")),
+    ("same, on the cores left", _over("schedule_here")),
     ("Daft, s", _daft),
-    ("refused calls (429): overstory, script, Daft", _refused),
+    ("429: run, script, Daft", _refused),
 )
 WHEN: Sequence[Column] = (
     *JOB,

@@ -16,7 +16,7 @@ import json
 import logging
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -85,9 +85,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="overstory-shaped-") as folder:
         for name, line in _grid(args):
             cells.append(_cell(console, name, line, args.ways.split(","), Path(folder)))
-    rows = [_row(cell) for cell in cells]
-    table.show(console, TITLE, NAMES, rows)
-    _write(described, relay, cells, rows)
+    shown = [(TITLE, *_overview(cells)), (DETAILS, NAMES, [_row(cell) for cell in cells])]
+    for title, names, rows in shown:
+        table.show(console, title, names, rows)
+    _write(described, relay, cells, shown)
     console.print(f"written: {OUT / 'shaped.json'}, {OUT / 'shaped.md'}", highlight=False)
     ran = [(cell.images, way.included) for cell in cells for way in cell.ways.values()]
     return 0 if all(images == included for images, included in ran) else 1
@@ -142,18 +143,47 @@ def _way(name: str, round_trip_ms: float, mbit: float, folder: Path) -> Way:
     )
 
 
-TITLE = "Seconds from start to exit by OVERSTORY_STORE: always uses files, never sends inside"
+TITLE = (
+    "Seconds from start to exit, images in the file store / inside the requests"
+    " (what auto chose), by round trip and Mbit/s up"
+)
+DETAILS = "The same with bytes and requests, by OVERSTORY_STORE"
 NAMES = (
     *("pictures, tier", "round trip, ms", "up, Mbit/s", "always, s", "never, s", "never / always"),
     *("MB up: always, never", "requests: always, never", "auto, s", "auto chose"),
 )
 
 
+def _overview(cells: list[Cell]) -> tuple[list[str], list[list[str]]]:
+    """Names and rows: a column for each width of the line, a row for each set and round trip."""
+    widths = sorted({cell.mbit_per_second for cell in cells})
+    rows: dict[tuple[str, float], dict[float, str]] = {}
+    for cell in sorted(cells, key=lambda cell: (cell.name != cells[0].name, cell.round_trip_ms)):
+        row = rows.setdefault((_pictures(cell), cell.round_trip_ms), {})
+        row[cell.mbit_per_second] = _both(cell)
+    names = ["pictures, tier", "round trip, ms", *(f"{width:g} Mbit/s up" for width in widths)]
+    texts = [
+        [kind, f"{round_trip:g}", *(row.get(width, "") for width in widths)]
+        for (kind, round_trip), row in rows.items()
+    ]
+    return names, texts
+
+
+def _both(cell: Cell) -> str:
+    seconds = " / ".join(_seconds(cell.ways.get(way)) for way in ("always", "never"))
+    choice = _choice(cell.ways.get("auto"))
+    return f"{seconds} ({choice})" if choice else seconds
+
+
+def _pictures(cell: Cell) -> str:
+    return f"{cell.images:,}{' small' if cell.small else ''}, {cell.tier}"
+
+
 def _row(cell: Cell) -> list[str]:
     always, never, auto = (cell.ways.get(way) for way in WAYS)
     both = always is not None and never is not None
     return [
-        f"{cell.images:,}{' small' if cell.small else ''}, {cell.tier}",
+        _pictures(cell),
         f"{cell.round_trip_ms:g}",
         f"{cell.mbit_per_second:g}",
         _seconds(always),
@@ -185,14 +215,18 @@ def _about(relay: Ceiling) -> str:
     )
 
 
-def _write(described: str, relay: Ceiling, cells: list[Cell], rows: list[list[str]]) -> None:
+Shown = tuple[str, Sequence[str], list[list[str]]]
+
+
+def _write(described: str, relay: Ceiling, cells: list[Cell], shown: list[Shown]) -> None:
     results = {
         "machine": described,
         "relay": asdict(relay),
         "cells": [asdict(cell) for cell in cells],
     }
     (OUT / "shaped.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
-    text = f"{described}. {_about(relay)}\n\n{TITLE}:\n\n{markdown(NAMES, rows)}"
+    tables = "\n".join(f"{title}:\n\n{markdown(names, rows)}" for title, names, rows in shown)
+    text = f"{described}. {_about(relay)}\n\n{tables}"
     (OUT / "shaped.md").write_text(text, encoding="utf-8")
 
 
