@@ -52,17 +52,21 @@ def _script(rounds: Rounds) -> str:
 
 def _rival(rival: Row) -> str:
     """Seconds, and the answered pictures if some are missing."""
-    missing = rival["answers"] < rival["images"]
-    answered = f" ({rival['answers']:,} of {rival['images']:,} answered)" if missing else ""
-    return f"{rival['seconds']:.1f}{answered}"
+    answered = f" ({rival['answers']:,} of {rival['images']:,} answered)"
+    return f"{rival['seconds']:.1f}{answered if _missing(rival) else ''}"
+
+
+def _missing(rival: Row) -> bool:
+    return bool(rival["answers"] < rival["images"])
 
 
 def _against_script(rounds: Rounds) -> str:
-    with_script = [row for row in rounds if row["script"]]
-    if not with_script:
+    """Of the means over the rounds in which the script answered about every picture."""
+    whole = [row for row in rounds if row["script"] and not _missing(row["script"])]
+    if not whole:
         return ""
-    script = _mean(with_script, lambda row: float(row["script"]["seconds"]))
-    return f"{_mean(with_script, _wall) / script:.2f}"
+    script = _mean(whole, lambda row: float(row["script"]["seconds"]))
+    return f"{_mean(whole, _wall) / script:.2f}"
 
 
 def _daft(rounds: Rounds) -> str:
