@@ -114,8 +114,12 @@ fuzz: $(VENV)/.stamp-dev ## 100,000 hostile files, schemas, replies, messages an
 	@$(BIN)/python -m benchmarks.fuzz $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.stamp-dev ## jobs of 60 to 6,000 images beside their lower bound: at most 10 minutes
+bench: $(VENV)/.stamp-dev build/daft/.stamp ## jobs of 60 to 6,000 images beside a careful script, Daft and the least time: at most 10 minutes
 	@$(BIN)/python -m benchmarks.pipeline $(ARGS)
+
+.PHONY: bench-store
+bench-store: $(VENV)/.stamp-dev ## images in the provider's file store and inside requests, over slow and distant lines: 10 minutes; ARGS=--quick: 5
+	@$(BIN)/python -m benchmarks.shaped $(ARGS)
 
 .PHONY: bench-preprocess
 bench-preprocess: $(VENV)/.stamp-bench ## image preparation beside plain Pillow and pyvips
@@ -227,6 +231,13 @@ build/moto/.stamp: requirements/bucket.txt
 	@build/moto/bin/python -m pip install $(if $(MAKE_TERMOUT),,-qq) --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
+# Daft pins Pillow and the SDK, so it has an environment of its own too (0.4 GB).
+build/daft/.stamp: requirements/daft.txt
+	@echo "installing requirements/daft.txt into build/daft"
+	@$(PYTHON) -m venv build/daft
+	@build/daft/bin/python -m pip install $(if $(MAKE_TERMOUT),,-qq) --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
 $(VENV)/.stamp-docs: requirements/docs.txt $(VENV)/.stamp-dev
 	@echo "installing requirements/docs.txt"
 	@$(PIP) install --require-hashes -r requirements/docs.txt
@@ -248,6 +259,7 @@ lock: $(VENV)/.stamp-venv ## solve the locks again; LOCK_ARGS=--upgrade moves ev
 	@$(LOCK) --group eyes -c requirements/dev.txt -o requirements/eyes.txt
 	@$(LOCK) --group litellm -o requirements/litellm.txt
 	@$(LOCK) --group bucket -o requirements/bucket.txt
+	@$(LOCK) --group daft -o requirements/daft.txt
 	@$(LOCK) --group docs -c requirements/dev.txt -o requirements/docs.txt
 	@! grep -nE '://|^--|^ *-[if] |^/' requirements/*.txt || { echo "a lock names a place" >&2; exit 1; }
 

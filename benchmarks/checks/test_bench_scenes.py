@@ -1,54 +1,64 @@
-"""The benchmark's rows and their estimated times."""
+"""The benchmark's rows, their names and their estimated times."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from benchmarks.pipeline.scenes import expected_seconds, has_script, has_shrinking, scenes
+from benchmarks.pipeline import scenes
+from benchmarks.pipeline.command import environment
+from benchmarks.pipeline.scenes import expected_seconds, scene_of
+from core.errors import WrongUsage
 
-SHORT = scenes(4.0, 4000, full=False)
+
+@pytest.mark.parametrize("name", [*scenes.FULL, "600-V2-small-never-keep", "60-V1-always"])
+def test_a_row_is_named_as_it_was_asked_for(name: str) -> None:
+    assert scene_of(name, 4.0, 4000).name == name
 
 
-def test_the_short_form_has_all_tiers_except_at_the_largest_size() -> None:
-    names = {scene.name for scene in SHORT}
-    assert names == {
-        *(f"{images}-V{tier}" for images in (60, 600) for tier in range(5)),
-        *("6000-V0", "6000-V4", "600-a:V0", "600-V4-small"),
+@pytest.mark.parametrize("name", ["600", "600-V4-large", "600-V4-keep-never"])
+def test_another_name_is_refused(name: str) -> None:
+    with pytest.raises(ValueError, match="not a row"):
+        scene_of(name, 4.0, 4000)
+
+
+def test_an_unknown_tier_is_refused() -> None:
+    with pytest.raises(WrongUsage, match="unknown tier"):
+        scene_of("600-V9", 4.0, 4000)
+
+
+def test_every_size_and_tier_that_is_compared_with_the_script_is_in_the_short_form() -> None:
+    assert set(scenes.SHORT) == {
+        *(f"{images}-{tier}" for images in (60, 600, 6_000) for tier in ("V0", "V2", "V4")),
+        *(f"{images}-{tier}-small" for images in (600, 6_000) for tier in ("V2", "V4")),
     }
 
 
 def test_the_window_is_shorter_for_ten_requests_per_window() -> None:
-    strict = {scene.name: scene for scene in scenes(4.0, 4000, full=True) if ":" in scene.tier}
-    assert {name: scene.window_seconds for name, scene in strict.items()} == {
-        "600-a:V0": 30.0,
-        "6000-a:V0": 15.0,
-    }
-    assert all(scene.limits.rpm == 10 for scene in strict.values())
+    strict = scene_of(scenes.STRICT, 4.0, 4000)
+    assert (strict.window_seconds, strict.limits.rpm) == (30.0, 10)
+    assert strict.tier_in_words == "a:V0, 30 s windows"
 
 
-def test_small_pictures_have_no_extra_rows_when_all_are_small() -> None:
-    assert not any(scene.small for scene in scenes(4.0, 960, full=True))
+def test_a_row_of_small_pictures_has_its_own_width() -> None:
+    assert scene_of("600-V2-small", 4.0, 4000).side == scenes.SMALL_SIDE
+    assert scene_of("600-V2", 4.0, 4000).side == 4000
 
 
-@pytest.mark.parametrize(
-    ("name", "script", "shrinking"),
-    [
-        ("60-V0", True, False),  # five calls at once: the CPU is idle
-        ("60-V1", False, False),
-        ("600-V2", True, False),
-        ("600-V4", True, True),  # 130 at once: the CPU sets the pace
-        ("6000-V4", False, False),
-        ("600-V4-small", False, False),
-    ],
-)
-def test_scripts_run_only_where_they_are_informative(
-    name: str, script: bool, shrinking: bool
+def test_only_a_row_that_names_a_store_sets_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scene = next(scene for scene in SHORT if scene.name == name)
-    assert (has_script(scene), has_shrinking(scene)) == (script, shrinking)
+    monkeypatch.setenv("OVERSTORY_STORE", "always")
+    plain = environment(scene_of("60-V0", 4.0, 4000), tmp_path, "http://127.0.0.1:1/v1")
+    never = environment(scene_of("60-V0-never", 4.0, 4000), tmp_path, "http://127.0.0.1:1/v1")
+    assert ("OVERSTORY_STORE" in plain, never["OVERSTORY_STORE"]) == (False, "never")
 
 
-def test_a_row_is_expected_to_take_longer_on_fewer_cores_and_under_a_limit() -> None:
-    seconds = {scene.name: expected_seconds(scene, 2) for scene in SHORT}
-    assert seconds["600-V4-small"] < seconds["600-V3"] < expected_seconds(SHORT[1], 1)
-    assert seconds["6000-V4"] < seconds["6000-V0"]
+def test_a_row_is_expected_to_take_longer_on_fewer_cores_under_a_limit_and_with_rounds() -> None:
+    def seconds(name: str, cores: int = 2, rounds: int = 1) -> float:
+        return expected_seconds(scene_of(name, 4.0, 4000), cores, rounds, has_daft=False)
+
+    assert seconds("600-V4-small") < seconds("600-V4") < seconds("600-V4", cores=1)
+    assert seconds("6000-V4") < seconds("6000-V0")
+    assert seconds("600-V4", rounds=2) == pytest.approx(2 * seconds("600-V4"))

@@ -1,12 +1,12 @@
-"""Measure complete jobs and compare them with the least possible time.
+"""Measure complete jobs beside a careful script, Daft, and the least possible time.
 
-    python -m benchmarks.pipeline [--full] [--rows 600-V0,60-V4] [--latency 4] [--side 4000]
+    python -m benchmarks.pipeline [--full] [--rounds N] [--rows 600-V0,60-V4-small] [--latency 4]
 
-Row names: IMAGES-TIER; IMAGES-TIER-small for small pictures; IMAGES-TIER-inline for a set above the
-file quota; also ``noop`` and ``growth``. The short form ends within ``--minutes`` (9.5) after the
-pictures are made. It skips and lists rows for which no time is left or whose pictures do not fit on
-the disk. Writes results.json and plot.svg into benchmarks/out. Exit status 1 when an image was not
-included.
+``scenes`` explains the names of rows; ``noop`` (bare Celery) and ``growth`` (CPU per image of 600
+and 60,000) are names too. The job and the script run in turn, ``--rounds`` times (1, or 2 with
+``--full``). The short form ends within ``--minutes`` (9.5) after the pictures are made. It skips
+and lists rows for which no time is left or whose pictures do not fit on the disk. Writes
+results.json and plot.svg into benchmarks/out. Exit status 1 when an image was not included.
 """
 
 from __future__ import annotations
@@ -75,7 +75,14 @@ def _arguments() -> argparse.Namespace:
         prog="benchmarks.pipeline", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("--full", action="store_true", help="run every row, without a time limit")
-    parser.add_argument("--rows", help="run only these: 60-V0,600-V4-small,noop,growth")
+    parser.add_argument("--rounds", type=int, help="how often each row runs (1; 2 with --full)")
+    parser.add_argument(
+        "--daft",
+        type=Path,
+        default=Path("build/daft/bin/python"),
+        help="the Python of Daft's environment",
+    )
+    parser.add_argument("--rows", help="run only these: 60-V0,600-V4-small-never,noop,growth")
     parser.add_argument(
         "--latency", type=float, default=4.0, help="seconds that each call takes (4)"
     )
@@ -85,7 +92,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--minutes", type=float, default=9.5, help="time limit of the short form (9.5)"
     )
-    return parser.parse_args()
+    args = parser.parse_args()
+    args.rounds = args.rounds or (2 if args.full else 1)
+    return args
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Baselines: the plain script, and a bare Celery worker on the same broker."""
+"""What a job is compared with: the careful script, Daft, and a bare Celery worker."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.pipeline.command import Scene, sandbox_of
-from benchmarks.pipeline.measure import cpu_of, watched
+from benchmarks.pipeline.command import RUN_SECONDS, Scene, sandbox_of
+from benchmarks.pipeline.measure import Ended, cpu_of, watched
 from benchmarks.pipeline.pictures import forget
 from core.settings import load
 from overstory.local.stack import LocalStack
@@ -21,50 +21,52 @@ from workers.app import make_app
 
 NOOPS = 2_500
 START_SECONDS = 60.0
-SCRIPT_SECONDS = 8.0
-"""About how long the plain script may send requests; its rate gives the time of the full set."""
-PATIENCE_SECONDS = 90.0
+DAFT_SECONDS = 180.0
 
 
 @dataclass(frozen=True, slots=True)
-class Plain:
-    """The script's run on a set. If it was stopped early, its rate extrapolates ``seconds``."""
+class Rival:
+    """A script's run over a whole set, in seconds from its start to its end. ``answers``: pictures
+    in its answer; 0 if it ended with an error or was stopped."""
 
     answers: int
     images: int
-    retries: int
     seconds: float
     cpu: float
     sandbox_cpu: float
-    stopped: bool
+    refused: int  # calls
 
 
-def script_seconds(latency_seconds: float) -> float:
-    """How long the script may send requests: a multiple of a call's time, to get a fair rate."""
-    return max(1, round(SCRIPT_SECONDS / latency_seconds)) * latency_seconds
+def careful(scene: Scene, pictures: Path) -> Rival:
+    """Run the careful script against the limits of the scene's account."""
+    argv = [sys.executable, "-m", "benchmarks.pipeline.careful_script"]
+    return _rival(scene, pictures, argv, RUN_SECONDS)
 
 
-def plain(scene: Scene, pictures: Path, shrinking: bool) -> Plain:
-    """Run the plain script against the same limits, for ``script_seconds`` plus its last calls."""
-    seconds = script_seconds(scene.latency_seconds)
+def daft(scene: Scene, pictures: Path, python: Path) -> Rival:
+    """Run the script of Daft in its own environment. It is stopped after ``DAFT_SECONDS``."""
+    argv = [str(python), str(Path(__file__).with_name("daft_script.py"))]
+    return _rival(scene, pictures, argv, DAFT_SECONDS)
+
+
+def _rival(scene: Scene, pictures: Path, argv: list[str], seconds: float) -> Rival:
     forget(pictures.iterdir())
     with tempfile.TemporaryDirectory() as folder, sandbox_of(scene) as endpoint:
-        argv = [sys.executable, "-m", "benchmarks.pipeline.plain_script", str(pictures)]
-        argv += [endpoint.base_url, str(scene.limits.concurrency)]
-        argv += [str(scene.window_seconds), str(seconds)]
-        argv += ["--shrink"] if shrinking else []
-        ended = watched(argv, dict(os.environ), Path(folder) / "plain", seconds + PATIENCE_SECONDS)
-        result = json.loads((Path(folder) / "plain.out").read_text())
-        sandbox_cpu = cpu_of(endpoint.pid)
-    answers, images = result["answers"], result["images"]
-    return Plain(
-        answers=answers,
-        images=images,
-        retries=result["retries"],
-        seconds=ended.wall + seconds * (images - answers) / max(answers, 1),
+        out = Path(folder) / "rival"
+        argv += [str(pictures), endpoint.base_url, str(scene.limits.concurrency)]
+        try:
+            ended = watched(argv, dict(os.environ), out, seconds)
+        except TimeoutError:
+            ended = Ended(wall=seconds)
+        stats, sandbox_cpu = endpoint.stats(), cpu_of(endpoint.pid)
+        lines = out.with_suffix(".out").read_text(encoding="utf-8").splitlines()
+    return Rival(
+        answers=json.loads(lines[-1])["answers"] if lines and not ended.status else 0,
+        images=scene.images,
+        seconds=ended.wall,
         cpu=ended.cpu,
         sandbox_cpu=sandbox_cpu,
-        stopped=answers < images,
+        refused=sum(stats["refused_429"].values()),
     )
 
 

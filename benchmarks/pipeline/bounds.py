@@ -2,7 +2,7 @@
 
 ``bound`` computes the earliest end for each limit as if it were the only one; no job can end before
 the largest of them. ``schedule`` applies all limits at once: it is the end of the best possible
-schedule. docs/performance.md has the same formulas.
+schedule. benchmarks/NOTEBOOK.md has the same formulas.
 """
 
 from __future__ import annotations

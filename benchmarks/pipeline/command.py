@@ -6,6 +6,8 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +30,8 @@ class Scene:
     """A set of pictures and an account; ``tier`` as in core.catalog.tiers.
 
     ``side``: width of the pictures in pixels. ``small``: a row of small pictures, beside the row of
-    phone photographs. ``window_seconds``: length of the limits' window. ``inline``: images above
-    the file quota go inside the request.
+    phone photographs. ``window_seconds``: length of the limits' window. ``store``: OVERSTORY_STORE,
+    if the row names it. ``keeps_files``: with ``--keep-files``.
     """
 
     images: int
@@ -38,7 +40,8 @@ class Scene:
     window_seconds: float
     side: int
     small: bool = False
-    inline: bool = False
+    store: str | None = None
+    keeps_files: bool = False
 
     @property
     def limits(self) -> AccountLimits:
@@ -46,14 +49,17 @@ class Scene:
 
     @property
     def tier_in_words(self) -> str:
-        """The tier, its window if that is not a minute, and whether images may go inline."""
+        """The tier, its window if that is not a minute, and what the row sets."""
         minute = self.window_seconds == 60.0
-        label = self.tier if minute else f"{self.tier}, {self.window_seconds:g} s windows"
-        return f"{label}, inline" if self.inline else label
+        parts = [self.tier if minute else f"{self.tier}, {self.window_seconds:g} s windows"]
+        parts += [f"store {self.store}"] if self.store else []
+        parts += ["files kept"] if self.keeps_files else []
+        return ", ".join(parts)
 
     @property
     def name(self) -> str:
-        return f"{self.images}-{self.tier}{'-small' * self.small}{'-inline' * self.inline}"
+        small, keep = "-small" * self.small, "-keep" * self.keeps_files
+        return f"{self.images}-{self.tier}{small}{f'-{self.store}' if self.store else ''}{keep}"
 
 
 @dataclass(slots=True)
@@ -74,19 +80,24 @@ class Run:
     picture_bytes: float  # mean per file
 
 
-def run(scene: Scene, pictures: Path, folder: Path) -> Run:
-    """Run the command over ``pictures`` with a new state folder in ``folder`` and its own sandbox.
+Line = Callable[[str], AbstractContextManager[str]]
+"""Makes another base URL for a sandbox's, as long as the context lasts."""
+
+
+def run(scene: Scene, pictures: Path, folder: Path, line: Line = nullcontext) -> Run:
+    """Run the command over ``pictures`` with a new state folder in ``folder`` and its own sandbox,
+    reached by ``line``.
 
     The state folder is not deleted here: ext4 does not reuse inodes freed in the last minutes but
     scans all of them, so after thousands of deletions each new file takes half a millisecond.
     """
     home = Path(tempfile.mkdtemp(prefix=f"{scene.name}-", dir=folder))
     forget(pictures.iterdir())
-    with sandbox_of(scene) as endpoint:
-        argv = [sys.executable, "-m", "overstory", "run", str(pictures), "--ask", ASK]
-        argv += ["--json", "--keep-files"]
+    with sandbox_of(scene) as endpoint, line(endpoint.base_url) as url:
+        argv = [sys.executable, "-m", "overstory", "run", str(pictures), "--ask", ASK, "--json"]
+        argv += ["--keep-files"] if scene.keeps_files else []
         with machine() as seen:
-            ended = watched(argv, environment(scene, home, endpoint), home / "run", RUN_SECONDS)
+            ended = watched(argv, environment(scene, home, url), home / "run", RUN_SECONDS)
         sandbox_cpu, stats = cpu_of(endpoint.pid), endpoint.stats()
     result = _result(home, ended)
     return Run(
@@ -117,16 +128,16 @@ def sandbox_of(scene: Scene) -> SandboxProcess:
     )
 
 
-def environment(scene: Scene, home: Path, endpoint: SandboxProcess) -> dict[str, str]:
+def environment(scene: Scene, home: Path, url: str) -> dict[str, str]:
     """The settings of a user with that account, and the window's length."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("OVERSTORY_", "STEPFUN_"))}
+    clean |= {"OVERSTORY_STORE": scene.store} if scene.store else {}
     return clean | {
         "OVERSTORY_HOME": str(home),
         "OVERSTORY_API_KEY": KEY,
-        "OVERSTORY_BASE_URL": endpoint.base_url,
+        "OVERSTORY_BASE_URL": url,
         "OVERSTORY_TIER": scene.tier,
         "OVERSTORY_LIMIT_WINDOW_SECONDS": str(scene.window_seconds),
-        "OVERSTORY_INLINE_WHEN_FULL": str(scene.inline),
     }
 
 

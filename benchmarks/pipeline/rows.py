@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks.pipeline.baselines import Plain
+from benchmarks.pipeline.baselines import Rival
 from benchmarks.pipeline.bounds import Bound, Schedule, bound, schedule
 from benchmarks.pipeline.command import Run
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One job, in seconds, CPU milliseconds per image and bytes. Ratios are wall time / bound.
+    """One run of a job, in seconds, CPU milliseconds per image and bytes. Ratios are wall time by
+    bound.
 
     ``bound``: the largest of the separate bounds (``bounds``). ``schedule``: the end of the best
     schedule under all limits at once, never below ``bound``. ``..._here``: the same with image work
@@ -63,10 +64,9 @@ class Row:
     requests: int
     refused: int  # 429s
     load: float
-    plain: dict[str, Any] | None = None
-    times_plain: float | None = None
-    shrinking: dict[str, Any] | None = None  # the script with ``--shrink``
-    times_shrinking: float | None = None
+    uploads: int
+    script: dict[str, Any] | None = None  # the careful script, after this run
+    daft: dict[str, Any] | None = None
 
     @property
     def size(self) -> str:
@@ -75,14 +75,14 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Scripts:
-    """The plain script's runs on the set, with unchanged files and with shrunk ones."""
+class Rivals:
+    """The rivals' runs over the same set, after the job."""
 
-    plain: Plain | None = None
-    shrinking: Plain | None = None
+    script: Rival | None = None
+    daft: Rival | None = None
 
 
-def row(run: Run, looks: Sequence[float], cores: int, scripts: Scripts) -> Row:
+def row(run: Run, looks: Sequence[float], cores: int, rivals: Rivals) -> Row:
     """A run and its bounds, from its own requests and the bare image work. The smallest of
     ``looks`` (measurements of that work) counts: a disturbed one is too large for a lower bound."""
     scene, ended, at = run.scene, run.ended, run.times.at
@@ -135,10 +135,9 @@ def row(run: Run, looks: Sequence[float], cores: int, scripts: Scripts) -> Row:
         requests=run.result["usage"]["requests"],
         refused=sum(run.sandbox["refused_429"].values()),
         load=run.load,
-        plain=None if scripts.plain is None else asdict(scripts.plain),
-        times_plain=_times(scripts.plain, ended.wall),
-        shrinking=None if scripts.shrinking is None else asdict(scripts.shrinking),
-        times_shrinking=_times(scripts.shrinking, ended.wall),
+        uploads=run.sandbox["uploads"],
+        script=None if rivals.script is None else asdict(rivals.script),
+        daft=None if rivals.daft is None else asdict(rivals.daft),
     )
 
 
@@ -150,7 +149,3 @@ def _least(run: Run, image_seconds: float) -> tuple[Bound, Schedule]:
     best = schedule(image_seconds, run.asked, *account)
     floor = Schedule(separate.seconds, separate.binds)
     return separate, max(best, floor, key=lambda plan: plan.seconds)
-
-
-def _times(script: Plain | None, wall: float) -> float | None:
-    return None if script is None else script.seconds / wall

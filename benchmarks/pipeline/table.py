@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.pipeline.baselines import Noop
+from benchmarks.pipeline.columns import TABLES, conditions, lines
 from benchmarks.pipeline.growth import Cost
 from benchmarks.pipeline.rows import Row
 
@@ -29,64 +31,10 @@ def show(
 
 
 def show_rows(console: Console, rows: Sequence[Row]) -> None:
-    show(console, _title(rows), _WALL, [_wall(r) for r in rows])
-    show(
-        console,
-        "Times (s after the start of the command), and overlap of the stages",
-        ["images", "tier", "first image", "first answer", "last image", "end", "stop",
-         "images not prepared at first call", "leaf delay", "parent delay"],
-        [
-            [r.size, r.tier, r.start, r.first_answer, r.last_prepared, r.finished, r.stop,
-             r.unprepared_at_first_call, r.leaf_late, r.parent_late]
-            for r in rows
-        ],
-    )  # fmt: skip
-    show(
-        console,
-        "CPU per image (ms): bare image work, our other work, sandbox; peak MB; bytes per image;"
-        " CPU of other processes (s)",
-        ["images", "tier", "image work", "other", "share", "sandbox", "command", "preprocess",
-         "upload", "infer", "broker", "database", "messages", "429", "load", "others"],
-        [
-            [r.size, r.tier, r.bare_ms, r.other_ms, f"{r.other_ms / r.bare_ms:.0%}",
-             r.sandbox_cpu / r.images * 1000,
-             *(round(r.peak_bytes.get(n, 0) / MB)
-               for n in ("command", "preprocess", "upload", "infer", "broker")),
-             round(r.database_bytes), round(r.broker_bytes), r.refused, r.load, r.others_cpu]
-            for r in rows
-        ],
-    )  # fmt: skip
-
-
-_WALL = (
-    *("images", "tier", "wall", "bound", "by", "x", "schedule", "by", "x"),
-    *("cores left", "bound on them", "x", "schedule on them", "x"),
-    *("script", "x", "shrinking script", "x"),
-)
-
-
-def _wall(r: Row) -> Sequence[Any]:
-    """Wall seconds; each least time with its limit and the ratio of wall time to it."""
-    return (
-        r.size, r.tier, r.wall, r.bound, r.binds, r.ratio,
-        r.schedule, r.schedule_binds, r.schedule_ratio,
-        r.cores, r.bound_here, r.ratio_here, r.schedule_here, r.schedule_ratio_here,
-        _script(r.plain), _or_blank(r.times_plain),
-        _script(r.shrinking), _or_blank(r.times_shrinking),
-    )  # fmt: skip
-
-
-def _title(rows: Sequence[Row]) -> str:
-    first = rows[0]
-    kinds = {row.side: row.picture_bytes for row in rows}
-    pictures = "; ".join(
-        f"{side} x {side * 3 // 4}, {kinds[side] / 1000:,.0f} kB" for side in kinds
-    )
-    return (
-        "Wall time (s) beside the largest of the separate bounds and beside the best schedule under"
-        f" all limits at once.\nCalls of {first.latency_seconds:g} s, windows of"
-        f" {first.window_seconds:g} s; pictures: {pictures}. 'Cores left': by other processes"
-    )
+    values = [asdict(row) for row in rows]
+    console.print(conditions(values), highlight=False)
+    for title, columns in TABLES:
+        show(console, title, [name for name, _ in columns], lines(columns, values))
 
 
 def show_noop(console: Console, noop: Noop) -> None:
@@ -112,14 +60,6 @@ def show_growth(console: Console, costs: Sequence[Cost]) -> None:
                large.statements[name] / small.statements[name]] for name in small.statements),
         ],
     )  # fmt: skip
-
-
-def _script(script: dict[str, Any] | None) -> str:
-    return "" if script is None else f"{'~' if script['stopped'] else ''}{script['seconds']:.1f}"
-
-
-def _or_blank(value: float | None) -> Any:
-    return "" if value is None else value
 
 
 def _text(value: Any) -> str:
