@@ -1,0 +1,54 @@
+"""A machine that vanishes, and servers that answer nothing any more: neither closes a connection."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import text
+
+from core.errors import ServiceAway
+from models import engine
+from models.engine import Database
+from tests.support.postgres import Postgres
+from tests.support.waiting import eventually
+
+LOCK = text("SELECT pg_advisory_xact_lock(7)")
+WAITING = text(
+    "SELECT count(*) FROM pg_stat_activity"
+    " WHERE state = 'idle in transaction' AND datname = current_database()"
+)
+
+
+def test_the_locks_of_a_writer_that_vanished_stop_others_for_a_moment_only(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "WRITER_SECONDS", 0.3)
+    with postgres.database() as url:
+        vanished, other = Database(url), Database(url)
+        with pytest.raises(ServiceAway), vanished.write() as silent:
+            silent.execute(LOCK)
+            with other.write() as connection:
+                connection.execute(LOCK)  # the server lets go of it for the silent writer
+            silent.execute(LOCK)
+        vanished.dispose()
+        other.dispose()
+
+
+def test_a_reader_may_pause_for_as_long_as_it_likes(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "WRITER_SECONDS", 0.1)
+    with postgres.database() as url:
+        reader, other = Database(url), Database(url)
+        with reader.read() as reading:
+            reading.execute(text("SELECT 1"))
+            with pytest.raises(ServiceAway), other.write() as writing:
+                eventually(lambda: _idle(reader) == 1)  # the writer is gone, the reader is not
+                writing.execute(text("SELECT 1"))
+            assert reading.execute(text("SELECT 1")).scalar_one() == 1
+        reader.dispose()
+        other.dispose()
+
+
+def _idle(database: Database) -> int:
+    with database.read() as connection:
+        return int(connection.execute(WAITING).scalar_one())
