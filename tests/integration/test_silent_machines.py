@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 from sqlalchemy import text
 
 from core.errors import ServiceAway
 from models import engine
 from models.engine import Database
+from tasks import image_slices, preprocess
+from tests.support.account import Account, on_one_database
+from tests.support.faults.photos import make_photos
 from tests.support.postgres import Postgres
 from tests.support.waiting import eventually
 
@@ -52,3 +59,31 @@ def test_a_reader_may_pause_for_as_long_as_it_likes(
 def _idle(database: Database) -> int:
     with database.read() as connection:
         return int(connection.execute(WAITING).scalar_one())
+
+
+class NoBlobs:
+    """A bucket behind a link that drops packets: each try waits until it is given up."""
+
+    def __init__(self) -> None:
+        self.tried = 0
+
+    def put(self, sha256: str, data: bytes) -> None:
+        self.tried += 1
+        raise ServiceAway("the blob store does not answer")
+
+
+@on_one_database
+def test_a_blob_store_that_does_not_answer_is_tried_once_in_a_slice(
+    open_account: Callable[..., Account], tmp_path: Path
+) -> None:
+    account = open_account(start=False)
+    job = account.submit(make_photos(tmp_path / "photos", 5))
+    blobs = NoBlobs()
+    services = replace(account.services, blobs=blobs)  # type: ignore[arg-type]
+    image_slices.run_slice(services, preprocess.STAGE)
+    assert blobs.tried == 1
+    image_slices.run_slice(services, preprocess.STAGE)  # the other images are due at once
+    assert blobs.tried == 2
+    while (left := account.statuses(job)["pending"]) > 2:
+        image_slices.run_slice(account.services, preprocess.STAGE)
+    assert account.statuses(job)["prepared"] == 5 - left
