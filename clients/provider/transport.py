@@ -29,7 +29,7 @@ IDLE_SECONDS, PROBE_SECONDS, PROBES = 30, 10, 3
 SILENT_SECONDS = IDLE_SECONDS + PROBES * PROBE_SECONDS
 """Nothing travels while the provider thinks, for up to ten minutes. Without probes a NAT gateway
 forgets such a connection (common ones after 350 s), and a call whose link is broken waits for the
-read timeout, with its slot and its lease. So each is probed, and counts as broken after a minute."""
+read timeout, with its slot and its lease. So each is probed, and given up after a minute."""
 RESPONSE_BYTES_MAX = 32_000_000
 """Of one response, headers included. A reply with a million tokens has 5 MB."""
 NEVER_SENT = (

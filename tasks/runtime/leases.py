@@ -61,7 +61,7 @@ class LeaseKeeper:
                 self._held.pop(token, None)
 
     def close(self) -> None:
-        """Stop renewing. Waits for running renewals: their connections would otherwise stay open."""
+        """Stop renewing. Waits for running renewals: their connections would stay open."""
         self._closed.set()
         with self._changed:
             self._changed.notify_all()
