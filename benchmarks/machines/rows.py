@@ -72,7 +72,7 @@ ROWS = (
     ),
     Row(
         "latency", "200 ms of round trip to PostgreSQL", both_ways(WORKERS, ["db"]),
-        Link(delay=0.1), None, (), "start", most_seconds=180.0,
+        Link(delay=0.1), None, (), "start", most_seconds=240.0,
     ),
     Row(
         "clocks", "w1's clock is 90 s ahead, w2's 90 s behind", (), DOWN, None, (), "start",

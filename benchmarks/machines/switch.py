@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def _forward(selector: selectors.BaseSelector, links: Links, devices: list[int]) -> bool:
-    """One turn. False when nobody gives orders any more."""
+    """One turn. False when the harness has ended."""
     due = links.next_due()
     wait = None if due is None else max(due - time.monotonic(), 0.0)
     for key, _ in selector.select(wait):

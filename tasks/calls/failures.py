@@ -106,8 +106,8 @@ def retry_or_give_up(
     services: Services, stage: CallStage, admission: Admission, error: ProviderDown
 ) -> None:
     """A call that failed on the way: ask again later. While the provider as a whole is down this
-    costs no attempt, so an outage fails no image; an outage that does not end, ends the job. Nor
-    does a call that was not sent: it says that this machine does not reach the provider."""
+    costs no attempt, so an outage fails no image; an outage that does not end, ends the job. A call
+    that was not sent costs none either: it shows only that this machine does not reach it."""
     if error.lasting and stop_if_same(services, admission, error.message, LASTING_ERRORS):
         return
     outage = services.limiter.state().outage_seconds
