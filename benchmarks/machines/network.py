@@ -44,6 +44,8 @@ def what_is_missing() -> str:
     if _ip("netns", "add", trial, check=False).returncode:
         return "the right to make network namespaces (CAP_SYS_ADMIN)"
     _ip("netns", "delete", trial)
+    if others := [owner for _, owner in _of_all_runs() if _lives(owner)]:
+        return f"the end of another run of it (process {others[0]}), which has the same addresses"
     return ""
 
 
@@ -93,10 +95,19 @@ def network(seed: int, folder: Path) -> Iterator[Network]:
 
 def remove_left() -> None:
     """Remove the namespaces of runs that were killed."""
-    for line in _ip("netns", "list").stdout.splitlines():
-        found = _NAMESPACE.match(line)
-        if found and not Path(f"/proc/{found[1]}").exists():
-            _ip("netns", "delete", found[0], check=False)
+    for name, owner in _of_all_runs():
+        if not _lives(owner):
+            _ip("netns", "delete", name, check=False)
+
+
+def _of_all_runs() -> list[tuple[str, int]]:
+    """The namespaces of this benchmark, and the processes that made them."""
+    lines = _ip("netns", "list").stdout.splitlines()
+    return [(found[0], int(found[1])) for line in lines if (found := _NAMESPACE.match(line))]
+
+
+def _lives(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists()
 
 
 def _namespace(machine: str) -> str:

@@ -30,6 +30,7 @@ class Row:
     at: str = "calls"
     clocks: Mapping[str, float] = field(default_factory=dict)
     most_seconds: float = 120.0  # for the jobs, from the fault on
+    size: float = 1.0  # of the jobs, where they would take too long
 
 
 def _cut(server: str, machine: str) -> Row:
@@ -71,8 +72,8 @@ ROWS = (
         Link(loss=0.05), None, (), "start",
     ),
     Row(
-        "latency", "200 ms of round trip to PostgreSQL", both_ways(WORKERS, ["db"]),
-        Link(delay=0.1), None, (), "start", most_seconds=240.0,
+        "latency", "200 ms of round trip to PostgreSQL, 65 pictures", both_ways(WORKERS, ["db"]),
+        Link(delay=0.1), None, (), "start", most_seconds=240.0, size=0.25,
     ),
     Row(
         "clocks", "w1's clock is 90 s ahead, w2's 90 s behind", (), DOWN, None, (), "start",

@@ -66,14 +66,14 @@ def _run(lab: Lab, row: Row, result: Result) -> None:
     if row.at == "start":
         lab.network.set(row.ways, row.link)
     begun = time.monotonic()
-    jobs = [lab.submit(IMAGES)]
+    jobs = [lab.submit(round(row.size * IMAGES))]
     _until_fault(lab, row)
     broken = time.monotonic()
     if row.at != "start":
         # counted before, because a machine that is cut off cannot settle what it still gets
         result.in_flight = lab.calls_of(row.victims)
         lab.network.set(row.ways, row.link)
-    jobs.append(lab.submit(MORE_IMAGES))
+    jobs.append(lab.submit(round(row.size * MORE_IMAGES)))
     if row.seconds is not None:
         time.sleep(row.seconds)
         _heal(lab, row, result, jobs)
