@@ -141,6 +141,10 @@ bench-litellm: $(VENV)/.stamp-dev build/litellm/.stamp ## LiteLLM's real proxy i
 bench-bucket: $(VENV)/.stamp-dev build/moto/.stamp ## 10,000 objects of an S3 server: listing, and finding what has changed: 4 minutes
 	@$(BIN)/python -m benchmarks.buckets --server build/moto/bin/moto_server $(ARGS)
 
+.PHONY: bench-machines
+bench-machines: $(VENV)/.stamp-dev build/moto/.stamp ## machines as network namespaces whose links break, lose and delay: as root, at most 15 minutes
+	@$(BIN)/python -m benchmarks.machines --moto build/moto/bin/moto_server $(ARGS)
+
 .PHONY: bench-limits
 bench-limits: $(VENV)/.stamp-dev ## the account end to end under kills, then the limiter alone: at most 25 minutes
 	@$(BIN)/python -m benchmarks.limits $(ARGS)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-SLICE_SECONDS = 0.5
+SLICE_SECONDS, SLICE_SECONDS_MAX = 0.5, 5.0
+"""How long the work on a slice lasts; longer if its claim and its record do, up to the second."""
 LONGER = 1.5
 """Factor on the length of slices that shrink near the end: being long first costs nothing then."""
 FIRST_IMAGES = 4
@@ -39,19 +40,25 @@ def share(due: int, limit: int) -> int:
 
 @dataclass(slots=True)
 class SliceSize:
-    """Recent seconds per image. Threads may share one: a lost update does no harm."""
+    """Recent seconds per image, and per slice whatever its size: claim and record. A database far
+    away makes those long, and short slices would only add more of them. Threads may share one: a
+    lost update does no harm."""
 
     seconds_each: float | None = None
+    overhead: float = 0.0
 
     def images(self, most: int, shrinks: bool = False) -> int:
         """Images in the next slice, 1 to ``most``. ``shrinks``: slices shrink near the end."""
         if self.seconds_each is None:
             return min(FIRST_IMAGES, most)
-        seconds = SLICE_SECONDS * (LONGER if shrinks else 1.0)
+        seconds = max(SLICE_SECONDS, min(self.overhead, SLICE_SECONDS_MAX))
+        seconds *= LONGER if shrinks else 1.0
         return max(1, min(most, int(seconds / max(self.seconds_each, 1e-6))))
 
-    def took(self, seconds: float, images: int) -> None:
-        """Record that a slice of ``images`` lasted ``seconds``."""
+    def took(self, seconds: float, images: int, overhead: float = 0.0) -> None:
+        """Record that the work on ``images`` lasted ``seconds``, and the rest of their slice
+        ``overhead``."""
         now = seconds / images
         before = now if self.seconds_each is None else self.seconds_each
         self.seconds_each = MEMORY * before + (1 - MEMORY) * now
+        self.overhead = MEMORY * self.overhead + (1 - MEMORY) * overhead

@@ -30,6 +30,9 @@ SQLITE_BUSY_SECONDS = 60
 """How long a writer waits for another transaction (a backup may hold the lock for 20 s)."""
 FIXED_IN = ((3, 51, 3), (3, 50, 7), (3, 44, 6))
 """SQLite versions in which the WAL-reset bug (3.7.0 to 3.51.2) is fixed, newest first."""
+WRITER_SECONDS = 20.0
+"""How long a PostgreSQL keeps a write transaction whose writer says nothing: longer than any pause
+of ours between two statements, even if a job of a million images is planned."""
 NO_WRITES = (
     "the database accepts no writes: it is a standby, or its disk is full; set"
     " OVERSTORY_DATABASE_URL to the primary server, or free space there"
@@ -108,9 +111,15 @@ class Database:
         """One short write transaction. On SQLite it takes the write lock at once (BEGIN IMMEDIATE):
         a transaction that reads first and writes later fails with 'database is locked'.
 
+        A PostgreSQL undoes it once it hears nothing for WRITER_SECONDS. If the machine of a writer
+        vanishes, the server by itself finds out after two hours, and its locks stop all others.
+
         Raises ServiceAway if the database does not answer.
         """
         with unavailable_as_ours(), self.engine.connect() as connection, connection.begin():
+            if not self.is_sqlite:
+                timeout = f"idle_in_transaction_session_timeout = {WRITER_SECONDS * 1000:.0f}"
+                connection.exec_driver_sql(f"SET LOCAL {timeout}")  # of this transaction alone
             yield connection
 
     @contextmanager

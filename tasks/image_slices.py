@@ -61,7 +61,7 @@ class ImageStage(Generic[T]):
 
 def run_slice(services: Services, stage: ImageStage[T]) -> str:
     """Do one slice of ``stage``; returns a sentence for Flower's result column."""
-    began_ns = time.time_ns()
+    began, began_ns = time.monotonic(), time.time_ns()
     lease, size = services.new_lease(), _sizes[stage.stage.name]
     limit = size.images(services.settings.slice_images, stage.shares)
     count_max = looked_at(limit) if stage.shares else limit + 1
@@ -82,8 +82,9 @@ def run_slice(services: Services, stage: ImageStage[T]) -> str:
     begun = time.monotonic()
     with services.leases.hold(lease.token):
         outcomes = stage.work(services, images)
+        worked = time.monotonic() - begun
         moved = keep(services, stage, images, outcomes, lease.token)
-    size.took(time.monotonic() - begun, len(images))
+    size.took(worked, len(images), time.monotonic() - began - worked)
     announce(services, images[0].job_id, moved)
     if images[0].options.similar:
         _afterwards(services, stage)

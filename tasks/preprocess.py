@@ -34,7 +34,7 @@ from core.catalog.tokens import detail_at
 from core.errors import ImageRefused, RefusalCode, RequestForm, ServiceAway
 from core.images.objects import is_object
 from core.images.uploaded import is_upload, parse_location
-from core.outcomes import Done, Outcome, Retry, backoff_seconds
+from core.outcomes import Done, Outcome, Postpone, Retry, backoff_seconds
 from models import endpoint_limits, state
 from models.claims import ImageWork
 from models.engine import Connection
@@ -62,8 +62,12 @@ class Rules:
 
 def work(services: Services, images: Sequence[ImageWork]) -> list[Outcome[PreparedImage]]:
     """Prepare one image after another, while the disk reads the next file, or a bucket gives the
-    next ones. Files that were not in the page cache before are dropped from it again."""
-    outcomes = []
+    next ones. Files that were not in the page cache before are dropped from it again.
+
+    If a service of ours does not answer for one image, the slice ends, and the others are due at
+    once: each would wait for the timeouts, and other machines may reach the service.
+    """
+    outcomes: list[Outcome[PreparedImage]] = []
     ahead = _read_ahead(services, images[0])
     wanted = {image.look: image for image in images}  # two looks may be at two models
     rules = {look: _rules(services, image) for look, image in wanted.items()}
@@ -72,6 +76,8 @@ def work(services: Services, images: Sequence[ImageWork]) -> list[Outcome[Prepar
             was_read, ahead = ahead, following is not None and _read_ahead(services, following)
             tried = partial(_tried, services, image, rules[image.look], copies)
             outcomes.append(attempt(services, image, tried))
+            if isinstance(last := outcomes[-1], Postpone):
+                return outcomes + [Postpone(0.0, last.reason)] * (len(images) - len(outcomes))
             place = original.on_disk(image.location, image.root, services.uploads)
             is_last = following is None or following.location != image.location
             if was_read and is_last and place is not None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import structlog
@@ -26,6 +27,9 @@ log = structlog.get_logger()
 
 UNREADABLE = "it is not JSON in the form of a task message, or is nested too deep"
 JSON = "application/json"
+RETRY_SECONDS_MAX = 5.0
+"""The longest pause between two tries to reach the broker. Celery's own grows to half a minute, for
+which workers stand still after the broker is back."""
 FOREIGN = "its task is not one of Overstory's"
 
 
@@ -45,6 +49,10 @@ class Consumer(CeleryConsumer):  # type: ignore[misc]
         if foreign:
             self.app.amqp.queues.deselect(foreign)
             log.warning("worker.queues_left_alone", queues=foreign)
+
+    def ensure_connected(self, conn: Any) -> Any:
+        conn.ensure_connection = partial(conn.ensure_connection, interval_max=RETRY_SECONDS_MAX)
+        return super().ensure_connected(conn)
 
     def create_task_handler(self, *args: Any, **kwargs: Any) -> Callable[[Any], Any]:
         handle = super().create_task_handler(*args, **kwargs)

@@ -36,8 +36,9 @@ AWAY = (OperationalError, OSError, *REDIS_ERRORS)
 """What a broker leads to that does not answer, or that refuses."""
 
 
-def build_services(settings: Settings, app: Celery) -> Services:
-    """The services of one process. A client connects on first use."""
+def build_services(settings: Settings, app: Celery, patient: bool = True) -> Services:
+    """The services of one process. A client connects on first use. ``patient``: false for a
+    person's command, which soon says that the limiter does not answer."""
     database = Database(database_url(settings))
     account = account_of(settings)
     limiter = RedisLimiter(
@@ -46,6 +47,7 @@ def build_services(settings: Settings, app: Celery) -> Services:
         settings.limits,
         window_seconds=settings.limit_window_seconds,
         auto=settings.finds_concurrency,
+        patient=patient,
     )
     return Services(
         settings=settings,

@@ -53,6 +53,8 @@ from core.errors import LimitKind, ProviderDown, SlowDown
 
 __all__ = ["KINDS", "AccountState", "Admitted", "Hold", "Wait"]
 
+HASTY_SECONDS = 2.0
+"""How long a person's command waits for the server, twice."""
 CAS_TRIES = 5
 """How often a refusal is applied again if another process has changed the limit meanwhile."""
 
@@ -157,6 +159,8 @@ class RedisLimiter:
     window is that much longer for slower calls: 1 s costs 1.7 % of the request and token limits,
     0 assumes that all requests travel for the same time. ``clock`` (seconds) replaces the server's
     time, in tests only. ``auto``: the limit of calls in flight finds itself, below the one given.
+    ``patient``: whether to try for 20 s where the server does not answer; a person's command does
+    not.
     """
 
     def __init__(
@@ -168,8 +172,9 @@ class RedisLimiter:
         arrival_guard_seconds: float = 1.0,
         clock: Callable[[], float] | None = None,
         auto: bool = False,
+        patient: bool = True,
     ) -> None:
-        self._server = RedisServer(url)
+        self._server = RedisServer(url) if patient else RedisServer(url, HASTY_SECONDS, retries=1)
         self._script = self._server.script(script_text(auto))
         self._keys = [
             f"overstory:limiter:{{{account}}}:{name}"

@@ -8,6 +8,7 @@ makes one call at a time, so the deadline is stored by thread.
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 import time
@@ -24,6 +25,11 @@ from core.settings import Settings
 
 KEEPALIVE_SECONDS = 30.0  # below the 60 s after which common load balancers close connections
 WRITE_PIECE_BYTES = 256 * 1024  # the deadline is checked between pieces
+IDLE_SECONDS, PROBE_SECONDS, PROBES = 30, 10, 3
+SILENT_SECONDS = IDLE_SECONDS + PROBES * PROBE_SECONDS
+"""Nothing travels while the provider thinks, for up to ten minutes. Without probes a NAT gateway
+forgets such a connection (common ones after 350 s), and a call whose link is broken waits for the
+read timeout, with its slot and its lease. So each is probed, and given up after a minute."""
 RESPONSE_BYTES_MAX = 32_000_000
 """Of one response, headers included. A reply with a million tokens has 5 MB."""
 NEVER_SENT = (
@@ -135,8 +141,29 @@ class _TimedBackend(httpcore2.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.NetworkStream:
         left = self._call.left(timeout, httpcore2.ConnectTimeout)
-        stream = self._inner.connect_tcp(host, port, left, local_address, socket_options)
+        options = [*(socket_options or ()), *probing_options()]
+        stream = self._inner.connect_tcp(host, port, left, local_address, options)
         return _TimedStream(stream, self._call)
+
+
+@cache
+def probing_options() -> tuple[tuple[int, int, int], ...]:
+    """Socket options by which the kernel finds out that the other end is not reached any more."""
+    tcp = {
+        "TCP_KEEPIDLE": IDLE_SECONDS,
+        "TCP_KEEPALIVE": IDLE_SECONDS,  # the same on macOS
+        "TCP_KEEPINTVL": PROBE_SECONDS,
+        "TCP_KEEPCNT": PROBES,
+        "TCP_USER_TIMEOUT": 1000 * SILENT_SECONDS,  # of what was sent and not acknowledged
+    }
+    return (
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+        *(
+            (socket.IPPROTO_TCP, getattr(socket, name), value)
+            for name, value in tcp.items()
+            if hasattr(socket, name)
+        ),
+    )
 
 
 @cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -52,6 +52,7 @@ class View:
     upload_waits: str | None
     trouble: str | None
     limits: Sequence[str] = ()  # what was learned about the endpoint while the job ran
+    away: str = ""  # what is known of a limiter that does not answer
 
     @property
     def counts(self) -> Counts:
@@ -117,7 +118,8 @@ class Observer:
         self._services: Services | None = None
 
     def view(self) -> View:
-        return view_of(self._database, self._job_id, self._state())
+        view = view_of(self._database, self._job_id, self._state())
+        return view if view.state is not None else replace(view, away=limiter_away(self._settings))
 
     def _state(self) -> AccountState | None:
         """None when the limiter does not answer. The next call then looks for it again, because an
@@ -127,6 +129,14 @@ class Observer:
         if state is None:
             self._services = None
         return state
+
+
+def limiter_away(settings: Settings) -> str:
+    """What it means that the limiter does not answer; empty if a run's own one has ended."""
+    if not (settings.limiter_url or settings.broker_url):
+        return ""
+    name = "OVERSTORY_LIMITER_URL" if settings.limiter_url else "OVERSTORY_BROKER_URL"
+    return f"Redis does not answer this machine: 'overstory doctor' says more ({name})"
 
 
 def view_of(database: Database, job_id: str, state: AccountState | None) -> View:
@@ -177,7 +187,7 @@ def _held_back_by(view: View) -> str:
     if job.status == JobStatus.PAUSED:
         return f"paused: {job.reason}: 'overstory resume {job.id}' continues it"
     if state is None:
-        return f"no worker serves this job: 'overstory resume {job.id}' starts some"
+        return view.away or f"no worker serves this job: 'overstory resume {job.id}' starts some"
     if view.trouble:
         return f"tried again: {view.trouble[:TROUBLE_SHOWN]}"
     if state.paused or state.binds is not None:

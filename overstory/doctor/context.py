@@ -5,15 +5,16 @@ Each service has a client of its own here, so that one broken client does not hi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.errors import OverstoryError, WrongUsage
+from core.errors import OverstoryError, ServiceAway, WrongUsage
 from core.settings import Settings, load
-from models.engine import Database
+from models.engine import Connection, Database
 from overstory.doctor.secrets import secrets_of
 from overstory.local.servers.shared import with_running_sandbox
 from workers.endpoints import Stack, database_url, read_stack
@@ -24,6 +25,26 @@ if TYPE_CHECKING:  # importing workers.app reads the settings, which may be inva
     from workers.app import OverstoryCelery
 
 CONNECT_SECONDS = 5.0
+
+
+class AskedOnce(Database):
+    """A database that is not asked again once it has not answered: half a dozen checks read it, and
+    each would wait for the timeout."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self._away: ServiceAway | None = None
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        if self._away is not None:
+            raise self._away
+        try:
+            with super().read() as connection:
+                yield connection
+        except ServiceAway as error:
+            self._away = error
+            raise
 
 
 @dataclass
@@ -74,7 +95,7 @@ class Context:
 
     @cached_property
     def database(self) -> Database:
-        return Database(database_url(self.settings))
+        return AskedOnce(database_url(self.settings))
 
     @cached_property
     def provider(self) -> Provider:
@@ -86,7 +107,7 @@ class Context:
     def services(self) -> Services:
         from workers.services import build_services
 
-        return build_services(self.reached, self.app)
+        return build_services(self.reached, self.app, patient=False)
 
     @cached_property
     def broker_answers(self) -> OverstoryError | None:

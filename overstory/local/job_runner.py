@@ -132,7 +132,7 @@ def serve(
 
 def planning_services(settings: Settings) -> Services:
     """Services without a broker: enough to plan and to read, before anything is started."""
-    services = build_services(settings, make_app(settings))
+    services = build_services(settings, make_app(settings), patient=False)
     services.send = lambda stage, **shown: None
     return services
 

@@ -24,7 +24,7 @@ from models.claims import Lease, NodeWork
 from models.engine import Connection
 from models.ledger import NewCall
 from models.state import Moved
-from tasks.calls import stagger
+from tasks.calls import reach, stagger
 from tasks.calls.budget import affords, most_of, must_wait
 from tasks.calls.failures import disbelieve, halve_or_fail, stop_if_blind
 from tasks.calls.node_request import (
@@ -75,7 +75,8 @@ def admit(services: Services, stage: CallStage) -> Admission | str:
         if must_wait(services, call):
             short.add(node.job_id)
             continue
-        answer = None if stagger.paused(services, stage.kind) else take(services, call, waited)
+        paused = reach.paused(services) or stagger.paused(services, stage.kind)
+        answer = None if paused else take(services, call, waited)
         if isinstance(answer, Admission):
             stagger.admitted(services)
             return answer

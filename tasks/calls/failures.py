@@ -106,7 +106,8 @@ def retry_or_give_up(
     services: Services, stage: CallStage, admission: Admission, error: ProviderDown
 ) -> None:
     """A call that failed on the way: ask again later. While the provider as a whole is down this
-    costs no attempt, so an outage fails no image; an outage that does not end, ends the job."""
+    costs no attempt, so an outage fails no image; an outage that does not end, ends the job. A call
+    that was not sent costs none either: it shows only that this machine does not reach it."""
     if error.lasting and stop_if_same(services, admission, error.message, LASTING_ERRORS):
         return
     outage = services.limiter.state().outage_seconds
@@ -115,11 +116,12 @@ def retry_or_give_up(
         stop_job(services, admission, f"the provider has not answered for {silent / 3600:.1f} h")
         return
     attempts = admission.node.attempts + 1
-    if outage is None and attempts >= services.settings.call_attempts_max:
+    is_blamed = outage is None and error.sent
+    if is_blamed and attempts >= services.settings.call_attempts_max:
         fail_or_halve(services, stage, admission, RefusalCode.POISON, str(error))
         return
     after = backoff_seconds(min(attempts, 6), services.draw())
-    postpone(services, admission, after, error, costs_attempt=outage is None)
+    postpone(services, admission, after, error, costs_attempt=is_blamed)
 
 
 def _silent_for(services: Services, admission: Admission, outage: float | None) -> float:

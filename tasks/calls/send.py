@@ -37,6 +37,7 @@ from core.states import CallStatus, NodeKind
 from models import endpoint_limits, ledger
 from models.state import Moved
 from tasks.account import pause_account
+from tasks.calls import reach
 from tasks.calls.admission import acquire
 from tasks.calls.failures import (
     as_learned,
@@ -73,7 +74,8 @@ def send(services: Services, stage: CallStage, admission: Admission) -> str:
     try:
         sendable = call.sendable(services, admission.max_tokens)
         sent_at = time.monotonic()
-        reply = services.provider.chat(sendable.body, inline=sendable.inline)
+        with reach.of(services.account).watching():
+            reply = services.provider.chat(sendable.body, inline=sendable.inline)
         reply = with_usage(reply, call.prompt_tokens, admission.max_tokens)
     except SlowDown as error:
         end(services.limiter.slow_down, lease.token, error)

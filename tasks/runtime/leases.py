@@ -1,12 +1,17 @@
-"""Keeps leases alive while their work runs: one thread per process renews them."""
+"""Keeps leases alive while their work runs: two threads per process renew them.
+
+One renews rows in the database, the other slots at the limiter. A link that drops packets holds a
+renewal for up to a minute, and what the other server keeps would expire meanwhile.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import threading
+import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import structlog
 
@@ -22,7 +27,7 @@ SLOT_MARGIN = 1.5
 RENEWALS = 4
 """Renewals per lease length: three may fail before the lease expires."""
 CLOSE_SECONDS = 5.0
-"""The longest that ``close`` waits for a running renewal."""
+"""The longest that ``close`` waits for running renewals."""
 
 
 class LeaseKeeper:
@@ -39,7 +44,7 @@ class LeaseKeeper:
         self._held: dict[str, bool] = {}
         self._changed = threading.Condition()
         self._closed = threading.Event()
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
         self._pid = 0
 
     @contextlib.contextmanager
@@ -48,7 +53,7 @@ class LeaseKeeper:
         with self._changed:
             self._held[token] = call
             self._start()
-            self._changed.notify()
+            self._changed.notify_all()
         try:
             yield
         finally:
@@ -56,13 +61,14 @@ class LeaseKeeper:
                 self._held.pop(token, None)
 
     def close(self) -> None:
-        """Stop renewing. Waits for a running renewal: its connection would otherwise stay open."""
+        """Stop renewing. Waits for running renewals: their connections would stay open."""
         self._closed.set()
         with self._changed:
-            self._changed.notify()
-            thread = self._thread if self._pid == os.getpid() else None
-        if thread is not None:
-            thread.join(CLOSE_SECONDS)
+            self._changed.notify_all()
+            threads = self._threads if self._pid == os.getpid() else []
+        deadline = time.monotonic() + CLOSE_SECONDS
+        for thread in threads:
+            thread.join(max(deadline - time.monotonic(), 0.0))
 
     def slot_seconds(self) -> float:
         """How long an account slot is kept without renewal: as long as the call may still run at
@@ -88,10 +94,15 @@ class LeaseKeeper:
     def _start(self) -> None:
         if self._pid != os.getpid():  # threads do not survive a fork
             self._pid = os.getpid()
-            self._thread = threading.Thread(target=self._run, name="leases", daemon=True)
-            self._thread.start()
+            renewals = {"leases": self._renew_rows, "slots": self._renew_slots}
+            self._threads = [
+                threading.Thread(target=self._run, args=(renew,), name=name, daemon=True)
+                for name, renew in renewals.items()
+            ]
+            for thread in self._threads:
+                thread.start()
 
-    def _run(self) -> None:
+    def _run(self, renew: Callable[[Mapping[str, bool]], None]) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._held or self._closed.is_set())
@@ -100,23 +111,25 @@ class LeaseKeeper:
             with self._changed:
                 held = dict(self._held)
             if held:
-                self._renew(held)
+                renew(held)
 
-    def _renew(self, held: dict[str, bool]) -> None:
+    def _renew_rows(self, held: Mapping[str, bool]) -> None:
         calls = [token for token, call in held.items() if call]
         slices = [token for token, call in held.items() if not call]
         with self._tolerant("leases.database"), self._database.write() as connection:
             claims.renew_images(connection, slices, self._seconds)
             claims.renew_nodes(connection, calls, self._seconds)
             ledger.renew(connection, calls, self._seconds)
+
+    def _renew_slots(self, held: Mapping[str, bool]) -> None:
         with self._tolerant("leases.limiter"):
-            for token in calls:
+            for token in (token for token, call in held.items() if call):
                 self._limiter.renew(token, self.slot_seconds())
 
     @contextlib.contextmanager
     def _tolerant(self, event: str) -> Iterator[None]:
-        """Whatever a renewal raises, the next one comes a quarter of a lease later. Without this
-        thread, other processes would take over the work that this one has paid for."""
+        """Whatever a renewal raises, the next one comes a quarter of a lease later. Without these
+        threads, other processes would take over the work that this one has paid for."""
         try:
             yield
         except OverstoryError as error:

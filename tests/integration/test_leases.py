@@ -1,4 +1,4 @@
-"""The thread that renews leases, and its end."""
+"""The threads that renew leases, and their end."""
 
 from __future__ import annotations
 
@@ -84,3 +84,31 @@ def test_an_unexpected_error_does_not_stop_renewals(database):
     keeper.close()
     watched.dispose()
     assert not failures
+
+
+class Silent:
+    """A limiter behind a link that drops packets: a renewal waits until it is given up."""
+
+    def __init__(self) -> None:
+        self.came, self.go = threading.Event(), threading.Event()
+
+    def renew(self, lease: str, ttl_seconds: float) -> bool:
+        self.came.set()
+        self.go.wait()
+        return True
+
+
+def test_a_limiter_that_does_not_answer_holds_no_renewal_in_the_database(database):
+    before, watched, limiter = set(threading.enumerate()), Watched(database.url), Silent()
+    watched.go.set()
+    keeper = LeaseKeeper(watched, limiter, SECONDS, SECONDS)  # type: ignore[arg-type]
+    with keeper.hold("token", call=True):
+        try:
+            assert limiter.came.wait(10.0)
+            renewed = watched.renewed
+            eventually(lambda: watched.renewed >= renewed + 2)
+        finally:
+            limiter.go.set()
+            keeper.close()
+            watched.dispose()
+    assert set(threading.enumerate()) <= before

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from core.slice_size import FIRST_IMAGES, LAST_IMAGES, SliceSize, looked_at, share
+from core.slice_size import (
+    FIRST_IMAGES,
+    LAST_IMAGES,
+    SLICE_SECONDS_MAX,
+    SliceSize,
+    looked_at,
+    share,
+)
 
 
 def test_the_first_slice_is_small() -> None:
@@ -73,3 +80,14 @@ def test_two_workers_of_one_speed_end_within_a_short_slice_of_each_other() -> No
         ends[worker] += taken
         due -= taken
     assert max(ends) - min(ends) <= 2 * LAST_IMAGES
+
+
+def test_a_database_far_away_makes_slices_longer_and_not_shorter():
+    near, far, gone = SliceSize(), SliceSize(), SliceSize()
+    for _ in range(20):
+        near.took(0.5, 5, overhead=0.01)
+        far.took(0.5, 5, overhead=2.0)
+        gone.took(0.5, 5, overhead=600.0)
+    assert near.images(1000) == 5
+    assert far.images(1000) in (19, 20)
+    assert gone.images(1000) == 10 * SLICE_SECONDS_MAX

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,13 +74,19 @@ class Child:
 
 @dataclass
 class Fleet:
-    """Workers as overstory.local.workers plans them, and reconcilers; dead ones are restarted."""
+    """Workers as overstory.local.workers plans them, and reconcilers; dead ones are restarted.
+
+    ``host``: the part behind @ of the workers' names. ``before``: words before each command, which
+    must leave the process its id.
+    """
 
     settings: Settings
     folder: Path
     faults: Mapping[str, str]
     infer_processes: int = 1
     reconcilers: int = 1
+    host: str = "gauntlet"
+    before: Sequence[str] = ()
     children: list[Child] = field(default_factory=list)
     _stopping: threading.Event = field(default_factory=threading.Event)
     _supervisor: threading.Thread | None = None
@@ -131,7 +137,7 @@ class Fleet:
             name = f"{worker.queues.split(',')[0]}-{number}"
             words = [sys.executable, "-m", "celery", "-A", "tests.support.faults.app", "worker"]
             words += ["-Q", worker.queues, "-P", worker.pool, "-c", str(worker.concurrency)]
-            words += ["-n", f"{name}@gauntlet", "--without-gossip", "--without-mingle"]
+            words += ["-n", f"{name}@{self.host}", "--without-gossip", "--without-mingle"]
             words += ["-l", "INFO"]
             children.append(self._child(name, words))
         return children
@@ -142,7 +148,7 @@ class Fleet:
 
     def _child(self, name: str, argv: list[str]) -> Child:
         environment = {**self.faults, **service_environment(self.settings)}
-        return Child(name, argv, environment, self.folder / f"{name}.log")
+        return Child(name, [*self.before, *argv], environment, self.folder / f"{name}.log")
 
 
 def service_environment(settings: Settings) -> dict[str, str]:
