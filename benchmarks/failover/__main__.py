@@ -54,7 +54,8 @@ def main() -> int:
     for name in [name for name in os.environ if name.startswith(("OVERSTORY_", "STEPFUN_"))]:
         del os.environ[name]  # each row sets its own
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores SIGINT
+        signal.signal(number, _interrupt)
     begun = time.monotonic()
     skipped = {name: reason for name in chosen if (reason := ROWS[name].needs())}
     print(f"seed {args.seed}\n{HEAD}", flush=True)
@@ -69,6 +70,10 @@ def main() -> int:
         report = {"seed": args.seed, "rows": [figures.as_json() for figures in results]}
         args.json.write_text(json.dumps(report, indent=2), encoding="utf-8")
     return 0 if all(figures.passed for figures in results) and not missed else 1
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def _names(results: list[Figures]) -> set[str]:
