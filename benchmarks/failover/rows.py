@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from core.catalog.tiers import AccountLimits
 from core.errors import ServiceAway
@@ -156,22 +157,27 @@ def _longest_pause(stage: Scene) -> float | None:
     return max((later - at for at, later in pairwise(times)), default=None)
 
 
+def paid(stage: Scene) -> list[dict[str, Any]]:
+    """The replies that the provider has given."""
+    replies = [line for line in stage.endpoint.ledger() if line["event"] == "reply"]
+    return [line for line in replies if line["status"] == 200]
+
+
 def _check_ledger(stage: Scene, forgotten: int) -> None:
-    """Every reply that the provider gave is on the ledger: as many, with the same tokens."""
+    """Every reply that the provider gave is on the ledger: as many, with the same tokens. A killed
+    worker's call is there as unknown."""
     figures, database = stage.figures, stage.services.database
-    paid = [
-        line
-        for line in stage.endpoint.ledger()
-        if line["event"] == "reply" and line["status"] == 200
-    ]
+    given = paid(stage)
     kept = judge.count(database, "calls", "status = 'settled'")
-    figures.notes["forgotten"] = len(paid) - kept
+    unknown = judge.count(database, "calls", "status = 'unknown'")
+    missing = len(given) - kept
+    figures.notes["forgotten"] = max(0, missing - unknown)
     figures.expect(
-        0 <= len(paid) - kept <= forgotten,
-        f"the provider gave {len(paid)} replies, and the ledger has {kept}",
+        0 <= missing <= forgotten + unknown,
+        f"the provider gave {len(given)} replies; the ledger has {kept}, and {unknown} unknown",
     )
-    if len(paid) == kept:
-        there = sum(line["prompt_tokens"] + line["completion_tokens"] for line in paid)
+    if missing == 0:
+        there = sum(line["prompt_tokens"] + line["completion_tokens"] for line in given)
         tokens = "coalesce(sum(prompt_tokens + completion_tokens), 0)"
         here = judge.number(database, f"SELECT {tokens} FROM calls WHERE status = 'settled'")
         figures.expect(there == here, f"{there} tokens at the provider, {here} on the ledger")

@@ -13,6 +13,7 @@ from benchmarks.failover.rows import (
     Row,
     finish,
     on_cluster,
+    paid,
     play,
     promoted,
     strike,
@@ -103,9 +104,9 @@ def asynchronous(stage: Scene, cluster: Cluster) -> None:
     under_load(stage)
     cluster.second.stop_streaming()
     stage.pace(2.0)
-    behind = _settled(cluster.first) - _settled(cluster.second)
     strike(stage)
     cluster.first.kill()
+    behind = len(paid(stage)) - _settled(cluster.second)
     cluster.second.promote()
     promoted(stage)
     stage.figures.notes["behind"] = behind
