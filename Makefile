@@ -170,6 +170,10 @@ bench-tables: $(VENV)/.stamp-dev ## memory of reading and planning tables of 600
 bench-families: $(VENV)/.stamp-dev ## estimates and budgets at five families of models, billed by their vendors' rules: 5 minutes
 	@$(BIN)/python -m benchmarks.families $(ARGS)
 
+.PHONY: bench-failover
+bench-failover: $(VENV)/.stamp-dev ## PostgreSQL, Redis by Sentinel and PgBouncer fail over under load: at most 10 minutes
+	@$(BIN)/python -m benchmarks.failover $(ARGS)
+
 .PHONY: bench-similar
 bench-similar: $(VENV)/.stamp-dev ## made bursts and what resembles them: precision, recall and CPU of --similar, 4 minutes
 	@$(BIN)/python -m benchmarks.similar $(ARGS)

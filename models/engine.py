@@ -11,7 +11,6 @@ from types import ModuleType
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Double, Engine, create_engine, event
-from sqlalchemy.engine import make_url
 from sqlalchemy.exc import (
     ArgumentError,
     DataError,
@@ -24,7 +23,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from core.errors import DatabaseRefused, DatabaseUnusable, ServiceAway, WrongUsage
-from models.postgresql import READ_ONLY, SCHEMES, postgresql_engine
+from models.postgresql import READ_ONLY, SCHEMES, parse_url, postgresql_engine
 
 SQLITE_BUSY_SECONDS = 60
 """How long a writer waits for another transaction (a backup may hold the lock for 20 s)."""
@@ -42,6 +41,12 @@ NO_RIGHT: Final = ("42501", "3F000")
 GRANT = (
     "the user in OVERSTORY_DATABASE_URL lacks a right in the database: let its owner run GRANT"
     " USAGE, CREATE ON SCHEMA public TO that user, or give the user a database of its own"
+)
+MIXED_UP: Final = ("26000", "42P05")
+"""The SQLSTATEs of a prepared statement that is missing, or is there already."""
+NO_PREPARED = (
+    "a pooler between us and the database gives our connections to others, so prepared statements"
+    " are mixed up: take prepare_threshold out of OVERSTORY_DATABASE_URL"
 )
 AWAY_STATES: Final = (
     "08",  # the connection broke
@@ -159,6 +164,9 @@ def unavailable_as_ours() -> Iterator[None]:
         state = getattr(error.orig, "sqlstate", None)
         if state == READ_ONLY:
             raise ServiceAway(f"{NO_WRITES} ({error.orig})") from error
+        if state in MIXED_UP:
+            reason = str(error.orig).partition("\n")[0]
+            raise DatabaseUnusable(f"{NO_PREPARED} ({reason})") from error
         if state in NO_RIGHT:
             reason = str(error.orig).partition("\n")[0]
             raise DatabaseUnusable(f"{GRANT} ({reason})") from error
@@ -186,11 +194,11 @@ def is_away(error: DBAPIError) -> bool:
 def make_engine(url: str) -> Engine:
     """An engine for ``url``. Raises WrongUsage for a URL that is invalid or not supported."""
     try:
-        parsed = make_url(url)
-    except ArgumentError:
+        parsed = parse_url(url)
+    except (ArgumentError, ValueError):  # SQLAlchemy reads the port as a number
         raise WrongUsage(
             "OVERSTORY_DATABASE_URL is not a SQLAlchemy URL: use sqlite:////path/file.db"
-            " or postgresql://user:password@host/name"
+            " or postgresql://user:password@host:5432/name, several hosts separated by commas"
         ) from None
     if parsed.drivername in SCHEMES:
         return postgresql_engine(parsed)
@@ -211,8 +219,12 @@ def sqlite_url(file: Path) -> str:
 
 
 def sqlite_file(url: str) -> Path | None:
-    """The file of a SQLite URL; None for another database, and for one in memory."""
-    parsed = make_url(url)
+    """The file of a SQLite URL; None for another database, for one in memory, and for what is not
+    a URL (make_engine says why)."""
+    try:
+        parsed = parse_url(url)
+    except (ArgumentError, ValueError):
+        return None
     in_file = parsed.get_backend_name() == "sqlite" and parsed.database
     return Path(parsed.database or "") if in_file else None
 

@@ -17,6 +17,7 @@ from sqlalchemy import (
     delete,
     exists,
     func,
+    insert,
     literal,
     not_,
     or_,
@@ -139,18 +140,22 @@ def limited(connection: Connection, node_id: int) -> bool:
     return bool(connection.execute(select(cut)).scalar())
 
 
-def settle(connection: Connection, call_id: int, reply: Reply, cost: float) -> None:
-    """Store a paid reply. A call that was marked unknown may still settle late.
+def settle(
+    connection: Connection, call_id: int, reply: Reply, cost: float, token: str | None = None
+) -> bool:
+    """Store a paid reply. A call that was marked unknown may still settle late. ``token``: of the
+    call's lease. Returns False if no such call waits for a reply.
 
     A reply that was cut short because of a budget answers no later request: with more room the same
     request has another reply.
     """
     was_limited = and_(Call.max_tokens.is_not(None), literal(reply.finish_reason == CUT))
     key = case((was_limited, content_key(["cut short", call_id])), else_=Call.key)
-    connection.execute(
+    updated = connection.execute(
         update(Call)
         .where(
             Call.id == call_id,
+            true() if token is None else Call.lease_token == token,
             or_(Call.status == CallStatus.STARTED, Call.status == CallStatus.UNKNOWN),
         )
         .values(
@@ -169,6 +174,34 @@ def settle(connection: Connection, call_id: int, reply: Reply, cost: float) -> N
             settled_at=now(),
         )
     )
+    return updated.rowcount > 0
+
+
+def restore(
+    connection: Connection, call_id: int, call: NewCall, token: str, reply: Reply, cost: float
+) -> bool:
+    """Write a paid call again that the ledger has forgotten: a replica that did not have all
+    commits became the primary. Its id may belong to another call by now. Returns False if the
+    ledger has the call."""
+    its_own = exists().where(Call.id == call_id, Call.lease_token == token)
+    if connection.execute(select(its_own)).scalar():
+        return False
+    columns = {field.name: getattr(call, field.name) for field in fields(call)}
+    known = {  # the replica may have forgotten its job, too
+        "job_id": select(Job.id).where(Job.id == call.job_id).scalar_subquery(),
+        "node_id": select(Node.id).where(Node.id == call.node_id).scalar_subquery(),
+        "prompt_parts": call.prompt_parts.to_json() if call.prompt_parts else None,
+    }
+    statement = insert(Call).values(
+        **columns | known,
+        status=CallStatus.UNKNOWN,
+        lease_token=token,
+        lease_until=now(),
+        started_at=now(),
+    )
+    restored = connection.execute(statement.returning(Call.id)).scalar_one()
+    settle(connection, restored, reply, cost)
+    return True
 
 
 def disbelieve(connection: Connection, key: str) -> None:
@@ -222,8 +255,9 @@ def close(
     http_status: int | None = None,
     usage: Usage | None = None,
     cost: float = 0.0,
+    token: str | None = None,
 ) -> None:
-    """The call ended without a usable reply: refused, failed or unknown.
+    """The call ended without a usable reply: refused, failed or unknown. ``token``: of its lease.
 
     ``usage`` and ``cost``: of a reply that was paid but withheld (content_filter). They may arrive
     late, for a call that was marked unknown.
@@ -232,7 +266,11 @@ def close(
     allowed = [CallStatus.STARTED] if usage is None else [CallStatus.STARTED, CallStatus.UNKNOWN]
     connection.execute(
         update(Call)
-        .where(Call.id == call_id, Call.status.in_(allowed))
+        .where(
+            Call.id == call_id,
+            true() if token is None else Call.lease_token == token,
+            Call.status.in_(allowed),
+        )
         .values(
             status=status,
             error=error,

@@ -17,14 +17,23 @@ from typing import Any, Final
 
 import structlog
 from sqlalchemy import URL, Engine, ExceptionContext, create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.pool import NullPool
 
 from core.errors import DatabaseFull, DatabaseUnusable, WrongUsage
+from models.servers import Servers, Watch
 
 log = structlog.get_logger()
 
 SCHEMES: Final = ("postgresql", "postgres", "postgresql+psycopg", "postgresql+psycopg2")
 """How the URL of a PostgreSQL may begin; psycopg 3 reads all of them. Hosts print the first two."""
+_HOSTS: Final = re.compile(
+    r"(?P<begin>postgres[a-z0-9+]*://(?:.*@)?)(?P<hosts>[^@/?#]*,[^@/?#]*)(?P<rest>[/?].*)?", re.S
+)
+"""A URL with several hosts: postgresql://user:password@first:5432,second:5432/name?parameters."""
+_HOST: Final = re.compile(r"(?P<host>\[[^\]]*\]|[^:\[\]]+)(?::(?P<port>\d+))?")
+DEFAULT_PORT: Final = "5432"
 TIMEOUTS: Final = {
     "connect_timeout": 5,
     "keepalives_idle": 30,
@@ -39,6 +48,8 @@ PREPARE = "prepare_threshold"
 """A parameter of the URL: after so many runs in one connection, a statement is prepared on the
 server under a name. Unset: never, because behind a pooler the name may belong to the statement of
 another client."""
+SESSION = "target_session_attrs"
+"""A parameter of libpq: which of several servers may be used. Ours must take writes."""
 READ_ONLY = "25006"
 """The SQLSTATE of a server that accepts no writes: a standby, or a server with a full disk."""
 CONNECTIONS_MAX, KEPT_MAX = 10, 5
@@ -135,6 +146,24 @@ _limits: dict[URL, int] = {}
 """How many connections the server at a URL takes from us."""
 
 
+def parse_url(text: str) -> URL:
+    """``text`` as a SQLAlchemy URL, whose own parser does not take several hosts. libpq tries them
+    in turn: with target_session_attrs=read-write, it finds the primary after a failover.
+
+    Raises ArgumentError for what is not a URL.
+    """
+    several = _HOSTS.fullmatch(text)
+    if several is None:
+        return make_url(text)
+    places = [_HOST.fullmatch(place) for place in several["hosts"].split(",")]
+    hosts = [place["host"].strip("[]") for place in places if place]
+    if len(hosts) < len(places):
+        raise ArgumentError("a host is not written as HOST or HOST:PORT")
+    ports = [place["port"] or DEFAULT_PORT for place in places if place]
+    url = make_url(several["begin"] + (several["rest"] or ""))
+    return url.update_query_dict({"host": ",".join(hosts), "port": ",".join(ports)})
+
+
 def tell_waits_to(tell: Tell) -> None:
     """From now on, ``tell`` gets a sentence when this process waits for a free connection."""
     _listeners[:] = [tell]
@@ -150,6 +179,7 @@ def postgresql_engine(url: URL) -> Engine:
         probe = _engine(url, {"poolclass": NullPool})
         with probe.connect() as connection:
             _limits[url] = int(connection.exec_driver_sql(LIMITS).scalar_one())
+        probe.dispose()
     kept = min(_limits[url] // SHARE, KEPT_MAX)
     if kept == 0:
         return _engine(url, {"poolclass": NullPool})
@@ -160,6 +190,8 @@ def postgresql_engine(url: URL) -> Engine:
 def _engine(url: URL, pool: Mapping[str, Any]) -> Engine:
     threshold = _threshold(url)
     url = url.difference_update_query([PREPARE]).set(drivername="postgresql+psycopg")
+    if "," in str(url.query.get("host", "")):
+        url = url.update_query_dict({SESSION: url.query.get(SESSION, "read-write")})
     engine = create_engine(
         url,
         hide_parameters=True,  # errors go to logs; questions, answers and names do not
@@ -170,13 +202,21 @@ def _engine(url: URL, pool: Mapping[str, Any]) -> Engine:
         **pool,
     )
     one_at_a_time = threading.Lock()
+    driver: Any = engine.dialect.loaded_dbapi
+    servers = Servers(lambda names: engine.dialect.connect(**names), driver)
+    watch = Watch(driver)
 
     @event.listens_for(engine, "do_connect")
-    def _connect(dialect: Any, record: object, words: Any, names: Any) -> Any:
+    def _connect(dialect: object, record: object, words: object, names: dict[str, Any]) -> Any:
         with one_at_a_time:  # a full server gets few attempts, however many threads wait
-            connection = _connected(lambda: dialect.connect(*words, **names), dialect.loaded_dbapi)
+            connection = _connected(lambda: servers.connect(names), driver)
         _check_encoding(connection, url)
+        watch.add(connection, names)
         return connection
+
+    @event.listens_for(engine, "engine_disposed")
+    def _stop_watching(_: Engine) -> None:
+        watch.close()
 
     @event.listens_for(engine, "handle_error")
     def _read_only_is_temporary(context: ExceptionContext) -> None:
@@ -184,6 +224,8 @@ def _engine(url: URL, pool: Mapping[str, Any]) -> Engine:
         server. Drop the connection: it stays read-only even after the server accepts writes."""
         if getattr(context.original_exception, "sqlstate", None) == READ_ONLY:
             context.is_disconnect = True
+        if context.is_disconnect:
+            servers.doubt()
 
     return engine
 

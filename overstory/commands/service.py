@@ -19,7 +19,7 @@ from clients import private_files
 from core.errors import DatabaseUnusable, ServiceAway, ServiceRefuses
 from core.settings import Settings
 from models.engine import Database
-from overstory.local.database import bring_up_to_date
+from overstory.local.database import bring_up_to_date, check_writable
 from overstory.local.health import HEALTHY_SECONDS, beat_file, is_healthy
 from overstory.local.home import prepare_home
 from overstory.local.preflight import START_IT, check_sandbox_is_wanted
@@ -208,6 +208,7 @@ def migrate(home: Path | None) -> None:
     while True:
         try:
             bring_up_to_date(settings)
+            check_writable(settings)
             break
         except DatabaseUnusable:
             raise

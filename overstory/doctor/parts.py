@@ -22,7 +22,7 @@ from core.errors import (
     WrongUsage,
 )
 from core.redis_address import parse
-from models.engine import sqlite_file
+from models.engine import NO_WRITES, sqlite_file
 from overstory.doctor.context import Context
 from overstory.doctor.finding import Finding, Level, failed, ok, warning
 from overstory.doctor.machine import cannot_write, nearest_existing
@@ -59,6 +59,9 @@ def database(context: Context) -> Finding:
         return failed(f"{shown} cannot be reached: {error.strerror}", remedy(context.settings))
     try:
         revision = migrations.revision(context.database)
+        if context.database.is_read_only():
+            says, _, do = NO_WRITES.partition("; ")
+            return failed(f"{shown}: {says}", do)
     except DatabaseUnusable as error:
         says, _, do = str(error).partition(": ")
         return failed(f"{shown}: {says}", do)

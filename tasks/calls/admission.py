@@ -222,7 +222,7 @@ def _open(
     flight, or if that was answered since this one was planned.
     """
     node = planned.node
-    call = affords(services, connection, planned, _new_call(services, planned, tokens), lease)
+    call = affords(services, connection, planned, new_call(services, planned, tokens), lease)
     if call is None:
         return None
     if call.images and not _may_show(connection, node, call, lease):
@@ -272,7 +272,8 @@ def acquire(
         raise
 
 
-def _new_call(services: Services, call: AnyCall, tokens: int) -> NewCall:
+def new_call(services: Services, call: AnyCall, tokens: int) -> NewCall:
+    """The row of a planned call on the ledger."""
     node = call.node
     return NewCall(
         key=call.key,

@@ -77,7 +77,8 @@ def close(
 ) -> None:
     money = spent_on(services.settings.price_of(admission.node.model), usage)
     with services.database.write() as connection:
-        ledger.close(connection, admission.call_id, status, str(error), http_status, usage, money)
+        held = admission.call_id, status, str(error), http_status, usage, money
+        ledger.close(connection, *held, admission.lease.token)
     call_ended(services.traces, admission, status, usage, http_status, error)
 
 

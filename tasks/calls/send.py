@@ -35,10 +35,11 @@ from core.requests.request import with_usage
 from core.requests.review import AskAgain, NotSeen
 from core.states import CallStatus, NodeKind
 from models import endpoint_limits, ledger
+from models.engine import Connection
 from models.state import Moved
 from tasks.account import pause_account
 from tasks.calls import reach
-from tasks.calls.admission import acquire
+from tasks.calls.admission import acquire, new_call
 from tasks.calls.failures import (
     as_learned,
     close,
@@ -203,7 +204,7 @@ def settle(services: Services, admission: Admission, reply: Reply) -> None:
     while True:
         try:
             with services.database.write() as connection:
-                ledger.settle(connection, admission.call_id, reply, money)
+                _settle(connection, services, admission, reply, money)
             break
         except Exception as error:
             spooled = spooled or spool(services, admission, money, reply)
@@ -217,6 +218,19 @@ def settle(services: Services, admission: Admission, reply: Reply) -> None:
     if spooled is not None:
         services.spool.drop(spooled)
     call_ended(services.traces, admission, CallStatus.SETTLED, usage, 200)
+
+
+def _settle(
+    connection: Connection, services: Services, admission: Admission, reply: Reply, money: float
+) -> None:
+    call, token = admission.call, admission.lease.token
+    if ledger.settle(connection, admission.call_id, reply, money, token):
+        return
+    new = new_call(services, call, admission.tokens)
+    if admission.max_tokens < call.max_tokens:
+        new = replace(new, max_tokens=admission.max_tokens)
+    if ledger.restore(connection, admission.call_id, new, token, reply, money):
+        log.warning("call.restored", call=admission.call_id, job=admission.node.job_id)
 
 
 def spool(services: Services, admission: Admission, money: float, reply: Reply) -> Path | None:

@@ -63,8 +63,8 @@ def test_a_keeper_without_leases_closes_at_once(database):
     with keeper.hold("token"):
         eventually(lambda: watched.renewed >= 2)
     keeper.close()
+    watched.dispose()  # its pool has a thread, too
     assert set(threading.enumerate()) <= before
-    watched.dispose()
 
 
 def test_an_unexpected_error_does_not_stop_renewals(database):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
-from sqlalchemy import func, select, update
+from sqlalchemy import delete, func, select, update
 
 from core.reply import Usage
 from core.states import CallStatus
 from models import ledger
+from models.ledger import NewCall
 from models.reads import inspect, pipeline
 from models.tables import Call
 from tests.support import jobs
-from tests.support.calls import answered, calls, open_call, reply, settle
+from tests.support.calls import KEY, answered, calls, open_call, reply, settle
 
 
 @pytest.fixture
@@ -162,3 +165,54 @@ def test_parallel_retries_of_lost_calls_leave_one_in_flight(database, job):
     with database.read() as connection:
         started = select(func.count()).where(Call.status == CallStatus.STARTED)
         assert connection.execute(started).scalar_one() == 1
+
+
+# --- a ledger that has forgotten a call: an asynchronous replica became the primary
+
+
+def forget(database, call):
+    with database.write() as connection:
+        connection.execute(delete(Call).where(Call.id == call))
+
+
+def bring(database, call, new, token):
+    """What a worker does with a reply that has come."""
+    with database.write() as connection:
+        if ledger.settle(connection, call, reply(), 0.5, token):
+            return False
+        return ledger.restore(connection, call, new, token, reply(), 0.5)
+
+
+def test_a_paid_call_that_was_forgotten_is_written_again(database, job):
+    node, lease = jobs.root_of(database, job), jobs.lease(jobs.LONG)
+    new = NewCall(KEY, job, node, jobs.ACCOUNT, "m", 1, 200, "USD")
+    with database.write() as connection:
+        call = ledger.open_call(connection, new, lease)
+    forget(database, call)
+    assert bring(database, call, new, lease.token) is True
+    assert answered(database).text == "an answer"
+    assert answered(database).usage == Usage(100, 10, 5)
+
+
+def test_a_reply_does_not_settle_the_call_that_has_its_id_now(database, job):
+    node, lease, other = jobs.root_of(database, job), jobs.lease(9.0), jobs.lease(9.0)
+    new = NewCall(KEY, job, node, jobs.ACCOUNT, "m", 1, 200, "USD")
+    with database.write() as connection:
+        call = ledger.open_call(connection, new, lease)
+    forget(database, call)
+    with database.write() as connection:
+        its = ledger.open_call(connection, replace(new, key="x" * 64), other)
+        connection.execute(update(Call).where(Call.id == its).values(id=call))
+    assert bring(database, call, new, lease.token) is True
+    assert answered(database, key="x" * 64) is None
+    assert answered(database).text == "an answer"
+    with database.write() as connection:
+        ledger.close(connection, call, CallStatus.FAILED, "no", token=lease.token)
+    assert sorted(calls(database, job)) == [("settled", "an answer"), ("started", None)]
+
+
+def test_a_forgotten_job_does_not_keep_its_paid_call_from_the_ledger(database, job):
+    lease = jobs.lease(9.0)
+    new = NewCall(KEY, "gone", 10**6, jobs.ACCOUNT, "m", 1, 200, "USD")
+    assert bring(database, 10**6, new, lease.token) is True
+    assert answered(database).text == "an answer"

@@ -111,6 +111,21 @@ def test_jobs_run_side_by_side_behind_a_pooler_in_transaction_mode(
         assert pooler.transactions > 100
 
 
+def test_prepared_statements_behind_a_pooler_are_told_with_their_cure(postgres: Postgres) -> None:
+    """Statements that get other connections in turn, of which each knows only some of them."""
+    with postgres.database() as url, pooling(url) as pooler:
+        database = Database(f"{pooler.url}?prepare_threshold=1")
+        with pytest.raises(DatabaseUnusable, match="take prepare_threshold out of"):
+            run_often(database)
+        database.dispose()
+
+
+def run_often(database: Database) -> None:
+    for number in range(20):
+        with database.read() as connection:
+            connection.execute(select(literal(number) + 1))
+
+
 # --- what keeps a command from going on is said, with its cure
 
 

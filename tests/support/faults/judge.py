@@ -81,7 +81,7 @@ def most_files(ledger: Sequence[Mapping[str, Any]]) -> int:
 
 def started_by(database: Database, pid: int) -> int:
     """Calls that process ``pid`` has started and not settled."""
-    return _number(
+    return number(
         database,
         "SELECT count(*) FROM calls WHERE status = 'started' AND lease_token LIKE :held",
         held=f"{held_by(pid)}%",
@@ -94,9 +94,9 @@ def check_rows(database: Database, jobs: Collection[str], figures: Figures) -> N
         _check_job(database, job, figures)
     leases = "SELECT count(*) FROM {} WHERE lease_token IS NOT NULL"
     for table in ("images", "nodes"):
-        held = _number(database, leases.format(table))
+        held = number(database, leases.format(table))
         figures.expect(held == 0, f"I5: {held} {table} still leased")
-    started = _number(database, "SELECT count(*) FROM calls WHERE status = 'started'")
+    started = number(database, "SELECT count(*) FROM calls WHERE status = 'started'")
     figures.expect(started == 0, f"I5: {started} calls still started")
 
 
@@ -104,7 +104,7 @@ def coverage_holds(database: Database, job: str) -> bool:
     """Whether the job has exactly one row for every submitted image."""
     rows = "SELECT count(*) FROM images WHERE job_id = :job"
     known = "SELECT submitted FROM jobs WHERE id = :job"
-    return _number(database, rows, job=job) == _number(database, known, job=job)
+    return number(database, rows, job=job) == number(database, known, job=job)
 
 
 RULES = (
@@ -177,7 +177,7 @@ RULES = (
 
 def _check_job(database: Database, job: str, figures: Figures) -> None:
     for rule, sql, expected in RULES:
-        actual = _number(database, sql, job=job)
+        actual = number(database, sql, job=job)
         figures.expect(actual == expected, f"{rule}: {actual} for {job}, expected {expected}")
 
 
@@ -209,10 +209,11 @@ def standing(database: Database) -> dict[str, int]:
 
 
 def count(database: Database, table: str, where: str = "1 = 1") -> int:
-    return _number(database, f"SELECT count(*) FROM {table} WHERE {where}")
+    return number(database, f"SELECT count(*) FROM {table} WHERE {where}")
 
 
-def _number(database: Database, sql: str, **values: object) -> int:
+def number(database: Database, sql: str, **values: object) -> int:
+    """The one number that ``sql`` selects; 0 for NULL."""
     return int(_scalar(database, sql, **values) or 0)
 
 

@@ -27,10 +27,10 @@ from tests.support.faults.judge import Figures
 from tests.support.faults.photos import make_photos
 from tests.support.faults.servers import (
     Broker,
-    Postgres,
     SentinelBroker,
     SqliteStore,
     Store,
+    Stores,
     migrate,
     until,
 )
@@ -65,10 +65,10 @@ class Plan:
 
 @dataclass(frozen=True)
 class Bench:
-    """Shared by all rows: a folder, the PostgreSQL, a seed, and whether to run the short form."""
+    """Shared by all rows: a folder, the databases, a seed, and whether to run the short form."""
 
     folder: Path
-    postgres: Postgres
+    postgres: Stores
     seed: int
     short: bool
 

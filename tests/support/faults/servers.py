@@ -160,6 +160,30 @@ class SentinelBroker(Broker):
         super().kill()
         until(self._promoted, 60.0, "the replica is the primary")
 
+    def switch_over(self) -> None:
+        """Let the sentinels promote the replica while the first primary runs (SENTINEL FAILOVER),
+        and wait until all of them name it."""
+        with redis.Redis(port=self._ports[0]) as sentinel:
+            sentinel.execute_command("SENTINEL", "FAILOVER", MASTER)
+        until(self._promoted, 60.0, "the replica is the primary")
+
+    @contextmanager
+    def primary_frozen(self) -> Iterator[None]:
+        """The first primary answers nothing while the block runs, and its sockets stay open. The
+        replica is the primary when the block begins; afterwards the first one is a stale one."""
+        assert self._process is not None, "it runs"
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            until(self._promoted, 60.0, "the replica is the primary")
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
+    def is_demoted(self) -> bool:
+        """Whether the first primary has become a replica of the new one."""
+        with redis.Redis(port=self.port) as client:
+            return client.info("replication").get("role") == "slave"
+
     def kill(self) -> None:
         for sentinel in self._sentinels:
             sentinel.kill()
@@ -194,6 +218,13 @@ class Store(Protocol):
 
     url: str
 
+    def close(self) -> None: ...
+
+
+class Stores(Protocol):
+    """Gives each row its database."""
+
+    def store(self) -> Store: ...
     def close(self) -> None: ...
 
 
