@@ -32,6 +32,7 @@ from core.job_options import JobOptions
 from core.stages import PREPROCESS, STAGES, Stage
 from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
 from models.engine import now
+from models.partial_indexes import LEASED_FILE, READY, RUNNING, TRIED
 from models.records import columns_of, record
 from models.state import FREE, hold_job
 from models.tables import File, Image, Job, Node
@@ -202,19 +203,26 @@ def next_node(
     Branches near the root come first, so that an answer arrives sooner. Jobs in ``without`` are
     skipped.
     """
-    row = connection.execute(
-        select(*columns_of(NodeWork, Node, Job))
-        .join(Job, Job.id == Node.job_id)
+    due = and_(READY, Node.kind == kind, Node.due_at <= now())
+    # chosen first: to sort the ready nodes of all jobs takes longer the more of them wait
+    job = (
+        select(Job.id)
         .where(
             _served_by(account),
             Job.id.not_in(without),
-            Node.status == NodeStatus.READY,
-            Node.kind == kind,
-            Node.due_at <= now(),
+            exists().where(Node.job_id == Job.id, due),
         )
-        .order_by(
-            Job.served_tokens / Job.weight, Job.created_at, Node.level.desc(), Node.first_position
-        )
+        .order_by(Job.served_tokens / Job.weight, Job.created_at)
+        .limit(1)
+        .cte("next_job")
+    )
+    of_job = Node.job_id == select(job.c.id).scalar_subquery()
+    highest = select(func.max(Node.level)).where(of_job, due).scalar_subquery()
+    row = connection.execute(
+        select(*columns_of(NodeWork, Node, Job))
+        .join(Job, Job.id == Node.job_id)
+        .where(of_job, due, Node.level == highest)
+        .order_by(Node.first_position)
         .limit(1)
     ).first()
     return None if row is None else _at_its_look(record(NodeWork, row))
@@ -264,25 +272,27 @@ def served(connection: Connection, job_id: str | None, tokens: int) -> None:
 
 def renew_images(connection: Connection, tokens: Collection[str], seconds: float) -> None:
     """Renew the leases ``tokens`` of slices: on their images and on files that they upload."""
-    for table in (Image, File):
-        _renew(connection, table, tokens, seconds)
+    _renew(connection, Image, and_(TRIED, Image.lease_until > 0), tokens, seconds)
+    _renew(connection, File, LEASED_FILE, tokens, seconds)
 
 
 def renew_nodes(connection: Connection, tokens: Collection[str], seconds: float) -> None:
     """Renew the leases ``tokens`` of nodes."""
-    _renew(connection, Node, tokens, seconds, key_share=True)
+    _renew(connection, Node, RUNNING, tokens, seconds, key_share=True)
 
 
 def _renew(
     connection: Connection,
     table: type[Image | File | Node],
+    in_index: ColumnElement[bool],
     tokens: Collection[str],
     seconds: float,
     key_share: bool = False,
 ) -> None:
-    """Skips locked rows: they are being recorded and no longer need their lease."""
+    """Skips locked rows: they are being recorded and no longer need their lease. ``in_index``: what
+    holds of every row under a lease, so that an index of few rows finds them."""
     if tokens:
-        held = select(table.id).where(table.lease_token.in_(tokens)).order_by(table.id)
+        held = select(table.id).where(in_index, table.lease_token.in_(tokens)).order_by(table.id)
         free = held.with_for_update(key_share=key_share, skip_locked=True).scalar_subquery()
         until = now() + seconds
         connection.execute(update(table).where(table.id.in_(free)).values(lease_until=until))
@@ -337,8 +347,7 @@ def count_images(connection: Connection, account: str, status: ImageStatus, limi
 
 def count_nodes(connection: Connection, account: str, kind: NodeKind, limit: int) -> int:
     """Nodes of ``kind`` that are due, counted up to ``limit``."""
-    due = and_(Node.status == NodeStatus.READY, Node.due_at <= now())
-    return _count_nodes(connection, account, kind, due, limit)
+    return _count_nodes(connection, account, kind, and_(READY, Node.due_at <= now()), limit)
 
 
 def open_leaves(connection: Connection, account: str, limit: int) -> int:

@@ -3,9 +3,9 @@
     python -m benchmarks.scale [--images 1000000] [--store inline|files] [--minutes M]
                                [--folder FOLDER --keep] [--again FOLDER] [--no-fsync]
 
-One job has four fifths of the images, 200 jobs share the rest at the same time. ``--minutes`` ends
-the run after so long; what is there then is measured, and the table says how much that is. ``--keep``
-leaves the database for ``--again``, which measures the reads anew. Writes benchmarks/out/scale.json.
+One job has four fifths of the images, 200 jobs share the rest at the same time. ``--minutes``
+cancels what is not done after so long; the table says how much was. ``--keep`` leaves the database
+for ``--again``, which measures the reads anew. Writes benchmarks/out/scale.json.
 """
 
 from __future__ import annotations
@@ -17,11 +17,15 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from benchmarks.scale import pictures, reads, table
+from benchmarks.scale.commands import timed
 from benchmarks.scale.stand import OVERSTORY, Stand, stand, start_service, until
+from models import state
+from models.state import Moved
 from overstory.client import Client
 
 OUT = Path(__file__).parent.parent / "out"
@@ -64,7 +68,7 @@ def run(given: argparse.Namespace) -> Figures:
     try:
         with stand(folder, given.store, not given.no_fsync) as running:
             figures = measured(running, given)
-            if not given.keep and figures["ended"]:
+            if not given.keep:
                 figures["prune"] = reads.of_prune(running)
             return figures
     finally:
@@ -109,11 +113,16 @@ def measured(running: Stand, given: argparse.Namespace) -> Figures:
     say(f"{figures['counts']['images']:,} images asked in {figures['seconds']:.0f} s")
     reads.write(given.out, figures)
     if not figures["ended"]:
-        for process in list(running.processes.values()):
-            if process is not running.processes["stand-in"]:
-                process.terminate()
-        time.sleep(5)
+        figures["cancel"] = asdict(timed(running, "cancel", jobs_of(running)[0]))
+        cancel_rest(running)
     return figures | read(running, *jobs_of(running))
+
+
+def cancel_rest(running: Stand) -> None:
+    with reads.services_of(running) as services:
+        for (job,) in running.sql("SELECT id FROM jobs WHERE finished_at IS NULL"):
+            with services.database.write() as connection:
+                state.job_cancelled(connection, job, Moved())
 
 
 def words() -> list[str]:

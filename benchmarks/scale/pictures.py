@@ -7,7 +7,8 @@ import struct
 import zlib
 from pathlib import Path
 
-SIDE = 32
+SIZES = ((32, 32), (96, 64))
+"""Two: the service learns how a model counts from sizes that differ."""
 A_FOLDER = 2_000
 _HEAD = b"\x89PNG\r\n\x1a\n"
 
@@ -16,16 +17,17 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
-_START = _HEAD + _chunk(b"IHDR", struct.pack(">IIBBBBB", SIDE, SIDE, 8, 0, 0, 0, 0))
+_STARTS = [_HEAD + _chunk(b"IHDR", struct.pack(">IIBBBBB", *size, 8, 0, 0, 0, 0)) for size in SIZES]
 _END = _chunk(b"IEND", b"")
 
 
 def picture(number: int) -> bytes:
     """A grey PNG; its first row says ``number``."""
-    shade = number % 199 + 28
-    first = struct.pack(">IQ", 0x5CA1E000, number).ljust(SIDE, bytes([shade]))
-    row = b"\0" + bytes([shade]) * SIDE
-    return _START + _chunk(b"IDAT", zlib.compress(b"\0" + first + row * (SIDE - 1), 1)) + _END
+    kind, shade = number % len(SIZES), bytes([number % 199 + 28])
+    width, height = SIZES[kind]
+    first = struct.pack(">IQ", 0x5CA1E000, number).ljust(width, shade)
+    rows = b"\0" + first + (b"\0" + shade * width) * (height - 1)
+    return _STARTS[kind] + _chunk(b"IDAT", zlib.compress(rows, 1)) + _END
 
 
 def make(folder: Path, first: int, count: int) -> None:

@@ -1,9 +1,9 @@
 """A provider without latency: ``python -m benchmarks.scale.standin PORT``.
 
 The sandbox decodes every picture, which would be most of the work here. This server checks what a
-service can get wrong at this size: that each image is a picture that arrived whole or a file that it
-holds, that a request holds no more of them than allowed, and that no picture is asked about twice
-(``repeated`` in its counts). It answers with a line for each image that only that image can have.
+service can get wrong at this size: each image is a picture that arrived whole or a file that is
+stored, a request holds no more of them than allowed, and no picture is asked about twice (its
+count ``repeated``). It answers with a line for each image that only that image can have.
 """
 
 from __future__ import annotations

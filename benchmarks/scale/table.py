@@ -45,6 +45,9 @@ def _of_run(figures: Figures) -> Iterator[tuple[str, str]]:
         "time, images a second",
         f"{seconds:,.0f} s, {asked / seconds:,.0f} (load {figures['load_after']:.1f})",
     )
+    if "cancel" in figures:
+        cancel = figures["cancel"]
+        yield "overstory cancel of the large job", f"{cancel['seconds']:.1f} s"
     large, small = figures["large"], figures["small"]
     yield f"planning of {large['images']:,} images", f"{large['planned_seconds']:.1f} s"
     yield (
@@ -86,7 +89,10 @@ def _of_run(figures: Figures) -> Iterator[tuple[str, str]]:
 
 
 def _of_database(database: Figures, images: int) -> Iterator[tuple[str, str]]:
-    yield "database", f"{database['bytes'] / 1e6:,.0f} MB, {database['bytes'] / images:,.0f} an image"
+    yield (
+        "database",
+        f"{database['bytes'] / 1e6:,.0f} MB, {database['bytes'] / images:,.0f} an image",
+    )
     for name, (rows, indexes, count) in database["tables"].items():
         yield (
             f"table {name}",

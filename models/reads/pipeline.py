@@ -33,6 +33,7 @@ from core.states import (
 from models.below import images_below
 from models.engine import now
 from models.ledger import SENT
+from models.partial_indexes import TROUBLED
 from models.records import columns_of, record
 from models.tables import Call, Event, Image, Job, Node
 
@@ -449,9 +450,7 @@ def upload_waits_for(connection: Connection, job_id: str) -> str | None:
     """The recorded reason why prepared images of a job are not uploaded yet, or None."""
     return connection.execute(
         select(Image.error)
-        .where(
-            Image.job_id == job_id, Image.status == ImageStatus.PREPARED, Image.error.is_not(None)
-        )
+        .where(Image.job_id == job_id, TROUBLED, Image.status == ImageStatus.PREPARED)
         .limit(1)
     ).scalar()
 
@@ -464,15 +463,7 @@ def trouble(connection: Connection, job_id: str) -> str | None:
         .order_by(Node.due_at.desc())
         .limit(1)
     )
-    image = (
-        select(Image.error)
-        .where(
-            Image.job_id == job_id,
-            Image.status.in_(UNSETTLED_IMAGES),
-            Image.error.is_not(None),
-        )
-        .limit(1)
-    )
+    image = select(Image.error).where(Image.job_id == job_id, TROUBLED).limit(1)
     error = connection.execute(node).scalar() or connection.execute(image).scalar()
     return str(error) if error else None
 
