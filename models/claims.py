@@ -22,6 +22,7 @@ from sqlalchemy import (
     bindparam,
     exists,
     func,
+    literal_column,
     or_,
     select,
     update,
@@ -278,7 +279,7 @@ def renew_images(connection: Connection, tokens: Collection[str], seconds: float
 
 def renew_nodes(connection: Connection, tokens: Collection[str], seconds: float) -> None:
     """Renew the leases ``tokens`` of nodes."""
-    _renew(connection, Node, RUNNING, tokens, seconds, key_share=True)
+    _renew(connection, Node, and_(RUNNING, Node.lease_until > 0), tokens, seconds, key_share=True)
 
 
 def _renew(
@@ -292,7 +293,9 @@ def _renew(
     """Skips locked rows: they are being recorded and no longer need their lease. ``in_index``: what
     holds of every row under a lease, so that an index of few rows finds them."""
     if tokens:
-        held = select(table.id).where(in_index, table.lease_token.in_(tokens)).order_by(table.id)
+        held = select(table.id).where(in_index, table.lease_token.in_(tokens))
+        # with the sign, SQLite does not read all rows in the order of their ids
+        held = held.order_by(literal_column(f"+{table.__tablename__}.id"))
         free = held.with_for_update(key_share=key_share, skip_locked=True).scalar_subquery()
         until = now() + seconds
         connection.execute(update(table).where(table.id.in_(free)).values(lease_until=until))

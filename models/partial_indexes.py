@@ -3,11 +3,11 @@ models/tables.py: SQLite uses such an index only where a query says the same."""
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, ColumnElement, literal_column
+from sqlalchemy import ColumnElement, literal_column
 
 
 def _sql(text: str) -> ColumnElement[bool]:
-    return literal_column(text, Boolean)
+    return literal_column(text)  # of type bool it would become "text = 1" on SQLite
 
 
 TRIED = _sql("images.attempts > 0 AND images.status IN ('pending', 'prepared')")

@@ -165,10 +165,19 @@ def job_standing(connection: Connection, job_id: str) -> tuple[JobStatus, str | 
     return None if row is None else (JobStatus(row.status), row.reason)
 
 
-def images(connection: Connection, job_id: str) -> list[ImageRow]:
-    query = select(*image_columns(ImageRow)).where(Image.job_id == job_id).order_by(Image.position)
-    rows = connection.execute(query)  # a large job has tens of thousands, so by position
-    return [ImageRow(row[0], row[1], ImageStatus(row[2]), *row[3:]) for row in rows]
+def images(
+    connection: Connection, job_id: str, which: ColumnElement[bool] | None = None
+) -> list[ImageRow]:
+    """A job's images in order; with ``which``, only those for which this condition holds."""
+    query = select(*image_columns(ImageRow)).where(Image.job_id == job_id)
+    query = query if which is None else query.where(which)
+    return [image_row(row) for row in connection.execute(query.order_by(Image.position))]
+
+
+def image_row(row: Any) -> ImageRow:
+    """``row`` has the columns of ``image_columns(ImageRow)``, read by their order: there may be
+    tens of thousands."""
+    return ImageRow(row[0], row[1], ImageStatus(row[2]), *row[3:])
 
 
 def image_columns(record_type: type[DataclassInstance]) -> list[Any]:
