@@ -8,7 +8,6 @@ from sqlalchemy import ColumnElement, Connection, select
 from core.states import NodeKind
 from models.tables import Image, Node
 
-
 LISTED_MAX = 10_000
 """A statement of PostgreSQL takes 65,535 values: leaves of four million images."""
 
