@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Integer, and_, case, cast, func, select
+from sqlalchemy import ColumnElement, Connection, Integer, and_, case, cast, func, or_, select
 
 from core.states import ImageStatus, NodeKind
 from models.engine import Database
@@ -15,22 +15,22 @@ from models.reads.inspect import MOMENTS
 from models.reads.pipeline import ImageRow, image_columns, image_row
 from models.tables import Event, Image, Node
 
+Which = ColumnElement[bool]
+"""A condition on the images of a job, or on its nodes."""
 INCLUDED = Image.status == ImageStatus.INCLUDED
 FAILED = Image.status == ImageStatus.FAILED
 REMARKED = and_(Image.remarks.is_not(None), Image.status != ImageStatus.FAILED)
 
 
 def images_in_pages(
-    database: Database, job_id: str, which: ColumnElement[bool] | None = None
+    database: Database, job_id: str, which: Which | None = None
 ) -> Iterator[ImageRow]:
     """A job's images in order; with ``which``, only those for which this condition holds."""
     query = select(*image_columns(ImageRow)).where(Image.job_id == job_id)
     return map(image_row, in_pages(database, query if which is None else query.where(which)))
 
 
-def positions(
-    connection: Connection, job_id: str, which: ColumnElement[bool], most: int
-) -> list[int]:
+def positions(connection: Connection, job_id: str, which: Which, most: int) -> list[int]:
     """The first ``most`` positions for which ``which`` holds."""
     query = select(Image.position).where(Image.job_id == job_id, which)
     return list(connection.execute(query.order_by(Image.position).limit(most)).scalars())
@@ -44,12 +44,22 @@ def names(connection: Connection, job_id: str, wanted: Collection[int]) -> dict[
     return {row.position: row.name for row in rows}
 
 
-def at(wanted: Collection[int]) -> ColumnElement[bool]:
+def at(wanted: Collection[int]) -> Which:
     return Image.position.in_(wanted)
 
 
-def between(first: int, last: int) -> ColumnElement[bool]:
-    return and_(Image.position >= first, Image.position <= last)
+def shown(first: int, last: int, apart: Collection[int]) -> Which:
+    """The images from ``first`` to ``last``, and those at the positions ``apart``."""
+    own = and_(Image.position >= first, Image.position <= last)
+    return or_(own, at(apart)) if apart else own
+
+
+def nodes_around(first: int, last: int, apart: Collection[int], branches: bool) -> Which:
+    """The nodes about an image from ``first`` to ``last``, and those with the ids ``apart``;
+    ``branches``: also all branches."""
+    around = and_(Node.first_position <= last, Node.last_position >= first)
+    some = [Node.id.in_(apart)] if apart else []
+    return or_(around, *some, *([Node.kind == NodeKind.BRANCH] if branches else []))
 
 
 def statuses(connection: Connection, job_id: str) -> dict[str, int]:

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement
-
 from core.settings import SANDBOX
 from core.states import JobStatus
 from models.engine import Database
@@ -86,7 +84,7 @@ def _answered(database: Database, job: JobRow, shape: Shape | None) -> list[Imag
 
 
 def image_values(
-    database: Database, job: JobRow, which: ColumnElement[bool] | None = None
+    database: Database, job: JobRow, which: parts.Which | None = None
 ) -> Iterator[dict[str, Any]]:
     """The images of the result in order; with ``which``, those for which this condition holds."""
     shape, groups = shape_of_job(job), []

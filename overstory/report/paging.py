@@ -12,12 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_
-
-from core.states import NodeKind
 from models.reads import parts
 from models.reads.inspect import ImageLine
-from models.tables import Node
 
 IMAGES_A_PAGE = 40_000
 """A browser handles a page of so many images and PICTURES_MAX pictures well."""
@@ -53,21 +49,19 @@ class Page:
     def last(self) -> int:
         return self.number * IMAGES_A_PAGE
 
-    def images(self, apart: Collection[int]) -> ColumnElement[bool]:
-        """A condition for its images; ``apart``: positions of others that it shows too."""
-        own = parts.between(self.first, self.last)
-        return or_(own, parts.at(apart)) if apart else own
+    def images(self, apart: Collection[int]) -> parts.Which:
+        """Its images; ``apart``: positions of others that it shows too."""
+        return parts.shown(self.first, self.last, apart)
 
-    def nodes(self, images: Sequence[ImageLine]) -> ColumnElement[bool]:
-        """A condition for its nodes: the leaves of ``images``, and what is above them; on the first
-        page all branches."""
-        around = and_(Node.first_position <= self.last, Node.last_position >= self.first)
-        if self.number > 1 or self.count == 1:
-            return around
-        own = (self.first, self.last)
-        apart = {i.node_id for i in images if i.node_id and not own[0] <= i.position <= own[1]}
-        branches = Node.kind == NodeKind.BRANCH
-        return or_(around, branches, Node.id.in_(apart)) if apart else or_(around, branches)
+    def nodes(self, images: Sequence[ImageLine]) -> parts.Which:
+        """Its nodes: the leaves of ``images``, and what is above them; on the first page all
+        branches."""
+        apart = {
+            image.node_id
+            for image in images
+            if image.node_id and not self.first <= image.position <= self.last
+        }
+        return parts.nodes_around(self.first, self.last, apart, branches=self.number == 1)
 
     def value(self, images: int) -> dict[str, Any] | None:
         """What the page says of the others; None where there is one."""
