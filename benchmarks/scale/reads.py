@@ -41,13 +41,13 @@ def services_of(running: Stand) -> Iterator[Services]:
 
 
 def milliseconds(work: Callable[[], object], runs: int = RUNS) -> Figures:
-    """The median and the longest of some runs."""
+    """The shortest, the median and the longest of some runs."""
     took = []
     for _ in range(runs):
         began = time.perf_counter()
         work()
         took.append(1000 * (time.perf_counter() - began))
-    return {"median": statistics.median(took), "most": max(took)}
+    return {"least": min(took), "median": statistics.median(took), "most": max(took)}
 
 
 def of_claims(services: Services) -> Figures:

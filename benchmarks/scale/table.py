@@ -102,7 +102,7 @@ def _of_database(database: Figures, images: int) -> Iterator[tuple[str, str]]:
 
 def _timed(when: str, figures: Figures) -> Iterator[tuple[str, str]]:
     for what, took in figures.items():
-        yield f"{what} ({when})", f"{took['median']:,.1f} ms, most {took['most']:,.1f}"
+        yield f"{what} ({when})", f"{took['least']:,.1f} ms at least, {took['median']:,.1f} median"
 
 
 def _commands(when: str, figures: Figures) -> Iterator[tuple[str, str]]:
