@@ -27,6 +27,7 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy import text as sql
 
 from core.catalog.tokens import detail_at
 from core.job_options import JobOptions
@@ -112,14 +113,20 @@ _FREE = and_(
     or_(Image.lease_token.is_(None), Image.lease_until <= now()),
     Image.attempts < bindparam("attempts_most"),
 )
-_NEXT_JOB = (
-    select(Job.id, Job.endpoint, Job.model, Job.detail, Job.options)
-    .where(
-        _served_by(bindparam("for_account")),
-        _goes_on(bindparam("in_status", type_=String)),
-        exists().where(Image.job_id == Job.id, _FREE),
+_RANKED = (
+    select(
+        *(Job.id, Job.endpoint, Job.model, Job.detail, Job.options, Job.created_at),
+        (Job.served_images / Job.weight).label("rank"),
     )
-    .order_by(Job.served_images / Job.weight, Job.created_at)
+    .where(_served_by(bindparam("for_account")), _goes_on(bindparam("in_status", type_=String)))
+    .order_by(sql("rank"), Job.created_at)
+    .offset(0)  # PostgreSQL then sorts first, and looks for images only until it has found one
+    .subquery("ranked")
+)
+_NEXT_JOB = (
+    select(*(_RANKED.c[name] for name in ("id", "endpoint", "model", "detail", "options")))
+    .where(exists().where(Image.job_id == _RANKED.c.id, _FREE))
+    .order_by(_RANKED.c.rank, _RANKED.c.created_at)
     .limit(1)
 )
 _TRIED = (
@@ -206,14 +213,18 @@ def next_node(
     """
     due = and_(READY, Node.kind == kind, Node.due_at <= now())
     # chosen first: to sort the ready nodes of all jobs takes longer the more of them wait
+    rank = (Job.served_tokens / Job.weight).label("rank")
+    ranked = (
+        select(Job.id, Job.created_at, rank)
+        .where(_served_by(account), Job.id.not_in(without))
+        .order_by(sql("rank"), Job.created_at)
+        .offset(0)
+        .subquery("ranked")
+    )
     job = (
-        select(Job.id)
-        .where(
-            _served_by(account),
-            Job.id.not_in(without),
-            exists().where(Node.job_id == Job.id, due),
-        )
-        .order_by(Job.served_tokens / Job.weight, Job.created_at)
+        select(ranked.c.id)
+        .where(exists().where(Node.job_id == ranked.c.id, due))
+        .order_by(ranked.c.rank, ranked.c.created_at)
         .limit(1)
         .cte("next_job")
     )
