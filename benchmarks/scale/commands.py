@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ LOOK_SECONDS = 0.02
 @dataclass(frozen=True)
 class Timed:
     seconds: float
+    cpu: float  # seconds of its own: without the database's, and whatever else the machine does
     mb: float  # the most resident memory
     out_mb: float
     status: int
@@ -33,11 +35,16 @@ def timed(running: Stand, *words: str, made: Path | None = None) -> Timed:
             stdout=said,
             stderr=errors,
         )
-        while process.poll() is None:
+        while True:
             most = max(most, peak(process.pid))
+            pid, status, used = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                break
             time.sleep(LOOK_SECONDS)
+    process.returncode = os.waitstatus_to_exitcode(status)
     size = sum(path.stat().st_size for path in (out, made) if path is not None and path.exists())
-    return Timed(time.monotonic() - began, most / 1e6, size / 1e6, process.returncode)
+    took, cpu = time.monotonic() - began, used.ru_utime + used.ru_stime
+    return Timed(took, cpu, most / 1e6, size / 1e6, process.returncode)
 
 
 def peak(pid: int) -> int:

@@ -108,7 +108,5 @@ def _timed(when: str, figures: Figures) -> Iterator[tuple[str, str]]:
 def _commands(when: str, figures: Figures) -> Iterator[tuple[str, str]]:
     for what, took in figures.items():
         failed = f", exit status {took['status']}" if took["status"] else ""
-        yield (
-            f"overstory {what} ({when})",
-            f"{took['seconds']:.1f} s, {took['mb']:,.0f} MB, {took['out_mb']:,.1f} MB out{failed}",
-        )
+        spent = f"{took['seconds']:.1f} s, CPU {took['cpu']:.1f} s, {took['mb']:,.0f} MB"
+        yield f"overstory {what} ({when})", f"{spent}, {took['out_mb']:,.1f} MB out{failed}"
