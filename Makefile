@@ -166,6 +166,10 @@ bench-units: $(VENV)/.stamp-dev ## 2,000 PDFs, an answer for each, with and with
 bench-tables: $(VENV)/.stamp-dev ## memory of reading and planning tables of 600 to 60,000 rows: 1 minute
 	@$(BIN)/python -m benchmarks.tables $(ARGS)
 
+.PHONY: bench-scale
+bench-scale: $(VENV)/.stamp-dev ## a million images through the service on PostgreSQL, and what reads them then; ARGS="--images 10000": 4 minutes
+	@$(BIN)/python -m benchmarks.scale $(ARGS)
+
 .PHONY: bench-families
 bench-families: $(VENV)/.stamp-dev ## estimates and budgets at five families of models, billed by their vendors' rules: 5 minutes
 	@$(BIN)/python -m benchmarks.families $(ARGS)

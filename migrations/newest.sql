@@ -347,4 +347,16 @@ LEFT JOIN (
 LEFT JOIN (SELECT job_id, unit, sum(cost) AS cost FROM shares GROUP BY job_id, unit) m
   ON m.job_id = u.job_id AND m.unit = u.number;
 
-INSERT INTO alembic_version VALUES ('0026')
+CREATE INDEX ix_nodes_ready ON nodes (job_id, kind, level, first_position) WHERE status = 'ready';
+
+CREATE INDEX ix_nodes_waiting ON nodes (id) WHERE status = 'waiting';
+
+CREATE INDEX ix_nodes_running ON nodes (lease_until) WHERE status = 'running';
+
+CREATE INDEX ix_images_troubled ON images (job_id, status) WHERE error IS NOT NULL AND status IN ('pending', 'prepared');
+
+CREATE INDEX ix_images_upload ON images (location, job_id) WHERE location LIKE 'upload:%';
+
+CREATE INDEX ix_files_leased ON files (lease_token) WHERE lease_token IS NOT NULL;
+
+INSERT INTO alembic_version VALUES ('0028')

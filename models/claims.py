@@ -22,16 +22,19 @@ from sqlalchemy import (
     bindparam,
     exists,
     func,
+    literal_column,
     or_,
     select,
     update,
 )
+from sqlalchemy import text as sql
 
 from core.catalog.tokens import detail_at
 from core.job_options import JobOptions
 from core.stages import PREPROCESS, STAGES, Stage
 from core.states import ImageStatus, JobStatus, NodeKind, NodeStatus
 from models.engine import now
+from models.partial_indexes import LEASED_FILE, READY, RUNNING, TRIED
 from models.records import columns_of, record
 from models.state import FREE, hold_job
 from models.tables import File, Image, Job, Node
@@ -110,14 +113,20 @@ _FREE = and_(
     or_(Image.lease_token.is_(None), Image.lease_until <= now()),
     Image.attempts < bindparam("attempts_most"),
 )
-_NEXT_JOB = (
-    select(Job.id, Job.endpoint, Job.model, Job.detail, Job.options)
-    .where(
-        _served_by(bindparam("for_account")),
-        _goes_on(bindparam("in_status", type_=String)),
-        exists().where(Image.job_id == Job.id, _FREE),
+_RANKED = (
+    select(
+        *(Job.id, Job.endpoint, Job.model, Job.detail, Job.options, Job.created_at),
+        (Job.served_images / Job.weight).label("rank"),
     )
-    .order_by(Job.served_images / Job.weight, Job.created_at)
+    .where(_served_by(bindparam("for_account")), _goes_on(bindparam("in_status", type_=String)))
+    .order_by(sql("rank"), Job.created_at)
+    .offset(0)  # PostgreSQL then sorts first, and looks for images only until it has found one
+    .subquery("ranked")
+)
+_NEXT_JOB = (
+    select(*(_RANKED.c[name] for name in ("id", "endpoint", "model", "detail", "options")))
+    .where(exists().where(Image.job_id == _RANKED.c.id, _FREE))
+    .order_by(_RANKED.c.rank, _RANKED.c.created_at)
     .limit(1)
 )
 _TRIED = (
@@ -202,19 +211,30 @@ def next_node(
     Branches near the root come first, so that an answer arrives sooner. Jobs in ``without`` are
     skipped.
     """
+    due = and_(READY, Node.kind == kind, Node.due_at <= now())
+    # chosen first: to sort the ready nodes of all jobs takes longer the more of them wait
+    rank = (Job.served_tokens / Job.weight).label("rank")
+    ranked = (
+        select(Job.id, Job.created_at, rank)
+        .where(_served_by(account), Job.id.not_in(without))
+        .order_by(sql("rank"), Job.created_at)
+        .offset(0)
+        .subquery("ranked")
+    )
+    job = (
+        select(ranked.c.id)
+        .where(exists().where(Node.job_id == ranked.c.id, due))
+        .order_by(ranked.c.rank, ranked.c.created_at)
+        .limit(1)
+        .cte("next_job")
+    )
+    of_job = Node.job_id == select(job.c.id).scalar_subquery()
+    highest = select(func.max(Node.level)).where(of_job, due).scalar_subquery()
     row = connection.execute(
         select(*columns_of(NodeWork, Node, Job))
         .join(Job, Job.id == Node.job_id)
-        .where(
-            _served_by(account),
-            Job.id.not_in(without),
-            Node.status == NodeStatus.READY,
-            Node.kind == kind,
-            Node.due_at <= now(),
-        )
-        .order_by(
-            Job.served_tokens / Job.weight, Job.created_at, Node.level.desc(), Node.first_position
-        )
+        .where(of_job, due, Node.level == highest)
+        .order_by(Node.first_position)
         .limit(1)
     ).first()
     return None if row is None else _at_its_look(record(NodeWork, row))
@@ -264,25 +284,29 @@ def served(connection: Connection, job_id: str | None, tokens: int) -> None:
 
 def renew_images(connection: Connection, tokens: Collection[str], seconds: float) -> None:
     """Renew the leases ``tokens`` of slices: on their images and on files that they upload."""
-    for table in (Image, File):
-        _renew(connection, table, tokens, seconds)
+    _renew(connection, Image, and_(TRIED, Image.lease_until > 0), tokens, seconds)
+    _renew(connection, File, LEASED_FILE, tokens, seconds)
 
 
 def renew_nodes(connection: Connection, tokens: Collection[str], seconds: float) -> None:
     """Renew the leases ``tokens`` of nodes."""
-    _renew(connection, Node, tokens, seconds, key_share=True)
+    _renew(connection, Node, and_(RUNNING, Node.lease_until > 0), tokens, seconds, key_share=True)
 
 
 def _renew(
     connection: Connection,
     table: type[Image | File | Node],
+    in_index: ColumnElement[bool],
     tokens: Collection[str],
     seconds: float,
     key_share: bool = False,
 ) -> None:
-    """Skips locked rows: they are being recorded and no longer need their lease."""
+    """Skips locked rows: they are being recorded and no longer need their lease. ``in_index``: what
+    holds of every row under a lease, so that an index of few rows finds them."""
     if tokens:
-        held = select(table.id).where(table.lease_token.in_(tokens)).order_by(table.id)
+        held = select(table.id).where(in_index, table.lease_token.in_(tokens))
+        # with the sign, SQLite does not read all rows in the order of their ids
+        held = held.order_by(literal_column(f"+{table.__tablename__}.id"))
         free = held.with_for_update(key_share=key_share, skip_locked=True).scalar_subquery()
         until = now() + seconds
         connection.execute(update(table).where(table.id.in_(free)).values(lease_until=until))
@@ -337,8 +361,7 @@ def count_images(connection: Connection, account: str, status: ImageStatus, limi
 
 def count_nodes(connection: Connection, account: str, kind: NodeKind, limit: int) -> int:
     """Nodes of ``kind`` that are due, counted up to ``limit``."""
-    due = and_(Node.status == NodeStatus.READY, Node.due_at <= now())
-    return _count_nodes(connection, account, kind, due, limit)
+    return _count_nodes(connection, account, kind, and_(READY, Node.due_at <= now()), limit)
 
 
 def open_leaves(connection: Connection, account: str, limit: int) -> int:

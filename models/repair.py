@@ -6,7 +6,6 @@ from collections import defaultdict
 from typing import Any
 
 from sqlalchemy import Case, Connection, and_, case, exists, func, or_, select, update
-from sqlalchemy import text as sql
 
 from core.errors import RefusalCode
 from core.states import (
@@ -20,11 +19,13 @@ from core.states import (
 )
 from models import state
 from models.engine import now
+from models.partial_indexes import RUNNING, TRIED, WAITING
 from models.state import FREE, Moved
 from models.tables import Call, Image, Job, Node
 
-TRIED = sql("images.attempts > 0 AND images.status IN ('pending', 'prepared')")
-"""Exactly the condition of ix_images_tried: SQLite uses the index only then."""
+RECOUNTED = 1_000
+"""Nodes whose countdowns are checked together. Each takes a read of all its images: of a job of a
+million, one check of all took seconds of every half minute."""
 SKIP_LOCKED: dict[str, Any] = {"key_share": True, "skip_locked": True}
 """Another transaction, perhaps of a late worker, is moving a locked row; the next run checks it
 again. The reconciler locks rows of many jobs, so if it waited for one, others would wait for it."""
@@ -45,7 +46,7 @@ def anything_expired(connection: Connection, attempts_max: int) -> bool:
     running = select(Job.id).where(Job.status == JobStatus.RUNNING)
     expired = or_(
         exists().where(Call.status == CallStatus.STARTED, Call.lease_until <= now()),
-        exists().where(Node.status == NodeStatus.RUNNING, Node.lease_until <= now()),
+        exists().where(RUNNING, Node.lease_until <= now()),
         exists().where(Image.job_id.in_(running), expired_image),
     )
     return bool(connection.execute(select(expired)).scalar())
@@ -63,7 +64,7 @@ def reclaim_nodes(connection: Connection, attempts_max: int, moved: Moved) -> in
     rows = connection.execute(
         select(Node.id, Node.kind, Node.attempts, Node.lease_token)
         .join(Job, Job.id == Node.job_id)
-        .where(Node.status == NodeStatus.RUNNING, Node.lease_until <= now())
+        .where(RUNNING, Node.lease_until <= now())
         .order_by(Node.id)
         .with_for_update(of=[Job.__table__, Node.__table__], **SKIP_LOCKED)
     ).all()
@@ -105,22 +106,25 @@ def fail_poison(connection: Connection, attempts_max: int, moved: Moved) -> int:
     return len(rows)
 
 
-def recount(connection: Connection, moved: Moved) -> int:
-    """Correct the countdowns of waiting nodes, and open those that wait for nothing. Returns the
-    number of nodes corrected or opened. The moves keep the countdown in their own transactions, so
-    this finds something only after rows were edited by hand."""
-    wrong = (
+def recount(connection: Connection, moved: Moved, after: int = 0) -> tuple[int, int]:
+    """Correct the countdowns of RECOUNTED waiting nodes with ids above ``after``, and open those
+    that wait for nothing. Returns the number of nodes corrected or opened, and the id to go on
+    after; 0 at the end. The moves keep the countdown in their own transactions, so this finds
+    something only after rows were edited by hand."""
+    some = (
         select(Node.id)
         .join(Job, Job.id == Node.job_id)
-        .where(
-            Job.status == JobStatus.RUNNING,
-            Node.status == NodeStatus.WAITING,
-            or_(Node.pending != _left(), Node.pending == 0),
-        )
+        .where(Job.status == JobStatus.RUNNING, WAITING, Node.id > after)
         .order_by(Node.id)
+        .limit(RECOUNTED)
     )
-    ids = connection.execute(wrong).scalars().all()
-    return sum(_recounted(connection, node_id, moved) for node_id in ids)
+    checked = connection.execute(some).scalars().all()
+    wrong = select(Node.id).where(
+        Node.id.in_(checked), WAITING, or_(Node.pending != _left(), Node.pending == 0)
+    )
+    ids = connection.execute(wrong.order_by(Node.id)).scalars().all()
+    repaired = sum(_recounted(connection, node_id, moved) for node_id in ids)
+    return repaired, checked[-1] if len(checked) == RECOUNTED else 0
 
 
 def _recounted(connection: Connection, node_id: int, moved: Moved) -> bool:

@@ -9,7 +9,7 @@ PostgreSQL locks only the job's own rows; on SQLite other writers wait.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import (
@@ -26,9 +26,9 @@ from sqlalchemy import (
     union,
 )
 
-from core.images.uploaded import SCHEME
 from core.states import ENDED_JOBS, CallStatus, DeliveryStatus
 from models.engine import now
+from models.partial_indexes import UPLOADED
 from models.records import columns_of, record
 from models.tables import Call, Delivery, Event, Image, Job, Node, Unit
 
@@ -86,18 +86,20 @@ def only_here(connection: Connection, job_id: str) -> list[str]:
 
 def uploads_of(connection: Connection, job_id: str) -> set[str]:
     """The locations of a job's uploads."""
-    own = select(Image.location).where(Image.job_id == job_id, _IS_UPLOAD).distinct()
+    own = select(Image.location).where(Image.job_id == job_id, UPLOADED).distinct()
     return set(connection.execute(own).scalars())
 
 
-def used_uploads(connection: Connection, without: Collection[str]) -> Iterator[str]:
-    """The locations of all jobs' uploads, ``without`` those jobs. It reads all images: no index is
-    worth its writes for what is asked once an hour."""
-    rows = connection.execute(select(Image.job_id, Image.location).where(_IS_UPLOAD).distinct())
-    return (row.location for row in rows if row.job_id not in without)
-
-
-_IS_UPLOAD = Image.location.startswith(SCHEME, autoescape=True)
+def used_uploads(
+    connection: Connection, locations: Collection[str], without: Collection[str]
+) -> set[str]:
+    """Those of ``locations`` that jobs name, ``without`` those jobs."""
+    rows = connection.execute(
+        select(Image.job_id, Image.location)
+        .where(UPLOADED, Image.location.in_(locations))
+        .distinct()
+    )
+    return {row.location for row in rows if row.job_id not in without}
 
 
 def forget_history(connection: Connection, job_id: str, before: float) -> int:

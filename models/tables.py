@@ -243,6 +243,22 @@ class Image(Base):
         Index("ix_images_name_hash", sql("hashtextextended(name, '0')")).ddl_if(
             dialect="postgresql"
         ),
+        # why images of a job wait, as a person who waits for it is told once a second
+        Index(
+            "ix_images_troubled",
+            "job_id",
+            "status",
+            sqlite_where=sql("error IS NOT NULL AND status IN ('pending', 'prepared')"),
+            postgresql_where=sql("error IS NOT NULL AND status IN ('pending', 'prepared')"),
+        ),
+        # which uploads are in use
+        Index(
+            "ix_images_upload",
+            "location",
+            "job_id",
+            sqlite_where=sql("location LIKE 'upload:%'"),
+            postgresql_where=sql("location LIKE 'upload:%'"),
+        ),
         # find the few failed images
         Index(
             "ix_images_failed",
@@ -315,9 +331,32 @@ class Node(Base):
         _one_of("status", NodeStatus),
         _one_of("kind", NodeKind),
         CheckConstraint("pending >= 0", name="pending_not_negative"),
-        # find what a worker may ask next
         Index("ix_nodes_job_id_status", "job_id", "status"),
         Index("ix_nodes_parent_id", "parent_id"),
+        # find what a worker may ask next, in its order
+        Index(
+            "ix_nodes_ready",
+            "job_id",
+            "kind",
+            "level",
+            "first_position",
+            sqlite_where=sql("status = 'ready'"),
+            postgresql_where=sql("status = 'ready'"),
+        ),
+        # the reconciler checks the countdowns of some at a time
+        Index(
+            "ix_nodes_waiting",
+            "id",
+            sqlite_where=sql("status = 'waiting'"),
+            postgresql_where=sql("status = 'waiting'"),
+        ),
+        # the reconciler looks once a second for those whose lease has expired
+        Index(
+            "ix_nodes_running",
+            "lease_until",
+            sqlite_where=sql("status = 'running'"),
+            postgresql_where=sql("status = 'running'"),
+        ),
         # deleting a node looks up the nodes that were split from it
         Index(
             "ix_nodes_split_from",
@@ -433,6 +472,13 @@ class File(Base):
         # one upload of each content
         Index("uq_files_account_sha256", "account", "sha256", unique=True),
         Index("ix_files_account_status_used_at", "account", "status", "used_at"),
+        # renew the leases of the few that are being uploaded
+        Index(
+            "ix_files_leased",
+            "lease_token",
+            sqlite_where=sql("lease_token IS NOT NULL"),
+            postgresql_where=sql("lease_token IS NOT NULL"),
+        ),
     )
 
 

@@ -10,7 +10,18 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Integer, and_, case, cast, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Integer,
+    and_,
+    case,
+    cast,
+    func,
+    or_,
+    select,
+    true,
+)
 
 from core.access import LOCAL
 from core.account.estimate import OpenNode
@@ -143,15 +154,6 @@ class CallLine:
     settled_at: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """An event: an image or a node reached a state."""
-
-    at: float
-    name: str
-    kind: NodeKind | None  # of the node; None for an image
-
-
 def jobs(
     connection: Connection,
     statuses: Collection[str] = (),
@@ -249,15 +251,19 @@ def images(
     statuses: Collection[str] = (),
     unseen: bool = False,
     similar_to: int | None = None,
+    which: ColumnElement[bool] | None = None,
 ) -> list[ImageLine]:
     """A job's images in order; with ``statuses``, only those. ``unseen``: only images without a
     proof that the model saw them: they were only sent, or failed for it. ``similar_to``: only
-    those that the image at this position stands for."""
+    those that the image at this position stands for. ``which``: only those for which this condition
+    holds."""
     query = select(*image_columns(ImageLine)).where(Image.job_id == job_id)
     if statuses:
         query = query.where(Image.status.in_(statuses))
     if unseen:
         query = query.where(or_(ONLY_SENT, Image.error_code == RefusalCode.UNSEEN))
+    if which is not None:
+        query = query.where(which)
     if similar_to is not None:
         query = query.where(Image.similar_to == similar_to)
     rows = connection.execute(query.order_by(Image.position))
@@ -278,8 +284,11 @@ def seen_lately(connection: Connection, seconds: float) -> dict[str, int]:
     return seen_where(connection, or_(Job.finished_at.is_(None), Job.finished_at > now() - seconds))
 
 
-def nodes(connection: Connection, job_id: str) -> list[NodeLine]:
-    """A job's nodes except split ones, in the order of their images, root first."""
+def nodes(
+    connection: Connection, job_id: str, which: ColumnElement[bool] | None = None
+) -> list[NodeLine]:
+    """A job's nodes except split ones, in the order of their images, root first; with ``which``,
+    only those for which this condition holds."""
     spent = (
         select(
             Call.node_id,
@@ -299,7 +308,11 @@ def nodes(connection: Connection, job_id: str) -> list[NodeLine]:
             func.coalesce(spent.c.cost, 0.0).label("cost"),
         )
         .outerjoin(spent, spent.c.node_id == Node.id)
-        .where(Node.job_id == job_id, Node.status != NodeStatus.SPLIT)
+        .where(
+            Node.job_id == job_id,
+            Node.status != NodeStatus.SPLIT,
+            true() if which is None else which,
+        )
         .order_by(Node.first_position, Node.level.desc(), Node.id)
     )
     return [
@@ -370,17 +383,6 @@ def calls(connection: Connection, job_id: str, failed: bool = False) -> list[Cal
 
 
 MOMENTS = ("image.prepared", "image.uploaded", "image.included", "image.failed", "node.done")
-
-
-def moments(connection: Connection, job_id: str) -> list[Moment]:
-    """The progress events of a job's images and nodes, oldest first."""
-    rows = connection.execute(
-        select(Event.at, Event.name, Node.kind)
-        .outerjoin(Node, Node.id == Event.node_id)
-        .where(Event.job_id == job_id, Event.name.in_(MOMENTS))
-        .order_by(Event.id)
-    )
-    return [Moment(at, name, NodeKind(kind) if kind else None) for at, name, kind in rows]
 
 
 def past_calls(

@@ -159,8 +159,8 @@ def prepared(
     )
     alike = [(row.model, row.endpoint) for row in used if is_alike(row.model, row.endpoint)]
     job_id = connection.execute(
-        _sharing(images)
-        .where(Job.detail == detail, tuple_(Job.model, Job.endpoint).in_(alike), *_REUSABLE)
+        _sharing(images, *_REUSABLE)
+        .where(Job.detail == detail, tuple_(Job.model, Job.endpoint).in_(alike))
         .order_by(Job.status.in_(ANSWERED_JOBS).desc(), Job.created_at.desc())
     ).scalar()
     if job_id is None:
@@ -172,18 +172,22 @@ def prepared(
     return known
 
 
-def _sharing(images: Collection[tuple[str, str]]) -> Select[str]:
-    """A query for the id of a job that has one of ``images`` (name, location)."""
+def _sharing(images: Collection[tuple[str, str]], *which: ColumnElement[bool]) -> Select[str]:
+    """A query for the id of a job that has one of ``images`` (name, location), of which ``which``
+    holds."""
     some = list(images)[:: max(1, len(images) // ALIKE_NAMES)]
-    return (
-        select(Job.id)
-        .join(Image, Image.job_id == Job.id)
+    # apart, and DISTINCT: else PostgreSQL may read the index of all images of each earlier job
+    sharing = (
+        select(Image.job_id)
         .where(
             _named({name for name, _ in some}),
             Image.location.in_([location for _, location in some]),
+            *which,
         )
-        .limit(1)
+        .distinct()
+        .subquery("sharing")
     )
+    return select(Job.id).join(sharing, sharing.c.job_id == Job.id).limit(1)
 
 
 def earlier(connection: Connection, job_id: str) -> Earlier | None:

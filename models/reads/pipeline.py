@@ -33,6 +33,7 @@ from core.states import (
 from models.below import images_below
 from models.engine import now
 from models.ledger import SENT
+from models.partial_indexes import TROUBLED
 from models.records import columns_of, record
 from models.tables import Call, Event, Image, Job, Node
 
@@ -164,10 +165,19 @@ def job_standing(connection: Connection, job_id: str) -> tuple[JobStatus, str | 
     return None if row is None else (JobStatus(row.status), row.reason)
 
 
-def images(connection: Connection, job_id: str) -> list[ImageRow]:
-    query = select(*image_columns(ImageRow)).where(Image.job_id == job_id).order_by(Image.position)
-    rows = connection.execute(query)  # a large job has tens of thousands, so by position
-    return [ImageRow(row[0], row[1], ImageStatus(row[2]), *row[3:]) for row in rows]
+def images(
+    connection: Connection, job_id: str, which: ColumnElement[bool] | None = None
+) -> list[ImageRow]:
+    """A job's images in order; with ``which``, only those for which this condition holds."""
+    query = select(*image_columns(ImageRow)).where(Image.job_id == job_id)
+    query = query if which is None else query.where(which)
+    return [image_row(row) for row in connection.execute(query.order_by(Image.position))]
+
+
+def image_row(row: Any) -> ImageRow:
+    """``row`` has the columns of ``image_columns(ImageRow)``, read by their order: there may be
+    tens of thousands."""
+    return ImageRow(row[0], row[1], ImageStatus(row[2]), *row[3:])
 
 
 def image_columns(record_type: type[DataclassInstance]) -> list[Any]:
@@ -449,9 +459,7 @@ def upload_waits_for(connection: Connection, job_id: str) -> str | None:
     """The recorded reason why prepared images of a job are not uploaded yet, or None."""
     return connection.execute(
         select(Image.error)
-        .where(
-            Image.job_id == job_id, Image.status == ImageStatus.PREPARED, Image.error.is_not(None)
-        )
+        .where(Image.job_id == job_id, TROUBLED, Image.status == ImageStatus.PREPARED)
         .limit(1)
     ).scalar()
 
@@ -464,15 +472,7 @@ def trouble(connection: Connection, job_id: str) -> str | None:
         .order_by(Node.due_at.desc())
         .limit(1)
     )
-    image = (
-        select(Image.error)
-        .where(
-            Image.job_id == job_id,
-            Image.status.in_(UNSETTLED_IMAGES),
-            Image.error.is_not(None),
-        )
-        .limit(1)
-    )
+    image = select(Image.error).where(Image.job_id == job_id, TROUBLED).limit(1)
     error = connection.execute(node).scalar() or connection.execute(image).scalar()
     return str(error) if error else None
 

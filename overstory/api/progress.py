@@ -27,6 +27,9 @@ from workers.app import make_app
 
 FRESH_SECONDS = 0.8
 """Watchers of one job share what was read so recently."""
+SELDOM = 10
+"""A million images take a good part of a second to count: that is done for a tenth of the time at
+most."""
 WATCHED_MAX = 500
 """Jobs whose rates are kept; the one that was looked at longest ago is forgotten."""
 LETTERS = {
@@ -49,6 +52,7 @@ class Watched:
     rate: Rate = field(default_factory=Rate)
     value: dict[str, Any] = field(default_factory=dict)
     at: float = float("-inf")
+    took: float = 0.0
     looking: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -65,8 +69,10 @@ class SharedProgress:
         watched = self._watched(job.id)
         with watched.looking:
             now = self._clock()
-            if now - watched.at >= FRESH_SECONDS or watched.value["status"] != job.status:
+            fresh = max(FRESH_SECONDS, SELDOM * watched.took)
+            if now - watched.at >= fresh or watched.value["status"] != job.status:
                 watched.value, watched.at = self._looked(job.id, watched, now), now
+                watched.took = self._clock() - now
             return watched.value
 
     def _watched(self, job: str) -> Watched:

@@ -37,8 +37,9 @@ def ask_and_show(
     ran = run(settings, asked.spec, console, asked.quiet, showing, fork_server, asked.yes, watch)
     showing(ran.job)
     if pages is not None:
-        pages.write_report(settings, Database(database_url(settings)), ran.job, asked.report)
-        pages.say_written(console, asked.report)
+        database = Database(database_url(settings))
+        written = pages.write_report(settings, database, ran.job, asked.report)
+        pages.say_written(console, written)
     elif console.is_terminal and not (asked.quiet or asked.as_json) and ran.job.answer:
         print_plain(console, f"next: {next_step(settings, ran.job.id)}")
     return showing, ran

@@ -62,8 +62,7 @@ def check(
     settings, database, row = find_job(job, home)
     checked = check_job(database, row, truth, rules)
     if report is not None:
-        write_report(settings, database, row, report, checked)
-        say_written(Console(stderr=True), report)
+        say_written(Console(stderr=True), write_report(settings, database, row, report, checked))
     if as_json:
         print_json(json_of(checked))
         return

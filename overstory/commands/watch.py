@@ -35,6 +35,9 @@ from tasks.runtime.services import Services
 from workers.app import make_app
 
 REFRESH_SECONDS = 1.0
+SELDOM = 20
+"""A million images take a good part of a second to count: that is done for a twentieth of the time
+at most."""
 STALLED_SECONDS = 30.0
 """Without any progress for this long, the note mentions ``overstory doctor``."""
 TROUBLE_SHOWN = 160
@@ -96,7 +99,9 @@ def _follow(observer: Observer, display: Display, search: WorkerSearch) -> View:
     pause = threading.Event()
     stall = StallNotice()
     while True:
+        began = time.monotonic()
         view = observer.view()
+        took = time.monotonic() - began
         note = stall.note(view, time.monotonic())
         if view.job.status == JobStatus.RUNNING and view.state is not None:
             moving = (view.counts.done, view.progress.used.requests)
@@ -105,7 +110,7 @@ def _follow(observer: Observer, display: Display, search: WorkerSearch) -> View:
         display.report(view.limits)
         if view.job.status.ended:
             return view
-        pause.wait(REFRESH_SECONDS)
+        pause.wait(max(REFRESH_SECONDS, SELDOM * took))
 
 
 class Observer:

@@ -28,6 +28,9 @@ longer while the answer is far."""
 FAR_IMAGES = 300
 """The answer is far while more images than this are in unanswered leaves."""
 COUNT_SECONDS = 1.0
+SELDOM = 20
+"""Counting a million images takes a good part of a second: it is then done for a twentieth of the
+time at most."""
 NOTE_SHOWN = 200
 """Characters of what an endpoint says beside the progress."""
 
@@ -42,7 +45,8 @@ def watch(
     """Show the job's progress until it ends or ``stop`` is set."""
     next_count, pause = 0.0, POLL_SECONDS
     while not stop.is_set():
-        counting = time.monotonic() >= next_count
+        began = time.monotonic()
+        counting = began >= next_count
         try:
             view = check(services, job_id, shown, counting)
             if view.is_over:
@@ -55,7 +59,8 @@ def watch(
             log.warning("watch.waits", error=str(error))
             shown.wait(f"waiting: {' '.join(str(error).split())}")
         if counting:
-            next_count = time.monotonic() + COUNT_SECONDS
+            took = time.monotonic() - began
+            next_count = time.monotonic() + max(COUNT_SECONDS, SELDOM * took)
             if stack is not None and stack.revive():
                 log.warning("stack.revived", job=job_id)
         stop.wait(pause)

@@ -10,7 +10,7 @@ from rich.text import Text
 from core.text.citations import parted
 from core.text.printable import printable_name
 from models.engine import Database
-from models.reads import pipeline
+from models.reads import parts
 from models.reads.pipeline import JobRow
 
 SHOWN = 12
@@ -26,7 +26,7 @@ def print_cited(database: Database, job: JobRow, text: str) -> None:
         console.print(Text(f"\n{hint}", "dim"))
     elif cited:
         with database.read() as connection:
-            names = {image.position: image.name for image in pipeline.images(connection, job.id)}
+            names = parts.names(connection, job.id, cited)
         width = len(str(max(cited))) + 2
         lines = [
             f"{f'[{position}]':>{width}} {printable_name(names[position])}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Protocol
 
 from core.job_options import JobOptions
@@ -17,17 +17,6 @@ class Looked(Protocol):
     def look(self) -> int: ...
     @property
     def unclear(self) -> list[str] | None: ...
-
-
-def counts(images: Sequence[Looked]) -> dict[str, int]:
-    """``twice``: images with a second look; ``unclear``: of these, those that it could not tell
-    either; ``left``: unclear ones that the bound left no room for."""
-    twice = [image for image in images if image.look > 1]
-    return {
-        "twice": len(twice),
-        "unclear": sum(image.unclear is not None for image in twice),
-        "left": sum(image.unclear is not None and image.look == 1 for image in images),
-    }
 
 
 def sentence(options: JobOptions, of: Mapping[str, int], images: int) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from typing import NoReturn
 
 from rich.console import Console
@@ -13,6 +14,7 @@ from rich.console import Console
 from core.settings import SANDBOX, Settings
 from core.states import ImageStatus, JobStatus
 from models.engine import Database
+from models.reads import parts as reads
 from models.reads import pipeline, units
 from models.reads.pipeline import ImageRow, JobRow
 from models.state import coverage
@@ -23,8 +25,8 @@ from overstory.output.cited import print_cited
 from overstory.output.learned import settled_limits, untold
 from overstory.output.plural import pluralize
 from overstory.output.progress import is_priced
-from overstory.output.result import EXIT_STATUS, INTERRUPTED, Ran, result
-from overstory.output.terminal import for_stdout, json_line, print_plain, safe_line
+from overstory.output.result import EXIT_STATUS, INTERRUPTED, Ran, json_of
+from overstory.output.terminal import for_stdout, print_plain, safe_line
 from overstory.output.unit_table import print_units, unanswered
 from workers.endpoints import database_url
 
@@ -51,8 +53,9 @@ class Showing:
             return
         self._shown = True
         if self._as_json:
-            value = {**result(self._database, job), "waits": self._waits or None}
-            sys.stdout.write(json_line(value) + "\n")
+            for piece in json_of(self._database, job, waits=self._waits or None):
+                sys.stdout.write(piece)
+            sys.stdout.write("\n")
         else:
             print_answer(self._database, job)
         sys.stdout.flush()
@@ -102,12 +105,12 @@ def print_summary(console: Console, database: Database, job: JobRow) -> None:
         shape = pipeline.tree_shape(connection, job.id)
         used = pipeline.used(connection, job.id)
         taken_over = pipeline.taken_over(connection, job.id)
-        images = pipeline.images(connection, job.id)
+        counted = reads.counted(connection, job.id)
+        failed = pipeline.images(connection, job.id, reads.FAILED)
         seen = pipeline.seen(connection, job.id)
         groups = units.units(connection, job.id) if job.options.by else []
-    failed = [image for image in images if image.status == ImageStatus.FAILED]
     parts = [f"{pluralize(job.submitted, 'image')} submitted"]
-    similar = sum(image.similar_to is not None for image in images)
+    similar = counted.similar
     told = {**counts, "skipped": counts["skipped"] - similar}
     parts += [_counted(name, number, seen) for name, number in told.items() if number]
     parts += [f"{pluralize(similar, 'similar image')} left out"] if similar else []
@@ -123,16 +126,17 @@ def print_summary(console: Console, database: Database, job: JobRow) -> None:
     print_plain(console, f"{sent}{money}{charged}")
     if not job.options.bare and (warning := proof.warning(seen, job.id)):
         print_plain(console, warning)
-    if twice := looks.sentence(job.options, looks.counts(images), job.submitted):
+    if twice := looks.sentence(job.options, asdict(counted), job.submitted):
         print_plain(console, safe_line(twice))
     print_findings(console, database, job)
-    if wrong := shaped(job, images).get("data_error"):
+    if wrong := shaped(job, ()).get("data_error"):
         print_plain(console, f"the object does not fit the schema: {wrong}")
     if taken_over:
         print_plain(console, f"continued: {taken_over}")
     errors = {image.position: image.error or "" for image in failed}
+    remarked = reads.images_in_pages(database, job.id, reads.REMARKED)
     answered = unanswered(job, groups, errors) if groups else ()
-    for sentence in (*answered, *remarks(job, images)):
+    for sentence in (*answered, *remarks(job, remarked)):
         print_plain(console, sentence)
     for image in failed[:FAILED_SHOWN]:
         print_plain(console, f"  [{image.position}] {image.name}: {image.error}")
@@ -140,17 +144,20 @@ def print_summary(console: Console, database: Database, job: JobRow) -> None:
         print_plain(console, f"  and {len(failed) - FAILED_SHOWN:,} more")
 
 
-def remarks(job: JobRow, images: Sequence[ImageRow]) -> Iterator[str]:
+def remarks(job: JobRow, images: Iterable[ImageRow]) -> Iterator[str]:
     """A line for each kind of remark about images that did not fail, with the first one's text."""
-    alike: defaultdict[str, list[ImageRow]] = defaultdict(list)
+    first_of: dict[str, ImageRow] = {}
+    alike: Counter[str] = Counter()
     for image in images:
         if image.remarks and image.status != ImageStatus.FAILED:
-            alike[_NUMBER.sub("", image.remarks)].append(image)
-    for among in list(alike.values())[:REMARKS_SHOWN]:
-        first = f"[{among[0].position}] {among[0].name}"
-        others = pluralize(len(among) - 1, "other")
-        yield f"  {first}{f' and {others}' if among[1:] else ''}: {among[0].remarks}"
-    if left := sum(map(len, list(alike.values())[REMARKS_SHOWN:])):
+            kind = _NUMBER.sub("", image.remarks)
+            first_of.setdefault(kind, image)
+            alike[kind] += 1
+    for kind, image in list(first_of.items())[:REMARKS_SHOWN]:
+        others = pluralize(alike[kind] - 1, "other")
+        more = f" and {others}" if alike[kind] > 1 else ""
+        yield f"  [{image.position}] {image.name}{more}: {image.remarks}"
+    if left := sum(alike[kind] for kind in list(first_of)[REMARKS_SHOWN:]):
         yield f"  and {pluralize(left, 'image')} with other remarks ('overstory images {job.id}')"
 
 

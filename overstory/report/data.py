@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from itertools import chain, islice
 from typing import Any
 
 from clients.blobs import Blobs
@@ -14,20 +15,22 @@ from core.images.sizing import ImageLimits
 from core.requests.set_summary import texts_of
 from core.states import NodeKind
 from core.text.citations import parted
-from models.engine import Database
-from models.reads import inspect, lineage, pipeline, units
+from models.engine import Connection, Database
+from models.reads import inspect, lineage, parts, pipeline, units
 from models.reads.inspect import ImageLine, JobLine, NodeLine
 from models.reads.pipeline import JobRow, Used
 from overstory.output import looks
 from overstory.output.answers import Shape, shape_of_job
-from overstory.output.result import result
+from overstory.output.result import image_values, overview
 from overstory.report import markdown, shaped, timeline
 from overstory.report.markdown import Block
 from overstory.report.notes import notes_of, rest_of, without_number
 from overstory.report.of_units import units_value
+from overstory.report.paging import Page
 from overstory.report.pictures import Pictures, pictures, positions_of_pictures
 
 Value = dict[str, Any]
+SHOWN_APART = 1_000
 
 
 def report_data(
@@ -38,11 +41,15 @@ def report_data(
     limits: ImageLimits,
     decoder: Decoder,
     written_at: float,
+    page: Page | None = None,
 ) -> Value:
-    """The report on ``job`` at this moment; a job may still run. ``written_at`` is a Unix time."""
-    return _data(
-        database, job, written_at, lambda lines: pictures(lines, blobs, uploads, limits, decoder)
-    )
+    """The report on ``job`` at this moment; a job may still run. ``written_at`` is a Unix time.
+    ``page``: the part of it that is shown; None: the first."""
+
+    def drawn(lines: Sequence[ImageLine]) -> Pictures:
+        return pictures(lines, blobs, uploads, limits, decoder)
+
+    return _data(database, job, written_at, drawn, page or Page.first_of(job.submitted))
 
 
 def live_data(database: Database, job: JobRow, read_at: float) -> Value:
@@ -52,7 +59,8 @@ def live_data(database: Database, job: JobRow, read_at: float) -> Value:
     def by_position(lines: Sequence[ImageLine]) -> Pictures:
         return Pictures([], positions_of_pictures(lines))
 
-    return _data(database, job, read_at, by_position) | {"pictures": None}
+    first = Page.first_of(job.submitted)
+    return _data(database, job, read_at, by_position, first) | {"pictures": None}
 
 
 def _data(
@@ -60,20 +68,26 @@ def _data(
     job: JobRow,
     written_at: float,
     pictures_of: Callable[[Sequence[ImageLine]], Pictures],
+    page: Page,
 ) -> Value:
-    job_result = result(database, job)
+    job_result = overview(database, job)
+    shape = shape_of_job(job)
+    cited = _cited(job, shape, job_result)
     with database.read() as connection:
         line = inspect.job_line(connection, job.id)
-        images = inspect.images(connection, job.id)
-        nodes = inspect.nodes(connection, job.id)
-        moments = inspect.moments(connection, job.id)
+        span = line.seconds + line.idle_seconds
+        apart = _shown_apart(connection, job.id, page, cited)
+        images = inspect.images(connection, job.id, which=page.images(apart))
+        nodes = inspect.nodes(connection, job.id, page.nodes(images))
+        moments = parts.moments(connection, job.id, job.created_at, span, timeline.BINS)
+        statuses = parts.statuses(connection, job.id)
         turns = [pipeline.job(connection, turn) for turn in lineage.turns(connection, job.id)]
         groups = units.units(connection, job.id) if job.options.by else []
         errors = units.errors(connection, job.id) if job.options.by else {}
         bills = {turn.id: pipeline.used(connection, turn.id) for turn in turns if turn}
-    span = line.seconds + line.idle_seconds
+    if shape is not None:
+        job_result["images"] = list(image_values(database, job, page.images(apart)))
     thumbnails = pictures_of(images)
-    shape = shape_of_job(job)
     notes = _notes(images, nodes) | _answers_as_notes(shape, job_result["images"])
     return {
         "written_at": written_at,
@@ -81,19 +95,33 @@ def _data(
         "answer": _answer(job, shape, job_result),
         "units": units_value(job, shape, groups, errors) if shape and shape.by else None,
         "turns": [_turn(turn, bills[turn.id]) for turn in turns if turn],
-        "cited": markdown.runs(_cited(job, shape, job_result)),
+        "cited": markdown.runs(cited),
         "coverage": job_result["coverage"],
+        "statuses": statuses,
+        "page": page.value(job.submitted),
         "included_as": "in the answer" if job.answer else "looked at",
         "seen": job_result["seen"],
         "looks": looks.sentence(job.options, job_result["looks"], job.submitted),
         "usage": job_result["usage"],
         "tree": job_result["tree"],
         "span": span,
-        "lanes": [asdict(lane) for lane in timeline.lanes(moments, job.created_at, span)],
+        "lanes": [asdict(lane) for lane in timeline.lanes(moments, job.created_at)],
         "nodes": [_node(node, shape) for node in nodes],
         "images": _images(images, notes, thumbnails),
         "pictures": thumbnails.encoded,
     }
+
+
+def _shown_apart(
+    connection: Connection, job_id: str, page: Page, cited: Sequence[range]
+) -> set[int]:
+    """Images of other pages that the first page shows too: the first that the answer cites, and
+    the first that failed."""
+    if page.number > 1 or page.count == 1:
+        return set()
+    failed = parts.positions(connection, job_id, parts.FAILED, SHOWN_APART)
+    numbers = chain.from_iterable(islice(some, SHOWN_APART) for some in cited)
+    return {*failed, *islice(numbers, SHOWN_APART)}
 
 
 def _job(job: JobRow, line: JobLine, job_result: Value) -> Value:
@@ -186,8 +214,8 @@ def _cited(job: JobRow, shape: Shape | None, job_result: Value) -> list[range]:
         texts = [text for answer in answers for text in texts_of(answer)]
     if shape is not None and shape.folds:
         texts = texts_of(job_result["data"])
-    parts = (part for text in texts for part in parted(text))
-    return [numbers for part in parts if not isinstance(part, str) for numbers in part]
+    pieces = (piece for text in texts for piece in parted(text))
+    return [numbers for piece in pieces if not isinstance(piece, str) for numbers in piece]
 
 
 def _answers_as_notes(shape: Shape | None, images: Sequence[Value]) -> dict[int, str]:

@@ -19,7 +19,7 @@ from typing import Any
 
 MODULES = (
     *("dom", "state", "words", "prose", "viewer", "citations", "answers", "units", "answer"),
-    *("accuracy", "coverage", "tree", "course", "gallery", "theme", "main"),
+    *("accuracy", "coverage", "tree", "course", "gallery", "pages", "theme", "main"),
 )
 """In the order in which they are evaluated: what a module does at once needs those before it."""
 _PLACE = re.compile(r"@@(\w+)@@")

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from core.states import NodeKind
-from models.reads.inspect import Moment
+from models.reads.parts import Moments
 
 BINS = 96
 
@@ -23,11 +23,11 @@ class Lane:
     bins: list[int]
 
 
-def _is(name: str) -> Callable[[Moment], bool]:
+def _is(name: str) -> Callable[[Moments], bool]:
     return lambda moment: moment.name == name
 
 
-STAGES: tuple[tuple[str, str, Callable[[Moment], bool]], ...] = (
+STAGES: tuple[tuple[str, str, Callable[[Moments], bool]], ...] = (
     ("Prepare", "images", _is("image.prepared")),
     ("Upload", "images", _is("image.uploaded")),
     ("Look", "images", _is("image.included")),
@@ -36,21 +36,16 @@ STAGES: tuple[tuple[str, str, Callable[[Moment], bool]], ...] = (
 )
 
 
-def lanes(moments: Sequence[Moment], start: float, seconds: float) -> list[Lane]:
-    """A lane for each stage that has events, over ``seconds`` from ``start``."""
+def lanes(moments: Sequence[Moments], start: float) -> list[Lane]:
+    """A lane for each stage that has events. ``moments``: counted in BINS parts of the job's time,
+    which began at ``start``."""
     result = []
     for name, unit, belongs in STAGES:
-        times = [moment.at - start for moment in moments if belongs(moment)]
-        if times:
-            bins = binned(times, seconds)
-            result.append(Lane(name, unit, len(times), min(times), max(times), bins))
+        own = [some for some in moments if belongs(some)]
+        bins = [0] * BINS
+        for some in own:
+            bins[some.part] += some.count
+        if own:
+            first, last = min(some.first for some in own), max(some.last for some in own)
+            result.append(Lane(name, unit, sum(bins), first - start, last - start, bins))
     return result
-
-
-def binned(times: Sequence[float], seconds: float, bins: int = BINS) -> list[int]:
-    """How many of ``times`` fall into each of ``bins`` equal parts of ``seconds``, ends clamped."""
-    counts = [0] * bins
-    for time in times:
-        index = int(time / seconds * bins) if seconds > 0 else 0
-        counts[min(max(index, 0), bins - 1)] += 1
-    return counts

@@ -39,7 +39,7 @@ TRY_SECONDS_MAX = 300.0
 """Longest time between two tries of an account whose calls are refused for want of money though no
 empty balance is reported. The second comes PROBE_SECONDS after the first, each after twice that."""
 RECOUNT_SECONDS = 30.0
-"""How often the countdowns are checked against the rows they count."""
+"""How often some of the countdowns are checked against the rows they count."""
 SWEEP_SECONDS = 3_600.0
 """How often uploads are deleted that were never submitted."""
 NEXT_QUESTION_SECONDS = 600.0
@@ -62,6 +62,7 @@ class Reconciler:
     next_try: float = 0.0  # of an account that may have money
     try_seconds: float = PROBE_SECONDS
     next_recount: float = 0.0
+    recounted: int = 0  # id of the node at which the last check stopped
     next_tidy: float = 0.0
     next_sweep: float = 0.0
     tidying: Future[None] | None = None
@@ -170,7 +171,7 @@ class Reconciler:
                 self._reclaim_expired(connection, moved)
             if recount:
                 self.next_recount = self.clock() + RECOUNT_SECONDS
-                repaired = repair.recount(connection, moved)
+                repaired, self.recounted = repair.recount(connection, moved, self.recounted)
                 if repaired:
                     log.warning("reconciler.mended", nodes=repaired)
         announce(self.services, "", moved)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import islice
 
 from models import retention
 from tasks.runtime.services import Services
@@ -20,6 +21,9 @@ from tasks.runtime.services import Services
 UNUSED_SECONDS = 86_400.0
 """How long an upload is kept that no job uses. The reconciler deletes it then, because nobody may
 ever call ``prune`` on a service, and its disk would fill with what was never asked about."""
+
+AT_ONCE = 1_000
+"""Uploads that are looked up together: a store may hold millions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +45,15 @@ def sweep(
     store = services.uploads
     if not dry_run:
         store.delete_parts()
-    unused = {
-        upload.location: upload
-        for upload in store.kept(before)
-        if among is None or upload.location in among
-    }
-    if not unused:  # the statement reads all images
-        return Swept()
-    with services.database.read() as connection:
-        for location in retention.used_uploads(connection, without):
-            unused.pop(location, None)
-    gone = [each for each in unused.values() if dry_run or store.drop(each, before)]
-    return Swept(len(gone), sum(upload.bytes for upload in gone))
+    old = (upload for upload in store.kept(before) if among is None or upload.location in among)
+    count = size = 0
+    while some := {upload.location: upload for upload in islice(old, AT_ONCE)}:
+        with services.database.read() as connection:
+            used = retention.used_uploads(connection, some, without)
+        unused = [upload for location, upload in some.items() if location not in used]
+        gone = [upload for upload in unused if dry_run or store.drop(upload, before)]
+        count, size = count + len(gone), size + sum(upload.bytes for upload in gone)
+    return Swept(count, size)
 
 
 def sweep_unsubmitted(services: Services) -> Swept:

@@ -15,7 +15,7 @@ from core.states import CallStatus, ImageStatus, JobStatus, NodeKind, NodeStatus
 from models import ledger, state
 from models.engine import Database
 from models.ledger import NewCall
-from models.reads import inspect, pipeline
+from models.reads import inspect, parts, pipeline
 from models.state import Moved
 from models.tables import Call, Event, Image, Job, Node
 from tests.support import jobs
@@ -179,13 +179,18 @@ def test_calls_are_listed_and_failed_ones_can_be_filtered(
     assert [(c.values, c.again) for c in past] == [(2, True), (2, True), (2, False)]
 
 
-def test_moments_show_when_each_stage_worked(database: Database, answered: str) -> None:
+def test_moments_are_counted_in_parts_of_the_time(database: Database, answered: str) -> None:
     with database.read() as connection:
-        moments = inspect.moments(connection, answered)
-    names = [moment.name for moment in moments]
-    assert names.count("image.prepared") == names.count("image.included") == 3
-    assert [m.kind for m in moments if m.name == "node.done"].count(NodeKind.BRANCH) == 1
-    assert [m.at for m in moments] == sorted(m.at for m in moments)
+        job = pipeline.job(connection, answered)
+        assert job is not None
+        moments = parts.moments(connection, answered, job.created_at - 1.0, 1_000.0, 10)
+        outside = parts.moments(connection, answered, job.created_at - 9_000.0, 1_000.0, 10)
+    count = {(m.name, m.kind): m.count for m in moments}
+    assert count["image.prepared", None] == count["image.included", None] == 3
+    assert count["node.done", NodeKind.BRANCH] == 1
+    assert {m.part for m in moments} == {0}
+    assert all(job.created_at - 1.0 < m.first <= m.last for m in moments)
+    assert {m.part for m in outside} == {9}
 
 
 def test_the_reason_of_waiting_uploads_is_shown(database: Database) -> None:

@@ -36,7 +36,7 @@ def claim_images(database, seconds=jobs.LONG):
 def recount(database) -> tuple[int, Moved]:
     moved = Moved()
     with database.write() as connection:
-        return repair.recount(connection, moved), moved
+        return repair.recount(connection, moved)[0], moved
 
 
 # --- leases

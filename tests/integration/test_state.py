@@ -462,7 +462,7 @@ class Walk:
         """Every image is in one state, and all countdowns are exact."""
         assert len(jobs.look(self.database, Image, self.job)) == self.submitted
         with self.database.write() as connection:
-            assert repair.recount(connection, Moved()) == 0
+            assert repair.recount(connection, Moved())[0] == 0
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -12,11 +12,11 @@ import pytest
 
 from core.errors import WrongUsage
 from core.states import NodeKind
-from models.reads.inspect import Moment
+from models.reads.parts import Moments
 from overstory.report.command import check_writable
 from overstory.report.page import island, page
 from overstory.report.pictures import PICTURES_MAX, size_for
-from overstory.report.timeline import binned, lanes
+from overstory.report.timeline import lanes
 
 HOSTILE = [
     "</script><script>alert(1)</script>",
@@ -74,31 +74,19 @@ def test_the_more_pictures_the_smaller_they_are() -> None:
     assert sizes[-1] == 96
 
 
-@pytest.mark.parametrize(
-    ("times", "seconds", "bins"),
-    [
-        ([], 4.0, [0, 0, 0, 0]),
-        ([0.0, 0.9, 3.9], 4.0, [2, 0, 0, 1]),
-        ([4.0, 9.0, -1.0], 4.0, [1, 0, 0, 2]),
-        ([0.0], 0.0, [1, 0, 0, 0]),
-    ],
-)
-def test_times_are_counted_in_bins(times: list[float], seconds: float, bins: list[int]) -> None:
-    assert binned(times, seconds, 4) == bins
-
-
 def test_every_stage_with_events_has_a_lane() -> None:
     moments = [
-        Moment(10.5, "image.prepared", None),
-        Moment(12.0, "image.prepared", None),
-        Moment(13.0, "node.done", NodeKind.LEAF),
-        Moment(14.0, "node.done", NodeKind.BRANCH),
+        Moments("image.prepared", None, 0, 2, 10.5, 10.6),
+        Moments("image.prepared", None, 95, 1, 14.9, 14.9),
+        Moments("node.done", NodeKind.LEAF, 50, 1, 13.0, 13.0),
+        Moments("node.done", NodeKind.BRANCH, 60, 1, 14.0, 14.0),
     ]
-    made = lanes(moments, 10.0, 5.0)
+    made = lanes(moments, 10.0)
     assert [(lane.name, lane.total, lane.first, lane.last) for lane in made] == [
-        ("Prepare", 2, 0.5, 2.0),
+        ("Prepare", 3, 0.5, pytest.approx(4.9)),
         ("Summarise", 1, 4.0, 4.0),
     ]
+    assert (made[0].bins[0], made[0].bins[95], sum(made[0].bins)) == (2, 1, 3)
 
 
 @pytest.mark.parametrize(

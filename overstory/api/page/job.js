@@ -6,6 +6,7 @@ import { covered } from "./coverage.js";
 import { byId, h } from "./dom.js";
 import { drawFurther, startFurther } from "./further.js";
 import { gallery } from "./gallery.js";
+import { pages } from "./pages.js";
 import { get } from "./http.js";
 import { startLevels } from "./levels.js";
 import { announce } from "./notices.js";
@@ -34,7 +35,7 @@ let now = null;
 
 // ---- the report
 
-const WHOLE = [head, answer, turns, accuracy, covered, tree, course, gallery, drawFurther];
+const WHOLE = [head, pages, answer, turns, accuracy, covered, tree, course, gallery, drawFurther];
 const report = async (parts) => {
   load(await get(`${path}/report.json`));
   document.body.classList.remove("waits");

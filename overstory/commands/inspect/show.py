@@ -23,9 +23,9 @@ from overstory.output import looks, proof
 from overstory.output.cited import print_cited
 from overstory.output.plural import pluralize
 from overstory.output.progress import duration
-from overstory.output.result import result
+from overstory.output.result import json_of, overview
 from overstory.output.summary import print_answer
-from overstory.output.tables import clock, coloured, print_json, stdout_console
+from overstory.output.tables import clock, coloured, stdout_console
 from overstory.output.terminal import for_stdout, safe
 from workers.loading import loaded
 
@@ -37,7 +37,6 @@ from workers.loading import loaded
 def show(job: str, as_json: bool, home: Path | None) -> None:
     """Show one job: its answer, coverage, tree and cost."""
     settings, database, row = find_job(job, home)
-    outcome = result(database, row)
     with database.read() as connection:
         line = inspect.job_line(connection, row.id)
     nobody = ""
@@ -45,8 +44,11 @@ def show(job: str, as_json: bool, home: Path | None) -> None:
         nobody = loaded("overstory.local.hindrances").nobody_works(settings)
     if as_json:
         more = {"ask": row.ask, "label": line.label, "seconds": line.seconds, "owner": row.owner}
-        print_json({**outcome, **more, "waits": nobody or None})
+        for piece in json_of(database, row, **more, waits=nobody or None):
+            click.echo(piece, nl=False)
+        click.echo()
         return
+    outcome = overview(database, row)
     console = stdout_console()
     _print_facts(console, row, line, outcome, nobody)
     if row.options.by:

@@ -6,8 +6,9 @@ import { covered } from "./coverage.js";
 import { byId } from "./dom.js";
 import { gallery } from "./gallery.js";
 import { load } from "./state.js";
+import { pages } from "./pages.js";
 import { tree } from "./tree.js";
 
 load(JSON.parse(byId("data").textContent));
-for (const draw of [head, answer, turns, accuracy, covered, tree, course, gallery, colophon]) draw();
+for (const draw of [head, pages, answer, turns, accuracy, covered, tree, course, gallery, colophon]) draw();
 document.documentElement.dataset.ready = "yes";

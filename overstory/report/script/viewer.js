@@ -56,14 +56,16 @@ const facts = (image) => {
   const unit = unitOf.get(image.n);
   if (unit) rows.push(["Unit", go(unit.name, () => { viewer.close(); reveals.unit(unit); })]);
   if (image.seen) rows.push(["Seen", BY[image.seen]]);
-  if (image.same) rows.push(["Same as", go(`image ${image.same}`, () => view([image.same], 0))]);
-  if (image.like) rows.push(["Similar to", go(`image ${image.like}`, () => view([image.like], 0))]);
+  if (image.same) rows.push(["Same as", other(image.same)]);
+  if (image.like) rows.push(["Similar to", other(image.like)]);
   if (image.size) rows.push([image.like ? "Prepared as" : "Sent as", `${image.size[0]} × ${image.size[1]} px, ${count(image.tokens ?? 0, "token")}`]);
   if (image.look) rows.push(["Look", image.look]);
   if (image.remarks) rows.push(["Remarks", image.remarks]);
   if (node) rows.push(["In one request with", go(span(node.first, node.last), () => { viewer.close(); reveals.node(node.id); })]);
   return h("dl", {}, rows.flatMap(([term, value]) => [h("dt", {}, term), h("dd", {}, value)]));
 };
+/** An image that may be on another page of the report. */
+const other = (n) => (images.has(n) ? go(`image ${n}`, () => view([n], 0)) : `image ${n}`);
 export const go = (label, act) => h("button", { type: "button", class: "link", onclick: act }, label);
 viewer.addEventListener("keydown", (event) => {
   if (set.length > 1 && event.key === "ArrowRight") step(1);

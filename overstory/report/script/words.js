@@ -34,7 +34,7 @@ export const group = (image) => (OPEN.includes(image.status) ? "waiting" : image
 export const ORDER = ["included", "duplicate", "waiting", "skipped", "failed"];
 export const totals = () => {
   const totals = new Map(ORDER.map((name) => [name, 0]));
-  for (const image of data.images) totals.set(group(image), totals.get(group(image)) + 1);
+  for (const [status, number] of Object.entries(data.statuses)) totals.set(group({ status }), totals.get(group({ status })) + number);
   return [...totals].filter(([, number]) => number > 0);
 };
 /** The numbers of runs of images, as citations are written. */
