@@ -162,7 +162,8 @@ class Server:
 
     def _forget_memory(self) -> None:
         """A killed server leaves a segment of shared memory, which its pid file names."""
-        lines = (self.data / "postmaster.pid").read_text().splitlines()
+        record = self.data / "postmaster.pid"
+        lines = record.read_text().splitlines() if record.exists() else []  # it had not started
         words = lines[6].split() if len(lines) > 6 else []
         if len(words) == 2 and shutil.which("ipcrm"):
             subprocess.run(["ipcrm", "-m", words[1]], check=False, capture_output=True)
