@@ -14,7 +14,6 @@ from functools import cache, partial
 
 from celery import shared_task
 
-from clients.images.pillow import word_picture
 from clients.provider.body import file_url
 from core import stages
 from core.catalog.facts import ModelFacts
@@ -296,6 +295,8 @@ def usage_rule(connection: Connection, node: NodeWork, facts: ModelFacts) -> Usa
 
 @cache
 def canary_picture(word: str, tokens: int) -> CanaryPicture:
+    from clients.images.pillow import word_picture  # few workers draw one
+
     data = word_picture(word, SIDE, SIDE)
     return CanaryPicture(data, hashlib.sha256(data).hexdigest(), tokens)
 

@@ -39,11 +39,8 @@ WORKERS = (
     *("celery.app.routes", "celery.backends.redis", "celery.events.dispatcher"),
     *("celery.events.receiver", "kombu.pidbox", "kombu.transport.redis"),
     *("billiard.popen_fork", "billiard.sharedctypes", "billiard.synchronize"),
-    *("PIL.BmpImagePlugin", "PIL.GifImagePlugin", "PIL.JpegImagePlugin", "PIL.PngImagePlugin"),
-    "PIL.PpmImagePlugin",
     *(f"tasks.{stage.name}" for stage in STAGES),
     "clients.blobs",
-    "clients.images.prepare",
 )
 PROVIDER = ("clients.provider.transport", "clients.provider.client")
 """The SDK takes a quarter of the time; only workers that call the provider need it."""

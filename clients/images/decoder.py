@@ -26,7 +26,7 @@ from typing import IO, Any
 import structlog
 
 from clients.images.frames import Ended, encoded, received
-from clients.images.prepare import Prepared
+from clients.images.prepared import Prepared
 from core.catalog.formulas import STEPFUN_SIZES, SentSizes
 from core.catalog.tokens import Detail
 from core.errors import ImageRefused, RefusalCode

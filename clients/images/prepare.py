@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from io import BufferedReader, BytesIO
 from typing import Final, TypeVar
@@ -17,6 +17,7 @@ from typing import Final, TypeVar
 from clients import local_files
 from clients.images import pdf, pillow, vips
 from clients.images.pillow import Picture, Pixels, Size
+from clients.images.prepared import Prepared
 from clients.local_files import AnyPlace
 from core.catalog.formulas import STEPFUN_SIZES, SentSizes
 from core.catalog.tokens import Detail
@@ -63,29 +64,6 @@ LESS = 0.8
 """An embedded picture with this share of the sensor's pixels is in full size: the sensor has a rim
 that cameras cut off."""
 MIMES: Final = {"jpeg": "image/jpeg", "png": "image/png", "webp": "image/webp"}
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """An image ready to send: ``data`` is upright sRGB on white without metadata.
-
-    Width and height are in pixels, as sent and as in the source (upright). Hashes are SHA-256 in
-    hex, of ``data`` and of the whole source file. ``remarks`` are texts for people. ``facts``: when
-    and where it was taken, by its EXIF.
-    """
-
-    data: bytes
-    mime: str
-    width: int
-    height: int
-    sha256: str
-    source_sha256: str
-    source_width: int
-    source_height: int
-    source_format: str
-    remarks: tuple[str, ...] = ()
-    facts: Mapping[str, str] = field(default_factory=dict)
-    likeness: Likeness | None = None  # if it was asked for; a page of a document has none
 
 
 @dataclass(frozen=True, slots=True)

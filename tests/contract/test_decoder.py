@@ -18,7 +18,8 @@ import pytest
 from clients import local_files
 from clients.images import decoder
 from clients.images.decoder import Decoder
-from clients.images.prepare import Prepared, page_count, prepare
+from clients.images.prepare import page_count, prepare
+from clients.images.prepared import Prepared
 from core.errors import ImageRefused, RefusalCode
 from core.images.sizing import DecoderLimits, ImageLimits
 from tests.support import bombs

@@ -21,7 +21,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from clients import local_files
-from clients.images.prepare import Prepared, measure, page_count, prepare
+from clients.images.prepare import measure, page_count, prepare
+from clients.images.prepared import Prepared
 from core.errors import ImageRefused, RefusalCode
 from core.images.columns import plan_columns
 from core.images.sizing import ImageLimits

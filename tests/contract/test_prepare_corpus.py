@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clients.images.prepare import Prepared, prepare
+from clients.images.prepare import prepare
+from clients.images.prepared import Prepared
 from core.catalog.formulas import STEPFUN_SIZES
 from core.catalog.tokens import Detail
 from core.errors import ImageRefused

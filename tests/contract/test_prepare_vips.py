@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 from clients.images import vips
-from clients.images.prepare import Prepared, prepare
+from clients.images.prepare import prepare
+from clients.images.prepared import Prepared
 from core.catalog.tokens import Detail
 from core.errors import ImageRefused, RefusalCode, WrongUsage
 from core.images.headers import ends_plainly

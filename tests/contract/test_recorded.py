@@ -9,7 +9,7 @@ from PIL import Image
 
 from clients import local_files
 from clients.images.decoder import Decoder
-from clients.images.prepare import Prepared
+from clients.images.prepared import Prepared
 from core.images.sizing import DecoderLimits, ImageLimits
 
 LIMITS = ImageLimits()
