@@ -16,7 +16,7 @@ from clients.uploads import open_uploads
 from core.errors import RefusalCode
 from core.images.sizing import DecoderLimits, ImageLimits
 from core.states import NodeKind
-from models import below, claims, repair, retention, state
+from models import below, claims, new_job, repair, retention, state
 from models.engine import Connection, Database
 from models.reads import export, pipeline
 from models.state import Moved
@@ -115,6 +115,20 @@ def test_a_node_is_chosen_by_its_job_then_its_level(database: Database) -> None:
     assert (leaf.job_id, leaf.first_position) == (least, 1)
     assert (branch.job_id, branch.level) == (least, 2)
     assert other.job_id != least
+
+
+def test_a_large_submission_counts_the_tables(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else PostgreSQL plans for empty tables until it counts them by itself."""
+    if database.is_sqlite:
+        pytest.skip("SQLite plans without counts")
+    counted = "SELECT reltuples FROM pg_class WHERE relname = 'images'"
+    for least, rows in ((4, -1), (3, 6)):
+        monkeypatch.setattr(new_job, "COUNTED_FROM", least)
+        jobs.submit(database, (3,))
+        with database.read() as connection:
+            assert connection.exec_driver_sql(counted).scalar() == rows
 
 
 def test_countdowns_are_checked_in_pieces(
