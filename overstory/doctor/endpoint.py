@@ -258,21 +258,25 @@ def usage(context: Context) -> Finding | None:
 
 def files(context: Context) -> Finding | None:
     """The provider's file store exists and has room."""
-    if not _usable(context) or not PROVIDERS[context.settings.provider].file_store:
+    settings = context.settings
+    has_store = PROVIDERS[settings.provider].file_store and settings.store != "never"
+    if not _usable(context) or not has_store:
         return None
-    most = context.settings.files_max
+    most = settings.files_max
     try:
         stored = len(context.provider.files())
     except RequestRefused as error:
         return failed(
             f"this endpoint has no file store ({error.status})",
-            "set OVERSTORY_PROVIDER=openai: images are then sent inside the requests",
+            "set OVERSTORY_STORE=never: images are then sent inside the requests",
         )
     except OverstoryError as error:
         return warning(f"the file store does not answer: {error}", "try again in a minute")
     if stored >= most:
+        waits = settings.store == "always" and not settings.inline_when_full
+        then = "uploads wait for deletions" if waits else "images travel inside their requests"
         return warning(
-            f"the file store is full ({stored:,} of {most:,} files): uploads wait for deletions",
+            f"the file store is full ({stored:,} of {most:,} files): {then}",
             "at the provider, delete files that Overstory did not upload",
         )
     return ok(f"{stored:,} of {most:,} files are stored")
