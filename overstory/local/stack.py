@@ -13,12 +13,14 @@ import secrets
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from core.errors import ServiceAway
 from core.settings import SANDBOX, Settings
+from core.stages import PREPROCESS
 from overstory.local.forks import ForkServer
 from overstory.local.home import prepare_home
 from overstory.local.servers import processes
@@ -50,10 +52,16 @@ class LocalStack:
         return Launcher(self.settings, self.name, self.fork_server)
 
     def begin(self) -> None:
-        """Start the shared parts in a thread, while the command plans; ``start`` waits for it."""
+        """Start the shared parts and the workers that prepare images in a thread, while the command
+        plans; ``start`` waits for it. These workers cost no money, whatever they find due."""
         executor = ThreadPoolExecutor(1, "start")
-        self._starting = executor.submit(self._start)
+        self._starting = executor.submit(self._begin)
         executor.shutdown(wait=False)
+
+    def _begin(self) -> Settings:
+        settings = self._start()
+        self._start_workers_of(lambda worker: worker.queues == PREPROCESS.name)
+        return settings
 
     def start(self) -> Settings:
         """Start or join the shared parts; returns the settings that point at them.
@@ -72,13 +80,17 @@ class LocalStack:
         return self.settings
 
     def start_workers(self) -> None:
-        """Start this run's workers. If a service (``overstory up``) works for the same account,
-        none are started: its workers do the work."""
+        """Start this run's workers, as far as they do not run yet. If a service (``overstory up``)
+        works for the same account, none are started: its workers do the work."""
+        self._start_workers_of(lambda worker: True)
+
+    def _start_workers_of(self, wanted: Callable[[Worker], bool]) -> None:
         if self._is_served():
             return
-        self.workers = planned_workers(self.settings)
+        self.workers = self.workers or planned_workers(self.settings)
         for number, worker in enumerate(self.workers):
-            self.launcher.start(worker, number)
+            if worker.process is None and wanted(worker):
+                self.launcher.start(worker, number)
 
     def worker_names(self) -> list[str]:
         """Names of the workers, as in their logs and before the @ of their Celery names."""
@@ -132,6 +144,7 @@ class LocalStack:
             if not self._starting.done():  # nothing needs what is still starting
                 self.shared.kill_launched()
             wait([self._starting])
+        self.stop_workers(0.0)  # those that prepared images for a job that was not begun
         if self.fork_server is not None:
             self.fork_server.dismiss()
         self.shared.leave()

@@ -96,6 +96,7 @@ def test_kept_files_are_listed_reused_and_collected(
 def test_two_accounts_share_only_a_state_folder(
     person: Person, endpoint: Endpoint, make_images, home: Path, tmp_path: Path
 ):
+    person.settings["OVERSTORY_STORE"] = "always"
     other = Person(home, tmp_path, **person.settings | {"OVERSTORY_API_KEY": "another-key"})
     running = [
         person.start(make_images(12), "--json", ask="One?"),

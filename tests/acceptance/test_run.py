@@ -92,7 +92,7 @@ def test_a_set_is_fully_answered_and_a_second_run_sends_nothing(
     assert cited_numbers(result["answer"])
     check_books(result, endpoint)
     seen = endpoint.stats()
-    assert seen["uploads"] == seen["distinct_uploads"] == number
+    assert seen["uploads"] == 0  # what is asked once travels inside its request
     assert person.run(photos, "--json").result == result
     assert endpoint.stats() == seen
     assert person.processes() == []
@@ -126,10 +126,23 @@ def test_an_endpoint_without_a_file_store_gets_the_images_inline(
     check_books(result, endpoint)
 
 
+def test_each_image_is_uploaded_once_where_the_store_is_always_used(
+    person: Person, endpoint: Endpoint, make_images
+):
+    person.settings["OVERSTORY_STORE"] = "always"
+    result = check(person.run(make_images(61), "--json"))
+    assert result["coverage"]["included"] == 61
+    seen = endpoint.stats()
+    assert seen["uploads"] == seen["distinct_uploads"] == 61
+    check_books(result, endpoint)
+    eventually(lambda: endpoint.stats()["files"] == 0)
+
+
 def test_a_set_above_the_file_quota_continues_inline_and_is_paid_once(
     person: Person, endpoint: Endpoint, make_images
 ):
-    person.settings |= {"OVERSTORY_FILES_MAX": "20", "OVERSTORY_INLINE_WHEN_FULL": "true"}
+    person.settings |= {"OVERSTORY_STORE": "always", "OVERSTORY_INLINE_WHEN_FULL": "true"}
+    person.settings["OVERSTORY_FILES_MAX"] = "20"
     endpoint.process.configure(max_files=20)
     photos = make_images(150)
     result = check(person.run(photos, "--json"))

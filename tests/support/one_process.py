@@ -37,6 +37,7 @@ from tasks.runtime.services import Services
 
 KEY = "bench-key-0123456789"
 ALL = "All of it is green [1]."
+BYTES = 60_000  # of each prepared picture
 IDLE = {"nothing was due", "uploads are paused"}
 
 
@@ -81,7 +82,7 @@ class Shelf:
         return b"picture"
 
     def size(self, sha256: str) -> int | None:
-        return None
+        return BYTES
 
     def drop(self, sha256: str, fresh_seconds: float) -> int | None:
         return None
@@ -121,7 +122,7 @@ def _prepared(services: Services, images: Sequence[ImageWork]) -> list[Outcome[P
 
 def _fake(image: ImageWork) -> PreparedImage:
     sha256 = hashlib.sha256(f"{image.job_id}/{image.position}".encode()).hexdigest()
-    return PreparedImage(sha256, sha256, "image/jpeg", 728, 546, 60_000, 171, None)
+    return PreparedImage(sha256, sha256, "image/jpeg", 728, 546, BYTES, 171, None)
 
 
 PREPROCESS = replace(preprocess.STAGE, work=_prepared)
