@@ -323,6 +323,7 @@ def test_five_thousand_images_are_rendered_in_steps(browser: Browser, tmp_path: 
 def test_images_without_a_line_are_counted_and_can_be_filtered(browser: Browser, tmp_path: Path):
     data = large(3_000)
     data["images"][5] |= {"status": "failed", "code": "unseen", "error": "no line", "seen": None}
+    data["statuses"] = {"included": 2_999, "failed": 1}
     path = tmp_path / "proofs.html"
     path.write_text(page(data), encoding="utf-8")
     with browser.page(path.as_uri()) as opened:
@@ -340,6 +341,28 @@ def test_images_without_a_line_are_counted_and_can_be_filtered(browser: Browser,
         assert "no line" in text(opened, "#viewer")
         opened.press("ArrowRight")
         assert "nothing shows that the model saw it" in text(opened, "#viewer")
+        assert opened.complaints() == []
+
+
+def test_a_page_of_a_large_report_says_what_it_shows_and_leads_to_the_others(
+    browser: Browser, tmp_path: Path
+):
+    files = ["all of it.html", "all of it-2.html", "all of it-3.html"]
+    for number, name in enumerate(files, start=1):
+        data = large(50)
+        last = {"first": 50 * number - 49, "last": 50 * number, "of": 150}
+        data["page"] = {"number": number, "count": 3, **last, "files": files}
+        (tmp_path / name).write_text(page(data), encoding="utf-8")
+    with browser.page((tmp_path / files[1]).as_uri(), 390, 800) as opened:
+        assert "Page 2 of 3: images 51 to 100 of 150." in text(opened, "#pages")
+        assert opened.js("document.documentElement.scrollWidth") <= 390
+        opened.screenshot(tmp_path / "page.png")
+        opened.click("#pages a:last-of-type")
+        eventually(lambda: "Page 3 of 3" in text(opened, "#pages"))
+        assert "Next page" not in text(opened, "#pages")
+        opened.click("#pages a")
+        eventually(lambda: "Page 1 of 3" in text(opened, "#pages"))
+        assert "that the answer cites or that failed" in text(opened, "#pages")
         assert opened.complaints() == []
 
 
@@ -365,6 +388,7 @@ def large(number: int) -> dict[str, Any]:
             "created": 0, "seconds": 60.0,
         },
         "coverage": {"submitted": number, "included": number},
+        "statuses": {"included": number}, "page": None,
         "seen": {"answer": 0, "line": number - number // 1_000, "sent": number // 1_000},
         "usage": {**used, "cost": 0.1, "currency": "USD"},
         "tree": {"depth": 2, "nodes": leaves + 1, "leaves": leaves},
