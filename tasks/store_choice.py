@@ -1,9 +1,9 @@
 """Which images go to the provider's file store, and which travel inside their requests.
 
 A file pays if it is used more than once while it is stored, or where the line is slow: a request
-with 60 images inside has a third more bytes than their files, and sends them all again when it is
-repeated. What is asked once pays nothing for that, and saves an upload, a deletion and two rows an
-image. docs/performance.md has both ways measured.
+with 60 images inside has a third more bytes than their files, sends them all again when it is
+repeated, and holds one of the account's calls meanwhile. What is asked once pays nothing for that,
+and saves an upload and a deletion an image. docs/performance.md has both ways measured.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from tasks.runtime.services import Services
 log = structlog.get_logger()
 
 SLOW_BYTES_A_SECOND = 2_000_000.0
-"""A line that takes less is slow: 16 Mbit/s. docs/performance.md has the measurement."""
+"""A line that takes less is slow: 16 Mbit/s, on which a request of 60 images travels for 2 s. Files
+are not faster there, but a quarter fewer bytes (docs/performance.md)."""
 SENT_IN_VAIN = 2
 """Attempts of a leaf after which its images go to the store: each sends its whole request again."""
 
