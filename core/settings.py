@@ -28,7 +28,7 @@ from pydantic_settings import (
 )
 
 from core.catalog.facts import Entry, ModelFacts, OwnModels, facts_of
-from core.catalog.models import KnownPrice, Price, ProviderName, Structured
+from core.catalog.models import PROVIDERS, KnownPrice, Price, ProviderName, Structured
 from core.catalog.prices import PriceList, find_price, is_stepfun, parse_prices, price_of
 from core.catalog.tiers import AUTO, AUTO_MOST, AUTO_START, AccountLimits, limits_of, tier
 from core.catalog.tokens import JobDetail
@@ -306,6 +306,16 @@ class Settings(BaseSettings):
         except WrongUsage as error:
             raise ValueError(str(error)) from None
         return name
+
+    @property
+    def uses_file_store(self) -> bool:
+        """Whether images may go to the provider's file store."""
+        return PROVIDERS[self.provider].file_store and self.store != "never"
+
+    @property
+    def waits_for_room(self) -> bool:
+        """Whether images wait for a full file store; if not, they go inside their requests."""
+        return self.store == "always" and not self.inline_when_full
 
     @property
     def limits(self) -> AccountLimits:

@@ -19,7 +19,6 @@ from core.states import ImageStatus
 from models import claims, provider_files
 from models.provider_files import StoredFile
 from tasks.runtime.services import Services
-from tasks.store_choice import may_go_inside
 
 log = structlog.get_logger()
 
@@ -44,8 +43,8 @@ def delete_files(services: Services, files: Sequence[StoredFile]) -> int:
 
 def room_came(services: Services) -> None:
     """A leaf was answered, so its files can be deleted: wake up an upload that waits for room."""
-    if not services.profile.file_store or may_go_inside(services):
-        return  # no image waits for room
+    if not (services.settings.uses_file_store and services.settings.waits_for_room):
+        return
     with services.database.read() as connection:
         waiting = claims.count_images(connection, services.account, ImageStatus.PREPARED, 1)
     if waiting:

@@ -245,12 +245,11 @@ class Infer:
         context: RequestContext,
     ) -> dict[str, str] | None:
         """File ids by content; None if missing ones are uploaded first."""
-        has_store = services.profile.file_store and services.settings.store != "never"
-        if not has_store or RequestForm.INLINE in context.forms:
+        if not services.settings.uses_file_store or RequestForm.INLINE in context.forms:
             return {}
         hashes = {image.sha256 for image in images if image.prepared_bytes}
         files = provider_files.ids_of(connection, services.account, hashes)
-        may_be_inline = store_choice.may_go_inside(services) or node.attempts >= INLINE_AFTER
+        may_be_inline = not services.settings.waits_for_room or node.attempts >= INLINE_AFTER
         uploads_first = not may_be_inline or store_choice.sent_in_vain(services, node)
         return None if uploads_first and hashes != set(files) else files
 

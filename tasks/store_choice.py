@@ -31,7 +31,7 @@ def by_file(services: Services, images: Sequence[ImageWork]) -> set[str]:
     """Contents of a slice that go to the store, or are in it already. The images are of one job."""
     contents = {image.sha256 or "" for image in images if image.prepared_bytes}
     settings = services.settings
-    if not services.profile.file_store or settings.store == "never":
+    if not settings.uses_file_store:
         return set()
     job = images[0]
     if settings.store == "always" or job.options.keep_files or job.options.is_follow_up:
@@ -42,11 +42,6 @@ def by_file(services: Services, images: Sequence[ImageWork]) -> set[str]:
         return provider_files.used_again(
             connection, services.account, job.job_id, contents, SENT_IN_VAIN
         )
-
-
-def may_go_inside(services: Services) -> bool:
-    """Whether an image that was to go by a file may travel inside its request instead."""
-    return services.settings.store != "always" or services.settings.inline_when_full
 
 
 def sent_in_vain(services: Services, node: NodeWork) -> bool:

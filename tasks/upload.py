@@ -132,7 +132,7 @@ def claim_with_room(
 ) -> dict[str, Claim]:
     """The claims of a slice, after room was made for contents that found none."""
     claimed = claim_contents(services, images, lease)
-    if store_choice.may_go_inside(services):  # cheaper than a deletion and an upload for each
+    if not services.settings.waits_for_room:  # cheaper than a deletion and an upload for each
         return {sha: Claim.INLINE if c is Claim.FULL else c for sha, c in claimed.items()}
     full = [image for image in images if claimed.get(image.sha256 or "") is Claim.FULL]
     if full and make_room(services, full[0], len(full)):
@@ -257,7 +257,7 @@ def _upload(
         return Stop(str(error))
     except FileStoreFull as error:  # it has files that we do not know, such as unrecorded uploads
         log.warning("store.refused", error=str(error))
-        if store_choice.may_go_inside(services):
+        if not services.settings.waits_for_room:
             upload_backoff.of(services.account).full_elsewhere()
             return Done(Uploaded(refused=True))
         return _make_room_after_refusal(services, image)

@@ -16,7 +16,7 @@ from clients.provider.reach import takes_connections
 from clients.proxies import proxy_for
 from core.catalog.facts import USUAL_IMAGES, shipped
 from core.catalog.image_tokens import image_tokens_of
-from core.catalog.models import PROVIDERS, currency_of
+from core.catalog.models import currency_of
 from core.errors import (
     AccountPaused,
     KeyRefused,
@@ -259,8 +259,7 @@ def usage(context: Context) -> Finding | None:
 def files(context: Context) -> Finding | None:
     """The provider's file store exists and has room."""
     settings = context.settings
-    has_store = PROVIDERS[settings.provider].file_store and settings.store != "never"
-    if not _usable(context) or not has_store:
+    if not _usable(context) or not settings.uses_file_store:
         return None
     most = settings.files_max
     try:
@@ -273,8 +272,8 @@ def files(context: Context) -> Finding | None:
     except OverstoryError as error:
         return warning(f"the file store does not answer: {error}", "try again in a minute")
     if stored >= most:
-        waits = settings.store == "always" and not settings.inline_when_full
-        then = "uploads wait for deletions" if waits else "images travel inside their requests"
+        waits = "uploads wait for deletions"
+        then = waits if settings.waits_for_room else "images travel inside their requests"
         return warning(
             f"the file store is full ({stored:,} of {most:,} files): {then}",
             "at the provider, delete files that Overstory did not upload",
