@@ -52,3 +52,12 @@ def test_a_process_that_reuses_the_id_is_not_killed(
     monkeypatch.setattr(processes, "_process", lambda pid, marks, since: next(answers))
     assert processes.end(stubborn.pid, "/a/path with spaces/x")
     assert stubborn.poll() is None
+
+
+def test_a_process_that_has_only_just_begun_is_known() -> None:
+    """While a process becomes another program, Linux shows no command line of it."""
+    for _ in range(50):
+        words = [sys.executable, "-S", "-c", "input()", "/a/path with spaces/x"]
+        with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
+            assert processes.lives(process.pid, "/a/path with spaces/x")
+            process.kill()

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 HELD = 'read -r go && exec "$@" </dev/null'
 """A shell that waits for a line and then becomes the program. It ends if its stdin is closed."""
 END_SECONDS = 5.0
+EXEC_SECONDS = 1.0
+"""Far longer than the moment of an exec. A thread of the kernel never has a command line."""
 START_FIELD = 19
 """In /proc/PID/stat, after the name: field 22 of proc_pid_stat(5)."""
 
@@ -117,7 +119,18 @@ def _process(
         process = psutil.Process(pid)
         if process.uids().effective != os.geteuid():
             return None  # anybody may write our words into the command line of his process
-        command = " ".join(process.cmdline())
+        command = _command_line(process)
     except psutil.Error:  # it has ended
         return None
     return process if any(mark in command for mark in marks) else None
+
+
+def _command_line(process: psutil.Process) -> str:
+    """Linux shows an empty command line while a process becomes another program: wait for it.
+
+    Raises psutil.Error if the process has ended.
+    """
+    deadline = time.monotonic() + EXEC_SECONDS
+    while not (words := process.cmdline()) and time.monotonic() < deadline:
+        time.sleep(0.001)
+    return " ".join(words)
