@@ -208,10 +208,10 @@ def next_node(
 ) -> NodeWork | None:
     """The node of ``kind`` for the account's next call, not claimed yet; None if no node is due.
 
-    Branches near the root come first, so that an answer arrives sooner. Jobs in ``without`` are
-    skipped.
+    Jobs in ``without`` are skipped. Branches near the root come first, so that an answer arrives
+    sooner.
     """
-    due = and_(READY, Node.kind == kind, Node.due_at <= now())
+    due = _due(kind)
     # chosen first: to sort the ready nodes of all jobs takes longer the more of them wait
     rank = (Job.served_tokens / Job.weight).label("rank")
     ranked = (
@@ -238,6 +238,20 @@ def next_node(
         .limit(1)
     ).first()
     return None if row is None else _at_its_look(record(NodeWork, row))
+
+
+def _due(kind: NodeKind) -> ColumnElement[bool]:
+    """Whether a node of ``kind`` may be asked now. Where the account's limits make calls wait,
+    leaves go first: the answer needs all of them, and the branches are then asked side by side. So
+    a branch is not due while a leaf of its job is; a unit's own answer does not wait for others."""
+    due = and_(READY, Node.kind == kind, Node.due_at <= now())
+    if kind == NodeKind.LEAF:
+        return due
+    leaf = Node.__table__.alias("leaf")
+    is_due = and_(literal_column("leaf.status = 'ready'"), leaf.c.due_at <= now())
+    is_leaf = and_(leaf.c.job_id == Node.job_id, leaf.c.kind == NodeKind.LEAF)
+    waits = exists(select(leaf.c.id).where(is_leaf, is_due).correlate(Node))
+    return and_(due, or_(Node.unit.is_not(None), ~waits))
 
 
 def _at_its_look(node: NodeWork) -> NodeWork:
@@ -361,22 +375,22 @@ def count_images(connection: Connection, account: str, status: ImageStatus, limi
 
 def count_nodes(connection: Connection, account: str, kind: NodeKind, limit: int) -> int:
     """Nodes of ``kind`` that are due, counted up to ``limit``."""
-    return _count_nodes(connection, account, kind, and_(READY, Node.due_at <= now()), limit)
+    return _count_nodes(connection, account, _due(kind), limit)
 
 
 def open_leaves(connection: Connection, account: str, limit: int) -> int:
     """Leaves of running jobs that are ready or wait for their images, counted up to ``limit``."""
     is_open = Node.status.in_([NodeStatus.WAITING, NodeStatus.READY])
-    return _count_nodes(connection, account, NodeKind.LEAF, is_open, limit)
+    return _count_nodes(connection, account, and_(Node.kind == NodeKind.LEAF, is_open), limit)
 
 
 def _count_nodes(
-    connection: Connection, account: str, kind: NodeKind, which: ColumnElement[bool], limit: int
+    connection: Connection, account: str, which: ColumnElement[bool], limit: int
 ) -> int:
     nodes = (
         select(Node.id)
         .join(Job, Job.id == Node.job_id)
-        .where(_served_by(account), Node.kind == kind, which)
+        .where(_served_by(account), which)
         .limit(limit)
     )
     return connection.execute(select(func.count()).select_from(nodes.subquery())).scalar_one()

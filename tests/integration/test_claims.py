@@ -198,11 +198,39 @@ def test_the_branch_nearest_to_the_root_is_called_first(database):
     leaves = jobs.upload_all(database, job).leaves
     for leaf in leaves[:6]:
         jobs.finish_node(database, leaf)
+    for leaf in leaves[6:]:
+        jobs.run_node(database, leaf)
     lower = [next_node(database, NodeKind.BRANCH).first_position]
     for _ in range(2):
         jobs.finish_node(database, next_node(database, NodeKind.BRANCH).id)
     node = next_node(database, NodeKind.BRANCH)
     assert (lower, node.level, node.first_position) == ([1], 2, 1)
+
+
+def test_a_branch_waits_while_the_account_may_ask_a_leaf_of_its_job(database):
+    job = jobs.submit(database, [1] * 4, fan_in=2)
+    jobs.upload_all(database, jobs.submit(database, [1]))  # another job's leaf holds nothing
+    first, second, third, fourth = jobs.upload_all(database, job).leaves
+    jobs.finish_node(database, first)
+    jobs.finish_node(database, second)
+    assert next_node(database, NodeKind.BRANCH) is None
+    jobs.run_node(database, third)
+    assert next_node(database, NodeKind.BRANCH) is None
+    token = jobs.run_node(database, fourth)
+    branch = next_node(database, NodeKind.BRANCH)
+    assert (branch.first_position, branch.last_position) == (1, 2)
+    with database.write() as connection:  # a leaf that is not due holds nothing either
+        state.node_postponed(connection, fourth, token, 60, "later", costs_attempt=False)
+    assert next_node(database, NodeKind.BRANCH).id == branch.id
+
+
+def test_a_unit_is_answered_while_leaves_of_others_wait(database):
+    job = jobs.submit(database, [1] * 4, fan_in=2)
+    for leaf in jobs.upload_all(database, job).leaves[:2]:
+        jobs.finish_node(database, leaf)
+    with database.write() as connection:
+        connection.execute(update(Node).where(Node.kind == NodeKind.BRANCH).values(unit=1))
+    assert next_node(database, NodeKind.BRANCH).first_position == 1
 
 
 # --- nodes

@@ -107,6 +107,8 @@ def test_a_node_is_chosen_by_its_job_then_its_level(database: Database) -> None:
         connection.execute(update(Job).where(Job.id != least).values(served_tokens=9.0))
         connection.execute(update(Node).values(status="ready", pending=0))
         leaf = claims.next_node(connection, jobs.ACCOUNT, NodeKind.LEAF)
+        leaves_run = update(Node).where(Node.job_id == least, Node.kind == NodeKind.LEAF)
+        connection.execute(leaves_run.values(status="running"))
         branch = claims.next_node(connection, jobs.ACCOUNT, NodeKind.BRANCH)
         other = claims.next_node(connection, jobs.ACCOUNT, NodeKind.LEAF, without=[least])
     assert leaf is not None
