@@ -68,11 +68,13 @@ class NamedFormula:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Tokens of an image of so many pixels: ``fixed + slope * min(pixels, cap)``."""
+    """Tokens of an image of so many pixels: ``fixed + slope * min(pixels, cap)``. ``one_size``: all
+    images that were seen had about the pixels of the cap, so nothing tells how tokens grow."""
 
     fixed: float
     slope: float
     cap: float
+    one_size: bool = False
 
     def tokens(self, pixels: float) -> float:
         return self.fixed + self.slope * min(pixels, self.cap)
@@ -102,10 +104,12 @@ class ImageRule:
 @dataclass(frozen=True, slots=True)
 class Lines:
     """Unknown: a line for each detail in ``caps``. ``means``: the pixels of an image on average.
-    Pixels are counted in images of that size, so that both unknowns are tokens of an image."""
+    Pixels are counted in images of that size, so that both unknowns are tokens of an image.
+    ``one_size``: details of which all images had about the same pixels."""
 
     means: Mapping[Detail, float]
     caps: Mapping[Detail, float]
+    one_size: frozenset[Detail] = frozenset()
 
     @property
     def priors(self) -> list[Prior]:
@@ -123,7 +127,7 @@ class Lines:
         pairs = zip(self.caps.items(), solution[::2], solution[1::2], strict=True)
         return ImageRule(
             {
-                detail: Line(fixed, at_mean / self._usual(detail), cap)
+                detail: Line(fixed, at_mean / self._usual(detail), cap, detail in self.one_size)
                 for (detail, cap), fixed, at_mean in pairs
             }
         )
@@ -207,7 +211,9 @@ def _lines(calls: Sequence[PaidPrompt]) -> Lines:
         detail: sum(area * count for area, count in of.items()) / of.total()
         for detail, of in sizes.items()
     }
-    lines = Lines(means, dict.fromkeys(means, math.inf))
+    alone = frozenset(detail for detail, of in sizes.items() if max(of) <= NEAR * min(of))
+    caps = {detail: max(sizes[detail]) if detail in alone else math.inf for detail in sizes}
+    lines = Lines(means, caps, alone)
     for detail, of in sizes.items():
         lines = _with_cap(calls, lines, detail, min(of), max(of))
     return lines
@@ -218,7 +224,7 @@ def _with_cap(
 ) -> Lines:
     """``lines`` with the size above which the images at ``detail`` take no more tokens, if there is
     one: tried in equal factors from ``low`` to ``high``, then between the best ones."""
-    if high <= NEAR * low:
+    if detail in lines.one_size:
         return lines
     step = (high / low) ** (1 / CAPS)
     best, least = lines, CAP_GAIN * misfit_of(calls, lines)

@@ -95,9 +95,21 @@ class TokenFit:
         return self.rule.knows(detail)
 
     def image(self, width: int, height: int, detail: Detail) -> float:
-        """Prompt tokens of one image; a guess at a detail that it does not know."""
-        rule = self.rule if self.rule.knows(detail) else GUESS_RULE
-        return rule.tokens(width, height, detail)
+        """Prompt tokens of one image; a guess at a detail that it does not know.
+
+        A line goes on beyond the sizes that were seen as far as an unknown model may take. If all
+        were of one size, nothing tells how tokens grow: a guess does.
+        """
+        if not self.knows(detail):
+            return GUESS_RULE.tokens(width, height, detail)
+        tokens = self.rule.tokens(width, height, detail)
+        line, seen = self.rule.lines.get(detail), self.largest.get(detail, 0)
+        if line is None or width * height <= NEAR * seen:
+            return tokens
+        at_most = max(line.tokens(seen), bound_of_unknown(width, height))
+        return min(
+            max(tokens, GUESS.of(width, height, detail)) if line.one_size else tokens, at_most
+        )
 
     def text(self, ascii_bytes: int, other_bytes: int) -> float:
         """Prompt tokens of a request's text, with its template."""

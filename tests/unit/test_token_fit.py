@@ -222,6 +222,40 @@ def test_calls_of_one_size_tell_the_mean_of_an_image_of_that_size() -> None:
     assert fit.of(3024, 2268, "high") == GUESS.of(3024, 2268, "high")
 
 
+def shown(sizes: list[tuple[int, int]], count: Count) -> list[PaidPrompt]:
+    """Calls with 12, 30 or 60 images, each of one of ``sizes``."""
+    numbers = [(n, size) for n in (60, 30, 12, 60) for size in sizes]
+    return [
+        PaidPrompt(
+            PromptParts("low", ((size, n),), 1_100 + 5 * n, 0), 280 + n * count(*size, "low")
+        )
+        for n, size in numbers
+    ]
+
+
+@pytest.mark.parametrize("tokens", [40, 171, 1_200])
+def test_images_of_one_small_size_do_not_tell_of_large_ones(tokens) -> None:
+    """A line through one size would grow with the pixels: to 350,000 tokens for a photograph."""
+    fit = fit_of(shown([(16, 12)], fixed(tokens)) * 2)
+    assert fit.of(16, 12, "low") == pytest.approx(tokens, rel=0.03)
+    assert fit.of(728, 546, "low") == pytest.approx(
+        max(tokens, GUESS.of(728, 546, "low")), rel=0.03
+    )
+    assert fit.most("low") <= bound_of_unknown(728, 728)
+
+
+def test_two_small_sizes_do_not_tell_that_a_photograph_takes_more_than_any_model() -> None:
+    odd = lambda width, height, detail: 171 if width < 18 else 175  # noqa: E731
+    fit = fit_of(shown([(16, 12), (20, 16)], odd) * 2)
+    assert fit.of(20, 16, "low") == pytest.approx(175, rel=0.03)
+    assert fit.of(728, 546, "low") <= bound_of_unknown(728, 546)
+
+
+def test_a_line_through_several_sizes_goes_on() -> None:
+    fit = fit_of(shown([(140, 112), (224, 168), (308, 280)], patches(28)))
+    assert fit.of(728, 546, "low") == pytest.approx(patches(28)(728, 546, "low"), rel=0.1)
+
+
 def probed(count: Count) -> list[PaidPrompt]:
     """The calls of ``overstory doctor --probe`` at an endpoint that counts so."""
 
