@@ -13,7 +13,6 @@ import threading
 from typing import Any
 
 from celery import Celery, bootsteps, signals
-from kombu.asynchronous import get_event_loop
 from kombu.entity import Exchange, Queue
 
 from clients import private_files
@@ -25,6 +24,7 @@ from core.stages import STAGES, SUBMIT
 from tasks.runtime.services import Services
 from workers.broker_health import await_broker
 from workers.endpoints import celery_connection, embedded_url
+from workers.free_threads import FreeThreads, wake
 from workers.logs import configure_logs
 from workers.parent import end_with_parent
 from workers.services import build_services
@@ -114,6 +114,7 @@ def make_app(settings: Settings) -> OverstoryCelery:
         worker_proc_alive_timeout=30,
         timezone="UTC",
     )
+    app.steps["consumer"].add(FreeThreads)
     if settings.broker_url is None:
         app.steps["consumer"].add(LetGo)
     return app
@@ -216,11 +217,5 @@ def _child_ends(**_: Any) -> None:
 def _stopping(**_: Any) -> None:
     """Release threads that wait for admission, so that a warm shutdown waits only for calls."""
     app.services().stopping.set()
-    threading.Thread(target=_wake, name="wake").start()  # this thread may hold the hub's lock
-
-
-def _wake() -> None:
-    """Wake the event loop, which would see the shutdown only after its poll timeout (a second)."""
-    hub = get_event_loop()
-    if hub is not None:
-        hub.call_soon(lambda: None)  # type: ignore[no-untyped-call]
+    # the loop would see the shutdown when its poll ends; this thread may hold the hub's lock
+    threading.Thread(target=wake, name="wake").start()
