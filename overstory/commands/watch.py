@@ -14,6 +14,7 @@ from rich.text import Text
 
 from clients.limiter.limiter import AccountState
 from core.account.budget import is_spent
+from core.errors import DatabaseUnusable, ServiceAway
 from core.settings import Settings
 from core.states import JobStatus, NodeStatus
 from models.engine import Database
@@ -95,12 +96,19 @@ def _show_once(console: Console, view: View, nobody: str) -> None:
 
 
 def _follow(observer: Observer, display: Display, search: WorkerSearch) -> View:
-    """Refresh the display until the job has ended."""
+    """Refresh the display until the job has ended, also while the database does not answer."""
     pause = threading.Event()
     stall = StallNotice()
     while True:
         began = time.monotonic()
-        view = observer.view()
+        try:
+            view = observer.view()
+        except DatabaseUnusable:
+            raise
+        except ServiceAway as error:  # the workers wait for it, too
+            display.wait(f"waiting: {' '.join(str(error).split())}")
+            pause.wait(REFRESH_SECONDS)
+            continue
         took = time.monotonic() - began
         note = stall.note(view, time.monotonic())
         if view.job.status == JobStatus.RUNNING and view.state is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from dataclasses import replace
 
 import pytest
@@ -9,14 +10,16 @@ from rich.console import Console
 
 from clients.limiter.script import AccountState, AutoState, Hold
 from core.catalog.tiers import AccountLimits
-from core.errors import LimitKind
+from core.errors import LimitKind, ServiceAway
 from core.states import JobStatus, NodeStatus
 from models.reads.pipeline import JobRow, Progress, Used
 from overstory.commands.watch import StallNotice, View, above_bars, held_back_by, one_line
-from overstory.output.progress import Bars
+from overstory.local.hindrances import WorkerSearch
+from overstory.output.progress import Bars, Display
 from overstory.output.tree_levels import cells
 from tasks.upload import STORE_FULL, STORE_REFUSES
 
+watch = importlib.import_module("overstory.commands.watch")  # the package exports the command
 LIMITS = AccountLimits(5, 100, 500_000)
 AUTO = AutoState(level=7, trial=9, most=200, why="grows")
 STATE = AccountState(0, 0, 0, LIMITS, LIMITS, {}, None, None, None, 60.0)
@@ -105,6 +108,25 @@ def test_the_board_shows_tree_stages_cost_and_the_exact_question() -> None:
     text = console.export_text()
     for words in ("job 0a1b", "[bold]What?", "■▶", "1/2", "prepare", "0.0100 USD", "held by"):
         assert words in text
+
+
+def test_it_goes_on_while_the_database_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = seen({"included": 4}, [[DONE]], status=JobStatus.COMPLETED)
+    turns = iter([seen(), ServiceAway("the database does not answer"), ended])
+
+    class Silent:
+        def view(self) -> View:
+            turn = next(turns)
+            if isinstance(turn, ServiceAway):
+                raise turn
+            return turn
+
+    monkeypatch.setattr(watch, "REFRESH_SECONDS", 0.0)
+    monkeypatch.setattr(watch, "SELDOM", 0)
+    monkeypatch.setattr(Display, "wait", lambda self, note: waits.append(note))
+    waits: list[str] = []
+    assert watch._follow(Silent(), Display(), WorkerSearch(set)) is ended
+    assert waits == ["waiting: the database does not answer"]
 
 
 def test_one_line_says_the_same_in_a_pipe() -> None:
