@@ -16,11 +16,12 @@ from celery import Celery, bootsteps, signals
 from kombu.entity import Exchange, Queue
 
 from clients import private_files
+from clients.images import decoder_source
 from clients.redis import RedisServer
 from core import settings as configuration
 from core.errors import ServiceAway, ServiceRefuses, WrongUsage
 from core.settings import Settings
-from core.stages import STAGES, SUBMIT
+from core.stages import PREPROCESS, STAGES, SUBMIT
 from tasks.runtime.services import Services
 from workers.broker_health import await_broker
 from workers.endpoints import celery_connection, embedded_url
@@ -192,6 +193,13 @@ def _end_child_soon(**_: Any) -> None:
     pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = round(
         LAST_RESULT_SECONDS / pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_INTERVAL
     )
+
+
+@signals.worker_init.connect  # type: ignore[untyped-decorator]
+def _load_decoders(sender: Any, **_: Any) -> None:
+    """Start the source of decoding processes before the pool is forked: its children share it."""
+    if PREPROCESS.name in sender.app.amqp.queues.consume_from:
+        decoder_source.begin()
 
 
 @signals.worker_init.connect  # type: ignore[untyped-decorator]

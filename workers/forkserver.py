@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from clients import private_files
+from clients.images import decoder_source
 from core.stages import PREPROCESS, STAGES
 from workers.loading import loaded
 
@@ -52,6 +53,7 @@ MANY = 1 << 20  # descriptors, where there is no limit
 
 def main() -> None:
     """Run a fork server as its own process: load, then serve orders until stdin ends."""
+    decoder_source.begin()
     with private_files.private_umask():
         _serve()
 
@@ -81,12 +83,20 @@ def _be_fork_server(orders: int, answers: int, provider: bool) -> NoReturn:
         null = os.open(os.devnull, os.O_WRONLY)
         for source, target in ((orders, ORDERS), (answers, ANSWERS), (null, ERRORS)):
             os.dup2(source, target)
-        most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        os.closerange(ERRORS + 1, MANY if most == resource.RLIM_INFINITY else most)
+        _close_others(decoder_source.descriptor())
         _name("overstory-forkserver")
         _serve(provider)
     finally:
         os._exit(1)
+
+
+def _close_others(kept: int | None) -> None:
+    """Close what is open but the streams and ``kept``."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    end = MANY if most == resource.RLIM_INFINITY else most
+    kept = ERRORS if kept is None else kept
+    os.closerange(ERRORS + 1, kept)
+    os.closerange(kept + 1, end)
 
 
 def _serve(provider: bool = False) -> None:

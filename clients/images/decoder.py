@@ -3,17 +3,18 @@
 What strangers wrote is decoded by C code. It runs without our keys, the network and the file system
 (``clients.images.confinement``), with limits on time and memory. A picture that takes too long, or
 that brings the process down, is refused; the next one gets a new process. A process is kept between
-pictures, because its start takes a quarter of a second.
+pictures.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import hashlib
 import os
+import select
+import signal
 import socket
-import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -25,11 +26,12 @@ from typing import IO, Any
 
 import structlog
 
+from clients.images import decoder_source
 from clients.images.frames import Ended, encoded, received
 from clients.images.prepared import Prepared
 from core.catalog.formulas import STEPFUN_SIZES, SentSizes
 from core.catalog.tokens import Detail
-from core.errors import ImageRefused, RefusalCode
+from core.errors import ImageRefused, RefusalCode, ServiceAway
 from core.images import exif
 from core.images.formats import PAGED, SNIFF_BYTES, sniff
 from core.images.likeness import Likeness
@@ -48,8 +50,6 @@ LOOK_SECONDS = 0.5
 """How often a call checks whether its picture is still wanted."""
 TRIES = 2
 """A process may be killed for want of memory on the machine, by no fault of its picture."""
-KEPT = ("PATH", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "TZ")
-"""Variables that a decoding process gets. None of them is a secret."""
 
 
 def wanted() -> bool:
@@ -177,45 +177,29 @@ class Decoder:
 
 
 class _Child:
-    """One decoding process and the socket to it."""
+    """One decoding process and the socket to it. Raises ServiceAway if it does not start."""
 
     def __init__(self, limits: DecoderLimits) -> None:
         self.owner = os.getpid()
         self._limits = limits
-        ours, theirs = socket.socketpair()
-        environment = {name: os.environ[name] for name in KEPT if name in os.environ}
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, sys.path))
-        command = [sys.executable, "-P", "-m", "clients.images.decoder_child"]
-        with theirs:
-            self._process = subprocess.Popen(
-                [*command, str(theirs.fileno()), str(limits.memory_bytes)],
-                env=environment,
-                cwd="/",
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,  # Ctrl-C is for the command
-            )
-        self._socket = ours
-        self._in_force: list[str] | None = None
-
-    @property
-    def in_force(self) -> list[str]:
-        if self._in_force is None:
-            self._socket.settimeout(START_SECONDS)
-            try:
-                said = received(self._socket)[0].get("in_force")
-            except TimeoutError:
-                raise Ended("the decoding process did not start") from None
-            self._in_force = said if isinstance(said, list) else []
-        return self._in_force
+        try:
+            self._socket = decoder_source.ordered(limits.memory_bytes)
+        except OSError as error:
+            raise _not_started(error) from None
+        self._socket.settimeout(START_SECONDS)
+        try:
+            said = received(self._socket)[0]
+            self.in_force, self.pid = [*map(str, said["in_force"])], int(said["pid"])
+            self._handle = os.pidfd_open(self.pid) if decoder_source.FORKS else None
+        except (Ended, OSError, KeyError, TypeError, ValueError) as error:
+            self._socket.close()
+            decoder_source.forget()
+            raise _not_started(error) from None
 
     def answer(
         self, request: dict[str, Any], descriptor: int, still_wanted: Callable[[], bool]
     ) -> tuple[dict[str, Any], bytes]:
         """Raises Ended, and ImageRefused if it takes too long or is not wanted any more."""
-        _ = self.in_force  # it has started
         try:
             socket.send_fds(self._socket, [b"\0"], [descriptor])
             self._socket.sendall(b"".join(encoded(request)))
@@ -245,12 +229,20 @@ class _Child:
 
     @property
     def lives(self) -> bool:
-        return self._process.poll() is None
+        """Its socket has nothing to read until it is asked, but its end."""
+        ended = select.poll()
+        ended.register(self._socket, select.POLLIN)
+        return not ended.poll(0)
 
     def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            if self._handle is None:
+                os.kill(self.pid, signal.SIGKILL)
+            else:  # it is no child of ours: another process may have its id by now
+                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+        if self._handle is not None:
+            os.close(self._handle)
         self._socket.close()
-        self._process.kill()
-        self._process.wait()
 
 
 _idle: defaultdict[DecoderLimits, list[_Child]] = defaultdict(list)
@@ -307,6 +299,11 @@ def _refused(header: dict[str, Any]) -> ImageRefused:
         return ImageRefused(RefusalCode(header["code"]), one_line(str(header["reason"])))
     except (ValueError, KeyError):
         return _crashed()
+
+
+def _not_started(error: Exception) -> ServiceAway:
+    why = one_line(str(error)) or type(error).__name__
+    return ServiceAway(f"no process to decode pictures was started ({why})")
 
 
 def _crashed() -> ImageRefused:

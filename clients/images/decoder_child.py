@@ -1,19 +1,24 @@
-"""The decoding process: ``python -m clients.images.decoder_child DESCRIPTOR MEMORY_BYTES``.
+"""The decoding process: ``python -m clients.images.decoder_child DESCRIPTOR``.
 
-It is started with an empty environment, confines itself, and then serves one request after another:
-an open file comes with each, and a prepared picture or a refusal goes back. It ends with its
-socket.
+It is started with an empty environment and forks a process for each order
+(``clients.images.decoder_source``). That one confines itself, and then serves one request after
+another: an open file comes with each, and a prepared picture or a refusal goes back. Both end with
+their sockets.
 """
 
 from __future__ import annotations
 
+import gc
 import os
+import signal
 import socket
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
 from clients.images import confinement, prepare
+from clients.images.decoder_source import FORKS, ORDER
 from clients.images.frames import HEADER_MAX, Ended, encoded, received
 from clients.images.pillow import thumbnail, warm
 from core.catalog.formulas import SentSizes
@@ -21,11 +26,38 @@ from core.errors import ImageRefused
 from core.images.sizing import ImageLimits
 
 
-def main(descriptor: int, memory_bytes: int) -> None:
+def main(descriptor: int) -> None:
+    """Load the decoders, then start a process for each order."""
     warm()
+    gc.freeze()  # else each fork copies the memory of all objects
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks
+    with socket.socket(fileno=descriptor) as orders:
+        while True:
+            order, files, _, _ = socket.recv_fds(orders, ORDER.size, 1)
+            if not files:
+                return
+            if FORKS and not _is_fork():
+                os.close(files[0])
+                continue
+            orders.close()
+            serve(files[0], *ORDER.unpack(order))
+            return
+
+
+def _is_fork() -> bool:
+    """Fork. False in the source, also if there is no room for a process: then the socket closes,
+    and who has ordered it tries again."""
+    with suppress(OSError):
+        return os.fork() == 0
+    return False
+
+
+def serve(descriptor: int, memory_bytes: int) -> None:
+    """Confine this process, then serve requests until the socket ends."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     with socket.socket(fileno=descriptor) as connection:
         in_force = confinement.confine(memory_bytes)
-        connection.sendall(b"".join(encoded({"in_force": in_force})))
+        connection.sendall(b"".join(encoded({"in_force": in_force, "pid": os.getpid()})))
         while True:
             try:
                 request, file = _next(connection)
@@ -81,5 +113,5 @@ def _served(request: dict[str, Any], descriptor: int) -> tuple[dict[str, Any], b
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]))
     os._exit(0)  # decoders need no goodbye

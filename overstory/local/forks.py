@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import IO, Any, Protocol
 
+from clients.images import decoder_source
 from core.catalog.facts import shipped
 from core.settings import Settings
 from core.stages import PREPROCESS
@@ -124,6 +125,7 @@ def split(settings: Settings, service: bool = False) -> ForkServer | None:
         return begin(settings, service)  # a lock of another thread would stay locked in the fork
     if not _is_wanted(settings, service):
         return None
+    decoder_source.begin()  # it loads meanwhile
     loaded(*forkserver.SHARED)
     shipped()  # every worker needs the facts of its model
     return ForkServer(_forked(provider=False), _forked(provider=True))

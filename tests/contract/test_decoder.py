@@ -13,17 +13,19 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from clients import local_files
-from clients.images import decoder
+from clients.images import decoder, decoder_source
 from clients.images.decoder import Decoder
 from clients.images.prepare import page_count, prepare
 from clients.images.prepared import Prepared
-from core.errors import ImageRefused, RefusalCode
+from core.errors import ImageRefused, RefusalCode, ServiceAway
 from core.images.sizing import DecoderLimits, ImageLimits
 from tests.support import bombs
 from tests.support.corpus import Bad, Good
+from tests.support.waiting import eventually
 
 LIMITS = ImageLimits()
 SHORT, LONG = DecoderLimits(seconds=2.0), DecoderLimits(seconds=60.0)
@@ -102,9 +104,56 @@ def test_a_process_that_is_killed_costs_no_innocent_picture(tmp_path: Path) -> N
     limits = DecoderLimits(seconds=61.0)
     Decoder(limits).in_force()
     (child,) = decoder._idle[limits]
-    os.kill(child._process.pid, signal.SIGKILL)
-    child._process.wait()
+    os.kill(child.pid, signal.SIGKILL)
+    eventually(lambda: not child.lives)
     assert decoded(path, limits).width == 300
+
+
+@LINUX
+def test_all_processes_are_forks_of_one_that_was_loaded_once(tmp_path: Path) -> None:
+    path = saved(tmp_path / "b.jpg", bombs.innocent())
+    source = decoder_source.begin()
+    parent = source._process.pid
+    for seconds in (64.0, 65.0):
+        limits = DecoderLimits(seconds=seconds)
+        assert decoded(path, limits).width == 300
+        (child,) = decoder._idle[limits]
+        assert psutil.Process(child.pid).ppid() == parent
+    assert decoder_source.begin() is source
+
+
+@LINUX
+def test_a_source_that_was_killed_is_started_anew(tmp_path: Path) -> None:
+    path = saved(tmp_path / "b.jpg", bombs.innocent())
+    killed = decoder_source.begin()
+    killed._process.kill()
+    killed._process.wait()
+    assert decoded(path, DecoderLimits(seconds=66.0)).width == 300
+    assert decoder_source.begin() is not killed
+
+
+def test_a_source_ends_when_nobody_holds_it() -> None:
+    decoder_source.forget()
+    source = decoder_source.begin()
+    other = os.dup(source.socket.fileno())  # as a fork holds it
+    decoder_source.forget()
+    process = psutil.Process(source._process.pid)
+    assert process.status() != psutil.STATUS_ZOMBIE
+    os.close(other)
+    eventually(lambda: process.status() == psutil.STATUS_ZOMBIE)
+    os.waitpid(process.pid, 0)
+
+
+def test_a_picture_is_not_refused_because_no_process_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(tmp_path / "b.jpg", bombs.innocent())
+    decoder_source.forget()
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    with pytest.raises(ServiceAway, match="no process to decode pictures was started"):
+        decoded(path, DecoderLimits(seconds=67.0))
+    monkeypatch.undo()
+    assert decoded(path, DecoderLimits(seconds=67.0)).width == 300
 
 
 def test_a_picture_that_brings_two_processes_down_is_refused(
@@ -114,8 +163,8 @@ def test_a_picture_that_brings_two_processes_down_is_refused(
     answered = decoder._Child.answer
 
     def killed(child, *asked):
-        child._process.kill()
-        child._process.wait()
+        os.kill(child.pid, signal.SIGKILL)
+        eventually(lambda: not child.lives)
         return answered(child, *asked)
 
     monkeypatch.setattr(decoder._Child, "answer", killed)
@@ -151,7 +200,7 @@ def test_a_process_has_no_secret_in_its_environment(
     Decoder(limits).in_force()
     (child,) = decoder._idle[limits]
     try:
-        environ = Path(f"/proc/{child._process.pid}/environ").read_bytes()
+        environ = Path(f"/proc/{child.pid}/environ").read_bytes()
     except PermissionError:
         pytest.skip("only root may read the environment of a process that is not dumpable")
     assert b"s3cret-value" not in environ
