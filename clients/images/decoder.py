@@ -238,7 +238,7 @@ class _Child:
         with contextlib.suppress(ProcessLookupError):
             if self._handle is None:
                 os.kill(self.pid, signal.SIGKILL)
-            else:  # it is no child of ours: another process may have its id by now
+            else:  # its parent is the source: another process may have its id by now
                 signal.pidfd_send_signal(self._handle, signal.SIGKILL)
         if self._handle is not None:
             os.close(self._handle)

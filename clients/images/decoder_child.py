@@ -45,8 +45,8 @@ def main(descriptor: int) -> None:
 
 
 def _is_fork() -> bool:
-    """Fork. False in the source, also if there is no room for a process: then the socket closes,
-    and who has ordered it tries again."""
+    """Fork. False in the source, also if there is no room for a process: then the socket of the
+    order is closed, which tells that no process was started."""
     with suppress(OSError):
         return os.fork() == 0
     return False

@@ -1,8 +1,8 @@
 """The source of decoding processes: it loads the decoders once, and forks a process for each order.
 
 Loading takes a quarter of a second of CPU, and a fork some milliseconds. The source is started anew
-with an empty environment, so none of our keys is in its memory. A process and its forks share one:
-whoever holds the socket may order. It ends when nobody holds that.
+with an empty environment, so none of our keys is in its memory. A process and its forks share the
+socket to one source. The source ends when the last of them closes it.
 
 Nothing but the standard library is imported here: a command starts its source before all else.
 """
