@@ -19,7 +19,7 @@ import structlog
 
 from core.errors import DatabaseRefused, ImageRefused, RefusalCode, ServiceAway
 from core.outcomes import Back, Done, Outcome, Postpone, Reject, Retry, Stop, backoff_seconds
-from core.slice_size import SliceSize, looked_at, share
+from core.slice_size import SliceSize
 from core.stages import AGGREGATE, INFER, PREPROCESS, UPLOAD, Stage
 from core.states import ImageStatus
 from core.text.sanitize import storable
@@ -64,20 +64,19 @@ def run_slice(services: Services, stage: ImageStage[T]) -> str:
     began, began_ns = time.monotonic(), time.time_ns()
     lease, size = services.new_lease(), _sizes[stage.stage.name]
     limit = size.images(services.settings.slice_images, stage.shares)
-    count_max = looked_at(limit) if stage.shares else limit + 1
     with services.database.write() as connection:
-        due = claims.count_images(connection, services.account, stage.takes, count_max)
-        images = claims.claim_images(
+        claimed = claims.claim_images(
             connection,
             services.account,
             stage.takes,
             lease,
-            share(due, limit) if stage.shares else limit,
+            limit,
             services.settings.attempts_max,
+            stage.shares,
         )
-    if not images:
+    if not (images := claimed.images):
         return _afterwards(services, stage) or "nothing was due"
-    if due > len(images):  # before the work, so that an idle worker starts now
+    if claimed.due > len(images):  # before the work, so that an idle worker starts now
         services.send(stage.stage.name, job=images[0].job_id, after=images[-1].position)
     begun = time.monotonic()
     with services.leases.hold(lease.token):

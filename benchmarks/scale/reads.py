@@ -57,8 +57,7 @@ def of_claims(services: Services) -> Figures:
     def images(status: ImageStatus) -> Callable[[], None]:
         def claim() -> None:
             with database.write() as connection:
-                claims.count_images(connection, account, status, 128)
-                claims.claim_images(connection, account, status, lease, 32, 5)
+                claims.claim_images(connection, account, status, lease, 32, 5, shares=True)
                 connection.rollback()
 
         return claim

@@ -23,7 +23,7 @@ def claim(database, limit=8, *, account=jobs.ACCOUNT, seconds=jobs.LONG, attempt
     with database.write() as connection:
         return claims.claim_images(
             connection, account, PENDING, jobs.lease(seconds), limit, attempts_max
-        )
+        ).images
 
 
 def next_node(database, kind=NodeKind.LEAF, account=jobs.ACCOUNT):
@@ -55,6 +55,24 @@ def test_a_slice_has_images_of_one_job_in_input_order(database):
         (first, [5]),
     ]
     assert claim(database) == []
+
+
+@pytest.mark.parametrize(
+    ("limit", "shares", "claimed", "due"),
+    [
+        (2, False, 2, 3),  # more of the same job wait: others are not counted
+        (8, False, 3, 8),  # all of the first job, so those of the second are counted
+        (8, True, 2, 8),  # one part in four of what waits
+        (1, True, 1, 4),
+    ],
+)
+def test_a_claim_tells_how_many_wait(database, limit, shares, claimed, due):
+    jobs.submit(database, [3])
+    jobs.submit(database, [5])
+    with database.write() as connection:
+        args = (jobs.ACCOUNT, PENDING, jobs.lease(), limit, 5, shares)
+        found = claims.claim_images(connection, *args)
+    assert (len(found.images), found.due) == (claimed, due)
 
 
 def test_parallel_workers_never_claim_the_same_image(database):

@@ -30,7 +30,7 @@ def claim_images(database, seconds=jobs.LONG):
     with database.write() as connection:
         return claims.claim_images(
             connection, jobs.ACCOUNT, ImageStatus.PENDING, jobs.lease(seconds), 8, ATTEMPTS_MAX
-        )
+        ).images
 
 
 def recount(database) -> tuple[int, Moved]:
