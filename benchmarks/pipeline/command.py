@@ -18,6 +18,7 @@ from benchmarks.pipeline.measure import Ended, cpu_of, machine, watched
 from benchmarks.pipeline.pictures import forget, mean_bytes
 from benchmarks.pipeline.timeline import Timeline, timeline
 from core.catalog.tiers import AccountLimits, tier
+from core.settings import DEFAULT_MODEL
 from overstory.sandbox.process import SandboxProcess
 
 ASK = "What is in these pictures, and which stand out?"
@@ -129,13 +130,15 @@ def sandbox_of(scene: Scene) -> SandboxProcess:
 
 
 def environment(scene: Scene, home: Path, url: str) -> dict[str, str]:
-    """The settings of a user with that account, and the window's length."""
+    """The settings of a user with that account, and the window's length. The model is named: the
+    URL is not the provider's own, where it would be the default."""
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("OVERSTORY_", "STEPFUN_"))}
     clean |= {"OVERSTORY_STORE": scene.store} if scene.store else {}
     return clean | {
         "OVERSTORY_HOME": str(home),
         "OVERSTORY_API_KEY": KEY,
         "OVERSTORY_BASE_URL": url,
+        "OVERSTORY_MODEL": DEFAULT_MODEL,
         "OVERSTORY_TIER": scene.tier,
         "OVERSTORY_LIMIT_WINDOW_SECONDS": str(scene.window_seconds),
     }
