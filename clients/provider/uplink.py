@@ -9,13 +9,17 @@ from threading import Lock
 
 ENOUGH_BYTES = 1_000_000
 """Bytes after which a rate is told. Fewer may fit into the buffers of the system."""
+TELL_SECONDS, TELL_BYTES = 1.0, 100_000
+"""Of sending, after which it is told anyway: over 5 Mbit/s the first requests of a set take
+minutes, and what is prepared meanwhile can still go another way."""
 
 
 class Uplink:
     """Measures what a process sends while at least one request with images is being sent.
 
     Requests that are sent at once share the line, so their bytes are added up and time counts once.
-    Thread-safe. ``told`` receives bytes a second, at most once for ``ENOUGH_BYTES``.
+    Thread-safe. ``told`` receives bytes a second: after a request, at most once for
+    ``ENOUGH_BYTES``, and while a request takes longer than ``TELL_SECONDS``.
     """
 
     def __init__(
@@ -46,15 +50,25 @@ class Uplink:
     def _took(self, size: int) -> None:
         with self._lock:
             self._bytes += size
+            self._count_time()
+            is_due = self._busy_seconds >= TELL_SECONDS and self._bytes >= TELL_BYTES
+            rate = self._rate() if is_due else None
+        if rate is not None:
+            self._told(rate)
 
     def _ended(self) -> float | None:
         with self._lock:
-            now = self._clock()
-            self._busy_seconds += now - self._since
-            self._since = now
+            self._count_time()
             self._sending -= 1
-            if self._bytes < ENOUGH_BYTES:
-                return None
-            rate = self._bytes / max(self._busy_seconds, 1e-6)
-            self._busy_seconds, self._bytes = 0.0, 0
-            return rate
+            return self._rate() if self._bytes >= ENOUGH_BYTES else None
+
+    def _count_time(self) -> None:
+        now = self._clock()
+        self._busy_seconds += now - self._since
+        self._since = now
+
+    def _rate(self) -> float:
+        """Since the last one was told."""
+        rate = self._bytes / max(self._busy_seconds, 1e-6)
+        self._busy_seconds, self._bytes = 0.0, 0
+        return rate

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from clients.provider.body import InlineBody
-from clients.provider.uplink import ENOUGH_BYTES, Uplink
+from clients.provider.uplink import ENOUGH_BYTES, TELL_SECONDS, Uplink
 from core.requests.request import Inline
 
 
@@ -32,9 +32,9 @@ def test_a_rate_is_bytes_by_the_time_in_which_anything_was_sent(clock: Clock) ->
     for _ in range(2):
         with uplink.sending() as took:
             took(ENOUGH_BYTES // 2)
-            clock.now += 2
+            clock.now += 0.25
         clock.now += 60  # nothing is sent meanwhile
-    assert told == [ENOUGH_BYTES / 4]
+    assert told == [ENOUGH_BYTES / 0.5]
 
 
 def test_requests_that_are_sent_at_once_share_the_line(clock: Clock) -> None:
@@ -59,6 +59,19 @@ def test_little_tells_nothing_and_is_kept_for_later(clock: Clock) -> None:
             took(ENOUGH_BYTES // 4)
             clock.now += 0.25
     assert told == [ENOUGH_BYTES]
+
+
+def test_a_slow_line_is_told_while_its_request_is_sent(clock: Clock) -> None:
+    told: list[float] = []
+    uplink = Uplink(told.append, clock)
+    with uplink.sending() as took:
+        took(ENOUGH_BYTES)  # what the buffers of the system take at once
+        for _ in range(4):
+            clock.now += TELL_SECONDS / 2
+            took(100_000)
+    fast, slow = told
+    assert fast == pytest.approx((ENOUGH_BYTES + 200_000) / TELL_SECONDS)
+    assert slow == pytest.approx(200_000 / TELL_SECONDS)
 
 
 def test_threads_add_up(clock: Clock) -> None:
@@ -88,9 +101,9 @@ def test_a_body_counts_what_was_taken_and_ends_when_it_is_given_up(clock: Clock)
     whole = b""
     for piece in content:
         whole += piece
-        clock.now += 1
+        clock.now += 0.25
     assert len(whole) == content.size
-    assert told == [pytest.approx(len(whole) / 3)]
+    assert told == [pytest.approx(len(whole) / 0.75)]
     pieces = iter(content)
     next(pieces)
     del pieces  # the connection broke
