@@ -50,6 +50,8 @@ log = structlog.get_logger()
 BUSY_SECONDS = 1.0
 SLOW_SECONDS = 5.0
 """How long an image waits while uploads are paused."""
+LONG_SECONDS = 3.0
+"""If an upload could not be sent for so long, others cannot either: there is no way from here."""
 SENDS = 3
 """Sends of an upload before it counts as a failed attempt. With 5 attempts of one send, one image
 in 400 would fail if 3 of 10 requests get lost."""
@@ -262,7 +264,7 @@ def _upload(
             return Done(Uploaded(refused=True))
         return _make_room_after_refusal(services, image)
     except ProviderDown as error:
-        if _is_down(services):  # an outage fails no image
+        if not error.sent or _is_down(services):  # an outage fails no image
             return _pause(services, 0.0, str(error))
         return Retry(backoff_seconds(image.attempts + 2, services.draw()), str(error))
     except (RequestRefused, ReplyUnusable) as error:
@@ -310,9 +312,12 @@ def _send(services: Services, sha256: str, data: bytes, mime: str, unknown: set[
     """The new file's id. A lost request is sent again at once, up to SENDS times in all. If it may
     have arrived, look for its file first: a second file would be an orphan."""
     for tries in range(SENDS - 1):
+        began = time.monotonic()
         try:
             return _send_once(services, sha256, data, mime, unknown)
-        except ProviderDown:
+        except ProviderDown as error:
+            if not error.sent and time.monotonic() - began > LONG_SECONDS:
+                raise
             services.stopping.wait(backoff_seconds(tries, services.draw(), base=0.2, cap=2.0))
         if sha256 in unknown and (stored := found_at_provider(services, {sha256})):
             return stored[sha256]

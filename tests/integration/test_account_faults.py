@@ -603,6 +603,27 @@ def raising(error: Exception) -> Callable[..., Any]:
     return fails
 
 
+def test_a_machine_without_a_way_to_the_provider_tries_one_upload_of_a_slice(
+    open_account, make_images, monkeypatch
+):
+    """Each try waits for the whole time limit, and keeps the slice from other machines so long."""
+    monkeypatch.setattr(upload, "LONG_SECONDS", 0.0)
+    account = open_account(start=False)
+    job = account.submit(make_images(5))
+    while image_slices.run_slice(account.services, preprocess.STAGE) != "nothing was due":
+        pass
+    tried = []
+    lost = raising(ProviderDown("no way there", sent=False))
+    provider = account.services.provider
+    monkeypatch.setattr(provider, "upload", lambda *words: tried.append(1) or lost())
+    monkeypatch.setattr(provider, "balance", raising(AssertionError("it cannot be reached either")))
+    upload.run(account.services)
+    assert len(tried) == 1
+    with account.services.database.read() as connection:
+        words = "SELECT DISTINCT status, attempts FROM images WHERE job_id = :job"
+        assert connection.execute(text(words), {"job": job}).all() == [("prepared", 0)]
+
+
 @on_one_database
 @pytest.mark.parametrize("sends", [upload.SENDS, 1])
 def test_an_upload_with_a_lost_reply_is_searched_before_it_is_sent_again(
