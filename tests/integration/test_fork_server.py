@@ -185,7 +185,9 @@ def test_a_fork_server_has_two_processes_that_keep_nothing_of_its_command(
     members = family(command)[:2]
     for pid in members:
         assert os.getsid(pid) == pid
-        assert sorted(int(fd.name) for fd in Path(f"/proc/{pid}/fd").iterdir()) == [0, 1, 2]
+        *streams, source = sorted(Path(f"/proc/{pid}/fd").iterdir(), key=lambda fd: int(fd.name))
+        assert [int(fd.name) for fd in streams] == [0, 1, 2]
+        assert str(source.readlink()).startswith("socket:")  # to the source of decoding processes
 
 
 def test_the_fork_server_and_workers_end_with_the_command(command: subprocess.Popen[str]) -> None:
