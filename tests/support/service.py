@@ -26,6 +26,7 @@ from tests.support.postgres import as_user, binaries, server_user
 HEALTHY_SECONDS = 150.0
 STOP_SECONDS = 30.0
 WORKERS = ("preprocess", "upload", "infer", "aggregate")
+DECODERS = "clients.images.decoder_child"
 LIMITS = {"concurrency": 20, "rpm": 6_000, "tpm": 30_000_000}
 """Of an account that holds no test up."""
 VALKEY_CLI = """\
@@ -139,8 +140,9 @@ class Stack:
             end_group(process)
 
     def children(self, name: str) -> list[psutil.Process]:
-        """The processes of its pool."""
-        return psutil.Process(self.processes[name].pid).children()
+        """The processes of its pool, without the source of its decoders."""
+        children = psutil.Process(self.processes[name].pid).children()
+        return [child for child in children if DECODERS not in child.cmdline()]
 
     def close(self) -> None:
         for process in reversed(self.processes.values()):
