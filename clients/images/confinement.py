@@ -39,8 +39,8 @@ def confine(memory_bytes: int) -> list[str]:
     _limit(resource.RLIMIT_NOFILE, DESCRIPTORS_MAX)
     if not sys.platform.startswith("linux"):
         return in_force
+    hide()
     libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     has_namespace = libc.unshare(CLONE_NEWUSER | CLONE_NEWNET) == 0
     if libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         return in_force
@@ -51,6 +51,12 @@ def confine(memory_bytes: int) -> list[str]:
     if has_namespace or version >= TCP_FROM:
         in_force.append("network")
     return in_force
+
+
+def hide() -> None:
+    """Let no process of this user look into this one, nor steer it."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
 def limit_cpu(seconds: float) -> None:

@@ -28,6 +28,7 @@ from core.images.sizing import ImageLimits
 
 def main(descriptor: int) -> None:
     """Load the decoders, then start a process for each order."""
+    confinement.hide()  # from its own forks, which a picture may take over
     warm()
     gc.freeze()  # else each fork copies the memory of all objects
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the forks
