@@ -62,12 +62,16 @@ _TRIED = (
     .where(Image.job_id == bindparam("of_job"), _FREE)
     .order_by(Image.position)
     .limit(bindparam("at_most", type_=Integer))
-    .with_for_update(skip_locked=True)
 )
 _FRESH = _TRIED.where(Image.attempts == 0)
+_UNLOCKED = (
+    select(Image.id)
+    .where(Image.id.in_(bindparam("these", expanding=True)), _FREE)
+    .with_for_update(skip_locked=True)
+)
 _TAKE = (
     update(Image)
-    .where(Image.id.in_(bindparam("these", expanding=True)), _FREE)
+    .where(Image.id.in_(_UNLOCKED))
     .values(
         lease_token=bindparam("token"),
         lease_until=now() + bindparam("seconds", type_=Double),
@@ -79,12 +83,6 @@ _SERVED = (
     update(Job)
     .where(Job.id == bindparam("of_job"))
     .values(served_images=Job.served_images + bindparam("more", type_=Integer))
-)
-_DUE_OF_JOB = select(func.count()).select_from(
-    select(Image.id)
-    .where(Image.job_id == bindparam("of_job"), _FREE)
-    .limit(bindparam("at_most", type_=Integer))
-    .subquery()
 )
 _DUE = select(func.count()).select_from(
     select(Image.id)
@@ -112,14 +110,13 @@ def claim_images(
     job = connection.execute(_NEXT_JOB, {"for_account": account, **free}).first()
     if job is None:
         return Claimed([], 0)
+    hold_job(connection, job.id)
     which = {"of_job": job.id, **free}
     counted = looked_at(limit) if shares else limit + 1
-    due = connection.execute(_DUE_OF_JOB, {"at_most": counted, **which}).scalar_one()
-    if due < counted:  # those of other jobs are seldom counted: it looks into every running job
-        due = count_images(connection, account, status, counted)
-    limit = share(due, limit) if shares else limit
-    hold_job(connection, job.id)
-    ids = connection.execute(_FRESH, {"at_most": limit, **which}).scalars().all()
+    # counted and chosen at once: each look walks over the entries of images that went on
+    ids = connection.execute(_FRESH, {"at_most": counted, **which}).scalars().all()
+    due = len(ids) if len(ids) == counted else count_images(connection, account, status, counted)
+    ids = ids[: share(due, limit) if shares else limit]
     if not ids:  # retries come last and one by one: if one kills its worker, no other image suffers
         ids = connection.execute(_TRIED, {"at_most": 1, **which}).scalars().all()
     held = {"token": lease.token, "seconds": lease.seconds}
