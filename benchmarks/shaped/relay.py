@@ -28,6 +28,8 @@ from typing import cast
 PIECE_SECONDS = 0.004
 """A piece is what the line sends in this time: small, so that a short request need not wait."""
 LEAST_PIECE, MOST_PIECE = 1_500, 262_144
+BUFFER_BYTES = 65_536
+"""What the system keeps of a connection before the relay reads it: like a router, not megabytes."""
 AHEAD_SECONDS = 0.02
 """A connection stops reading while its piece leaves later than this. Without a reserve, the line
 would idle whenever a timer is late."""
@@ -218,7 +220,9 @@ class Accepted(End):
 async def serve(shape: Shape, port: int) -> asyncio.Server:
     """A relay to ``port`` on a free port of 127.0.0.1."""
     loop = asyncio.get_running_loop()
-    return await loop.create_server(lambda: Accepted(shape, port), "127.0.0.1", 0)
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)  # of those it accepts
+    return await loop.create_server(lambda: Accepted(shape, port), sock=listener)
 
 
 async def main() -> None:

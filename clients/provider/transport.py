@@ -30,6 +30,9 @@ SILENT_SECONDS = IDLE_SECONDS + PROBES * PROBE_SECONDS
 """Nothing travels while the provider thinks, for up to ten minutes. Without probes a NAT gateway
 forgets such a connection (common ones after 350 s), and a call whose link is broken waits for the
 read timeout, with its slot and its lease. So each is probed, and given up after a minute."""
+UNSENT_BYTES = 128 * 1024
+"""The system takes no more than this ahead of the line, so that a slow line is noticed while a
+request is sent (clients/provider/uplink.py), not when its megabytes lie in buffers."""
 RESPONSE_BYTES_MAX = 32_000_000
 """Of one response, headers included. A reply with a million tokens has 5 MB."""
 NEVER_SENT = (
@@ -141,20 +144,22 @@ class _TimedBackend(httpcore2.NetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore2.NetworkStream:
         left = self._call.left(timeout, httpcore2.ConnectTimeout)
-        options = [*(socket_options or ()), *probing_options()]
+        options = [*(socket_options or ()), *tcp_options()]
         stream = self._inner.connect_tcp(host, port, left, local_address, options)
         return _TimedStream(stream, self._call)
 
 
 @cache
-def probing_options() -> tuple[tuple[int, int, int], ...]:
-    """Socket options by which the kernel finds out that the other end is not reached any more."""
+def tcp_options() -> tuple[tuple[int, int, int], ...]:
+    """Socket options by which the kernel finds out that the other end is not reached any more, and
+    takes no more than it soon sends."""
     tcp = {
         "TCP_KEEPIDLE": IDLE_SECONDS,
         "TCP_KEEPALIVE": IDLE_SECONDS,  # the same on macOS
         "TCP_KEEPINTVL": PROBE_SECONDS,
         "TCP_KEEPCNT": PROBES,
         "TCP_USER_TIMEOUT": 1000 * SILENT_SECONDS,  # of what was sent and not acknowledged
+        "TCP_NOTSENT_LOWAT": UNSENT_BYTES,
     }
     return (
         (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
