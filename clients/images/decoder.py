@@ -118,7 +118,7 @@ class Decoder:
         more where the camera tells it. None if the file does not tell, or cannot be read."""
         try:
             header, _ = self._ask(file, size, {"wants": "facts"}, limits, wanted)
-        except ImageRefused:
+        except (ImageRefused, ServiceAway):
             return None
         return exif.checked(header.get("facts")).get(exif.TAKEN)
 
@@ -130,7 +130,7 @@ class Decoder:
             file.flush()
             try:
                 _, small = self._ask(file, len(data), asked, ImageLimits(), wanted)
-            except ImageRefused:
+            except (ImageRefused, ServiceAway):
                 return None
         return small or None
 

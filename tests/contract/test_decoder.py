@@ -152,6 +152,7 @@ def test_a_picture_is_not_refused_because_no_process_starts(
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(ServiceAway, match="no process to decode pictures was started"):
         decoded(path, DecoderLimits(seconds=67.0))
+    assert Decoder(DecoderLimits(seconds=67.0)).thumbnail(path.read_bytes(), 64, 60) is None
     monkeypatch.undo()
     assert decoded(path, DecoderLimits(seconds=67.0)).width == 300
 
