@@ -12,6 +12,7 @@ import pytest
 from clients import beneath, local_files
 from clients.local_files import Folders, Place
 from core.errors import ImageRefused, RefusalCode
+from tests.support.descriptors import open_below
 
 SECRET = b"\xff\xd8\xff a secret"
 PHOTO = b"\xff\xd8\xff a photo"
@@ -149,10 +150,9 @@ def test_a_missing_file_is_missing_and_a_folder_is_no_file(way: str, given: Path
 
 
 @pytest.fixture(autouse=True)
-def no_leak() -> Iterator[None]:
-    before = len(list(Path("/dev/fd").iterdir()))
+def no_leak(tmp_path: Path) -> Iterator[None]:
     yield
-    assert len(list(Path("/dev/fd").iterdir())) == before
+    assert not open_below(tmp_path)
 
 
 def test_many_files_open_their_root_once(way: str, given: Path) -> None:
