@@ -62,13 +62,14 @@ def facts_of_units(database: Database, job_id: str) -> dict[int, dict[str, Any]]
 
 
 def in_pages(
-    database: Database, query: Select[*tuple[Any, ...]], size: int = PAGE_ROWS
+    database: Database, query: Select[*tuple[Any, ...]], size: int | None = None
 ) -> Iterator[Any]:
     """The rows of a query about a job's images, in order; it selects their positions. Each page is
-    read in its own transaction, so no lock is held between."""
+    read in its own transaction, so no lock is held between. ``size``: rows of a page."""
+    most = PAGE_ROWS if size is None else size
 
     def read(connection: Connection, after: int) -> Sequence[Any]:
-        page = query.where(Image.position > after).order_by(Image.position).limit(size)
+        page = query.where(Image.position > after).order_by(Image.position).limit(most)
         return connection.execute(page).all()
 
     for page in _pages(database, read):

@@ -14,13 +14,13 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Integer,
+    Select,
     and_,
     case,
     cast,
     func,
     or_,
     select,
-    true,
 )
 
 from core.access import LOCAL
@@ -257,17 +257,31 @@ def images(
     proof that the model saw them: they were only sent, or failed for it. ``similar_to``: only
     those that the image at this position stands for. ``which``: only those for which this condition
     holds."""
+    query = select_images(job_id, statuses, unseen, similar_to)
+    query = query if which is None else query.where(which)
+    return [image_line(row) for row in connection.execute(query.order_by(Image.position))]
+
+
+def select_images(
+    job_id: str,
+    statuses: Collection[str] = (),
+    unseen: bool = False,
+    similar_to: int | None = None,
+) -> Select[*tuple[Any, ...]]:
+    """The query of ``images``, without an order."""
     query = select(*image_columns(ImageLine)).where(Image.job_id == job_id)
     if statuses:
         query = query.where(Image.status.in_(statuses))
     if unseen:
         query = query.where(or_(ONLY_SENT, Image.error_code == RefusalCode.UNSEEN))
-    if which is not None:
-        query = query.where(which)
     if similar_to is not None:
         query = query.where(Image.similar_to == similar_to)
-    rows = connection.execute(query.order_by(Image.position))
-    return [record(ImageLine, row, status=ImageStatus(row.status)) for row in rows]
+    return query
+
+
+def image_line(row: Any) -> ImageLine:
+    """A row of ``select_images``."""
+    return record(ImageLine, row, status=ImageStatus(row.status))
 
 
 def image(connection: Connection, job_id: str, position: int) -> ImageLine | None:
@@ -276,7 +290,7 @@ def image(connection: Connection, job_id: str, position: int) -> ImageLine | Non
         Image.job_id == job_id, Image.position == position
     )
     row = connection.execute(query).one_or_none()
-    return None if row is None else record(ImageLine, row, status=ImageStatus(row.status))
+    return None if row is None else image_line(row)
 
 
 def seen_lately(connection: Connection, seconds: float) -> dict[str, int]:
@@ -285,11 +299,15 @@ def seen_lately(connection: Connection, seconds: float) -> dict[str, int]:
 
 
 def nodes(
-    connection: Connection, job_id: str, which: ColumnElement[bool] | None = None
+    connection: Connection,
+    job_id: str,
+    which: ColumnElement[bool] | None = None,
+    text_most: int | None = None,
 ) -> list[NodeLine]:
     """A job's nodes except split ones, in the order of their images, root first; with ``which``,
-    only those for which this condition holds."""
-    spent = (
+    only those for which this condition holds. ``text_most``: characters of a text that are read."""
+    wanted = _nodes_where(job_id, which)
+    paid = (
         select(
             Call.node_id,
             func.count(case((SENT, 1))).label("requests"),
@@ -298,22 +316,22 @@ def nodes(
         )
         .where(Call.job_id == job_id, Call.status != CallStatus.STARTED)
         .group_by(Call.node_id)
-        .subquery()
     )
+    if which is not None:
+        paid = paid.where(Call.node_id.in_(select(Node.id).where(wanted)))
+    spent = paid.subquery()
+    text = Node.text if text_most is None else func.substr(Node.text, 1, text_most)
     rows = connection.execute(
         select(
-            *columns_of(NodeLine, Node),
+            *(column for column in columns_of(NodeLine, Node) if column.key != "text"),
+            text.label("text"),
             func.coalesce(spent.c.requests, 0).label("requests"),
             func.coalesce(spent.c.spent_tokens, 0).label("spent_tokens"),
             func.coalesce(spent.c.cost, 0.0).label("cost"),
         )
         .outerjoin(spent, spent.c.node_id == Node.id)
-        .where(
-            Node.job_id == job_id,
-            Node.status != NodeStatus.SPLIT,
-            true() if which is None else which,
-        )
-        .order_by(Node.first_position, Node.level.desc(), Node.id)
+        .where(wanted)
+        .order_by(*_NODE_ORDER)
     )
     return [
         record(
@@ -326,6 +344,20 @@ def nodes(
         )
         for row in rows
     ]
+
+
+def node_ids(connection: Connection, job_id: str) -> list[int]:
+    """The ids of ``nodes``, in the same order."""
+    query = select(Node.id).where(_nodes_where(job_id, None)).order_by(*_NODE_ORDER)
+    return list(connection.execute(query).scalars())
+
+
+_NODE_ORDER = (Node.first_position, Node.level.desc(), Node.id)
+
+
+def _nodes_where(job_id: str, which: ColumnElement[bool] | None) -> ColumnElement[bool]:
+    is_shown = and_(Node.job_id == job_id, Node.status != NodeStatus.SPLIT)
+    return is_shown if which is None else and_(is_shown, which)
 
 
 def levels(connection: Connection, job_id: str) -> list[list[NodeStatus]]:

@@ -6,19 +6,33 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, Integer, and_, case, cast, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Integer, and_, case, cast, func, or_, select, true
 
 from core.states import ImageStatus, NodeKind
 from models.engine import Database
 from models.reads.export import in_pages
-from models.reads.inspect import MOMENTS
+from models.reads.inspect import (
+    MOMENTS,
+    ImageLine,
+    NodeLine,
+    image_line,
+    images,
+    node_ids,
+    nodes,
+    select_images,
+)
 from models.reads.pipeline import ImageRow, image_columns, image_row
 from models.tables import Event, Image, Node
 
 Which = ColumnElement[bool]
 """A condition on the images of a job, or on its nodes."""
+NODES_READ = 500
+"""Nodes of a page; the text of one has 3 to 6 KB."""
 INCLUDED = Image.status == ImageStatus.INCLUDED
+ANSWERED = and_(INCLUDED, Image.answer.is_not(None))
 FAILED = Image.status == ImageStatus.FAILED
+UNMEASURED = Image.tokens.is_(None)
+EVERY = true()
 REMARKED = and_(Image.remarks.is_not(None), Image.status != ImageStatus.FAILED)
 
 
@@ -30,10 +44,54 @@ def images_in_pages(
     return map(image_row, in_pages(database, query if which is None else query.where(which)))
 
 
-def positions(connection: Connection, job_id: str, which: Which, most: int) -> list[int]:
-    """The first ``most`` positions for which ``which`` holds."""
+def lines_in_pages(
+    database: Database,
+    job_id: str,
+    statuses: Collection[str] = (),
+    unseen: bool = False,
+    similar_to: int | None = None,
+) -> Iterator[ImageLine]:
+    """The images of ``models.reads.inspect.images``, a page at a time."""
+    query = select_images(job_id, statuses, unseen, similar_to)
+    return map(image_line, in_pages(database, query))
+
+
+def nodes_in_pages(database: Database, job_id: str) -> Iterator[NodeLine]:
+    """The nodes of ``models.reads.inspect.nodes``, a page at a time."""
+    with database.read() as connection:
+        ids = node_ids(connection, job_id)
+    for first in range(0, len(ids), NODES_READ):
+        page = Node.id.in_(ids[first : first + NODES_READ])
+        with database.read() as connection:
+            lines = nodes(connection, job_id, page)
+        yield from lines
+
+
+def positions(
+    connection: Connection, job_id: str, which: Which, most: int | None = None
+) -> list[int]:
+    """The first ``most`` positions for which ``which`` holds; None: all."""
     query = select(Image.position).where(Image.job_id == job_id, which)
     return list(connection.execute(query.order_by(Image.position).limit(most)).scalars())
+
+
+def sampled(connection: Connection, job_id: str, which: Which, most: int) -> list[ImageLine]:
+    """At most ``most`` of the images for which ``which`` holds, spread evenly over them."""
+    found = positions(connection, job_id, which)
+    some = found[:: -(-len(found) // most)] if found else []
+    return images(connection, job_id, which=at(some))
+
+
+def count(connection: Connection, job_id: str, which: Which) -> int:
+    """The number of a job's images for which ``which`` holds."""
+    query = select(func.count()).where(Image.job_id == job_id, which)
+    return connection.execute(query.select_from(Image)).scalar_one()
+
+
+def said(start: int) -> Which:
+    """The images from ``start`` on about which something was said alone: an answer or a line."""
+    alone = or_(Image.answer.is_not(None), Image.note.is_not(None))
+    return and_(alone, Image.position >= start)
 
 
 def names(connection: Connection, job_id: str, wanted: Collection[int]) -> dict[int, str]:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
@@ -16,7 +15,7 @@ from core.errors import WrongUsage
 from core.jobs import JobSpec
 from core.states import ImageStatus, JobStatus
 from models import repair, state
-from models.reads import inspect, units
+from models.reads import inspect, parts
 from models.state import Moved
 from overstory.api.bodies import Writers
 from overstory.api.caller import Caller, Calling, find_job
@@ -24,14 +23,16 @@ from overstory.api.events import Events
 from overstory.api.forms import form_body, form_route
 from overstory.api.outcomes import Outcome
 from overstory.api.problems import PROBLEMS, Conflict, NotAllowed
+from overstory.api.streams import streamed
 from overstory.api.submissions import Submissions
 from overstory.commands.control import BY_REQUEST
 from overstory.export.units import export_of
 from overstory.export.writers import WRITERS
 from overstory.local.job_runner import take_up
-from overstory.output.result import result
+from overstory.output.result import json_of
 from overstory.output.tables import values
-from overstory.output.unit_values import image_value
+from overstory.output.terminal import json_array
+from overstory.output.unit_values import image_value, names_of_units
 from overstory.report.command import report_text
 from tasks import followups
 from tasks.calls.budget import check_budget
@@ -43,7 +44,7 @@ MEDIA_TYPES = {
     "csv": "text/csv; charset=utf-8",
     "markdown": "text/markdown; charset=utf-8",
 }
-EXPORT_PIECE = 65_536
+JSON = "application/json"
 
 
 class Accepted(BaseModel):
@@ -103,7 +104,8 @@ class Jobs:
         )
         routes.get("")(self.listed)
         routes.get("/{job}", responses={HTTPStatus.OK: {"model": Outcome}})(self.show)
-        routes.get("/{job}/images")(self.images)
+        images = {"model": list[dict[str, Any]]}
+        routes.get("/{job}/images", responses={HTTPStatus.OK: images})(self.images)
         routes.get("/{job}/events", response_class=StreamingResponse)(self.events)
         routes.get("/{job}/report", response_class=HTMLResponse)(self.report)
         routes.get("/{job}/export", response_class=StreamingResponse)(self.export)
@@ -154,14 +156,13 @@ class Jobs:
             lines = inspect.jobs(connection, status, label, limit, whose)
         return [values(line) for line in lines]
 
-    def show(self, job: str, caller: Calling) -> dict[str, Any]:
+    def show(self, job: str, caller: Calling) -> StreamingResponse:
         """Show one job: the object of `overstory show --json`."""
         row = find_job(self._database, job, caller)
         with self._database.read() as connection:
             line = inspect.job_line(connection, row.id)
-        outcome = result(self._database, row)
         added = {"label": line.label, "seconds": line.seconds, "owner": line.owner}
-        return {**outcome, "ask": row.ask, **added}
+        return streamed(json_of(self._database, row, ask=row.ask, **added), JSON)
 
     def images(
         self,
@@ -169,14 +170,13 @@ class Jobs:
         caller: Calling,
         status: Annotated[list[ImageStatus], Query()] = [],  # noqa: B006 - FastAPI copies it
         unseen: bool = False,
-    ) -> list[dict[str, Any]]:
+    ) -> StreamingResponse:
         """List a job's images: the objects of `overstory images --json`. `unseen`: those without a
         proof that the model saw them."""
         row = find_job(self._database, job, caller)
-        with self._database.read() as connection:
-            lines = inspect.images(connection, row.id, status, unseen)
-            names = units.names(connection, row.id) if row.options.by else {}
-        return [image_value(line, names) for line in lines]
+        names = names_of_units(self._database, row)
+        lines = parts.lines_in_pages(self._database, row.id, status, unseen)
+        return streamed(json_array(image_value(line, names) for line in lines), JSON)
 
     async def events(
         self,
@@ -207,12 +207,8 @@ class Jobs:
         """A job's images, one row for each, as `overstory export` writes them; of a job by units,
         its units. `rows`: which of the two."""
         export = export_of(self._database, find_job(self._database, job, caller), rows)
-        text = io.StringIO(newline="")
-        WRITERS[kind](export, text)
-        name = f'attachment; filename="{job}.{kind}"'
-        return StreamingResponse(
-            _pieces(text), media_type=MEDIA_TYPES[kind], headers={"Content-Disposition": name}
-        )
+        name = {"Content-Disposition": f'attachment; filename="{job}.{kind}"'}
+        return streamed(WRITERS[kind](export, False), MEDIA_TYPES[kind], name)
 
     def cancel(self, job: str, caller: Calling) -> Changed:
         """End a job. Images without an answer are skipped."""
@@ -283,8 +279,3 @@ class Jobs:
         return Changed(
             job=job, status=find_job(self._database, job, caller).status, changed=changed
         )
-
-
-def _pieces(text: io.StringIO) -> Iterator[str]:
-    text.seek(0)
-    return iter(lambda: text.read(EXPORT_PIECE), "")

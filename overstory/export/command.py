@@ -88,12 +88,13 @@ def _format_of(out: Path | None) -> str:
 
 
 def _to_stdout(rows: Export, kind: str) -> None:
-    # JSON lines are ASCII on a terminal
-    writer = Screen if sys.stdout.isatty() and kind != "jsonl" else io.TextIOWrapper
+    on_terminal = sys.stdout.isatty()
+    writer = Screen if on_terminal and kind != "jsonl" else io.TextIOWrapper
     raw = open(sys.stdout.fileno(), "wb", closefd=False)  # noqa: SIM115 -- it stays open
     stream = writer(raw, encoding="utf-8", errors="backslashreplace", newline="")
     try:
-        WRITERS[kind](rows, stream)
+        for piece in WRITERS[kind](rows, on_terminal):
+            stream.write(piece)
         stream.flush()
     except BrokenPipeError:  # the reader closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -108,7 +109,7 @@ def _to_file(rows: Export, kind: str, out: Path) -> None:
                 return
             file = io.TextIOWrapper(raw, "utf-8", errors="backslashreplace", newline="")
             file.write(ORDER_MARK if kind == "csv" else "")
-            WRITERS[kind](rows, file)
+            file.writelines(WRITERS[kind](rows, False))
             file.flush()
             file.detach()
     except OSError as error:

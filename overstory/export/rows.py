@@ -14,11 +14,11 @@ from typing import Any
 from core.answers.json_schema import kind_of
 from core.answers.totals import fields, value_at
 from models.engine import Database
-from models.reads import units
 from models.reads.export import ImageExport, facts_of, pages
 from models.reads.pipeline import JobRow
 from overstory.output.answers import Shape, shape_of_job
 from overstory.output.plural import pluralize
+from overstory.output.unit_values import names_of_units
 from overstory.report.notes import notes_of, without_number
 
 BASE = (
@@ -48,7 +48,7 @@ class Export:
         self._database = database
         self._job = job
         self._shape = None if job.options.by else shape_of_job(job)  # an image of a unit has none
-        self._units = _names_of_units(database, job)
+        self._units = names_of_units(database, job)
         self.columns = _columns(self._shape)
         if self._units:
             self.columns.insert(2, Column("unit", "string"))
@@ -93,13 +93,6 @@ class Export:
 
     def _answer(self, image: ImageExport) -> Any:
         return self._shape.ordered(image.answer, image.position) if self._shape else None
-
-
-def _names_of_units(database: Database, job: JobRow) -> dict[int, str]:
-    if not job.options.by:
-        return {}
-    with database.read() as connection:
-        return units.names(connection, job.id)
 
 
 def _columns(shape: Shape | None) -> list[Column]:

@@ -1,12 +1,16 @@
-"""Rows as text: JSON lines, CSV without spreadsheet formulas, Markdown with escaped cells."""
+"""Rows as text: JSON lines, CSV without spreadsheet formulas, Markdown with escaped cells.
+
+It comes in pieces, a row or the head of a table each: the memory does not grow with the rows.
+"""
 
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
-from collections.abc import Callable
-from typing import Any, TextIO
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from overstory.export.rows import Export
 
@@ -20,17 +24,24 @@ ORDER_MARK = "\ufeff"
 """Without it Excel reads a CSV file in the old encoding of the user's country."""
 
 
-def jsonl(export: Export, out: TextIO) -> None:
-    ascii_only = out.isatty()  # no character of a name or an answer may control a terminal
+def jsonl(export: Export, ascii_only: bool) -> Iterator[str]:
     for row in export.rows():
-        out.write(json.dumps(row, ensure_ascii=ascii_only) + "\n")
+        yield json.dumps(row, ensure_ascii=ascii_only) + "\n"
 
 
-def csv_text(export: Export, out: TextIO) -> None:
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow([safe(column.name) for column in export.columns])
+def csv_text(export: Export, ascii_only: bool) -> Iterator[str]:
+    line = io.StringIO(newline="")
+    writer = csv.writer(line, lineterminator="\r\n")
+
+    def written(cells: list[Any]) -> str:
+        line.seek(0)
+        line.truncate()
+        writer.writerow([safe(cell) for cell in cells])
+        return line.getvalue()
+
+    yield written([column.name for column in export.columns])
     for row in export.rows():
-        writer.writerow([safe(cell) for cell in export.cells(row)])
+        yield written(export.cells(row))
 
 
 def safe(cell: Any) -> Any:
@@ -44,11 +55,11 @@ def safe(cell: Any) -> Any:
     return cell
 
 
-def markdown(export: Export, out: TextIO) -> None:
+def markdown(export: Export, ascii_only: bool) -> Iterator[str]:
     names = [column.name for column in export.columns]
-    out.write(_line(names) + _line(["---"] * len(names), plain=True))
+    yield _line(names) + _line(["---"] * len(names), plain=True)
     for row in export.rows():
-        out.write(_line(["" if cell is None else cell_text(cell) for cell in export.cells(row)]))
+        yield _line(["" if cell is None else cell_text(cell) for cell in export.cells(row)])
 
 
 def cell_text(cell: Any) -> str:
@@ -60,8 +71,10 @@ def _line(cells: list[str], plain: bool = False) -> str:
     return f"| {' | '.join(shown)} |\n"
 
 
-WRITERS: dict[str, Callable[[Export, TextIO], None]] = {
+WRITERS: dict[str, Callable[[Export, bool], Iterator[str]]] = {
     "jsonl": jsonl,
     "csv": csv_text,
     "markdown": markdown,
 }
+"""By format. The second value: the text is for a terminal, which no character of a name or answer
+may control. JSON lines are ASCII then; the other formats are printed by way of ``safe``."""

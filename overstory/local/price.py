@@ -29,8 +29,8 @@ from core.settings import SANDBOX, Settings
 from core.states import JobStatus
 from models import endpoint_limits, repair, state
 from models.engine import Connection, Database
-from models.reads import inspect, pipeline
-from models.reads.inspect import ImageLine
+from models.reads import inspect, parts, pipeline
+from models.reads.parts import Which
 from models.reads.pipeline import JobRow
 from models.state import Moved
 from overstory.local.probe_price import probe_hint, worthwhile_probe
@@ -163,21 +163,21 @@ def _typical_tokens(
     """The average tokens of a job's images that are not prepared yet, and of all its images at a
     second look."""
     first, again = (context_in(settings, connection, at) for at in (job, at_second_look(job)))
-    images = inspect.images(connection, job.id) if not (first.is_flat and again.is_flat) else []
-    unknown = [image for image in images if image.tokens is None]
-    before = _average(settings, unknown, first)
+    before = _average(connection, settings, job, first, parts.UNMEASURED)
     if job.options.second_look is None:
         return before, None
-    return before, _average(settings, images, again)
+    return before, _average(connection, settings, job, again, parts.EVERY)
 
 
-def _average(settings: Settings, images: Sequence[ImageLine], look: RequestContext) -> float:
-    """The average tokens of ``images`` at ``look``, by the headers of some of them."""
+def _average(
+    connection: Connection, settings: Settings, job: JobRow, look: RequestContext, which: Which
+) -> float:
+    """The average tokens of a job's images at ``look``, by the headers of some of them."""
     if look.is_flat:
         return look.tokens_most
-    sample = images[:: -(-len(images) // SAMPLE)] if images else []
+    images = parts.sampled(connection, job.id, which, SAMPLE)
     reader = HeaderReader.of(settings)
-    found = (reader.tokens(image.location, image.root, image.page, look) for image in sample)
+    found = (reader.tokens(image.location, image.root, image.page, look) for image in images)
     counts = [tokens[0] for tokens in found if isinstance(tokens, tuple)]
     return sum(counts) / len(counts) if counts else look.tokens_most
 

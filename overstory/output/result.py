@@ -14,7 +14,7 @@ from models.reads.pipeline import ImageRow, JobRow
 from models.reads.units import UnitRow
 from models.state import coverage
 from overstory.output.answers import Shape, shape_of_job, shaped
-from overstory.output.terminal import json_line
+from overstory.output.terminal import json_array, json_line
 from overstory.output.unit_values import unit_values
 
 EXIT_STATUS = {
@@ -116,12 +116,9 @@ def json_of(database: Database, job: JobRow, **more: Any) -> Iterator[str]:
     names = list(value)
     at = names.index("images")
     before, after = ({name: value[name] for name in some} for some in (names[:at], names[at + 1 :]))
-    yield json_line(before)[:-1] + ', "images": ['
-    separator = ""
-    for image in image_values(database, job):
-        yield separator + json_line(image)
-        separator = ", "
-    yield "], " + json_line(after)[1:]
+    yield json_line(before)[:-1] + ', "images": '
+    yield from json_array(image_values(database, job))
+    yield ", " + json_line(after)[1:]
 
 
 def _own(shape: Shape | None, image: ImageRow, units: Sequence[UnitRow]) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -14,7 +16,7 @@ from rich.text import Text
 
 from core.catalog.models import COST_DIGITS
 from models.reads.inspect import CallLine, JobLine, NodeLine
-from overstory.output.terminal import json_line
+from overstory.output.terminal import json_array, json_line
 
 COLOURS = {
     **dict.fromkeys(("completed", "included", "done", "settled"), "green"),
@@ -73,3 +75,9 @@ def values(line: JobLine | NodeLine | CallLine) -> dict[str, Any]:
 
 def print_json(value: object) -> None:
     click.echo(json_line(value))
+
+
+def print_json_array(values: Iterable[object]) -> None:
+    """``print_json`` of a list, as its values come."""
+    sys.stdout.writelines(json_array(values))
+    click.echo()

@@ -10,6 +10,7 @@ import io
 import json
 import shutil
 import sys
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from core.text.printable import printable
@@ -56,6 +57,15 @@ def json_line(value: object) -> str:
     """One line of JSON for stdout: ASCII on a terminal, so that no character of a name or an answer
     controls it; UTF-8 in a pipe."""
     return json.dumps(value, ensure_ascii=sys.stdout.isatty())
+
+
+def json_array(values: Iterable[object]) -> Iterator[str]:
+    """``values`` as an array in one line of JSON, in pieces: a million do not fit in memory."""
+    before = "["
+    for value in values:
+        yield before + json_line(value)
+        before = ", "
+    yield "[]" if before == "[" else "]"
 
 
 def print_plain(console: Console, text: str) -> None:

@@ -7,13 +7,15 @@ from dataclasses import asdict
 from typing import Any
 
 from core.catalog.models import COST_DIGITS
+from models.engine import Database
+from models.reads import units
 from models.reads.inspect import ImageLine
 from models.reads.pipeline import JobRow
 from models.reads.units import UnitRow
 from overstory.output.answers import Shape
 
 
-def unit_values(shape: Shape, units: Sequence[UnitRow]) -> list[dict[str, Any]]:
+def unit_values(shape: Shape, rows: Sequence[UnitRow]) -> list[dict[str, Any]]:
     """A value for each unit, in order: ``answer`` is a text, ``data`` an object of the schema; None
     where there is none. ``duplicate_of`` counts from 1 in this list."""
     key = "answer" if shape.schema is None else "data"
@@ -26,7 +28,7 @@ def unit_values(shape: Shape, units: Sequence[UnitRow]) -> list[dict[str, Any]]:
             "images": unit.positions,
             "cost": rounded(unit),
         }
-        for unit in units
+        for unit in rows
     ]
 
 
@@ -37,6 +39,14 @@ def rounded(unit: UnitRow) -> float:
 def ordered(shape: Shape, unit: UnitRow) -> Any:
     """The answer in the order of its schema; an ``x-image`` property has the unit's first image."""
     return shape.ordered(unit.answer, unit.positions[0]) if unit.positions else unit.answer
+
+
+def names_of_units(database: Database, job: JobRow) -> dict[int, str]:
+    """The names of a job's units, by number."""
+    if job.options.by is None:
+        return {}
+    with database.read() as connection:
+        return units.names(connection, job.id)
 
 
 def image_value(image: ImageLine, names: Mapping[int, str]) -> dict[str, Any]:

@@ -12,11 +12,10 @@ from clients.uploads import open_uploads
 from core.answers.totals import value_at
 from core.errors import WrongUsage
 from core.settings import Settings
-from core.states import ImageStatus
 from core.truth.comparison import ANSWER
 from models.engine import Database
 from models.reads import inspect
-from models.reads.export import pages
+from models.reads.parts import ANSWERED, at, images_in_pages, positions
 from models.reads.pipeline import JobRow
 from overstory.checking import kinds_of
 from overstory.output.answers import shape_of_job
@@ -38,14 +37,15 @@ def review_data(
         )
     kinds_of(job)  # refuses a job that asked about the set alone
     shape = shape_of_job(job)
-    rows = [row for page in pages(database, job.id, with_notes=False) for row in page]
-    answered = [r for r in rows if r.status is ImageStatus.INCLUDED and r.answer is not None]
+    with database.read() as connection:
+        answered = positions(connection, job.id, ANSWERED)
     if shape is None or not answered:
         raise WrongUsage(f"job {job.id} has no answer to review yet: 'overstory watch' shows why")
     chosen = random.Random(seed).sample(answered, min(count, len(answered)))  # noqa: S311
-    positions = {row.position for row in chosen}
+    answers = {row.position: row.answer for row in images_in_pages(database, job.id, at(chosen))}
     with database.read() as connection:
-        lines = [line for line in inspect.images(connection, job.id) if line.position in positions]
+        lines = inspect.images(connection, job.id, which=at(chosen))
+    line_of = {line.position: line for line in lines}
     blobs = open_blobs(settings.blob_url, settings.home)
     decoder = Decoder(settings.decoder_limits)
     uploads = open_uploads(settings.blob_url, settings.home)
@@ -57,15 +57,16 @@ def review_data(
         "answered": len(answered),
         "items": [
             {
-                "n": row.position,
-                "name": row.name,
-                "file": known_as(row.name, row.location, row.page),
-                "picture": shown.index_of.get(row.position),
+                "n": line.position,
+                "name": line.name,
+                "file": known_as(line.name, line.location, line.page),
+                "picture": shown.index_of.get(line.position),
                 "answers": [
-                    [".".join(path) or ANSWER, value_at(row.answer, path)] for path in shape.columns
+                    [".".join(path) or ANSWER, value_at(answers[line.position], path)]
+                    for path in shape.columns
                 ],
             }
-            for row in chosen
+            for line in map(line_of.__getitem__, chosen)
         ],
         "pictures": shown.encoded,
     }

@@ -77,9 +77,7 @@ def written(database: Database, answers: list[Any], **options: Any) -> Export:
 
 
 def text_of(export: Export, kind: str) -> str:
-    out = io.StringIO(newline="")
-    WRITERS[kind](export, out)
-    return out.getvalue()
+    return "".join(WRITERS[kind](export, False))
 
 
 def test_json_lines_keep_answers_unchanged(database: Database) -> None:

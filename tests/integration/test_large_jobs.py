@@ -18,7 +18,7 @@ from core.images.sizing import DecoderLimits, ImageLimits
 from core.states import NodeKind
 from models import below, claims, new_job, repair, retention, state
 from models.engine import Connection, Database
-from models.reads import export, pipeline
+from models.reads import export, inspect, parts, pipeline
 from models.state import Moved
 from models.tables import Image, Job, Node
 from overstory.output.result import json_of, result
@@ -26,6 +26,7 @@ from overstory.report import paging
 from overstory.report.data import live_data, report_data
 from overstory.report.paging import Page
 from tests.support import jobs
+from tests.support.units import call
 
 READS: dict[str, tuple[str, Callable[[Connection], object]]] = {
     "a claim of a node": (
@@ -182,10 +183,56 @@ def row_of(database: Database, job: str) -> pipeline.JobRow:
     return row
 
 
-def test_the_result_is_written_in_pieces(
-    database: Database, ended: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def pages_of_two(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export, "PAGE_ROWS", 2)
+    monkeypatch.setattr(parts, "NODES_READ", 2)
+
+
+@pytest.mark.parametrize("only", [{}, {"statuses": ["failed"]}, {"unseen": True}], ids=str)
+def test_images_are_listed_page_by_page(
+    database: Database, ended: str, pages_of_two: None, only: dict[str, Any]
+) -> None:
+    with database.read() as connection:
+        whole = inspect.images(connection, ended, **only)
+    assert whole
+    assert list(parts.lines_in_pages(database, ended, **only)) == whole
+
+
+def test_a_page_is_read_when_the_list_comes_to_it(
+    database: Database, ended: str, pages_of_two: None
+) -> None:
+    lines = parts.lines_in_pages(database, ended)
+    first = next(lines).name
+    with database.write() as connection:
+        connection.execute(update(Image).where(Image.job_id == ended).values(name="renamed"))
+    renamed = [line.position for line in lines if line.name == "renamed"]
+    assert (first, renamed) == ("0-0.jpg", [3, 4, 5, 6])
+
+
+def test_nodes_are_listed_page_by_page(database: Database, ended: str, pages_of_two: None) -> None:
+    with database.write() as connection:
+        for node in jobs.rows(connection, Node, ended):
+            call(connection, ended, node.id, cost=0.25)
+    with database.read() as connection:
+        whole = inspect.nodes(connection, ended)
+        cut = inspect.nodes(connection, ended, text_most=3)
+    assert [(node.requests, node.cost) for node in whole] == [(1, 0.25)] * 4
+    assert list(parts.nodes_in_pages(database, ended)) == whole
+    assert [node.text for node in cut] == [(node.text or "")[:3] for node in whole]
+
+
+def test_a_sample_is_spread_over_the_images(database: Database, ended: str) -> None:
+    with database.read() as connection:
+        for most, expected in ((9, [1, 2, 3, 4, 5, 6]), (3, [1, 3, 5]), (4, [1, 3, 5])):
+            sample = parts.sampled(connection, ended, parts.EVERY, most)
+            assert [line.position for line in sample] == expected
+        assert parts.sampled(connection, "other", parts.EVERY, 3) == []
+
+
+def test_the_result_is_written_in_pieces(
+    database: Database, ended: str, pages_of_two: None
+) -> None:
     row = row_of(database, ended)
     text = "".join(json_of(database, row, waits=None))
     whole = result(database, row)

@@ -13,12 +13,12 @@ import httpx2
 import pytest
 from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
-from sqlalchemy import update
+from sqlalchemy import and_, update
 
 from core.errors import WrongUsage
 from core.settings import load
 from models.engine import Database
-from models.tables import Job
+from models.tables import Image, Job
 from overstory.api.app import make_api
 from overstory.api.caller import Caller
 from overstory.api.estimates import Estimates
@@ -153,6 +153,36 @@ def test_a_long_answer_is_read_in_parts(own: Database) -> None:
         return read
 
     assert asyncio.run(use()) == whole
+
+
+def test_answers_about_each_of_many_images_are_read_in_parts(own: Database) -> None:
+    job = jobs.submit(own, [60] * 20, each="Which colour?", each_only=True)
+    with own.write() as connection:
+        ours = Image.job_id == job
+        connection.execute(update(Image).where(ours).values(status="included", note="it is red"))
+        failed = and_(ours, Image.position <= 40)
+        gone = {"status": "failed", "note": None, "error": "it is cut short"}
+        connection.execute(update(Image).where(failed).values(**gone))
+    answered, named = [], []
+
+    async def use() -> None:
+        start = 1
+        async with agent() as (_, call):
+            while start:
+                told, _ = await call("answer", job=job, start=start)
+                assert len(told) < 22_000
+                answers = told.partition("ANSWERS:")[2].splitlines()
+                answered.extend(
+                    int(line[1:].partition("]")[0]) for line in answers if line[:1] == "["
+                )
+                if start == 1:
+                    named.append(told.partition("FAILED:\n")[2].count("it is cut short"))
+                    named.append(told.partition("30 more images failed: answer with ")[2][:11])
+                start = int((told.partition(" start=")[2].split() or ["0"])[0])
+
+    asyncio.run(use())
+    assert answered == list(range(41, 1201))
+    assert named == [10, "images=[11,"]
 
 
 def test_a_caller_sees_its_own_jobs_alone(own: Database) -> None:

@@ -33,9 +33,7 @@ OBJECTS = [
 
 
 def text_of(export: Export, kind: str) -> str:
-    out = io.StringIO(newline="")
-    WRITERS[kind](export, out)
-    return out.getvalue()
+    return "".join(WRITERS[kind](export, False))
 
 
 def test_a_row_is_a_unit_with_its_answer_counts_positions_and_cost(database: Database) -> None:

@@ -12,8 +12,10 @@ from rich.console import Console
 from sqlalchemy import update
 
 from models.engine import Database
+from models.reads import parts
 from models.reads.units import units
 from models.tables import Job
+from overstory.commands.inspect import images as listing
 from overstory.output.result import result
 from overstory.output.summary import print_answer, print_summary
 from overstory.output.unit_table import spans, unanswered
@@ -157,6 +159,22 @@ def test_units_of_a_job_that_goes_on_are_not_missing(database: Database, shown: 
 def test_positions_are_told_as_runs() -> None:
     assert spans([1, 2, 3, 7, 9, 10]) == [(1, 3), (7, 7), (9, 10)]
     assert spans([]) == []
+
+
+def test_a_long_list_of_images_goes_on_as_another_table(
+    database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    job = ended(database)
+
+    def printed() -> tuple[int, list[list[str]]]:
+        count = listing.print_tables(parts.lines_in_pages(database, job), False, {})
+        return count, [line.split() for line in capsys.readouterr().out.splitlines()]
+
+    count, (head, *rows) = printed()
+    assert (count, len(rows)) == (1, 9)
+    monkeypatch.setattr(listing, "TABLE_ROWS", 4)
+    assert printed() == (3, [head, *rows[:4], head, *rows[4:8], head, *rows[8:]])
+    assert listing.print_tables(iter(()), False, {}) == 0
 
 
 def test_the_commands_show_units(own: Database) -> None:

@@ -10,9 +10,10 @@ from typing import Any
 from core.states import ImageStatus
 from core.text.citations import cited_numbers
 from models.engine import Database
+from models.reads import parts
 from models.reads.pipeline import JobRow
 from overstory.api.mcp.quoting import Quoted, Room, joined, line, paragraphs
-from overstory.output.result import result
+from overstory.output.result import image_values, overview
 
 ANSWER_CHARACTERS = 12_000
 TOTALS_CHARACTERS = 3_000
@@ -23,6 +24,8 @@ UNIT_CHARACTERS = 2_000
 FAILED_SHOWN = 10
 NAMED = 20
 """Positions that are named where evidence is left out."""
+EVIDENCE_MOST = EVIDENCE_CHARACTERS // 6 + NAMED
+"""Images of which evidence is read: a line has 6 characters and more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,7 @@ class Told:
 
 def answer_of(database: Database, row: JobRow, wanted: Wanted) -> Told:
     """The answer of a job so far, its coverage, the images behind it, and those that failed."""
-    value = result(database, row)
-    images = {image["position"]: image for image in value["images"]}
+    value = overview(database, row)
     quoted = Quoted()
     notes: list[str] = []
     by_units = row.options.by is not None
@@ -56,18 +58,19 @@ def answer_of(database: Database, row: JobRow, wanted: Wanted) -> Told:
             notes += _answer(value, quoted, 1 if asks_each or by_units else wanted.start)
         notes += _units(value, quoted, wanted.start) if by_units else ()
         notes += _totals(value, quoted)
-        notes += _failed(value, quoted)
-    cited = [] if by_units and row.options.each_only else _behind(value, asks_each, wanted.start)
-    positions = [at for at in wanted.images or cited if at in images]
-    if len(positions) < len(wanted.images):
+        notes += _failed(database, row, value["coverage"], quoted)
+    behind = _behind(database, row, wanted)
+    if wanted.images and behind.count < len(wanted.images):
         notes.append(f"Only the positions 1 to {row.submitted} are images of the job.")
-    taken, left_out = Room(EVIDENCE_CHARACTERS).take(_row(images[at]) for at in positions)
+    images = {image["position"]: image for image in _at(database, row, behind.first)}
+    taken, _ = Room(EVIDENCE_CHARACTERS).take(_row(images[at]) for at in behind.first)
     quoted.part("ANSWERS:" if asks_each else "IMAGES BEHIND [n]:", taken)
-    if left_out:
-        notes.append(_more(positions[-left_out:], asks_each and not wanted.images))
+    if left_out := behind.count - len(taken):
+        rest = behind.first[len(taken) :]
+        notes.append(_more(left_out, rest, asks_each and not wanted.images))
     notes.append(f"The report with pictures: the resource overstory://jobs/{row.id}/report")
     text = joined(summary(value), quoted.text(), "\n".join(notes))
-    return Told(text, tuple(positions[: len(taken)]))
+    return Told(text, tuple(behind.first[: len(taken)]))
 
 
 def summary(value: dict[str, Any]) -> str:
@@ -132,26 +135,42 @@ def _totals(value: dict[str, Any], quoted: Quoted) -> Iterator[str]:
             yield f"The totals are cut: 'overstory show {value['job']} --json' has them"
 
 
-def _failed(value: dict[str, Any], quoted: Quoted) -> Iterator[str]:
-    failed = [image for image in value["images"] if image["status"] == ImageStatus.FAILED]
-    if failed:
-        shown = failed[:FAILED_SHOWN]
-        quoted.part("FAILED:", list(map(_row, shown)))
-    if len(failed) > FAILED_SHOWN:
-        yield f"{len(failed) - FAILED_SHOWN:,} more images failed: {_numbers(failed)}"
+def _failed(
+    database: Database, row: JobRow, coverage: dict[str, int], quoted: Quoted
+) -> Iterator[str]:
+    with database.read() as connection:
+        first = parts.positions(connection, row.id, parts.FAILED, FAILED_SHOWN + NAMED)
+    quoted.part("FAILED:", list(map(_row, _at(database, row, first[:FAILED_SHOWN]))))
+    if len(first) > FAILED_SHOWN:
+        more = coverage[ImageStatus.FAILED] - FAILED_SHOWN
+        rest = ", ".join(map(str, first[FAILED_SHOWN:]))
+        yield f"{more:,} more images failed: answer with images=[{rest}]"
 
 
-def _numbers(failed: Sequence[dict[str, Any]]) -> str:
-    rest = [str(image["position"]) for image in failed[FAILED_SHOWN : FAILED_SHOWN + NAMED]]
-    return f"answer with images=[{', '.join(rest)}]"
+@dataclass(frozen=True, slots=True)
+class _Behind:
+    """The images whose evidence is told: their number, and the positions of the first of them,
+    more than there is room for."""
+
+    count: int
+    first: Sequence[int]
 
 
-def _behind(value: dict[str, Any], asks_each: bool, start: int) -> Sequence[int]:
-    """The positions whose evidence is told by itself."""
-    if asks_each:
-        images = value["images"]
-        return [i["position"] for i in images if i["position"] >= start and _said(i) is not None]
-    return cited_numbers(value["answer"] or "")
+def _behind(database: Database, row: JobRow, wanted: Wanted) -> _Behind:
+    by_units = row.options.by is not None
+    if not wanted.images and row.options.each and not by_units:
+        said = parts.said(wanted.start)
+        with database.read() as connection:
+            count = parts.count(connection, row.id, said)
+            return _Behind(count, parts.positions(connection, row.id, said, EVIDENCE_MOST))
+    cited = [] if by_units and row.options.each_only else cited_numbers(row.answer or "")
+    behind = [at for at in wanted.images or cited if 1 <= at <= row.submitted]
+    return _Behind(len(behind), behind[:EVIDENCE_MOST])
+
+
+def _at(database: Database, row: JobRow, positions: Collection[int]) -> Iterator[dict[str, Any]]:
+    """The images of a result at ``positions``."""
+    return image_values(database, row, parts.at(positions)) if positions else iter(())
 
 
 def _row(image: dict[str, Any]) -> str:
@@ -177,8 +196,9 @@ def _said(image: dict[str, Any]) -> str | None:
     return answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
 
 
-def _more(positions: Collection[int], goes_on: bool) -> str:
+def _more(count: int, positions: Sequence[int], goes_on: bool) -> str:
+    """``count`` images are left out; ``positions``: of the first of them."""
     if goes_on:
-        return f"{len(positions):,} more answers: answer with start={min(positions)}"
-    named = ", ".join(map(str, list(positions)[:NAMED]))
-    return f"{len(positions):,} more images behind it: answer with images=[{named}]"
+        return f"{count:,} more answers: answer with start={positions[0]}"
+    named = ", ".join(map(str, positions[:NAMED]))
+    return f"{count:,} more images behind it: answer with images=[{named}]"

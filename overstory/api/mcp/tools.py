@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,8 @@ from anyio import to_thread
 
 from core.jobs import parse_spec
 from core.states import ImageStatus, JobStatus
-from models.reads import inspect
+from models.engine import Connection
+from models.reads import inspect, parts
 from models.reads.inspect import ImageLine
 from models.reads.pipeline import JobRow
 from overstory.api.mcp.agents import Agent
@@ -151,8 +152,10 @@ def _left_out(ignored: tuple[str, ...]) -> str:
 def _with_pictures(agent: Agent, row: JobRow, told: Told) -> Shown:
     services = agent.services
     with services.database.read() as connection:
-        lines = {image.position: image for image in inspect.images(connection, row.id)}
-    chosen = [_original(lines, at) for at in told.shown if at in lines]
+        lines = _lines(connection, row, told.shown)
+        copied = {line.duplicate_of for line in lines.values() if line.duplicate_of}
+        lines |= _lines(connection, row, copied)
+    chosen = [_original(lines, at) for at in told.shown]
     chosen = list({image.position: image for image in chosen}.values())[:PICTURES_SHOWN]
     made = pictures(
         chosen,
@@ -170,6 +173,11 @@ def _with_pictures(agent: Agent, row: JobRow, told: Told) -> Shown:
     more = "" if rest <= 0 else f" ({rest:,} more images without theirs: name them by images=)"
     encoded = tuple(made.encoded[made.index_of[at]] for at in order)
     return Shown(joined(told.text, f"Pictures, in this order: {named}{more}"), encoded)
+
+
+def _lines(connection: Connection, row: JobRow, positions: Collection[int]) -> dict[int, ImageLine]:
+    found = inspect.images(connection, row.id, which=parts.at(positions))
+    return {image.position: image for image in found}
 
 
 def _original(lines: dict[int, ImageLine], position: int) -> ImageLine:

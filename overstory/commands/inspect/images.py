@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 
 import click
@@ -10,15 +11,18 @@ from rich.table import Table
 from rich.text import Text
 
 from core.states import ImageStatus, Seen
-from models.reads import inspect, units
+from models.reads import parts
 from models.reads.inspect import ImageLine
 from overstory.job_argument import find_job, job_argument
 from overstory.options import home_option, json_option, status_option
 from overstory.output import looks
 from overstory.output.proof import ONLY_SENT
-from overstory.output.tables import coloured, print_json, stdout_console, table
+from overstory.output.tables import coloured, print_json_array, stdout_console, table
 from overstory.output.terminal import safe, safe_line
-from overstory.output.unit_values import image_value
+from overstory.output.unit_values import image_value, names_of_units
+
+TABLE_ROWS = 1_000
+"""A table with more rows goes on as another one: rich holds a whole table in memory."""
 
 
 @click.command()
@@ -53,18 +57,24 @@ def images(
     its own, or nothing: then it was only sent.
     """
     _, database, row = find_job(job, home)
-    with database.read() as connection:
-        lines = inspect.images(connection, row.id, statuses, unseen, similar_to)
-        names = units.names(connection, row.id) if row.options.by else {}
+    names = names_of_units(database, row)
+    lines = parts.lines_in_pages(database, row.id, statuses, unseen, similar_to)
     if as_json:
-        print_json([image_value(image, names) for image in lines])
+        print_json_array(image_value(image, names) for image in lines)
         return
-    if not lines:
+    if not print_tables(lines, notes, names):
         asked = [*([" or ".join(statuses)] if statuses else []), *(["unseen"] if unseen else [])]
         asked += [f"similar to [{similar_to}]"] if similar_to else []
         click.echo(f"none of the {row.submitted:,} images is {' and '.join(asked)}")
-        return
-    stdout_console().print(_draw(lines, notes, names))
+
+
+def print_tables(lines: Iterator[ImageLine], notes: bool, names: Mapping[int, str]) -> int:
+    """Print images as tables of TABLE_ROWS; returns the number of tables."""
+    console, count = stdout_console(), 0
+    while rows := list(islice(lines, TABLE_ROWS)):
+        console.print(_draw(rows, notes, names))
+        count += 1
+    return count
 
 
 def _draw(lines: Iterable[ImageLine], notes: bool, names: Mapping[int, str]) -> Table:

@@ -10,15 +10,16 @@ from rich.text import Text
 from rich.tree import Tree
 
 from core.states import NodeKind
-from models.reads import inspect
+from models.reads import inspect, parts
 from models.reads.inspect import ImageLine, NodeLine
 from overstory.job_argument import find_job, job_argument
 from overstory.options import home_option, json_option
 from overstory.output.plural import pluralize
-from overstory.output.tables import clipped, coloured, print_json, stdout_console, values
+from overstory.output.tables import clipped, coloured, print_json_array, stdout_console, values
 from overstory.output.terminal import safe, safe_line
 
-TEXT_WIDTH = 90
+TEXT_WIDTH, TEXT_READ = 90, 400
+"""Characters of a node's text that are shown, and that are read for it: white space is left out."""
 Children = defaultdict[int | None, list[NodeLine]]
 Images = defaultdict[int | None, list[ImageLine]]
 
@@ -31,12 +32,12 @@ Images = defaultdict[int | None, list[ImageLine]]
 def tree(job: str, with_images: bool, as_json: bool, home: Path | None) -> None:
     """Show a job's summary tree, with text and cost of each node."""
     _, database, row = find_job(job, home)
-    with database.read() as connection:
-        nodes = inspect.nodes(connection, row.id)
-        images = inspect.images(connection, row.id) if with_images else []
     if as_json:
-        print_json([values(node) for node in nodes])
+        print_json_array(map(values, parts.nodes_in_pages(database, row.id)))
         return
+    with database.read() as connection:
+        nodes = inspect.nodes(connection, row.id, text_most=TEXT_READ)
+        images = inspect.images(connection, row.id) if with_images else []
     if row.comparing:
         click.echo("no tree yet: it is planned when similar images were left out")
     children: Children = defaultdict(list)
