@@ -34,6 +34,7 @@ from core.requests.review import (
 from core.requests.set_summary import review_texts, summary_body, texts_body
 from core.requests.unit_leaf import of_part, over_units
 from core.states import NodeKind
+from core.text.runs import Runs
 from core.tree.packing import Budget, Weight, cut, fits, halves
 from models import state
 from models.claims import NodeWork
@@ -62,7 +63,7 @@ class BranchRequest(NodeRequest[Attempt]):
 
     context: RequestContext
     notes: Sequence[Note]
-    known: frozenset[int]  # positions that it may cite
+    known: Runs  # positions that it may cite
     is_root: bool
 
     def shared(self) -> RequestContext:

@@ -23,6 +23,7 @@ from core.errors import ServiceAway, ServiceRefuses, WrongUsage
 from core.settings import Settings
 from core.stages import PREPROCESS, STAGES, SUBMIT
 from tasks.runtime.services import Services
+from workers import heap
 from workers.broker_health import await_broker
 from workers.endpoints import celery_connection, embedded_url
 from workers.free_threads import FreeThreads, wake
@@ -200,6 +201,14 @@ def _load_decoders(sender: Any, **_: Any) -> None:
     """Start the source of decoding processes before the pool is forked: its children share it."""
     if PREPROCESS.name in sender.app.amqp.queues.consume_from:
         decoder_source.begin()
+
+
+@signals.worker_init.connect  # type: ignore[untyped-decorator]
+def _bound_memory(sender: Any, **_: Any) -> None:
+    """Many threads send and read in a worker that calls the provider. Image preparation takes
+    large blocks all the time, which are the C library's to keep."""
+    if PREPROCESS.name not in sender.app.amqp.queues.consume_from:
+        heap.keep_little()
 
 
 @signals.worker_init.connect  # type: ignore[untyped-decorator]

@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+
+from core.text.runs import Runs
 
 _CITATION = re.compile(r"\[\s*(\d{1,9}(?:\s*(?:,|;|-|–|—|to)\s*\d{1,9})*)\s*\]")
 _TOKEN = re.compile(r"\d+|,|;|-|–|—|to")
@@ -145,31 +146,31 @@ def _spans(inside: str) -> list[range]:
 
 
 class _Known:
-    """Numbers that may be cited. Long ranges are looked up in their sorted list: a reply about 60
+    """Numbers that may be cited. Of long ranges nothing is looked up one by one: a reply about 60
     images may cite ``[1-100000]`` hundreds of times."""
 
     def __init__(self, numbers: Collection[int]) -> None:
-        self._numbers = numbers if isinstance(numbers, Mapping) else frozenset(numbers)
+        of_runs = isinstance(numbers, Mapping | Runs)
+        self._numbers = numbers if of_runs else frozenset(numbers)
 
     @cached_property
-    def _sorted(self) -> list[int]:
-        return sorted(self._numbers)
+    def _runs(self) -> Runs:
+        return self._numbers if isinstance(self._numbers, Runs) else Runs.of(self._numbers)
 
     def count(self, span: range) -> int:
         """How many numbers of ``span`` are known."""
         if len(span) <= SHORT:
             return sum(number in self._numbers for number in span)
-        return bisect_left(self._sorted, span.stop) - bisect_left(self._sorted, span.start)
+        return self._runs.below(span.stop) - self._runs.below(span.start)
 
     def within(self, span: range, most: int) -> list[int]:
         """The known numbers of ``span``, in order; if they are more than ``most``, both ends."""
         if len(span) <= SHORT:
             return [number for number in span if number in self._numbers]
-        first = bisect_left(self._sorted, span.start)
-        end = bisect_left(self._sorted, span.stop)
-        if end - first > max(most, 2):
-            return [self._sorted[first], self._sorted[end - 1]]
-        return self._sorted[first:end]
+        indices = range(self._runs.below(span.start), self._runs.below(span.stop))
+        if len(indices) > max(most, 2):
+            return [self._runs.at(indices[0]), self._runs.at(indices[-1])]
+        return [self._runs.at(index) for index in indices]
 
 
 def _distinct(spans: Iterable[range]) -> list[int]:

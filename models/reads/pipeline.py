@@ -30,6 +30,7 @@ from core.states import (
     NodeStatus,
     Seen,
 )
+from core.text.runs import Runs
 from models.below import images_below
 from models.engine import now
 from models.ledger import SENT
@@ -402,14 +403,20 @@ def notes(connection: Connection, node_id: int) -> list[Note]:
     return [Note(row[0], row[1] or "", row[2], row[3] or "", row[4] or 0) for row in rows]
 
 
-def included_positions(connection: Connection, node_id: int) -> frozenset[int]:
-    """Positions of the included images below a node."""
-    rows = connection.execute(
-        select(Image.position).where(
-            images_below(connection, node_id), Image.status == ImageStatus.INCLUDED
-        )
+def included_positions(connection: Connection, node_id: int) -> Runs:
+    """Positions of the included images below a node. The database finds the runs: in a run, a
+    position less its number in order stays the same."""
+    number = func.row_number().over(order_by=Image.position)
+    included = (
+        select(Image.position, (Image.position - number).label("run"))
+        .where(images_below(connection, node_id), Image.status == ImageStatus.INCLUDED)
+        .subquery()
     )
-    return frozenset(rows.scalars())
+    first = func.min(included.c.position)
+    rows = connection.execute(
+        select(first, func.max(included.c.position)).group_by(included.c.run).order_by(first)
+    )
+    return Runs((row[0], row[1]) for row in rows)
 
 
 def answers(connection: Connection, node_id: int) -> list[tuple[int, Any]]:

@@ -19,6 +19,7 @@ from overstory.local.servers.shared import with_running_sandbox
 from overstory.local.stack import served_by
 from overstory.local.supervisor import API_PORT
 from overstory.options import home_option, sandbox_option, settings_at
+from workers import heap
 from workers.app import make_app
 from workers.logs import configure_logs
 from workers.parent import end_with_parent
@@ -63,6 +64,7 @@ def serve(host: str, port: int, sandbox: bool, home: Path | None) -> None:
 def _serve(settings: Settings, listening: socket.socket) -> None:
     configure_logs(settings)
     end_with_parent()
+    heap.keep_little()
     services = build_services(settings, make_app(settings))
     name, port = listening.getsockname()[:2]
     shown = f"[{name}]" if ":" in name else name
