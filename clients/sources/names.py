@@ -25,9 +25,11 @@ def url_name(url: str) -> str:
 
 def with_distinct_names(sources: list[Source]) -> list[Source]:
     """Prefixes names that several files share with as many parent folders as make them distinct."""
+    times = Counter(source.name for source in sources)
     locations: defaultdict[str, set[str]] = defaultdict(set)
     for source in sources:
-        locations[source.name].add(source.location)
+        if times[source.name] > 1:  # a set for each of a million names is 0.2 GB
+            locations[source.name].add(source.location)
     shared = {name for name, where in locations.items() if len(where) > 1}
     if not shared:
         return sources
