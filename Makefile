@@ -52,11 +52,13 @@ RINGS := integration acceptance unit contract migration
 # The unit ring takes the benchmarks' own checks along: they are no tests of the product.
 FOLDERS = tests/$1 $(if $(filter unit,$1),benchmarks/checks)
 # Acceptance runs real worker processes, which mostly wait for each other: three files at a time on two
-# cores. Each file stays in one process, because its tests share a stack.
-SPREAD = $(if $(filter acceptance,$1),-n 3 --dist loadfile,-n 2 --dist worksteal)
+# cores, the longest first (tests/acceptance/conftest.py), so that none is left at the end. Each file
+# stays in one process, because its tests share a stack. Integration mostly waits, too.
+SPREAD = $(or $(SPREAD_$1),-n 2 --dist worksteal)
+SPREAD_acceptance  := -n 3 --dist loadfile --no-loadscope-reorder
+SPREAD_integration := -n 3 --dist worksteal
 
-# Tests of acceptance and integration mostly wait, so these two share the cores, and what acceptance
-# says follows at the end. A ring that fails keeps no other from running. 5: ARGS selected no test.
+# Acceptance runs beside all other rings, and what it says follows at the end. A ring that fails keeps no other from running. 5: ARGS selected no test.
 # set -m: else Ctrl-C would not reach what runs beside.
 RUN = $(BIN)/pytest -q $(call SPREAD,$1) $(call FOLDERS,$1) $(ARGS)
 .PHONY: test

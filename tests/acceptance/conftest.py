@@ -13,6 +13,30 @@ from overstory.sandbox.process import SandboxProcess
 from tests.support.command import Endpoint, Person
 
 KEYS = count()
+LONG = (
+    "service",
+    "run",
+    "seen",
+    "broker_trouble",
+    "faults",
+    "doctor_command",
+    "followups",
+    "inspecting",
+    "limits",
+    "estimated_bill",
+    "serve",
+    "spending",
+    "proxies",
+    "traces",
+    "init",
+)
+"""The files that take the longest, and the longest of them first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, so that no process has to wait for one that began late."""
+    places = {f"test_{name}.py": place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONG)))
 
 
 @pytest.fixture(scope="session")

@@ -242,6 +242,7 @@ def test_uploads_that_are_refused_for_being_early_rest_and_then_one_slice_tries(
     assert ended.status == JobStatus.COMPLETED
 
 
+@on_one_database
 @pytest.mark.parametrize("at", ["the upload", "the call"])
 @pytest.mark.parametrize(("told", "kept"), [(7.0, 7.0), (86_400.0, 60.0), (1_795_766_000.0, 60.0)])
 def test_a_429_delays_no_row_longer_than_a_minute(
@@ -495,6 +496,7 @@ def test_a_wiped_store_is_detected_by_one_refusal(open_account, make_images):
     assert calls == ["failed", "settled"]
 
 
+@on_one_database
 @pytest.mark.parametrize("named", ["file-1", None])
 def test_a_lost_file_is_known_from_the_refusal_if_the_store_cannot_be_listed(
     open_account, make_images, monkeypatch, named
@@ -546,6 +548,7 @@ def test_orphans_are_adopted_or_deleted_and_foreign_files_are_kept(open_account,
     eventually(lambda: len(provider.files()) == 3)  # two kept and the foreign one
 
 
+@on_one_database
 def test_orphans_that_fill_the_store_do_not_stop_the_uploads(
     open_account, make_images, monkeypatch
 ):
@@ -560,6 +563,7 @@ def test_orphans_that_fill_the_store_do_not_stop_the_uploads(
     assert ended.status == JobStatus.COMPLETED
 
 
+@on_one_database
 @pytest.mark.parametrize(
     "error", [SlowDown(LimitKind.UNKNOWN, None, "429"), ProviderDown("503", True, 503)]
 )
@@ -578,6 +582,7 @@ def test_a_full_store_that_cannot_be_listed_costs_no_image_an_attempt(
     assert row == ("prepared", 0, upload.STORE_REFUSES)
 
 
+@on_one_database
 def test_a_store_full_of_unknown_files_refuses_one_upload_per_slice(
     open_account, make_images, monkeypatch
 ):
@@ -603,6 +608,7 @@ def raising(error: Exception) -> Callable[..., Any]:
     return fails
 
 
+@on_one_database
 def test_a_machine_without_a_way_to_the_provider_tries_one_upload_of_a_slice(
     open_account, make_images, monkeypatch
 ):
@@ -650,6 +656,7 @@ def test_an_upload_with_a_lost_reply_is_searched_before_it_is_sent_again(
     eventually(lambda: account.sandbox.stats()["files"] == 0)
 
 
+@on_one_database
 def test_a_failed_deletion_is_retried(open_account, make_images, monkeypatch):
     account = open_account(start=False)
     delete, down = account.services.provider.delete_file, [ProviderDown("503", True, 503)] * 3
@@ -703,6 +710,7 @@ def test_images_without_a_place_in_the_store_go_inline_if_configured(open_accoun
     assert account.sandbox.stats()["paid"] == seen["paid"]
 
 
+@on_one_database
 def test_leaves_are_sent_inline_if_only_the_upload_workers_are_configured_for_it(
     open_account, make_images
 ):
@@ -725,6 +733,7 @@ def test_leaves_are_sent_inline_if_only_the_upload_workers_are_configured_for_it
     assert uploads.sandbox.stats()["repeated_paid"] == 0
 
 
+@on_one_database
 def test_a_store_filled_by_others_is_tried_again_from_time_to_time(open_account, make_images):
     account = open_account(start=False, files_max=50, inline_when_full=True)
     account.sandbox.configure(max_files=1)

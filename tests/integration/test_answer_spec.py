@@ -142,6 +142,7 @@ def test_replies_without_any_answer_cost_a_bounded_number_of_calls(
     assert min(costs) > 0
 
 
+@on_one_database
 def test_one_empty_reply_costs_one_more_call(
     open_account: OpenAccount, make_images: MakeImages, sandbox: SandboxProcess
 ) -> None:
@@ -153,6 +154,7 @@ def test_one_empty_reply_costs_one_more_call(
     assert sent(sandbox) == [4, 4]
 
 
+@on_one_database
 def test_replies_in_code_fences_are_read(
     open_account: OpenAccount, make_images: MakeImages, sandbox: SandboxProcess
 ) -> None:
@@ -250,6 +252,7 @@ def test_a_crash_between_attempts_pays_nothing_twice(
     assert len(answers(account, job)) == 5
 
 
+@on_one_database
 def test_a_small_set_is_answered_per_image_and_together_in_one_call(
     open_account: OpenAccount, make_images: MakeImages, sandbox: SandboxProcess
 ) -> None:
@@ -261,6 +264,7 @@ def test_a_small_set_is_answered_per_image_and_together_in_one_call(
     assert "[4]" in (row.answer or "")
 
 
+@on_one_database
 def test_a_large_set_is_answered_over_its_answers(
     open_account: OpenAccount, make_images: MakeImages, sandbox: SandboxProcess
 ) -> None:
@@ -271,6 +275,7 @@ def test_a_large_set_is_answered_over_its_answers(
     assert (row.answer or "").startswith("Of 13 images")
 
 
+@on_one_database
 def test_a_model_without_json_schema_gets_the_schema_as_text(
     open_account: OpenAccount, make_images: MakeImages, sandbox: SandboxProcess
 ) -> None:

@@ -59,7 +59,7 @@ def test_every_link_works_with_every_spelling(port: int, query: str) -> None:
     app = make_app(settings)
     sent = app.send_task("overstory.infer", ignore_result=False)
     app.backend.store_result(sent.id, "job-1", "SUCCESS")
-    assert sent.get(timeout=10) == "job-1"
+    assert sent.get(timeout=60) == "job-1"
     limiter = RedisLimiter(limiter_url(settings), "account", tier("V0"))
     assert limiter.state().in_flight == 0
     limiter.close()

@@ -174,20 +174,20 @@ def test_a_hanging_deletion_does_not_block_the_reconciler(open_account, database
 
     def hang(file_id: str) -> bool:
         came.set()
-        return go.wait(20.0)
+        return go.wait(120.0)
 
     monkeypatch.setattr(services.provider, "delete_file", hang)
     with database.write() as connection:
         provider_files.adopt(connection, services.account, "a" * 64, "file-1", 100)
     reconciler = Reconciler(services)
     reconciler.tick()
-    assert came.wait(10.0)
+    assert came.wait(60.0)
     jobs.expire(database, Node)
     reconciler.tick()
     assert jobs.the_node(database, leaf).status == NodeStatus.READY
     go.set()
     assert reconciler.tidying is not None
-    reconciler.tidying.result(10.0)
+    reconciler.tidying.result(60.0)
     with database.read() as connection:
         assert provider_files.counts(connection, services.account) == (0, 0)
         assert not provider_files.any_undeleted(connection, services.account)
@@ -202,19 +202,19 @@ def test_a_run_ends_after_the_deletions_that_its_reconciler_has_begun(
 
     def slow(file_id: str) -> bool:
         came.set()
-        return go.wait(20.0)
+        return go.wait(120.0)
 
     monkeypatch.setattr(services.provider, "delete_file", slow)
     with database.write() as connection:
         provider_files.adopt(connection, services.account, "a" * 64, "file-1", 100)
     Reconciler(services).tick()
-    assert came.wait(10.0)
+    assert came.wait(60.0)
     last = threading.Thread(target=tidy_up, args=(services, threading.Event()))
     last.start()
     last.join(0.5)
     assert last.is_alive()
     go.set()
-    last.join(10.0)
+    last.join(60.0)
     with database.read() as connection:
         assert not provider_files.any_undeleted(connection, services.account)
         assert provider_files.counts(connection, services.account) == (0, 0)

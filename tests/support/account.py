@@ -1,7 +1,8 @@
 """A working account in threads: every stage and the reconciler, with the sandbox as provider.
 
-All parts are real except Celery: a thread runs its stage after a wake-up message, and every
-IDLE_SECONDS for work that no message announces.
+All parts are real except Celery: a thread runs its stage after a wake-up message, and after work
+that another thread of its stage found. The first LOOKERS threads of a stage also run it every
+IDLE_SECONDS, for work that no message announces.
 """
 
 from __future__ import annotations
@@ -42,6 +43,9 @@ UPLOADERS = 8
 TICK_SECONDS = 0.2
 IDLE_SECONDS = 0.5
 """Between two looks of a thread without a message: each costs 5 ms of CPU."""
+LOOKERS = 8
+"""An account whose limit is found by itself has 201 threads that call: if all of them looked every
+half second, this would take two cores."""
 
 
 on_one_database = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -77,22 +81,29 @@ class Account:
             (stages.AGGREGATE, lambda: run(self.services, aggregate.STAGE), 1),
         ]
         self.threads = [
-            threading.Thread(target=self._work, args=[stage.name, do])
+            threading.Thread(
+                target=self._work, args=[stage.name, do, IDLE_SECONDS if n < LOOKERS else None]
+            )
             for stage, do, number in work
-            for _ in range(number)
+            for n in range(number)
         ]
         self.threads.append(threading.Thread(target=self._reconcile))
         for thread in self.threads:
             thread.start()
 
-    def _work(self, stage: str, do: Callable[[], str]) -> None:
+    def _work(self, stage: str, do: Callable[[], str], idle_seconds: float | None) -> None:
+        messages = self.messages[stage]
+        if idle_seconds is None:
+            messages.acquire()
         while not self.services.stopping.is_set():
             try:
                 busy = do() not in {"nothing was due", "uploads are paused"}
             except ServiceAway:  # as tasks.runtime.base does
                 busy = False
             # a look answers one message, whether it found work or not
-            self.messages[stage].acquire(timeout=0.0 if busy else IDLE_SECONDS)
+            announced = messages.acquire(timeout=0.0 if busy else idle_seconds)
+            if busy and not announced:  # there may be more, for another thread too
+                messages.release()
 
     def _reconcile(self) -> None:
         reconciler = Reconciler(self.services)

@@ -66,7 +66,8 @@ class Postgres:
     @contextmanager
     def database(self, template: str = "template0") -> Iterator[str]:
         name = f"test_{os.getpid()}_{next(NUMBERS)}"
-        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+        # copies files: the other strategy writes each block to the log too
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
         try:
             yield self.url(name)
         finally:
@@ -83,6 +84,7 @@ class Postgres:
         self.execute(
             "ALTER SYSTEM SET fsync = off",
             "ALTER SYSTEM SET synchronous_commit = off",
+            "ALTER SYSTEM SET max_wal_size = '128MB'",  # its files may be in memory
             "SELECT pg_reload_conf()",
             f"CREATE DATABASE {TEMPLATE}_part",
         )
