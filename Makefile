@@ -58,7 +58,8 @@ SPREAD = $(or $(SPREAD_$1),-n 2 --dist worksteal)
 SPREAD_acceptance  := -n 3 --dist loadfile --no-loadscope-reorder
 SPREAD_integration := -n 3 --dist worksteal
 
-# Acceptance runs beside all other rings, and what it says follows at the end. A ring that fails keeps no other from running. 5: ARGS selected no test.
+# Acceptance runs beside all other rings, and what it says follows at the end. A ring that fails keeps
+# no other from running. 5: ARGS selected no test.
 # set -m: else Ctrl-C would not reach what runs beside.
 RUN = $(BIN)/pytest -q $(call SPREAD,$1) $(call FOLDERS,$1) $(ARGS)
 .PHONY: test
