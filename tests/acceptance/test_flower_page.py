@@ -32,7 +32,7 @@ pytestmark = [
 
 QUESTION = "the-secret-question about zebras"
 STAGES = ("submit", "preprocess", "upload", "infer")
-ROWS_MAX = 100
+ROWS_MAX = 1_000  # workers look for work all the time, and the first tasks must be among them
 ROWS = "[...document.querySelectorAll('#tasks-table tbody tr')].map(row => row.innerText)"
 
 
@@ -106,7 +106,7 @@ def _page(browser: Browser, url: str):  # type: ignore[no-untyped-def]
 
 
 def _rows_with_all_stages(page: Page) -> list[str]:
-    """A hundred rows of the table, newest first, after each stage has one."""
+    """The rows of the table, newest first, after each stage has one."""
     page.js(f"$('#tasks-table').DataTable().page.len({ROWS_MAX}).draw()")
     time.sleep(0.3)
     rows: list[str] = page.js(ROWS)

@@ -375,8 +375,9 @@ def test_a_rolling_restart_under_load_fails_nothing_and_pays_nothing_twice(
             images = [str(folder / f"{first + i:04}.jpg") for i in range(2)]
             given = {"images": images, "ask": "What?", "key": f"rolling-{first}"}
             sent.append(plain.send_task("overstory.submit", kwargs=given))
-        until(lambda: four.sandbox("stats")["in_flight"] > 0, lambda: four.log("infer"))
-        in_flight.append(four.sandbox("stats")["in_flight"])
+        in_flight.append(
+            until(lambda: four.sandbox("stats")["in_flight"], lambda: four.log("infer"))
+        )
         assert four.stop(name) == 0, four.log(name)
         four.start(name)
     jobs = [ready(task).result for task in sent]

@@ -34,7 +34,8 @@ class Pooler:
         target = make_url(url)
         self._path = str(Path(str(target.query["host"])) / ".s.PGSQL.5432")
         self._greeting = b""
-        self._servers: queue.Queue[socket.socket] = queue.Queue()
+        self._servers: queue.Queue[socket.socket] = queue.Queue()  # those that are free
+        self._connections: list[socket.socket] = []
         names = {"user": target.username, "database": target.database, "client_encoding": "UTF8"}
         for _ in range(size):
             self._servers.put(self._connected({k: str(v) for k, v in names.items()}))
@@ -45,12 +46,14 @@ class Pooler:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
+        """Close all connections, also of a transaction that has not ended."""
         self._listener.close()
-        while not self._servers.empty():
-            self._servers.get().close()
+        for server in self._connections:
+            server.close()
 
     def _connected(self, names: dict[str, str]) -> socket.socket:
         server = socket.socket(socket.AF_UNIX)
+        self._connections.append(server)
         server.connect(self._path)
         pairs = b"".join(f"{name}\0{value}\0".encode() for name, value in names.items())
         server.sendall(struct.pack("!ii", len(pairs) + 9, 3 << 16) + pairs + b"\0")

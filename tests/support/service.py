@@ -14,7 +14,7 @@ import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 import psycopg
@@ -22,6 +22,8 @@ import psycopg
 from tests.support import compose
 from tests.support.ports import free_port
 from tests.support.postgres import as_user, binaries, server_user
+
+T = TypeVar("T")
 
 HEALTHY_SECONDS = 150.0
 STOP_SECONDS = 30.0
@@ -218,11 +220,13 @@ class Stack:
         return self.environment("infer")["OVERSTORY_BROKER_URL"]
 
 
-def until(met: Callable[[], object], tell: Callable[[], str]) -> None:
+def until(met: Callable[[], T], tell: Callable[[], str]) -> T:
+    """What ``met`` returns once that is true; ``tell`` says why it is not."""
     deadline = time.monotonic() + HEALTHY_SECONDS
-    while not met():
+    while not (found := met()):
         assert time.monotonic() < deadline, tell()
         time.sleep(0.1)
+    return found
 
 
 def end_group(process: subprocess.Popen[bytes]) -> None:
