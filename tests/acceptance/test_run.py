@@ -344,8 +344,7 @@ def test_a_kill_loses_nothing_and_only_calls_in_flight_are_paid_again(
     process = started_and_asked(person, endpoint, photos)
     endpoint.process.configure(hold=True)
     if victims == "everything":
-        for victim in person.processes():
-            victim.send_signal(signal.SIGKILL)
+        person.kill_processes()
     process.kill()
     process.wait()
     assert process.returncode == -signal.SIGKILL

@@ -16,7 +16,7 @@ import pytest
 
 from overstory.local.stack import served_by
 from tests.support.api import events_of
-from tests.support.waiting import eventually
+from tests.support.waiting import command_line, eventually
 from workers.endpoints import read_stack
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
@@ -59,7 +59,7 @@ def web(service: psutil.Process, home: Path) -> Iterator[httpx2.Client]:
 
 def kill_api(service: psutil.Process, web: httpx2.Client) -> None:
     """SIGKILL, as when memory is short; the supervisor starts it again on the same port."""
-    first = next(p for p in service.children() if "serve" in p.cmdline())
+    first = next(p for p in service.children() if "serve" in command_line(p))
     first.kill()
     first.wait(10)
     eventually(lambda: _answers(web), 60.0)

@@ -235,8 +235,8 @@ def test_a_worker_that_just_passed_a_task_to_a_child_stops_soon(
     The child must not wait for that (Celery waits half a minute)."""
     given = {"images": [str(make_images(2, folder="handed-on", start=900))], "ask": "What?"}
     said = len(stack.log("preprocess"))
+    until(lambda: len(stack.children("preprocess")) == 2, lambda: "a pool of two")
     children = stack.children("preprocess")
-    assert len(children) == 2
     for child in children:
         child.suspend()
     job = ready(plain.send_task("overstory.submit", kwargs=given)).result

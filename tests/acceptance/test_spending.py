@@ -85,8 +85,7 @@ def test_calls_in_flight_of_a_killed_run_stay_within_the_budget(
     running = spender.start(photos, "--budget", "0.06")
     eventually(lambda: endpoint.in_flight() >= 4)
     os.killpg(running.pid, signal.SIGKILL)
-    for process in spender.processes():
-        process.kill()
+    spender.kill_processes()
     endpoint.process.configure(hold=False, latency_seconds=0.1)
     ran = spender.run(photos, "--budget", "0.06", "--json")
     assert ran.status == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ from celery import Celery
 
 from core.settings import load
 from overstory.local.stack import served_by
-from tests.support.waiting import eventually
+from tests.support.waiting import command_line, eventually
 from workers.endpoints import broker_url, read_stack
 
 pytestmark = [pytest.mark.acceptance, pytest.mark.timeout(240)]
@@ -61,8 +62,16 @@ def up(
 
 def child(service: psutil.Process, word: str) -> psutil.Process:
     """A part of the service: one it started, or a fork, which has a name of its own."""
-    named = ((p, f"{p.name()} {' '.join(p.cmdline())}") for p in service.children(recursive=True))
-    return next(process for process, name in named if word in name)
+    return eventually(lambda: _child(service, word))
+
+
+def _child(service: psutil.Process, word: str) -> psutil.Process | None:
+    """None as well if a part ends while we look."""
+    with contextlib.suppress(psutil.Error):
+        for process in service.children(recursive=True):
+            if word in " ".join([process.name(), *command_line(process)]):
+                return process
+    return None
 
 
 def umask_of(process: psutil.Process) -> str:
@@ -73,7 +82,7 @@ def umask_of(process: psutil.Process) -> str:
 
 
 def ask(url: str | urllib.request.Request) -> int:
-    with urllib.request.urlopen(url, timeout=5) as reply:
+    with urllib.request.urlopen(url, timeout=60) as reply:
         return int(reply.status)
 
 
@@ -141,7 +150,5 @@ def test_a_service_starts_works_and_ends(
 
 
 def _replaced(service: psutil.Process, word: str, dead: psutil.Process) -> bool:
-    try:
-        return child(service, word).pid != dead.pid
-    except (StopIteration, psutil.Error):
-        return False
+    found = _child(service, word)
+    return found is not None and found.pid != dead.pid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -105,19 +106,22 @@ class Person:
                 found.append(process)
         return found
 
+    def kill_processes(self) -> None:
+        """SIGKILL to each; some end by themselves once another is gone."""
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
     def clean_up(self) -> None:
         for started in self.started:  # first: a command restarts what dies under it
             started.kill()
             started.wait()
         stack = read_stack(self.home)
-        if stack is not None and psutil.pid_exists(stack.broker_pid):
+        if stack is not None:
             # Valkey overwrites its environment with its title, so ``processes`` does not find it
-            psutil.Process(stack.broker_pid).kill()
-        for process in self.processes():
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                continue
+            with contextlib.suppress(psutil.NoSuchProcess):
+                psutil.Process(stack.broker_pid).kill()
+        self.kill_processes()
         for started in self.started:
             started.communicate()
 

@@ -22,6 +22,7 @@ import psycopg
 from tests.support import compose
 from tests.support.ports import free_port
 from tests.support.postgres import as_user, binaries, server_user
+from tests.support.waiting import command_line
 
 T = TypeVar("T")
 
@@ -144,7 +145,7 @@ class Stack:
     def children(self, name: str) -> list[psutil.Process]:
         """The processes of its pool, without the source of its decoders."""
         children = psutil.Process(self.processes[name].pid).children()
-        return [child for child in children if DECODERS not in child.cmdline()]
+        return [child for child in children if DECODERS not in command_line(child)]
 
     def close(self) -> None:
         for process in reversed(self.processes.values()):

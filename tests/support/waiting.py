@@ -19,6 +19,14 @@ def eventually(look: Callable[[], Any], seconds: float = 60.0, pause: float = 0.
     return found
 
 
+def command_line(process: psutil.Process) -> list[str]:
+    """A process's words; none if it has ended. A fork has those of its parent until its exec."""
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
 def lives(pid: int) -> bool:
     """Whether a process runs; one that ended but was not yet waited for does not."""
     try:
