@@ -71,7 +71,8 @@ def test_a_running_jobs_tasks_are_shown(
         eventually(lambda: endpoint.in_flight() == 2)
         with Browser(chromium) as browser:
             with _page(browser, f"{flower}/tasks") as page:
-                rows = eventually(lambda: _rows_with_all_stages(page))
+                rows: list[str] = []
+                eventually(lambda: _have_all_stages(page, rows), tell=lambda: rows)
                 page.drawn()
                 page.screenshot(seen / "flower-tasks.png")
                 text = page.js("document.documentElement.outerHTML")
@@ -105,14 +106,14 @@ def _page(browser: Browser, url: str):  # type: ignore[no-untyped-def]
     return browser.page(url, width=1600, height=1000)
 
 
-def _rows_with_all_stages(page: Page) -> list[str]:
-    """The rows of the table, newest first, after each stage has one."""
+def _have_all_stages(page: Page, rows: list[str]) -> bool:
+    """Whether the table has a row of each stage, and both calls. ``rows`` gets its rows."""
     page.js(f"$('#tasks-table').DataTable().page.len({ROWS_MAX}).draw()")
     time.sleep(0.3)
-    rows: list[str] = page.js(ROWS)
+    rows[:] = page.js(ROWS)
     asked = [row for row in rows if "overstory.infer" in row and "STARTED" in row]
     there = all(any(f"overstory.{stage}" in row for row in rows) for stage in STAGES)
-    return rows if there and len(asked) == 2 and all(" to " in row for row in asked) else []
+    return there and len(asked) == 2 and all(" to " in row for row in asked)
 
 
 def _workers(page: Page) -> str:

@@ -9,12 +9,17 @@ from typing import Any
 import psutil
 
 
-def eventually(look: Callable[[], Any], seconds: float = 60.0, pause: float = 0.02) -> Any:
-    """What ``look`` returns once that is true; the deadline is a failure. A longer ``pause`` costs
-    less CPU, but might miss what does not last."""
+def eventually(
+    look: Callable[[], Any],
+    seconds: float = 60.0,
+    pause: float = 0.02,
+    tell: Callable[[], object] = lambda: "",
+) -> Any:
+    """What ``look`` returns once that is true; the deadline is a failure, of which ``tell`` says
+    more. A longer ``pause`` costs less CPU, but might miss what does not last."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
-        assert time.monotonic() < deadline, f"still not so after {seconds} s"
+        assert time.monotonic() < deadline, f"still not so after {seconds} s {tell()}"
         time.sleep(pause)
     return found
 
