@@ -12,20 +12,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from sqlalchemy import update
 
 from core.states import ImageStatus
-from core.text import citations
-from core.text.runs import Runs
 from models.engine import Database
 from models.reads import pipeline
 from models.tables import Image, Node
 from tests.support import jobs
-
-NUMBERS = st.sets(st.integers(1, 400), max_size=400)
-SPANS = st.lists(st.tuples(st.integers(0, 410), st.integers(0, 410)), max_size=6)
 
 KEPT = """
 import json, sys
@@ -110,17 +103,3 @@ def test_a_large_root_does_not_list_its_images(database: Database) -> None:
             found = pipeline.included_positions(connection, root)
     assert found == set(range(1, 20_001)) - {5, 6, 15_000}
     assert most[0] < 200_000
-
-
-@given(NUMBERS, SPANS)
-def test_runs_are_the_set_of_their_numbers(numbers, spans):
-    runs = Runs.of(numbers)
-    assert runs == numbers
-    assert list(runs) == sorted(numbers)
-    assert len(runs) == len(numbers)
-    assert [runs.at(index) for index in range(len(runs))] == sorted(numbers)
-    assert all((number in runs) == (number in numbers) for number in range(410))
-    for number in range(410):
-        assert runs.below(number) == sum(each < number for each in numbers)
-    text = "Seen. " + " ".join(f"So [{first}-{last}]." for first, last in spans)
-    assert citations.check(text, runs) == citations.check(text, numbers)
